@@ -1,0 +1,96 @@
+"""What git says: resources by key, with where each stands, and the whole desired state of one revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+API_VERSION = "groundstate/v1"
+
+SpecT = TypeVar("SpecT", covariant=True)
+
+
+class ResourceKey(msgspec.Struct, frozen=True, order=True):
+    """Names are unique per kind."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> ResourceKey:
+        """`Kind/name` as `str()` prints it. Raises ValueError."""
+        kind, slash, name = text.partition("/")
+        if not (kind and slash and name):
+            raise ValueError(f"{text!r} is not Kind/name")
+        return cls(kind, name)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a document or a value stands; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """A git commit, as far as people need it."""
+
+    sha: str
+    author: str
+    at: datetime
+    subject: str
+
+    @property
+    def short(self) -> str:
+        """The first ten digits of the hash, as `git log --oneline` shows on large repositories."""
+        return self.sha[:10]
+
+
+class Resource(msgspec.Struct, Generic[SpecT], frozen=True):
+    """One document. `spec` is the kind's own type (see reconciler.kinds)."""
+
+    key: ResourceKey
+    spec: SpecT
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    source: Source
+
+
+class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which desired state this is: a commit, or a work tree with uncommitted edits (`commit` None).
+
+    `id` is the commit's hash, or `worktree:` and a digest of what the files hold.
+    """
+
+    id: str
+    ref: str
+    repository: str
+    commit: Commit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.ref}@{self.commit.short}" if self.commit else f"{self.ref} ({self.id[:21]})"
+
+
+class DesiredState(msgspec.Struct, frozen=True):
+    """Everything that one revision declares. Immutable; equal input, equal value."""
+
+    revision: Revision
+    resources: Mapping[ResourceKey, Resource[Any]]
+
+    def of_kind(self, kind: str) -> list[Resource[Any]]:
+        """The kind's resources in order of name."""
+        return [self.resources[key] for key in sorted(k for k in self.resources if k.kind == kind)]
+
+    def count(self, kind: str) -> int:
+        """How many resources of the kind there are."""
+        return sum(1 for key in self.resources if key.kind == kind)
