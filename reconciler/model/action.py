@@ -1,0 +1,105 @@
+"""What can be done: a closed union of values. One Action is one request to the outside, sent at most once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+import msgspec
+
+from drivers.base import BootOverride, IndicatorLED, PowerState, Prefix, ResetType
+from reconciler.model.resource import ResourceKey
+
+
+class Disruption(StrEnum):
+    """How much an action hurts. DISRUPTIVE takes a machine down; DESTRUCTIVE gives up something that cannot be had back."""
+
+    NONE = "none"
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+
+
+class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
+    disruption: ClassVar[Disruption] = Disruption.NONE
+
+    key: ResourceKey
+    reason: str = ""
+    """For people. Never read back for a decision."""
+
+
+class PowerOn(_Action, tag="power-on"):
+    """Send the Reset that brings the machine up."""
+
+    reset_type: ResetType
+    goal: ClassVar[PowerState] = PowerState.ON
+
+
+class PowerOff(_Action, tag="power-off"):
+    """Send the Reset that takes the machine down."""
+
+    disruption: ClassVar[Disruption] = Disruption.DISRUPTIVE
+    reset_type: ResetType
+    goal: ClassVar[PowerState] = PowerState.OFF
+
+
+class SetBoot(_Action, tag="set-boot"):
+    """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""
+
+    override: BootOverride
+
+
+class SetIndicator(_Action, tag="set-indicator"):
+    """Set the indicator LED."""
+
+    led: IndicatorLED
+
+
+class PutNetwork(_Action, tag="put-network"):
+    """Make the network's prefixes in the IPAM be exactly these."""
+
+    prefixes: tuple[Prefix, ...]
+
+
+class DropNetwork(_Action, tag="drop-network"):
+    """Take an empty network out of the IPAM."""
+
+    disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
+
+
+class Acquire(_Action, tag="acquire"):
+    """Acquire `address`, or the lowest free one of `family`, for the resource."""
+
+    network: str
+    address: str | None = None
+    family: int | None = None
+
+
+class Release(_Action, tag="release"):
+    """Give back the address that the resource holds."""
+
+    disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
+    address: str
+
+
+class Forget(_Action, tag="forget"):
+    """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
+
+
+Action = PowerOn | PowerOff | SetBoot | SetIndicator | PutNetwork | DropNetwork | Acquire | Release | Forget
+
+
+class InFlight(msgspec.Struct, frozen=True):
+    """An action that was, or may have been, sent and is not yet known to have taken effect.
+
+    Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift.
+    Until `deadline` the machine is looked at and nothing else is sent to it.
+    """
+
+    id: str
+    key: ResourceKey
+    action: Action
+    sent_at: datetime
+    deadline: datetime
+    by: str
+    cause: str

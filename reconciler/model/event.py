@@ -1,0 +1,33 @@
+"""The audit ledger's record, which logs, metrics and the event bus carry too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from reconciler.model.resource import ResourceKey
+
+
+class EventType(StrEnum):
+    """Kubernetes' two types."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that happened. `key` None: to the fleet as a whole. `reason` is CamelCase and stable; `message` is for people.
+
+    `by` is who: the person or daemon that acted. Holds no secret: messages are made from references and observations.
+    """
+
+    at: datetime
+    type: EventType
+    reason: str
+    message: str
+    key: ResourceKey | None = None
+    revision: str | None = None
+    action_id: str | None = None
+    by: str | None = None

@@ -1,0 +1,59 @@
+"""What must be remembered between two looks: facts with their times, never phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.model.action import InFlight
+from reconciler.model.resource import ResourceKey
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The values that were last seen to be as declared, by field path; the third side of the three-way comparison."""
+
+    fields: dict[str, Any]
+    revision: str
+    at: datetime
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The last thing that went wrong. While `fingerprint` (of desired and observed) stays, a terminal one is not retried."""
+
+    reason: str
+    message: str
+    at: datetime
+    terminal: bool
+    attempts: int
+    fingerprint: str
+
+
+class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All facts about one resource; a row of these exists for each resource that a revision in force has declared.
+
+    `drift`: since when a field differs from what was applied. `once_done`: the digest of the one-time boot order that
+    was carried out, so that it is not carried out again. `shutdown_ignored`: when a graceful shutdown ran out of time.
+    `disrupted_at`: when groundstate last sent something that takes the machine down. `deletion_policy`: what the last
+    spec said, for when the document is gone.
+    """
+
+    applied: Applied | None = None
+    failure: Failure | None = None
+    drift: dict[str, datetime] = {}
+    once_done: str | None = None
+    shutdown_ignored: datetime | None = None
+    disrupted_at: datetime | None = None
+    deletion_policy: str | None = None
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Everything remembered, as one value."""
+
+    resources: Mapping[ResourceKey, ResourceFacts]
+    in_flight: Mapping[ResourceKey, InFlight]
+
+
+NO_FACTS = ResourceFacts()

@@ -1,0 +1,30 @@
+"""What the fleet says. A read that failed is *unknown*: never taken for absent, and nothing is planned from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.model.resource import ResourceKey
+
+
+class ReadError(msgspec.Struct, frozen=True):
+    """Why a read gave nothing: the DriverError's class as `reason` (CamelCase), its text as `message`."""
+
+    reason: str
+    message: str
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """One look at one resource: `value` (the kind's observed type) or `error`, never both. Neither: looked, and absent."""
+
+    key: ResourceKey
+    taken_at: datetime
+    value: Any = None
+    error: ReadError | None = None
+
+
+ObservedState = Mapping[ResourceKey, Observation]

@@ -1,0 +1,152 @@
+"""The plan as data. Every renderer reads its JSON form, and a saved plan is that form."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from reconciler.model.action import Action, Disruption
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.resource import Commit, ResourceKey, Revision, Source
+
+FORMAT_VERSION = "1.0"
+"""Major: a reader must change. Minor: something was added."""
+
+
+class CauseKind(StrEnum):
+    """Who moved: git, the fleet, or both."""
+
+    COMMIT = "commit"
+    DRIFT = "drift"
+    BOTH = "both"
+
+
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why something differs. `commit`: the one that last touched the document; `since`: when the drift was first seen."""
+
+    kind: CauseKind
+    commit: Commit | None = None
+    since: datetime | None = None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field, `path` as in the document (`spec.power`): what is observed and what is desired."""
+
+    path: str
+    observed: Any
+    desired: Any
+    cause: CauseKind
+
+
+class HoldKind(StrEnum):
+    """GUARD: a limit of the fleet. DECLARED: the document says so. IN_FLIGHT: an action is under way. FAILED: it was
+    tried and refused. BLOCKED: it waits for another resource."""
+
+    GUARD = "guard"
+    DECLARED = "declared"
+    IN_FLIGHT = "in-flight"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """What holds a change back, and the flag or edit that lets it pass."""
+
+    kind: HoldKind
+    by: str
+    reason: str
+    way_out: str
+
+
+class Verb(StrEnum):
+    """What a change does to what exists."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    FORGET = "forget"
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One resource that is not as declared, and the actions, in order, that would make it so."""
+
+    key: ResourceKey
+    verb: Verb
+    cause: Cause
+    differences: tuple[Difference, ...] = ()
+    actions: tuple[Action, ...] = ()
+    held_by: tuple[Hold, ...] = ()
+    source: Source | None = None
+
+    @property
+    def disruption(self) -> Disruption:
+        """The worst of its actions."""
+        found = {action.disruption for action in self.actions}
+        for level in (Disruption.DESTRUCTIVE, Disruption.DISRUPTIVE):
+            if level in found:
+                return level
+        return Disruption.NONE
+
+    @property
+    def goes(self) -> bool:
+        """Whether something would be sent now."""
+        return bool(self.actions) and not self.held_by
+
+    def held(self, kind: HoldKind) -> bool:
+        """Whether a hold of this kind is on it."""
+        return any(hold.kind is kind for hold in self.held_by)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal while the same differences call for the same actions; what a saved plan is held against."""
+        sent = [msgspec.structs.replace(action, reason="") for action in self.actions]
+        return digest((self.key, [(d.path, d.observed, d.desired) for d in self.differences], sent))
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A resource that could not be read: no change is planned for it, and it is not gone."""
+
+    key: ResourceKey
+    reason: str
+    message: str
+    at: datetime | None = None
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """How much was looked at: `looked_at` of `total` resources, `machines` of all `total_machines`; the filter in words."""
+
+    total: int
+    looked_at: int
+    machines: int
+    total_machines: int
+    filter: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What apply, or the daemon, would do now, and what it would not do and why."""
+
+    format_version: str = FORMAT_VERSION
+    revision: Revision
+    planned_at: datetime
+    observed_at: datetime | None
+    scope: Scope
+    changes: tuple[Change, ...]
+    unknown: tuple[Unknown, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing to do, 2 changes, 3 at least one held by a guard. (1 is an error: then there is no plan.)"""
+        if any(change.held(HoldKind.GUARD) for change in self.changes):
+            return 3
+        waiting = (change for change in self.changes if not change.held(HoldKind.DECLARED))
+        return 2 if any(waiting) else 0
+
+
+def digest(value: object) -> str:
+    """A short stable digest of a msgspec-encodable value."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
