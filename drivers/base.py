@@ -14,7 +14,7 @@ import msgspec
 
 
 class PowerState(StrEnum):
-    """`ComputerSystem.PowerState`. Anything a BMC says beyond these is read as unknown, never as Off (ibm-openbmc/bmcweb#221)."""
+    """`ComputerSystem.PowerState`. Anything else a BMC says is unknown, never Off (ibm-openbmc/bmcweb#221)."""
 
     ON = "On"
     OFF = "Off"
@@ -82,7 +82,7 @@ class IndicatorLED(StrEnum):
 
 
 class BootOverride(msgspec.Struct, frozen=True):
-    """The boot override, read and written as one value. `mode` None: the BMC has no mode (read), leave it alone (write)."""
+    """The boot override, one value. `mode` None: the BMC has no mode (read), leave it alone (write)."""
 
     target: BootTarget | None
     enabled: BootEnabled | None
@@ -149,17 +149,17 @@ class Bmc(Protocol):
         """Read the system once. Raises DriverError."""
 
     def reset(self, reset_type: ResetType) -> None:
-        """Send one Reset; return when the BMC accepted it, not when it is done. Never sent twice. Raises DriverError."""
+        """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises DriverError."""
 
     def set_boot(self, override: BootOverride) -> None:
-        """Send the boot override once. The caller reads again: many BMCs accept what they do not keep. Raises DriverError."""
+        """Send the override once. The caller reads again: many BMCs accept what they do not keep. Raises DriverError."""
 
     def set_indicator(self, led: IndicatorLED) -> None:
         """Set the indicator LED once. Raises DriverError."""
 
 
 class BmcDriver(Protocol):
-    """Opens systems and owns the connections to their BMCs: one connection and one session a BMC, whatever the systems."""
+    """Opens systems and owns the connections to their BMCs: one connection and one session a BMC."""
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """Return the system, without touching the network."""

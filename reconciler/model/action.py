@@ -13,7 +13,7 @@ from reconciler.model.resource import ResourceKey
 
 
 class Disruption(StrEnum):
-    """How much an action hurts. DISRUPTIVE takes a machine down; DESTRUCTIVE gives up something that cannot be had back."""
+    """How much an action hurts. DISRUPTIVE takes a machine down; DESTRUCTIVE gives up what cannot be had back."""
 
     NONE = "none"
     DISRUPTIVE = "disruptive"
@@ -28,14 +28,14 @@ class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     """For people. Never read back for a decision."""
 
 
-class PowerOn(_Action, tag="power-on"):
+class PowerOn(_Action, frozen=True, tag="power-on"):
     """Send the Reset that brings the machine up."""
 
     reset_type: ResetType
     goal: ClassVar[PowerState] = PowerState.ON
 
 
-class PowerOff(_Action, tag="power-off"):
+class PowerOff(_Action, frozen=True, tag="power-off"):
     """Send the Reset that takes the machine down."""
 
     disruption: ClassVar[Disruption] = Disruption.DISRUPTIVE
@@ -43,31 +43,31 @@ class PowerOff(_Action, tag="power-off"):
     goal: ClassVar[PowerState] = PowerState.OFF
 
 
-class SetBoot(_Action, tag="set-boot"):
+class SetBoot(_Action, frozen=True, tag="set-boot"):
     """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""
 
     override: BootOverride
 
 
-class SetIndicator(_Action, tag="set-indicator"):
+class SetIndicator(_Action, frozen=True, tag="set-indicator"):
     """Set the indicator LED."""
 
     led: IndicatorLED
 
 
-class PutNetwork(_Action, tag="put-network"):
+class PutNetwork(_Action, frozen=True, tag="put-network"):
     """Make the network's prefixes in the IPAM be exactly these."""
 
     prefixes: tuple[Prefix, ...]
 
 
-class DropNetwork(_Action, tag="drop-network"):
+class DropNetwork(_Action, frozen=True, tag="drop-network"):
     """Take an empty network out of the IPAM."""
 
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
 
 
-class Acquire(_Action, tag="acquire"):
+class Acquire(_Action, frozen=True, tag="acquire"):
     """Acquire `address`, or the lowest free one of `family`, for the resource."""
 
     network: str
@@ -75,14 +75,14 @@ class Acquire(_Action, tag="acquire"):
     family: int | None = None
 
 
-class Release(_Action, tag="release"):
+class Release(_Action, frozen=True, tag="release"):
     """Give back the address that the resource holds."""
 
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     address: str
 
 
-class Forget(_Action, tag="forget"):
+class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
 

@@ -21,7 +21,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The last thing that went wrong. While `fingerprint` (of desired and observed) stays, a terminal one is not retried."""
+    """The last thing that went wrong. A terminal one is not retried while `fingerprint` (desired, observed) stays."""
 
     reason: str
     message: str

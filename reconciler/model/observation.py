@@ -19,7 +19,7 @@ class ReadError(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One look at one resource: `value` (the kind's observed type) or `error`, never both. Neither: looked, and absent."""
+    """One look at one resource: `value` (the kind's observed type) or `error`. Neither: looked, and absent."""
 
     key: ResourceKey
     taken_at: datetime

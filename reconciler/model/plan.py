@@ -26,7 +26,7 @@ class CauseKind(StrEnum):
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why something differs. `commit`: the one that last touched the document; `since`: when the drift was first seen."""
+    """Why something differs. `commit`: the last that touched the document; `since`: when drift was first seen."""
 
     kind: CauseKind
     commit: Commit | None = None
@@ -117,7 +117,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """How much was looked at: `looked_at` of `total` resources, `machines` of all `total_machines`; the filter in words."""
+    """How much was looked at: `looked_at` of `total` resources, `machines` of `total_machines`; the filter in words."""
 
     total: int
     looked_at: int
