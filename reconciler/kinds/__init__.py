@@ -1,0 +1,63 @@
+"""The kinds: KINDS is the table that everything else is driven by. Pure."""
+
+from __future__ import annotations
+
+from drivers.base import SystemState
+from reconciler.kinds import ipaddress, machine, network
+from reconciler.kinds.image import ImageSpec
+from reconciler.kinds.kind import Kind
+from reconciler.kinds.partition import PartitionSpec
+from reconciler.kinds.size import SizeSpec
+from reconciler.kinds.tenancy import ProjectSpec, TenantSpec
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("Tenant", "tenants", (), "A customer or department that owns projects.", TenantSpec),
+        Kind("Project", "projects", ("proj",), "A piece of work of one tenant, with its quotas.", ProjectSpec),
+        Kind("Partition", "partitions", ("part",), "A place with machines and their common settings.", PartitionSpec),
+        Kind("Size", "sizes", (), "A class of machines, by what is in them.", SizeSpec),
+        Kind("Image", "images", ("img",), "An operating system that can be written to a machine.", ImageSpec),
+        Kind(
+            "Network",
+            "networks",
+            ("net",),
+            "Prefixes that addresses are taken from.",
+            network.NetworkSpec,
+            rules=network.NetworkRules(),
+            observed_type=network.NetworkState,
+        ),
+        Kind(
+            "IPAddress",
+            "ipaddresses",
+            ("ip",),
+            "An address of a network: acquired, held, released.",
+            ipaddress.IPAddressSpec,
+            check=ipaddress.check,
+            rules=ipaddress.IPAddressRules(),
+            observed_type=ipaddress.AddressState,
+        ),
+        Kind(
+            "Machine",
+            "machines",
+            ("m",),
+            "A machine and its BMC: power, boot override, indicator LED.",
+            machine.MachineSpec,
+            check=machine.check,
+            rules=machine.MachineRules(),
+            observed_type=SystemState,
+        ),
+    )
+}
+"""In the order in which things depend on each other."""
+
+RECONCILED = tuple(name for name, kind in KINDS.items() if kind.rules is not None)
+
+
+def find(word: str) -> Kind | None:
+    """The kind that a person means: by name, plural or short name, in any case."""
+    wanted = word.lower()
+    for kind in KINDS.values():
+        if wanted in (kind.name.lower(), kind.plural, *kind.short):
+            return kind
+    return None

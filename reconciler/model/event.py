@@ -20,7 +20,7 @@ class EventType(StrEnum):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that happened. `key` None: to the fleet as a whole. `reason` is CamelCase and stable.
 
-    `message` is for people. `by` is who: the person or daemon that acted. Holds no secret: messages are made from references and observations.
+    `message` is for people; it holds no secret, being made from references and observations. `by` is who acted.
     """
 
     at: datetime

@@ -1,0 +1,115 @@
+"""Field types that several kinds share. Their constraints make the JSON Schemas, so each is said once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN,
+        max_length=253,
+        description="Lower-case letters, digits, '-' and '.'; unique per kind.",
+    ),
+]
+Label = Annotated[str, Meta(max_length=253, description="A label or annotation value; quote what looks like a number.")]
+Mac = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$",
+        description="A MAC address, six pairs of hex digits joined by colons.",
+        examples=["52:54:00:12:34:56"],
+    ),
+]
+Cidr = Annotated[
+    str,
+    Meta(
+        max_length=49,
+        description="An IPv4 or IPv6 prefix in CIDR form, without host bits.",
+        examples=["10.20.0.0/16", "2001:db8::/48"],
+        extra_json_schema={"format": "cidr"},
+    ),
+]
+Address = Annotated[
+    str,
+    Meta(
+        max_length=45,
+        description="An IPv4 or IPv6 address, without a prefix length or zone.",
+        examples=["10.20.0.7"],
+        extra_json_schema={"format": "ip"},
+    ),
+]
+AddressRange = Annotated[
+    str,
+    Meta(
+        max_length=91,
+        description="An address, a prefix, or a range `first-last`.",
+        examples=["10.20.0.1", "10.20.0.0/28", "10.20.0.10-10.20.0.19"],
+        extra_json_schema={"format": "ip-range"},
+    ),
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s/?#]+[^\s]*$",
+        max_length=2048,
+        description="An http or https URL.",
+        examples=["https://images.example/vmlinuz"],
+    ),
+]
+Sha256 = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", description="`sha256:` and 64 lower-case hex digits.")]
+Text = Annotated[str, Meta(max_length=1024, description="Free text for people.")]
+
+
+def reference(kind: str, description: str) -> Meta:
+    """The constraints of a field that names another resource; checked across files (`x-groundstate-kind`)."""
+    return Meta(
+        pattern=NAME_PATTERN,
+        max_length=253,
+        description=description,
+        extra={"kind": kind},
+        extra_json_schema={"x-groundstate-kind": kind},
+    )
+
+
+PartitionRef = Annotated[str, reference("Partition", "The Partition that it stands in.")]
+ProjectRef = Annotated[str, reference("Project", "The Project that owns it.")]
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of what a resource owns when its document leaves git."""
+
+    ORPHAN = "Orphan"
+    RELEASE = "Release"
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", kw_only=True):
+    """The base of every spec and part of a spec: camelCase in documents, nothing unknown, nothing changeable."""
+
+
+class Metadata(Spec, frozen=True, kw_only=True):
+    """What every document says of itself."""
+
+    name: Name
+    labels: Annotated[
+        dict[Annotated[str, Meta(max_length=253)], Label],
+        Meta(description="Words to select by: `groundstate get machines -l rack=r12`."),
+    ] = {}
+    annotations: Annotated[
+        dict[Annotated[str, Meta(max_length=253)], Label],
+        Meta(description="Notes for people and tools; never used to select."),
+    ] = {}
+
+
+class Quotas(Spec, frozen=True, kw_only=True):
+    """Upper limits; a limit that is not given is not enforced."""
+
+    machines: Annotated[int, Meta(ge=0, description="Most machines.")] | None = None
+    addresses: Annotated[int, Meta(ge=0, description="Most addresses.")] | None = None
+    networks: Annotated[int, Meta(ge=0, description="Most networks.")] | None = None

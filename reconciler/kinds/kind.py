@@ -1,0 +1,81 @@
+"""What a kind is to the rest of the house: its words, its types and its pure rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from reconciler.model.action import Action
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import ObservedState
+from reconciler.model.plan import Hold
+from reconciler.model.resource import Resource, ResourceKey
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A managed field: its path in the document, what is desired and what is observed (JSON-encodable), and whether
+    they mean the same."""
+
+    path: str
+    desired: Any
+    observed: Any
+    equal: bool
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered."""
+
+    key: ResourceKey
+    value: Any
+    facts: ResourceFacts
+    observed: ObservedState
+
+
+class Steps(msgspec.Struct, frozen=True):
+    """What a kind would do: its actions in order, and what stands in the way."""
+
+    actions: tuple[Action, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+class Rules(Protocol):
+    """The pure rules of a reconciled kind."""
+
+    def fields(self, resource: Resource[Any], look: Look) -> tuple[Field, ...]:
+        """The managed fields, desired beside observed."""
+
+    def steps(self, resource: Resource[Any], look: Look, fields: tuple[Field, ...]) -> Steps:
+        """The actions that make differing fields equal."""
+
+    def removal(self, look: Look) -> Steps:
+        """The actions for a resource that git no longer declares; the last one is Forget."""
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether what is seen now shows that the action took effect."""
+
+    def patience(self, action: Action, resource: Resource[Any] | None) -> float:
+        """Seconds until an unconfirmed action counts as failed."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A rule's finding about one document: `path` leads to the value at fault, names and indexes joined by dots."""
+
+    code: str
+    path: str
+    summary: str
+    hint: str = ""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One kind. `rules` and `observed_type` are None where nothing is reconciled; `check` sees one document alone."""
+
+    name: str
+    plural: str
+    short: tuple[str, ...]
+    summary: str
+    spec_type: type[Any]
+    check: Callable[[Resource[Any]], list[Place]] | None = None
+    rules: Rules | None = None
+    observed_type: Any = None
