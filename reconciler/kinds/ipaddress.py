@@ -15,7 +15,7 @@ from reconciler.model.action import Acquire, Action, Forget, Release
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
-ADDRESS, NETWORK = "spec.address", "spec.network"
+ADDRESS, NETWORK = Acquire.path, "spec.network"
 
 
 class Family(StrEnum):

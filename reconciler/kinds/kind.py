@@ -10,18 +10,24 @@ import msgspec
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold
+from reconciler.model.plan import Hold, digest
 from reconciler.model.resource import Resource, ResourceKey
 
 
 class Field(msgspec.Struct, frozen=True):
     """A managed field: its path in the document, what is desired and what is observed (JSON-encodable), and whether
-    they mean the same."""
+    they mean the same. `once`: a one-time order, which is not a standing state."""
 
     path: str
     desired: Any
     observed: Any
     equal: bool
+    once: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """What a terminal failure holds for. A one-time order that failed is not given again whatever is observed."""
+        return digest((self.path, self.desired, None if self.once else self.observed))
 
 
 class Look(msgspec.Struct, frozen=True):

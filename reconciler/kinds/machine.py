@@ -26,7 +26,7 @@ from reconciler.model.action import Action, Forget, PowerOff, PowerOn, SetBoot, 
 from reconciler.model.plan import Hold, HoldKind, digest
 from reconciler.model.resource import Resource
 
-POWER, BOOT, LED = "spec.power", "spec.boot", "spec.indicatorLED"
+POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
 
 
 class Escalate(StrEnum):
@@ -246,7 +246,8 @@ def _boot_field(boot: BootSpec, state: SystemState, look: Look) -> Field:
         equal = seen is not None and (seen.target, seen.enabled) == (boot.target, boot.enabled)
     if boot.mode is not None and boot.enabled is not BootEnabled.ONCE and seen is not None:
         equal = equal and seen.mode == boot.mode
-    return Field(BOOT, desired, None if seen is None else msgspec.to_builtins(seen), equal)
+    observed = None if seen is None else msgspec.to_builtins(seen)
+    return Field(BOOT, desired, observed, equal, once=boot.enabled is BootEnabled.ONCE)
 
 
 def _kept(asked: BootOverride, seen: BootOverride) -> bool:

@@ -14,8 +14,6 @@ from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.model.action import Action, DropNetwork, Forget, PutNetwork
 from reconciler.model.resource import Resource
 
-PREFIXES = "spec.prefixes"
-
 
 class NetworkType(StrEnum):
     """Who may use a network."""
@@ -72,7 +70,7 @@ class NetworkRules:
         wanted, seen = prefixes(resource.spec), _known(look.value)
         return (
             Field(
-                PREFIXES,
+                PutNetwork.path,
                 msgspec.to_builtins(wanted),
                 None if seen is None else msgspec.to_builtins(seen),
                 wanted == seen,

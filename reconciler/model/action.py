@@ -22,42 +22,54 @@ class Disruption(StrEnum):
 
 class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     disruption: ClassVar[Disruption] = Disruption.NONE
+    path: ClassVar[str] = "metadata"
+    """The managed field that it serves."""
 
     key: ResourceKey
     reason: str = ""
     """For people. Never read back for a decision."""
 
+    @property
+    def name(self) -> str:
+        """The action's word, such as `power-on`."""
+        return str(self.__struct_config__.tag)
+
 
 class PowerOn(_Action, frozen=True, tag="power-on"):
     """Send the Reset that brings the machine up."""
 
-    reset_type: ResetType
+    path: ClassVar[str] = "spec.power"
     goal: ClassVar[PowerState] = PowerState.ON
+    reset_type: ResetType
 
 
 class PowerOff(_Action, frozen=True, tag="power-off"):
     """Send the Reset that takes the machine down."""
 
     disruption: ClassVar[Disruption] = Disruption.DISRUPTIVE
-    reset_type: ResetType
+    path: ClassVar[str] = "spec.power"
     goal: ClassVar[PowerState] = PowerState.OFF
+    reset_type: ResetType
 
 
 class SetBoot(_Action, frozen=True, tag="set-boot"):
     """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""
 
+    path: ClassVar[str] = "spec.boot"
     override: BootOverride
 
 
 class SetIndicator(_Action, frozen=True, tag="set-indicator"):
     """Set the indicator LED."""
 
+    path: ClassVar[str] = "spec.indicatorLED"
     led: IndicatorLED
 
 
 class PutNetwork(_Action, frozen=True, tag="put-network"):
     """Make the network's prefixes in the IPAM be exactly these."""
 
+    path: ClassVar[str] = "spec.prefixes"
     prefixes: tuple[Prefix, ...]
 
 
@@ -70,6 +82,7 @@ class DropNetwork(_Action, frozen=True, tag="drop-network"):
 class Acquire(_Action, frozen=True, tag="acquire"):
     """Acquire `address`, or the lowest free one of `family`, for the resource."""
 
+    path: ClassVar[str] = "spec.address"
     network: str
     address: str | None = None
     family: int | None = None
@@ -78,6 +91,7 @@ class Acquire(_Action, frozen=True, tag="acquire"):
 class Release(_Action, frozen=True, tag="release"):
     """Give back the address that the resource holds."""
 
+    path: ClassVar[str] = "spec.address"
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     address: str
 

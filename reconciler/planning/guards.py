@@ -1,0 +1,164 @@
+"""Guards: what a plan may do at once. Each looks at all changes and holds some back, saying why and how to let them pass.
+
+A guard is a pure function, so that windows, approvals and budgets declared in git can stand beside these later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Self
+
+import msgspec
+
+from reconciler.model.action import Disruption
+from reconciler.model.facts import Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.resource import DesiredState, ResourceKey
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A number of machines, or a share of the fleet."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`5` or `10%`. Raises ValueError saying what is accepted."""
+        number = text.strip().removesuffix("%")
+        try:
+            value = float(number) if text.strip().endswith("%") else int(number)
+        except ValueError:
+            raise ValueError(f"{text!r} is neither a number of machines (5) nor a share of them (10%)") from None
+        if value < 0 or (text.strip().endswith("%") and value > 100):
+            raise ValueError(f"{text!r} is out of range: a share lies between 0% and 100%")
+        return cls(percent=value) if text.strip().endswith("%") else cls(count=int(value))
+
+    def of(self, total: int) -> float:
+        """The limit in machines, of a fleet of `total`."""
+        return float(self.count) if self.count is not None else total * (self.percent or 0.0) / 100.0
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{self.percent:g}%"
+
+
+TENTH = Limit(percent=10.0)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The settings of the standard guards. `window`: how long a power-off counts as disruption under way."""
+
+    max_disrupted: Limit = TENTH
+    max_removed: Limit = TENTH
+    max_unreachable: Limit = TENTH
+    allow_empty: bool = False
+    window: timedelta = timedelta(hours=1)
+
+
+class Fleet(msgspec.Struct, frozen=True):
+    """The fleet in numbers: what guards judge by.
+
+    `known` machines have been in force before, `lost` of them are no longer declared; `seen` were looked at,
+    `unreachable` of them without success; `disrupted` are down, or going down, because groundstate sent it.
+    """
+
+    machines: int
+    known: int
+    lost: int
+    seen: int
+    unreachable: int
+    disrupted: frozenset[ResourceKey] = frozenset()
+    resources: int = 0
+
+
+Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
+
+
+def survey(
+    desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime, window: timedelta = Limits().window
+) -> Fleet:
+    """Count the fleet."""
+    known = [key for key in facts.resources if key.kind == "Machine"]
+    looks = [look for key, look in observed.items() if key.kind == "Machine" and key in desired.resources]
+    return Fleet(
+        machines=desired.count("Machine"),
+        known=len(known),
+        lost=sum(1 for key in known if key not in desired.resources),
+        seen=len(looks),
+        unreachable=sum(1 for look in looks if look.error is not None),
+        disrupted=disrupted(facts, now, window),
+        resources=len(desired.resources),
+    )
+
+
+def disrupted(facts: Facts, now: datetime, window: timedelta) -> frozenset[ResourceKey]:
+    """Machines with a disruptive action under way, or taken down less than `window` ago and not brought up since."""
+    flying = {key for key, flight in facts.in_flight.items() if flight.action.disruption is Disruption.DISRUPTIVE}
+    down = {key for key, fact in facts.resources.items() if fact.disrupted_at and now - fact.disrupted_at < window}
+    return frozenset(flying | down)
+
+
+def standard_guards(limits: Limits) -> tuple[Guard, ...]:
+    """The guards that are always there."""
+
+    def empty(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+        if limits.allow_empty or not fleet.known or fleet.machines:
+            return {}
+        what = "declares no machines" if fleet.resources else "is empty"
+        return _hold_all(
+            changes,
+            "empty-desired-state",
+            f"the desired state {what}, and {fleet.known} were in force",
+            "--allow-empty",
+        )
+
+    def removed(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+        if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
+            return {}
+        reason = f"{_share(fleet.lost, fleet.known)} machines are gone from git, more than {limits.max_removed}"
+        return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
+
+    def unreachable(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+        if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
+            return {}
+        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs are unreachable, more than {limits.max_unreachable}"
+        hurting = (change for change in changes if change.disruption is not Disruption.NONE)
+        return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
+
+    def budget(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+        allowed = max(1, int(limits.max_disrupted.of(fleet.machines))) if limits.max_disrupted.of(1) else 0
+        wanting = [c for c in changes if c.goes and c.disruption is Disruption.DISRUPTIVE]
+        fresh = [c for c in wanting if c.key not in fleet.disrupted]
+        room = max(0, allowed - len(fleet.disrupted))
+        reason = (
+            f"{len(fleet.disrupted) + len(fresh)} of {fleet.machines} machines would be disrupted at once, "
+            f"{allowed} may ({limits.max_disrupted})"
+        )
+        flag = f"--max-disrupted {len(fleet.disrupted) + len(fresh)}"
+        return _hold_all(fresh[room:], "disruption-budget", reason, flag)
+
+    return (empty, removed, unreachable, budget)
+
+
+def hold_back(changes: tuple[Change, ...], guards: Iterable[Guard], fleet: Fleet, now: datetime) -> tuple[Change, ...]:
+    """The changes, with what the guards hold added. A later guard sees what the earlier ones held."""
+    for guard in guards:
+        holds = guard(changes, fleet, now)
+        if holds:
+            changes = tuple(
+                msgspec.structs.replace(change, held_by=(*change.held_by, holds[change.key]))
+                if change.key in holds
+                else change
+                for change in changes
+            )
+    return changes
+
+
+def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> dict[ResourceKey, Hold]:
+    return {change.key: Hold(HoldKind.GUARD, guard, reason, f"pass {flag} to let it through") for change in changes}
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole}"

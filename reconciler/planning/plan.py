@@ -1,0 +1,208 @@
+"""The plan: one pure function from desired, observed, facts and now. `plan` prints it; apply and the daemon act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import KINDS, RECONCILED
+from reconciler.kinds.kind import Field, Look, Rules, Steps
+from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.observation import Observation, ObservedState
+from reconciler.model.plan import (
+    Cause,
+    CauseKind,
+    Change,
+    Difference,
+    Hold,
+    HoldKind,
+    Plan,
+    Scope,
+    Unknown,
+    Verb,
+)
+from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
+from reconciler.planning.guards import Fleet, Guard, hold_back, survey
+
+_ORDER = {name: index for index, name in enumerate(KINDS)}
+
+
+def universe(desired: DesiredState, facts: Facts) -> list[ResourceKey]:
+    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered."""
+    keys = {key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys()
+    return sorted(keys, key=lambda key: (_ORDER.get(key.kind, len(_ORDER)), key.name))
+
+
+def plan(
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    guards: Iterable[Guard],
+    *,
+    select: Collection[ResourceKey] | None = None,
+    selected_by: str = "",
+    fleet: Fleet | None = None,
+    diagnostics: tuple[Diagnostic, ...] = (),
+) -> Plan:
+    """What would be done now, and what not and why.
+
+    `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` is a survey
+    that the caller has at hand. Equal arguments give equal plans.
+    """
+    keys = universe(desired, facts) if select is None else sorted(select, key=lambda k: (_ORDER[k.kind], k.name))
+    found = [plan_resource(key, desired, observed, facts, now) for key in keys]
+    changes = tuple(item for item in found if isinstance(item, Change))
+    if changes:
+        changes = hold_back(changes, guards, fleet or survey(desired, observed, facts, now), now)
+    times = [observed[key].taken_at for key in keys if key in observed]
+    return Plan(
+        revision=desired.revision,
+        planned_at=now,
+        observed_at=min(times, default=None),
+        scope=_scope(keys, desired, facts, select, selected_by),
+        changes=changes,
+        unknown=tuple(item for item in found if isinstance(item, Unknown)),
+        diagnostics=diagnostics,
+    )
+
+
+def plan_resource(
+    key: ResourceKey, desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime
+) -> Change | Unknown | None:
+    """One resource before the guards: a change, unknown, or nothing to do."""
+    rules = KINDS[key.kind].rules
+    if rules is None:
+        return None
+    resource, seen = desired.resources.get(key), observed.get(key)
+    remembered = facts.resources.get(key, NO_FACTS)
+    if resource is None and key.kind == "Machine":
+        seen = seen or Observation(key, now)
+    elif seen is None or seen.error is not None:
+        return _unknown(key, seen)
+    look = Look(key, seen.value, remembered, observed)
+    flight = facts.in_flight.get(key)
+    if resource is None:
+        return _removal(rules.removal(look), look, flight, now)
+    return _difference(rules, resource, look, flight, now, seen.taken_at)
+
+
+def with_commits(planned: Plan, commits: Mapping[str, Commit]) -> Plan:
+    """The plan, each change caused by a commit naming the one that last touched its file."""
+
+    def name(change: Change) -> Change:
+        commit = commits.get(change.source.file) if change.source else planned.revision.commit
+        if commit is None or change.cause.kind is CauseKind.DRIFT:
+            return change
+        return msgspec.structs.replace(change, cause=msgspec.structs.replace(change.cause, commit=commit))
+
+    return msgspec.structs.replace(planned, changes=tuple(name(change) for change in planned.changes))
+
+
+def _scope(
+    keys: Collection[ResourceKey],
+    desired: DesiredState,
+    facts: Facts,
+    select: Collection[ResourceKey] | None,
+    selected_by: str,
+) -> Scope:
+    machines = sum(1 for key in keys if key.kind == "Machine")
+    if select is None:
+        return Scope(len(keys), len(keys), machines, machines)
+    if not selected_by:
+        return Scope(len(keys), len(keys), machines, desired.count("Machine"))
+    every = universe(desired, facts)
+    total = sum(1 for key in every if key.kind == "Machine")
+    return Scope(len(every), len(keys), machines, total, selected_by)
+
+
+def _unknown(key: ResourceKey, seen: Observation | None) -> Unknown:
+    if seen is None or seen.error is None:
+        return Unknown(key, "NotObserved", "it has not been looked at")
+    return Unknown(key, seen.error.reason, seen.error.message, seen.taken_at)
+
+
+def _removal(steps: Steps, look: Look, flight: InFlight | None, now: datetime) -> Change:
+    forgotten = all(isinstance(action, Forget) for action in steps.actions)
+    return Change(
+        key=look.key,
+        verb=Verb.FORGET if forgotten else Verb.DELETE,
+        cause=Cause(CauseKind.COMMIT),
+        actions=steps.actions,
+        held_by=(*_flying(flight, now), *steps.holds),
+    )
+
+
+def _difference(
+    rules: Rules, resource: Resource[Any], look: Look, flight: InFlight | None, now: datetime, seen_at: datetime
+) -> Change | None:
+    fields = rules.fields(resource, look)
+    differing = tuple(field for field in fields if not field.equal)
+    if not differing:
+        return None
+    steps = rules.steps(resource, look, fields)
+    actions, failed = _not_again(steps.actions, differing, look.facts)
+    differences = tuple(
+        Difference(field.path, field.observed, field.desired, _moved(field, look.facts)) for field in differing
+    )
+    return Change(
+        key=look.key,
+        verb=Verb.CREATE if all(field.observed is None for field in fields) else Verb.UPDATE,
+        cause=_cause(differences, look.facts, seen_at),
+        differences=differences,
+        actions=actions,
+        held_by=(*_flying(flight, now), *steps.holds, *failed),
+        source=resource.source,
+    )
+
+
+def _not_again(
+    actions: tuple[Action, ...], differing: tuple[Field, ...], facts: ResourceFacts
+) -> tuple[tuple[Action, ...], tuple[Hold, ...]]:
+    """Leave out what was tried and refused for the same desired and observed values.
+
+    A machine whose boot order was refused is not powered on either: it would come up from somewhere else.
+    """
+    prints = {field.path: field.fingerprint for field in differing}
+    stuck = {
+        path: failure
+        for path, failure in facts.failures.items()
+        if failure.terminal and failure.fingerprint == prints.get(path)
+    }
+    kept = [action for action in actions if action.path not in stuck]
+    if SetBoot.path in stuck:
+        kept = [action for action in kept if not isinstance(action, PowerOn)]
+    way_out = "it is tried again when the document or what the BMC says changes"
+    holds = tuple(Hold(HoldKind.FAILED, path, f"{f.reason}: {f.message}", way_out) for path, f in stuck.items())
+    return tuple(kept), holds
+
+
+def _moved(field: Field, facts: ResourceFacts) -> CauseKind:
+    applied = facts.applied.fields if facts.applied else {}
+    if field.path not in applied:
+        return CauseKind.COMMIT
+    if applied[field.path] == field.desired:
+        return CauseKind.DRIFT
+    return CauseKind.BOTH if field.path in facts.drift else CauseKind.COMMIT
+
+
+def _cause(differences: tuple[Difference, ...], facts: ResourceFacts, seen_at: datetime) -> Cause:
+    kinds = {difference.cause for difference in differences}
+    kind = kinds.pop() if len(kinds) == 1 else CauseKind.BOTH
+    if kind is CauseKind.COMMIT:
+        return Cause(kind)
+    drifted = [facts.drift.get(d.path, seen_at) for d in differences if d.cause is not CauseKind.COMMIT]
+    return Cause(kind, since=min(drifted))
+
+
+def _flying(flight: InFlight | None, now: datetime) -> tuple[Hold, ...]:
+    if flight is None:
+        return ()
+    age = max(0, int((now - flight.sent_at).total_seconds()))
+    reason = f"{flight.action.name} was sent {age} s ago by {flight.by}"
+    return (Hold(HoldKind.IN_FLIGHT, flight.id, reason, "it is confirmed by looking, or given up at its deadline"),)
