@@ -1,4 +1,4 @@
-"""Guards: what a plan may do at once. Each looks at all changes and holds some back, saying why and how to let them pass.
+"""Guards: what a plan may do at once. Each sees all changes and holds some, saying why and how to let them pass.
 
 A guard is a pure function, so that windows, approvals and budgets declared in git can stand beside these later.
 """
@@ -45,6 +45,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 TENTH = Limit(percent=10.0)
+WINDOW = timedelta(hours=1)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -54,14 +55,14 @@ class Limits(msgspec.Struct, frozen=True):
     max_removed: Limit = TENTH
     max_unreachable: Limit = TENTH
     allow_empty: bool = False
-    window: timedelta = timedelta(hours=1)
+    window: timedelta = WINDOW
 
 
 class Fleet(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
     `known` machines have been in force before, `lost` of them are no longer declared; `seen` were looked at,
-    `unreachable` of them without success; `disrupted` are down, or going down, because groundstate sent it.
+    `unreachable` of them without success; `disrupted` are down, or going down, because groundstate sent it. `resources` are declared, `remembered` were in force.
     """
 
     machines: int
@@ -71,13 +72,14 @@ class Fleet(msgspec.Struct, frozen=True):
     unreachable: int
     disrupted: frozenset[ResourceKey] = frozenset()
     resources: int = 0
+    remembered: int = 0
 
 
 Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
 
 
 def survey(
-    desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime, window: timedelta = Limits().window
+    desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime, window: timedelta = WINDOW
 ) -> Fleet:
     """Count the fleet."""
     known = [key for key in facts.resources if key.kind == "Machine"]
@@ -90,6 +92,7 @@ def survey(
         unreachable=sum(1 for look in looks if look.error is not None),
         disrupted=disrupted(facts, now, window),
         resources=len(desired.resources),
+        remembered=len(facts.resources),
     )
 
 
@@ -103,7 +106,7 @@ def disrupted(facts: Facts, now: datetime, window: timedelta) -> frozenset[Resou
 def standard_guards(limits: Limits) -> tuple[Guard, ...]:
     """The guards that are always there."""
 
-    def empty(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+    def empty(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if limits.allow_empty or not fleet.known or fleet.machines:
             return {}
         what = "declares no machines" if fleet.resources else "is empty"
@@ -114,20 +117,20 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
             "--allow-empty",
         )
 
-    def removed(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+    def removed(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
             return {}
         reason = f"{_share(fleet.lost, fleet.known)} machines are gone from git, more than {limits.max_removed}"
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
-    def unreachable(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+    def unreachable(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
             return {}
         reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs are unreachable, more than {limits.max_unreachable}"
         hurting = (change for change in changes if change.disruption is not Disruption.NONE)
         return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
 
-    def budget(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+    def budget(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = max(1, int(limits.max_disrupted.of(fleet.machines))) if limits.max_disrupted.of(1) else 0
         wanting = [c for c in changes if c.goes and c.disruption is Disruption.DISRUPTIVE]
         fresh = [c for c in wanting if c.key not in fleet.disrupted]

@@ -1,4 +1,4 @@
-"""The plan: one pure function from desired, observed, facts and now. `plan` prints it; apply and the daemon act on it."""
+"""The plan: one pure function of desired, observed, facts and now, which `plan`, `apply` and the daemon all call."""
 
 from __future__ import annotations
 
