@@ -35,7 +35,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """All facts about one resource; a row of these exists for each resource that a revision in force has declared.
 
     `failures` and `drift` (since when a field differs from what was applied) are by field path. `once_done`: the
-    digest of the one-time boot order that was carried out, so that it is not carried out again. `shutdown_ignored`: when a graceful shutdown ran out of time.
+    digest of the one-time boot order that was carried out, so that it is not carried out again.
+    `shutdown_ignored`: when a graceful shutdown ran out of time.
     `disrupted_at`: when groundstate last sent something that takes the machine down. `deletion_policy`: what the last
     spec said, for when the document is gone.
     """

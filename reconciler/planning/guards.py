@@ -62,7 +62,8 @@ class Fleet(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
     `known` machines have been in force before, `lost` of them are no longer declared; `seen` were looked at,
-    `unreachable` of them without success; `disrupted` are down, or going down, because groundstate sent it. `resources` are declared, `remembered` were in force.
+    `unreachable` of them without success; `disrupted` are down, or going down, because groundstate sent it.
+    `resources` are declared, `remembered` were in force.
     """
 
     machines: int
