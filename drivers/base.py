@@ -152,7 +152,7 @@ class Bmc(Protocol):
         """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises DriverError."""
 
     def set_boot(self, override: BootOverride) -> None:
-        """Send the override once. The caller reads again: many BMCs accept what they do not keep. Raises DriverError."""
+        """Send the override once. The caller reads again, as many BMCs do not keep what they accept. Raises DriverError."""
 
     def set_indicator(self, led: IndicatorLED) -> None:
         """Set the indicator LED once. Raises DriverError."""
@@ -200,8 +200,11 @@ class Ipam(Protocol):
     def drop_network(self, network: str) -> None:
         """Forget the network. Absent is success. Raises Conflict, naming owners, while anything is allocated in it."""
 
+    def network(self, network: str) -> tuple[Prefix, ...] | None:
+        """The network's prefixes as they were put, or None when it is not known."""
+
     def networks(self) -> dict[str, tuple[Prefix, ...]]:
-        """Every network and its prefixes, in order."""
+        """Every network and its prefixes, as they were put."""
 
     def acquire(self, network: str, owner: str, *, address: str | None = None, family: int | None = None) -> str:
         """Return the address that owner holds, or give it the lowest free one (of `family` 4 or 6), or `address`.
@@ -212,6 +215,9 @@ class Ipam(Protocol):
 
     def release(self, owner: str) -> None:
         """Free what owner holds. Absent is success."""
+
+    def holding(self, owner: str) -> Allocation | None:
+        """What owner holds."""
 
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """All allocations, or a network's, by owner."""

@@ -1,0 +1,248 @@
+"""What follows from a send and a look: pure decisions, so that a crash test needs no crash."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from drivers.base import (
+    AuthenticationFailed,
+    BootEnabled,
+    Busy,
+    Conflict,
+    DriverError,
+    Exhausted,
+    Rejected,
+    ResetType,
+    Unreachable,
+    Unsupported,
+)
+from reconciler.kinds import KINDS
+from reconciler.kinds.kind import Field, Look
+from reconciler.kinds.machine import MachineSpec, once_order
+from reconciler.model.action import Disruption, InFlight, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.event import Event, EventType
+from reconciler.model.facts import Applied, Failure, ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.outcome import Failed, Outcome, Waiting
+from reconciler.model.plan import digest
+from reconciler.model.resource import Resource
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How an error is lived with: seconds before the next look, doubling from `base` up to `cap`; `terminal`: not
+    tried again until desired or observed changes."""
+
+    base: float
+    cap: float
+    terminal: bool = False
+
+
+POLICIES: dict[type[DriverError], Policy] = {
+    Unreachable: Policy(5, 300),
+    Busy: Policy(5, 60),
+    # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
+    AuthenticationFailed: Policy(900, 3600),
+    Rejected: Policy(300, 300, terminal=True),
+    Unsupported: Policy(300, 300, terminal=True),
+    Exhausted: Policy(60, 300),
+    # Whoever holds it may let go, and that shows nowhere in what is observed of this resource.
+    Conflict: Policy(60, 300),
+    DriverError: Policy(60, 300),
+}
+
+
+def policy(reason: str) -> Policy:
+    """The policy of the error class of that name; an unknown one waits and comes back."""
+    return next((p for kind, p in POLICIES.items() if kind.__name__ == reason), POLICIES[DriverError])
+
+
+def backoff(attempt: int, rule: Policy, jitter: float) -> float:
+    """Seconds to wait after the `attempt`th failure (from 1). `jitter` in [0, 1) takes up to a quarter off, so that
+    a rack that went away together does not come back together."""
+    raw: float = min(rule.cap, rule.base * 2 ** min(attempt - 1, 20))
+    return raw * (1 - jitter / 4)
+
+
+def confirm_delay(flight: InFlight, now: datetime) -> float:
+    """Seconds until the next look at an action under way: half a second at first, a quarter of its age, at most ten."""
+    return min(10.0, max(0.5, (now - flight.sent_at).total_seconds() / 4))
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """An action that is under way no more: what is remembered of it, and what is told."""
+
+    facts: ResourceFacts
+    event: Event
+
+
+def settle(
+    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
+) -> Settled | None:
+    """None while the action may still take effect; else what a look at `seen` says has become of it.
+
+    An unreadable resource settles nothing: the action may have been done.
+    """
+    rules = KINDS[flight.key.kind].rules
+    if rules is None or seen.error is not None:
+        return None
+    if rules.confirmed(flight.action, seen.value):
+        return Settled(_confirmed(flight, resource, facts), _told(flight, now, "ActionConfirmed", "took effect"))
+    if now < flight.deadline:
+        return None
+    return _expired(flight, seen, resource, facts, now)
+
+
+def refuse(
+    flight: InFlight, error: DriverError, field: Field | None, facts: ResourceFacts, now: datetime, jitter: float
+) -> tuple[Settled, Outcome]:
+    """An action that was certainly not carried out, because the other side, or the way to it, said no."""
+    reason = type(error).__name__
+    rule = policy(reason)
+    remembered = _failure(facts, flight, reason, str(error), field, rule.terminal, now)
+    attempts = remembered.failures[flight.action.path].attempts
+    delay = backoff(attempts, rule, jitter)
+    if isinstance(error, Busy) and error.retry_after is not None:
+        delay = max(1.0, min(error.retry_after, rule.cap))
+    event = _told(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
+    lives_on = isinstance(error, Unreachable | Busy)
+    outcome: Outcome = (
+        Waiting(reason, str(error), delay) if lives_on else Failed(reason, str(error), rule.terminal, delay)
+    )
+    return Settled(remembered, event), outcome
+
+
+def learn(
+    resource: Resource[Any], fields: tuple[Field, ...], facts: ResourceFacts, revision: str, now: datetime
+) -> tuple[ResourceFacts, tuple[Field, ...]]:
+    """What a look teaches: which fields are as declared, and which have drifted from what was applied.
+
+    Returns the facts (the very same object when nothing is new) and the fields that drifted just now.
+    """
+    before = facts.applied.fields if facts.applied else {}
+    equal = {field.path: field.desired for field in fields if field.equal}
+    paths = {field.path for field in fields}
+    known = {path: value for path, value in before.items() if path in paths} | equal
+    drifted = [
+        f for f in fields if not f.equal and f.path in known and not f.once and not _as_applied(f, known[f.path])
+    ]
+    drift = {field.path: facts.drift.get(field.path, now) for field in drifted}
+    prints = {field.path: field.fingerprint for field in fields if not field.equal}
+    learned = msgspec.structs.replace(
+        facts,
+        applied=facts.applied if known == before else Applied(known, revision, now),
+        drift=drift,
+        failures={
+            path: failure
+            for path, failure in facts.failures.items()
+            if prints.get(path) == failure.fingerprint or path not in paths
+        },
+        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
+        deletion_policy=getattr(resource.spec, "deletion_policy", None),
+    )
+    fresh = tuple(field for field in drifted if field.path not in facts.drift)
+    return (facts if learned == facts else learned), fresh
+
+
+def read_failure(error: DriverError) -> ReadError:
+    """A driver's error as an observation carries it."""
+    return ReadError(type(error).__name__, str(error))
+
+
+def unreadable(key_error: ReadError, attempts: int, jitter: float) -> Outcome:
+    """What follows when a resource could not be read for the `attempts`th time in a row."""
+    rule = policy(key_error.reason)
+    delay = backoff(attempts, rule, jitter)
+    if key_error.reason in (Unreachable.__name__, Busy.__name__):
+        return Waiting(key_error.reason, key_error.message, delay)
+    return Failed(key_error.reason, key_error.message, rule.terminal, delay)
+
+
+def sent_facts(flight: InFlight, facts: ResourceFacts) -> ResourceFacts:
+    """What is remembered from the moment of sending: that this machine is being taken down."""
+    if flight.action.disruption is Disruption.DISRUPTIVE:
+        return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
+    return facts
+
+
+def _as_applied(field: Field, applied: Any) -> bool:
+    # A commit changed what is desired, and the fleet still stands where the last one left it.
+    return applied != field.desired and applied == field.observed
+
+
+def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
+    return any(f.path == PowerOff.path and not f.equal and f.desired == PowerOff.goal for f in fields)
+
+
+def _confirmed(flight: InFlight, resource: Resource[Any] | None, facts: ResourceFacts) -> ResourceFacts:
+    failures = {path: failure for path, failure in facts.failures.items() if path != flight.action.path}
+    facts = msgspec.structs.replace(facts, failures=failures)
+    match flight.action:
+        case PowerOn():
+            return msgspec.structs.replace(facts, disrupted_at=None, shutdown_ignored=None)
+        case SetBoot(override=override) if override.enabled is BootEnabled.ONCE and resource is not None:
+            boot = resource.spec.boot if isinstance(resource.spec, MachineSpec) else None
+            if boot is not None and boot.enabled is BootEnabled.ONCE and boot.target == override.target:
+                return msgspec.structs.replace(facts, once_done=once_order(boot))
+    return facts
+
+
+def _expired(
+    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
+) -> Settled:
+    action = flight.action
+    if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN:
+        event = _told(flight, now, "ShutdownIgnored", "was accepted and ignored", EventType.WARNING)
+        return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
+    # A power state may come late and is worth another try; what reads back as something else was not kept.
+    terminal = isinstance(action, SetBoot | SetIndicator)
+    message = "it was accepted, and the BMC does not show it" if terminal else "it did not take effect in time"
+    rules = KINDS[flight.key.kind].rules
+    field = None
+    if rules is not None and resource is not None:
+        fields = rules.fields(resource, Look(flight.key, seen.value, facts, {flight.key: seen}))
+        field = next((f for f in fields if f.path == action.path), None)
+    event = _told(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
+    return Settled(_failure(facts, flight, "NotConfirmed", message, field, terminal, now), event)
+
+
+def _failure(
+    facts: ResourceFacts,
+    flight: InFlight,
+    reason: str,
+    message: str,
+    field: Field | None,
+    terminal: bool,
+    now: datetime,
+) -> ResourceFacts:
+    path = flight.action.path
+    previous = facts.failures.get(path)
+    fingerprint = field.fingerprint if field else digest(flight.action.name)
+    attempts = previous.attempts + 1 if previous and previous.fingerprint == fingerprint else 1
+    failure = Failure(reason, message, now, terminal, attempts, fingerprint)
+    return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})
+
+
+def _told(flight: InFlight, now: datetime, reason: str, what: str, severity: EventType = EventType.NORMAL) -> Event:
+    return Event(
+        at=now,
+        type=severity,
+        reason=reason,
+        message=f"{describe(flight)} {what}",
+        key=flight.key,
+        action_id=flight.id,
+        by=flight.by,
+    )
+
+
+def describe(flight: InFlight) -> str:
+    """The action in words: `power-off (GracefulShutdown)`."""
+    detail = msgspec.to_builtins(flight.action)
+    for name in ("reset_type", "led", "address", "network"):
+        if detail.get(name):
+            return f"{flight.action.name} ({detail[name]})"
+    if isinstance(flight.action, SetBoot):
+        return f"set-boot ({flight.action.override.target} {flight.action.override.enabled})"
+    return flight.action.name
