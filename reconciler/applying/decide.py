@@ -125,10 +125,12 @@ def learn(
     equal = {field.path: field.desired for field in fields if field.equal}
     paths = {field.path for field in fields}
     known = {path: value for path, value in before.items() if path in paths} | equal
-    drifted = [
-        f for f in fields if not f.equal and f.path in known and not f.once and not _as_applied(f, known[f.path])
-    ]
-    drift = {field.path: facts.drift.get(field.path, now) for field in drifted}
+    # A path that had drifted before a commit changed it stays drifted: both moved.
+    drift = {
+        field.path: facts.drift.get(field.path, now)
+        for field in fields
+        if not field.equal and (known.get(field.path) == field.desired or field.path in facts.drift)
+    }
     prints = {field.path: field.fingerprint for field in fields if not field.equal}
     learned = msgspec.structs.replace(
         facts,
@@ -139,10 +141,10 @@ def learn(
             for path, failure in facts.failures.items()
             if prints.get(path) == failure.fingerprint or path not in paths
         },
-        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
+        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(fields) else None,
         deletion_policy=getattr(resource.spec, "deletion_policy", None),
     )
-    fresh = tuple(field for field in drifted if field.path not in facts.drift)
+    fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh
 
 
@@ -167,13 +169,8 @@ def sent_facts(flight: InFlight, facts: ResourceFacts) -> ResourceFacts:
     return facts
 
 
-def _as_applied(field: Field, applied: Any) -> bool:
-    # A commit changed what is desired, and the fleet still stands where the last one left it.
-    return applied != field.desired and applied == field.observed
-
-
-def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
-    return any(f.path == PowerOff.path and not f.equal and f.desired == PowerOff.goal for f in fields)
+def _still_shutting_down(fields: tuple[Field, ...]) -> bool:
+    return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
 
 
 def _confirmed(flight: InFlight, resource: Resource[Any] | None, facts: ResourceFacts) -> ResourceFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from drivers.base import Bmc, Ipam
@@ -19,22 +20,15 @@ from reconciler.model.action import (
 )
 
 
-def execute_on_bmc(action: PowerOn | PowerOff | SetBoot | SetIndicator, bmc: Bmc) -> None:
-    """Send it, once. Raises DriverError."""
+def execute(action: Action, ipam: Ipam, bmc: Callable[[], Bmc]) -> None:
+    """Send it, once; `bmc` opens the machine's system. Raises DriverError."""
     match action:
         case PowerOn(reset_type=reset_type) | PowerOff(reset_type=reset_type):
-            bmc.reset(reset_type)
+            bmc().reset(reset_type)
         case SetBoot(override=override):
-            bmc.set_boot(override)
+            bmc().set_boot(override)
         case SetIndicator(led=led):
-            bmc.set_indicator(led)
-        case _:
-            assert_never(action)
-
-
-def execute_on_ipam(action: PutNetwork | DropNetwork | Acquire | Release, ipam: Ipam) -> None:
-    """Do it, in one transaction. Raises DriverError."""
-    match action:
+            bmc().set_indicator(led)
         case PutNetwork(key=key, prefixes=prefixes):
             ipam.put_network(key.name, prefixes)
         case DropNetwork(key=key):
@@ -43,10 +37,7 @@ def execute_on_ipam(action: PutNetwork | DropNetwork | Acquire | Release, ipam: 
             ipam.acquire(network, str(key), address=address, family=family)
         case Release(key=key):
             ipam.release(str(key))
+        case Forget():
+            pass
         case _:
             assert_never(action)
-
-
-def is_sent(action: Action) -> bool:
-    """Whether anything outside hears of it."""
-    return not isinstance(action, Forget)

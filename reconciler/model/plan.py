@@ -93,8 +93,8 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def goes(self) -> bool:
-        """Whether something would be sent now."""
-        return bool(self.actions) and not self.held_by
+        """Whether something would be sent now. What failed for good is out of the actions; the rest goes on."""
+        return bool(self.actions) and all(hold.kind is HoldKind.FAILED for hold in self.held_by)
 
     def held(self, kind: HoldKind) -> bool:
         """Whether a hold of this kind is on it."""

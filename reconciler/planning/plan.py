@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,19 +47,19 @@ def plan(
     *,
     select: Collection[ResourceKey] | None = None,
     selected_by: str = "",
-    fleet: Fleet | None = None,
+    fleet: Callable[[], Fleet] | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Plan:
     """What would be done now, and what not and why.
 
-    `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` is a survey
-    that the caller has at hand. Equal arguments give equal plans.
+    `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a survey
+    that the caller has at hand, and is asked only when there are changes to judge. Equal arguments give equal plans.
     """
     keys = universe(desired, facts) if select is None else sorted(select, key=lambda k: (_ORDER[k.kind], k.name))
     found = [plan_resource(key, desired, observed, facts, now) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
     if changes:
-        changes = hold_back(changes, guards, fleet or survey(desired, observed, facts, now), now)
+        changes = hold_back(changes, guards, fleet() if fleet else survey(desired, observed, facts, now), now)
     times = [observed[key].taken_at for key in keys if key in observed]
     return Plan(
         revision=desired.revision,

@@ -1,0 +1,375 @@
+"""One pass over one resource: look, settle what is under way, plan, and send at most one action.
+
+`apply` and the daemon drive the same engine; the daemon does what `plan` prints because both call one plan function.
+Nothing here sleeps: every outcome says when to come back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from drivers.base import DriverError, Unreachable
+from reconciler.applying.decide import confirm_delay, describe, learn, refuse, sent_facts, settle, unreadable
+from reconciler.applying.execute import execute
+from reconciler.kinds import KINDS, RECONCILED
+from reconciler.kinds.kind import Field, Look
+from reconciler.model.action import Action, Disruption, Forget, InFlight
+from reconciler.model.event import Event, EventType
+from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.plan import CauseKind, Change, HoldKind, Plan
+from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
+from reconciler.observed.connections import Connections, way_to
+from reconciler.observed.poller import Poller
+from reconciler.planning.guards import Fleet, Guard, Limits, disrupted, standard_guards, survey
+from reconciler.planning.plan import plan
+
+SURVEY_SECONDS = 1.0
+HELD_SECONDS = 30.0
+
+
+class Ledger(Protocol):
+    """What the engine must not lose; the store. Every call is durable when it returns. Raises StoreError."""
+
+    def put_facts(self, facts: dict[ResourceKey, ResourceFacts | None]) -> None:
+        """Write, or with None remove, what is remembered of each."""
+
+    def begin_action(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
+        """Write down that this is about to be sent. Raises Fenced when another instance has taken over."""
+
+    def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
+        """The action is under way no more."""
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Add to the ledger."""
+
+    def put_observations(self, observations: Iterable[Observation]) -> None:
+        """Keep the latest look at each."""
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What the engine is given: time and chance among it, so that a simulation can own them."""
+
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+    by: str
+    epoch: int
+    limits: Limits = Limits()
+    guards: tuple[Guard, ...] = ()
+    commit_of: Callable[[str], Commit | None] = lambda _: None
+    tell: Callable[[Event], None] = lambda _: None
+    approves: Callable[[Change], bool] = lambda _: True
+
+
+class Engine:
+    """Steps resources towards what is declared. One key is stepped by one thread at a time; keys run side by side."""
+
+    def __init__(self, ledger: Ledger, connections: Connections, facts: Facts, context: Context) -> None:
+        self._ledger, self._connections, self._context = ledger, connections, context
+        self._poller = Poller(connections, context.now)
+        self._guards = (*standard_guards(context.limits), *context.guards)
+        self._gate = threading.RLock()
+        self._facts = dict(facts.resources)
+        self._flights = dict(facts.in_flight)
+        self._down = {key for key, fact in self._facts.items() if fact.disrupted_at is not None}
+        self._observed: dict[ResourceKey, Observation] = {}
+        self._unsaved: dict[ResourceKey, Observation] = {}
+        self._failures_in_a_row: dict[ResourceKey, int] = {}
+        self._said: dict[ResourceKey, str] = {}
+        self._desired: DesiredState | None = None
+        self._fleet: tuple[datetime, Fleet] | None = None
+        self._sent = 0
+
+    # -- what is desired ---------------------------------------------------------------------------------------------
+
+    @property
+    def desired(self) -> DesiredState | None:
+        """The state in force."""
+        return self._desired
+
+    def adopt(self, desired: DesiredState) -> list[ResourceKey]:
+        """Put a desired state in force; return the keys that it concerns, removed ones among them."""
+        with self._gate:
+            previous, self._desired, self._fleet = self._desired, desired, None
+            declared = [key for key in desired.resources if key.kind in RECONCILED]
+            news = {key: ResourceFacts() for key in declared if key not in self._facts}
+            if news:
+                self._ledger.put_facts(dict(news))
+                self._facts.update(news)
+            removed = [key for key in self._facts if key not in desired.resources]
+            if previous is None:
+                return [*declared, *removed]
+            return [*(key for key in declared if _concerned(key, previous, desired)), *removed]
+
+    def preset(self, observations: Iterable[Observation]) -> None:
+        """Start from looks taken before, for guards that judge the whole fleet."""
+        with self._gate:
+            self._observed.update({one.key: one for one in observations})
+
+    # -- one pass ----------------------------------------------------------------------------------------------------
+
+    def step(self, key: ResourceKey) -> Outcome:
+        """Look at one resource and take it one action further. Raises StoreError; then nothing was sent unrecorded."""
+        desired = self._desired
+        if desired is None:
+            return Waiting("NoDesiredState", "no desired state is in force yet", 1.0)
+        seen = self._poller.look(key, desired)
+        self._record(seen)
+        if seen.error is not None:
+            return self._unknown(key, seen)
+        self._known_again(key)
+        flight = self._flights.get(key)
+        resource = desired.resources.get(key)
+        if flight is not None and not self._settle(flight, seen, resource):
+            delay = confirm_delay(flight, self._context.now())
+            return Waiting("Confirming", f"{describe(flight)} was sent and is not confirmed yet", delay)
+        if resource is not None:
+            self._learn(resource, seen, desired)
+        elif key not in self._facts:
+            return Done()
+        return self._advance(key, desired, seen)
+
+    def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
+        with self._gate:
+            if desired is not self._desired:
+                return Waiting("NewRevision", "a new revision came while it was looked at", 0.0)
+            planned = self.plan(select={key})
+            change = planned.changes[0] if planned.changes else None
+            if change is None:
+                self._said.pop(key, None)
+                return Done()
+            if not change.goes:
+                return self._held(change)
+            if not self._context.approves(change):
+                return Failed("Stale", "it is not what was approved any more; plan again", terminal=True, retry_after=0)
+            busy = self._lane_holder(key, desired)
+            if busy is not None:
+                return Waiting("BmcBusy", f"its BMC is at work for {busy}", 1.0)
+            action = change.actions[0]
+            if isinstance(action, Forget):
+                return self._forget(change, action)
+            flight = self._begin(change, action, desired)
+        return self._send(flight, desired, seen)
+
+    def plan(self, select: set[ResourceKey] | None = None) -> Plan:
+        """The plan as of what was last seen. Raises RuntimeError while no desired state is in force."""
+        with self._gate:
+            if self._desired is None:
+                raise RuntimeError("no desired state is in force")
+            return plan(
+                self._desired,
+                self._observed,
+                Facts(self._facts, self._flights),
+                self._context.now(),
+                self._guards,
+                select=select,
+                fleet=self._surveyed,
+            )
+
+    # -- parts of a pass ---------------------------------------------------------------------------------------------
+
+    def _record(self, seen: Observation) -> None:
+        with self._gate:
+            self._observed[seen.key] = seen
+            self._unsaved[seen.key] = seen
+
+    def flush(self) -> None:
+        """Save what was seen since the last time; a batch, as losing it costs no more than another look."""
+        with self._gate:
+            batch, self._unsaved = self._unsaved, {}
+        if batch:
+            self._ledger.put_observations(batch.values())
+
+    def _unknown(self, key: ResourceKey, seen: Observation) -> Outcome:
+        assert seen.error is not None  # noqa: S101
+        attempts = self._failures_in_a_row.get(key, 0) + 1
+        self._failures_in_a_row[key] = attempts
+        if attempts == 1:
+            self._tell(key, seen.error.reason, seen.error.message, EventType.WARNING)
+        return unreadable(seen.error, attempts, self._context.random())
+
+    def _known_again(self, key: ResourceKey) -> None:
+        if self._failures_in_a_row.pop(key, 0):
+            self._tell(key, "ReadableAgain", "it answers again")
+
+    def _settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
+        settled = settle(flight, seen, resource, self._facts.get(flight.key, NO_FACTS), self._context.now())
+        if settled is None:
+            return False
+        self._end(flight, settled.facts, settled.event)
+        return True
+
+    def _learn(self, resource: Resource[Any], seen: Observation, desired: DesiredState) -> None:
+        facts = self._facts.get(resource.key, NO_FACTS)
+        fields = self._fields(resource, seen)
+        learned, drifted = learn(resource, fields, facts, desired.revision.id, self._context.now())
+        if learned is not facts:
+            self._ledger.put_facts({resource.key: learned})
+            with self._gate:
+                self._remember(resource.key, learned)
+        for field in drifted:
+            message = f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
+            self._tell(resource.key, "DriftDetected", message, EventType.WARNING)
+
+    def _fields(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
+        rules = KINDS[resource.key.kind].rules
+        facts = self._facts.get(resource.key, NO_FACTS)
+        return rules.fields(resource, Look(resource.key, seen.value, facts, self._observed)) if rules else ()
+
+    def _begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
+        self._sent += 1
+        now, key = self._context.now(), change.key
+        rules = KINDS[key.kind].rules
+        patience = rules.patience(action, desired.resources.get(key)) if rules else 0.0
+        flight = InFlight(
+            id=f"{self._context.epoch}-{self._sent}",
+            key=key,
+            action=action,
+            sent_at=now,
+            deadline=now + timedelta(seconds=patience),
+            by=self._context.by,
+            cause=self._cause(change, desired),
+        )
+        facts = sent_facts(flight, self._facts.get(key, NO_FACTS))
+        event = self._event(key, "ActionSent", f"{describe(flight)}, because of {flight.cause}", flight=flight)
+        self._ledger.begin_action(flight, facts, event, self._context.epoch)
+        self._remember(key, facts)
+        self._flights[key] = flight
+        self._context.tell(event)
+        return flight
+
+    def _send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
+        key = flight.key
+        try:
+            execute(
+                flight.action,
+                self._connections.ipam,
+                lambda: self._connections.bmc(key, way_to(desired.resources[key], desired)),
+            )
+        except DriverError as error:
+            if isinstance(error, Unreachable) and error.maybe_sent:
+                return Waiting("Confirming", f"{describe(flight)}: {error}; it may have arrived, so look first", 1.0)
+            return self._refused(flight, error, desired, seen)
+        return Waiting("Confirming", f"{describe(flight)} was sent", 0.0 if key.kind != "Machine" else 0.5)
+
+    def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
+        resource, key = desired.resources.get(flight.key), flight.key
+        fields = self._fields(resource, seen) if resource else ()
+        field = next((f for f in fields if f.path == flight.action.path), None)
+        before = self._facts.get(key, NO_FACTS)
+        if flight.action.disruption is Disruption.DISRUPTIVE:
+            before = msgspec.structs.replace(before, disrupted_at=None)
+        settled, outcome = refuse(flight, error, field, before, self._context.now(), self._context.random())
+        self._end(flight, settled.facts, settled.event)
+        return outcome
+
+    def _end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
+        with self._gate:
+            self._ledger.end_action(flight, facts, event)
+            self._flights.pop(flight.key, None)
+            self._remember(flight.key, facts)
+        self._context.tell(event)
+
+    def _forget(self, change: Change, action: Forget) -> Outcome:
+        self._ledger.put_facts({change.key: None})
+        self._facts.pop(change.key, None)
+        self._down.discard(change.key)
+        self._observed.pop(change.key, None)
+        self._fleet = None
+        self._tell(change.key, "Forgotten", action.reason)
+        return Done()
+
+    def _held(self, change: Change) -> Outcome:
+        holds = "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by) or "no action would help"
+        guarded = change.held(HoldKind.GUARD)
+        if guarded and self._said.get(change.key) != holds:
+            self._said[change.key] = holds
+            ways_out = "; ".join(hold.way_out for hold in change.held_by if hold.kind is HoldKind.GUARD)
+            self._tell(change.key, "Held", f"{holds}; {ways_out}", EventType.WARNING)
+        if change.held(HoldKind.FAILED):
+            return Failed("Stalled", holds, terminal=True, retry_after=HELD_SECONDS)
+        for kind, reason, delay in (
+            (HoldKind.GUARD, "Held", HELD_SECONDS),
+            (HoldKind.DECLARED, "Paused", HELD_SECONDS),
+            (HoldKind.BLOCKED, "Blocked", 0.5),
+        ):
+            if change.held(kind):
+                return Waiting(reason, holds, delay)
+        return Waiting("Changing", holds, 2.0)
+
+    def _lane_holder(self, key: ResourceKey, desired: DesiredState) -> ResourceKey | None:
+        """Who else has an action under way on the same BMC: one at a time (chaos/powerman#67 tells why)."""
+        resource = desired.resources.get(key)
+        if resource is None or key.kind != "Machine":
+            return None
+        address = resource.spec.bmc.address
+        for other in self._flights:
+            there = desired.resources.get(other)
+            if other != key and other.kind == "Machine" and there and there.spec.bmc.address == address:
+                return other
+        return None
+
+    def _surveyed(self) -> Fleet:
+        assert self._desired is not None  # noqa: S101
+        now, window = self._context.now(), self._context.limits.window
+        if self._fleet is None or (now - self._fleet[0]).total_seconds() >= SURVEY_SECONDS:
+            everything = Facts(self._facts, self._flights)
+            self._fleet = (now, survey(self._desired, self._observed, everything, now, window))
+        # The budget is counted exactly, however old the rest of the survey.
+        down = disrupted(Facts({key: self._facts[key] for key in self._down}, self._flights), now, window)
+        return msgspec.structs.replace(self._fleet[1], disrupted=down)
+
+    def _remember(self, key: ResourceKey, facts: ResourceFacts) -> None:
+        self._facts[key] = facts
+        if facts.disrupted_at is not None:
+            self._down.add(key)
+        else:
+            self._down.discard(key)
+
+    def _cause(self, change: Change, desired: DesiredState) -> str:
+        if change.cause.kind is CauseKind.DRIFT:
+            return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
+        commit = self._context.commit_of(change.source.file) if change.source else desired.revision.commit
+        return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)
+
+    def _event(
+        self,
+        key: ResourceKey | None,
+        reason: str,
+        message: str,
+        severity: EventType = EventType.NORMAL,
+        flight: InFlight | None = None,
+    ) -> Event:
+        return Event(
+            at=self._context.now(),
+            type=severity,
+            reason=reason,
+            message=message,
+            key=key,
+            revision=self._desired.revision.id if self._desired else None,
+            action_id=flight.id if flight else None,
+            by=self._context.by,
+        )
+
+    def _tell(self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL) -> None:
+        event = self._event(key, reason, message, severity)
+        self._ledger.append([event])
+        self._context.tell(event)
+
+
+def _concerned(key: ResourceKey, before: DesiredState, after: DesiredState) -> bool:
+    old, new = before.resources.get(key), after.resources[key]
+    if old is None or old.spec != new.spec:
+        return True
+    partition = ResourceKey("Partition", new.spec.partition) if key.kind == "Machine" else None
+    return partition is not None and before.resources.get(partition) != after.resources.get(partition)
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

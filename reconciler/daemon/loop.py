@@ -1,0 +1,109 @@
+"""The loop: takes due keys from the queue, steps each, and puts it back for when its outcome says.
+
+`turn` handles one key and is all a simulation needs; `run` drives it with threads. A key is handled by one worker at a
+time. Unreachable machines come back at a priority that only some workers serve, so that dead BMCs never hold up others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from reconciler.daemon.queue import Item, WorkQueue
+from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.resource import ResourceKey
+
+COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
+"""Priorities: a new commit beats everything, a resync yields to all but BMCs that do not answer."""
+
+SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
+
+
+class Loop:
+    """Keys in, outcomes out. `settled` is told each outcome; `resync` seconds pass between two looks at a key that is
+    as declared (None: it is dropped from the queue instead)."""
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        step: Callable[[ResourceKey], Outcome],
+        now: Callable[[], datetime],
+        random: Callable[[], float],
+        *,
+        resync: float | None = 60.0,
+        settled: Callable[[ResourceKey, Outcome], None] = lambda _key, _outcome: None,
+        crashed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None,
+        gives_up: Callable[[ResourceKey, Outcome], bool] = lambda _key, _outcome: False,
+    ) -> None:
+        self._queue, self._step, self._now, self._random = queue, step, now, random
+        self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
+        self._wake = threading.Condition()
+        self._working = 0
+
+    def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
+        """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
+        more."""
+        now = self._now()
+        self._queue.put_all((key, priority, now + timedelta(seconds=spread * self._random())) for key in keys)
+        with self._wake:
+            self._wake.notify_all()
+
+    def turn(self, min_priority: int = SUSPECT) -> bool:
+        """Handle one due key. False when none is due."""
+        item = self._queue.take(self._now(), min_priority=min_priority)
+        if item is None:
+            return False
+        self._handle(item)
+        return True
+
+    def run(self, stop: threading.Event, workers: int) -> None:
+        """Serve the queue with threads until `stop`, then let each finish the key that it has in hand."""
+        reserved = max(1, workers // 4)
+        threads = [
+            threading.Thread(
+                target=self._serve, args=(stop, SUSPECT if n < reserved else RESYNC), name=f"worker-{n}", daemon=True
+            )
+            for n in range(max(2, workers))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def wake(self) -> None:
+        """Let idle workers look again, at the queue or at `stop`."""
+        with self._wake:
+            self._wake.notify_all()
+
+    def _serve(self, stop: threading.Event, min_priority: int) -> None:
+        while not stop.is_set():
+            if not self.turn(min_priority):
+                due = self._queue.next_due(min_priority=min_priority)
+                pause = 1.0 if due is None else (due - self._now()).total_seconds()
+                with self._wake:
+                    if not stop.is_set():
+                        self._wake.wait(min(1.0, max(0.005, pause)))
+
+    def _handle(self, item: Item) -> None:
+        try:
+            outcome = self._step(item.key)
+        except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
+            self._crashed(item.key, error)
+            outcome = Failed("Internal", f"{type(error).__name__}: {error}", terminal=False, retry_after=30.0)
+        if (isinstance(outcome, Done) and self._resync is None) or self._gives_up(item.key, outcome):
+            self._queue.done(item)
+        else:
+            delay, priority = self._again(outcome)
+            self._queue.retry(item, self._now() + timedelta(seconds=delay), priority)
+        self._settled(item.key, outcome)
+
+    def _again(self, outcome: Outcome) -> tuple[float, int]:
+        resync = (self._resync or 60.0) * (0.9 + 0.2 * self._random())
+        match outcome:
+            case Done():
+                return resync, RESYNC
+            case Waiting(reason=reason, retry_after=delay) | Failed(reason=reason, retry_after=delay):
+                if reason in SUSPECT_REASONS:
+                    return delay, SUSPECT
+                return delay, CONFIRM if reason == "Confirming" else RETRY
