@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +24,9 @@ class Family(StrEnum):
 
     IPV4 = "IPv4"
     IPV6 = "IPv6"
+
+
+FAMILIES = {Family.IPV4: 4, Family.IPV6: 6}
 
 
 class AddressType(StrEnum):
@@ -72,10 +76,10 @@ class IPAddressRules:
         """The network that it is held in, and the address."""
         spec, state = resource.spec, _state(look.value)
         wanted = spec.address or "any"
-        held = state.address if state.network == spec.network else None
+        held = state.network == spec.network and _fits(spec, state.address)
         return (
             Field(NETWORK, spec.network, state.network, state.network == spec.network),
-            Field(ADDRESS, wanted, state.address, held is not None and spec.address in (None, held)),
+            Field(ADDRESS, wanted, state.address, held),
         )
 
     def steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
@@ -86,7 +90,7 @@ class IPAddressRules:
         actions: list[Action] = []
         if state.address is not None:
             actions.append(Release(key=look.key, address=state.address, reason="another address is declared"))
-        family = {Family.IPV4: 4, Family.IPV6: 6}[spec.family] if spec.family else None
+        family = FAMILIES[spec.family] if spec.family else None
         actions.append(
             Acquire(key=look.key, network=spec.network, address=spec.address, family=family, reason="not held yet")
         )
@@ -109,7 +113,10 @@ class IPAddressRules:
         state = _state(value)
         match action:
             case Acquire(network=network, address=address):
-                return state.network == network and state.address is not None and address in (None, state.address)
+                held = state.address is not None and (
+                    address is None or ip_address(address) == ip_address(state.address)
+                )
+                return state.network == network and held
             case Release():
                 return state.address is None
             case _:
@@ -122,6 +129,16 @@ class IPAddressRules:
 
 def _state(value: Any) -> AddressState:
     return value if isinstance(value, AddressState) else AddressState()
+
+
+def _fits(spec: IPAddressSpec, held: str | None) -> bool:
+    """Addresses are compared by value: 2001:DB8::1 and 2001:db8::1 are one."""
+    if held is None:
+        return False
+    address = ip_address(held)
+    if spec.address is not None:
+        return address == ip_address(spec.address)
+    return spec.family is None or address.version == FAMILIES[spec.family]
 
 
 def _waits_for(network: str, look: Look) -> tuple[Hold, ...]:

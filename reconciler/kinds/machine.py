@@ -179,7 +179,7 @@ class MachineRules:
             if any(field.path == path and not field.equal for field in fields):
                 step = build(spec, state, look)
                 if spec.maintenance and path != LED:
-                    step = Steps(step.actions, (*step.holds, _declared("maintenance", spec.maintenance.reason)))
+                    step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
                 parts.append(step)
         holds = [hold for part in parts for hold in part.holds]
         if spec.suspend:
@@ -225,12 +225,12 @@ def _state(value: Any) -> SystemState:
     return value if isinstance(value, SystemState) else SystemState()
 
 
-def _declared(word: str, reason: str) -> Hold:
-    return Hold(HoldKind.DECLARED, word, reason, f"remove spec.{word} from the document")
+def _declared(word: str, reason: str, path: str | None = None) -> Hold:
+    return Hold(HoldKind.DECLARED, word, reason, f"remove spec.{word} from the document", path)
 
 
-def _refused(reason: str, way_out: str) -> Steps:
-    return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, way_out),))
+def _refused(path: str, reason: str, way_out: str) -> Steps:
+    return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, way_out, path),))
 
 
 def _boot_field(boot: BootSpec, state: SystemState, look: Look) -> Field:
@@ -269,13 +269,13 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     if boot is None:
         return Steps()
     if state.boot is None:
-        return _refused("the BMC has no boot override", "remove spec.boot")
+        return _refused(BOOT, "the BMC has no boot override", "remove spec.boot")
     if boot.mode is not None and state.boot.mode is None:
-        return _refused("the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
+        return _refused(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
         return _refused(
-            f"the BMC does not offer boot target {boot.target}", f"choose one of {', '.join(sorted(allowed))}"
+            BOOT, f"the BMC does not offer boot target {boot.target}", f"choose one of {', '.join(sorted(allowed))}"
         )
     # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
     mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None
@@ -288,7 +288,7 @@ def _led_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     if spec.indicator_led is None:
         return Steps()
     if state.indicator is None:
-        return _refused("the BMC has no indicator LED", "remove spec.indicatorLED")
+        return _refused(LED, "the BMC has no indicator LED", "remove spec.indicatorLED")
     return Steps((SetIndicator(key=look.key, led=IndicatorLED(spec.indicator_led), reason="indicator LED differs"),))
 
 
@@ -298,7 +298,7 @@ def _power_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "it is looked at again shortly"),))
     if state.power is None:
         return _refused(
-            "the BMC does not say whether it is on", "look at the BMC; nothing is sent while this is unknown"
+            POWER, "the BMC does not say whether it is on", "look at the BMC; nothing is sent while this is unknown"
         )
     return _power_on(state, look) if spec.power == "On" else _power_off(spec, state, look)
 
@@ -307,7 +307,7 @@ def _power_on(state: SystemState, look: Look) -> Steps:
     for choice in (ResetType.ON, ResetType.FORCE_ON, ResetType.PUSH_POWER_BUTTON):
         if state.allowed_resets is None or choice in state.allowed_resets:
             return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
-    return _refused("the BMC offers no way to power it on", "remove spec.power, or power it on by hand")
+    return _refused(POWER, "the BMC offers no way to power it on", "remove spec.power, or power it on by hand")
 
 
 def _power_off(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
@@ -317,9 +317,9 @@ def _power_off(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         reset, reason = ResetType.GRACEFUL_SHUTDOWN, "power is On"
     elif spec.shutdown.escalate is not Escalate.FORCE:
         why = "the graceful shutdown was ignored" if graceful else "the BMC offers no graceful shutdown"
-        return _refused(why, "set spec.shutdown.escalate to Force to cut the power")
+        return _refused(POWER, why, "set spec.shutdown.escalate to Force to cut the power")
     elif offered is None or ResetType.FORCE_OFF in offered:
         reset, reason = ResetType.FORCE_OFF, "graceful shutdown ignored" if graceful else "no graceful shutdown offered"
     else:
-        return _refused("the BMC offers no way to power it off", "remove spec.power, or power it off by hand")
+        return _refused(POWER, "the BMC offers no way to power it off", "remove spec.power, or power it off by hand")
     return Steps((PowerOff(key=look.key, reset_type=reset, reason=reason),))

@@ -71,8 +71,8 @@ class NetworkRules:
         return (
             Field(
                 PutNetwork.path,
-                msgspec.to_builtins(wanted),
-                None if seen is None else msgspec.to_builtins(seen),
+                _plain(wanted),
+                None if seen is None else _plain(seen),
                 wanted == seen,
             ),
         )
@@ -109,3 +109,8 @@ class NetworkRules:
 
 def _known(value: Any) -> tuple[Prefix, ...] | None:
     return value.prefixes if isinstance(value, NetworkState) else None
+
+
+def _plain(value: tuple[Prefix, ...]) -> list[dict[str, Any]]:
+    """Lists throughout: what was applied is compared with this after a round trip through JSON."""
+    return [{"cidr": prefix.cidr, "reserved": list(prefix.reserved)} for prefix in value]

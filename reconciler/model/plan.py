@@ -53,13 +53,17 @@ class HoldKind(StrEnum):
     BLOCKED = "blocked"
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """What holds a change back, and the flag or edit that lets it pass."""
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What holds a change back, and the flag or edit that lets it pass.
+
+    `path`: it holds that field alone, whose actions are left out of the change; the rest goes on. None: all of it.
+    """
 
     kind: HoldKind
     by: str
     reason: str
     way_out: str
+    path: str | None = None
 
 
 class Verb(StrEnum):
@@ -93,8 +97,8 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def goes(self) -> bool:
-        """Whether something would be sent now. What failed for good is out of the actions; the rest goes on."""
-        return bool(self.actions) and all(hold.kind is HoldKind.FAILED for hold in self.held_by)
+        """Whether something would be sent now. A held field's actions are left out already; the rest goes on."""
+        return bool(self.actions) and all(hold.path is not None for hold in self.held_by)
 
     def held(self, kind: HoldKind) -> bool:
         """Whether a hold of this kind is on it."""
@@ -143,7 +147,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """0 nothing to do, 2 changes, 3 at least one held by a guard. (1 is an error: then there is no plan.)"""
         if any(change.held(HoldKind.GUARD) for change in self.changes):
             return 3
-        waiting = (change for change in self.changes if not change.held(HoldKind.DECLARED))
+        waiting = (change for change in self.changes if change.goes or not change.held(HoldKind.DECLARED))
         return 2 if any(waiting) else 0
 
 

@@ -108,15 +108,14 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
     """The guards that are always there."""
 
     def empty(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
-        if limits.allow_empty or not fleet.known or fleet.machines:
+        nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.known
+        if limits.allow_empty or not (nothing or no_machines):
             return {}
-        what = "declares no machines" if fleet.resources else "is empty"
-        return _hold_all(
-            changes,
-            "empty-desired-state",
-            f"the desired state {what}, and {fleet.known} were in force",
-            "--allow-empty",
-        )
+        if nothing:
+            reason = f"the desired state is empty, and {fleet.remembered} resources were in force"
+        else:
+            reason = f"the desired state declares no machines, and {fleet.known} were in force"
+        return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
     def removed(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:

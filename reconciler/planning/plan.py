@@ -34,7 +34,10 @@ _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 def universe(desired: DesiredState, facts: Facts) -> list[ResourceKey]:
     """Every key that a plan could be about: reconciled and declared, or once declared and still remembered."""
-    keys = {key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys()
+    return _in_order({key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys())
+
+
+def _in_order(keys: Collection[ResourceKey]) -> list[ResourceKey]:
     return sorted(keys, key=lambda key: (_ORDER.get(key.kind, len(_ORDER)), key.name))
 
 
@@ -55,7 +58,7 @@ def plan(
     `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a survey
     that the caller has at hand, and is asked only when there are changes to judge. Equal arguments give equal plans.
     """
-    keys = universe(desired, facts) if select is None else sorted(select, key=lambda k: (_ORDER[k.kind], k.name))
+    keys = universe(desired, facts) if select is None else _in_order(select)
     found = [plan_resource(key, desired, observed, facts, now) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
     if changes:
@@ -76,7 +79,8 @@ def plan_resource(
     key: ResourceKey, desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime
 ) -> Change | Unknown | None:
     """One resource before the guards: a change, unknown, or nothing to do."""
-    rules = KINDS[key.kind].rules
+    kind = KINDS.get(key.kind)
+    rules = kind.rules if kind else None
     if rules is None:
         return None
     resource, seen = desired.resources.get(key), observed.get(key)
@@ -146,40 +150,46 @@ def _difference(
     if not differing:
         return None
     steps = rules.steps(resource, look, fields)
-    actions, failed = _not_again(steps.actions, differing, look.facts)
+    holds = (*steps.holds, *_stuck(differing, look.facts))
     differences = tuple(
         Difference(field.path, field.observed, field.desired, _moved(field, look.facts)) for field in differing
     )
     return Change(
         key=look.key,
-        verb=Verb.CREATE if all(field.observed is None for field in fields) else Verb.UPDATE,
+        verb=_verb(look, fields),
         cause=_cause(differences, look.facts, seen_at),
         differences=differences,
-        actions=actions,
-        held_by=(*_flying(flight, now), *steps.holds, *failed),
+        actions=_sendable(steps.actions, holds),
+        held_by=(*_flying(flight, now), *holds),
         source=resource.source,
     )
 
 
-def _not_again(
-    actions: tuple[Action, ...], differing: tuple[Field, ...], facts: ResourceFacts
-) -> tuple[tuple[Action, ...], tuple[Hold, ...]]:
-    """Leave out what was tried and refused for the same desired and observed values.
+def _verb(look: Look, fields: tuple[Field, ...]) -> Verb:
+    """Machines are found, not made: one whose BMC says little is updated all the same."""
+    absent = look.key.kind != "Machine" and all(field.observed is None for field in fields)
+    return Verb.CREATE if absent else Verb.UPDATE
 
-    A machine whose boot order was refused is not powered on either: it would come up from somewhere else.
-    """
+
+def _stuck(differing: tuple[Field, ...], facts: ResourceFacts) -> tuple[Hold, ...]:
+    """What was tried and refused for the same desired and observed values is not tried again."""
     prints = {field.path: field.fingerprint for field in differing}
-    stuck = {
-        path: failure
+    way_out = "it is tried again when the document or what the BMC says changes"
+    return tuple(
+        Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", way_out, path)
         for path, failure in facts.failures.items()
         if failure.terminal and failure.fingerprint == prints.get(path)
-    }
-    kept = [action for action in actions if action.path not in stuck]
-    if SetBoot.path in stuck:
-        kept = [action for action in kept if not isinstance(action, PowerOn)]
-    way_out = "it is tried again when the document or what the BMC says changes"
-    holds = tuple(Hold(HoldKind.FAILED, path, f"{f.reason}: {f.message}", way_out) for path, f in stuck.items())
-    return tuple(kept), holds
+    )
+
+
+def _sendable(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Action, ...]:
+    """Without those of held fields.
+
+    A machine whose boot order is held is not powered on either: it would come up from somewhere else.
+    """
+    held = {hold.path for hold in holds}
+    unready = SetBoot.path in held
+    return tuple(a for a in actions if a.path not in held and not (unready and isinstance(a, PowerOn)))
 
 
 def _moved(field: Field, facts: ResourceFacts) -> CauseKind:
