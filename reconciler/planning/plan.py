@@ -55,8 +55,8 @@ def plan(
 ) -> Plan:
     """What would be done now, and what not and why.
 
-    `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a survey
-    that the caller has at hand, and is asked only when there are changes to judge. Equal arguments give equal plans.
+    `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a
+    survey that the caller has at hand, and is asked only when there are changes to judge.
     """
     keys = universe(desired, facts) if select is None else _in_order(select)
     found = [plan_resource(key, desired, observed, facts, now) for key in keys]

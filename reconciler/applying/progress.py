@@ -1,0 +1,78 @@
+"""What has become of each resource of an apply: events and outcomes in, rows and a summary out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from reconciler.model.event import Event
+from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.resource import ResourceKey
+
+
+class Stage(StrEnum):
+    """Where a resource stands in this run."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    DONE = "done"
+    HELD = "held"
+    FAILED = "failed"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One resource: its stage, and what was last said of it."""
+
+    key: ResourceKey
+    stage: Stage
+    text: str
+
+
+class Progress:
+    """Collects rows for a terminal or a log. Not for use by several threads without a lock around it."""
+
+    def __init__(self, keys: list[ResourceKey], attempts: int = 3) -> None:
+        self.rows = {key: Row(key, Stage.QUEUED, "") for key in keys}
+        self._attempts = attempts
+        self._unreadable: dict[ResourceKey, int] = {}
+
+    def hear(self, event: Event) -> Row | None:
+        """An event of the run; the row that it changes."""
+        if event.key is None or event.key not in self.rows:
+            return None
+        return self._set(Row(event.key, Stage.WORKING, event.message))
+
+    def outcome(self, key: ResourceKey, outcome: Outcome) -> bool:
+        """An outcome; True when the run is through with this resource."""
+        match outcome:
+            case Done():
+                self._set(Row(key, Stage.DONE, "as declared"))
+            case Waiting(reason="Held" | "Paused", message=message):
+                self._set(Row(key, Stage.HELD, message))
+            case Waiting(reason="Unreachable" | "Busy", message=message) if self._tried(key) >= self._attempts:
+                self._set(Row(key, Stage.FAILED, message))
+            case Failed(reason="NotConfirmed", terminal=False):
+                return False
+            case Failed(message=message):
+                self._set(Row(key, Stage.FAILED, message))
+            case Waiting():
+                return False
+        return True
+
+    @property
+    def open(self) -> list[Row]:
+        """What the run is not through with."""
+        return [row for row in self.rows.values() if row.stage in (Stage.QUEUED, Stage.WORKING)]
+
+    def count(self, stage: Stage) -> int:
+        """How many stand there."""
+        return sum(1 for row in self.rows.values() if row.stage is stage)
+
+    def _tried(self, key: ResourceKey) -> int:
+        self._unreadable[key] = self._unreadable.get(key, 0) + 1
+        return self._unreadable[key]
+
+    def _set(self, row: Row) -> Row:
+        self.rows[row.key] = row
+        return row

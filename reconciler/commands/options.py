@@ -1,0 +1,148 @@
+"""Options that several commands share. Each is also `GROUNDSTATE_NAME` in the environment and `name` in the settings
+file; the command line beats the environment, which beats the file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from reconciler.kinds import KINDS
+from reconciler.planning.guards import TENTH, Limit, Limits
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SETTINGS_FILE = "groundstate.toml"
+REPO_LOCAL_STORE = ".groundstate/state.db"
+
+
+class Where(msgspec.Struct, frozen=True):
+    """Which desired state, which store: what nearly every command needs to know."""
+
+    repo: str
+    ref: str
+    path: str
+    work_tree: bool
+    store: str | None
+    base: Path
+
+
+class LimitType(click.ParamType[Limit]):
+    """`5` or `10%`."""
+
+    name = "N|N%"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
+        """Click's hook."""
+        if isinstance(value, Limit):
+            return value
+        try:
+            return Limit.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
+    """click.option, readable from the environment too."""
+    long = next(name.split("/")[0] for name in names if name.startswith("--"))
+    kwargs.setdefault("envvar", "GROUNDSTATE_" + long.removeprefix("--").replace("-", "_").upper())
+    kwargs.setdefault("show_default", kwargs.get("default") not in (None, False, ""))
+    return click.option(*names, **kwargs)
+
+
+def where_options(command: F) -> F:
+    """--repo, --ref, --path, --work-tree, --store."""
+    for decorate in reversed(
+        (
+            option("--repo", "-C", default=".", metavar="PATH|URL", help="The git repository of the desired state."),
+            option("--ref", "-r", default="HEAD", metavar="REF", help="Branch, tag or commit to read."),
+            option("--path", default=".", metavar="DIR", help="Read only this folder of the repository."),
+            option("--work-tree", is_flag=True, help="Read the files as they lie on disk, uncommitted edits too."),
+            option(
+                "--store",
+                metavar="URL",
+                help=f"SQLite file or database URL that remembers facts.  [default: REPO/{REPO_LOCAL_STORE}]",
+            ),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def guard_options(command: F) -> F:
+    """The limits of the guards."""
+    limit = LimitType()
+    for decorate in reversed(
+        (
+            option("--max-disrupted", type=limit, default=str(TENTH), help="Most machines being disrupted at once."),
+            option("--max-removed", type=limit, default=str(TENTH), help="Most machines that may vanish from git."),
+            option(
+                "--max-unreachable",
+                type=limit,
+                default=str(TENTH),
+                help="Most unreachable BMCs with which disruptive actions still go on.",
+            ),
+            option("--allow-empty", is_flag=True, help="Let a desired state without machines through."),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def limits_from(values: dict[str, Any]) -> Limits:
+    """Take the guard options out of a command's values."""
+    names = ("max_disrupted", "max_removed", "max_unreachable", "allow_empty")
+    return Limits(**{name: values.pop(name) for name in names})
+
+
+def where_from(values: dict[str, Any]) -> Where:
+    """Take the where options out of a command's values. Relative paths in documents start at the settings file."""
+    settings = click.get_current_context().find_root().meta.get("settings_file")
+    base = Path(settings).parent if settings else Path.cwd()
+    return Where(base=base, **{name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")})
+
+
+def filter_options(command: F) -> F:
+    """Targets and --selector."""
+    command = option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")(command)
+    return click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)(command)
+
+
+def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Kinds for the shell's completion."""
+    return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
+
+
+def output_option(*formats: str, default: str) -> Callable[[F], F]:
+    """-o, with the formats that the command knows."""
+    return option(
+        "--output",
+        "-o",
+        type=click.Choice(formats),
+        default=default,
+        envvar="GROUNDSTATE_OUTPUT",
+        help="Output format.",
+    )
+
+
+def load_settings(path: Path | None, commands: Iterable[click.Command]) -> dict[str, dict[str, Any]]:
+    """The settings file as click's default map. Raises UsageError for what no command knows."""
+    if path is None:
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.UsageError(f"{path}: cannot be read as settings: {error}") from None
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    known = {command.name or "": {param.name or "" for param in command.params} for command in commands}
+    every = set().union(*known.values())
+    for name in values.keys() - every:
+        near = get_close_matches(name, every, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise click.UsageError(f"{path}: {name!r} is not a setting{hint}")
+    return {command: {name: values[name] for name in names & values.keys()} for command, names in known.items()}

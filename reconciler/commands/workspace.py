@@ -1,0 +1,169 @@
+"""Opens what commands work with: the source, the desired state, the store, the drivers; and turns errors into words."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from reconciler.commands.options import REPO_LOCAL_STORE, Where
+from reconciler.kinds import KINDS
+from reconciler.model.diagnostic import Invalid
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.resource import DesiredState
+
+if TYPE_CHECKING:
+    from drivers.registry import Registry
+    from reconciler.desired.load import Loaded
+    from reconciler.desired.source import Snapshot, Source
+    from reconciler.observed.connections import Connections
+    from reconciler.store import Store
+
+EXIT_ERROR = 1
+RANDOM = random.SystemRandom()
+
+
+def now() -> datetime:
+    """The one clock of the program."""
+    return datetime.now(UTC)
+
+
+def fail(message: str) -> NoReturn:
+    """Say it on stderr and leave with 1."""
+    click.secho(f"error: {message}", fg="red", err=True, color=on_terminal(sys.stderr))
+    raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def on_terminal(stream: object) -> bool:
+    """Whether colour and live lines make sense there (NO_COLOR, no-color.org)."""
+    isatty: Callable[[], bool] = getattr(stream, "isatty", lambda: False)
+    return isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def operator(verb: str) -> str:
+    """Who acts, for the ledger: `ada@host (apply)`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()} ({verb})"
+
+
+def cache_dir() -> Path:
+    """Where copies are kept that can be made again at any time (XDG base directories)."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "groundstate"
+
+
+def open_source(where: Where) -> Source:
+    """The git repository. Exits with words when there is none."""
+    from reconciler.desired.source import SourceError
+    from reconciler.desired.source import open_source as opened
+
+    try:
+        return opened(where.repo, ref=where.ref, path=where.path, work_tree=where.work_tree, cache_dir=cache_dir())
+    except SourceError as error:
+        fail(str(error))
+
+
+def read(source: Source, previous: Loaded | None = None) -> tuple[Snapshot, Loaded]:
+    """The newest snapshot and what it declares, errors included. Raises SourceError."""
+    from reconciler.desired.load import load
+
+    snapshot = source.snapshot()
+    return snapshot, load(snapshot, cache=cache_dir(), previous=previous)
+
+
+def read_or_exit(source: Source) -> DesiredState:
+    """The desired state. Prints every problem and exits with 1 when there are errors."""
+    from reconciler.desired.report import render
+    from reconciler.desired.source import SourceError
+
+    try:
+        _, loaded = read(source)
+    except SourceError as error:
+        fail(str(error))
+    if loaded.state is None:
+        text = render("text", loaded.diagnostics, color=on_terminal(sys.stderr))
+        click.echo(text, err=True, color=True)
+        raise click.exceptions.Exit(EXIT_ERROR)
+    return loaded.state
+
+
+def store_url(where: Where) -> str:
+    """The store that was named, or the one beside the repository."""
+    if where.store:
+        return where.store if "://" in where.store else f"sqlite:///{Path(where.store).expanduser().absolute()}"
+    beside = Path(where.repo) if Path(where.repo).is_dir() else Path.cwd()
+    return f"sqlite:///{(beside / REPO_LOCAL_STORE).absolute()}"
+
+
+def open_store(where: Where, *, create: bool) -> Store:
+    """The store. `create` False: an empty one in memory stands in for one that does not exist yet."""
+    from reconciler.store import Store, StoreError
+
+    url = store_url(where)
+    path = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    try:
+        if path is not None and not path.exists():
+            if not create:
+                return Store.open("sqlite://")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not where.store:
+                # Facts about the fleet do not belong into its desired state.
+                (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+        return Store.open(url)
+    except (StoreError, OSError) as error:
+        fail(str(error))
+
+
+def facts_of(store: Store) -> Facts:
+    """Everything that the store remembers, for a plan."""
+    return Facts(resources=store.facts(ResourceFacts), in_flight=store.in_flight())
+
+
+def observed_types() -> dict[str, type]:
+    """How stored looks are to be read back."""
+    return {kind.name: kind.observed_type for kind in KINDS.values() if kind.observed_type}
+
+
+@contextmanager
+def connections(store: Store, where: Where) -> Iterator[Connections]:
+    """The drivers, opened; sessions are deleted at the end."""
+    from drivers.registry import Registry
+    from reconciler.observed.connections import Connections, Drivers
+
+    registry: Registry = Registry()
+    try:
+        ipam = registry.open_ipam("embedded", store.engine)
+        yield Connections(Drivers(registry.bmc, registry.secret, ipam), where.base)
+    finally:
+        registry.close()
+
+
+@contextmanager
+def words() -> Iterator[None]:
+    """Turn the errors that a person can do something about into words and exit code 1."""
+    from reconciler.desired.source import SourceError
+    from reconciler.planning.select import Unmatched
+    from reconciler.store import StoreError
+
+    try:
+        yield
+    except (SourceError, StoreError, Unmatched, Invalid) as error:
+        fail(str(error))
+
+
+def repository_id(where: Where) -> str:
+    """A short stable name for the repository."""
+    return hashlib.sha256(str(Path(where.repo).absolute()).encode()).hexdigest()[:12]

@@ -1,0 +1,103 @@
+"""Which resources are meant: `machine/r12-01`, `machines`, `ip/web-*`, and label selectors as kubectl knows them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from reconciler.kinds import KINDS, find
+from reconciler.model.resource import DesiredState, ResourceKey
+
+_SET = re.compile(r"^(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
+_EQUAL = re.compile(r"^(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s,()]*)$")
+_EXISTS = re.compile(r"^(?P<op>!?)\s*(?P<key>[^\s!=,()]+)$")
+_COMMA = re.compile(r",(?![^(]*\))")
+
+
+class Unmatched(ValueError):
+    """A target or selector that means nothing here; the text says what was meant instead, as far as can be told."""
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One part of a selector: the label's value must (or must not) be among `values`; none means that it must exist."""
+
+    key: str
+    values: tuple[str, ...] | None
+    negated: bool = False
+
+    def accepts(self, labels: Mapping[str, str]) -> bool:
+        """Kubernetes' rule: `!=` and `notin` accept what lacks the label."""
+        if self.values is None:
+            return (self.key in labels) is not self.negated
+        return (labels.get(self.key) in self.values) is not self.negated
+
+
+def parse_selector(text: str) -> tuple[Requirement, ...]:
+    """`rack=r12,role in (db,web),!spare`. Raises Unmatched."""
+    return tuple(_requirement(part.strip()) for part in _COMMA.split(text) if part.strip())
+
+
+def _requirement(part: str) -> Requirement:
+    if match := _SET.match(part):
+        values = tuple(value.strip() for value in match["values"].split(","))
+        return Requirement(match["key"], values, match["op"] == "notin")
+    if match := _EQUAL.match(part):
+        return Requirement(match["key"], (match["value"],), match["op"] == "!=")
+    if match := _EXISTS.match(part):
+        return Requirement(match["key"], None, match["op"] == "!")
+    raise Unmatched(f"{part!r} is not a label selector; write key=value, key!=value, key in (a,b), key or !key")
+
+
+def select(
+    targets: Iterable[str], selector: str, desired: DesiredState, others: Iterable[ResourceKey] = ()
+) -> set[ResourceKey]:
+    """The keys that targets and selector mean; no targets: all kinds. `others` are known but not declared.
+
+    Raises Unmatched for a target that matches nothing, naming the nearest.
+    """
+    keys = {*desired.resources, *others}
+    wanted = [pair for target in targets for pair in _target(target)]
+    found = keys if not wanted else set()
+    for kind, pattern in wanted:
+        matches = {key for key in keys if key.kind == kind and fnmatchcase(key.name, pattern)}
+        if not matches and pattern != "*":
+            raise Unmatched(_nothing(kind, pattern, keys))
+        found = found | matches
+    requirements = parse_selector(selector)
+    return {key for key in found if all(r.accepts(_labels(key, desired)) for r in requirements)}
+
+
+def in_words(targets: Iterable[str], selector: str) -> str:
+    """The filter as a person wrote it."""
+    return " ".join([*targets, *([f"-l {selector}"] if selector else [])])
+
+
+def _labels(key: ResourceKey, desired: DesiredState) -> Mapping[str, str]:
+    resource = desired.resources.get(key)
+    return resource.labels if resource else {}
+
+
+def _target(target: str) -> list[tuple[str, str]]:
+    word, slash, name = target.partition("/")
+    found = []
+    for part in word.split(","):
+        kind = find(part)
+        if kind is None:
+            near = difflib.get_close_matches(part.lower(), [k.plural for k in KINDS.values()], 1, 0.5)
+            hint = (
+                f"; did you mean {near[0]}?" if near else f"; kinds are {', '.join(k.plural for k in KINDS.values())}"
+            )
+            raise Unmatched(f"{part!r} is not a kind{hint}")
+        found.append((kind.name, name if slash else "*"))
+    return found
+
+
+def _nothing(kind: str, pattern: str, keys: Iterable[ResourceKey]) -> str:
+    names = [key.name for key in keys if key.kind == kind]
+    near = difflib.get_close_matches(pattern, names, 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; `groundstate get {KINDS[kind].plural}` lists what there is"
+    return f"no {kind} is named {pattern!r}{hint}"
