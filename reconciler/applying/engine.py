@@ -107,10 +107,28 @@ class Engine:
                 return [*declared, *removed]
             return [*(key for key in declared if _concerned(key, previous, desired)), *removed]
 
-    def preset(self, observations: Iterable[Observation]) -> None:
-        """Start from looks taken before, for guards that judge the whole fleet."""
+    def absorb(self, observations: Iterable[Observation]) -> None:
+        """Learn from looks that were taken before, all in one write: the guards judge the whole fleet by them."""
         with self._gate:
-            self._observed.update({one.key: one for one in observations})
+            assert self._desired is not None  # noqa: S101
+            learned: dict[ResourceKey, ResourceFacts | None] = {}
+            for seen in observations:
+                self._observed[seen.key] = seen
+                resource = self._desired.resources.get(seen.key)
+                if resource is None or seen.error is not None or seen.key in self._flights:
+                    continue
+                before = self._facts.get(seen.key, NO_FACTS)
+                fields = self._fields(resource, seen)
+                facts, _ = learn(resource, fields, before, self._desired.revision.id, self._context.now())
+                if facts is not before:
+                    learned[seen.key] = facts
+                    self._remember(seen.key, facts)
+            self._ledger.put_facts(learned)
+
+    @property
+    def in_flight(self) -> int:
+        """How many actions are under way."""
+        return len(self._flights)
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 

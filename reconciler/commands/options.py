@@ -113,7 +113,7 @@ def filter_options(command: F) -> F:
     return click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)(command)
 
 
-def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_target(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Kinds for the shell's completion."""
     return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
 

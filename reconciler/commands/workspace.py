@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import os
 import random
 import socket
@@ -162,8 +161,3 @@ def words() -> Iterator[None]:
         yield
     except (SourceError, StoreError, Unmatched, Invalid) as error:
         fail(str(error))
-
-
-def repository_id(where: Where) -> str:
-    """A short stable name for the repository."""
-    return hashlib.sha256(str(Path(where.repo).absolute()).encode()).hexdigest()[:12]

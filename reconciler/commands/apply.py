@@ -1,0 +1,228 @@
+"""`groundstate apply`: shows the plan, asks, and walks the fleet there, one action at a time on each BMC."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from reconciler.applying.engine import Context, Engine
+from reconciler.applying.progress import Progress, Row, Stage
+from reconciler.commands.live import Board
+from reconciler.commands.options import (
+    Where,
+    guard_options,
+    limits_from,
+    option,
+    where_from,
+    where_options,
+)
+from reconciler.commands.plan import Prospect, look_ahead, rendered
+from reconciler.commands.workspace import (
+    RANDOM,
+    connections,
+    facts_of,
+    fail,
+    now,
+    on_terminal,
+    open_source,
+    open_store,
+    operator,
+    words,
+)
+from reconciler.daemon.loop import COMMIT, Loop
+from reconciler.daemon.queue import MemoryQueue
+from reconciler.model.event import Event
+from reconciler.model.outcome import Outcome
+from reconciler.model.plan import Change, HoldKind, Plan
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.guards import Limits
+from reconciler.planning.render import plan_from_json
+
+
+@click.command("apply", short_help="Make the fleet as declared.")
+@click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]")
+@option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")
+@where_options
+@guard_options
+@option("--yes", "-y", is_flag=True, help="Do not ask.")
+@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are worked on side by side.")
+def apply_command(plan_or_targets: tuple[str, ...], selector: str, yes: bool, concurrency: int, **values: Any) -> None:
+    """Show the plan, ask, and carry it out; or carry out a saved plan as far as it is not stale.
+
+    Exit codes: 0 all is as declared, 3 something is held by a guard, 1 something is not done (the summary says what).
+
+    \b
+    Examples:
+      groundstate apply
+      groundstate apply machine/r12-01
+      groundstate plan --out p.json && groundstate apply p.json
+      groundstate apply --yes --max-disrupted 25%
+    """
+    limits, where = limits_from(values), where_from(values)
+    with words():
+        saved = _saved(plan_or_targets)
+        if saved is not None:
+            prospect, stale = _compare(saved, where, limits, concurrency)
+        else:
+            prospect, stale = look_ahead(where, limits, plan_or_targets, selector, concurrency=concurrency), []
+        click.echo(rendered(prospect.plan, "text"), color=on_terminal(sys.stdout))
+        for key in stale:
+            click.echo(
+                f"stale: {key} is not as it was when the plan was saved; it is left alone. Plan again.", err=True
+            )
+        chosen = [change for change in prospect.plan.changes if change.key not in stale]
+        if not any(change.goes or _waits(change) for change in chosen):
+            raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
+        if not yes:
+            _ask()
+        raise click.exceptions.Exit(max(_carry_out(where, limits, prospect, chosen, concurrency), 1 if stale else 0))
+
+
+def _saved(arguments: tuple[str, ...]) -> Plan | None:
+    if len(arguments) != 1 or not Path(arguments[0]).is_file():
+        return None
+    try:
+        return plan_from_json(Path(arguments[0]).read_bytes())
+    except (OSError, ValueError) as error:
+        fail(f"{arguments[0]}: not a plan that can be applied: {error}")
+
+
+def _compare(saved: Plan, where: Where, limits: Limits, concurrency: int) -> tuple[Prospect, list[ResourceKey]]:
+    """Plan anew what the saved plan changes; name those whose change is not the same any more."""
+    where = msgspec.structs.replace(where, ref=saved.revision.commit.sha if saved.revision.commit else where.ref)
+    approved = {change.key: change for change in saved.changes}
+    prospect = look_ahead(where, limits, concurrency=concurrency, only=approved)
+    fresh = {change.key: change for change in prospect.plan.changes if change.key in approved}
+    if prospect.desired.revision.id != saved.revision.id:
+        fail(f"the saved plan is for {saved.revision}, which the work tree does not hold any more; plan again")
+    stale = [key for key, change in approved.items() if key in fresh and change.fingerprint != fresh[key].fingerprint]
+    unknown = {item.key for item in prospect.plan.unknown}
+    narrowed = msgspec.structs.replace(prospect.plan, changes=tuple(fresh.values()))
+    return msgspec.structs.replace(prospect, plan=narrowed), [*stale, *(key for key in approved if key in unknown)]
+
+
+def _waits(change: Change) -> bool:
+    return change.held(HoldKind.BLOCKED) or change.held(HoldKind.IN_FLIGHT)
+
+
+def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
+    if stale or planned.unknown:
+        return 1
+    return 3 if planned.exit_code == 3 else (1 if planned.changes else 0)
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        fail("nobody can be asked, as standard input is no terminal; pass --yes")
+    if not click.confirm("Apply these changes?", default=False, err=True):
+        click.echo("Nothing was done.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[Change], concurrency: int) -> int:
+    store = open_store(where, create=True)
+    source = open_source(where)
+    progress = Progress([change.key for change in changes])
+    lock, stop = threading.Lock(), threading.Event()
+    board = Board(progress, sys.stderr)
+    approved = {change.key: change for change in changes}
+    commits = {c.source.file: c.cause.commit for c in changes if c.source and c.cause.commit}
+
+    def tell(event: Event) -> None:
+        with lock:
+            board.show(progress.hear(event))
+
+    def gives_up(key: ResourceKey, outcome: Outcome) -> bool:
+        with lock:
+            through = progress.outcome(key, outcome)
+            if through:
+                board.show(progress.rows[key])
+            if not progress.open:
+                stop.set()
+            return through
+
+    try:
+        with store.instance("apply") as epoch, connections(store, where) as ways, _interruptible(stop):
+            context = Context(
+                now=now,
+                random=RANDOM.random,
+                by=operator("apply"),
+                epoch=epoch,
+                limits=limits,
+                commit_of=lambda file: commits.get(file) or prospect.desired.revision.commit,
+                tell=tell,
+                approves=lambda change: _approved(change, approved),
+            )
+            engine = Engine(store, ways, facts_of(store), context)
+            engine.adopt(prospect.desired)
+            engine.absorb(prospect.observations)
+            loop = Loop(MemoryQueue(), engine.step, now, RANDOM.random, resync=None, gives_up=gives_up)
+            loop.put(approved, COMMIT)
+            with board:
+                loop.run(stop, min(concurrency, max(2, len(changes) + 1)))
+            engine.flush()
+            flying = engine.in_flight
+    finally:
+        store.close()
+        source.close()
+    return _summary(progress, prospect.plan, flying)
+
+
+def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
+    """Whether each action of the change was shown. How a machine is taken down or up may be chosen anew: force after
+    an ignored shutdown is the document's own word."""
+    shown = approved.get(change.key)
+    return shown is not None and all(
+        any(type(action) is type(other) and action.path == other.path for other in shown.actions)
+        for action in change.actions
+    )
+
+
+@contextmanager
+def _interruptible(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C ends the run after the requests that are on their way; a second one ends it at once."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        click.echo("\nstopping: what was sent stays on record and is looked at first next time", err=True)
+        stop.set()
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _summary(progress: Progress, planned: Plan, flying: int) -> int:
+    rows = list(progress.rows.values())
+    undone = [row for row in rows if row.stage is not Stage.DONE]
+    for row in undone:
+        click.echo(f"{_word(row)}: {row.key}: {row.text or 'not begun'}")
+    for item in planned.unknown:
+        click.echo(f"unknown: {item.key}: {item.message}")
+    parts = [f"{progress.count(Stage.DONE)} of {len(rows)} as declared"]
+    parts += [f"{progress.count(stage)} {stage}" for stage in (Stage.HELD, Stage.FAILED) if progress.count(stage)]
+    if progress.open:
+        parts.append(f"{len(progress.open)} not finished, {flying} of them in flight")
+    if planned.unknown:
+        parts.append(f"{len(planned.unknown)} unknown")
+    click.echo(f"Applied: {', '.join(parts)}.")
+    if not undone and not planned.unknown:
+        return 0
+    only_held = all(row.stage is Stage.HELD for row in undone) and not planned.unknown
+    return 3 if only_held else 1
+
+
+def _word(row: Row) -> str:
+    return {Stage.QUEUED: "not begun", Stage.WORKING: "not finished"}.get(row.stage, str(row.stage))

@@ -1,0 +1,63 @@
+"""Progress of an apply: a live line a machine on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import click
+
+from reconciler.applying.progress import Progress, Row, Stage
+from reconciler.commands.workspace import on_terminal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LINES = 24
+_MARK = {Stage.QUEUED: "·", Stage.WORKING: "…", Stage.DONE: "✓", Stage.HELD: "‖", Stage.FAILED: "✗"}
+_COLOUR = {Stage.QUEUED: "dim", Stage.WORKING: "cyan", Stage.DONE: "green", Stage.HELD: "yellow", Stage.FAILED: "red"}
+
+
+class Board:
+    """Shows rows as they change. The caller holds a lock around `show`."""
+
+    def __init__(self, progress: Progress, stream: TextIO) -> None:
+        self._progress, self._stream = progress, stream
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if on_terminal(self._stream):
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self._stream)
+            self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, row: Row | None) -> None:
+        """A row changed."""
+        if row is not None and self._live is None:
+            click.echo(f"{row.key}: {row.text}", file=self._stream)
+
+    def _table(self) -> RenderableType:
+        from rich.table import Table
+        from rich.text import Text
+
+        rows = sorted(self._progress.rows.values(), key=lambda row: (row.stage not in _BUSY, row.key))
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for row in rows[:LINES]:
+            colour = _COLOUR[row.stage]
+            table.add_row(Text(_MARK[row.stage], colour), Text(str(row.key), "bold"), Text(row.text, colour))
+        done = len(rows) - len(self._progress.open)
+        table.add_row("", Text(f"{done} of {len(rows)} through", "dim"), "")
+        return table
+
+
+_BUSY = (Stage.WORKING, Stage.FAILED, Stage.HELD)

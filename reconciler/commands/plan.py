@@ -1,0 +1,185 @@
+"""`groundstate plan`: what would be done, and what not and why. Sends nothing, and writes nothing but the plan file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from reconciler.commands.options import (
+    Where,
+    filter_options,
+    guard_options,
+    limits_from,
+    option,
+    output_option,
+    where_from,
+    where_options,
+)
+from reconciler.commands.workspace import (
+    connections,
+    facts_of,
+    fail,
+    now,
+    observed_types,
+    on_terminal,
+    open_source,
+    open_store,
+    read_or_exit,
+    words,
+)
+from reconciler.kinds import RECONCILED
+from reconciler.model.facts import Facts
+from reconciler.model.observation import Observation
+from reconciler.model.plan import CauseKind, Plan
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.guards import Guard, Limits, standard_guards
+from reconciler.planning.plan import plan, universe, with_commits
+from reconciler.planning.render import render_json, render_markdown, render_text
+from reconciler.planning.select import in_words, select
+
+
+class Prospect(msgspec.Struct, frozen=True):
+    """A plan, and all that it was made from."""
+
+    plan: Plan
+    desired: DesiredState
+    observations: tuple[Observation, ...]
+    keys: frozenset[ResourceKey]
+
+
+@click.command("plan", short_help="Show what apply would do.")
+@filter_options
+@where_options
+@guard_options
+@option("--refresh/--no-refresh", default=True, help="Look at the BMCs, or plan from what was last seen of them.")
+@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are looked at side by side.")
+@option("--full", is_flag=True, help="One entry for each resource, nothing grouped.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `groundstate apply`.")
+@output_option("text", "json", "yaml", "markdown", default="text")
+def plan_command(
+    targets: tuple[str, ...],
+    selector: str,
+    refresh: bool,
+    concurrency: int,
+    full: bool,
+    out: Path | None,
+    output: str,
+    **values: Any,
+) -> None:
+    """Compare the desired state in git with the fleet and show the difference.
+
+    Exit codes: 0 nothing to do, 2 changes, 3 changes that a guard holds, 1 error.
+
+    \b
+    Examples:
+      groundstate plan                          the newest commit against the fleet
+      groundstate plan --ref my-branch          a branch, before it is merged
+      groundstate plan machines -l rack=r12     part of the fleet
+      groundstate plan -o markdown              for a pull request
+      groundstate plan --out p.json && groundstate apply p.json
+    """
+    limits, where = limits_from(values), where_from(values)
+    with words():
+        prospect = look_ahead(where, limits, targets, selector, refresh=refresh, concurrency=concurrency)
+        if out is not None:
+            save(prospect.plan, out)
+    click.echo(rendered(prospect.plan, output, full=full, saved=out), color=on_terminal(sys.stdout))
+    raise click.exceptions.Exit(prospect.plan.exit_code)
+
+
+def look_ahead(
+    where: Where,
+    limits: Limits,
+    targets: Iterable[str] = (),
+    selector: str = "",
+    *,
+    refresh: bool = True,
+    concurrency: int = 64,
+    only: Iterable[ResourceKey] | None = None,
+) -> Prospect:
+    """Read git, look at the fleet and plan. Exits with words for what a person can mend."""
+    source = open_source(where)
+    desired = read_or_exit(source)
+    store = open_store(where, create=False)
+    try:
+        facts = facts_of(store)
+        everything = universe(desired, facts)
+        chosen = select(targets, selector, desired, everything) if targets or selector else set(everything)
+        keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
+        if only is not None:
+            wanted = set(only)
+            keys = [key for key in keys if key in wanted]
+        remembered = {one.key: one for one in store.observations(observed_types())}
+        with connections(store, where) as open_connections:
+            fresh = tuple(_look(open_connections, keys, desired, refresh=refresh, concurrency=concurrency))
+    finally:
+        store.close()
+    observed = remembered | {one.key: one for one in fresh}
+    planned = _plan(desired, observed, facts, limits, keys, in_words(targets, selector))
+    files = {c.source.file for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT}
+    return Prospect(
+        with_commits(planned, source.commits_for(desired.revision, files)),
+        desired,
+        tuple(observed.values()),
+        frozenset(keys),
+    )
+
+
+def _plan(
+    desired: DesiredState,
+    observed: dict[ResourceKey, Observation],
+    facts: Facts,
+    limits: Limits,
+    keys: list[ResourceKey],
+    filtered_by: str,
+) -> Plan:
+    guards: tuple[Guard, ...] = standard_guards(limits)
+    select_keys = keys if filtered_by else None
+    return plan(desired, observed, facts, now(), guards, select=select_keys, selected_by=filtered_by)
+
+
+def _look(
+    open_connections: Any, keys: list[ResourceKey], desired: DesiredState, *, refresh: bool, concurrency: int
+) -> Iterable[Observation]:
+    from reconciler.observed.poller import Poller
+
+    looked = [key for key in keys if refresh or key.kind != "Machine"]
+    poller = Poller(open_connections, now)
+    if not on_terminal(sys.stderr) or len(looked) < 2:
+        yield from poller.look_all(looked, desired, concurrency)
+        return
+    with click.progressbar(
+        poller.look_all(looked, desired, concurrency), length=len(looked), label="Looking at the fleet", file=sys.stderr
+    ) as bar:
+        yield from bar
+
+
+def rendered(planned: Plan, output: str, *, full: bool = False, saved: Path | None = None) -> str:
+    """The plan in the format asked for."""
+    match output:
+        case "json":
+            return render_json(planned)
+        case "yaml":
+            from reconciler.desired.manifests import dump_yaml
+
+            return dump_yaml(msgspec.to_builtins(planned)).rstrip("\n")
+        case "markdown":
+            return render_markdown(planned)
+        case _:
+            apply = f"groundstate apply {saved}" if saved else ""
+            return render_text(planned, full=full, color=on_terminal(sys.stdout), next_command=apply)
+
+
+def save(planned: Plan, path: Path) -> None:
+    """Write the plan file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(render_json(planned) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        fail(f"{path}: the plan cannot be saved: {error.strerror or error}")

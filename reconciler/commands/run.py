@@ -1,0 +1,79 @@
+"""`groundstate run`: the daemon."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Any
+
+import click
+
+from reconciler.applying.engine import Context
+from reconciler.commands.options import guard_options, limits_from, option, where_from, where_options
+from reconciler.commands.workspace import (
+    RANDOM,
+    connections,
+    facts_of,
+    fail,
+    now,
+    open_source,
+    open_store,
+    operator,
+    words,
+)
+from reconciler.daemon.queue import StoreQueue
+from reconciler.daemon.service import Daemon, Pace
+from reconciler.services.http import HealthServer
+from reconciler.services.log import default_json, logger
+
+
+@click.command("run", short_help="Keep the fleet as declared (the daemon).")
+@where_options
+@guard_options
+@option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between looks at a remote repository.")
+@option("--resync", default=60.0, type=click.FloatRange(1), help="Seconds between two looks at the same machine.")
+@option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are worked on side by side.")
+@option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
+@option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", help="auto: JSON off a terminal.")
+def run_command(interval: float, resync: float, concurrency: int, listen: str, log_format: str, **values: Any) -> None:
+    """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
+
+    A commit that is broken changes nothing: the last good one stays in force, and the log and metrics say so.
+
+    \b
+    Examples:
+      groundstate run --repo https://git.example/fleet.git --store postgresql:///groundstate
+      groundstate run --work-tree          take up edits as files are saved
+    """
+    limits, where = limits_from(values), where_from(values)
+    log = logger(sys.stderr, json=default_json() if log_format == "auto" else log_format == "json")
+    stop = threading.Event()
+    with words():
+        source, store = open_source(where), open_store(where, create=True)
+        try:
+            with store.instance("run") as epoch, connections(store, where) as ways:
+                queue = StoreQueue(store.engine)
+                queue.recover(now())
+                context = Context(now=now, random=RANDOM.random, by=operator("run"), epoch=epoch, limits=limits)
+                pace = Pace(git=interval, resync=resync, workers=concurrency)
+                daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log)
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, lambda *_: stop.set())
+                with _health(listen, daemon) as health:
+                    log.info("Started", repository=source.location, store=store.name, listen=f"port {health.port}")
+                    daemon.run(stop)
+                    log.info("Stopped")
+        finally:
+            store.close()
+            source.close()
+
+
+def _health(listen: str, daemon: Daemon) -> HealthServer:
+    host, _, port = listen.rpartition(":")
+    try:
+        return HealthServer(
+            host.strip("[]") or "127.0.0.1", int(port), daemon.healthy, daemon.ready, daemon.metrics.text
+        )
+    except (OSError, ValueError, OverflowError) as error:
+        fail(f"--listen {listen}: cannot listen there: {error}; give HOST:PORT, or port 0 for any free one")

@@ -1,0 +1,118 @@
+"""Follows the source: each new revision that is sound takes force; a broken one is shouted about and changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from reconciler.applying.engine import Engine
+from reconciler.daemon.loop import COMMIT, Loop
+from reconciler.desired.load import Loaded, load
+from reconciler.desired.source import Source, SourceError
+from reconciler.model.diagnostic import Severity
+from reconciler.model.event import Event, EventType
+from reconciler.model.resource import DesiredState
+from reconciler.store import Store
+
+LAST_GOOD = "last-good-revision"
+SHOWN_ERRORS = 20
+
+
+class Follower:
+    """Loads revisions and puts them in force. `tell` writes an event to the ledger, the log and the metrics."""
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        loop: Loop,
+        store: Store,
+        now: Callable[[], datetime],
+        tell: Callable[[Event], None],
+        adopted: Callable[[DesiredState], None],
+    ) -> None:
+        self._source, self._engine, self._loop, self._store = source, engine, loop, store
+        self._now, self._tell, self._adopted = now, tell, adopted
+        self._loaded: Loaded | None = None
+        self._seen: str | None = None
+        self._complaint = ""
+        self.broken = False
+
+    def follow(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> None:
+        """Take in revisions until `stop`."""
+        self.take_in()
+        while not stop.is_set():
+            try:
+                for _ in self._source.watch(stop, interval, jitter):
+                    self.take_in()
+            except SourceError as error:
+                self._complain("SourceUnavailable", f"{error}; the state in force stays")
+                stop.wait(interval)
+
+    def take_in(self) -> bool:
+        """Look at the newest revision once; True when it is in force afterwards."""
+        try:
+            snapshot = self._source.snapshot()
+            if snapshot.revision.id == self._seen:
+                return not self.broken
+            loaded = load(snapshot, previous=self._loaded)
+        except SourceError as error:
+            self._complain("SourceUnavailable", f"{error}; the state in force stays")
+            return self._fall_back()
+        self._seen = snapshot.revision.id
+        if loaded.state is None:
+            self._refuse(snapshot.revision.id, str(snapshot.revision), loaded)
+            return self._fall_back()
+        self._loaded, self.broken, self._complaint = loaded, False, ""
+        self._put_in_force(loaded.state)
+        self._store.put_meta(LAST_GOOD, snapshot.revision.id)
+        return True
+
+    def _put_in_force(self, state: DesiredState) -> None:
+        keys = self._engine.adopt(state)
+        commit = state.revision.commit
+        by = f" by {commit.author}: {commit.subject}" if commit else ""
+        self._say(
+            EventType.NORMAL,
+            "RevisionApplied",
+            f"{state.revision}{by}; {len(keys)} resources to look at",
+            state.revision.id,
+        )
+        self._adopted(state)
+        self._loop.put(keys, COMMIT)
+
+    def _refuse(self, revision: str, name: str, loaded: Loaded) -> None:
+        self.broken = True
+        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        shown = "; ".join(f"{d.source}: {d.summary}" for d in errors[:SHOWN_ERRORS])
+        more = f"; and {len(errors) - SHOWN_ERRORS} more" if len(errors) > SHOWN_ERRORS else ""
+        in_force = self._engine.desired
+        stays = f"{in_force.revision} stays in force" if in_force else "nothing is in force"
+        self._say(
+            EventType.WARNING, "RevisionRefused", f"{name} has {len(errors)} errors; {stays}: {shown}{more}", revision
+        )
+
+    def _fall_back(self) -> bool:
+        """After a start with a broken revision: the last one that was sound takes force again."""
+        last = self._store.get_meta(LAST_GOOD)
+        if self._engine.desired is not None or last is None or last.startswith("worktree:"):
+            return False
+        try:
+            loaded = load(self._source.snapshot(last))
+        except SourceError as error:
+            self._complain("SourceUnavailable", str(error))
+            return False
+        if loaded.state is not None:
+            self._loaded = loaded
+            self._put_in_force(loaded.state)
+        return False
+
+    def _complain(self, reason: str, message: str) -> None:
+        # Once for each new trouble: an outage of an hour is one line, not sixty.
+        if message != self._complaint:
+            self._complaint = message
+            self._say(EventType.WARNING, reason, message, None)
+
+    def _say(self, severity: EventType, reason: str, message: str, revision: str | None) -> None:
+        self._tell(Event(at=self._now(), type=severity, reason=reason, message=message, revision=revision))

@@ -1,0 +1,160 @@
+"""The daemon: follower, loop, housekeeping and health, started together and stopped together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from reconciler.applying.engine import Context, Engine
+from reconciler.daemon.follow import Follower
+from reconciler.daemon.loop import Loop
+from reconciler.daemon.queue import WorkQueue
+from reconciler.desired.source import Source
+from reconciler.model.event import Event
+from reconciler.model.facts import Facts
+from reconciler.model.outcome import Outcome
+from reconciler.model.plan import HoldKind, Plan
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.connections import Connections
+from reconciler.services.log import log_event
+from reconciler.services.metrics import Metrics
+from reconciler.store import Store
+
+FLUSH_SECONDS = 5.0
+FOLLOWER_SILENCE = 300.0
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How often and how much: seconds between looks at git and at each resource, and the number of workers."""
+
+    git: float = 30.0
+    resync: float = 60.0
+    workers: int = 64
+
+
+class Daemon:
+    """Runs until `stop` is set."""
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        queue: WorkQueue,
+        connections: Connections,
+        facts: Facts,
+        context: Context,
+        pace: Pace,
+        log: Any,
+    ) -> None:
+        self._store, self._pace, self._log, self._now = store, pace, log, context.now
+        self._random: Callable[[], float] = context.random
+        self.metrics = Metrics()
+        commit_of = _Attribution(source)
+        self._engine = Engine(
+            store, connections, facts, msgspec.structs.replace(context, tell=self._tell, commit_of=commit_of)
+        )
+        commit_of.engine = self._engine
+        self._loop = Loop(queue, self._step, context.now, context.random, resync=pace.resync, crashed=self._crashed)
+        self._follower = Follower(
+            source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted
+        )
+        self._stop = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`; then finish what is in hand, save what was seen, and return."""
+        self._stop = stop
+        follow = threading.Thread(target=self._guarded, args=(self._follow, stop), name="follow", daemon=True)
+        keep = threading.Thread(target=self._guarded, args=(self._keep_house, stop), name="house", daemon=True)
+        follow.start()
+        keep.start()
+        self._loop.run(stop, self._pace.workers)
+        follow.join(timeout=10)
+        keep.join(timeout=10)
+        self._engine.flush()
+
+    def healthy(self) -> str | None:
+        """None while the daemon does its work."""
+        return "it is stopping" if self._stop.is_set() else None
+
+    def ready(self) -> str | None:
+        """None when a desired state is in force. A broken newest revision does not make it unready: the last good
+        one is being kept."""
+        return None if self._engine.desired is not None else "no desired state is in force yet"
+
+    def _follow(self, stop: threading.Event) -> None:
+        self._follower.follow(stop, self._pace.git, self._random)
+
+    def _keep_house(self, stop: threading.Event) -> None:
+        while not stop.wait(FLUSH_SECONDS):
+            self._engine.flush()
+            if self._engine.desired is not None:
+                planned = self._engine.plan()
+                self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+                if self._follower.broken:
+                    self.metrics.broken()
+
+    def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        """A helper thread that dies takes the daemon down: half a daemon is worse than none."""
+        try:
+            work(stop)
+        except Exception:
+            self._log.error("ThreadDied", thread=threading.current_thread().name, exc_info=True)
+            stop.set()
+            raise
+        finally:
+            self._loop.wake()
+
+    def _step(self, key: ResourceKey) -> Outcome:
+        begun = time.perf_counter()
+        outcome = self._engine.step(key)
+        self.metrics.stepped(key.kind, outcome, time.perf_counter() - begun)
+        return outcome
+
+    def _adopted(self, state: DesiredState) -> None:
+        counts: dict[str, int] = {}
+        for key in state.resources:
+            counts[key.kind] = counts.get(key.kind, 0) + 1
+        self.metrics.adopted(counts, self._now().timestamp())
+
+    def _tell(self, event: Event) -> None:
+        self.metrics.heard(event)
+        log_event(self._log, event)
+
+    def _ledger_and_tell(self, event: Event) -> None:
+        self._store.append([event])
+        self._tell(event)
+
+    def _crashed(self, key: ResourceKey, error: BaseException) -> None:
+        self._log.error("StepFailed", key=str(key), exc_info=error)
+
+
+class _Attribution:
+    """Which commit last touched a file; asked when something is sent, and remembered for the revision in force."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.engine: Engine | None = None
+        self._revision = ""
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, file: str) -> Any:
+        desired = self.engine.desired if self.engine else None
+        if desired is None:
+            return None
+        if desired.revision.id != self._revision:
+            self._revision, self._known = desired.revision.id, {}
+        if file not in self._known:
+            self._known[file] = self._source.commits_for(desired.revision, [file]).get(file)
+        return self._known[file]
+
+
+def _states(planned: Plan) -> dict[str, int]:
+    counts = {"waiting": 0, "held": 0, "failed": 0}
+    for change in planned.changes:
+        held = change.held(HoldKind.GUARD) or change.held(HoldKind.DECLARED)
+        counts["held" if held else "failed" if change.held(HoldKind.FAILED) else "waiting"] += 1
+    return counts

@@ -1,0 +1,65 @@
+"""Prometheus metrics. One registry an instance, so that tests and several daemons in a process do not share counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from reconciler.model.event import Event
+from reconciler.model.outcome import Done, Failed, Outcome
+
+_SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """What is counted. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        made = {"registry": self.registry}
+        self._steps = Counter("groundstate_reconcile_total", "Passes over a resource.", ["kind", "result"], **made)
+        self._seconds = Histogram(
+            "groundstate_reconcile_seconds", "Time of a pass.", ["kind"], buckets=_SECONDS, **made
+        )
+        self._events = Counter("groundstate_events_total", "Events by reason.", ["type", "reason"], **made)
+        self._changes = Gauge("groundstate_changes", "Resources that are not as declared.", ["state"], **made)
+        self._resources = Gauge("groundstate_resources", "Declared resources.", ["kind"], **made)
+        self._unknown = Gauge("groundstate_unknown", "Resources that cannot be read.", **made)
+        self._flying = Gauge("groundstate_actions_in_flight", "Actions sent and not confirmed.", **made)
+        self._revision = Gauge(
+            "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", **made
+        )
+        self._broken = Gauge("groundstate_revision_broken", "1 while the newest revision is refused.", **made)
+
+    def stepped(self, kind: str, outcome: Outcome, seconds: float) -> None:
+        """A pass ended."""
+        result = "done" if isinstance(outcome, Done) else "failed" if isinstance(outcome, Failed) else "waiting"
+        self._steps.labels(kind, result).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def heard(self, event: Event) -> None:
+        """An event was told."""
+        self._events.labels(event.type, event.reason).inc()
+
+    def counted(self, changes: Mapping[str, int], unknown: int, flying: int) -> None:
+        """The fleet was counted: changes by state (`waiting`, `held`, `failed`)."""
+        for state, number in changes.items():
+            self._changes.labels(state).set(number)
+        self._unknown.set(unknown)
+        self._flying.set(flying)
+
+    def adopted(self, resources: Mapping[str, int], at: float) -> None:
+        """A revision took force."""
+        for kind, number in resources.items():
+            self._resources.labels(kind).set(number)
+        self._revision.set(at)
+        self._broken.set(0)
+
+    def broken(self) -> None:
+        """The newest revision is refused."""
+        self._broken.set(1)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)
