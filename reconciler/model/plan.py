@@ -76,7 +76,10 @@ class Verb(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One resource that is not as declared, and the actions, in order, that would make it so."""
+    """One resource that is not as declared, and the actions, in order, that would make it so.
+
+    `source` and `observed_at` are None where nothing is declared, or nothing was looked at.
+    """
 
     key: ResourceKey
     verb: Verb
@@ -85,6 +88,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: tuple[Action, ...] = ()
     held_by: tuple[Hold, ...] = ()
     source: Source | None = None
+    observed_at: datetime | None = None
 
     @property
     def disruption(self) -> Disruption:

@@ -162,6 +162,7 @@ def _difference(
         actions=_sendable(steps.actions, holds),
         held_by=(*_flying(flight, now), *holds),
         source=resource.source,
+        observed_at=seen_at,
     )
 
 

@@ -1,0 +1,118 @@
+"""What belongs together in a plan's view: sections, groups of identical changes, and the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from reconciler.model.action import Disruption
+from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb
+from reconciler.model.resource import ResourceKey
+
+_NOBODY = ResourceKey("", "")
+
+
+class Part(StrEnum):
+    """The part of the view that a change belongs to; in the order in which they are shown."""
+
+    CHANGES = "changes"
+    DRIFT = "drift"
+    HELD = "held"
+    IN_FLIGHT = "in flight"
+    FAILED = "failed"
+    DISRUPTIVE = "disruptive"
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Counts of changes. The first four, by verb, cover all; the others say how many of those are so.
+
+    `machines`: how many machines are to change, of `total_machines`.
+    """
+
+    create: int
+    update: int
+    delete: int
+    forget: int
+    disruptive: int
+    destructive: int
+    drift: int
+    held: int
+    in_flight: int
+    failed: int
+    unknown: int
+    machines: int
+    total_machines: int
+
+
+def part_of(change: Change) -> Part:
+    """Where a change is shown: what is sent by how it hurts and who moved, what is not sent by what holds it."""
+    if change.goes:
+        if change.disruption is not Disruption.NONE:
+            return Part.DISRUPTIVE
+        return Part.DRIFT if change.cause.kind is CauseKind.DRIFT else Part.CHANGES
+    for kind, part in (
+        (HoldKind.GUARD, Part.HELD),
+        (HoldKind.IN_FLIGHT, Part.IN_FLIGHT),
+        (HoldKind.DECLARED, Part.HELD),
+        (HoldKind.FAILED, Part.FAILED),
+    ):
+        if change.held(kind):
+            return part
+    return Part.HELD
+
+
+def by_part(changes: Iterable[Change]) -> dict[Part, list[Change]]:
+    """The changes of each part, in the plan's order."""
+    found: dict[Part, list[Change]] = {part: [] for part in Part}
+    for change in changes:
+        found[part_of(change)].append(change)
+    return found
+
+
+def alike(changes: Iterable[Change]) -> list[list[Change]]:
+    """Groups of changes that are identical but for the resource: in order of first appearance."""
+    groups: dict[bytes, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(_likeness(change), []).append(change)
+    return list(groups.values())
+
+
+def holds(change: Change) -> tuple[Hold, ...]:
+    """Its holds, each reason once (maintenance holds two fields for one reason)."""
+    return tuple(
+        dict.fromkeys(
+            msgspec.structs.replace(hold, by="" if hold.kind is HoldKind.IN_FLIGHT else hold.by, path=None)
+            for hold in change.held_by
+        )
+    )
+
+
+def summarize(plan: Plan) -> Summary:
+    """Count."""
+    verbs = {verb: sum(1 for change in plan.changes if change.verb is verb) for verb in Verb}
+    hurts = {level: sum(1 for change in plan.changes if change.disruption is level) for level in Disruption}
+    parts = {part: len(found) for part, found in by_part(plan.changes).items()}
+    return Summary(
+        create=verbs[Verb.CREATE],
+        update=verbs[Verb.UPDATE],
+        delete=verbs[Verb.DELETE],
+        forget=verbs[Verb.FORGET],
+        disruptive=hurts[Disruption.DISRUPTIVE],
+        destructive=hurts[Disruption.DESTRUCTIVE],
+        drift=sum(1 for change in plan.changes if change.cause.kind is not CauseKind.COMMIT),
+        held=parts[Part.HELD],
+        in_flight=parts[Part.IN_FLIGHT],
+        failed=parts[Part.FAILED],
+        unknown=len(plan.unknown),
+        machines=sum(1 for change in plan.changes if change.key.kind == "Machine"),
+        total_machines=plan.scope.total_machines,
+    )
+
+
+def _likeness(change: Change) -> bytes:
+    actions = [msgspec.structs.replace(action, key=_NOBODY, reason="") for action in change.actions]
+    cause = msgspec.structs.replace(change.cause, since=None)
+    same = (change.key.kind, change.verb, change.differences, actions, cause, holds(change))
+    return msgspec.json.encode(same, order="deterministic")

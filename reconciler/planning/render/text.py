@@ -1,0 +1,276 @@
+"""A plan for a terminal: identical changes in one entry, names folded to ranges, nothing that hurts folded."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from reconciler.model.action import Disruption
+from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Unknown, Verb
+from reconciler.planning.render import words
+from reconciler.planning.render.groups import Part, alike, by_part, holds, summarize
+from reconciler.planning.render.ranges import fold, natural
+
+SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
+_COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
+_TITLES = {
+    Part.CHANGES: "Changes from git",
+    Part.DRIFT: "Drift: changed outside of git",
+    Part.HELD: "Held",
+    Part.IN_FLIGHT: "In flight",
+    Part.FAILED: "Failed, and not tried again as it is",
+    Part.DISRUPTIVE: "Disruptive or destructive, one by one",
+}
+_HELD_WORDS = {
+    HoldKind.GUARD: "held by guard",
+    HoldKind.DECLARED: "held by",
+    HoldKind.IN_FLIGHT: "under way:",
+    HoldKind.FAILED: "failed:",
+    HoldKind.BLOCKED: "waits for",
+}
+_CAUSE_COLUMN = 48
+_FORGET = "x forget: groundstate stops knowing the resource; nothing is sent"
+
+
+class Style:
+    """How wide, how colourful, how much."""
+
+    def __init__(self, *, full: bool, paint: words.Paint, width: int) -> None:
+        self.full, self.paint, self.width = full, paint, max(40, width)
+
+
+def render_text(
+    plan: Plan, *, full: bool = False, color: bool = False, width: int = 100, command: str = "groundstate apply"
+) -> str:
+    """The plan as people read it, ending in a newline.
+
+    `full` gives each resource its own entry, with source, age and reasons; `color` uses ANSI codes; `width` is where
+    lists of names wrap; `command` is what would carry the plan out.
+    """
+    style = Style(full=full, paint=words.ansi if color else words.plain, width=width)
+    blocks = [header(plan, style), *sections(plan, style), footer(plan, style, command)]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def header(plan: Plan, style: Style) -> list[str]:
+    """Which desired state, from when, seen when, and how much of the fleet."""
+    revision, scope = plan.revision, plan.scope
+    lines = [style.paint("bold", f"Plan of {words.clean(str(revision))}") + f"  {words.clean(revision.repository)}"]
+    if revision.commit is not None:
+        lines.append(f'  {words.clean(revision.commit.author)}: "{words.clean(revision.commit.subject)}"')
+    else:
+        lines.append("  a work tree with uncommitted edits")
+    if plan.observed_at is None:
+        lines.append(f"  planned at {words.moment(plan.planned_at)}, nothing was looked at")
+    else:
+        seen = words.age(plan.planned_at - plan.observed_at)
+        lines.append(f"  planned at {words.moment(plan.planned_at)} from looks at most {seen} old")
+    if scope.filter:
+        lines.append(f"  filter: {words.clean(scope.filter)}")
+    for told in plan.diagnostics:
+        place = f"{told.source}: " if told.source else ""
+        lines.append(style.paint("yellow", f"  {told.severity}: {words.clean(place + told.summary)}"))
+    return lines
+
+
+def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
+    """The body: a block of lines, the first its title, for each part that is not empty. What disrupts stands last."""
+    parts = by_part(plan.changes)
+    for part in (Part.CHANGES, Part.DRIFT, Part.HELD, Part.IN_FLIGHT, Part.FAILED):
+        if parts[part]:
+            yield [_title(part, parts[part], style), *_entries(parts[part], style)]
+    if plan.unknown:
+        title = "Unknown: could not be read, so nothing is planned"
+        yield [_heading(title, len(plan.unknown), style), *unknown_lines(plan.unknown, style)]
+    if parts[Part.DISRUPTIVE]:
+        yield disruptive_block(parts[Part.DISRUPTIVE], style)
+
+
+def footer(plan: Plan, style: Style, command: str) -> list[str]:
+    """The counts, and what to do next."""
+    scope = plan.scope
+    lines = [style.paint("bold", summary_line(plan))]
+    if scope.looked_at < scope.total:
+        lines.append(partial_line(plan))
+    if any(change.verb is Verb.FORGET for change in plan.changes):
+        lines.append(_FORGET)
+    return [*lines, *next_lines(plan, style, command)]
+
+
+def summary_line(plan: Plan) -> str:
+    """The counts and what they are out of; `No changes.` where there are none."""
+    found, scope = summarize(plan), plan.scope
+    whole = (
+        words.count(found.total_machines, "machine") if found.total_machines else words.count(scope.total, "resource")
+    )
+    unknown = f"; {words.count(found.unknown, 'resource')} could not be read" if found.unknown else ""
+    if not plan.changes:
+        looked = "Nothing was looked at" if not scope.looked_at else "All that could be read is as declared"
+        return f"No changes. {looked}{unknown} - of {whole}."
+    counts = [
+        f"{found.create:,} create",
+        f"{found.update:,} update{_hurting(plan, Verb.UPDATE)}",
+        f"{found.delete:,} delete{_hurting(plan, Verb.DELETE)}",
+    ]
+    for word in ("forget", "drift", "held", "in_flight", "failed", "unknown"):
+        number = getattr(found, word)
+        if number:
+            counts.append(f"{number:,} {word.replace('_', ' ')}")
+    changed = found.machines if found.total_machines else len(plan.changes)
+    total = found.total_machines or scope.total
+    return f"Plan: {', '.join(counts)} - of {whole} ({words.share(changed, total)})"
+
+
+def _hurting(plan: Plan, verb: Verb) -> str:
+    levels = [change.disruption for change in plan.changes if change.verb is verb]
+    told = [f"{levels.count(x):,} {x}" for x in (Disruption.DISRUPTIVE, Disruption.DESTRUCTIVE) if x in levels]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def partial_line(plan: Plan) -> str:
+    """How much a filtered plan left out."""
+    scope = plan.scope
+    missed = f"{scope.total - scope.looked_at:,} of {words.count(scope.total, 'resource')}"
+    return f"Partial plan: {missed} were not looked at (filter: {words.clean(scope.filter) or 'by name'})"
+
+
+def next_lines(plan: Plan, style: Style, command: str) -> Iterator[str]:
+    """The command to run next, if any would help."""
+    if any(change.goes for change in plan.changes):
+        yield f"Next: {command}"
+    elif plan.changes and not style.full:
+        yield "Next: nothing would be sent now; the ways out stand above, and --full tells more"
+
+
+def disruptive_block(changes: list[Change], style: Style) -> list[str]:
+    """Each machine on its own line, under what it has in common with others."""
+    lines = [_title(Part.DISRUPTIVE, changes, style)]
+    for group in alike(changes):
+        lines.append(f"  {words.cause(group[0].cause)}")
+        for change in sorted(group, key=_place):
+            lines.append(disruptive_line(change, style))
+            lines.extend(_hold_lines(holds(change), style, "        "))
+            if style.full:
+                lines.extend(_particulars(change))
+    return lines
+
+
+def disruptive_line(change: Change, style: Style) -> str:
+    """`~ Machine r12-01  disruptive  power-off GracefulShutdown  (spec.power: On -> Off)`."""
+    actions = ", ".join(map(words.action, change.actions))
+    moved = "; ".join(line for one in change.differences for line in words.difference(one))
+    what = style.paint("red", f"{SYMBOLS[change.verb]} {words.name(change)}  {change.disruption}")
+    return f"    {what}  {actions}" + (f"  ({moved})" if moved else "")
+
+
+def unknown_lines(unknown: Iterable[Unknown], style: Style) -> Iterator[str]:
+    """By reason; each machine by name with --full."""
+    reasons: dict[str, list[Unknown]] = {}
+    for one in unknown:
+        reasons.setdefault(f"{one.key.kind} {one.reason}", []).append(one)
+    for group in reasons.values():
+        first, messages = group[0], {words.clean(one.message) for one in group}
+        if style.full:
+            for one in group:
+                seen = f"  (looked at {words.moment(one.at)})" if one.at else ""
+                yield f"  ? {words.clean(str(one.key))}  {words.clean(one.reason)}: {words.clean(one.message)}{seen}"
+            continue
+        told = f", {words.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""
+        yield f"  ? {words.clean(first.key.kind)}  ({len(group):,})"
+        yield from wrapped([words.clean(name) for name in fold(one.key.name for one in group)], style.width)
+        yield f"      {words.clean(first.reason)}: {words.clean(first.message)}{told}"
+
+
+def _entries(changes: list[Change], style: Style) -> Iterator[str]:
+    groups = [[change] for change in changes] if style.full else alike(changes)
+    for group in groups:
+        yield from _entry(group, style)
+
+
+def _entry(group: list[Change], style: Style) -> Iterator[str]:
+    first = group[0]
+    what, names = _named(group, style)
+    told = words.cause(first.cause, since=False) + _since(group)
+    yield from _beside(style.paint(_COLOURS[first.verb], what), len(what), told, style)
+    yield from names
+    yield from (f"      {line}" for one in first.differences for line in words.difference(one))
+    yield from (f"      -> {words.action(action)}" for action in first.actions)
+    yield from _hold_lines(holds(first), style, "      ")
+    if style.full:
+        yield from _particulars(first)
+
+
+def _named(group: list[Change], style: Style) -> tuple[str, list[str]]:
+    """Symbol, kind, names and number; the names on lines of their own where they are many.
+
+    What disrupts keeps its names even where a guard holds it: the list is what gets approved.
+    """
+    first, names = group[0], [change.key.name for change in group]
+    hurts = first.disruption is not Disruption.NONE
+    shown = [words.clean(name) for name in (sorted(names, key=natural) if hurts else fold(names))]
+    symbol, kind = SYMBOLS[first.verb], words.clean(first.key.kind)
+    tail = (f"  ({len(group):,})" if len(group) > 1 else "") + (f"  {first.disruption}" if hurts else "")
+    line = f"  {symbol} {kind} {', '.join(shown)}{tail}"
+    if len(shown) == 1 or (len(line) <= style.width and not hurts):
+        return line, []
+    return f"  {symbol} {kind}{tail}", list(wrapped(shown, style.width))
+
+
+def _beside(painted: str, length: int, told: str, style: Style) -> Iterator[str]:
+    """The cause in a column beside what it caused, as far right as need be, or below."""
+    for column in (_CAUSE_COLUMN, length + 2):
+        if length + 2 <= column and column + len(told) <= style.width:
+            yield f"{painted}{' ' * (column - length)}{told}"
+            return
+    yield painted
+    yield f"      {told}"
+
+
+def _since(group: list[Change]) -> str:
+    times = sorted(change.cause.since for change in group if change.cause.since is not None)
+    if not times or group[0].cause.kind is CauseKind.COMMIT:
+        return ""
+    until = f" to {words.moment(times[-1])}" if times[-1] != times[0] else ""
+    return f" since {words.moment(times[0])}{until}"
+
+
+def _hold_lines(held: Iterable[Hold], style: Style, indent: str) -> Iterator[str]:
+    for hold in held:
+        word = _HELD_WORDS[hold.kind]
+        by = f" {words.clean(hold.by)}:" if hold.kind not in (HoldKind.IN_FLIGHT, HoldKind.FAILED) else ""
+        yield style.paint("cyan", f"{indent}{word}{by} {words.clean(hold.reason)}")
+        yield f"{indent}  way out: {words.clean(hold.way_out)}"
+
+
+def _particulars(change: Change) -> Iterator[str]:
+    if change.source is not None:
+        yield f"      source: {words.clean(f'{change.source.file}:{change.source.line}')}"
+    if change.observed_at is not None:
+        yield f"      observed at: {words.moment(change.observed_at)}"
+    for action in change.actions:
+        if action.reason:
+            yield f"      reason for {action.name}: {words.clean(action.reason)}"
+
+
+def wrapped(names: Iterable[str], width: int) -> Iterator[str]:
+    """Names side by side, none broken."""
+    yield from textwrap.wrap(
+        ", ".join(names),
+        width=width,
+        initial_indent="      ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _title(part: Part, changes: list[Change], style: Style) -> str:
+    return _heading(_TITLES[part], len(changes), style)
+
+
+def _heading(title: str, number: int, style: Style) -> str:
+    return style.paint("bold", f"{title} ({number:,})")
+
+
+def _place(change: Change) -> tuple[tuple[int, str], ...]:
+    return natural(change.key.name)

@@ -1,0 +1,147 @@
+"""The words of a plan: values, actions, causes, ages and counts as people read them, and safe on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from reconciler.model.action import (
+    Acquire,
+    Action,
+    DropNetwork,
+    Forget,
+    PowerOff,
+    PowerOn,
+    PutNetwork,
+    Release,
+    SetBoot,
+    SetIndicator,
+)
+from reconciler.model.plan import Cause, CauseKind, Change, Difference
+from reconciler.model.resource import Commit
+
+Paint = Callable[[str, str], str]
+"""(colour, text) -> text."""
+
+_COLOURS = {"green": "32", "yellow": "33", "red": "31", "cyan": "36", "bold": "1", "dim": "2"}
+_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def ansi(colour: str, text: str) -> str:
+    """The text in a colour of the terminal's own."""
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def plain(_colour: str, text: str) -> str:
+    """The text as it is."""
+    return text
+
+
+def clean(text: str) -> str:
+    """Text from elsewhere (a commit's subject, a BMC's message) on one line and without terminal control.
+
+    Control and format characters, which could move the cursor or turn the reading direction, are written out as
+    escapes; white space of any kind becomes one space.
+    """
+    text = " ".join(text.split())
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def value(this: Any) -> str:
+    """A value in one line: `On`, `(none)`, `{target: Pxe, enabled: Once}`."""
+    match this:
+        case None:
+            return "(none)"
+        case bool():
+            return "true" if this else "false"
+        case dict():
+            return "{" + ", ".join(f"{clean(str(k))}: {value(v)}" for k, v in this.items() if v is not None) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(value, this)) + "]"
+        case _:
+            return clean(str(this))
+
+
+def difference(this: Difference) -> Iterator[str]:
+    """`path: observed -> desired`, a line each; of an object only what differs."""
+    if isinstance(this.observed, dict) and isinstance(this.desired, dict):
+        lines = [
+            f"{this.path}.{clean(str(name))}: {value(this.observed.get(name))} -> {value(wanted)}"
+            for name, wanted in this.desired.items()
+            if wanted is not None and this.observed.get(name) != wanted
+        ]
+        if lines:
+            yield from lines
+            return
+    yield f"{this.path}: {value(this.observed)} -> {value(this.desired)}"
+
+
+def action(this: Action) -> str:
+    """The action and what it carries: `power-off GracefulShutdown`."""
+    match this:
+        case PowerOn(reset_type=detail) | PowerOff(reset_type=detail) | SetIndicator(led=detail):
+            return f"{this.name} {detail}"
+        case SetBoot(override=override):
+            return " ".join(str(w) for w in (this.name, override.target, override.enabled, override.mode) if w)
+        case PutNetwork(prefixes=prefixes):
+            return clean(f"{this.name} {', '.join(prefix.cidr for prefix in prefixes)}")
+        case Acquire(network=network, address=address, family=family):
+            wanted = address or (f"the lowest free IPv{family}" if family else "the lowest free")
+            return clean(f"{this.name} {wanted} of {network}")
+        case Release(address=address):
+            return clean(f"{this.name} {address}")
+        case DropNetwork() | Forget():
+            return this.name
+        case _:
+            assert_never(this)
+
+
+def commit(this: Commit) -> str:
+    """`3f2a91c0de Ada: "Boot from disk"`."""
+    return f'{clean(this.short)} {clean(this.author)}: "{clean(this.subject)}"'
+
+
+def cause(this: Cause, *, since: bool = True) -> str:
+    """Who moved. `since`: with the time that drift was first seen."""
+    told = f"commit {commit(this.commit)}" if this.commit else "declared"
+    drift = f"drift since {moment(this.since)}" if since and this.since else "drift"
+    match this.kind:
+        case CauseKind.COMMIT:
+            return told
+        case CauseKind.DRIFT:
+            return drift
+        case CauseKind.BOTH:
+            return f"{told}, and {drift}"
+
+
+def name(change: Change) -> str:
+    """`Machine r12-01`."""
+    return clean(f"{change.key.kind} {change.key.name}")
+
+
+def moment(at: datetime) -> str:
+    """`2026-01-31 12:03:00Z`; plans carry UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def age(span: timedelta) -> str:
+    """`12 seconds`, `3 hours`: the largest unit, rounded down."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return count(seconds // size, unit)
+    return "0 seconds"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 machine`, `1,204 machines`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def share(part: int, whole: int) -> str:
+    """`3.4 %`; what is not nothing never reads as 0.0."""
+    if not whole or not part:
+        return "0 %"
+    percent = 100.0 * part / whole
+    return "<0.1 %" if percent < 0.1 else f"{percent:.1f} %"
