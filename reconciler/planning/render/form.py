@@ -30,8 +30,8 @@ def to_form(plan: Plan) -> dict[str, Any]:
 
 
 def render_json(plan: Plan) -> str:
-    """The JSON form, indented, with a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(to_form(plan)), indent=2).decode() + "\n"
+    """The JSON form, indented."""
+    return msgspec.json.format(msgspec.json.encode(to_form(plan)), indent=2).decode()
 
 
 def render_yaml(plan: Plan, dump: Callable[[object], str]) -> str:

@@ -17,7 +17,7 @@ from reconciler.model.plan import Plan
 from reconciler.planning.render import words
 from reconciler.planning.render.groups import alike, by_part, holds
 from reconciler.planning.render.ranges import fold
-from reconciler.planning.render.text import Style, partial_line, sections, summary_line, wrapped
+from reconciler.planning.render.text import APPLY, Style, partial_line, sections, summary_line, wrapped
 
 MARKER = "<!-- groundstate plan -->"
 """The first line, by which a later run finds its comment and updates it in place."""
@@ -28,20 +28,20 @@ _SPARE = 200
 _STYLE = Style(full=False, paint=words.plain, width=120)
 
 
-def render_markdown(plan: Plan, limit: int = 65_000, *, command: str = "groundstate apply") -> str:
-    """The plan as a comment of at most `limit` characters, ending in a newline.
+def render_markdown(plan: Plan, limit: int = 65_000, *, next_command: str = "") -> str:
+    """The plan as a comment of at most `limit` characters.
 
     Where it does not fit, the middle of the entries is cut and the cut is counted. What disrupts is never cut: it is
     said more shortly, first without its details, then with names folded to ranges.
     """
     before = "\n".join(_before(plan))
-    after = "\n".join(_after(plan, command))
+    after = "\n".join(_after(plan, next_command or APPLY))
     room = limit - len(before) - len(after) - _SPARE
     calm, hurting = _parted(plan)
     essential = _shortest(hurting, room)
     body = [*_cut(_lines(calm), room - _size(essential)), *essential]
     details = ["<details><summary>Show the plan</summary>", "", *_fence(body, "diff"), "", "</details>"] if body else []
-    return "\n".join([before, *([""] if details else []), *details, *([""] if after else []), after]).rstrip() + "\n"
+    return "\n".join([before, *([""] if details else []), *details, *([""] if after else []), after]).rstrip()
 
 
 def code(text: str) -> str:

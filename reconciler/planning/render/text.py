@@ -11,6 +11,7 @@ from reconciler.planning.render import words
 from reconciler.planning.render.groups import Part, alike, by_part, holds, summarize
 from reconciler.planning.render.ranges import fold, natural
 
+APPLY = "groundstate apply"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
 _TITLES = {
@@ -40,16 +41,16 @@ class Style:
 
 
 def render_text(
-    plan: Plan, *, full: bool = False, color: bool = False, width: int = 100, command: str = "groundstate apply"
+    plan: Plan, *, full: bool = False, color: bool = False, width: int = 100, next_command: str = ""
 ) -> str:
-    """The plan as people read it, ending in a newline.
+    """The plan as people read it.
 
     `full` gives each resource its own entry, with source, age and reasons; `color` uses ANSI codes; `width` is where
-    lists of names wrap; `command` is what would carry the plan out.
+    lists of names wrap; `next_command` is what would carry this very plan out (empty: APPLY).
     """
     style = Style(full=full, paint=words.ansi if color else words.plain, width=width)
-    blocks = [header(plan, style), *sections(plan, style), footer(plan, style, command)]
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+    blocks = [header(plan, style), *sections(plan, style), footer(plan, style, next_command or APPLY)]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def header(plan: Plan, style: Style) -> list[str]:
