@@ -130,8 +130,10 @@ def output_option(*formats: str, default: str) -> Callable[[F], F]:
     )
 
 
-def load_settings(path: Path | None, commands: Iterable[click.Command]) -> dict[str, dict[str, Any]]:
-    """The settings file as click's default map. Raises UsageError for what no command knows."""
+def load_settings(
+    path: Path | None, command: click.Command, every: Callable[[], Iterable[click.Command]]
+) -> dict[str, Any]:
+    """The settings file's values for a command. Raises UsageError for a name that none of `every` command knows."""
     if path is None:
         return {}
     try:
@@ -139,10 +141,15 @@ def load_settings(path: Path | None, commands: Iterable[click.Command]) -> dict[
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.UsageError(f"{path}: cannot be read as settings: {error}") from None
     values = {name.replace("-", "_"): value for name, value in values.items()}
-    known = {command.name or "": {param.name or "" for param in command.params} for command in commands}
-    every = set().union(*known.values())
-    for name in values.keys() - every:
-        near = get_close_matches(name, every, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise click.UsageError(f"{path}: {name!r} is not a setting{hint}")
-    return {command: {name: values[name] for name in names & values.keys()} for command, names in known.items()}
+    mine = _settable(command)
+    if others := values.keys() - mine:
+        known = set().union(*(_settable(one) for one in every()))
+        for name in sorted(others - known):
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
+            raise click.UsageError(f"{path}: {name!r} is not a setting{hint}")
+    return {name: values[name] for name in mine & values.keys()}
+
+
+def _settable(command: click.Command) -> set[str]:
+    return {param.name for param in command.params if isinstance(param, click.Option) and param.envvar and param.name}

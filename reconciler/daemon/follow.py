@@ -1,4 +1,4 @@
-"""Follows the source: each new revision that is sound takes force; a broken one is shouted about and changes nothing."""
+"""Follows the source: a sound revision takes force; a broken one is shouted about and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics. One registry an instance, so that tests and several daemons in a process do not share counters."""
+"""Prometheus metrics. One registry an instance, so that tests in one process do not share counters."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        made = {"registry": self.registry}
-        self._steps = Counter("groundstate_reconcile_total", "Passes over a resource.", ["kind", "result"], **made)
+        self._steps = Counter("groundstate_reconcile_total", "Passes over a resource.", ["kind", "result"], registry=self.registry)
         self._seconds = Histogram(
-            "groundstate_reconcile_seconds", "Time of a pass.", ["kind"], buckets=_SECONDS, **made
+            "groundstate_reconcile_seconds", "Time of a pass.", ["kind"], buckets=_SECONDS, registry=self.registry
         )
-        self._events = Counter("groundstate_events_total", "Events by reason.", ["type", "reason"], **made)
-        self._changes = Gauge("groundstate_changes", "Resources that are not as declared.", ["state"], **made)
-        self._resources = Gauge("groundstate_resources", "Declared resources.", ["kind"], **made)
-        self._unknown = Gauge("groundstate_unknown", "Resources that cannot be read.", **made)
-        self._flying = Gauge("groundstate_actions_in_flight", "Actions sent and not confirmed.", **made)
+        self._events = Counter("groundstate_events_total", "Events by reason.", ["type", "reason"], registry=self.registry)
+        self._changes = Gauge("groundstate_changes", "Resources that are not as declared.", ["state"], registry=self.registry)
+        self._resources = Gauge("groundstate_resources", "Declared resources.", ["kind"], registry=self.registry)
+        self._unknown = Gauge("groundstate_unknown", "Resources that cannot be read.", registry=self.registry)
+        self._flying = Gauge("groundstate_actions_in_flight", "Actions sent and not confirmed.", registry=self.registry)
         self._revision = Gauge(
-            "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", **made
+            "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
-        self._broken = Gauge("groundstate_revision_broken", "1 while the newest revision is refused.", **made)
+        self._broken = Gauge("groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry)
 
     def stepped(self, kind: str, outcome: Outcome, seconds: float) -> None:
         """A pass ended."""

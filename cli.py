@@ -1,0 +1,103 @@
+"""The front door: registers the commands, reads the settings file, and hands over."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from reconciler.commands.options import SETTINGS_FILE, load_settings
+
+_COMMANDS = {
+    "init": "reconciler.commands.init:init_command",
+    "validate": "reconciler.commands.inform:validate_command",
+    "plan": "reconciler.commands.plan:plan_command",
+    "apply": "reconciler.commands.apply:apply_command",
+    "run": "reconciler.commands.run:run_command",
+    "get": "reconciler.commands.get:get_command",
+    "describe": "reconciler.commands.get:describe_command",
+    "events": "reconciler.commands.get:events_command",
+    "explain": "reconciler.commands.inform:explain_command",
+    "schema": "reconciler.commands.inform:schema_command",
+    "demo": "reconciler.commands.demo:demo_command",
+    "version": "reconciler.commands.inform:version_command",
+    "completion": "reconciler.commands.inform:completion_command",
+}
+_SUMMARIES = {
+    "init": "Begin a repository of desired state.",
+    "validate": "Check the desired state; show every problem.",
+    "plan": "Show what apply would do.",
+    "apply": "Make the fleet as declared.",
+    "run": "Keep the fleet as declared (the daemon).",
+    "get": "List resources and how they are.",
+    "describe": "Everything about a resource.",
+    "events": "What happened: the audit ledger.",
+    "explain": "What a kind, or a field of it, means.",
+    "schema": "Print a kind's JSON Schema.",
+    "demo": "See it at work on a simulated fleet.",
+    "version": "Print versions.",
+    "completion": "Print a shell's completion script.",
+}
+
+
+class Commands(click.Group):
+    """Imports a command when it is called for: `--help` and completion stay quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are first needed."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import it."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _SUMMARIES[name]) for name in _COMMANDS])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Give the command its part of the settings file."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and name is not None:
+            ctx.default_map = {name: load_settings(ctx.meta["settings_file"], command, lambda: self._every(ctx))}
+        return name, command, rest
+
+    def _every(self, ctx: click.Context) -> Iterator[click.Command]:
+        return (command for name in _COMMANDS if (command := self.get_command(ctx, name)))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="GROUNDSTATE_CONFIG",
+    help=f"Settings file.  [default: ./{SETTINGS_FILE} where there is one]",
+)
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
+    """Declarative GitOps reconciler for bare metal: git says what the metal should be; groundstate plans the
+    difference and walks the fleet there, one safe step at a time.
+
+    \b
+    Begin with:
+      groundstate demo       see it at work on a simulated fleet, nothing to configure
+      groundstate init       begin a repository of your own
+    """
+    here = Path(SETTINGS_FILE)
+    ctx.meta["settings_file"] = config or (here.absolute() if here.is_file() else None)
+    # A command lives for seconds and makes many small values; scanning them for cycles is a tenth of its time.
+    gc.set_threshold(100_000, 50, 50)
+
+
+if __name__ == "__main__":
+    main()

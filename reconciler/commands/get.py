@@ -1,0 +1,253 @@
+"""`groundstate get`, `describe` and `events`: what is declared, what was last seen, and what happened."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from reconciler.commands.options import Where, filter_options, option, output_option, where_from, where_options
+from reconciler.commands.workspace import (
+    facts_of,
+    now,
+    observed_types,
+    on_terminal,
+    open_source,
+    open_store,
+    read_or_exit,
+    words,
+)
+from reconciler.kinds import KINDS
+from reconciler.model.event import Event, EventType
+from reconciler.model.facts import Facts
+from reconciler.model.plan import Change, Unknown
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.conditions import conditions, status_word
+from reconciler.planning.guards import Limits, standard_guards
+from reconciler.planning.plan import plan, universe
+from reconciler.planning.select import select
+from reconciler.planning.tables import View, age, columns
+
+
+@click.command("get", short_help="List resources and how they are.")
+@filter_options
+@where_options
+@output_option("table", "wide", "json", "yaml", "name", default="table")
+def get_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
+    """List what is declared beside what the daemon, or the last plan that was applied, saw of it. Asks no BMC.
+
+    \b
+    Examples:
+      groundstate get machines
+      groundstate get machine/r12-01 -o yaml
+      groundstate get machines -l rack=r12 -o wide
+    """
+    with words():
+        views = look_up(where_from(values), targets, selector)
+    match output:
+        case "name":
+            for view in views:
+                click.echo(view.key)
+        case "json" | "yaml":
+            click.echo(_dump([_document(view) for view in views], output))
+        case _:
+            _tables(views, wide=output == "wide")
+
+
+@click.command("describe", short_help="Everything about a resource.")
+@filter_options
+@where_options
+@output_option("text", "json", "yaml", default="text")
+def describe_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
+    """Show a resource's spec, what was last seen, its conditions, what is remembered, and its newest events.
+
+    \b
+    Examples:
+      groundstate describe machine/r12-01
+    """
+    if not targets and not selector:
+        raise click.UsageError("name what to describe, such as machine/r12-01")
+    where = where_from(values)
+    with words():
+        views = look_up(where, targets, selector)
+        store = open_store(where, create=False)
+        try:
+            facts = facts_of(store)
+            told = [(view, store.events(key=view.key, limit=10)) for view in views]
+        finally:
+            store.close()
+    if output != "text":
+        found = [_document(view) | {"events": [msgspec.to_builtins(e) for _, e in events]} for view, events in told]
+        click.echo(_dump(found, output))
+        return
+    click.echo("\n\n".join(_described(view, [e for _, e in events], facts) for view, events in told))
+
+
+@click.command("events", short_help="What happened: the audit ledger.")
+@filter_options
+@where_options
+@option("--limit", "-n", default=50, type=click.IntRange(1, 100_000), help="How many, the newest.")
+@option("--watch", "-w", is_flag=True, help="Go on, printing new ones as they come.")
+@output_option("table", "json", default="table")
+def events_command(
+    targets: tuple[str, ...], selector: str, limit: int, watch: bool, output: str, **values: Any
+) -> None:
+    """List events, oldest first, from the append-only ledger.
+
+    \b
+    Examples:
+      groundstate events -n 20
+      groundstate events machine/r12-01 --watch
+    """
+    where = where_from(values)
+    with words():
+        keys = None
+        if targets or selector:
+            desired = read_or_exit(open_source(where))
+            keys = select(targets, selector, desired, _known(where))
+        store = open_store(where, create=False)
+        try:
+            newest = _print_events(store.events(limit=limit if keys is None else None), keys, output, limit)
+            while watch:
+                time.sleep(1.0)
+                newest = _print_events(store.events(since=newest), keys, output, None) or newest
+        except KeyboardInterrupt:
+            pass
+        finally:
+            store.close()
+
+
+def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
+    """The chosen resources with what the store knows of them, in the kinds' order."""
+    desired = read_or_exit(open_source(where))
+    store = open_store(where, create=False)
+    try:
+        facts = facts_of(store)
+        observed = {one.key: one for one in store.observations(observed_types())}
+    finally:
+        store.close()
+    everything = universe(desired, facts)
+    chosen = select(targets, selector, desired, everything)
+    at = now()
+    planned = plan(desired, observed, facts, at, standard_guards(Limits()))
+    found: dict[ResourceKey, Change | Unknown] = {item.key: item for item in (*planned.changes, *planned.unknown)}
+    order = list(KINDS)
+    views = []
+    for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
+        states = conditions(key, desired, observed, facts, at, found.get(key))
+        views.append(View(key, desired.resources.get(key), observed.get(key), status_word(states), states))
+    return views
+
+
+def _known(where: Where) -> list[ResourceKey]:
+    store = open_store(where, create=False)
+    try:
+        return list(facts_of(store).resources)
+    finally:
+        store.close()
+
+
+def _tables(views: list[View], *, wide: bool) -> None:
+    if not views:
+        click.echo("No resources found.", err=True)
+    at = now()
+    for index, kind in enumerate(dict.fromkeys(view.key.kind for view in views)):
+        if index:
+            click.echo()
+        shown = columns(kind, wide=wide)
+        rows = [[column.cell(view, at) for column in shown] for view in views if view.key.kind == kind]
+        _print_table([column.title for column in shown], rows, narrow=not wide)
+
+
+def _print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = on_terminal(sys.stdout) and narrow
+    width = shutil.get_terminal_size().columns if terminal else 100_000
+    console = Console(file=sys.stdout, width=width, no_color=not on_terminal(sys.stdout), soft_wrap=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for title in titles:
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(Text(cell, _STATUS_COLOUR.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def _document(view: View) -> dict[str, Any]:
+    seen = view.observation
+    status: dict[str, Any] = {"conditions": [msgspec.to_builtins(one) for one in view.conditions]}
+    if seen is not None:
+        status["observedAt"] = msgspec.to_builtins(seen.taken_at)
+        if seen.error is not None:
+            status["error"] = msgspec.to_builtins(seen.error)
+        elif seen.value is not None:
+            status["observed"] = msgspec.to_builtins(seen.value)
+    found: dict[str, Any] = {"apiVersion": "groundstate/v1", "kind": view.key.kind, "metadata": {"name": view.key.name}}
+    if view.resource is not None:
+        for name in ("labels", "annotations"):
+            if value := dict(getattr(view.resource, name)):
+                found["metadata"][name] = value
+        found["spec"] = msgspec.to_builtins(view.resource.spec)
+        status["source"] = str(view.resource.source)
+    return found | {"status": status}
+
+
+def _dump(value: object, output: str) -> str:
+    if output == "json":
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    from reconciler.desired.manifests import dump_yaml
+
+    return dump_yaml(value).rstrip("\n")
+
+
+def _described(view: View, events: list[Event], facts: Facts) -> str:
+    at = now()
+    document = _document(view)
+    lines = [str(view.key), f"Status:      {view.status}"]
+    if view.resource is not None:
+        lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
+    seen = view.observation
+    if seen is not None:
+        lines.append(f"Seen:        {age(seen.taken_at, at)} ago")
+        lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
+    lines.append("Conditions:")
+    lines += [f"  {one.type}={one.status}  {one.reason}: {one.message}" for one in view.conditions]
+    if flight := facts.in_flight.get(view.key):
+        lines.append(f"In flight:   {flight.action.name}, sent {age(flight.sent_at, at)} ago by {flight.by}")
+    if remembered := facts.resources.get(view.key):
+        lines += ["Remembered:", _indented(msgspec.to_builtins(remembered))]
+    lines.append("Events:" if events else "Events:      none")
+    lines += [f"  {age(event.at, at):>4} ago  {event.reason}: {event.message}" for event in events]
+    return "\n".join(lines)
+
+
+def _indented(value: object) -> str:
+    return "\n".join("  " + line for line in _dump(value, "yaml").splitlines())
+
+
+def _print_events(found: list[tuple[int, Event]], keys: set[ResourceKey] | None, output: str, limit: int | None) -> int:
+    chosen = [(number, event) for number, event in found if keys is None or event.key in keys]
+    for _, event in sorted(chosen[:limit], key=lambda pair: pair[0]):
+        click.echo(_event_line(event, output))
+    return max((number for number, _ in found), default=0)
+
+
+def _event_line(event: Event, output: str) -> str:
+    if output == "json":
+        return msgspec.json.encode(event).decode()
+    at: datetime = event.at
+    who = f"  [{event.by}]" if event.by else ""
+    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {event.key or 'fleet'}  {event.reason}: {event.message}{who}"
+    colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
+    return click.style(line, fg=colour) if colour else line
+
+
+_STATUS_COLOUR = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}

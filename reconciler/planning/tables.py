@@ -1,0 +1,117 @@
+"""Rows for `get`: what is declared beside what was last seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from drivers.base import SystemState
+from reconciler.kinds.ipaddress import AddressState
+from reconciler.kinds.network import NetworkState
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Condition
+from reconciler.model.resource import Resource, ResourceKey
+
+NONE = "-"
+
+
+class View(msgspec.Struct, frozen=True):
+    """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full."""
+
+    key: ResourceKey
+    resource: Resource[Any] | None
+    observation: Observation | None
+    status: str
+    conditions: tuple[Condition, ...]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A heading and the cell under it; `wide` columns are shown with -o wide only."""
+
+    title: str
+    cell: Callable[[View, datetime], str]
+    wide: bool = False
+
+
+def columns(kind: str, *, wide: bool) -> list[Column]:
+    """The kind's columns, in order."""
+    every = [Column("NAME", lambda view, _: view.key.name), *_COLUMNS.get(kind, ()), *_COMMON]
+    return [column for column in every if wide or not column.wide]
+
+
+def age(then: datetime | None, now: datetime) -> str:
+    """`12s`, `5m`, `3h`, `2d`, as kubectl writes it."""
+    if then is None:
+        return NONE
+    seconds = max(0, int((now - then).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _spec(name: str, title: str, *, wide: bool = False) -> Column:
+    def cell(view: View, _: datetime) -> str:
+        value = getattr(view.resource.spec, name, None) if view.resource else None
+        return NONE if value is None else str(value)
+
+    return Column(title, cell, wide)
+
+
+def _machine(title: str, read: Callable[[SystemState], object], *, wide: bool = False) -> Column:
+    def cell(view: View, _: datetime) -> str:
+        seen = view.observation.value if view.observation else None
+        value = read(seen) if isinstance(seen, SystemState) else None
+        return NONE if value is None else str(value)
+
+    return Column(title, cell, wide)
+
+
+def _boot(state: SystemState) -> str | None:
+    if state.boot is None or state.boot.enabled is None:
+        return None
+    return f"{state.boot.target}/{state.boot.enabled}" if state.boot.enabled != "Disabled" else "Disabled"
+
+
+def _address(view: View, _: datetime) -> str:
+    seen = view.observation.value if view.observation else None
+    return (seen.address or NONE) if isinstance(seen, AddressState) else NONE
+
+
+def _prefixes(view: View, _: datetime) -> str:
+    return ",".join(prefix.cidr for prefix in view.resource.spec.prefixes) if view.resource else NONE
+
+
+def _in_ipam(view: View, _: datetime) -> str:
+    seen = view.observation.value if view.observation else None
+    return ("yes" if seen.prefixes is not None else "no") if isinstance(seen, NetworkState) else NONE
+
+
+_COMMON = (
+    Column("STATUS", lambda view, _: view.status),
+    Column("SEEN", lambda view, now: age(view.observation.taken_at if view.observation else None, now)),
+    Column("SOURCE", lambda view, _: str(view.resource.source) if view.resource else "not declared", wide=True),
+)
+
+_COLUMNS: dict[str, tuple[Column, ...]] = {
+    "Machine": (
+        _spec("partition", "PARTITION"),
+        _spec("rack", "RACK"),
+        _spec("power", "DECLARED"),
+        _machine("POWER", lambda state: state.power),
+        _machine("BOOT", _boot, wide=True),
+        _machine("LED", lambda state: state.indicator, wide=True),
+        _machine("HEALTH", lambda state: state.health, wide=True),
+        _machine("MODEL", lambda state: state.model, wide=True),
+        _spec("size", "SIZE", wide=True),
+        Column("BMC", lambda view, _: view.resource.spec.bmc.address if view.resource else NONE, wide=True),
+    ),
+    "Network": (_spec("type", "TYPE"), Column("PREFIXES", _prefixes), Column("IPAM", _in_ipam)),
+    "IPAddress": (_spec("network", "NETWORK"), Column("ADDRESS", _address), _spec("type", "TYPE", wide=True)),
+    "Project": (_spec("tenant", "TENANT"),),
+    "Partition": (_spec("place", "PLACE"),),
+    "Image": (_spec("os", "OS"), _spec("version", "VERSION"), _spec("classification", "CLASS")),
+}
