@@ -76,7 +76,7 @@ def _document(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     for struct, field, words in _described(msgspec.inspect.type_info(spec_type)):
         # msgspec drops the words of an optional field that is a struct.
         definitions[struct]["properties"][field].setdefault("description", words)
-    return document, {name: _plain(part) for name, part in definitions.items()}
+    return document, definitions
 
 
 def _described(node: msgspec.inspect.Type) -> Iterator[tuple[str, str, str]]:
@@ -94,6 +94,8 @@ def _described(node: msgspec.inspect.Type) -> Iterator[tuple[str, str, str]]:
                 if words := _words(field.type):
                     yield cls.__name__, field.encode_name, words
                 yield from _described(field.type)
+        case _:
+            pass
 
 
 def _words(node: msgspec.inspect.Type) -> str:

@@ -1,0 +1,133 @@
+"""What is known of file contents from earlier runs: the valid documents of every blob of the last revision.
+
+One file, read and written whole: a 32-byte SHA-256, then msgpack. It is a cache and nothing else: whatever is wrong
+with it, it is left aside and made again. It is believed only when it belongs to us and nobody else may write to it,
+since what it holds is not validated again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler import desired, kinds
+from reconciler.kinds import KINDS
+from reconciler.model.resource import Resource, ResourceKey, Source
+
+MAX_CACHE = 1 << 30
+
+Known = Mapping[str, tuple[Any, ...]]
+"""By blob id, the records of a blob's documents."""
+
+_RECORDS: dict[str, Any] = {
+    name: msgspec.defstruct(
+        f"{name}Record",
+        [
+            ("name", str),
+            ("spec", kind.spec_type),
+            ("labels", dict[str, str]),
+            ("annotations", dict[str, str]),
+            ("line", int),
+            ("column", int),
+        ],
+        tag=name,
+        array_like=True,
+        frozen=True,
+    )
+    for name, kind in KINDS.items()
+}
+
+
+class Cache:
+    """The cache file under a folder. Another process may write it at any time; the last one wins."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"desired-{code_digest()[:16]}.msgpack"
+
+    def load(self) -> Known:
+        """What is known; nothing when the file is absent, damaged, or not ours alone."""
+        data = _own(self._path)
+        if data is None or hashlib.sha256(data[32:]).digest() != data[:32]:
+            return {}
+        try:
+            known: Known = _decoder().decode(memoryview(data)[32:])
+        except msgspec.DecodeError:
+            return {}
+        return known
+
+    def save(self, blobs: Mapping[str, Iterable[Resource[Any]]]) -> None:
+        """Put these in place of what was known. A disk that is full or read-only costs the next run time, no more."""
+        known = {blob: [_record(resource) for resource in resources] for blob, resources in blobs.items()}
+        data = msgspec.msgpack.encode(known)
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".desired-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(data).digest() + data)
+                Path(name).replace(self._path)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+                raise
+            for old in self._path.parent.glob("desired-*.msgpack"):
+                if old != self._path:
+                    old.unlink(missing_ok=True)
+
+
+def resources(records: Iterable[Any], file: str) -> tuple[Resource[Any], ...]:
+    """The records as resources that stand in `file`."""
+    return tuple(
+        Resource(
+            ResourceKey(record.__struct_config__.tag, record.name),
+            record.spec,
+            record.labels,
+            record.annotations,
+            Source(file, record.line, record.column),
+        )
+        for record in records
+    )
+
+
+@cache
+def code_digest() -> str:
+    """Changes whenever the reading, the rules or the types do: what an older program found valid may not be."""
+    digest = hashlib.sha256(msgspec.__version__.encode())
+    for package in (kinds, desired):
+        for module in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            digest.update(module.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _decoder() -> msgspec.msgpack.Decoder[Any]:
+    union: Any = None
+    for record in _RECORDS.values():
+        union = record if union is None else union | record
+    return msgspec.msgpack.Decoder(dict[str, tuple[union, ...]])
+
+
+def _record(resource: Resource[Any]) -> Any:
+    source = resource.source
+    make = _RECORDS[resource.key.kind]
+    labels, annotations = resource.labels, resource.annotations
+    return make(resource.key.name, resource.spec, labels, annotations, source.line, source.column)
+
+
+def _own(path: Path) -> bytes | None:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or found.st_size > MAX_CACHE:
+            return None
+        return file.read()

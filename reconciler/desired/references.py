@@ -1,0 +1,121 @@
+"""Rules between documents. Pure, and quick enough to run whole at every commit."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from reconciler.desired import addressing
+from reconciler.desired.addressing import Finding
+from reconciler.kinds import KINDS
+from reconciler.kinds.machine import MachineSpec
+from reconciler.model.resource import Resource, ResourceKey
+
+
+def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
+    """Everything that is wrong between resources, in their order. `claimed`: keys of documents that are there but
+    broken; a reference to one of them is not dangling."""
+    found = list(_duplicate_names(resources))
+    seconds = {id(finding.resource) for finding in found}
+    by_kind: dict[str, list[Resource[Any]]] = {kind: [] for kind in KINDS}
+    for resource in resources:
+        # What a copy has in common with its original needs no further words.
+        if id(resource) not in seconds:
+            by_kind[resource.key.kind].append(resource)
+    found.extend(_dangling(by_kind, claimed))
+    found.extend(_duplicate_bmcs(by_kind["Machine"]))
+    found.extend(_duplicate_macs(by_kind["Machine"]))
+    found.extend(addressing.check(by_kind["Network"], by_kind["IPAddress"]))
+    return found
+
+
+def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
+    seen: dict[ResourceKey, Resource[Any]] = {}
+    for resource in resources:
+        first = seen.setdefault(resource.key, resource)
+        if first is not resource:
+            what = f"a second {resource.key.kind} is called {resource.key.name!r}"
+            why = f"the first is at {first.source}"
+            yield Finding("duplicate-name", resource, ("metadata", "name"), what, why, "rename one of them")
+
+
+def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[ResourceKey]) -> Iterator[Finding]:
+    names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
+    for key in claimed:
+        names.setdefault(key.kind, set()).add(key.name)
+    hints: dict[tuple[str, str], str] = {}
+    for kind, found in by_kind.items():
+        for get, field, target in reference_fields(kind):
+            known = names[target]
+            for resource in found:
+                name = get(resource.spec)
+                if name is not None and name not in known:
+                    hint = hints.get((target, name)) or hints.setdefault((target, name), _hint(name, target, known))
+                    yield Finding(
+                        "dangling-reference", resource, ("spec", field), f"there is no {target} {name!r}", "", hint
+                    )
+
+
+def _hint(name: str, target: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"declare it; there are {len(known)} of the kind" if known else f"declare it; there is no {target} yet"
+
+
+def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
+    """One BMC may have several systems, each with its id; a machine without one means the BMC's only system."""
+    owners: dict[str, dict[str | None, Resource[MachineSpec]]] = {}
+    for machine in machines:
+        bmc = machine.spec.bmc
+        systems = owners.setdefault(bmc_address(bmc.address), {})
+        if systems:
+            other = systems.get(bmc.system_id) or systems.get(None)
+            if other is None and bmc.system_id is None:
+                other = next(iter(systems.values()))
+            if other is not None:
+                what = f"{other.key} has the same BMC" + (f" and system {bmc.system_id!r}" if bmc.system_id else "")
+                hint = "correct the address, or give each machine its own systemId"
+                yield Finding(
+                    "duplicate-bmc", machine, ("spec", "bmc", "address"), what, f"it is at {other.source}", hint
+                )
+        systems.setdefault(bmc.system_id, machine)
+
+
+def bmc_address(address: str) -> str:
+    """An address in the form in which two spellings of one BMC are equal: `https://BMC1:443/` is `bmc1`."""
+    return address.lower().removeprefix("https://").rstrip("/").removesuffix(":443")
+
+
+def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
+    owners: dict[str, Resource[MachineSpec]] = {}
+    for machine in machines:
+        for index, mac in enumerate(machine.spec.macs):
+            other = owners.setdefault(mac.lower(), machine)
+            if other is not machine or mac.lower() in map(str.lower, machine.spec.macs[:index]):
+                what = f"{mac} is already a MAC address of {other.key}"
+                path = ("spec", "macs", index)
+                yield Finding("duplicate-mac", machine, path, what, f"at {other.source}", "correct one of them")
+
+
+@cache
+def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
+    """A kind's fields that name resources: how to read it from a spec, its name in documents, the kind it names."""
+    spec = msgspec.inspect.type_info(KINDS[kind].spec_type)
+    if not isinstance(spec, msgspec.inspect.StructType):
+        raise TypeError(f"{kind}'s spec is no struct")
+    found = ((field, _target(field.type)) for field in spec.fields)
+    return tuple((operator.attrgetter(field.name), field.encode_name, target) for field, target in found if target)
+
+
+def _target(node: msgspec.inspect.Type) -> str | None:
+    if isinstance(node, msgspec.inspect.UnionType):
+        return next(filter(None, map(_target, node.types)), None)
+    extra = node.extra if isinstance(node, msgspec.inspect.Metadata) else None
+    return str(extra["kind"]) if extra and "kind" in extra else None

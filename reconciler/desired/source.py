@@ -1,0 +1,365 @@
+"""Where desired state comes from: a revision of a git repository, read without a checkout, or a work tree on disk.
+
+What is read of a commit are objects: sizes first, then the contents of manifests. Nothing is ever written but a mirror
+of a remote, under the cache folder. Bad entries become diagnostics and do not stop the others.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+
+from reconciler.desired import git, watching
+from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing
+from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.worktree import WorkTree
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.resource import Commit, Revision
+
+__all__ = ["File", "Snapshot", "Source", "SourceError", "SourceUnavailable", "open_source"]
+
+_REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|[\w.-]+@[\w.-]+:|[\w-]+\.[\w.-]+:(?!/?/))")
+_SCHEMES = ("https://", "ssh://", "git://", "file://")
+_COMMIT_FORMAT = "%H%x00%an%x00%aI%x00%s"
+_FETCH = (
+    *("-c", "fetch.fsckObjects=true"),
+    # Harmless marks of old tools, which would lock out repositories with a long history.
+    *("-c", "fetch.fsck.zeroPaddedFilemode=ignore", "-c", "fetch.fsck.badTimezone=ignore"),
+    *("fetch", "--quiet", "--prune", "--force", "--no-auto-gc", "--no-write-fetch-head"),
+)
+_REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+_FILE_MODES = (b"100644", b"100755", b"100664")
+_MODES = {b"120000": SYMLINK, b"160000": SUBMODULE}
+FETCH_TIMEOUT = 120.0
+MAX_ENTRIES = 2_000_000
+"""Of any kind: a few trees that name each other make a listing without end."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a repository is. `prefix`: from its root to the folder that was asked for."""
+
+    root: Path
+    git_dir: Path
+    common_dir: Path
+    prefix: str
+
+
+class Snapshot(Protocol):
+    """The manifests of one revision, unread. `diagnostics` says which entries are refused."""
+
+    @property
+    def revision(self) -> Revision: ...
+    @property
+    def files(self) -> tuple[File, ...]: ...
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]: ...
+    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+        """Each file with its contents, in the order given. Raises SourceError."""
+
+
+class Source(Protocol):
+    """A place that desired state comes from."""
+
+    def snapshot(self, *, offline: bool = False) -> Snapshot:
+        """The newest revision. `offline` takes a remote's mirror as it is. Raises SourceError, SourceUnavailable."""
+
+    def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
+        """The last commit, up to the revision, that touched each path; without those that git does not know."""
+
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+        """Yield whenever there may be something new, until `stop` is set. Never raises for a network that is down:
+        the next `snapshot` says so.
+
+        Local repositories and work trees are watched, and looked at every `interval` seconds as well, in case the
+        operating system forgot to say; remotes are only looked at. `jitter()` seconds are added to each interval.
+        """
+
+
+def open_source(
+    location: str | os.PathLike[str],
+    ref: str | None = None,
+    path: str = "",
+    *,
+    work_tree: bool = False,
+    cache_dir: Path | None = None,
+) -> Source:
+    """The source at a folder (a repository, any folder in one, a bare one) or a URL (https, ssh, git, file).
+
+    `ref`: branch, tag or commit; the default is HEAD. `path`: the folder to read, from `location`. `work_tree`: what
+    lies on disk, committed or not; then `location` need not be in a repository. `cache_dir`: where mirrors of remotes
+    are kept; a remote needs it. Raises SourceError. Touches no network.
+    """
+    text = os.fspath(location)
+    if _REMOTE.match(text) and not Path(text).exists():
+        if work_tree:
+            raise SourceError(
+                f"{text} is a remote", "a work tree is a folder on disk", "clone it, or leave --work-tree out"
+            )
+        return _remote(text, ref, path, cache_dir)
+    folder = Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        raise SourceError(
+            f"{folder} is no folder", "it does not exist" if not folder.exists() else "", "check the path"
+        )
+    repository = _find_repository(folder)
+    if isinstance(repository, Place):
+        joined = _joined(repository.prefix, path)
+        return WorkTree(repository.root, joined) if work_tree else Repository(repository, ref, joined)
+    if work_tree:
+        return WorkTree(folder, _joined("", path))
+    raise repository
+
+
+class Repository:
+    """A revision of a local repository, bare or not."""
+
+    def __init__(self, place: Place, ref: str | None, path: str, name: str = "") -> None:
+        self._place = place
+        self._ref = ref
+        self._path = path
+        self._name = name or str(place.root)
+
+    def snapshot(self, *, offline: bool = False) -> Snapshot:
+        """The commit that the ref points at now."""
+        commit = self._resolve()
+        listing = self._list(commit.sha)
+        ref = self._ref or _head_name(self._place.git_dir)
+        revision = Revision(id=commit.sha, ref=ref, repository=self._name, commit=commit)
+        return CommitSnapshot(self._place.git_dir, revision, listing.files(), tuple(listing.diagnostics))
+
+    def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
+        """One walk back through history, which stops as soon as every path was met. Of a merge only the files count
+        that it made unlike each of its parents: the others were touched by a commit further back."""
+        return {} if revision.commit is None else last_commits(self._place.git_dir, revision.commit.sha, set(paths))
+
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+        """HEAD, packed-refs and everything under refs."""
+        return watching.refs(self._place.git_dir, self._place.common_dir, stop, interval, jitter)
+
+    def _resolve(self) -> Commit:
+        wanted = f"{self._ref or 'HEAD'}^{{commit}}"
+        args = ("log", "-1", f"--format={_COMMIT_FORMAT}", "--end-of-options", wanted, "--")
+        try:
+            return _commit(git.run(self._place.git_dir, *args).decode(errors="replace").rstrip("\n"), "\0")
+        except GitFailed as error:
+            raise self._unknown_ref(error) from error
+
+    def _unknown_ref(self, error: GitFailed) -> SourceError:
+        names = git.run(self._place.git_dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+        known = names.decode(errors="replace").split()
+        if not known:
+            return SourceError(f"{self._name} has no commits", "nothing was ever committed", "commit the desired state")
+        if self._ref is None:
+            head = _head_name(self._place.git_dir)
+            return SourceError(
+                f"{self._name}: HEAD names {head}, which has no commits", "", f"choose a ref: {known[0]}"
+            )
+        near = difflib.get_close_matches(self._ref, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known[:8])}"
+        return SourceError(f"{self._name} has no branch, tag or commit {self._ref!r}", "", hint)
+
+    def _list(self, sha: str) -> Listing:
+        listing = Listing()
+        prefix = f"{self._path}/".encode() if self._path else b""
+        try:
+            with git.stream(self._place.git_dir, "ls-tree", "-r", "-z", "-l", f"{sha}:{self._path}") as output:
+                for count, entry in enumerate(_entries(output), 1):
+                    if count > MAX_ENTRIES:
+                        raise SourceError(
+                            f"{self._name} has more than {MAX_ENTRIES:,} files", "", "choose a folder of it"
+                        )
+                    meta, _, name = entry.partition(b"\t")
+                    mode, _, blob_id, size = meta.split()
+                    if mode in _FILE_MODES:
+                        listing.add(FILE, prefix + name, blob_id.decode(), int(size))
+                    else:
+                        listing.add(_MODES.get(mode, OTHER), prefix + name, "", 0)
+        except GitFailed as error:
+            if self._path:
+                raise SourceError(
+                    f"{self._name} has no folder {self._path!r} at this revision", error.stderr
+                ) from error
+            raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
+        return listing
+
+
+class Mirror(Repository):
+    """A remote, kept as a bare mirror that is brought up to date by each snapshot."""
+
+    def __init__(self, url: str, ref: str | None, path: str, cache_dir: Path) -> None:
+        self._url, self._credentials = git.split_credentials(url)
+        folder = cache_dir / "mirrors" / f"{hashlib.sha256(self._url.encode()).hexdigest()[:20]}.git"
+        super().__init__(Place(folder, folder, folder, ""), ref, path, name=git.redacted(self._url))
+        self._folder = folder
+
+    def snapshot(self, *, offline: bool = False) -> Snapshot:
+        """Fetch, then read. Raises SourceUnavailable when the remote cannot be had."""
+        if not offline:
+            self._fetch()
+        elif not (self._folder / "HEAD").exists():
+            raise SourceUnavailable(f"{self._name} was never fetched", "", "fetch it once while it can be reached")
+        return super().snapshot()
+
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+        """Every interval; the fetching is the snapshot's."""
+        while not stop.wait(interval + jitter()):
+            yield
+
+    def _fetch(self) -> None:
+        from filelock import FileLock
+
+        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A plan and the daemon may want the same mirror at once; git's own ref locks would fail one of them.
+        with FileLock(f"{self._folder}.lock", timeout=FETCH_TIMEOUT):
+            try:
+                if not (self._folder / "HEAD").exists():
+                    git.run(self._folder.parent, "init", "--quiet", "--bare", str(self._folder))
+                git.run(self._folder, *_FETCH, self._url, *_REFSPECS, timeout=FETCH_TIMEOUT, extra=self._credentials)
+                if self._ref is None:
+                    self._follow_head()
+            except GitFailed as error:
+                raise _unavailable(self._name, error.stderr) from error
+
+    def _follow_head(self) -> None:
+        said = git.run(self._folder, "ls-remote", "--symref", self._url, "HEAD", extra=self._credentials).decode()
+        if found := re.match(r"ref: (refs/heads/\S+)\tHEAD", said):
+            git.run(self._folder, "symbolic-ref", "HEAD", found[1])
+
+
+class CommitSnapshot(msgspec.Struct, frozen=True):
+    """The manifests of a commit."""
+
+    git_dir: Path
+    revision: Revision
+    files: tuple[File, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+        """One `cat-file --batch`, fed from a file so that neither side ever waits for the other."""
+        if not files:
+            return
+        with tempfile.TemporaryFile() as wanted:
+            wanted.write("".join(f"{file.blob_id}\n" for file in files).encode())
+            wanted.seek(0)
+            try:
+                with git.stream(self.git_dir, "cat-file", "--batch", "--buffer", stdin=wanted) as output:
+                    for file in files:
+                        header = output.readline().split()
+                        if header[1:] != [b"blob", b"%d" % file.size]:
+                            raise SourceError(
+                                f"{file.path} cannot be read from git",
+                                "its object is missing",
+                                "run git fsck; a partial clone must be completed first",
+                            )
+                        yield file, output.read(file.size + 1)[:-1]
+            except GitFailed as error:
+                raise SourceError("objects cannot be read from git", error.stderr, "run git fsck") from error
+
+
+def last_commits(git_dir: Path, sha: str, wanted: set[str]) -> dict[str, Commit]:
+    """The newest commit up to `sha` that touched each wanted path."""
+    found: dict[str, Commit] = {}
+    if not wanted:
+        return found
+    commit = None
+    args = (
+        "log",
+        "-c",
+        "--name-only",
+        "-z",
+        "--no-renames",
+        f"--format=%x01{_COMMIT_FORMAT.replace('%x00', '%x1f')}",
+        sha,
+    )
+    try:
+        with git.stream(git_dir, *args) as output:
+            for entry in _entries(output):
+                text = entry.decode(errors="replace").lstrip("\n")
+                if text.startswith("\x01"):
+                    commit = _commit(text[1:], "\x1f")
+                elif text in wanted and text not in found and commit is not None:
+                    found[text] = commit
+                    if len(found) == len(wanted):
+                        break
+    except GitFailed as error:
+        raise SourceError(
+            "the history cannot be read", error.stderr, "a shallow clone has none; run git fsck"
+        ) from error
+    return found
+
+
+def _entries(output: IO[bytes]) -> Iterator[bytes]:
+    """What git separates by NUL."""
+    rest = b""
+    while chunk := output.read(1 << 16):
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def _commit(text: str, separator: str) -> Commit:
+    sha, author, at, subject = text.split(separator, 3)
+    return Commit(sha, author, datetime.fromisoformat(at), subject)
+
+
+def _head_name(git_dir: Path) -> str:
+    head = (git_dir / "HEAD").read_text(encoding="utf-8", errors="replace").strip()
+    return head.removeprefix("ref: refs/heads/") if head.startswith("ref: ") else "HEAD"
+
+
+def _find_repository(folder: Path) -> Place | SourceError:
+    """The repository around a folder, or why there is none. Raises SourceError when git refuses the one there is."""
+    wanted = ("--absolute-git-dir", "--git-common-dir", "--is-bare-repository", "--show-prefix")
+    try:
+        said = git.run(folder, "rev-parse", *wanted)
+    except GitFailed as error:
+        if "dubious ownership" in error.stderr:
+            hint = f"if you trust it: git config --global --add safe.directory {folder}"
+            raise SourceError(f"git refuses {folder}", "it belongs to another user", hint) from error
+        if "not a git repository" not in error.stderr:
+            raise SourceError(f"git cannot read {folder}", error.stderr) from error
+        hint = "run git init there, or name a folder of a repository"
+        return SourceError(f"{folder} is not in a git repository", "", hint)
+    git_dir, common, bare, prefix = os.fsdecode(said).split("\n")[:4]
+    prefix = prefix.rstrip("/")
+    root = Path(git_dir) if bare == "true" else folder.resolve()
+    for _ in filter(None, prefix.split("/")):
+        root = root.parent
+    return Place(root, Path(git_dir), (folder / common).resolve(), prefix)
+
+
+def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Source:
+    if "://" in url and not url.startswith(_SCHEMES):
+        scheme = url.partition("://")[0]
+        raise SourceError(f"{scheme}:// is not used to fetch", "", "use https, ssh, git or file")
+    if cache_dir is None:
+        raise SourceError(
+            f"{git.redacted(url)} is a remote", "there is no folder to keep its mirror in", "set a cache folder"
+        )
+    return Mirror(url, ref, _joined("", path), cache_dir)
+
+
+def _unavailable(name: str, stderr: str) -> SourceUnavailable:
+    lines = [line for line in stderr.splitlines() if line.startswith(("fatal:", "error:"))] or stderr.splitlines()
+    why = "; ".join(lines[:3])
+    if "could not read Username" in stderr or "Authentication failed" in stderr or "Permission denied" in stderr:
+        return SourceUnavailable(f"{name} asks for a login", why, "give git a credential helper or an SSH key")
+    return SourceUnavailable(f"{name} cannot be fetched", why, "check the address and the network")
+
+
+def _joined(prefix: str, path: str) -> str:
+    parts = [part for part in f"{prefix}/{path}".split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise SourceError(f"{path!r} leads out of the repository", "", "name a folder in it")
+    return "/".join(parts)

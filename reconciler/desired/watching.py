@@ -1,0 +1,68 @@
+"""Noticing change: watchfiles where the operating system tells, an interval where it may forget to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def refs(
+    git_dir: Path, common_dir: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]
+) -> Iterator[None]:
+    """Yield after a commit, checkout, fetch or push moved a ref, and every interval."""
+
+    def wanted(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return not name.endswith(".lock") and (name in ("HEAD", "packed-refs") or "/refs/" in path)
+
+    while not stop.is_set():
+        # Not recursive: `objects` alone has 256 folders, and every write to it would wake us.
+        folders = _ref_folders(git_dir, common_dir)
+        for _ in _changes(folders, wanted, stop, interval, jitter, recursive=False):
+            yield
+            if _ref_folders(git_dir, common_dir) != folders:
+                break
+
+
+def manifests(folder: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+    """Yield after a manifest under the folder changed, and every interval."""
+    top = str(folder)
+
+    def wanted(path: str) -> bool:
+        return path.endswith((".yaml", ".yml")) and "/." not in path.removeprefix(top)
+
+    while not stop.is_set():
+        yield from _changes([folder], wanted, stop, interval, jitter, recursive=True)
+
+
+def _changes(
+    folders: list[Path],
+    wanted: Callable[[str], bool],
+    stop: threading.Event,
+    interval: float,
+    jitter: Callable[[], float],
+    *,
+    recursive: bool,
+) -> Iterator[None]:
+    import watchfiles
+
+    timeout = max(1, int((interval + jitter()) * 1000))
+    for _ in watchfiles.watch(
+        *folders,
+        watch_filter=lambda _change, path: wanted(path),
+        debounce=200,
+        rust_timeout=timeout,
+        yield_on_timeout=True,
+        stop_event=stop,
+        raise_interrupt=False,
+        recursive=recursive,
+    ):
+        if stop.is_set():
+            return
+        yield
+
+
+def _ref_folders(git_dir: Path, common_dir: Path) -> list[Path]:
+    below = [path for path in (common_dir / "refs").rglob("*") if path.is_dir()]
+    return sorted({git_dir, common_dir, common_dir / "refs", *below})
