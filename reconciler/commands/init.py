@@ -36,7 +36,9 @@ def init_command(directory: Path) -> None:
             click.echo(f"began a git repository in {directory}")
     except (OSError, subprocess.CalledProcessError) as error:
         fail(f"{directory}: cannot be set up: {error}")
-    click.echo(f"\nNext: edit machines/, then\n  groundstate validate --work-tree\n  git add . && git commit\n  groundstate plan")
+    click.echo(
+        "\nNext: edit machines/, then\n  groundstate validate --work-tree\n  git add . && git commit\n  groundstate plan"
+    )
 
 
 def _walk(folder: object, prefix: str = "") -> list[tuple[str, str]]:
@@ -67,5 +69,3 @@ def _in_repository(directory: Path) -> bool:
         ["git", "rev-parse", "--is-inside-work-tree"], cwd=directory, capture_output=True, text=True, check=False
     )
     return asked.returncode == 0
-
-

@@ -1,0 +1,254 @@
+"""`groundstate demo`: the whole of it on simulated BMCs, with the very commands that a person would type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal
+from reconciler.model.event import Event
+from reconciler.store import Store
+
+if TYPE_CHECKING:
+    from drivers.bmc.emulator import EmulatorFleet
+
+VICTIM = "r1-03"
+PATIENCE = 90.0
+CREDENTIAL = "GROUNDSTATE_DEMO_BMC"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Failed(Exception):
+    """The demo did not show what it should."""
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Where the demo plays: a repository, a store, and an environment for the commands."""
+
+    home: Path
+    fleet: Path
+    environment: dict[str, str]
+
+    @property
+    def store(self) -> Path:
+        """The store beside the repository."""
+        return self.home / "state.db"
+
+
+@click.command("demo", short_help="See it at work on a simulated fleet.")
+@click.option("--keep", is_flag=True, help="Leave fleet and daemon running for play, until Ctrl-C.")
+def demo_command(keep: bool) -> None:
+    """Walk through plan, apply, drift and a refused commit on eight simulated machines, in under two minutes.
+
+    Starts simulated BMCs that speak Redfish over HTTPS on this machine, makes a git repository from the example
+    fleet, and leaves nothing behind.
+    """
+    try:
+        from drivers.bmc.emulator import EmulatorFleet
+    except ImportError:
+        fail("the demo's simulated BMCs are not installed; run: pip install 'groundstate[demo]'")
+    home = Path(tempfile.mkdtemp(prefix="groundstate-demo-"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    begun = time.monotonic()
+    try:
+        with _layout(home, EmulatorFleet) as stage:
+            _walk(stage, keep=keep, begun=begun)
+    except Failed as error:
+        fail(f"the demo did not go as it should: {error}")
+    except KeyboardInterrupt:
+        click.echo("\nstopped; nothing is left behind")
+        raise click.exceptions.Exit(EXIT_ERROR if not keep else 0) from None
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
+    _title("1. A fleet in git: eight machines behind four simulated BMCs, two networks, three addresses")
+    _show(stage, ["git", "log", "--oneline"], 0)
+    _title("2. What would be done? Nothing is sent by a plan")
+    _groundstate(stage, ["plan"], 2)
+    _title("3. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to 11 s")
+    _groundstate(stage, ["apply", "--yes"], 0)
+    _groundstate(stage, ["get", "machines"], 0)
+    with _daemon(stage) as daemon:
+        _title(f"4. The daemon keeps it so. Somebody powers {VICTIM} off by hand")
+        _wait(stage, daemon, "RevisionApplied", None)
+        _by_hand(stage)
+        for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):
+            _wait(stage, daemon, reason, VICTIM)
+        _title("5. A slip of the pen is committed. The daemon refuses it and keeps the last good state")
+        _slip(stage)
+        _wait(stage, daemon, "RevisionRefused", None)
+        _groundstate(stage, ["validate"], 1)
+        _show(stage, ["git", "revert", "--no-edit", "HEAD"], 0, quiet=True)
+        _wait(stage, daemon, "RevisionApplied", None)
+        _title(f"Done in {time.monotonic() - begun:.0f} s. Plan, apply, drift repaired, bad commit refused")
+        if keep:
+            _play(stage, daemon)
+
+
+@contextmanager
+def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
+    """Start the BMCs, and write the example fleet with their real ports as a git repository."""
+    example = ROOT / "desired-state"
+    machines = _systems(example)
+    click.echo("Starting simulated BMCs ...", err=True)
+    with fleet_type(home / "bmcs", layout=list(machines.values())) as bmcs:
+        repository = home / "fleet"
+        shutil.copytree(example, repository)
+        for file in repository.rglob("*.yaml"):
+            text = file.read_text("utf-8")
+            for number, address in enumerate(machines):
+                text = text.replace(f"{address}\n", f"{bmcs.addresses[number]}\n")
+            file.write_text(text.replace("bmc-ca.pem", str(bmcs.ca_file)), "utf-8")
+        environment = os.environ | {
+            "GROUNDSTATE_REPO": str(repository),
+            "GROUNDSTATE_STORE": str(home / "state.db"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            f"{CREDENTIAL}_USERNAME": bmcs.username,
+            f"{CREDENTIAL}_PASSWORD": bmcs.password,
+            "GIT_AUTHOR_NAME": "Ada",
+            "GIT_AUTHOR_EMAIL": "ada@fleet.example",
+            "GIT_COMMITTER_NAME": "Ada",
+            "GIT_COMMITTER_EMAIL": "ada@fleet.example",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+        stage = Stage(home, repository, environment)
+        for command in (
+            ["init", "--quiet", "--initial-branch=main"],
+            ["add", "."],
+            ["commit", "-qm", "Declare the fleet"],
+        ):
+            subprocess.run(["git", *command], cwd=repository, env=environment, check=True)
+        yield stage
+
+
+def _systems(example: Path) -> dict[str, list[str]]:
+    """The BMC addresses of the example fleet, each with its systems' ids."""
+    from reconciler.desired.load import load
+    from reconciler.desired.source import open_source
+
+    state = load(open_source(str(example), work_tree=True).snapshot()).state
+    if state is None:
+        raise Failed("the example fleet is not sound; run: groundstate validate --work-tree --repo desired-state")
+    found: dict[str, list[str]] = {}
+    for machine in state.of_kind("Machine"):
+        found.setdefault(machine.spec.bmc.address, []).append(machine.spec.bmc.system_id)
+    return found
+
+
+@contextmanager
+def _daemon(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
+    command = ["run", "--resync", "2", "--listen", "127.0.0.1:0", "--log-format", "json"]
+    with (stage.home / "daemon.log").open("wb") as log:
+        daemon = subprocess.Popen(
+            _argv(command), cwd=stage.home, env=stage.environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            yield daemon
+        finally:
+            daemon.terminate()
+            try:
+                daemon.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+
+def _by_hand(stage: Stage) -> None:
+    """What a person with a browser would do: a ForceOff that groundstate knows nothing of."""
+    code = "import sys; from drivers.bmc.emulator import power_off_by_hand; power_off_by_hand(*sys.argv[1:])"
+    machine = _machine(stage)
+    click.secho(f"$ curl -X POST .../Systems/{machine[1][:8]}.../ComputerSystem.Reset -d ForceOff", bold=True)
+    subprocess.run([sys.executable, "-c", code, *machine], cwd=ROOT, env=stage.environment, check=True)
+
+
+def _machine(stage: Stage) -> tuple[str, str, str]:
+    from reconciler.desired.load import load
+    from reconciler.desired.source import open_source
+
+    state = load(open_source(str(stage.fleet)).snapshot()).state
+    if state is None:
+        raise Failed("the repository is not sound")
+    bmc = next(one for one in state.of_kind("Machine") if one.key.name == VICTIM).spec.bmc
+    return bmc.address, bmc.system_id, str(stage.home / "bmcs")
+
+
+def _slip(stage: Stage) -> None:
+    file = stage.fleet / "racks" / "r1.yaml"
+    file.write_text(file.read_text("utf-8").replace("power: On", "power: Onn", 1), "utf-8")
+    _show(stage, ["git", "commit", "-qam", "Tidy up"], 0)
+
+
+def _wait(stage: Stage, daemon: subprocess.Popen[bytes], reason: str, name: str | None) -> None:
+    """Until the ledger tells it; each event is shown once."""
+    seen = int(stage.environment.get("_SEEN", "0"))
+    store = Store.open(f"sqlite:///{stage.store}")
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < deadline:
+            if daemon.poll() is not None:
+                raise Failed(f"the daemon ended: {(stage.home / 'daemon.log').read_text()[-2000:]}")
+            for number, event in store.events(since=seen):
+                seen = number
+                stage.environment["_SEEN"] = str(seen)
+                if event.by is None or "(run)" in event.by:
+                    _show_event(event)
+                if event.reason == reason and (name is None or (event.key and event.key.name == name)):
+                    return
+            time.sleep(0.2)
+    finally:
+        store.close()
+    raise Failed(f"{reason} did not come within {PATIENCE:.0f} s")
+
+
+def _show_event(event: Event) -> None:
+    click.echo(f"  {event.at:%H:%M:%S}  {event.key or 'fleet'}  {event.reason}: {event.message}")
+
+
+def _play(stage: Stage, daemon: subprocess.Popen[bytes]) -> None:
+    click.echo("\nFleet and daemon run on until Ctrl-C. In another terminal:\n")
+    for name in ("GROUNDSTATE_REPO", "GROUNDSTATE_STORE", f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
+        click.echo(f"  export {name}={stage.environment[name]}")
+    click.echo(
+        f"\n  groundstate get machines\n  groundstate events --watch\n  $EDITOR {stage.fleet}/racks/r1.yaml, then git commit"
+    )
+    daemon.wait()
+
+
+def _title(text: str) -> None:
+    click.echo()
+    click.secho(text, fg="cyan", bold=True)
+
+
+def _groundstate(stage: Stage, arguments: list[str], expected: int) -> None:
+    click.secho(f"$ groundstate {' '.join(arguments)}", bold=True)
+    _run(stage, _argv(arguments), expected)
+
+
+def _show(stage: Stage, command: list[str], expected: int, *, quiet: bool = False) -> None:
+    click.secho(f"$ {' '.join(command)}", bold=True)
+    _run(stage, command, expected, stdout=subprocess.DEVNULL if quiet else None)
+
+
+def _run(stage: Stage, command: list[str], expected: int, stdout: int | None = None) -> None:
+    environment = stage.environment | ({"FORCE_COLOR": "1"} if on_terminal(sys.stdout) else {})
+    code = subprocess.run(command, cwd=stage.fleet, env=environment, stdout=stdout, check=False).returncode
+    if code != expected:
+        raise Failed(f"`{' '.join(command[-2:])}` left with {code}, not {expected}")
+
+
+def _argv(arguments: list[str]) -> list[str]:
+    return [sys.executable, str(ROOT / "cli.py"), *arguments]
