@@ -275,7 +275,9 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
         return _refused(
-            BOOT, f"the BMC does not offer boot target {boot.target}", f"choose one of {', '.join(sorted(allowed))}"
+            BOOT,
+            f"the BMC does not offer boot target {boot.target}",
+            f"choose one of {', '.join(sorted({*allowed} - {BootTarget.NONE}))}",
         )
     # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
     mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None

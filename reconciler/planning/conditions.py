@@ -21,6 +21,7 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 SUSPENDED, MAINTENANCE, BOOT_OVERRIDE = "Suspended", "Maintenance", "BootOverride"
 
+_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE}
 _NEEDS_PEOPLE = frozenset({"AuthenticationFailed", "Rejected", "Unsupported"})
 """Read errors that do not go away by waiting."""
 
@@ -98,7 +99,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         yield _held(change)
     elif change.held(HoldKind.DECLARED):
         hold = _first(change, HoldKind.DECLARED)
-        yield Condition(READY, Status.FALSE, hold.by.capitalize(), hold.reason, change.cause.since)
+        yield Condition(READY, Status.FALSE, _DECLARED[hold.by], hold.reason, change.cause.since)
     elif change.held(HoldKind.FAILED):
         yield from _stalled(change, remembered)
     elif change.held(HoldKind.BLOCKED):

@@ -150,7 +150,8 @@ def _difference(
     if not differing:
         return None
     steps = rules.steps(resource, look, fields)
-    holds = (*steps.holds, *_stuck(differing, look.facts))
+    holds = _not_before_boot(steps.actions, (*steps.holds, *_stuck(differing, look.facts)))
+    held = {hold.path for hold in holds}
     differences = tuple(
         Difference(field.path, field.observed, field.desired, _moved(field, look.facts)) for field in differing
     )
@@ -159,7 +160,7 @@ def _difference(
         verb=_verb(look, fields),
         cause=_cause(differences, look.facts, seen_at),
         differences=differences,
-        actions=_sendable(steps.actions, holds),
+        actions=tuple(action for action in steps.actions if action.path not in held),
         held_by=(*_flying(flight, now), *holds),
         source=resource.source,
         observed_at=seen_at,
@@ -183,14 +184,16 @@ def _stuck(differing: tuple[Field, ...], facts: ResourceFacts) -> tuple[Hold, ..
     )
 
 
-def _sendable(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Action, ...]:
-    """Without those of held fields.
-
-    A machine whose boot order is held is not powered on either: it would come up from somewhere else.
-    """
+def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
+    """A machine whose boot order is held is not powered on either: it would come up from somewhere else."""
     held = {hold.path for hold in holds}
-    unready = SetBoot.path in held
-    return tuple(a for a in actions if a.path not in held and not (unready and isinstance(a, PowerOn)))
+    if SetBoot.path not in held or PowerOn.path in held or not any(isinstance(a, PowerOn) for a in actions):
+        return holds
+    reason = "it would come up from somewhere else"
+    return (
+        *holds,
+        Hold(HoldKind.BLOCKED, SetBoot.path, reason, "it goes on when the boot override is settled", PowerOn.path),
+    )
 
 
 def _moved(field: Field, facts: ResourceFacts) -> CauseKind:

@@ -21,7 +21,7 @@ def to_form(plan: Plan) -> dict[str, Any]:
     Besides the Plan's own fields: `summary` (counts), `exit_code`, and for each change `disruption` and `goes`
     (whether something would be sent now). These follow from the rest and are not read back.
     """
-    form: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan, order="deterministic"))
+    form: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan))
     for change, told in zip(plan.changes, form["changes"], strict=True):
         told["disruption"], told["goes"] = change.disruption.value, change.goes
     form["exit_code"] = plan.exit_code

@@ -19,6 +19,7 @@ class Part(StrEnum):
 
     CHANGES = "changes"
     DRIFT = "drift"
+    WAITING = "waiting"
     HELD = "held"
     IN_FLIGHT = "in flight"
     FAILED = "failed"
@@ -38,6 +39,7 @@ class Summary(msgspec.Struct, frozen=True):
     disruptive: int
     destructive: int
     drift: int
+    waiting: int
     held: int
     in_flight: int
     failed: int
@@ -57,6 +59,7 @@ def part_of(change: Change) -> Part:
         (HoldKind.IN_FLIGHT, Part.IN_FLIGHT),
         (HoldKind.DECLARED, Part.HELD),
         (HoldKind.FAILED, Part.FAILED),
+        (HoldKind.BLOCKED, Part.WAITING),
     ):
         if change.held(kind):
             return part
@@ -80,13 +83,8 @@ def alike(changes: Iterable[Change]) -> list[list[Change]]:
 
 
 def holds(change: Change) -> tuple[Hold, ...]:
-    """Its holds, each reason once (maintenance holds two fields for one reason)."""
-    return tuple(
-        dict.fromkeys(
-            msgspec.structs.replace(hold, by="" if hold.kind is HoldKind.IN_FLIGHT else hold.by, path=None)
-            for hold in change.held_by
-        )
-    )
+    """Its holds, each once: maintenance holds two fields for one reason, and an action's id tells people nothing."""
+    return tuple(dict.fromkeys(map(_told, change.held_by)))
 
 
 def summarize(plan: Plan) -> Summary:
@@ -102,6 +100,7 @@ def summarize(plan: Plan) -> Summary:
         disruptive=hurts[Disruption.DISRUPTIVE],
         destructive=hurts[Disruption.DESTRUCTIVE],
         drift=sum(1 for change in plan.changes if change.cause.kind is not CauseKind.COMMIT),
+        waiting=parts[Part.WAITING],
         held=parts[Part.HELD],
         in_flight=parts[Part.IN_FLIGHT],
         failed=parts[Part.FAILED],
@@ -109,6 +108,16 @@ def summarize(plan: Plan) -> Summary:
         machines=sum(1 for change in plan.changes if change.key.kind == "Machine"),
         total_machines=plan.scope.total_machines,
     )
+
+
+def _told(hold: Hold) -> Hold:
+    match hold.kind:
+        case HoldKind.IN_FLIGHT:
+            return msgspec.structs.replace(hold, by="")
+        case HoldKind.DECLARED:
+            return msgspec.structs.replace(hold, path=None)
+        case _:
+            return hold
 
 
 def _likeness(change: Change) -> bytes:

@@ -17,6 +17,7 @@ _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Ver
 _TITLES = {
     Part.CHANGES: "Changes from git",
     Part.DRIFT: "Drift: changed outside of git",
+    Part.WAITING: "After that, when what they wait for is there",
     Part.HELD: "Held",
     Part.IN_FLIGHT: "In flight",
     Part.FAILED: "Failed, and not tried again as it is",
@@ -25,8 +26,8 @@ _TITLES = {
 _HELD_WORDS = {
     HoldKind.GUARD: "held by guard",
     HoldKind.DECLARED: "held by",
-    HoldKind.IN_FLIGHT: "under way:",
-    HoldKind.FAILED: "failed:",
+    HoldKind.IN_FLIGHT: "under way",
+    HoldKind.FAILED: "failed",
     HoldKind.BLOCKED: "waits for",
 }
 _CAUSE_COLUMN = 48
@@ -77,7 +78,7 @@ def header(plan: Plan, style: Style) -> list[str]:
 def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
     """The body: a block of lines, the first its title, for each part that is not empty. What disrupts stands last."""
     parts = by_part(plan.changes)
-    for part in (Part.CHANGES, Part.DRIFT, Part.HELD, Part.IN_FLIGHT, Part.FAILED):
+    for part in (Part.CHANGES, Part.DRIFT, Part.WAITING, Part.HELD, Part.IN_FLIGHT, Part.FAILED):
         if parts[part]:
             yield [_title(part, parts[part], style), *_entries(parts[part], style)]
     if plan.unknown:
@@ -101,25 +102,26 @@ def footer(plan: Plan, style: Style, command: str) -> list[str]:
 def summary_line(plan: Plan) -> str:
     """The counts and what they are out of; `No changes.` where there are none."""
     found, scope = summarize(plan), plan.scope
-    whole = (
-        words.count(found.total_machines, "machine") if found.total_machines else words.count(scope.total, "resource")
-    )
+    # A share of machines says nothing where none of them is to change.
+    of_machines = bool(found.total_machines) and bool(found.machines or not plan.changes)
+    whole = words.count(found.total_machines, "machine") if of_machines else words.count(scope.total, "resource")
     unknown = f"; {words.count(found.unknown, 'resource')} could not be read" if found.unknown else ""
     if not plan.changes:
-        looked = "Nothing was looked at" if not scope.looked_at else "All that could be read is as declared"
+        if not scope.total:
+            return "No changes. Nothing is declared, and nothing was."
+        looked = "All that was looked at is as declared" if scope.looked_at else "Nothing was looked at"
         return f"No changes. {looked}{unknown} - of {whole}."
     counts = [
         f"{found.create:,} create",
         f"{found.update:,} update{_hurting(plan, Verb.UPDATE)}",
         f"{found.delete:,} delete{_hurting(plan, Verb.DELETE)}",
     ]
-    for word in ("forget", "drift", "held", "in_flight", "failed", "unknown"):
+    for word in ("forget", "drift", "waiting", "held", "in_flight", "failed", "unknown"):
         number = getattr(found, word)
         if number:
             counts.append(f"{number:,} {word.replace('_', ' ')}")
-    changed = found.machines if found.total_machines else len(plan.changes)
-    total = found.total_machines or scope.total
-    return f"Plan: {', '.join(counts)} - of {whole} ({words.share(changed, total)})"
+    part = (found.machines, found.total_machines) if of_machines else (len(plan.changes), scope.total)
+    return f"Plan: {', '.join(counts)} - of {whole} ({words.share(*part)})"
 
 
 def _hurting(plan: Plan, verb: Verb) -> str:
@@ -177,8 +179,10 @@ def unknown_lines(unknown: Iterable[Unknown], style: Style) -> Iterator[str]:
                 yield f"  ? {words.clean(str(one.key))}  {words.clean(one.reason)}: {words.clean(one.message)}{seen}"
             continue
         told = f", {words.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""
-        yield f"  ? {words.clean(first.key.kind)}  ({len(group):,})"
-        yield from wrapped([words.clean(name) for name in fold(one.key.name for one in group)], style.width)
+        names = [words.clean(name) for name in fold(one.key.name for one in group)]
+        number = f"  ({len(group):,})" if len(group) > 1 else ""
+        line, more = _listed(f"  ? {words.clean(first.key.kind)}", names, number, style)
+        yield from (line, *more)
         yield f"      {words.clean(first.reason)}: {words.clean(first.message)}{told}"
 
 
@@ -209,12 +213,15 @@ def _named(group: list[Change], style: Style) -> tuple[str, list[str]]:
     first, names = group[0], [change.key.name for change in group]
     hurts = first.disruption is not Disruption.NONE
     shown = [words.clean(name) for name in (sorted(names, key=natural) if hurts else fold(names))]
-    symbol, kind = SYMBOLS[first.verb], words.clean(first.key.kind)
     tail = (f"  ({len(group):,})" if len(group) > 1 else "") + (f"  {first.disruption}" if hurts else "")
-    line = f"  {symbol} {kind} {', '.join(shown)}{tail}"
-    if len(shown) == 1 or (len(line) <= style.width and not hurts):
+    return _listed(f"  {SYMBOLS[first.verb]} {words.clean(first.key.kind)}", shown, tail, style, apart=hurts)
+
+
+def _listed(start: str, names: list[str], tail: str, style: Style, *, apart: bool = False) -> tuple[str, list[str]]:
+    line = f"{start} {', '.join(names)}{tail}"
+    if len(names) == 1 or (len(line) <= style.width and not apart):
         return line, []
-    return f"  {symbol} {kind}{tail}", list(wrapped(shown, style.width))
+    return f"{start}{tail}", list(wrapped(names, style.width))
 
 
 def _beside(painted: str, length: int, told: str, style: Style) -> Iterator[str]:
@@ -237,9 +244,10 @@ def _since(group: list[Change]) -> str:
 
 def _hold_lines(held: Iterable[Hold], style: Style, indent: str) -> Iterator[str]:
     for hold in held:
-        word = _HELD_WORDS[hold.kind]
-        by = f" {words.clean(hold.by)}:" if hold.kind not in (HoldKind.IN_FLIGHT, HoldKind.FAILED) else ""
-        yield style.paint("cyan", f"{indent}{word}{by} {words.clean(hold.reason)}")
+        # What failed names its field; the other fields go on.
+        by = hold.path or hold.by if hold.kind is HoldKind.FAILED else hold.by
+        told = f"{_HELD_WORDS[hold.kind]} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
+        yield style.paint("cyan", f"{indent}{told}")
         yield f"{indent}  way out: {words.clean(hold.way_out)}"
 
 

@@ -56,7 +56,7 @@ def value(this: Any) -> str:
         case bool():
             return "true" if this else "false"
         case dict():
-            return "{" + ", ".join(f"{clean(str(k))}: {value(v)}" for k, v in this.items() if v is not None) + "}"
+            return "{" + ", ".join(f"{clean(str(k))}: {value(v)}" for k, v in this.items() if v not in (None, [])) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(value, this)) + "]"
         case _:
@@ -64,17 +64,21 @@ def value(this: Any) -> str:
 
 
 def difference(this: Difference) -> Iterator[str]:
-    """`path: observed -> desired`, a line each; of an object only what differs."""
-    if isinstance(this.observed, dict) and isinstance(this.desired, dict):
-        lines = [
-            f"{this.path}.{clean(str(name))}: {value(this.observed.get(name))} -> {value(wanted)}"
-            for name, wanted in this.desired.items()
-            if wanted is not None and this.observed.get(name) != wanted
-        ]
-        if lines:
-            yield from lines
-            return
-    yield f"{this.path}: {value(this.observed)} -> {value(this.desired)}"
+    """`path: observed -> desired`, a line each; of an object or a list only what differs."""
+    lines: list[str] = []
+    match this.observed, this.desired:
+        case dict() as seen, dict() as wanted:
+            lines = [
+                f"{this.path}.{clean(str(name))}: {value(seen.get(name))} -> {value(to)}"
+                for name, to in wanted.items()
+                if to is not None and seen.get(name) != to
+            ]
+        case list() as seen, list() as wanted:
+            lines = [f"{this.path}: remove {value(item)}" for item in seen if item not in wanted]
+            lines += [f"{this.path}: add {value(item)}" for item in wanted if item not in seen]
+        case _:
+            pass
+    yield from lines or [f"{this.path}: {value(this.observed)} -> {value(this.desired)}"]
 
 
 def action(this: Action) -> str:

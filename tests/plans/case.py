@@ -1,0 +1,146 @@
+"""The form of a golden case: what is desired, observed and remembered, as data, and the plan that follows.
+
+`case.json` holds entries for many resources at once: `names` are node ranges, and `{name}` in a spec becomes the name.
+Times are seconds before `NOW`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import KINDS
+from reconciler.kinds.kind import Look
+from reconciler.kinds.machine import once_order
+from reconciler.model.action import Action, InFlight
+from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.plan import Plan
+from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
+from reconciler.planning.guards import Limit, Limits, standard_guards
+from reconciler.planning.plan import plan, with_commits
+from reconciler.planning.render import unfold
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+BEFORE = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")
+REVISION = Revision(id=COMMIT.sha, ref="main", repository="git@git.example:fleet.git", commit=COMMIT)
+MACHINE = {"partition": "p1", "bmc": {"address": "{name}.bmc.example"}}
+
+Entry = dict[str, Any]
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One `case.json`."""
+
+    about: str
+    desired: list[Entry] = []
+    observed: list[Entry] = []
+    facts: list[Entry] = []
+    in_flight: list[Entry] = []
+    limits: dict[str, str | bool] = {}
+    filter: str = ""
+    select: list[str] = []
+
+
+class World(msgspec.Struct, frozen=True):
+    """The arguments of the plan function."""
+
+    desired: DesiredState
+    observed: Mapping[ResourceKey, Observation]
+    facts: Facts
+    limits: Limits = Limits()
+
+
+def read(folder: Path) -> Case:
+    """The folder's case."""
+    return msgspec.json.decode((folder / "case.json").read_bytes(), type=Case)
+
+
+def build(case: Case) -> World:
+    """The values that the case stands for."""
+    desired = DesiredState(REVISION, dict(_resources(case.desired)))
+    observed = dict(_observations(case.observed))
+    remembered = {key: _facts(key, rest, desired, observed) for key, rest in _each(case.facts)}
+    flights = {key: _flight(key, rest) for key, rest in _each(case.in_flight)}
+    limits: dict[str, Any] = {n: Limit.parse(v) if isinstance(v, str) else v for n, v in case.limits.items()}
+    return World(desired, observed, Facts(remembered, flights), Limits(**limits))
+
+
+def planned(case: Case) -> Plan:
+    """The plan of the case, with commits named."""
+    world = build(case)
+    chosen = [ResourceKey.parse(name) for text in case.select for name in unfold(text)] if case.select else None
+    found = plan(
+        world.desired,
+        world.observed,
+        world.facts,
+        NOW,
+        standard_guards(world.limits),
+        select=chosen,
+        selected_by=case.filter,
+    )
+    return with_commits(found, {resource.source.file: COMMIT for resource in world.desired.resources.values()})
+
+
+def _each(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Entry]]:
+    for entry in entries:
+        rest = {name: value for name, value in entry.items() if name not in ("kind", "names")}
+        for name in (name for text in entry["names"] for name in unfold(text)):
+            yield ResourceKey(entry["kind"], name), rest
+
+
+def _resources(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Resource[Any]]]:
+    for key, rest in _each(entries):
+        spec = {**(MACHINE if key.kind == "Machine" else {}), **rest.get("spec", {})}
+        text = json.dumps(spec).replace("{name}", key.name)
+        typed = msgspec.json.decode(text, type=KINDS[key.kind].spec_type)
+        yield key, Resource(key, typed, {}, {}, Source(f"{key.kind.lower()}s/{key.name}.yaml", 3))
+
+
+def _observations(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Observation]]:
+    for key, rest in _each(entries):
+        taken_at = NOW - timedelta(seconds=rest.get("ago", 12))
+        if "error" in rest:
+            yield key, Observation(key, taken_at, error=msgspec.convert(rest["error"], ReadError))
+        else:
+            yield key, Observation(key, taken_at, msgspec.convert(rest["value"], KINDS[key.kind].observed_type))
+
+
+def _facts(
+    key: ResourceKey, rest: Entry, desired: DesiredState, observed: Mapping[ResourceKey, Observation]
+) -> ResourceFacts:
+    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now."""
+    resource = desired.resources.get(key)
+    found = ResourceFacts(deletion_policy=rest.get("deletion_policy"))
+    values: dict[str, Any] = {}
+    if "applied" in rest:
+        values["applied"] = Applied(rest["applied"], BEFORE, NOW - timedelta(days=2))
+    if "drift" in rest:
+        values["drift"] = {path: NOW - timedelta(seconds=ago) for path, ago in rest["drift"].items()}
+    if rest.get("once_done") and resource is not None:
+        values["once_done"] = once_order(resource.spec.boot)
+    for name in ("shutdown_ignored", "disrupted_at"):
+        if name in rest:
+            values[name] = NOW - timedelta(seconds=rest[name])
+    if "failed" in rest and resource is not None:
+        rules = KINDS[key.kind].rules
+        assert rules is not None
+        look = Look(key, observed[key].value, NO_FACTS, observed)
+        prints = {field.path: field.fingerprint for field in rules.fields(resource, look)}
+        values["failures"] = {
+            path: Failure(told["reason"], told["message"], NOW - timedelta(minutes=5), True, 1, prints[path])
+            for path, told in rest["failed"].items()
+        }
+    return msgspec.structs.replace(found, **values)
+
+
+def _flight(key: ResourceKey, rest: Entry) -> InFlight:
+    action: Action = msgspec.convert({**rest["action"], "key": msgspec.to_builtins(key)}, Action)
+    sent_at = NOW - timedelta(seconds=rest["ago"])
+    return InFlight("1-1", key, action, sent_at, sent_at + timedelta(seconds=300), "ada@host", f"commit {COMMIT.short}")
