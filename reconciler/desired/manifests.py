@@ -138,15 +138,18 @@ class Marked:
     def _placed(self, finding: Diagnostic, place: tuple[int, int], path: Path) -> Diagnostic:
         line = self.lines[place[0] - 1] if place[0] <= len(self.lines) else ""
         snippet = masked(line)
-        if secret(path) and snippet == line and line[place[1] - 1 :].strip():
-            snippet = line[: place[1] - 1] + "***"
+        if secret(path) and snippet == line[:_WIDEST] and line[place[1] - 1 :].strip():
+            snippet = masked(line[: place[1] - 1]) + "***"
         source = Source(self.file, *place)
-        return msgspec.structs.replace(finding, source=source, snippet=snippet[:_WIDEST])
+        return msgspec.structs.replace(finding, source=source, snippet=snippet)
 
 
 def masked(line: str) -> str:
-    """A line of a file, fit to be shown: what may be a credential is masked."""
-    return _USERINFO.sub("//***@", _SECRET_LINE.sub(r"\1***", line.expandtabs(1)))
+    """A line of a file, fit to be shown: what may be a credential is masked, and nothing in it moves a cursor."""
+    visible = "".join(
+        c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line[:_WIDEST]
+    )
+    return _USERINFO.sub("//***@", _SECRET_LINE.sub(r"\1***", visible))
 
 
 def _claimed(value: Any) -> ResourceKey | None:
