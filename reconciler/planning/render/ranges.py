@@ -22,7 +22,8 @@ def fold(names: Iterable[str]) -> list[str]:
     for name in sorted(set(names), key=natural):
         cut = tuple(_RUN.split(name)) if "[" not in name and "]" not in name else (name,)
         shapes.setdefault(cut[0::2], []).append(cut)
-    return sorted((text for cuts in shapes.values() for text in _fold_shape(cuts)), key=natural)
+    folded = [pair for cuts in shapes.values() for pair in _fold_shape(cuts)]
+    return [text for _, text in sorted(folded, key=lambda pair: natural(pair[0]))]
 
 
 def unfold(text: str, *, limit: int = 100_000) -> list[str]:
@@ -43,9 +44,10 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), part) if index % 2 else (0, part) for index, part in enumerate(_RUN.split(name)))
 
 
-def _fold_shape(cuts: list[Split]) -> Iterator[str]:
+def _fold_shape(cuts: list[Split]) -> Iterator[tuple[str, str]]:
+    """The first name of each range, and the range."""
     if len(cuts[0]) == 1:
-        yield from (cut[0] for cut in cuts)
+        yield from ((cut[0], cut[0]) for cut in cuts)
         return
     varying = [index for index in range(1, len(cuts[0]), 2) if len({cut[index] for cut in cuts}) > 1]
     place = varying[0] if len(varying) == 1 else len(cuts[0]) - 2
@@ -54,7 +56,7 @@ def _fold_shape(cuts: list[Split]) -> Iterator[str]:
         alike.setdefault((cut[:place], cut[place + 1 :]), []).append(cut[place])
     for (before, after), numbers in alike.items():
         inner = numbers[0] if len(numbers) == 1 else f"[{','.join(_ranges(numbers))}]"
-        yield "".join((*before, inner, *after))
+        yield "".join((*before, numbers[0], *after)), "".join((*before, inner, *after))
 
 
 def _ranges(numbers: list[str]) -> Iterator[str]:

@@ -1,0 +1,223 @@
+"""Worlds for property tests: what is declared, seen and remembered, and what a perfect fleet makes of actions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_never
+
+import msgspec
+from hypothesis import strategies as st
+
+from drivers.base import (
+    BootEnabled,
+    BootMode,
+    BootOverride,
+    BootTarget,
+    IndicatorLED,
+    PowerState,
+    Prefix,
+    ResetType,
+    SystemState,
+)
+from reconciler.kinds.access import BmcSpec
+from reconciler.kinds.fields import DeletionPolicy
+from reconciler.kinds.ipaddress import AddressState, Family, IPAddressSpec
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, once_order
+from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
+from reconciler.model.action import (
+    Acquire,
+    Action,
+    DropNetwork,
+    Forget,
+    PowerOff,
+    PowerOn,
+    PutNetwork,
+    Release,
+    SetBoot,
+    SetIndicator,
+)
+from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.plan import Plan, Scope
+from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
+from reconciler.planning.guards import Limits, standard_guards
+from reconciler.planning.plan import plan, with_commits
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")
+REVISION = Revision(COMMIT.sha, "main", "git@git.example:fleet.git", COMMIT)
+LIMITS = Limits()
+NOTHING = Plan(revision=REVISION, planned_at=NOW, observed_at=None, scope=Scope(0, 0, 0, 0), changes=())
+
+
+class World(msgspec.Struct, frozen=True):
+    """The arguments of the plan function."""
+
+    desired: DesiredState
+    observed: dict[ResourceKey, Observation]
+    facts: Facts
+
+
+def desired(*resources: Resource[Any]) -> DesiredState:
+    return DesiredState(REVISION, {resource.key: resource for resource in resources})
+
+
+def resource(kind: str, name: str, spec: Any) -> Resource[Any]:
+    return Resource(ResourceKey(kind, name), spec, {}, {}, Source(f"{name}.yaml"))
+
+
+def machine(name: str, **spec: Any) -> Resource[MachineSpec]:
+    return resource("Machine", name, MachineSpec(partition="p", bmc=BmcSpec(address=f"{name}.bmc"), **spec))
+
+
+def seen(key: ResourceKey, value: Any) -> Observation:
+    return Observation(key, NOW - timedelta(seconds=12), value)
+
+
+def unreachable(key: ResourceKey) -> Observation:
+    return Observation(key, NOW, error=ReadError("Unreachable", "connection refused"))
+
+
+def planned(world: World, limits: Limits = LIMITS) -> Plan:
+    return plan(world.desired, world.observed, world.facts, NOW, standard_guards(limits))
+
+
+# -- what can be declared and seen ---------------------------------------------------------------------------------
+
+boots = st.one_of(
+    st.builds(
+        BootSpec,
+        target=st.sampled_from([BootTarget.PXE, BootTarget.HDD]),
+        enabled=st.sampled_from([BootEnabled.ONCE, BootEnabled.CONTINUOUS]),
+        mode=st.sampled_from([None, "UEFI", "Legacy"]),
+    ),
+    st.just(BootSpec(enabled=BootEnabled.DISABLED)),
+)
+machine_specs = st.builds(
+    MachineSpec,
+    partition=st.just("p"),
+    bmc=st.just(BmcSpec(address="bmc")),
+    power=st.sampled_from([None, "On", "Off"]),
+    boot=st.none() | boots,
+    indicator_led=st.sampled_from([None, "Lit", "Off"]),
+    shutdown=st.sampled_from([ShutdownSpec(), ShutdownSpec(escalate=Escalate.FORCE)]),
+    maintenance=st.sampled_from([None, None, None, Pause(reason="fan swap")]),
+    suspend=st.sampled_from([None, None, None, Pause(reason="vendor")]),
+)
+overrides = st.builds(
+    BootOverride,
+    target=st.sampled_from([BootTarget.NONE, BootTarget.PXE]),
+    enabled=st.sampled_from(list(BootEnabled)),
+    mode=st.sampled_from([None, BootMode.UEFI, BootMode.LEGACY]),
+)
+systems = st.builds(
+    SystemState,
+    power=st.sampled_from([PowerState.ON, PowerState.OFF, PowerState.ON, PowerState.POWERING_OFF, None]),
+    boot=st.none() | overrides,
+    indicator=st.sampled_from([None, IndicatorLED.OFF, IndicatorLED.LIT]),
+    allowed_resets=st.sampled_from([None, (ResetType.ON, ResetType.FORCE_OFF), (ResetType.GRACEFUL_SHUTDOWN,)]),
+    allowed_boot_targets=st.sampled_from([None, (BootTarget.HDD, BootTarget.NONE)]),
+)
+network_specs = st.builds(
+    NetworkSpec,
+    prefixes=st.sampled_from(
+        [(PrefixSpec(cidr="10.0.0.0/24", gateway="10.0.0.1"),), (PrefixSpec(cidr="10.1.0.0/24"),)]
+    ),
+)
+networks = st.sampled_from([NetworkState(None), NetworkState((Prefix("10.1.0.0/24"),))])
+address_specs = st.builds(
+    IPAddressSpec,
+    network=st.sampled_from(["net1", "net2"]),
+    address=st.sampled_from([None, "10.1.0.9"]),
+    family=st.none(),
+) | st.just(IPAddressSpec(network="net1", family=Family.IPV4))
+addresses = st.sampled_from([AddressState(), AddressState("net1", "10.1.0.7"), AddressState("net2", "10.1.0.9")])
+
+KINDS = {
+    "Machine": (machine_specs, systems, [f"r{i // 10:02d}-{i % 10:02d}" for i in range(30)]),
+    "Network": (network_specs, networks, ["net1", "net2"]),
+    "IPAddress": (address_specs, addresses, ["vip1", "vip2", "vip3"]),
+}
+
+
+@st.composite
+def remembered(draw: st.DrawFn) -> ResourceFacts:
+    path = draw(st.sampled_from(["spec.power", "spec.boot", "spec.indicatorLED", "spec.address", "spec.prefixes"]))
+    return ResourceFacts(
+        applied=draw(st.sampled_from([None, Applied({"spec.power": "On", "spec.indicatorLED": "Off"}, "old", NOW)])),
+        drift=draw(st.sampled_from([{}, {"spec.power": NOW - timedelta(hours=2)}])),
+        failures=draw(st.sampled_from([{}, {path: Failure("Rejected", "400", NOW, True, 1, "some print")}])),
+        shutdown_ignored=draw(st.sampled_from([None, None, NOW - timedelta(minutes=1)])),
+        disrupted_at=draw(st.sampled_from([None, None, NOW - timedelta(minutes=9), NOW - timedelta(days=1)])),
+        deletion_policy=draw(st.sampled_from([None, *DeletionPolicy])),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Anything: declared or gone, seen, unreadable or not looked at, remembered or new."""
+    resources, observed, facts = {}, {}, {}
+    for kind, (specs, states, names) in KINDS.items():
+        for name in draw(st.lists(st.sampled_from(names), unique=True, max_size=12)):
+            key = ResourceKey(kind, name)
+            known = draw(st.booleans())
+            if known:
+                facts[key] = draw(remembered())
+            if not known or draw(st.booleans()):
+                resources[key] = resource(kind, name, draw(specs))
+            look = draw(st.sampled_from(["seen", "seen", "seen", "unreadable", "not yet"]))
+            if look == "seen":
+                observed[key] = seen(key, draw(states))
+            elif look == "unreadable":
+                observed[key] = unreachable(key)
+    return World(DesiredState(REVISION, resources), observed, Facts(facts, {}))
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    world = draw(worlds())
+    found = planned(world)
+    return with_commits(found, {f"{key.name}.yaml": COMMIT for key in world.desired.resources})
+
+
+# -- a perfect fleet -------------------------------------------------------------------------------------------------
+
+
+def carried_out(action: Action, world: World) -> World:
+    """The world once a perfect fleet has done the action and it was seen and confirmed."""
+    key = action.key
+    facts = world.facts.resources.get(key, NO_FACTS)
+    if isinstance(action, Forget):
+        rest = {k: f for k, f in world.facts.resources.items() if k != key}
+        return msgspec.structs.replace(world, facts=Facts(rest, {}))
+    value, facts = _effect(action, world.observed[key].value, facts, world.desired)
+    observed = world.observed | {key: seen(key, value)}
+    return World(world.desired, observed, Facts({**world.facts.resources, key: facts}, {}))
+
+
+def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredState) -> tuple[Any, ResourceFacts]:
+    replace = msgspec.structs.replace
+    match action:
+        case PowerOn():
+            return replace(value, power=PowerState.ON), replace(facts, disrupted_at=None, shutdown_ignored=None)
+        case PowerOff():
+            return replace(value, power=PowerState.OFF), replace(facts, disrupted_at=NOW)
+        case SetIndicator(led=led):
+            return replace(value, indicator=led), facts
+        case SetBoot(override=override):
+            boot = wanted.resources[action.key].spec.boot
+            kept = override if override.mode else replace(override, mode=value.boot.mode)
+            done = once_order(boot) if override.enabled is BootEnabled.ONCE else None
+            return replace(value, boot=kept), replace(facts, once_done=done)
+        case PutNetwork(prefixes=prefixes):
+            return NetworkState(prefixes), facts
+        case DropNetwork():
+            return NetworkState(None), facts
+        case Acquire(network=network, address=address):
+            return AddressState(network, address or "10.1.0.2"), facts
+        case Release():
+            return AddressState(), facts
+        case Forget():
+            return value, facts
+        case _:
+            assert_never(action)
