@@ -1,0 +1,161 @@
+"""Opens the database behind the store and gives out its transactions. SQLite and PostgreSQL differ here and hardly
+anywhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from reconciler.store.errors import StoreError, in_words, place
+from reconciler.store.migrate import migrate
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another process's transaction on SQLite."""
+
+_BEGIN, _DURABLE = "groundstate_begin", "groundstate_durable"
+
+
+class Database:
+    """An open database of the current schema. Safe for use by several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.where = place(engine.url)
+        self._durable = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: True})
+        self._relaxed = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: False})
+        # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
+        self._one_writer = threading.Lock() if self.sqlite else nullcontext()
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> Database:
+        """Open and bring up to date. Raises StoreError."""
+        parsed = parse_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            _check_file(parsed, create=create)
+        database = cls(_engine(parsed))
+        try:
+            with database.in_words():
+                migrate(database.engine, database._durable)
+        except StoreError:
+            database.close()
+            raise
+        return database
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether it is SQLite; otherwise it is PostgreSQL."""
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None in memory and on PostgreSQL."""
+        name = self.engine.url.database
+        return Path(name) if self.sqlite and name and name != ":memory:" else None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads. Raises StoreError."""
+        with self.in_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A transaction that holds the write lock from the start on SQLite, committed at the end. Raises StoreError.
+
+        `durable` False: the last such commits may be lost when the machine (not the process) dies; the database stays
+        whole. For what another look at the fleet brings back.
+        """
+        engine = self._durable if durable else self._relaxed
+        with self.in_words(), self._one_writer, engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def in_words(self) -> Iterator[None]:
+        """Turn the database's errors into StoreErrors."""
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            raise in_words(error, self.where) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def parse_url(url: str) -> URL:
+    """The URL with its driver named. Raises StoreError for anything but SQLite and PostgreSQL."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError) as error:
+        # The text itself may hold a password, so it is not repeated.
+        raise StoreError(
+            "the store's URL cannot be read; write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        ) from error
+    if backend == "sqlite":
+        return parsed.set(drivername="sqlite")
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise StoreError(f"store {backend}: only sqlite:///FILE and postgresql://USER@HOST/NAME are known")
+
+
+def _check_file(url: URL, *, create: bool) -> None:
+    """Say what SQLite would only call "unable to open database file"."""
+    if not url.database or url.database == ":memory:":
+        return
+    path = Path(url.database)
+    try:
+        if path.is_dir():
+            raise StoreError(f"store {path}: it is a directory; name a file in it")
+        if not path.exists() and not create:
+            raise StoreError(f"store {path}: there is none yet; `groundstate apply` or `groundstate run` makes it")
+        if not path.parent.is_dir():
+            raise StoreError(f"store {path}: its directory does not exist; create {path.parent} first")
+    except OSError as error:
+        raise in_words(error, str(path)) from error
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        engine = create_engine(
+            url, pool_size=8, max_overflow=16, connect_args={"connect_timeout": 10, "keepalives_idle": 30}
+        )
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
+    in_memory = not url.database or url.database == ":memory:"
+    # In memory, each connection would be a database of its own: one is shared, by one thread at a time.
+    sizes = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 8, "max_overflow": 16}
+    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, **sizes)
+    event.listen(engine, "connect", _connect_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _connect_sqlite(connection: Any, _record: object) -> None:
+    # Without this the sqlite3 module decides by itself where a transaction begins, and reads see no snapshot.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # WAL with NORMAL may lose the last commits when the power goes (sqlite.org/pragma.html#pragma_synchronous).
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if _DURABLE in options:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options[_DURABLE] else 'NORMAL'}")
+    connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_DURABLE) is False:
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")

@@ -1,0 +1,119 @@
+"""One instance at a time works on a store. The lock is the kernel's or the server's, so a killed holder frees it; the
+epoch, counted up at every taking, fences a holder that lost the lock without noticing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Connection, select, text, update
+
+from reconciler.store.database import Database
+from reconciler.store.errors import Fenced, InstanceHeld
+from reconciler.store.tables import instance
+
+_INSTANCE_LOCK = 0x67726F756E64_02
+"""Session advisory lock on PostgreSQL: `ground`, 2."""
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who works on the store: for people, and never for a decision."""
+
+    name: str
+    pid: int
+    host: str
+    since: datetime
+    command: str
+
+    def __str__(self) -> str:
+        return (
+            f"groundstate {self.name}, process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}Z "
+            f"({self.command})"
+        )
+
+
+@contextmanager
+def hold(database: Database, name: str) -> Iterator[int]:
+    """Hold the store as `name` (such as `run`) and give the epoch. Raises InstanceHeld, naming the holder."""
+    with _lock(database):
+        epoch = _take(database, name)
+        try:
+            yield epoch
+        finally:
+            _leave(database, epoch)
+
+
+def check_epoch(connection: Connection, epoch: int) -> None:
+    """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
+    current = connection.execute(select(instance.c.epoch).with_for_update(read=True)).scalar_one()
+    if current != epoch:
+        raise Fenced(
+            f"another groundstate has taken over this store (epoch {current}, this one has {epoch}); nothing was sent"
+        )
+
+
+def _lock(database: Database) -> AbstractContextManager[object]:
+    if not database.sqlite:
+        return _advisory_lock(database)
+    return _file_lock(database) if database.file else nullcontext()
+
+
+@contextmanager
+def _file_lock(database: Database) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    with database.in_words():
+        lock = FileLock(f"{database.file}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise _held(database) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _advisory_lock(database: Database) -> Iterator[None]:
+    autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with database.in_words():
+        connection = autocommit.connect()
+    try:
+        with database.in_words():
+            taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _INSTANCE_LOCK}).scalar_one()
+        if not taken:
+            raise _held(database)
+        yield
+    finally:
+        # Ending the session frees the lock even where the connection is broken.
+        connection.invalidate()
+        connection.close()
+
+
+def _take(database: Database, name: str) -> int:
+    command = shlex.join(["groundstate", *sys.argv[1:]])
+    holder = Holder(name, os.getpid(), socket.gethostname(), datetime.now(UTC), command)
+    with database.write() as connection:
+        changed = update(instance).values(epoch=instance.c.epoch + 1, holder=msgspec.json.encode(holder).decode())
+        return int(connection.execute(changed.returning(instance.c.epoch)).scalar_one())
+
+
+def _leave(database: Database, epoch: int) -> None:
+    with database.write() as connection:
+        connection.execute(update(instance).where(instance.c.epoch == epoch).values(holder=None))
+
+
+def _held(database: Database) -> InstanceHeld:
+    with database.read() as connection:
+        value = connection.execute(select(instance.c.holder)).scalar_one()
+    holder = msgspec.json.decode(value, type=Holder) if value else "another groundstate"
+    return InstanceHeld(
+        f"store {database.where} is in use by {holder}; stop that one first, or give this one another store"
+    )

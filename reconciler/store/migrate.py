@@ -1,0 +1,59 @@
+"""Brings a database to the schema that this program knows: at every open, under a lock, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from reconciler.store.errors import StoreError
+
+HEAD = "0001"
+"""The newest migration. Kept here so that an open which has nothing to do need not load Alembic."""
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+_MIGRATION_LOCK = 0x67726F756E64_01
+"""Advisory lock on PostgreSQL: `ground`, 1."""
+
+
+def migrate(engine: Engine, writing: Engine) -> None:
+    """Run what is missing; `writing` takes the write lock where a transaction begins.
+
+    Raises StoreError for a database of a newer program.
+    """
+    with engine.connect() as connection:
+        if version(connection) == HEAD:
+            return
+    with writing.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        if version(connection) != HEAD:
+            _upgrade(connection)
+
+
+def version(connection: Connection) -> str | None:
+    """The database's version; None when it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(found) if found is not None else None
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    found = version(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"the store has schema {found}, which this program (schema {HEAD}) does not know: it was made by a newer "
+            "groundstate; use that one, or another store"
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,259 @@
+"""What must not be lost: facts, actions in flight, the ledger of events; and, for a quick start, the last observations.
+
+Every call is one transaction. Calls may come from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Engine, Table, and_, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from reconciler.model.action import InFlight
+from reconciler.model.event import Event
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.resource import ResourceKey
+from reconciler.store import instance, tables
+from reconciler.store.database import Database
+from reconciler.store.errors import Fenced, StoreError
+from reconciler.store.work import WorkTable
+
+T = TypeVar("T")
+
+
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """An event and its place in the ledger, which only grows."""
+
+    seq: int
+    event: Event
+
+
+class Store:
+    """The store of one fleet, on SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.work = WorkTable(database)
+        """The rows behind the daemon's durable queue."""
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> Store:
+        """Open `sqlite:///FILE`, `sqlite://` (in memory) or `postgresql://...`, and bring its schema up to date.
+
+        Raises StoreError when it cannot be reached, written or understood, or with `create` False does not exist.
+        """
+        return cls(Database.open(url, create=create))
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for drivers that keep their tables in it."""
+        return self._database.engine
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def instance(self, name: str) -> AbstractContextManager[int]:
+        """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
+
+        Raises InstanceHeld, naming the holder. The lock ends with the process, however that ends.
+        """
+        return instance.hold(self._database, name)
+
+    # -- facts and actions -------------------------------------------------------------------------------------------
+
+    def facts(self, kind_of_facts: type[T]) -> dict[ResourceKey, T]:
+        """All facts by key, read as `kind_of_facts`. Raises StoreError naming a row that cannot be read."""
+        return self._load(tables.facts, kind_of_facts)
+
+    def put_facts(self, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+        """Write, or with None remove together with the last observation, what is remembered of each."""
+        if facts:
+            with self._database.write() as connection:
+                _write_facts(connection, facts)
+
+    def in_flight(self) -> dict[ResourceKey, InFlight]:
+        """The actions that were, or may have been, sent and are not settled."""
+        return self._load(tables.in_flight, InFlight)
+
+    def begin_action(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
+        """Write down that this is about to be sent. On disk when it returns.
+
+        Raises Fenced when `epoch` is not the current one any more, StoreError when the key has an action in flight.
+        """
+        with self._database.write() as connection:
+            instance.check_epoch(connection, epoch)
+            row = {**_columns(flight.key), "action_id": flight.id, "epoch": epoch, "value": _json(flight)}
+            try:
+                connection.execute(insert(tables.in_flight), row)
+            except IntegrityError as error:
+                raise StoreError(
+                    f"{flight.key}: an action is in flight already, so {flight.id} was not begun"
+                ) from error
+            _write_facts(connection, {flight.key: facts})
+            _append(connection, [event])
+
+    def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
+        """The action is under way no more: its record goes, facts and event come. On disk when it returns.
+
+        Raises Fenced when the record is gone: then another instance has settled it.
+        """
+        table = tables.in_flight
+        with self._database.write() as connection:
+            gone = delete(table).where(_is(table, flight.key), table.c.action_id == flight.id)
+            if connection.execute(gone).rowcount == 0:
+                raise Fenced(f"{flight.key}: action {flight.id} is not in flight; another groundstate has settled it")
+            _write_facts(connection, {flight.key: facts})
+            _append(connection, [event])
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Add to the ledger, in this order. On disk when it returns."""
+        batch = list(events)
+        if batch:
+            with self._database.write() as connection:
+                _append(connection, batch)
+
+    def events(
+        self,
+        key: ResourceKey | None = None,
+        *,
+        since_seq: int | None = None,
+        limit: int = 1000,
+        newest_first: bool = False,
+    ) -> list[LedgerEntry]:
+        """At most `limit` events, of all or of one resource, that came after `since_seq`."""
+        table = tables.event
+        wanted = select(table.c.seq, table.c.value).limit(limit)
+        wanted = wanted.order_by(table.c.seq.desc() if newest_first else table.c.seq)
+        if key is not None:
+            wanted = wanted.where(_is(table, key))
+        if since_seq is not None:
+            wanted = wanted.where(table.c.seq > since_seq)
+        decoder = msgspec.json.Decoder(Event)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+        return [LedgerEntry(seq, _decode(decoder, value, "event", seq)) for seq, value in rows]
+
+    # -- observations ------------------------------------------------------------------------------------------------
+
+    def put_observations(self, observations: Iterable[Observation]) -> None:
+        """Keep the latest look at each. Not forced to disk: another look brings it back."""
+        rows = [
+            {
+                **_columns(one.key),
+                "taken_at": one.taken_at,
+                "value": None if one.value is None else _json(one.value),
+                "error": None if one.error is None else _json(one.error),
+            }
+            for one in observations
+        ]
+        if rows:
+            with self._database.write(durable=False) as connection:
+                _upsert(connection, tables.observation, rows)
+
+    def observations(self, types: Mapping[str, Any]) -> list[Observation]:
+        """The latest look at each resource of the kinds in `types`, values read as the type given for their kind."""
+        decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in types.items()}
+        errors = msgspec.json.Decoder(ReadError)
+        table = tables.observation
+        with self._database.read() as connection:
+            rows = connection.execute(select(table).where(table.c.kind.in_(list(types)))).all()
+        return [
+            Observation(
+                key=(key := ResourceKey(kind, name)),
+                taken_at=taken_at,
+                value=None if value is None else _decode(decoders[kind], value, "observation", key),
+                error=None if error is None else _decode(errors, error, "observation", key),
+            )
+            for kind, name, taken_at, value, error in rows
+        ]
+
+    # -- small things ------------------------------------------------------------------------------------------------
+
+    def get_meta(self, name: str) -> str | None:
+        """A value that was put under this name."""
+        with self._database.read() as connection:
+            value = connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == name)).scalar()
+        return None if value is None else str(value)
+
+    def put_meta(self, name: str, value: str) -> None:
+        """Put a value under a name, such as the revision applied last."""
+        with self._database.write() as connection:
+            _upsert(connection, tables.meta, [{"name": name, "value": value}])
+
+    def _load(self, table: Table, type_: type[T]) -> dict[ResourceKey, T]:
+        decoder = msgspec.json.Decoder(type_)
+        with self._database.read() as connection:
+            rows = connection.execute(select(table.c.kind, table.c.name, table.c.value)).all()
+        return {
+            (key := ResourceKey(kind, name)): _decode(decoder, value, table.name, key) for kind, name, value in rows
+        }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _decode(decoder: msgspec.json.Decoder[T], value: str, table: str, row: object) -> T:
+    try:
+        return decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"the store's {table} row {row} cannot be read: {error}; restore a backup or delete it"
+        ) from error
+
+
+def _columns(key: ResourceKey) -> dict[str, Any]:
+    return {"kind": key.kind, "name": key.name}
+
+
+def _is(table: Table, key: ResourceKey) -> Any:
+    return and_(table.c.kind == key.kind, table.c.name == key.name)
+
+
+def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+    rows = [{**_columns(key), "value": _json(value)} for key, value in facts.items() if value is not None]
+    if rows:
+        _upsert(connection, tables.facts, rows)
+    for key in (key for key, value in facts.items() if value is None):
+        connection.execute(delete(tables.facts).where(_is(tables.facts, key)))
+        connection.execute(delete(tables.observation).where(_is(tables.observation, key)))
+
+
+def _append(connection: Connection, events: list[Event]) -> None:
+    rows = [
+        {
+            "at": event.at,
+            "kind": event.key.kind if event.key else None,
+            "name": event.key.name if event.key else None,
+            "value": _json(event),
+        }
+        for event in events
+    ]
+    connection.execute(insert(tables.event).inline(), rows)
+
+
+def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert, or overwrite rows of the same primary key."""
+    keys = [column.name for column in table.primary_key]
+    added = _insert(connection)(table)
+    rest = {column.name: added.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(added.on_conflict_do_update(index_elements=keys, set_=rest), rows)
+
+
+def _insert(connection: Connection) -> Any:
+    # Loading the other database's dialect would cost every command 60 ms.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+        return insert_sqlite
+    from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+    return insert_postgresql

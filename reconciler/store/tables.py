@@ -1,0 +1,132 @@
+"""The store's tables, as queries see them. The migrations make them; a test holds the two against each other.
+
+Structured values are JSON text, so that `sqlite3` and `psql` show them to people; the columns beside are sought by.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime: timestamptz on PostgreSQL, ISO 8601 text of one length on SQLite, so that it sorts."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
+        """The column's type on this database."""
+        native = TIMESTAMP(timezone=True) if dialect.name == "postgresql" else Text()
+        return dialect.type_descriptor(native)  # type: ignore[arg-type]  # the text of a time
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | datetime | None:
+        """To the database. Raises ValueError for a time without zone."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: str | datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database, in UTC."""
+        if isinstance(value, str):
+            return datetime.fromisoformat(value)
+        return value.astimezone(UTC) if value is not None else None
+
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+in_flight = Table(
+    "in_flight",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("action_id", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("taken_at", UtcTime, nullable=False),
+    Column("value", Text),
+    Column("error", Text),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("kind", Text),
+    Column("name", Text),
+    Column("value", Text, nullable=False),
+    Index("event_by_key", "kind", "name", "seq"),
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("priority", Integer, nullable=False),
+    Column("due", UtcTime),
+    Column("token", Text),
+    Column("lease_until", UtcTime),
+)
+Index(
+    "queue_waiting",
+    queue.c.priority,
+    queue.c.due,
+    queue.c.kind,
+    queue.c.name,
+    postgresql_where=text("token IS NULL"),
+    sqlite_where=text("token IS NULL"),
+)
+Index(
+    "queue_leased",
+    queue.c.lease_until,
+    postgresql_where=text("token IS NOT NULL"),
+    sqlite_where=text("token IS NOT NULL"),
+)
