@@ -118,11 +118,10 @@ def _git(folder: Path, *args: str) -> None:
 
 def load_once(folder: Path, cache: Path) -> None:
     """In a fresh process: load the newest commit and print nothing but its own measurements, as JSON."""
-    from reconciler.desired.cache import Cache
     from reconciler.desired.load import load
     from reconciler.desired.source import open_source
 
-    state = load(open_source(folder).snapshot(), Cache(cache)).raise_for_errors()
+    state = load(open_source(folder).snapshot(), cache).raise_for_errors()
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"resources": len(state.resources), "rss": used.ru_maxrss / 1024}))
 

@@ -46,40 +46,36 @@ _RECORDS: dict[str, Any] = {
 }
 
 
-class Cache:
-    """The cache file under a folder. Another process may write it at any time; the last one wins."""
+def load(folder: Path) -> Known:
+    """What is known; nothing when the file is absent, damaged, or not ours alone."""
+    data = _own(_file(folder))
+    if data is None or hashlib.sha256(data[32:]).digest() != data[:32]:
+        return {}
+    try:
+        known: Known = _decoder().decode(memoryview(data)[32:])
+    except msgspec.DecodeError:
+        return {}
+    return known
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / f"desired-{code_digest()[:16]}.msgpack"
 
-    def load(self) -> Known:
-        """What is known; nothing when the file is absent, damaged, or not ours alone."""
-        data = _own(self._path)
-        if data is None or hashlib.sha256(data[32:]).digest() != data[:32]:
-            return {}
+def save(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]]) -> None:
+    """Put these in place of what was known; when two processes do, the last one wins. A disk that is full or read-only
+    costs the next run time, no more."""
+    data = msgspec.msgpack.encode({blob: [_record(one) for one in found] for blob, found in blobs.items()})
+    path = _file(folder)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".desired-")
         try:
-            known: Known = _decoder().decode(memoryview(data)[32:])
-        except msgspec.DecodeError:
-            return {}
-        return known
-
-    def save(self, blobs: Mapping[str, Iterable[Resource[Any]]]) -> None:
-        """Put these in place of what was known. A disk that is full or read-only costs the next run time, no more."""
-        known = {blob: [_record(resource) for resource in resources] for blob, resources in blobs.items()}
-        data = msgspec.msgpack.encode(known)
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".desired-")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(data).digest() + data)
-                Path(name).replace(self._path)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
-            for old in self._path.parent.glob("desired-*.msgpack"):
-                if old != self._path:
-                    old.unlink(missing_ok=True)
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        for old in folder.glob("desired-*.msgpack"):
+            if old != path:
+                old.unlink(missing_ok=True)
 
 
 def resources(records: Iterable[Any], file: str) -> tuple[Resource[Any], ...]:
@@ -119,6 +115,10 @@ def _record(resource: Resource[Any]) -> Any:
     make = _RECORDS[resource.key.kind]
     labels, annotations = resource.labels, resource.annotations
     return make(resource.key.name, resource.spec, labels, annotations, source.line, source.column)
+
+
+def _file(folder: Path) -> Path:
+    return folder / f"desired-{code_digest()[:16]}.msgpack"
 
 
 def _own(path: Path) -> bytes | None:

@@ -19,7 +19,7 @@ def explain(path: str) -> str:
     kind = find(word)
     if kind is None:
         raise LookupError(f"{word!r} is not a kind; kinds are {', '.join(KINDS)}")
-    schema = schema_for(kind.name)
+    schema = schema_for(kind)
     node = _resolve(schema, schema)
     if fields and fields[0] not in ("spec", "metadata", "apiVersion", "kind"):
         fields.insert(0, "spec")

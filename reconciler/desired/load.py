@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from reconciler.desired import cache as disk
 from reconciler.desired import references
 from reconciler.desired.addressing import Finding
-from reconciler.desired.cache import Cache, Known, resources
 from reconciler.desired.files import File
 from reconciler.desired.source import Snapshot
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
@@ -49,10 +50,10 @@ class _Files(msgspec.Struct):
     unread: list[str] = []
 
 
-def load(snapshot: Snapshot, cache: Cache | None = None, previous: Loaded | None = None) -> Loaded:
+def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None = None) -> Loaded:
     """Read, check and join every manifest of the snapshot. All problems are found in one go.
 
-    A file whose contents are known, from `previous` in this process or from `cache` on disk, is not parsed again.
+    A file whose contents are known, from `previous` in this process or from the folder `cache`, is not parsed again.
     Raises SourceError when objects cannot be read.
     """
     with _no_garbage_collection():
@@ -66,23 +67,23 @@ def load(snapshot: Snapshot, cache: Cache | None = None, previous: Loaded | None
         if not refused:
             state = DesiredState(snapshot.revision, {resource.key: resource for resource in everything})
         if cache is not None and parsed:
-            cache.save({file.blob_id: found for file, found in files.good.items()})
+            disk.save(cache, {file.blob_id: found for file, found in files.good.items()})
     return Loaded(state, tuple(diagnostics), len(snapshot.files), len(everything), files.good)
 
 
-def _read(snapshot: Snapshot, cache: Cache | None, previous: Loaded | None) -> tuple[_Files, int]:
+def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> tuple[_Files, int]:
     """Every file's resources, in order of path, and how many files had to be parsed."""
     files = _Files(good={})
     before = previous.known if previous else {}
     missing = [file for file in snapshot.files if file not in before]
-    known: Known = cache.load() if cache is not None and missing else {}
+    known: disk.Known = disk.load(cache) if cache is not None and missing else {}
     unknown = [file for file in missing if file.blob_id not in known]
     parsed = _parse(snapshot, unknown, files) if unknown else {}
     for file in snapshot.files:
         if (found := before.get(file)) is not None or (found := parsed.get(file)) is not None:
             files.good[file] = found
         elif file.blob_id in known:
-            files.good[file] = resources(known[file.blob_id], file.path)
+            files.good[file] = disk.resources(known[file.blob_id], file.path)
     return files, len(unknown)
 
 

@@ -152,6 +152,17 @@ def masked(line: str) -> str:
     return _USERINFO.sub("//***@", _SECRET_LINE.sub(r"\1***", visible))
 
 
+def dump_yaml(value: Any) -> str:
+    """JSON-like data as YAML that reads the same by 1.1 and by 1.2 rules, and that `parse` accepts: no aliases."""
+    import yaml
+
+    class Dumper(yaml.CSafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
 def _claimed(value: Any) -> ResourceKey | None:
     metadata = value.get("metadata") if isinstance(value, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None

@@ -20,20 +20,36 @@ _RED, _YELLOW, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def text(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int, *, color: bool = False) -> str:
+class Counts(msgspec.Struct, frozen=True):
+    """How much was looked at."""
+
+    files: int
+    resources: int
+
+
+def render(
+    name: str, diagnostics: Sequence[Diagnostic], *, files: int = 0, resources: int = 0, color: bool = False
+) -> str:
+    """The diagnostics in one of FORMATS; `files` and `resources` are how many were looked at. Raises KeyError."""
+    if name == "text":
+        return text(diagnostics, Counts(files, resources), color=color)
+    return FORMATS[name](diagnostics, Counts(files, resources))
+
+
+def text(diagnostics: Sequence[Diagnostic], counts: Counts, *, color: bool = False) -> str:
     """`file:line:column: code: what; why; what to do` and the line itself with a caret; a count at the end."""
     parts = [_paragraph(diagnostic, color) for diagnostic in diagnostics]
-    return "".join(parts) + _total(diagnostics, files_checked, resources, color) + "\n"
+    return "".join(parts) + _total(diagnostics, counts, color) + "\n"
 
 
-def json(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int) -> str:
+def json(diagnostics: Sequence[Diagnostic], counts: Counts) -> str:
     """One JSON object, with a `format_version` that changes its major part when a reader must change."""
     errors, warnings = _counts(diagnostics)
     whole = {
         "format_version": FORMAT_VERSION,
         "valid": errors == 0,
-        "files_checked": files_checked,
-        "resources": resources,
+        "files_checked": counts.files,
+        "resources": counts.resources,
         "errors": errors,
         "warnings": warnings,
         "diagnostics": [msgspec.to_builtins(diagnostic) for diagnostic in diagnostics],
@@ -41,7 +57,7 @@ def json(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int) 
     return _indented(whole)
 
 
-def github(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int) -> str:
+def github(diagnostics: Sequence[Diagnostic], counts: Counts) -> str:
     """GitHub's workflow commands, which it shows beside the lines of a pull request; the count as plain text."""
     lines = []
     for diagnostic in diagnostics:
@@ -50,23 +66,23 @@ def github(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int
             properties = {"file": source.file, "line": str(source.line), "col": str(source.column), **properties}
         said = ",".join(f"{name}={_escaped(value, in_property=True)}" for name, value in properties.items())
         lines.append(f"::{diagnostic.severity} {said}::{_escaped(_sentence(diagnostic))}\n")
-    return "".join(lines) + _total(diagnostics, files_checked, resources) + "\n"
+    return "".join(lines) + _total(diagnostics, counts) + "\n"
 
 
-def sarif(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int) -> str:
+def sarif(diagnostics: Sequence[Diagnostic], counts: Counts) -> str:
     """SARIF 2.1.0, as code scanning takes it."""
     codes = sorted({diagnostic.code for diagnostic in diagnostics})
     rules = [{"id": code, "shortDescription": {"text": DIAGNOSTICS.get(code, code)}} for code in codes]
     run = {
         "tool": {"driver": {"name": "groundstate", "rules": rules}},
         "columnKind": "unicodeCodePoints",
-        "properties": {"filesChecked": files_checked, "resources": resources},
+        "properties": {"filesChecked": counts.files, "resources": counts.resources},
         "results": [_sarif_result(diagnostic) for diagnostic in diagnostics],
     }
     return _indented({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
-def junit(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int) -> str:
+def junit(diagnostics: Sequence[Diagnostic], counts: Counts) -> str:
     """JUnit XML: one test case a file with errors, and one for all the others. Warnings are printed, and pass."""
     by_file: dict[str, list[Diagnostic]] = {}
     for diagnostic in diagnostics:
@@ -81,7 +97,7 @@ def junit(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int)
         if warnings:
             said = "".join(_paragraph(diagnostic, color=False) for diagnostic in warnings)
             ElementTree.SubElement(case, "system-out").text = _xml(said)
-    name = f"{max(0, files_checked - len(by_file))} other files, {resources} resources"
+    name = f"{max(0, counts.files - len(by_file))} other files, {counts.resources} resources"
     ElementTree.SubElement(suite, "testcase", classname="validate", name=name)
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(len(suite.findall("testcase/failure"))))
@@ -89,7 +105,7 @@ def junit(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
 
 
-RENDERERS: dict[str, Callable[[Sequence[Diagnostic], int, int], str]] = {
+FORMATS: dict[str, Callable[[Sequence[Diagnostic], Counts], str]] = {
     "text": text,
     "json": json,
     "github": github,
@@ -119,9 +135,9 @@ def _sentence(diagnostic: Diagnostic) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _total(diagnostics: Sequence[Diagnostic], files_checked: int, resources: int, color: bool = False) -> str:
+def _total(diagnostics: Sequence[Diagnostic], counts: Counts, color: bool = False) -> str:
     errors, warnings = _counts(diagnostics)
-    denominator = f"{_count(files_checked, 'file')}, {_count(resources, 'resource')}"
+    denominator = f"{_count(counts.files, 'file')}, {_count(counts.resources, 'resource')}"
     if not errors:
         suffix = f" ({_count(warnings, 'warning')})" if warnings else ""
         return f"Valid: {denominator}{suffix}."

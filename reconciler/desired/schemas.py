@@ -16,6 +16,7 @@ import msgspec.inspect
 
 from reconciler.kinds import KINDS
 from reconciler.kinds.fields import Metadata
+from reconciler.kinds.kind import Kind
 from reconciler.model.resource import API_VERSION
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -23,22 +24,22 @@ BASE = "https://groundstate.dev/schemas/v1/"
 ANY_KIND = "groundstate"
 
 
-def schema_for(kind: str) -> dict[str, Any]:
-    """The whole schema of a kind's documents. Raises KeyError for an unknown kind."""
+def schema_for(kind: Kind) -> dict[str, Any]:
+    """The whole schema of a kind's documents."""
     document, definitions = _document(kind)
-    head = {"$schema": DRAFT, "$id": f"{BASE}{kind.lower()}.json", "title": kind}
+    head = {"$schema": DRAFT, "$id": f"{BASE}{kind.name.lower()}.json", "title": kind.name}
     return {**head, **document, "definitions": definitions}
 
 
-def schema_for_any() -> dict[str, Any]:
+def schema_for_all() -> dict[str, Any]:
     """One schema for every kind, chosen by `kind`: what a repository with mixed files points its editor at."""
     definitions: dict[str, Any] = {}
     choices = []
-    for kind in KINDS:
+    for name, kind in KINDS.items():
         document, parts = _document(kind)
-        definitions |= parts | {f"{kind}Document": document}
-        given = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
-        choices.append({"if": given, "then": {"$ref": f"#/definitions/{kind}Document"}})
+        definitions |= parts | {f"{name}Document": document}
+        given = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+        choices.append({"if": given, "then": {"$ref": f"#/definitions/{name}Document"}})
     return {
         "$schema": DRAFT,
         "$id": f"{BASE}{ANY_KIND}.json",
@@ -55,28 +56,25 @@ def schema_for_any() -> dict[str, Any]:
     }
 
 
-def _document(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    spec_type = KINDS[kind].spec_type
-    (metadata, spec), components = msgspec.json.schema_components(
-        [Metadata, spec_type], ref_template="#/definitions/{name}"
-    )
+def _document(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
+    types = [Metadata, kind.spec_type]
+    (metadata, spec), components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
     document = {
-        "description": KINDS[kind].summary,
+        "description": kind.summary,
         "type": "object",
         "properties": {
             "apiVersion": {"const": API_VERSION, "description": "The version of this contract."},
-            "kind": {"const": kind, "description": "What the document declares."},
+            "kind": {"const": kind.name, "description": "What the document declares."},
             "metadata": _plain({"description": "What the document says of itself.", **metadata}),
             "spec": _plain({"description": "What is declared.", **spec}),
         },
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": False,
     }
-    definitions = {name: _plain(part) for name, part in sorted(components.items())}
-    for struct, field, words in _described(msgspec.inspect.type_info(spec_type)):
+    for struct, field, words in _described(msgspec.inspect.type_info(kind.spec_type)):
         # msgspec drops the words of an optional field that is a struct.
-        definitions[struct]["properties"][field].setdefault("description", words)
-    return document, definitions
+        components[struct]["properties"][field].setdefault("description", words)
+    return document, {name: _plain(part) for name, part in sorted(components.items())}
 
 
 def _described(node: msgspec.inspect.Type) -> Iterator[tuple[str, str, str]]:
@@ -128,8 +126,8 @@ def _without_null(node: dict[str, Any]) -> dict[str, Any]:
 
 def files() -> dict[str, str]:
     """File name -> text of every schema file."""
-    schemas = {f"{kind.lower()}.json": schema_for(kind) for kind in KINDS}
-    schemas[f"{ANY_KIND}.json"] = schema_for_any()
+    schemas = {f"{name.lower()}.json": schema_for(kind) for name, kind in KINDS.items()}
+    schemas[f"{ANY_KIND}.json"] = schema_for_all()
     return {
         name: msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
         for name, schema in schemas.items()

@@ -70,8 +70,15 @@ class Snapshot(Protocol):
 class Source(Protocol):
     """A place that desired state comes from."""
 
-    def snapshot(self, *, offline: bool = False) -> Snapshot:
-        """The newest revision. `offline` takes a remote's mirror as it is. Raises SourceError, SourceUnavailable."""
+    @property
+    def location(self) -> str:
+        """The repository's folder or URL, without credentials."""
+
+    def snapshot(self, at: str | None = None) -> Snapshot:
+        """The newest revision; or the commit `at`, from what is here already, without asking a remote.
+
+        Raises SourceError, SourceUnavailable.
+        """
 
     def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
         """The last commit, up to the revision, that touched each path; without those that git does not know."""
@@ -129,9 +136,14 @@ class Repository:
         self._path = path
         self._name = name or str(place.root)
 
-    def snapshot(self, *, offline: bool = False) -> Snapshot:
-        """The commit that the ref points at now."""
-        commit = self._resolve()
+    @property
+    def location(self) -> str:
+        """The repository's folder, or its URL without credentials."""
+        return self._name
+
+    def snapshot(self, at: str | None = None) -> Snapshot:
+        """The commit that the ref points at now, or the commit `at`."""
+        commit = self._resolve(at or self._ref)
         listing = self._list(commit.sha)
         ref = self._ref or _head_name(self._place.git_dir)
         revision = Revision(id=commit.sha, ref=ref, repository=self._name, commit=commit)
@@ -146,27 +158,27 @@ class Repository:
         """HEAD, packed-refs and everything under refs."""
         return watching.refs(self._place.git_dir, self._place.common_dir, stop, interval, jitter)
 
-    def _resolve(self) -> Commit:
-        wanted = f"{self._ref or 'HEAD'}^{{commit}}"
+    def _resolve(self, ref: str | None) -> Commit:
+        wanted = f"{ref or 'HEAD'}^{{commit}}"
         args = ("log", "-1", f"--format={_COMMIT_FORMAT}", "--end-of-options", wanted, "--")
         try:
             return _commit(git.run(self._place.git_dir, *args).decode(errors="replace").rstrip("\n"), "\0")
         except GitFailed as error:
-            raise self._unknown_ref(error) from error
+            raise self._unknown(ref) from error
 
-    def _unknown_ref(self, error: GitFailed) -> SourceError:
+    def _unknown(self, ref: str | None) -> SourceError:
         names = git.run(self._place.git_dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
         known = names.decode(errors="replace").split()
         if not known:
             return SourceError(f"{self._name} has no commits", "nothing was ever committed", "commit the desired state")
-        if self._ref is None:
+        if ref is None:
             head = _head_name(self._place.git_dir)
             return SourceError(
                 f"{self._name}: HEAD names {head}, which has no commits", "", f"choose a ref: {known[0]}"
             )
-        near = difflib.get_close_matches(self._ref, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(ref, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known[:8])}"
-        return SourceError(f"{self._name} has no branch, tag or commit {self._ref!r}", "", hint)
+        return SourceError(f"{self._name} has no branch, tag or commit {ref!r}", "", hint)
 
     def _list(self, sha: str) -> Listing:
         listing = Listing()
@@ -202,13 +214,11 @@ class Mirror(Repository):
         super().__init__(Place(folder, folder, folder, ""), ref, path, name=git.redacted(self._url))
         self._folder = folder
 
-    def snapshot(self, *, offline: bool = False) -> Snapshot:
+    def snapshot(self, at: str | None = None) -> Snapshot:
         """Fetch, then read. Raises SourceUnavailable when the remote cannot be had."""
-        if not offline:
+        if at is None or not (self._folder / "HEAD").exists():
             self._fetch()
-        elif not (self._folder / "HEAD").exists():
-            raise SourceUnavailable(f"{self._name} was never fetched", "", "fetch it once while it can be reached")
-        return super().snapshot()
+        return super().snapshot(at)
 
     def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
         """Every interval; the fetching is the snapshot's."""

@@ -42,8 +42,15 @@ class WorkTree:
         self._root = root
         self._path = path
 
-    def snapshot(self, *, offline: bool = False) -> WorkTreeSnapshot:
-        """What lies on disk now. Raises SourceError when the folder is gone."""
+    @property
+    def location(self) -> str:
+        """The repository's folder."""
+        return str(self._root)
+
+    def snapshot(self, at: str | None = None) -> WorkTreeSnapshot:
+        """What lies on disk now. Raises SourceError when the folder is gone, and for any `at`: nothing is kept."""
+        if at is not None:
+            raise git.SourceError("a work tree has no earlier state", "", "read the commit without --work-tree")
         top = self._root / self._path
         if not top.is_dir():
             raise git.SourceError(f"{top} is no folder", "", "check the path")
