@@ -1,0 +1,64 @@
+"""Credentials from a command, such as a password manager's, that prints JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+
+from drivers.base import AuthenticationFailed, Credential
+from drivers.secret.reading import from_json
+
+TIMEOUT = 10.0
+"""Seconds that the command may take."""
+
+
+class ExecSource:
+    """Resolves `{"exec": [command, argument, ...]}`, run without a shell at each call.
+
+    Neither arguments nor output are ever shown: both may hold what is to be kept secret.
+    """
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
+
+    def resolve(self, reference: object) -> Credential:
+        """See SecretSource."""
+        command = list(reference) if isinstance(reference, (list, tuple)) else []
+        if not command or not all(isinstance(part, str) for part in command):
+            raise AuthenticationFailed("credentialRef.exec must be a list: a command and its arguments")
+        name = f"credential command {command[0]}"
+        return from_json(self._run(command, name), f"the output of {name}")
+
+    def _run(self, command: list[str], name: str) -> bytes:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AuthenticationFailed(f"{name} cannot be run: {error.strerror}") from None
+        except ValueError:
+            raise AuthenticationFailed(f"{name} cannot be run: it or an argument holds a NUL character") from None
+        with process:
+            try:
+                output, _ = process.communicate(timeout=self._timeout)
+            except subprocess.TimeoutExpired:
+                raise AuthenticationFailed(
+                    f"{name} did not end within {self._timeout:g} s; it must not ask anything"
+                ) from None
+            finally:
+                _end(process)
+        if process.returncode != 0:
+            raise AuthenticationFailed(f"{name} failed with exit code {process.returncode}; run it by hand to see why")
+        return output
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the whole group: a child of the command that holds its output open would be waited for otherwise."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,31 @@
+"""What the secret sources share: how a credential is read from text, without ever repeating the text."""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import AuthenticationFailed, Credential
+
+
+class _Json(msgspec.Struct, frozen=True):
+    username: str
+    password: str
+
+
+def from_json(text: bytes, reference: str) -> Credential:
+    """Read `{"username": ..., "password": ...}`. Raises AuthenticationFailed."""
+    try:
+        found = msgspec.json.decode(text, type=_Json)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise AuthenticationFailed(
+            f'{reference} does not give JSON of the form {{"username": "...", "password": "..."}}'
+        ) from None
+    return Credential(found.username, found.password)
+
+
+def from_pair(text: str, reference: str) -> Credential:
+    """Read `user:password`; the password may hold colons. Raises AuthenticationFailed."""
+    username, colon, password = text.partition(":")
+    if not (username and colon and password):
+        raise AuthenticationFailed(f"{reference} does not hold `user:password`")
+    return Credential(username, password)
