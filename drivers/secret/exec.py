@@ -48,11 +48,13 @@ class ExecSource:
             try:
                 output, _ = process.communicate(timeout=self._timeout)
             except subprocess.TimeoutExpired:
+                _end(process)
                 raise AuthenticationFailed(
                     f"{name} did not end within {self._timeout:g} s; it must not ask anything"
                 ) from None
-            finally:
+            except BaseException:
                 _end(process)
+                raise
         if process.returncode != 0:
             raise AuthenticationFailed(f"{name} failed with exit code {process.returncode}; run it by hand to see why")
         return output
@@ -60,5 +62,5 @@ class ExecSource:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the whole group: a child of the command that holds its output open would be waited for otherwise."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,103 @@
+"""Drivers by name: the built-in ones, and outsiders' by entry point (groups `groundstate.bmc`, `groundstate.ipam`).
+
+Modules are imported when first asked for, so that nobody pays for a driver that the fleet does not use.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, cast
+
+from drivers.base import AuthenticationFailed, BmcDriver, Credential, Ipam, Rejected, SecretSource
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+BMC_GROUP = "groundstate.bmc"
+IPAM_GROUP = "groundstate.ipam"
+
+BMC_DRIVERS = {"redfish": "drivers.bmc.redfish:open_driver", "fake": "drivers.bmc.fake:open_driver"}
+IPAMS = {"embedded": "drivers.ipam.embedded:EmbeddedIpam"}
+SECRET_SOURCES = {
+    "env": "drivers.secret.env:EnvSource",
+    "file": "drivers.secret.file:FileSource",
+    "exec": "drivers.secret.exec:ExecSource",
+}
+
+
+class Registry:
+    """Opens each BMC driver once and closes them all. May be shared between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._opened: dict[str, BmcDriver] = {}
+
+    def bmc(self, name: str) -> BmcDriver:
+        """The driver, opened at the first call. Raises Rejected for a name that nothing answers to."""
+        with self._lock:
+            if name not in self._opened:
+                opener = cast("Callable[[], BmcDriver]", _load(BMC_GROUP, BMC_DRIVERS, name))
+                self._opened[name] = opener()
+            return self._opened[name]
+
+    def secret(self, reference: object) -> Credential:
+        """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}`. Raises AuthenticationFailed.
+
+        Keys whose value is None count as absent.
+        """
+        table: Mapping[object, object] = reference if isinstance(reference, Mapping) else {}
+        given = [str(key) for key, value in table.items() if value is not None]
+        if len(given) != 1 or given[0] not in SECRET_SOURCES:
+            raise AuthenticationFailed(f"credentialRef must have exactly one of {', '.join(SECRET_SOURCES)}")
+        kind = given[0]
+        source: SecretSource = EntryPoint(kind, SECRET_SOURCES[kind], "").load()()
+        return source.resolve(table[kind])
+
+    def open_ipam(self, name: str, engine: Engine) -> Ipam:
+        """An IPAM over the store's database. Raises Rejected for a name that nothing answers to."""
+        opener = cast("Callable[[Engine], Ipam]", _load(IPAM_GROUP, IPAMS, name))
+        return opener(engine)
+
+    def close(self) -> None:
+        """Close every driver that was opened, even if one fails. Raises ExceptionGroup of all that failed."""
+        with self._lock:
+            drivers, self._opened = list(self._opened.values()), {}
+        errors = []
+        for driver in drivers:
+            try:
+                driver.close()
+            except Exception as error:  # noqa: BLE001 - an outsider's driver may raise anything; it is raised below
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("some drivers did not close", errors)
+
+
+def _load(group: str, built_in: Mapping[str, str], name: str) -> object:
+    """What the name stands for. Looking entry points up is slow, so it is done only for names that are not built in."""
+    if name in built_in:
+        return _import(EntryPoint(name, built_in[name], group))
+    outside = {point.name: point for point in entry_points(group=group)}
+    if name not in outside:
+        raise Rejected(_unknown(group, name, {*built_in, *outside}))
+    return _import(outside[name])
+
+
+def _import(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise Rejected(
+            f"driver {point.name} ({point.value}) cannot be loaded: {error}; is its package whole?"
+        ) from error
+
+
+def _unknown(group: str, name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return (
+        f"no driver named {name}; {guess}known: {', '.join(sorted(known))}. "
+        f"A package that adds drivers registers them as entry points of {group}; install it beside groundstate"
+    )
