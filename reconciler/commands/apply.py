@@ -32,7 +32,6 @@ from reconciler.commands.workspace import (
     fail,
     now,
     on_terminal,
-    open_source,
     open_store,
     operator,
     words,
@@ -129,7 +128,6 @@ def _ask() -> None:
 
 def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[Change], concurrency: int) -> int:
     store = open_store(where, create=True)
-    source = open_source(where)
     progress = Progress([change.key for change in changes])
     lock, stop = threading.Lock(), threading.Event()
     board = Board(progress, sys.stderr)
@@ -172,7 +170,6 @@ def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[C
             flying = engine.in_flight
     finally:
         store.close()
-        source.close()
     return _summary(progress, prospect.plan, flying)
 
 

@@ -201,8 +201,8 @@ def _wait(stage: Stage, daemon: subprocess.Popen[bytes], reason: str, name: str 
         while time.monotonic() < deadline:
             if daemon.poll() is not None:
                 raise Failed(f"the daemon ended: {(stage.home / 'daemon.log').read_text()[-2000:]}")
-            for number, event in store.events(since=seen):
-                seen = number
+            for entry in store.events(since_seq=seen):
+                seen, event = entry.seq, entry.event
                 stage.environment["_SEEN"] = str(seen)
                 if event.by is None or "(run)" in event.by:
                     _show_event(event)
@@ -222,9 +222,8 @@ def _play(stage: Stage, daemon: subprocess.Popen[bytes]) -> None:
     click.echo("\nFleet and daemon run on until Ctrl-C. In another terminal:\n")
     for name in ("GROUNDSTATE_REPO", "GROUNDSTATE_STORE", f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
         click.echo(f"  export {name}={stage.environment[name]}")
-    click.echo(
-        f"\n  groundstate get machines\n  groundstate events --watch\n  $EDITOR {stage.fleet}/racks/r1.yaml, then git commit"
-    )
+    click.echo("\n  groundstate get machines\n  groundstate events --watch")
+    click.echo(f"  $EDITOR {stage.fleet}/racks/r1.yaml    and git commit")
     daemon.wait()
 
 

@@ -33,6 +33,7 @@ from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.plan import plan, universe
 from reconciler.planning.select import select
 from reconciler.planning.tables import View, age, columns
+from reconciler.store import LedgerEntry, Store
 
 
 @click.command("get", short_help="List resources and how they are.")
@@ -79,14 +80,14 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         store = open_store(where, create=False)
         try:
             facts = facts_of(store)
-            told = [(view, store.events(key=view.key, limit=10)) for view in views]
+            told = [(view, [entry.event for entry in _newest(store, 10, view.key)]) for view in views]
         finally:
             store.close()
     if output != "text":
-        found = [_document(view) | {"events": [msgspec.to_builtins(e) for _, e in events]} for view, events in told]
+        found = [_document(view) | {"events": msgspec.to_builtins(events)} for view, events in told]
         click.echo(_dump(found, output))
         return
-    click.echo("\n\n".join(_described(view, [e for _, e in events], facts) for view, events in told))
+    click.echo("\n\n".join(_described(view, events, facts) for view, events in told))
 
 
 @click.command("events", short_help="What happened: the audit ledger.")
@@ -113,14 +114,35 @@ def events_command(
             keys = select(targets, selector, desired, _known(where))
         store = open_store(where, create=False)
         try:
-            newest = _print_events(store.events(limit=limit if keys is None else None), keys, output, limit)
-            while watch:
-                time.sleep(1.0)
-                newest = _print_events(store.events(since=newest), keys, output, None) or newest
+            _follow(store, keys, limit, output, watch=watch)
         except KeyboardInterrupt:
             pass
         finally:
             store.close()
+
+
+def _follow(store: Store, keys: set[ResourceKey] | None, limit: int, output: str, *, watch: bool) -> None:
+    entries = _newest(store, limit, None) if keys is None else _newest_of(store, keys, limit)
+    seen = max((entry.seq for entry in _newest(store, 1, None)), default=0)
+    while True:
+        for entry in entries:
+            click.echo(_event_line(entry.event, output))
+        if not watch:
+            return
+        time.sleep(1.0)
+        fresh = store.events(since_seq=seen)
+        seen = max((entry.seq for entry in fresh), default=seen)
+        entries = [entry for entry in fresh if keys is None or entry.event.key in keys]
+
+
+def _newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntry]:
+    """The newest events, oldest first."""
+    return store.events(key, limit=limit, newest_first=True)[::-1]
+
+
+def _newest_of(store: Store, keys: set[ResourceKey], limit: int) -> list[LedgerEntry]:
+    found = [entry for key in keys for entry in _newest(store, limit, key)]
+    return sorted(found, key=lambda entry: entry.seq)[-limit:]
 
 
 def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
@@ -136,7 +158,8 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
     chosen = select(targets, selector, desired, everything)
     at = now()
     planned = plan(desired, observed, facts, at, standard_guards(Limits()))
-    found: dict[ResourceKey, Change | Unknown] = {item.key: item for item in (*planned.changes, *planned.unknown)}
+    found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
+    found |= {item.key: item for item in planned.unknown}
     order = list(KINDS)
     views = []
     for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
@@ -231,13 +254,6 @@ def _described(view: View, events: list[Event], facts: Facts) -> str:
 
 def _indented(value: object) -> str:
     return "\n".join("  " + line for line in _dump(value, "yaml").splitlines())
-
-
-def _print_events(found: list[tuple[int, Event]], keys: set[ResourceKey] | None, output: str, limit: int | None) -> int:
-    chosen = [(number, event) for number, event in found if keys is None or event.key in keys]
-    for _, event in sorted(chosen[:limit], key=lambda pair: pair[0]):
-        click.echo(_event_line(event, output))
-    return max((number for number, _ in found), default=0)
 
 
 def _event_line(event: Event, output: str) -> str:

@@ -25,7 +25,7 @@ def init_command(directory: Path) -> None:
       groundstate init fleet && cd fleet && groundstate validate --work-tree
     """
     template = files("reconciler.commands") / "template"
-    wanted = {relative: text for relative, text in _walk(template)}
+    wanted = dict(_walk(template))
     wanted |= {f"{SCHEMAS}/{item.name}": item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -36,9 +36,8 @@ def init_command(directory: Path) -> None:
             click.echo(f"began a git repository in {directory}")
     except (OSError, subprocess.CalledProcessError) as error:
         fail(f"{directory}: cannot be set up: {error}")
-    click.echo(
-        "\nNext: edit machines/, then\n  groundstate validate --work-tree\n  git add . && git commit\n  groundstate plan"
-    )
+    click.echo("\nNext: edit machines/, then")
+    click.echo("  groundstate validate --work-tree\n  git add . && git commit\n  groundstate plan")
 
 
 def _walk(folder: object, prefix: str = "") -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from reconciler.commands.workspace import (
     operator,
     words,
 )
-from reconciler.daemon.queue import StoreQueue
+from reconciler.daemon.queue import StoredQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
@@ -53,7 +53,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
         source, store = open_source(where), open_store(where, create=True)
         try:
             with store.instance("run") as epoch, connections(store, where) as ways:
-                queue = StoreQueue(store.engine)
+                queue = StoredQueue(store, str(epoch))
                 queue.recover(now())
                 context = Context(now=now, random=RANDOM.random, by=operator("run"), epoch=epoch, limits=limits)
                 pace = Pace(git=interval, resync=resync, workers=concurrency)
@@ -61,12 +61,11 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda *_: stop.set())
                 with _health(listen, daemon) as health:
-                    log.info("Started", repository=source.location, store=store.name, listen=f"port {health.port}")
+                    log.info("Started", repository=source.location, store=store.where, port=health.port)
                     daemon.run(stop)
                     log.info("Stopped")
         finally:
             store.close()
-            source.close()
 
 
 def _health(listen: str, daemon: Daemon) -> HealthServer:

@@ -54,6 +54,11 @@ class Store:
         """The database, for drivers that keep their tables in it."""
         return self._database.engine
 
+    @property
+    def where(self) -> str:
+        """The database in words, without a password."""
+        return self._database.where
+
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
