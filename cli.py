@@ -43,6 +43,10 @@ _SUMMARIES = {
 }
 
 
+# 2 means "there are changes" here, and a script must not take a mistyped option for that.
+click.UsageError.exit_code = 1
+
+
 class Commands(click.Group):
     """Imports a command when it is called for: `--help` and completion stay quick."""
 
@@ -76,28 +80,34 @@ class Commands(click.Group):
         return (command for name in _COMMANDS if (command := self.get_command(ctx, name)))
 
 
+def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
+    here = Path(SETTINGS_FILE)
+    ctx.meta["settings_file"] = value or (here.absolute() if here.is_file() else None)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="GROUNDSTATE_CONFIG",
+    callback=_note_settings,
+    expose_value=False,
     help=f"Settings file.  [default: ./{SETTINGS_FILE} where there is one]",
 )
-@click.pass_context
-def main(ctx: click.Context, config: Path | None) -> None:
-    """Declarative GitOps reconciler for bare metal: git says what the metal should be; groundstate plans the
-    difference and walks the fleet there, one safe step at a time.
+def main() -> None:
+    """Declarative GitOps reconciler for bare metal.
+
+    Git says what the metal should be; groundstate plans the difference and walks the fleet there, one safe step at a
+    time.
 
     \b
     Begin with:
       groundstate demo       see it at work on a simulated fleet, nothing to configure
       groundstate init       begin a repository of your own
     """
-    here = Path(SETTINGS_FILE)
-    ctx.meta["settings_file"] = config or (here.absolute() if here.is_file() else None)
     # A command lives for seconds and makes many small values; scanning them for cycles is a tenth of its time.
     gc.set_threshold(100_000, 50, 50)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="groundstate")

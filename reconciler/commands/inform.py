@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
@@ -89,7 +89,7 @@ def schema_command(kind: str | None) -> None:
 @option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="Output format.")
 def version_command(output: str) -> None:
     """Print the version of groundstate and of what it stands on."""
-    parts = {name: version(name) for name in ("groundstate", "sushy", "sqlalchemy", "gitpython")}
+    parts = {name: _version(name) for name in ("groundstate", "sushy", "sqlalchemy", "gitpython")}
     parts["python"] = platform.python_version()
     if output == "json":
         click.echo(msgspec.json.encode(parts).decode())
@@ -97,6 +97,13 @@ def version_command(output: str) -> None:
     click.echo(f"groundstate {parts.pop('groundstate')}")
     for name, number in parts.items():
         click.echo(f"  {name} {number}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed (run from its source)"
 
 
 @click.command("completion", short_help="Print a shell's completion script.")
