@@ -209,7 +209,7 @@ class _Reader:
             nodes += 1
             if kind is ScalarEvent:
                 value = event.value
-                if event.implicit[0]:
+                if event.implicit[0] and event.tag is None:
                     if value in _WORDS:
                         value = _WORDS[value]
                     elif value[0] in _NUMBER_STARTS:
