@@ -32,7 +32,7 @@ class Limit(msgspec.Struct, frozen=True):
             value = float(number) if text.strip().endswith("%") else int(number)
         except ValueError:
             raise ValueError(f"{text!r} is neither a number of machines (5) nor a share of them (10%)") from None
-        if value < 0 or (text.strip().endswith("%") and value > 100):
+        if not value >= 0 or (text.strip().endswith("%") and value > 100):  # nan compares with nothing
             raise ValueError(f"{text!r} is out of range: a share lies between 0% and 100%")
         return cls(percent=value) if text.strip().endswith("%") else cls(count=int(value))
 

@@ -1,0 +1,188 @@
+"""Conditions: Ready always and once, the others while they are true, and one word for a table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
+from reconciler.kinds.ipaddress import AddressState, IPAddressSpec
+from reconciler.kinds.machine import BootSpec, Pause, once_order
+from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
+from reconciler.kinds.tenancy import TenantSpec
+from reconciler.model.action import InFlight, PowerOff
+from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.outcome import Condition, Status
+from reconciler.model.plan import Change, Unknown
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.conditions import conditions, status_word
+from reconciler.planning.guards import Limit
+from reconciler.planning.plan import universe
+from tests.unit.planning_worlds import (
+    LIMITS,
+    NOW,
+    World,
+    desired,
+    machine,
+    planned,
+    resource,
+    seen,
+    unreachable,
+    worlds,
+)
+
+KEY = ResourceKey("Machine", "n1")
+WORDS = {"Ready", "Reconciling", "Held", "Suspended", "Maintenance", "Stalled", "Unknown", "Forgotten"}
+ON = SystemState(power=PowerState.ON, indicator=IndicatorLED.OFF)
+PAUSE = Pause(reason="fan swap")
+
+
+def of(world: World, key: ResourceKey = KEY, max_disrupted: str = "100%") -> tuple[Condition, ...]:
+    plan = planned(world, msgspec.structs.replace(LIMITS, max_disrupted=Limit.parse(max_disrupted)))
+    found: dict[ResourceKey, Change | Unknown] = {one.key: one for one in plan.changes}
+    found |= {one.key: one for one in plan.unknown}
+    return conditions(key, world.desired, world.observed, world.facts, NOW, found.get(key))
+
+
+def told(found: tuple[Condition, ...]) -> dict[str, str]:
+    return {one.type: f"{one.status} {one.reason}" for one in found}
+
+
+def world(facts: ResourceFacts | None = None, state: SystemState = ON, **spec: object) -> World:
+    remembered = {} if facts is None else {KEY: facts}
+    return World(desired(machine("n1", **spec)), {KEY: seen(KEY, state)}, Facts(remembered, {}))
+
+
+@given(worlds())
+def test_every_resource_has_exactly_one_ready_and_a_word(state: World) -> None:
+    for key in universe(state.desired, state.facts):
+        found = of(state, key, "10%")
+        assert [one.type for one in found].count("Ready") == 1
+        assert found[0].type == "Ready"
+        assert len({one.type for one in found}) == len(found)
+        assert status_word(found) in WORDS
+        assert all(one.message for one in found)
+
+
+@pytest.mark.parametrize(
+    ("state", "conditions_", "word"),
+    [
+        (world(power="On"), {"Ready": "True Reconciled"}, "Ready"),
+        (world(power="Off"), {"Ready": "False Changed", "Reconciling": "True Changed"}, "Reconciling"),
+        (
+            world(ResourceFacts(applied=Applied({"spec.power": "Off"}, "r", NOW)), power="Off"),
+            {"Ready": "False Drifted", "Reconciling": "True Drifted"},
+            "Reconciling",
+        ),
+        (
+            world(ResourceFacts(failures={"spec.power": Failure("Busy", "503", NOW, False, 2, "print")}), power="Off"),
+            {"Ready": "False Retrying", "Reconciling": "True Retrying"},
+            "Reconciling",
+        ),
+        (world(power="On", suspend=PAUSE), {"Ready": "True Reconciled", "Suspended": "True Declared"}, "Suspended"),
+        (world(power="Off", suspend=PAUSE), {"Ready": "False Suspended", "Suspended": "True Declared"}, "Suspended"),
+        (
+            world(power="Off", maintenance=PAUSE),
+            {"Ready": "False Maintenance", "Maintenance": "True Declared"},
+            "Maintenance",
+        ),
+        (
+            world(state=SystemState(power=PowerState.ON), indicator_led="Lit"),
+            {"Ready": "False Unsupported", "Stalled": "True Unsupported"},
+            "Stalled",
+        ),
+        (
+            world(state=SystemState(power=PowerState.POWERING_ON), power="On"),
+            {"Ready": "False Changing", "Reconciling": "True Changing"},
+            "Reconciling",
+        ),
+    ],
+    ids=[
+        "ready",
+        "changed",
+        "drifted",
+        "retrying",
+        "suspended",
+        "suspended apart",
+        "maintenance",
+        "unsupported",
+        "moving",
+    ],
+)
+def test_a_machine(state: World, conditions_: dict[str, str], word: str) -> None:
+    found = of(state)
+    assert told(found) == conditions_
+    assert status_word(found) == word
+
+
+@pytest.mark.parametrize(
+    ("look", "conditions_"),
+    [
+        (None, {"Ready": "Unknown NotObserved"}),
+        (unreachable(KEY), {"Ready": "Unknown Unreachable"}),
+        (
+            Observation(KEY, NOW, error=ReadError("AuthenticationFailed", "401")),
+            {"Ready": "Unknown AuthenticationFailed", "Stalled": "True AuthenticationFailed"},
+        ),
+    ],
+)
+def test_a_machine_that_could_not_be_read_is_unknown(look: Observation | None, conditions_: dict[str, str]) -> None:
+    found = of(World(desired(machine("n1")), {KEY: look} if look else {}, Facts({}, {})))
+    assert told(found) == conditions_
+    assert status_word(found) == "Unknown"
+
+
+def test_what_a_guard_holds_says_the_way_out() -> None:
+    found = of(world(power="Off"), max_disrupted="0")
+    assert status_word(found) == "Held"
+    assert "--max-disrupted" in found[0].message
+
+
+def test_an_action_under_way_is_said_with_its_time_and_when_it_is_overdue() -> None:
+    action = PowerOff(key=KEY, reset_type=ResetType.FORCE_OFF)
+    flight = InFlight("1", KEY, action, NOW - timedelta(minutes=5), NOW, "ada@host", "")
+    state = msgspec.structs.replace(world(power="Off"), facts=Facts({}, {KEY: flight}))
+    found = of(state)
+    assert told(found) == {"Ready": "False Confirming", "Reconciling": "True Confirming"}
+    assert found[0].since == flight.sent_at
+    assert "overdue" in found[0].message
+
+
+@pytest.mark.parametrize(("known", "word"), [(20, "Forgotten"), (2, "Held")])
+def test_a_machine_that_git_no_longer_declares_is_forgotten_or_held(known: int, word: str) -> None:
+    rest = [machine(f"o{i:02d}") for i in range(known - 1)]
+    facts = Facts({KEY: ResourceFacts()} | {one.key: ResourceFacts() for one in rest}, {})
+    state = World(desired(*rest), {one.key: seen(one.key, ON) for one in rest}, facts)
+    assert status_word(of(state)) == word
+
+
+@pytest.mark.parametrize(
+    ("enabled", "target", "said"),
+    [("Continuous", "Pxe", True), ("Continuous", "Hdd", False), ("Disabled", "None", False), ("Once", "Pxe", False)],
+)
+def test_a_once_order_that_reads_continuous_is_said_and_does_not_stop_it_being_ready(
+    enabled: str, target: str, said: bool
+) -> None:
+    boot = BootSpec(target=BootTarget.PXE, enabled=BootEnabled.ONCE)
+    override = msgspec.convert({"target": target, "enabled": enabled}, BootOverride)
+    found = of(world(ResourceFacts(once_done=once_order(boot)), SystemState(boot=override), boot=boot))
+    assert told(found) == {"Ready": "True Reconciled"} | ({"BootOverride": "False OnceReadsContinuous"} if said else {})
+    assert status_word(found) == "Ready"
+
+
+def test_an_address_waits_for_its_network() -> None:
+    net = resource("Network", "net", NetworkSpec(prefixes=(PrefixSpec(cidr="10.0.0.0/24"),)))
+    vip = resource("IPAddress", "vip", IPAddressSpec(network="net"))
+    looks = {net.key: seen(net.key, NetworkState(None)), vip.key: seen(vip.key, AddressState())}
+    found = of(World(desired(net, vip), looks, Facts({}, {})), vip.key)
+    assert told(found)["Reconciling"] == "True DependencyNotReady"
+
+
+def test_what_is_only_declared_is_accepted() -> None:
+    tenant = resource("Tenant", "t", TenantSpec())
+    (ready,) = of(World(desired(tenant), {}, Facts({}, {})), tenant.key)
+    assert (ready.status, ready.reason) == (Status.TRUE, "Accepted")
