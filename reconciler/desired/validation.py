@@ -207,7 +207,7 @@ def secret(path: Path) -> bool:
 def _type_of(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    names = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    names = {int: "a number", float: "a number with a point", str: "text", list: "a list", dict: "a mapping"}
     return names.get(type(value), "empty")
 
 
