@@ -1,0 +1,267 @@
+"""Power under virtual time: sent once, confirmed by looking, escalated only as declared, drift repaired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
+from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
+from reconciler.model.outcome import Done, Failed, Waiting
+from reconciler.planning.guards import Limit, Limits
+from tests.loop.world import World, declare, keys, machine
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, on_after=11.0, off_after=6.0)
+
+
+def sent(world: World, name: str) -> list[object]:
+    return [write.value for write in world.bmc(name).writes]
+
+
+def power_by_hand(world: World, name: str, power: PowerState) -> None:
+    bmc = world.bmc(name)
+    bmc.state = msgspec.structs.replace(bmc.state, power=power)
+
+
+def test_a_declared_machine_comes_up_with_one_reset(world: World) -> None:
+    world.commit(declare(machine("m1", power="On")))
+    world.run(60)
+    assert world.bmc("m1").state.power is PowerState.ON
+    assert sent(world, "m1") == [ResetType.ON]
+    assert world.reasons("m1") == ["ActionSent", "ActionConfirmed"]
+
+
+def test_a_second_hour_sends_nothing(world: World) -> None:
+    world.commit(declare(machine("m1", power="On", indicatorLED="Lit", boot={"target": "Pxe", "enabled": "Once"})))
+    world.run(60)
+    before = len(world.fleet.writes)
+    world.run(3600)
+    assert len(world.fleet.writes) == before
+    assert not world.engine.plan().changes
+
+
+def test_boot_is_set_before_power(world: World) -> None:
+    world.commit(declare(machine("m1", power="On", boot={"target": "Pxe", "enabled": "Once"})))
+    world.run(60)
+    kinds = [type(value).__name__ for value in sent(world, "m1")]
+    assert kinds == ["BootOverride", "ResetType"]
+
+
+def test_a_once_order_that_the_machine_used_up_is_not_given_again(world: World) -> None:
+    world.commit(declare(machine("m1", power="On", boot={"target": "Pxe", "enabled": "Once"})))
+    world.run(600)
+    boot = world.bmc("m1").state.boot
+    assert boot is not None
+    assert boot.enabled is BootEnabled.DISABLED
+    assert len(sent(world, "m1")) == 2
+
+
+def test_a_new_request_gives_the_same_once_order_again(world: World) -> None:
+    spec = {"target": "Pxe", "enabled": "Once"}
+    world.commit(declare(machine("m1", power="On", boot=spec)))
+    world.run(60)
+    world.commit(declare(machine("m1", power="On", boot={**spec, "request": "again"}), revision="b" * 40))
+    world.run(60)
+    boot = world.bmc("m1").state.boot
+    assert boot is not None
+    assert (boot.target, boot.enabled) == (BootTarget.PXE, BootEnabled.ONCE)
+
+
+def test_once_that_reads_back_as_continuous_converges(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.ONCE_READS_CONTINUOUS, times=None))
+    world.commit(declare(machine("m1", boot={"target": "Pxe", "enabled": "Once"})))
+    world.run(600)
+    assert len(sent(world, "m1")) == 1
+    assert isinstance(world.outcomes[keys(["m1"])[0]], Done)
+
+
+def test_an_override_that_is_not_kept_is_said_once_and_not_sent_again(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.BOOT_NOT_KEPT, times=None))
+    world.commit(declare(machine("m1", power="On", boot={"target": "Pxe", "enabled": "Continuous"})))
+    world.run(3600)
+    assert len(sent(world, "m1")) == 1, "and it is not powered on either: it would boot from somewhere else"
+    assert world.reasons("m1").count("ActionNotConfirmed") == 1
+    outcome = world.outcomes[keys(["m1"])[0]]
+    assert isinstance(outcome, Failed)
+    assert outcome.terminal
+
+
+def test_drift_is_attributed_and_repaired(world: World) -> None:
+    world.commit(declare(machine("m1", power="On")))
+    world.run(60)
+    power_by_hand(world, "m1", PowerState.OFF)
+    world.run(120)
+    assert world.bmc("m1").state.power is PowerState.ON
+    assert world.reasons("m1")[2:] == ["DriftDetected", "ActionSent", "ActionConfirmed"]
+    assert "drift since" in world.events[-2].message
+
+
+def test_shutdown_is_graceful_first(world: World) -> None:
+    power_by_hand(world, "m1", PowerState.ON)
+    world.commit(declare(machine("m1", power="Off")))
+    world.run(60)
+    assert sent(world, "m1") == [ResetType.GRACEFUL_SHUTDOWN]
+    assert world.bmc("m1").state.power is PowerState.OFF
+
+
+def test_an_ignored_shutdown_is_not_forced_by_itself(world: World) -> None:
+    power_by_hand(world, "m1", PowerState.ON)
+    world.bmc("m1").faults.add(Fault(FaultKind.SHUTDOWN_IGNORED, times=None))
+    world.commit(declare(machine("m1", power="Off")))
+    world.run(3600)
+    assert sent(world, "m1") == [ResetType.GRACEFUL_SHUTDOWN]
+    assert world.bmc("m1").state.power is PowerState.ON
+    outcome = world.outcomes[keys(["m1"])[0]]
+    assert isinstance(outcome, Failed)
+    assert "escalate" in outcome.message or "ignored" in outcome.message
+
+
+def test_an_ignored_shutdown_is_forced_where_declared(world: World) -> None:
+    power_by_hand(world, "m1", PowerState.ON)
+    world.bmc("m1").faults.add(Fault(FaultKind.SHUTDOWN_IGNORED, times=None))
+    world.commit(declare(machine("m1", power="Off", shutdown={"timeoutSeconds": 60, "escalate": "Force"})))
+    world.run(120)
+    assert sent(world, "m1") == [ResetType.GRACEFUL_SHUTDOWN, ResetType.FORCE_OFF]
+    assert world.bmc("m1").writes[1].at >= 60
+
+
+def test_a_lost_reply_is_looked_into_and_not_sent_again(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.REPLY_LOST, on=WRITES))
+    world.commit(declare(machine("m1", power="On")))
+    world.run(600)
+    assert sent(world, "m1") == [ResetType.ON]
+    assert world.reasons("m1") == ["ActionSent", "ActionConfirmed"]
+
+
+def test_a_lost_request_is_sent_again_only_after_its_deadline(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.REQUEST_LOST, on=WRITES))
+    world.commit(declare(machine("m1", power="On")))
+    world.run(900)
+    first, second = world.bmc("m1").writes
+    assert second.at - first.at >= 300
+    assert world.bmc("m1").state.power is PowerState.ON
+
+
+def test_a_refused_action_is_not_repeated_until_something_changes(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.REJECTED, on=WRITES, times=None))
+    world.commit(declare(machine("m1", indicatorLED="Lit")))
+    world.run(3600)
+    assert len(sent(world, "m1")) == 1
+    world.bmc("m1").faults.clear()
+    world.commit(declare(machine("m1", indicatorLED="Blinking"), revision="b" * 40))
+    world.run(60)
+    assert world.bmc("m1").state.indicator is IndicatorLED.BLINKING
+
+
+def test_a_busy_bmc_is_asked_again_later(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.BUSY, on=WRITES, times=2))
+    world.commit(declare(machine("m1", power="On")))
+    world.run(300)
+    assert world.bmc("m1").state.power is PowerState.ON
+
+
+def test_an_unreachable_bmc_is_unknown_and_comes_back(world: World) -> None:
+    world.bmc("m1").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+    world.commit(declare(machine("m1", power="On")))
+    world.run(600)
+    assert sent(world, "m1") == []
+    assert [item.reason for item in world.engine.plan().unknown] == ["Unreachable"]
+    assert world.reasons("m1") == ["Unreachable"], "said once, not at each try"
+    world.bmc("m1").faults.clear()
+    world.run(400)
+    assert world.bmc("m1").state.power is PowerState.ON
+
+
+def test_a_refused_login_is_tried_seldom(world: World) -> None:
+    bmc = world.bmc("m1")
+    bmc.faults.add(Fault(FaultKind.AUTHENTICATION_FAILED, on=READS, times=None))
+    looks = 0
+    take = bmc.faults.take
+
+    def counting(*arguments: object) -> object:
+        nonlocal looks
+        looks += 1
+        return take(*arguments)  # type: ignore[arg-type]  # passed through as it came
+
+    bmc.faults.take = counting  # type: ignore[method-assign,assignment]  # counts, and changes nothing
+    world.commit(declare(machine("m1", power="On")))
+    world.run(3600)
+    assert looks <= 4
+
+
+def test_one_action_at_a_time_on_a_bmc_with_several_systems(world: World) -> None:
+    names = ["a", "b", "c"]
+    world.commit(declare(*(machine(name, address="fake-chassis", power="On") for name in names)))
+    world.run(120)
+    times = sorted(write.at for write in world.fleet.writes)
+    assert len(times) == 3
+    assert all(later - earlier >= 11 for earlier, later in zip(times, times[1:], strict=False))
+
+
+def test_a_machine_that_leaves_git_is_forgotten_and_left_on(world: World) -> None:
+    world.commit(declare(machine("m1", power="On"), machine("m2", power="On")))
+    world.run(60)
+    world.commit(declare(machine("m2", power="On"), revision="b" * 40))
+    world.run(120)
+    assert world.bmc("m1").state.power is PowerState.ON
+    assert world.reasons("m1")[-1] == "Forgotten"
+    assert keys(["m1"])[0] not in world.facts()
+
+
+def test_suspended_means_seen_and_not_touched(world: World) -> None:
+    world.commit(declare(machine("m1", power="On", suspend={"reason": "ask Grace"})))
+    world.run(600)
+    assert sent(world, "m1") == []
+    outcome = world.outcomes[keys(["m1"])[0]]
+    assert isinstance(outcome, Waiting)
+    assert "ask Grace" in outcome.message
+
+
+class TestGuards:
+    """The daemon holds what the plan says is held."""
+
+    def fleet(self, path: Path, limits: Limits, count: int = 20) -> World:
+        world = World(path, limits, off_after=5.0, on_after=5.0)
+        for n in range(count):
+            power_by_hand(world, f"m{n:02d}", PowerState.ON)
+        world.commit(declare(*(machine(f"m{n:02d}", power="On") for n in range(count))))
+        world.run(60)
+        return world
+
+    def test_a_slip_that_powers_off_everything_takes_down_a_tenth(self, tmp_path: Path) -> None:
+        world = self.fleet(tmp_path, Limits())
+        world.commit(declare(*(machine(f"m{n:02d}", power="Off") for n in range(20)), revision="b" * 40))
+        world.run(1800)
+        assert sum(world.bmc(f"m{n:02d}").state.power is PowerState.OFF for n in range(20)) == 2
+        assert "--max-disrupted 20" in next(e.message for e in world.events if e.reason == "Held")
+
+    def test_an_empty_desired_state_touches_nothing(self, tmp_path: Path) -> None:
+        world = self.fleet(tmp_path, Limits())
+        world.commit(declare(revision="b" * 40))
+        world.run(600)
+        assert len(world.facts()) == 20
+        assert {event.reason for event in world.events} == {"Held"}
+
+    def test_losing_more_than_a_tenth_touches_nothing_at_all(self, tmp_path: Path) -> None:
+        world = self.fleet(tmp_path, Limits())
+        documents = [machine(f"m{n:02d}", power="Off" if n == 0 else "On") for n in range(17)]
+        world.commit(declare(*documents, revision="b" * 40))
+        world.run(600)
+        assert world.fleet.writes == []
+        assert len(world.facts()) == 20
+
+    def test_silent_bmcs_stop_what_disrupts_and_nothing_else(self, tmp_path: Path) -> None:
+        world = self.fleet(tmp_path, Limits(max_disrupted=Limit(count=20)))
+        for n in range(3):
+            world.bmc(f"m{n:02d}").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+        world.run(120)
+        documents = [machine(f"m{n:02d}", power="Off" if n == 5 else "On", indicatorLED="Lit") for n in range(20)]
+        world.commit(declare(*documents, revision="b" * 40))
+        world.run(120)
+        assert world.bmc("m05").state.power is PowerState.ON
+        assert world.bmc("m06").state.indicator is IndicatorLED.LIT

@@ -1,0 +1,140 @@
+"""A whole groundstate in one thread under a virtual clock: a fake fleet, a real store, the real engine and loop.
+
+A crash is an exception out of the store or a driver at a chosen point; `World.restart` then starts a new engine on
+what the store holds, as the next process would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drivers.bmc.fake import FakeFleet, FakeMachine
+from drivers.ipam.embedded import EmbeddedIpam
+from reconciler.applying.engine import Context, Engine
+from reconciler.daemon.loop import COMMIT, Loop
+from reconciler.daemon.queue import MemoryQueue
+from reconciler.kinds import KINDS
+from reconciler.model.event import Event
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.outcome import Outcome
+from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
+from reconciler.observed.connections import Connections, Drivers
+from reconciler.planning.guards import Limit, Limits
+from reconciler.store import Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ALL = Limits(max_disrupted=Limit(percent=100), max_removed=Limit(percent=100), max_unreachable=Limit(percent=100))
+
+
+def declare(*documents: tuple[str, str, dict[str, Any]], revision: str = "a" * 40) -> DesiredState:
+    """A desired state from (kind, name, spec)."""
+    commit = Commit(revision, "Ada", START, "Declare it")
+    resources = {}
+    for kind, name, spec in documents:
+        key = ResourceKey(kind, name)
+        typed = msgspec.convert(spec, KINDS[kind].spec_type)
+        resources[key] = Resource(key, typed, {}, {}, Source(f"{name}.yaml"))
+    return DesiredState(Revision(revision, "main", "fleet", commit), resources)
+
+
+def machine(name: str, **spec: Any) -> tuple[str, str, dict[str, Any]]:
+    """A Machine document on the fake driver, its BMC named like itself."""
+    address = spec.pop("address", f"fake-{name}")
+    bmc = {"driver": "fake", "address": address, **({"systemId": name} if address != f"fake-{name}" else {})}
+    return "Machine", name, {"partition": "lab", "bmc": bmc, **spec}
+
+
+class World:
+    """Owns the time. `events` are all that was told, in order."""
+
+    def __init__(self, path: Path, limits: Limits = ALL, **latency: float) -> None:
+        self.at = 0.0
+        self.fleet = FakeFleet(lambda: self.at, **latency)
+        self.events: list[Event] = []
+        self.outcomes: dict[ResourceKey, Outcome] = {}
+        self.crashes: list[BaseException] = []
+        self._path, self._limits, self._epoch = path, limits, 0
+        self.desired: DesiredState | None = None
+        self._open()
+
+    def now(self) -> datetime:
+        """The virtual clock."""
+        return START + timedelta(seconds=self.at)
+
+    def bmc(self, name: str) -> FakeMachine:
+        """The fake system behind a machine."""
+        return self.fleet.machine(f"fake-{name}")
+
+    def commit(self, desired: DesiredState) -> None:
+        """A new revision takes force."""
+        self.desired = desired
+        self.loop.put(self.engine.adopt(desired), COMMIT)
+
+    def restart(self) -> None:
+        """The process is gone, and another starts on the same store."""
+        self.store.close()
+        self._open()
+        if self.desired is not None:
+            self.commit(self.desired)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass: every key is handled when it is due."""
+        until = self.at + seconds
+        while True:
+            while self.loop.turn():
+                pass
+            due = self.queue.next_due()
+            moment = until if due is None else (due - START).total_seconds()
+            if moment >= until:
+                self.at = until
+                return
+            self.at = max(self.at, moment)
+
+    def reasons(self, name: str) -> list[str]:
+        """What was told of a resource, in order."""
+        return [event.reason for event in self.events if event.key is not None and event.key.name == name]
+
+    def facts(self) -> dict[ResourceKey, ResourceFacts]:
+        """What the store remembers."""
+        return self.store.facts(ResourceFacts)
+
+    def _open(self) -> None:
+        self._epoch += 1
+        self.store = Store.open(f"sqlite:///{self._path / 'state.db'}")
+        self.ipam = EmbeddedIpam(self.store.engine)
+        drivers = Drivers(lambda _name: self.fleet, _no_secret, self.ipam)
+        with self.store.instance("run") as epoch:
+            context = Context(
+                now=self.now, random=lambda: 0.0, by="test", epoch=epoch, limits=self._limits, tell=self.events.append
+            )
+        facts = Facts(self.store.facts(ResourceFacts), self.store.in_flight())
+        self.engine = Engine(self.store, Connections(drivers, self._path), facts, context)
+        self.queue = MemoryQueue()
+        self.loop = Loop(
+            self.queue,
+            self._step,
+            self.now,
+            lambda: 0.5,
+            settled=self._settled,
+            crashed=lambda _key, error: self.crashes.append(error),
+        )
+
+    def _step(self, key: ResourceKey) -> Outcome:
+        return self.engine.step(key)
+
+    def _settled(self, key: ResourceKey, outcome: Outcome) -> None:
+        self.outcomes[key] = outcome
+
+
+def _no_secret(_reference: object) -> Any:
+    raise AssertionError("the fake fleet asks for no credential here")
+
+
+def keys(names: Iterable[str]) -> list[ResourceKey]:
+    """Machine keys."""
+    return [ResourceKey("Machine", name) for name in names]

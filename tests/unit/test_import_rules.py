@@ -1,0 +1,97 @@
+"""The house's arrows, read off the source: who may import whom, and one door for each library."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = [
+    "cli.py",
+    *(str(p.relative_to(ROOT)) for top in ("reconciler", "drivers") for p in (ROOT / top).rglob("*.py")),
+]
+
+# Left may import right, never the other way; `commands` wires everything together.
+LAYERS = [
+    {"commands"},
+    {"daemon"},
+    {"applying"},
+    {"desired", "observed", "store", "services"},
+    {"planning"},
+    {"kinds"},
+    {"model"},
+]
+PURE = ("model", "kinds", "planning")
+IMPURE = {"time", "random", "threading", "socket", "logging", "subprocess", "os", "pathlib", "secrets", "uuid", "queue"}
+
+DOORS: dict[str, tuple[str, ...]] = {
+    "sushy": ("drivers/bmc/redfish",),
+    "sushy_tools": (),
+    "git": ("reconciler/desired/",),
+    "watchfiles": ("reconciler/desired/",),
+    "yaml": ("reconciler/desired/",),
+    "jsonschema": ("reconciler/desired/",),
+    "jsonschema_rs": ("reconciler/desired/",),
+    "sqlalchemy": ("reconciler/store/", "drivers/ipam/", "drivers/registry.py"),
+    "alembic": ("reconciler/store/",),
+    "click": ("cli.py", "reconciler/commands/"),
+    "rich": ("reconciler/commands/",),
+    "structlog": ("reconciler/services/",),
+    "prometheus_client": ("reconciler/services/",),
+    "trustme": ("drivers/bmc/emulator.py",),
+}
+
+
+def imports(path: str) -> Iterator[tuple[int, str]]:
+    """Every module that the file imports anywhere in it, with the line."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.lineno, node.module
+
+
+def room(module: str) -> str:
+    parts = module.replace("/", ".").removesuffix(".py").split(".")
+    return parts[1] if parts[0] == "reconciler" and len(parts) > 1 else ""
+
+
+def layer(name: str) -> int | None:
+    return next((index for index, names in enumerate(LAYERS) if name in names), None)
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_arrows_point_right(path: str) -> None:
+    here = layer(room(path))
+    for line, module in imports(path):
+        top = module.partition(".")[0]
+        where = f"{path}:{line} imports {module}"
+        if path.startswith("drivers/"):
+            assert top not in ("reconciler", "cli"), where
+        assert top != "cli", where
+        if path.startswith("reconciler/") and top == "drivers":
+            # The demo is the product's own use of the simulated BMCs.
+            allowed = ("drivers.base", "drivers.registry")
+            assert module in allowed or path == "reconciler/commands/demo.py", where
+        there = layer(room(module)) if top == "reconciler" else None
+        if here is not None and there is not None:
+            assert here < there or room(path) == room(module), where
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path) in PURE])
+def test_the_core_is_pure(path: str) -> None:
+    for line, module in imports(path):
+        assert module.partition(".")[0] not in IMPURE, f"{path}:{line} imports {module}"
+    text = (ROOT / path).read_text("utf-8")
+    assert ".now(" not in text
+    assert ".utcnow(" not in text
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_each_library_has_its_door(path: str) -> None:
+    for line, module in imports(path):
+        doors = DOORS.get(module.partition(".")[0])
+        assert doors is None or path.startswith(doors), f"{path}:{line} imports {module}; its door is {doors}"
