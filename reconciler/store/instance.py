@@ -4,9 +4,7 @@ epoch, counted up at every taking, fences a holder that lost the lock without no
 from __future__ import annotations
 
 import os
-import shlex
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -23,19 +21,15 @@ _INSTANCE_LOCK = 0x67726F756E64_02
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who works on the store: for people, and never for a decision."""
+    """Who works on the store: for people, and never for a decision. Not its arguments, where a password may stand."""
 
     name: str
     pid: int
     host: str
     since: datetime
-    command: str
 
     def __str__(self) -> str:
-        return (
-            f"groundstate {self.name}, process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}Z "
-            f"({self.command})"
-        )
+        return f"groundstate {self.name}, process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M:%S}Z"
 
 
 @contextmanager
@@ -98,8 +92,7 @@ def _advisory_lock(database: Database) -> Iterator[None]:
 
 
 def _take(database: Database, name: str) -> int:
-    command = shlex.join(["groundstate", *sys.argv[1:]])
-    holder = Holder(name, os.getpid(), socket.gethostname(), datetime.now(UTC), command)
+    holder = Holder(name, os.getpid(), socket.gethostname(), datetime.now(UTC))
     with database.write() as connection:
         changed = update(instance).values(epoch=instance.c.epoch + 1, holder=msgspec.json.encode(holder).decode())
         return int(connection.execute(changed.returning(instance.c.epoch)).scalar_one())
