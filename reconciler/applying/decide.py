@@ -79,11 +79,18 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def settle(
-    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
+    flight: InFlight,
+    seen: Observation,
+    resource: Resource[Any] | None,
+    facts: ResourceFacts,
+    now: datetime,
+    *,
+    accepted: bool,
 ) -> Settled | None:
     """None while the action may still take effect; else what a look at `seen` says has become of it.
 
-    An unreadable resource settles nothing: the action may have been done.
+    An unreadable resource settles nothing: the action may have been done. `accepted`: the other side is known to have
+    taken it; not so when the reply was lost, or the process that sent it is gone.
     """
     rules = KINDS[flight.key.kind].rules
     if rules is None or seen.error is not None:
@@ -92,7 +99,7 @@ def settle(
         return Settled(_confirmed(flight, resource, facts), _told(flight, now, "ActionConfirmed", "took effect"))
     if now < flight.deadline:
         return None
-    return _expired(flight, seen, resource, facts, now)
+    return _expired(flight, seen, resource, facts, now, accepted=accepted)
 
 
 def refuse(
@@ -187,15 +194,23 @@ def _confirmed(flight: InFlight, resource: Resource[Any] | None, facts: Resource
 
 
 def _expired(
-    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
+    flight: InFlight,
+    seen: Observation,
+    resource: Resource[Any] | None,
+    facts: ResourceFacts,
+    now: datetime,
+    *,
+    accepted: bool,
 ) -> Settled:
     action = flight.action
-    if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN:
+    if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN and accepted:
         event = _told(flight, now, "ShutdownIgnored", "was accepted and ignored", EventType.WARNING)
         return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
-    # A power state may come late and is worth another try; what reads back as something else was not kept.
-    terminal = isinstance(action, SetBoot | SetIndicator)
-    message = "it was accepted, and the BMC does not show it" if terminal else "it did not take effect in time"
+    once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
+    # A power state may come late and is worth another try; what reads back as something else was not kept. An order
+    # for one boot is never given on a guess: the machine may have used the first one up.
+    terminal = once or (accepted and isinstance(action, SetBoot | SetIndicator))
+    message = _WHY_NOT[accepted, once]
     rules = KINDS[flight.key.kind].rules
     field = None
     if rules is not None and resource is not None:
@@ -203,6 +218,14 @@ def _expired(
         field = next((f for f in fields if f.path == action.path), None)
     event = _told(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
     return Settled(_failure(facts, flight, "NotConfirmed", message, field, terminal, now), event)
+
+
+_WHY_NOT = {
+    (True, False): "was accepted, and does not show",
+    (True, True): "was accepted, and does not show; change spec.boot.request to give the order again",
+    (False, False): "may not have arrived, and does not show",
+    (False, True): "may have arrived and been used up; change spec.boot.request to give the order again",
+}
 
 
 def _failure(

@@ -79,6 +79,7 @@ class Engine:
         self._flights = dict(facts.in_flight)
         self._down = {key for key, fact in self._facts.items() if fact.disrupted_at is not None}
         self._observed: dict[ResourceKey, Observation] = {}
+        self._accepted: set[str] = set()
         self._unsaved: dict[ResourceKey, Observation] = {}
         self._failures_in_a_row: dict[ResourceKey, int] = {}
         self._said: dict[ResourceKey, str] = {}
@@ -217,7 +218,14 @@ class Engine:
             self._tell(key, "ReadableAgain", "it answers again")
 
     def _settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
-        settled = settle(flight, seen, resource, self._facts.get(flight.key, NO_FACTS), self._context.now())
+        settled = settle(
+            flight,
+            seen,
+            resource,
+            self._facts.get(flight.key, NO_FACTS),
+            self._context.now(),
+            accepted=flight.id in self._accepted,
+        )
         if settled is None:
             return False
         self._end(flight, settled.facts, settled.event)
@@ -274,6 +282,7 @@ class Engine:
             if isinstance(error, Unreachable) and error.maybe_sent:
                 return Waiting("Confirming", f"{describe(flight)}: {error}; it may have arrived, so look first", 1.0)
             return self._refused(flight, error, desired, seen)
+        self._accepted.add(flight.id)
         return Waiting("Confirming", f"{describe(flight)} was sent", 0.0 if key.kind != "Machine" else 0.5)
 
     def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
@@ -291,6 +300,7 @@ class Engine:
         with self._gate:
             self._ledger.end_action(flight, facts, event)
             self._flights.pop(flight.key, None)
+            self._accepted.discard(flight.id)
             self._remember(flight.key, facts)
         self._context.tell(event)
 

@@ -17,6 +17,7 @@ class Stage(StrEnum):
     QUEUED = "queued"
     WORKING = "working"
     DONE = "done"
+    PAUSED = "paused"
     HELD = "held"
     FAILED = "failed"
 
@@ -48,8 +49,10 @@ class Progress:
         match outcome:
             case Done():
                 self._set(Row(key, Stage.DONE, "as declared"))
-            case Waiting(reason="Held" | "Paused", message=message):
+            case Waiting(reason="Held", message=message):
                 self._set(Row(key, Stage.HELD, message))
+            case Waiting(reason="Paused", message=message):
+                self._set(Row(key, Stage.PAUSED, message))
             case Waiting(reason="Unreachable" | "Busy", message=message) if self._tried(key) >= self._attempts:
                 self._set(Row(key, Stage.FAILED, message))
             case Failed(reason="NotConfirmed", terminal=False):

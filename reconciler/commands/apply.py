@@ -115,7 +115,7 @@ def _waits(change: Change) -> bool:
 def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
     if stale or planned.unknown:
         return 1
-    return 3 if planned.exit_code == 3 else (1 if planned.changes else 0)
+    return {0: 0, 3: 3}.get(planned.exit_code, 1)
 
 
 def _ask() -> None:
@@ -203,13 +203,17 @@ def _interruptible(stop: threading.Event) -> Iterator[None]:
 
 def _summary(progress: Progress, planned: Plan, flying: int) -> int:
     rows = list(progress.rows.values())
-    undone = [row for row in rows if row.stage is not Stage.DONE]
-    for row in undone:
+    undone = [row for row in rows if row.stage not in (Stage.DONE, Stage.PAUSED)]
+    for row in [*undone, *(row for row in rows if row.stage is Stage.PAUSED)]:
         click.echo(f"{_word(row)}: {row.key}: {row.text or 'not begun'}")
     for item in planned.unknown:
         click.echo(f"unknown: {item.key}: {item.message}")
     parts = [f"{progress.count(Stage.DONE)} of {len(rows)} as declared"]
-    parts += [f"{progress.count(stage)} {stage}" for stage in (Stage.HELD, Stage.FAILED) if progress.count(stage)]
+    parts += [
+        f"{progress.count(stage)} {stage}"
+        for stage in (Stage.PAUSED, Stage.HELD, Stage.FAILED)
+        if progress.count(stage)
+    ]
     if progress.open:
         parts.append(f"{len(progress.open)} not finished, {flying} of them in flight")
     if planned.unknown:

@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 LINES = 24
-_MARK = {Stage.QUEUED: "·", Stage.WORKING: "…", Stage.DONE: "✓", Stage.HELD: "‖", Stage.FAILED: "✗"}
-_COLOUR = {Stage.QUEUED: "dim", Stage.WORKING: "cyan", Stage.DONE: "green", Stage.HELD: "yellow", Stage.FAILED: "red"}
+_MARK = {Stage.QUEUED: "·", Stage.WORKING: "…", Stage.DONE: "✓", Stage.PAUSED: "‖", Stage.HELD: "‖", Stage.FAILED: "✗"}
+_COLOUR = {
+    Stage.QUEUED: "dim",
+    Stage.WORKING: "cyan",
+    Stage.DONE: "green",
+    Stage.PAUSED: "dim",
+    Stage.HELD: "yellow",
+    Stage.FAILED: "red",
+}
 
 
 class Board:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +40,7 @@ from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Guard, Limits, standard_guards
 from reconciler.planning.plan import plan, universe, with_commits
-from reconciler.planning.render import render_json, render_markdown, render_text
+from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
 from reconciler.planning.select import in_words, select
 
 
@@ -88,7 +89,8 @@ def plan_command(
         prospect = look_ahead(where, limits, targets, selector, refresh=refresh, concurrency=concurrency)
         if out is not None:
             save(prospect.plan, out)
-    click.echo(rendered(prospect.plan, output, full=full, saved=out), color=on_terminal(sys.stdout))
+    command = _apply_command(where, in_words(targets, selector), out)
+    click.echo(rendered(prospect.plan, output, full=full, next_command=command), color=on_terminal(sys.stdout))
     raise click.exceptions.Exit(prospect.plan.exit_code)
 
 
@@ -159,7 +161,7 @@ def _look(
         yield from bar
 
 
-def rendered(planned: Plan, output: str, *, full: bool = False, saved: Path | None = None) -> str:
+def rendered(planned: Plan, output: str, *, full: bool = False, next_command: str = "") -> str:
     """The plan in the format asked for."""
     match output:
         case "json":
@@ -167,12 +169,20 @@ def rendered(planned: Plan, output: str, *, full: bool = False, saved: Path | No
         case "yaml":
             from reconciler.desired.manifests import dump_yaml
 
-            return dump_yaml(msgspec.to_builtins(planned)).rstrip("\n")
+            return render_yaml(planned, dump_yaml).rstrip("\n")
         case "markdown":
-            return render_markdown(planned)
+            return render_markdown(planned, next_command=next_command)
         case _:
-            apply = f"groundstate apply {saved}" if saved else ""
-            return render_text(planned, full=full, color=on_terminal(sys.stdout), next_command=apply)
+            width = shutil.get_terminal_size((100, 24)).columns
+            color = on_terminal(sys.stdout)
+            return render_text(planned, full=full, color=color, width=width, next_command=next_command)
+
+
+def _apply_command(where: Where, filtered_by: str, saved: Path | None) -> str:
+    ref = f"--ref {where.ref}" if where.ref != "HEAD" else ""
+    tree = "--work-tree" if where.work_tree else ""
+    parts = ["groundstate apply", str(saved) if saved else filtered_by, ref, tree]
+    return " ".join(part for part in parts if part)
 
 
 def save(planned: Plan, path: Path) -> None:

@@ -13,8 +13,9 @@ from reconciler.kinds.fields import Address, DeletionPolicy, ProjectRef, Spec, T
 from reconciler.kinds.kind import Field, Look, Place, Steps
 from reconciler.kinds.network import NetworkState
 from reconciler.model.action import Acquire, Action, Forget, Release
+from reconciler.model.observation import Observation
 from reconciler.model.plan import Hold, HoldKind
-from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 ADDRESS, NETWORK = Acquire.path, "spec.network"
 
@@ -94,7 +95,7 @@ class IPAddressRules:
         actions.append(
             Acquire(key=look.key, network=spec.network, address=spec.address, family=family, reason="not held yet")
         )
-        return Steps(tuple(actions), _waits_for(spec.network, look))
+        return Steps(tuple(actions), _waits_for(spec, look))
 
     def removal(self, look: Look) -> Steps:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key."""
@@ -141,9 +142,27 @@ def _fits(spec: IPAddressSpec, held: str | None) -> bool:
     return spec.family is None or address.version == FAMILIES[spec.family]
 
 
-def _waits_for(network: str, look: Look) -> tuple[Hold, ...]:
-    seen = look.observed.get(ResourceKey("Network", network))
-    if seen is not None and isinstance(seen.value, NetworkState) and seen.value.prefixes is not None:
-        return ()
-    reason = f"Network/{network} is not in the IPAM yet"
-    return (Hold(HoldKind.BLOCKED, f"Network/{network}", reason, "it goes on when the network is there"),)
+def _waits_for(spec: IPAddressSpec, look: Look) -> tuple[Hold, ...]:
+    seen = look.observed.get(ResourceKey("Network", spec.network))
+    if seen is None or not isinstance(seen.value, NetworkState) or seen.value.prefixes is None:
+        reason = f"Network/{spec.network} is not in the IPAM yet"
+        return (Hold(HoldKind.BLOCKED, f"Network/{spec.network}", reason, "it goes on when the network is there"),)
+    if spec.address is None and look.desired is not None:
+        for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
+            if not _is_held(look.observed.get(key)):
+                reason = f"{key} names its address in {spec.network}; who takes any, takes it after that"
+                return (Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"),)
+    return ()
+
+
+def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
+    """The resources that name their address, by network."""
+    found: dict[str, list[ResourceKey]] = {}
+    for resource in desired.of_kind("IPAddress"):
+        if resource.spec.address is not None:
+            found.setdefault(resource.spec.network, []).append(resource.key)
+    return found
+
+
+def _is_held(seen: Observation | None) -> bool:
+    return seen is not None and _state(seen.value).address is not None

@@ -11,7 +11,7 @@ from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, digest
-from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -37,6 +37,7 @@ class Look(msgspec.Struct, frozen=True):
     value: Any
     facts: ResourceFacts
     observed: ObservedState
+    desired: DesiredState | None = None
 
 
 class Steps(msgspec.Struct, frozen=True):

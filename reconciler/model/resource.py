@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +11,7 @@ import msgspec
 API_VERSION = "groundstate/v1"
 
 SpecT = TypeVar("SpecT", covariant=True)
+T = TypeVar("T")
 
 
 class ResourceKey(msgspec.Struct, frozen=True, order=True):
@@ -81,7 +82,7 @@ class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.ref}@{self.commit.short}" if self.commit else f"{self.ref} ({self.id[:21]})"
 
 
-class DesiredState(msgspec.Struct, frozen=True):
+class DesiredState(msgspec.Struct, frozen=True, dict=True):
     """Everything that one revision declares. Immutable; equal input, equal value."""
 
     revision: Revision
@@ -90,6 +91,13 @@ class DesiredState(msgspec.Struct, frozen=True):
     def of_kind(self, kind: str) -> list[Resource[Any]]:
         """The kind's resources in order of name."""
         return [self.resources[key] for key in sorted(k for k in self.resources if k.kind == kind)]
+
+    def derived(self, name: str, build: Callable[[DesiredState], T]) -> T:
+        """Something that follows from the state, built at the first call and kept: the state never changes."""
+        kept: dict[str, T] = self.__dict__
+        if name not in kept:
+            kept[name] = build(self)
+        return kept[name]
 
     def count(self, kind: str) -> int:
         """How many resources of the kind there are."""

@@ -89,7 +89,7 @@ def plan_resource(
         seen = seen or Observation(key, now)
     elif seen is None or seen.error is not None:
         return _unknown(key, seen)
-    look = Look(key, seen.value, remembered, observed)
+    look = Look(key, seen.value, remembered, observed, desired)
     flight = facts.in_flight.get(key)
     if resource is None:
         return _removal(rules.removal(look), look, flight, now)

@@ -17,19 +17,27 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._steps = Counter("groundstate_reconcile_total", "Passes over a resource.", ["kind", "result"], registry=self.registry)
+        self._steps = Counter(
+            "groundstate_reconcile_total", "Passes over a resource.", ["kind", "result"], registry=self.registry
+        )
         self._seconds = Histogram(
             "groundstate_reconcile_seconds", "Time of a pass.", ["kind"], buckets=_SECONDS, registry=self.registry
         )
-        self._events = Counter("groundstate_events_total", "Events by reason.", ["type", "reason"], registry=self.registry)
-        self._changes = Gauge("groundstate_changes", "Resources that are not as declared.", ["state"], registry=self.registry)
+        self._events = Counter(
+            "groundstate_events_total", "Events by reason.", ["type", "reason"], registry=self.registry
+        )
+        self._changes = Gauge(
+            "groundstate_changes", "Resources that are not as declared.", ["state"], registry=self.registry
+        )
         self._resources = Gauge("groundstate_resources", "Declared resources.", ["kind"], registry=self.registry)
         self._unknown = Gauge("groundstate_unknown", "Resources that cannot be read.", registry=self.registry)
         self._flying = Gauge("groundstate_actions_in_flight", "Actions sent and not confirmed.", registry=self.registry)
         self._revision = Gauge(
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
-        self._broken = Gauge("groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry)
+        self._broken = Gauge(
+            "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
+        )
 
     def stepped(self, kind: str, outcome: Outcome, seconds: float) -> None:
         """A pass ended."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.base import PowerState
@@ -93,8 +94,6 @@ def start(path: Path) -> World:
 
 
 def _on(world: World) -> Any:
-    import msgspec
-
     return msgspec.structs.replace(world.bmc("m2").state, power=PowerState.ON)
 
 
@@ -109,11 +108,15 @@ def check(world: World, reaper: Reaper) -> None:
     assert world.crashes == []
 
 
+def live(world: World) -> None:
+    world.commit(desired())
+    world.run(1200)
+
+
 def count_calls(path: Path) -> int:
     world, reaper = start(path), Reaper(0, after=False)
     arm(world, reaper)
-    world.commit(desired())
-    world.run(1200)
+    live(world)
     check(world, reaper)
     return reaper.calls
 
@@ -129,8 +132,7 @@ def test_killed_at_every_write(tmp_path: Path, after: bool) -> None:
         world, reaper = start(path), Reaper(at, after=after)
         arm(world, reaper)
         with pytest.raises(Killed):
-            world.commit(desired())
-            world.run(1200)
+            live(world)
         # What the dead process had looked at is forgotten with it.
         reaper.looked.clear()
         reaper.at = 0
