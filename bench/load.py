@@ -38,6 +38,8 @@ metadata:
     asset: "A{number:07d}"
     ticket: OPS-{number}
     contact: Data centre operations, hall 3, extension 4711
+    warranty: next business day, until the end of the year after next
+    purpose: compute node of the general pool, claimed by project
 spec:
   partition: fra-1
   rack: r{rack:03d}

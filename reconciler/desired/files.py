@@ -103,5 +103,9 @@ def _odd(path: bytes) -> tuple[str, str, str] | None:
 
 
 def _shown(path: bytes) -> str:
-    text = path.decode(errors="backslashreplace")
-    return _ODD.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _ODD.sub(_escape, path.decode(errors="surrogateescape"))
+
+
+def _escape(odd: re.Match[str]) -> str:
+    code = ord(odd[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else odd[0].encode("unicode_escape").decode()

@@ -193,6 +193,8 @@ class Repository:
                     meta, _, name = entry.partition(b"\t")
                     mode, _, blob_id, size = meta.split()
                     if mode in _FILE_MODES:
+                        if not size.isdigit():
+                            raise _missing(self._name, blob_id.decode())
                         listing.add(FILE, prefix + name, blob_id.decode(), int(size))
                     else:
                         listing.add(_MODES.get(mode, OTHER), prefix + name, "", 0)
@@ -266,11 +268,7 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
                     for file in files:
                         header = output.readline().split()
                         if header[1:] != [b"blob", b"%d" % file.size]:
-                            raise SourceError(
-                                f"{file.path} cannot be read from git",
-                                "its object is missing",
-                                "run git fsck; a partial clone must be completed first",
-                            )
+                            raise _missing(self.revision.repository, file.blob_id)
                         yield file, output.read(file.size + 1)[:-1]
             except GitFailed as error:
                 raise SourceError("objects cannot be read from git", error.stderr, "run git fsck") from error
@@ -366,6 +364,11 @@ def _unavailable(name: str, stderr: str) -> SourceUnavailable:
     if "could not read Username" in stderr or "Authentication failed" in stderr or "Permission denied" in stderr:
         return SourceUnavailable(f"{name} asks for a login", why, "give git a credential helper or an SSH key")
     return SourceUnavailable(f"{name} cannot be fetched", why, "check the address and the network")
+
+
+def _missing(name: str, blob_id: str) -> SourceError:
+    hint = "run git fsck; a partial clone must be completed first"
+    return SourceError(f"{name} cannot be read", f"object {blob_id} is missing", hint)
 
 
 def _joined(prefix: str, path: str) -> str:
