@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import Connection, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, InstanceHeld
@@ -84,10 +85,12 @@ def _advisory_lock(database: Database) -> Iterator[None]:
             taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _INSTANCE_LOCK}).scalar_one()
         if not taken:
             raise _held(database)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # A session that is gone holds no lock.
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _INSTANCE_LOCK})
     finally:
-        # Ending the session frees the lock even where the connection is broken.
-        connection.invalidate()
         connection.close()
 
 

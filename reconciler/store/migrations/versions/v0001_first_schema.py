@@ -49,7 +49,7 @@ COMMON = (
 
 SQLITE_WORDS = {
     "time": "TEXT",
-    "sequence": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    "sequence": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
     "identity": "INTEGER PRIMARY KEY",
     "bytes": "BLOB",
     "exclusion": "",

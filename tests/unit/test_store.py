@@ -1,0 +1,202 @@
+"""What the store promises, over both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from drivers.base import PowerState, ResetType, SystemState
+from reconciler.model.action import InFlight, PowerOn
+from reconciler.model.event import Event, EventType
+from reconciler.model.facts import Applied, Failure, ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.resource import ResourceKey
+from reconciler.store import Fenced, Store, StoreError
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+ONE, TWO = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02")
+FACTS = ResourceFacts(
+    applied=Applied({"spec.power": "On"}, "4f3c", NOW),
+    failures={"spec.boot": Failure("Rejected", "no such target", NOW, terminal=True, attempts=3, fingerprint="ab")},
+    drift={"spec.power": NOW},
+    deletion_policy="Orphan",
+)
+
+
+def flight(key: ResourceKey = ONE, id_: str = "1-1") -> InFlight:
+    action = PowerOn(key=key, reset_type=ResetType.ON, reason="declared On")
+    return InFlight(id_, key, action, NOW, NOW + timedelta(minutes=5), by="ann", cause="commit 4f3c")
+
+
+def event(reason: str = "ActionSent", key: ResourceKey | None = ONE) -> Event:
+    return Event(NOW, EventType.NORMAL, reason, f"{reason} happened", key=key, revision="4f3c", by="ann")
+
+
+class TestFacts:
+    def test_come_back_as_they_were_put(self, store: Store) -> None:
+        store.put_facts({ONE: FACTS, TWO: ResourceFacts()})
+        assert store.facts(ResourceFacts) == {ONE: FACTS, TWO: ResourceFacts()}
+
+    def test_are_overwritten(self, store: Store) -> None:
+        store.put_facts({ONE: FACTS})
+        store.put_facts({ONE: ResourceFacts(once_done="d1")})
+        assert store.facts(ResourceFacts) == {ONE: ResourceFacts(once_done="d1")}
+
+    def test_none_forgets_them_and_the_last_observation(self, store: Store) -> None:
+        store.put_facts({ONE: FACTS, TWO: FACTS})
+        store.put_observations([Observation(key, NOW, SystemState()) for key in (ONE, TWO)])
+        store.put_facts({ONE: None})
+        assert store.facts(ResourceFacts) == {TWO: FACTS}
+        assert [seen.key for seen in store.observations({"Machine": SystemState})] == [TWO]
+
+    def test_outlive_the_process(self, store: Store, store_url: str) -> None:
+        store.put_facts({ONE: FACTS})
+        store.close()
+        reopened = Store.open(store_url)
+        assert reopened.facts(ResourceFacts) == {ONE: FACTS}
+        reopened.close()
+
+    def test_a_row_that_cannot_be_read_is_named(self, store: Store) -> None:
+        store.put_facts({ONE: FACTS})
+        with store.engine.begin() as connection:
+            connection.execute(text("""UPDATE facts SET value = '{"drift": 7}'"""))
+        with pytest.raises(StoreError, match=r"facts row Machine/r01-01 cannot be read.*drift"):
+            store.facts(ResourceFacts)
+
+
+class TestActions:
+    def test_begin_writes_record_facts_and_event(self, store: Store) -> None:
+        with store.instance("run") as epoch:
+            store.begin_action(flight(), FACTS, event(), epoch)
+        assert store.in_flight() == {ONE: flight()}
+        assert store.facts(ResourceFacts) == {ONE: FACTS}
+        assert [entry.event for entry in store.events()] == [event()]
+
+    def test_end_removes_the_record_and_writes_facts_and_event(self, store: Store) -> None:
+        with store.instance("run") as epoch:
+            store.begin_action(flight(), FACTS, event(), epoch)
+            store.end_action(flight(), ResourceFacts(once_done="d1"), event("Confirmed"))
+        assert store.in_flight() == {}
+        assert store.facts(ResourceFacts) == {ONE: ResourceFacts(once_done="d1")}
+        assert [entry.event.reason for entry in store.events()] == ["ActionSent", "Confirmed"]
+
+    def test_a_key_has_one_at_a_time_and_a_refused_one_leaves_nothing(self, store: Store) -> None:
+        with store.instance("run") as epoch:
+            store.begin_action(flight(), FACTS, event(), epoch)
+            with pytest.raises(StoreError, match=r"Machine/r01-01: an action is in flight already, so 1-2"):
+                store.begin_action(flight(id_="1-2"), ResourceFacts(), event("Second"), epoch)
+        assert store.in_flight() == {ONE: flight()}
+        assert store.facts(ResourceFacts) == {ONE: FACTS}
+        assert len(store.events()) == 1
+
+    def test_an_instance_that_was_overtaken_begins_nothing(self, store: Store) -> None:
+        with store.instance("run") as stale:
+            pass
+        with store.instance("run") as epoch:
+            assert epoch == stale + 1
+            with pytest.raises(Fenced, match="taken over"):
+                store.begin_action(flight(), FACTS, event(), stale)
+        assert store.in_flight() == {}
+        assert store.events() == []
+
+    def test_what_another_instance_settled_is_not_settled_again(self, store: Store) -> None:
+        with store.instance("run") as epoch:
+            store.begin_action(flight(), FACTS, event(), epoch)
+            store.end_action(flight(), FACTS, event("Confirmed"))
+            with pytest.raises(Fenced, match=r"1-1 is not in flight"):
+                store.end_action(flight(), ResourceFacts(), event("Confirmed"))
+        assert store.facts(ResourceFacts) == {ONE: FACTS}
+        assert len(store.events()) == 2
+
+
+class TestEvents:
+    @pytest.fixture
+    def told(self, store: Store) -> Store:
+        keys = [ONE, TWO, None, ONE]
+        store.append(event(f"E{number}", key) for number, key in enumerate(keys, 1))
+        return store
+
+    def reasons(self, store: Store, **asked: object) -> list[str]:
+        return [entry.event.reason for entry in store.events(**asked)]  # type: ignore[arg-type]  # asked for in each test
+
+    def test_come_in_the_order_of_telling(self, told: Store) -> None:
+        assert self.reasons(told) == ["E1", "E2", "E3", "E4"]
+
+    def test_newest_first(self, told: Store) -> None:
+        assert self.reasons(told, newest_first=True, limit=2) == ["E4", "E3"]
+
+    def test_of_one_resource(self, told: Store) -> None:
+        assert self.reasons(told, key=ONE) == ["E1", "E4"]
+
+    def test_since_one_that_was_seen(self, told: Store) -> None:
+        seen = told.events(limit=2)[-1].seq
+        assert self.reasons(told, since_seq=seen) == ["E3", "E4"]
+
+    def test_are_whole(self, store: Store) -> None:
+        store.append([event(key=None), event()])
+        assert [entry.event for entry in store.events()] == [event(key=None), event()]
+
+    @pytest.mark.parametrize("statement", ["UPDATE event SET value = ''", "DELETE FROM event"])
+    def test_can_be_neither_changed_nor_removed(self, told: Store, statement: str) -> None:
+        with pytest.raises(Exception, match="append-only"), told.engine.begin() as connection:
+            connection.execute(text(statement))
+        assert len(told.events()) == 4
+
+    def test_nothing_to_append_is_no_error(self, store: Store) -> None:
+        store.append([])
+        assert store.events() == []
+
+
+class TestObservations:
+    SEEN = Observation(ONE, NOW, SystemState(power=PowerState.ON, uuid="u1"))
+    ABSENT = Observation(TWO, NOW)
+    UNKNOWN = Observation(ResourceKey("Machine", "r01-03"), NOW, error=ReadError("Unreachable", "no route to host"))
+
+    def test_value_absence_and_error_come_back(self, store: Store) -> None:
+        looks = [self.SEEN, self.ABSENT, self.UNKNOWN]
+        store.put_observations(looks)
+        assert sorted(store.observations({"Machine": SystemState}), key=lambda one: one.key) == looks
+
+    def test_the_latest_stands(self, store: Store) -> None:
+        later = msgspec.structs.replace(self.UNKNOWN, key=ONE, taken_at=NOW + timedelta(seconds=30))
+        store.put_observations([self.SEEN])
+        store.put_observations([later])
+        assert store.observations({"Machine": SystemState}) == [later]
+
+    def test_kinds_that_were_not_asked_for_are_left_out(self, store: Store) -> None:
+        store.put_observations([self.SEEN, Observation(ResourceKey("Switch", "s1"), NOW, {"ports": 48})])
+        assert store.observations({"Machine": SystemState}) == [self.SEEN]
+
+    def test_times_come_back_in_utc(self, store: Store) -> None:
+        there = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+        store.put_observations([Observation(ONE, there, SystemState())])
+        assert store.observations({"Machine": SystemState})[0].taken_at.isoformat() == NOW.isoformat()
+
+
+class TestMeta:
+    def test_a_name_has_its_last_value(self, store: Store) -> None:
+        assert store.get_meta("revision") is None
+        store.put_meta("revision", "4f3c")
+        store.put_meta("revision", "9a1b")
+        assert store.get_meta("revision") == "9a1b"
+
+
+def test_a_store_in_memory_is_one_database_for_all_threads() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    store = Store.open("sqlite://")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: store.put_facts({ResourceKey("Machine", f"m{n}"): FACTS}), range(20)))
+    assert len(store.facts(ResourceFacts)) == 20
+    store.close()
+
+
+def test_threads_that_write_at_once_lose_nothing(store: Store) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.append([event(f"E{n}")]), range(100)))
+    assert {entry.event.reason for entry in store.events()} == {f"E{n}" for n in range(100)}

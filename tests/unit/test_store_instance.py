@@ -1,0 +1,94 @@
+"""One instance at a time works on a store, and a killed one is no obstacle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from reconciler.store import InstanceHeld, Store
+
+HOLD = """
+import sys
+from reconciler.store import Store
+store = Store.open(sys.argv[1])
+with store.instance("run") as epoch:
+    print(epoch, flush=True)
+    sys.stdin.read()
+store.close()
+"""
+
+
+@contextmanager
+def another_process(url: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the store until its standard input ends. Given when it has the lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip().isdigit()
+        yield process
+
+
+def test_the_second_is_refused_and_told_who_is_first(store: Store, store_url: str) -> None:
+    with another_process(store_url) as holder:
+        with pytest.raises(InstanceHeld, match=rf"in use by groundstate run, process {holder.pid} on \S+, since 20"):
+            store.instance("apply").__enter__()
+        holder.communicate()
+
+
+def test_also_within_one_process(store: Store, store_url: str) -> None:
+    other = Store.open(store_url)
+    with store.instance("run"), pytest.raises(InstanceHeld, match=rf"process {os.getpid()}"), other.instance("apply"):
+        pass
+    other.close()
+
+
+def test_after_kill_9_the_store_is_free(store: Store, store_url: str) -> None:
+    with another_process(store_url) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert _epoch_once_free(store) == 2
+
+
+def test_after_a_proper_end_it_is_free_and_names_nobody(store: Store) -> None:
+    with store.instance("run"):
+        pass
+    with store.instance("run") as epoch:
+        assert epoch == 2
+
+
+def test_one_that_fails_frees_it(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.instance("run"):
+        raise RuntimeError
+    with store.instance("run") as epoch:
+        assert epoch == 2
+
+
+def test_reading_is_free_for_all(store: Store, store_url: str) -> None:
+    with another_process(store_url) as holder:
+        assert store.in_flight() == {}
+        holder.communicate()
+
+
+def _epoch_once_free(store: Store) -> int:
+    """PostgreSQL frees the lock when it notices that the connection ended, which may be a moment later."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with store.instance("run") as epoch:
+                return epoch
+        except InstanceHeld:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

@@ -1,0 +1,78 @@
+"""A database is brought to the program's schema at every open; one that is newer is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from reconciler.store import Store, StoreError, tables
+from reconciler.store.migrate import HEAD, SCRIPTS, version
+
+
+def test_an_empty_database_gets_today_s_schema(empty_store_url: str) -> None:
+    store = Store.open(empty_store_url)
+    with store.engine.connect() as connection:
+        assert version(connection) == HEAD
+    assert {"event", "facts", "in_flight", "ipam_allocation"} <= set(inspect(store.engine).get_table_names())
+    store.close()
+
+
+def test_opening_again_changes_nothing(empty_store_url: str) -> None:
+    Store.open(empty_store_url).close()
+    store = Store.open(empty_store_url)
+    store.put_meta("name", "value")
+    store.close()
+    store = Store.open(empty_store_url)
+    assert store.get_meta("name") == "value"
+    store.close()
+
+
+def test_several_that_open_an_empty_database_at_once_all_succeed(empty_store_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: Store.open(empty_store_url), range(4)))
+    assert [store.get_meta("name") for store in stores] == [None] * 4
+    for store in stores:
+        store.close()
+
+
+def test_a_database_of_a_newer_program_is_refused(store_url: str) -> None:
+    store = Store.open(store_url)
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    with pytest.raises(StoreError, match=r"schema 9999.*made by a newer groundstate"):
+        Store.open(store_url)
+
+
+def test_the_newest_script_is_the_schema_that_the_program_expects() -> None:
+    assert ScriptDirectory(str(SCRIPTS)).get_current_head() == HEAD
+
+
+def test_the_tables_that_queries_use_are_those_that_the_migrations_make(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        differences = compare_metadata(context, tables.metadata)
+    ours = [difference for difference in differences if "ipam_" not in str(difference)]
+    assert ours == []
+
+
+def test_an_open_with_nothing_to_do_does_not_load_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    Store.open(url).close()
+    script = (
+        f"import sys; from reconciler.store import Store; Store.open({url!r}).close(); print('alembic' in sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=_root())
+    assert printed.stdout.strip() == "False"
+
+
+def _root() -> Path:
+    return Path(__file__).parents[2]
