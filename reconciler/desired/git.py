@@ -79,23 +79,27 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
+        # By the environment, as GIT_SSH_COMMAND would put aside what the user's own settings say of ssh.
+        "SSH_ASKPASS": "false",
+        "SSH_ASKPASS_REQUIRE": "force",
     }
-    kept.setdefault("GIT_ASKPASS", "")
-    kept.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes -oConnectTimeout=20")
     return kept | dict(extra or {})
 
 
 def run(
-    directory: Path,
+    git_dir: Path,
     *args: str,
     timeout: float = 60.0,
     extra: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
+    discover: bool = False,
 ) -> bytes:
-    """What git prints. Raises GitFailed, SourceUnavailable when it takes too long, SourceError when there is no git."""
+    """What git prints. `discover`: `git_dir` is any folder, and git looks around it for a repository that it trusts.
+
+    Raises GitFailed, SourceUnavailable when it takes too long, SourceError when there is no git."""
     try:
         done = subprocess.run(
-            _command(directory, args),
+            _command(git_dir, args, discover),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -114,13 +118,13 @@ def run(
 
 @contextmanager
 def stream(
-    directory: Path, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL, timeout: float = 120.0
+    git_dir: Path, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL, timeout: float = 120.0
 ) -> Iterator[IO[bytes]]:
     """git's output as it comes. It is ended when the block ends, or after `timeout` seconds; raises GitFailed when git
     failed by itself before that."""
     try:
         process = subprocess.Popen(
-            _command(directory, args),
+            _command(git_dir, args),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -147,9 +151,11 @@ def stream(
         process.communicate()
 
 
-def _command(directory: Path, args: Sequence[str]) -> list[str]:
+def _command(git_dir: Path, args: Sequence[str], discover: bool = False) -> list[str]:
     options = [word for setting in _CONFIG for word in ("-c", setting)]
-    return ["git", "-C", str(directory), *options, *args]
+    # Told outright, a bare repository is used also where safe.bareRepository forbids to come upon one.
+    where = ["-C", str(git_dir)] if discover else ["--git-dir", str(git_dir)]
+    return ["git", *where, *options, *args]
 
 
 def _no_git() -> SourceError:

@@ -228,19 +228,27 @@ class Mirror(Repository):
             yield
 
     def _fetch(self) -> None:
-        from filelock import FileLock
+        from filelock import FileLock, Timeout
 
-        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A plan and the daemon may want the same mirror at once; git's own ref locks would fail one of them.
-        with FileLock(f"{self._folder}.lock", timeout=FETCH_TIMEOUT):
-            try:
-                if not (self._folder / "HEAD").exists():
-                    git.run(self._folder.parent, "init", "--quiet", "--bare", str(self._folder))
-                git.run(self._folder, *_FETCH, self._url, *_REFSPECS, timeout=FETCH_TIMEOUT, extra=self._credentials)
-                if self._ref is None:
-                    self._follow_head()
-            except GitFailed as error:
-                raise _unavailable(self._name, error.stderr) from error
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # A plan and the daemon may want the same mirror at once; git's own ref locks would fail one of them.
+            with FileLock(f"{self._folder}.lock", timeout=FETCH_TIMEOUT):
+                self._update()
+        except GitFailed as error:
+            raise _unavailable(self._name, error.stderr) from error
+        except Timeout as error:
+            raise SourceUnavailable(f"{self._name} is being fetched by another process", "it takes too long") from error
+        except OSError as error:
+            why = f"{self._folder.parent} cannot be written: {error.strerror}"
+            raise SourceError(f"{self._name} cannot be mirrored", why, "set another cache folder") from error
+
+    def _update(self) -> None:
+        if not (self._folder / "HEAD").exists():
+            git.run(self._folder, "init", "--quiet", "--bare")
+        git.run(self._folder, *_FETCH, self._url, *_REFSPECS, timeout=FETCH_TIMEOUT, extra=self._credentials)
+        if self._ref is None:
+            self._follow_head()
 
     def _follow_head(self) -> None:
         said = git.run(self._folder, "ls-remote", "--symref", self._url, "HEAD", extra=self._credentials).decode()
@@ -330,7 +338,7 @@ def _find_repository(folder: Path) -> Place | SourceError:
     """The repository around a folder, or why there is none. Raises SourceError when git refuses the one there is."""
     wanted = ("--absolute-git-dir", "--git-common-dir", "--is-bare-repository", "--show-prefix")
     try:
-        said = git.run(folder, "rev-parse", *wanted)
+        said = git.run(folder, "rev-parse", *wanted, discover=True)
     except GitFailed as error:
         if "dubious ownership" in error.stderr:
             hint = f"if you trust it: git config --global --add safe.directory {folder}"

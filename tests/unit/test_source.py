@@ -127,6 +127,16 @@ def test_what_a_calling_git_left_in_the_environment_does_not_count(
     assert len(open_source(repository.folder).snapshot().files) == 2
 
 
+def test_a_user_who_forbids_bare_repositories_still_reads_their_own(
+    repository: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "gitconfig"
+    settings.write_text("[safe]\n\tbareRepository = explicit\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    assert len(open_source(repository.folder).snapshot().files) == 2
+    assert len(remote(repository, tmp_path / "cache").snapshot().files) == 2
+
+
 # Errors
 
 
@@ -406,6 +416,11 @@ def test_a_remote_that_is_down_keeps_what_was_fetched(repository: Git, tmp_path:
     assert source.snapshot().revision == known.revision
 
 
+def test_a_cache_folder_that_cannot_be_written(repository: Git, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert why_not(remote(repository, tmp_path / "file").snapshot).hint == "set another cache folder"
+
+
 def test_a_remote_needs_a_cache_folder(repository: Git) -> None:
     assert "no folder to keep its mirror in" in why_not(lambda: open_source("https://git.example/fleet.git")).why
 
@@ -439,7 +454,7 @@ def test_git_is_handed_the_password_by_a_helper_that_it_understands(tmp_path: Pa
     Git(tmp_path)
     _, environment = git.split_credentials("https://bot:hunter%202@git.example/fleet.git")
     asked = b"protocol=https\nhost=git.example\n\n"
-    said = git.run(tmp_path, "credential", "fill", extra=environment, stdin=asked).decode()
+    said = git.run(tmp_path / ".git", "credential", "fill", extra=environment, stdin=asked).decode()
     assert "username=bot" in said.splitlines()
     assert "password=hunter 2" in said.splitlines()
 
