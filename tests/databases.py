@@ -7,7 +7,6 @@ GROUNDSTATE_TEST_POSTGRESQL names a server (postgresql://USER@HOST/DATABASE) to 
 
 from __future__ import annotations
 
-import itertools
 import os
 import pwd
 import shutil
@@ -30,10 +29,12 @@ from reconciler.store import Store
 
 SERVER = "GROUNDSTATE_TEST_POSTGRESQL"
 DIRECTORY = "GROUNDSTATE_TEST_POSTGRESQL_DIRECTORY"
-TEMPLATE = "groundstate_template"
 START_SECONDS = 30
 
-_numbers = itertools.count()
+_END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,32 +54,49 @@ def postgresql() -> str:
     """URL of a running server's maintenance database; skips where there is no PostgreSQL."""
     given = os.environ.get(SERVER)
     directory = Path(os.environ[DIRECTORY])
-    url = given or _url(directory, "postgres")
-    with FileLock(f"{directory}.lock"):
-        if not given and not (directory / "ready").exists():
-            _start(directory)
-        _make_template(url)
+    if not given:
+        with FileLock(f"{directory}.lock"):
+            if not (directory / "ready").exists():
+                _start(directory)
+    return given or _url(directory, "postgres")
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql: str) -> Iterator[str]:
+    """URL of a database for this process alone."""
+    name = f"test_{os.getpid()}"
+    _admin(postgresql, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield make_url(postgresql).set(database=name).render_as_string(hide_password=False)
+    _admin(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database without any table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state.db'}"
+    url: str = request.getfixturevalue("postgresql_database")
+    for statement in (_END_SESSIONS, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
+        _admin(url, statement)
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of a store of today's schema with nothing in it, gone after the test."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'state.db'}"
-        Store.open(url).close()
-        yield url
-    else:
-        yield from _database(request.getfixturevalue("postgresql"), TEMPLATE)
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store with nothing in it, to be copied: quicker than to make one for each test."""
+    path = tmp_path_factory.mktemp("migrated") / "state.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of a database without any table."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'state.db'}"
-    else:
-        yield from _database(request.getfixturevalue("postgresql"), "template0")
+@pytest.fixture
+def store_url(empty_store_url: str, migrated_file: Path) -> str:
+    """URL of a store of today's schema with nothing in it."""
+    url = make_url(empty_store_url)
+    if url.get_backend_name() == "sqlite":
+        shutil.copy(migrated_file, str(url.database))
+    Store.open(empty_store_url).close()
+    return empty_store_url
 
 
 @pytest.fixture
@@ -93,28 +111,9 @@ def _leads(config: pytest.Config) -> bool:
     return not hasattr(config, "workerinput")
 
 
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    _admin(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _named(server, name)
-    _admin(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _make_template(server: str) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
-        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
-    if not found:
-        _admin(server, f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
-        Store.open(_named(server, TEMPLATE)).close()
-
-
 def _admin(server: str, statement: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(statement.encode())
-
-
-def _named(server: str, database: str) -> str:
-    return make_url(server).set(database=database).render_as_string(hide_password=False)
 
 
 def _url(directory: Path, database: str) -> str:

@@ -96,7 +96,7 @@ def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pyte
     store.close()
 
 
-@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("empty_store_url", ["postgresql"], indirect=True)
 def test_a_server_that_goes_away_is_told_and_found_again(store: Store, store_url: str) -> None:
     with store.engine.connect() as connection:
         pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
