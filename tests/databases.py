@@ -70,15 +70,24 @@ def postgresql_database(postgresql: str) -> Iterator[str]:
     _admin(postgresql, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a database without any table."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'state.db'}"
-    url: str = request.getfixturevalue("postgresql_database")
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'state.db'}"
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_database: str) -> str:
+    """URL of a PostgreSQL database without any table."""
     for statement in (_END_SESSIONS, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
-        _admin(url, statement)
-    return url
+        _admin(postgresql_database, statement)
+    return postgresql_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_store_url(request: pytest.FixtureRequest) -> str:
+    """URL of a database without any table, on each of the two."""
+    return str(request.getfixturevalue(f"empty_{request.param}_url"))
 
 
 @pytest.fixture(scope="session")
