@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import sushy
-from sushy.resources.system.system import System
+from sushy import exceptions
 
 from drivers.base import (
     Bmc,
-    BootEnabled,
-    BootMode,
     BootOverride,
     BootTarget,
     DriverError,
     Endpoint,
     IndicatorLED,
-    PowerState,
     Rejected,
     ResetType,
     SystemState,
@@ -27,15 +27,19 @@ from drivers.base import (
     Unreachable,
     Unsupported,
 )
-from drivers.bmc.redfish_connector import ROOT, OneShotConnector, translate
-from drivers.bmc.redfish_http import Address, Lane, parse_address
+from drivers.bmc.redfish_connector import ROOT, OneShotConnector
+from drivers.bmc.redfish_errors import NotFound
+from drivers.bmc.redfish_http import Address, Wire, parse_address
+from drivers.bmc.redfish_system import LookedAt, some_of, system_state
 
-E = TypeVar("E", bound=StrEnum)
-T = TypeVar("T")
+CLOSE_SECONDS = 30.0
+"""For all BMCs together; a session that is not deleted by then expires by itself."""
+_CLOSERS = 32
+_NONSENSE = (exceptions.SushyError, ValueError, TypeError, AttributeError, LookupError)
 
 
 class RedfishDriver:
-    """One lane a BMC, whatever the systems behind it. May be shared by threads."""
+    """One connection and one session a BMC, whatever the systems behind it. May be shared by threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,31 +47,32 @@ class RedfishDriver:
         self._closed = False
 
     def open(self, endpoint: Endpoint) -> Bmc:
-        """The system. The newest credential reference given for a BMC is the one that its next login uses."""
+        """The system. A BMC has one login: that of the credential it was last opened with. Raises Rejected."""
         address = parse_address(endpoint.address, endpoint.tls)
         with self._lock:
             if self._closed:
                 raise Unreachable(f"{address.url}: the driver is closed")
             connector = self._connectors.get((address, endpoint.tls))
             if connector is None:
-                connector = OneShotConnector(Lane(address, endpoint.tls), endpoint.credential)
+                connector = OneShotConnector(Wire(address, endpoint.tls), endpoint.credential)
                 self._connectors[address, endpoint.tls] = connector
             connector.credential = endpoint.credential
-        return RedfishSystem(connector, address.url, endpoint.system_id)
+        return RedfishSystem(connector, endpoint.system_id)
 
     def close(self) -> None:
-        """Delete every session and close every connection, many side by side, as a BMC may take its time."""
+        """Delete every session and close every connection, several at a time, in 30 s at most."""
         with self._lock:
             self._closed = True
-            connectors, self._connectors = list(self._connectors.values()), {}
-        threads = [
-            threading.Thread(target=_close_all, args=(connectors[n::32],), daemon=True)
-            for n in range(min(32, len(connectors)))
+            left, self._connectors = deque(self._connectors.values()), {}
+        deadline = time.monotonic() + CLOSE_SECONDS
+        closers = [
+            threading.Thread(target=_close_all, args=(left, deadline), daemon=True)
+            for _ in range(min(_CLOSERS, len(left)))
         ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=30)
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(max(0.0, deadline - time.monotonic()))
 
 
 def open_driver() -> RedfishDriver:
@@ -78,147 +83,142 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_connector", "_id", "_path", "_resets", "_url")
+    __slots__ = ("_connector", "_id", "_path", "_resets")
 
-    def __init__(self, connector: OneShotConnector, url: str, system_id: str | None) -> None:
-        self._connector, self._url, self._id = connector, url, system_id
+    def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
+        self._connector, self._id = connector, system_id
         self._path: str | None = None
         self._resets: tuple[ResetType, ...] | None = None
 
     def read(self) -> SystemState:
-        """One GET, once the system's path is known. Raises DriverError."""
-        return self._speak(lambda: self._state(self._system()), write=False)
+        """One GET, once the system's path and its allowed resets are known. Raises DriverError."""
+        with self._understood():
+            system = self._look()
+            return system_state(system, self._allowed_resets(system))
 
     def reset(self, reset_type: ResetType) -> None:
-        """One POST. A value that the BMC does not list is refused here. Raises DriverError."""
-        system = self._speak(self._system, write=False)
-        self._speak(lambda: system.reset_system(sushy.ResetType(reset_type.value)), write=True)
+        """A look, and one POST. A value that the BMC does not list is not sent. Raises DriverError."""
+        with self._understood():
+            system = self._look()
+            action, allowed = system.reset_action, self._allowed_resets(system)
+            if action is None:
+                raise Unsupported(f"{self._connector.url}: the system {system.path} has no Reset action")
+            self._must_be_allowed("ResetType", reset_type, allowed)
+            self._connector.post(action.target_uri, data={"ResetType": reset_type.value})
 
     def set_boot(self, override: BootOverride) -> None:
-        """One PATCH, or two where a BMC keeps target and mode apart (NVIDIA GB200). Raises DriverError.
+        """A look, and one PATCH; two where a BMC keeps target and mode apart (NVIDIA GB200). Raises DriverError.
 
-        Enabled is always sent: Supermicro falls back to Once without it (story 2008547).
+        The Settings resource is used where the BMC has one for boot. `enabled` belongs in every override: Supermicro
+        falls back to Once without it (story 2008547).
         """
-        system = self._speak(self._system, write=False)
-        if system.boot is None:
-            raise Unsupported(f"{self._url}: the system has no boot override")
-        self._speak(
-            lambda: system.set_system_boot_options(
+        with self._understood():
+            system = self._look()
+            if system.boot is None:
+                raise Unsupported(f"{self._connector.url}: the system {system.path} has no boot override")
+            allowed = some_of(BootTarget, system.boot.allowed_values)
+            self._must_be_allowed("BootSourceOverrideTarget", override.target, allowed)
+            system.set_system_boot_options(
                 target=_sushy(sushy.BootSource, override.target),
                 enabled=_sushy(sushy.BootSourceOverrideEnabled, override.enabled),
                 mode=_sushy(sushy.BootSourceOverrideMode, override.mode),
-            ),
-            write=True,
-        )
+            )
 
     def set_indicator(self, led: IndicatorLED) -> None:
-        """One PATCH, of IndicatorLED or of the LocationIndicatorActive that took its place. Raises DriverError."""
-        system = self._speak(self._system, write=False)
-        if system.json.get("IndicatorLED") is not None:
-            self._speak(lambda: system.set_indicator_led(sushy.IndicatorLED(led.value)), write=True)
-        elif isinstance(system.json.get("LocationIndicatorActive"), bool):
-            if led is IndicatorLED.BLINKING:
-                raise Unsupported(f"{self._url}: the LED can be Lit or Off only")
-            data = {"LocationIndicatorActive": led is IndicatorLED.LIT}
-            self._speak(lambda: self._connector.patch(system.path, data=data), write=True)
-        else:
-            raise Unsupported(f"{self._url}: the system has no indicator LED")
+        """A look, and one PATCH of IndicatorLED or of LocationIndicatorActive. Raises DriverError."""
+        with self._understood():
+            system = self._look()
+            if system.lights_by_location:
+                if led is IndicatorLED.BLINKING:
+                    raise Unsupported(f"{self._connector.url}: the indicator LED can be Lit or Off, not Blinking")
+                data = {"LocationIndicatorActive": led is IndicatorLED.LIT}
+                self._connector.patch(system.path, data=data, etag=system._get_etag())
+            elif system.indicator_led is not None:
+                system.set_indicator_led(sushy.IndicatorLED(led.value))
+            else:
+                raise Unsupported(f"{self._connector.url}: the system {system.path} has no indicator LED")
 
-    def _speak(self, request: Callable[[], T], *, write: bool) -> T:
+    def _must_be_allowed(self, name: str, value: StrEnum | None, allowed: tuple[StrEnum, ...] | None) -> None:
+        if value is not None and allowed is not None and value not in allowed:
+            raise Unsupported(
+                f"{self._connector.url}: it has no {name} {value}, only {', '.join(allowed) or 'unknown ones'}"
+            )
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Errors of sushy's as ours. What it cannot read, it stumbles over before it writes."""
         try:
-            return request()
+            yield
         except DriverError:
             raise
-        except Exception as error:  # noqa: BLE001  translate raises what is neither sushy's nor the BMC's fault
-            raise translate(error, self._url, write=write) from None
+        except _NONSENSE as error:
+            raise Unreachable(
+                f"{self._connector.url}: its answer makes no sense: {type(error).__name__}: {error}"[:500]
+            ) from error
 
-    def _system(self) -> Any:
+    def _look(self) -> LookedAt:
         if self._path is None:
             self._path = self._find()
-        return System(self._connector, self._path)
+        try:
+            reply = self._connector.get(self._path)
+        except NotFound:
+            # A firmware update may have moved it.
+            self._path = None
+            raise
+        document = reply.json()
+        etag = reply.headers.get("ETag") or document.get("@odata.etag")
+        system = LookedAt(self._connector, self._path, document, etag if isinstance(etag, str) else None)
+        boot = system.boot
+        if boot is None or (boot.target and boot.enabled) or system.settings_uri is None:
+            return system
+        # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
+        settings = self._connector.get(system.settings_uri).json().get("Boot")
+        document["Boot"] = {**(settings if isinstance(settings, dict) else {}), **document["Boot"]}
+        return LookedAt(self._connector, self._path, document, system._get_etag())
 
     def _find(self) -> str:
         """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313)."""
+        url = self._connector.url
         root = self._connector.get(ROOT).json()
         members = self._connector.get(root["Systems"]["@odata.id"]).json()["Members"]
-        paths = {member["@odata.id"].rstrip("/").rpartition("/")[2]: member["@odata.id"] for member in members}
-        if self._id is not None:
-            if self._id in paths:
-                return str(paths[self._id])
-            raise Rejected(f"{self._url}: no system {self._id!r}; it has {', '.join(sorted(paths)) or 'none'}")
-        if len(paths) != 1:
-            listed = ", ".join(sorted(paths)) or "none"
-            raise Rejected(f"{self._url}: bmc.systemId is needed, as the BMC has not exactly one system: {listed}")
-        return str(next(iter(paths.values())))
+        paths: dict[str, str] = {
+            member["@odata.id"].rstrip("/").rpartition("/")[2]: member["@odata.id"] for member in members
+        }
+        known = ", ".join(sorted(paths)) or "none"
+        if self._id is None:
+            if len(paths) != 1:
+                raise Rejected(f"{url}: bmc.systemId is needed, as this BMC has not exactly one system; it has {known}")
+            return next(iter(paths.values()))
+        if self._id in paths:
+            return paths[self._id]
+        for path in paths.values():
+            if self._connector.get(path).json().get("Id") == self._id:
+                return path
+        raise Rejected(f"{url}: there is no system {self._id}; set bmc.systemId to one it has: {known}")
 
-    def _state(self, system: Any) -> SystemState:
-        document = system.json
-        boot = system.boot
-        return SystemState(
-            power=_ours(PowerState, document.get("PowerState")),
-            boot=None if boot is None else _boot(boot),
-            indicator=_indicator(document),
-            health=_text((document.get("Status") or {}).get("Health")) if _is_object(document.get("Status")) else None,
-            uuid=_text(system.uuid),
-            serial=_text(system.serial_number),
-            sku=_text(system.sku),
-            manufacturer=_text(system.manufacturer),
-            model=_text(system.model),
-            allowed_resets=self._allowed_resets(system),
-            allowed_boot_targets=None if boot is None else _several(BootTarget, boot.allowed_values),
-        )
-
-    def _allowed_resets(self, system: Any) -> tuple[ResetType, ...] | None:
+    def _allowed_resets(self, system: LookedAt) -> tuple[ResetType, ...] | None:
         """Inline values are in the document; those behind ActionInfo cost a request, so they are read once."""
-        actions = system._actions
-        action = actions.reset if actions else None
+        action = system.reset_action
         if action is None:
             return ()
         if action.allowed_values:
-            return _several(ResetType, action.allowed_values)
+            return some_of(ResetType, action.allowed_values)
         if self._resets is None and action.action_info_uri:
-            self._resets = _several(ResetType, action.get_allowed_values(system))
+            try:
+                self._resets = some_of(ResetType, action.get_allowed_values(system))
+            except (Rejected, Unsupported):
+                return None
         return self._resets
 
 
-def _close_all(connectors: list[OneShotConnector]) -> None:
-    for connector in connectors:
+def _close_all(left: deque[OneShotConnector], deadline: float) -> None:
+    while left and time.monotonic() < deadline:
+        try:
+            connector = left.popleft()
+        except IndexError:
+            return
         connector.close()
-
-
-def _ours(kind: type[E], value: object) -> E | None:
-    value = getattr(value, "value", value)
-    try:
-        return kind(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def _several(kind: type[E], values: object) -> tuple[E, ...] | None:
-    if not isinstance(values, list):
-        return None
-    return tuple(found for value in values if (found := _ours(kind, value)) is not None)
 
 
 def _sushy(kind: Any, value: StrEnum | None) -> Any:
     return None if value is None else kind(value.value)
-
-
-def _boot(boot: Any) -> BootOverride:
-    return BootOverride(
-        target=_ours(BootTarget, boot.target), enabled=_ours(BootEnabled, boot.enabled), mode=_ours(BootMode, boot.mode)
-    )
-
-
-def _indicator(document: dict[str, Any]) -> IndicatorLED | None:
-    if (active := document.get("LocationIndicatorActive")) is not None and document.get("IndicatorLED") is None:
-        return IndicatorLED.LIT if active is True else IndicatorLED.OFF
-    return _ours(IndicatorLED, document.get("IndicatorLED"))
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _text(value: object) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The seam under sushy: its Connector's interface on our wire, with one login a BMC and nothing ever re-sent blindly.
+"""The seam under sushy: its Connector's interface on our wire, with one login a BMC and no write ever re-sent blindly.
 
 sushy 5.14's own connector sends a POST up to ten times, strips If-Match from a PATCH that was refused with 412, and
 falls silently back to basic authentication when a BMC is out of sessions.
@@ -6,194 +6,234 @@ falls silently back to basic authentication when a BMC is out of sessions.
 
 from __future__ import annotations
 
+import base64
 import json
+import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from sushy import connector, exceptions
+from sushy import connector
 
-from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Rejected, Unreachable, Unsupported
-from drivers.bmc.redfish_http import Lane, Reply, basic_header
+from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Unreachable
+from drivers.bmc.redfish_errors import ChangedMeanwhile, refusal, retry_after
+from drivers.bmc.redfish_http import REQUEST_SECONDS, Reply, Wire
 
 ROOT = "/redfish/v1/"
-SESSIONS = "/redfish/v1/SessionService/Sessions"
+_SESSIONS = "/redfish/v1/SessionService/Sessions"
 REFUSED_SECONDS = 300.0
-"""After a refused login the account is left alone for this long: five refusals lock it (ibm-openbmc/openbmc#90)."""
+"""A refused login is left alone for this long unless it changes: five refusals lock it (ibm-openbmc/openbmc#90)."""
 
-_NOT_NOW = ("SYS518", "RAC0218", "InvalidOperationForSystemState", "UnableToModifyDuringSystemPOST", "SessionLimit")
-_BUSY_STATUS = frozenset({409, 412, 429, 503})
+# What sushy logs as warnings is either raised here as an error or normal (a BMC that lists no allowed values).
+logging.getLogger("sushy").setLevel(logging.CRITICAL)
 
 
 class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is untyped
-    """What sushy's resources call. Each call is one request (a GET may follow one redirect)."""
+    """What sushy's resources call, for one BMC. Each call is one request; requests to a BMC go one at a time.
 
-    def __init__(self, lane: Lane, credential: Callable[[], Credential] | None) -> None:  # no requests.Session is made
-        self._url = lane.address.url
-        self._lane = lane
+    Errors are DriverErrors from here on. `credential`: resolved at each login, so that a rotated one is found.
+    """
+
+    def __init__(self, wire: Wire, credential: Callable[[], Credential] | None) -> None:
+        # Not sushy's __init__: it would make a requests.Session.
+        self._wire = wire
+        self._url = wire.address.url
         self.credential = credential
+        self._lock = threading.Lock()
+        self._closed = False
+        self._token: str | None = None
+        self._session_uri: str | None = None
+        self._basic: str | None = None
+        self._tried: int | None = None
+        self._refused_until = 0.0
+        self._not_matched = 0
 
-    def _op(
-        self, method: str, path: str = "", data: Any = None, headers: dict[str, str] | None = None, **_: Any
-    ) -> Reply:
-        with self._lane.lock:
-            self._log_in()
-            reply = self._request(method, path, data, headers)
-            if reply.status_code == 401 and self._lane.token is not None:
-                # The session ran out, and the BMC did nothing: log in anew, once, and ask again.
-                self._lane.token = self._lane.session = None
-                self._log_in()
-                reply = self._request(method, path, data, headers)
-            if reply.status_code == 401:
-                self._refused()
-        exceptions.raise_for_response(method, path, reply)
-        return reply
+    @property
+    def url(self) -> str:
+        """The BMC's, for messages."""
+        return str(self._url)
 
     def patch(
         self, path: str = "", data: Any = None, headers: dict[str, str] | None = None, etag: str | None = None, **_: Any
     ) -> Reply:
-        """One PATCH. If-Match goes out as read; a 412 comes back as Busy, to look and decide again."""
-        match = {"If-Match": etag} if etag and etag not in ('""', 'W/""') else {}
-        return self._op("PATCH", path, data=data, headers={**(headers or {}), **match})
+        """One PATCH. Raises ChangedMeanwhile for a 412, so that the caller looks again before it sends again.
+
+        Some BMCs never match the ETag that they gave: the form that is sent changes with the refusals in a row.
+        """
+        match = _if_match(etag, self._not_matched)
+        try:
+            reply = self._op("PATCH", path, data=data, headers={**(headers or {}), **match})
+        except ChangedMeanwhile:
+            self._not_matched += 1
+            raise
+        if self._not_matched == 1:
+            self._not_matched = 0
+        return reply
 
     def close(self) -> None:
-        """Delete the session and close the connection; what fails in it is of no consequence any more."""
-        with self._lane.lock:
+        """Delete the session and close the connection; where the BMC does not answer, the session is left to expire."""
+        with self._lock:
+            self._closed = True
             try:
-                if self._lane.session is not None and self._lane.token is not None:
-                    self._request("DELETE", self._lane.session, None, None)
+                if self._token is not None and self._session_uri is not None:
+                    self._request("DELETE", self._session_uri)
             except DriverError:
                 pass
             finally:
-                self._lane.token = self._lane.session = None
-                self._lane.wire.close()
+                self._log_out()
+                self._wire.close()
 
-    def _request(self, method: str, path: str, data: Any, headers: dict[str, str] | None) -> Reply:
+    def _op(self, method: str, path: str = "", data: Any = None, headers: Any = None, **_: Any) -> Reply:
+        with self._turn():
+            self._log_in()
+            reply = self._request(method, path, data, headers)
+            if reply.status_code == 401 and self._renew():
+                # The BMC did nothing, so that even a write may be sent now.
+                reply = self._request(method, path, data, headers)
+            if reply.status_code == 401:
+                raise self._refused()
+        if not 200 <= reply.status_code < 300:
+            raise refusal(method, path, self._url, reply)
+        return reply
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=REQUEST_SECONDS):
+            raise Busy(f"{self._url}: other requests to this BMC are still waiting for its answer")
+        try:
+            if self._closed:
+                raise Unreachable(f"{self._url}: the connection was closed for good")
+            yield
+        finally:
+            self._lock.release()
+
+    def _request(self, method: str, path: str, data: Any = None, headers: dict[str, str] | None = None) -> Reply:
         body = None if data is None else json.dumps(data).encode()
         sent = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": "identity"}
-        if self._lane.token is not None:
-            sent["X-Auth-Token"] = self._lane.token
-        elif self._lane.basic is not None:
-            sent["Authorization"] = self._lane.basic
+        if self._token is not None:
+            sent["X-Auth-Token"] = self._token
+        elif self._basic is not None:
+            sent["Authorization"] = self._basic
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        target = _path(path)
-        reply = self._lane.wire.send(method, target, sent, body)
-        if reply.status_code in (301, 302, 307, 308) and (moved := reply.headers.get("Location")):
-            # Older Supermicro move a request to the same path with a slash (check_redfish#187); nothing was done yet.
-            reply = self._lane.wire.send(method, _path(moved), sent, body)
+        target = _target(ROOT, path)
+        reply = self._wire.send(method, target, sent, body)
+        if reply.status_code in (307, 308) or (method == "GET" and reply.status_code in (301, 302)):
+            # Older Supermicro move a path to the same with a slash (check_redfish#187); nothing was done yet.
+            target = _target(target, reply.headers.get("Location", ""))
+            reply = self._wire.send(method, target, sent, body)
         if reply.status_code == 406 and method == "GET":
-            reply = self._lane.wire.send(method, target, {**sent, "Accept-Encoding": "gzip"}, None)
+            # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
+            reply = self._wire.send(method, target, {**sent, "Accept-Encoding": "gzip"})
         return reply
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
     def _log_in(self) -> None:
-        lane = self._lane
-        if self.credential is None or lane.token is not None or lane.basic is not None:
+        if self.credential is None or self._token is not None or self._basic is not None:
             return
-        if time.monotonic() < lane.refused_until:
-            raise AuthenticationFailed(f"{lane.address.url}: {_LOCKED}")
         credential = self.credential()
+        if self._tried == hash(credential) and time.monotonic() < self._refused_until:
+            raise AuthenticationFailed(
+                f"{self._url}: user or password was refused; it is not tried again for {REFUSED_SECONDS:.0f} s unless "
+                "it changes, so as not to lock the account"
+            )
+        self._tried = hash(credential)
         uri = self._sessions_uri(credential)
-        if uri is None:
-            lane.basic = basic_header(credential)
-            return
+        if uri is None or not self._make_session(uri, credential):
+            self._basic = _basic(credential)
+
+    def _make_session(self, uri: str, credential: Credential) -> bool:
+        """False: the service has no sessions. What the BMC says is not repeated, as it may repeat the password."""
         login = {"UserName": credential.username, "Password": credential.password}
-        reply = self._request("POST", uri, login, None)
-        if reply.status_code in (404, 405, 501):
-            lane.basic = basic_header(credential)
-            return
-        if reply.status_code in (401, 403):
-            self._refused()
-        if reply.status_code >= 400:
-            # Out of sessions (503 RAC0218, or 400): wait for one. Basic authentication would hide the leak.
-            raise Busy(f"{lane.address.url}: no session to be had (HTTP {reply.status_code})")
-        lane.token = reply.headers.get("X-Auth-Token")
-        lane.session = reply.headers.get("Location") or _odata_id(reply)
-        if lane.token is None:
-            raise Unreachable(f"{lane.address.url}: a session without a token")
+        reply = self._request("POST", uri, login)
+        status = reply.status_code
+        if status in (404, 405, 501):
+            return False
+        if status in (401, 403):
+            raise self._refused()
+        if status >= 300:
+            # Out of sessions: 503 (iDRAC RAC0218) or 400. Basic authentication instead would hide a leak.
+            raise Busy(
+                f"{self._url}: it gives no session (HTTP {status}); too many may be open, which pass by themselves",
+                retry_after=retry_after(reply),
+            )
+        self._token = reply.headers.get("X-Auth-Token")
+        self._session_uri = reply.headers.get("Location") or _odata_id(reply)
+        if self._token is None:
+            raise Unreachable(f"{self._url}: it made a session but gave no X-Auth-Token")
+        return True
 
     def _sessions_uri(self, credential: Credential) -> str | None:
         """Where sessions are made; None: nowhere. They moved with Redfish 1.6 (dell/iDRAC-Redfish-Scripting#169)."""
-        root = self._request("GET", ROOT, None, None)
+        root = self._request("GET", ROOT)
         if root.status_code == 401:
-            # DSP0266 wants the root open to all; a service that does not, has no sessions either, as seen so far.
-            root = self._lane.wire.send(
-                "GET", ROOT, {"Authorization": basic_header(credential), "Accept": "application/json"}, None
-            )
-            if root.status_code == 401:
-                self._refused()
-        exceptions.raise_for_response("GET", ROOT, root)
-        document = _document(root)
-        links = document.get("Links")
-        uri = links.get("Sessions", {}).get("@odata.id") if isinstance(links, dict) else None
-        return uri or (SESSIONS if "SessionService" in document else None)
+            # DSP0266 wants the root open to all, but sushy-emulator wants a login there too.
+            root = self._request("GET", ROOT, None, {"Authorization": _basic(credential)})
+        if root.status_code == 401:
+            raise self._refused()
+        if root.status_code != 200:
+            raise refusal("GET", ROOT, self._url, root)
+        try:
+            document = root.json()
+        except ValueError as error:
+            raise Unreachable(f"{self._url}: its service root makes no sense: {error}") from None
+        sessions: Any = document.get("Links")
+        for name in ("Sessions", "@odata.id"):
+            sessions = sessions.get(name) if isinstance(sessions, dict) else None
+        return sessions if isinstance(sessions, str) else (_SESSIONS if "SessionService" in document else None)
 
-    def _refused(self) -> None:
-        self._lane.refused_until = time.monotonic() + REFUSED_SECONDS
-        self._lane.token = self._lane.basic = self._lane.session = None
-        raise AuthenticationFailed(f"{self._lane.address.url}: user or password refused; check the credentialRef")
+    def _renew(self) -> bool:
+        """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
+        had, session = self._basic, self._token
+        self._log_out()
+        if session is not None:
+            self._log_in()
+            return True
+        if had is None or self.credential is None:
+            return False
+        credential = self.credential()
+        self._tried, self._basic = hash(credential), _basic(credential)
+        return self._basic != had
 
+    def _refused(self) -> AuthenticationFailed:
+        self._log_out()
+        if self.credential is None:
+            return AuthenticationFailed(f"{self._url}: it wants a login; set bmc.credentialRef")
+        self._refused_until = time.monotonic() + REFUSED_SECONDS
+        return AuthenticationFailed(f"{self._url}: user or password refused; check what bmc.credentialRef points to")
 
-_LOCKED = (
-    f"user or password was refused; it is not tried again for {REFUSED_SECONDS:.0f} s, so as not to lock the account"
-)
-
-
-def translate(error: Exception, url: str, *, write: bool) -> DriverError:
-    """Any error of sushy as one of ours: the one table."""
-    if isinstance(error, DriverError):
-        return error
-    if isinstance(error, exceptions.HTTPError):
-        return _from_status(error, url, write=write)
-    if isinstance(error, exceptions.MissingActionError | exceptions.InvalidParameterValueError):
-        return Unsupported(f"{url}: {error}")
-    if isinstance(error, exceptions.SushyError | ValueError | TypeError | AttributeError | KeyError):
-        return Unreachable(
-            f"{url}: an answer that makes no sense: {type(error).__name__}: {error}"[:500], maybe_sent=write
-        )
-    raise error
-
-
-def _from_status(error: exceptions.HTTPError, url: str, *, write: bool) -> DriverError:
-    status = error.status_code
-    said = _said(error)
-    text = f"{url}: HTTP {status}" + (f": {said}" if said else "")
-    if status in (401, 403):
-        return AuthenticationFailed(text)
-    if status in _BUSY_STATUS or any(word in f"{said} {error.code} {error.extended_info}" for word in _NOT_NOW):
-        return Busy(text)
-    if status in (405, 501):
-        return Unsupported(text)
-    if status >= 500:
-        return Unreachable(text, maybe_sent=write)
-    return Rejected(text)
+    def _log_out(self) -> None:
+        self._token = self._session_uri = self._basic = None
 
 
-def _said(error: exceptions.HTTPError) -> str:
-    info = error.extended_info
-    messages = [entry.get("Message") for entry in info if isinstance(entry, dict)] if isinstance(info, list) else []
-    return "; ".join(str(message) for message in messages if message)[:400] or str(error.detail or "")[:400]
-
-
-def _path(path: str) -> str:
-    parts = urlsplit(path)
+def _target(base: str, reference: str) -> str:
+    """The path that a reference means. Its host is dropped, so that a login is never carried elsewhere."""
+    parts = urlsplit(urljoin(base, reference))
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _document(reply: Reply) -> dict[str, Any]:
-    document = reply.json()
-    if not isinstance(document, dict):
-        raise ValueError("not an object")
-    return document
+def _if_match(etag: str | None, refusals: int) -> dict[str, str]:
+    """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434)."""
+    bare = (etag or "").removeprefix("W/").strip('"')
+    if not etag or not bare or refusals > 2:
+        return {}
+    return {"If-Match": etag if refusals < 2 else f'"{bare}"'}
+
+
+def _basic(credential: Credential) -> str:
+    pair = f"{credential.username}:{credential.password}".encode()
+    return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
 def _odata_id(reply: Reply) -> str | None:
+    """OpenBMC names a new session in the body only (openbmc/openbmc#3353)."""
     try:
-        found = _document(reply).get("@odata.id")
+        found = reply.json().get("@odata.id")
     except ValueError:
         return None
     return found if isinstance(found, str) else None

@@ -1,4 +1,4 @@
-"""Credentials in a file that only its owner may read: JSON, or `user:password` on the first line."""
+"""Credentials in a file that not everyone may read: JSON, or `user:password` on the first line."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _read(path: Path, name: str) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise AuthenticationFailed(f"{name} is not a regular file")
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        # A group may read it: that is how Kubernetes hands a secret to a service.
+        if mode & (stat.S_IRWXO | stat.S_IWGRP):
             permissions = f"{stat.S_IMODE(mode):04o}"
             raise AuthenticationFailed(f"{name} is open to others (mode {permissions}); run: chmod 600 {path}")
         return file.read(LIMIT)

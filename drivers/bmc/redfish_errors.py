@@ -1,0 +1,72 @@
+"""The one table from what a BMC answers to a DriverError."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported
+from drivers.bmc.redfish_http import Reply
+
+_NOT_NOW = re.compile(
+    r"SYS518"  # iDRAC: data sources unavailable (sushy note)
+    r"|InvalidOperationForSystemState"  # iLO, just after a power change (goldyfruit/ansible-ilo#1)
+    r"|UnableToModifyDuringSystemPOST"  # iLO (LP 2136275)
+    r"|ServiceTemporarilyUnavailable|ServiceShuttingDown|ResourceInUse|SessionLimitExceeded"
+)
+_BUSY = frozenset({409, 423, 429, 503})
+"""409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
+_SAID_LIMIT = 400
+
+
+class NotFound(Rejected):
+    """404: the BMC has no such resource."""
+
+
+class ChangedMeanwhile(Busy):
+    """412: the ETag was not the resource's any more, or not in the form that this BMC wants."""
+
+
+def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
+    """The error for an answer that is not a success. `url`: the BMC's."""
+    status = reply.status_code
+    said, ids = _said(reply)
+    text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
+    if 300 <= status < 400:
+        return Rejected(f"{text}it moved to {reply.headers.get('Location')}; set bmc.address to where it is")
+    if status in (401, 403):
+        return AuthenticationFailed(text)
+    if status == 412:
+        return ChangedMeanwhile(text)
+    if status in _BUSY or _NOT_NOW.search(ids):
+        return Busy(text, retry_after=retry_after(reply))
+    if status in (404, 410):
+        return NotFound(text)
+    if status == 501:
+        return Unsupported(text)
+    if status >= 500:
+        return Unreachable(text, maybe_sent=method != "GET")
+    return Rejected(text)
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Seconds, where the BMC named them; a date is not trusted, as BMC clocks jump."""
+    value = str(reply.headers.get("Retry-After", "")).strip()
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _said(reply: Reply) -> tuple[str, str]:
+    """The messages for people, and the message ids. Both may come from a BMC that is broken, or worse."""
+    try:
+        error: Any = reply.json().get("error")
+    except ValueError:
+        return "", ""
+    if not isinstance(error, dict):
+        return "", ""
+    listed = error.get("@Message.ExtendedInfo")
+    entries = [one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)]
+    messages = [str(one["Message"]) for one in entries if one.get("Message")] or [str(error.get("message") or "")]
+    ids = " ".join(str(one) for one in (error.get("code"), *(entry.get("MessageId") for entry in entries)))
+    # What is not printable could steer a terminal.
+    said = "".join(char if char.isprintable() else " " for char in " ".join(messages))
+    return said[:_SAID_LIMIT].strip(), ids
