@@ -1,0 +1,257 @@
+"""What every Ipam promises (drivers.base.Ipam). A driver joins by a parameter of the fixture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from drivers.base import Allocation, Conflict, Exhausted, Ipam, Prefix, Rejected
+from drivers.ipam.embedded import EmbeddedIpam
+from reconciler.store import Store
+
+SMALL = (Prefix("10.0.0.0/29", ("10.0.0.1",)),)
+DUAL = (Prefix("10.0.0.0/29", ("10.0.0.1",)), Prefix("2001:db8::/125"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ipam(request: pytest.FixtureRequest) -> Iterator[Ipam]:
+    store = Store.open(request.getfixturevalue(f"empty_{request.param}_url"))
+    yield EmbeddedIpam(store.engine)
+    store.close()
+
+
+class TestNetworks:
+    def test_an_unknown_one_is_none(self, ipam: Ipam) -> None:
+        assert ipam.network("lan") is None
+        assert ipam.networks() == {}
+
+    def test_prefixes_come_back_as_they_were_put(self, ipam: Ipam) -> None:
+        prefixes = (Prefix("2001:DB8:0::/48", ("2001:db8::0-2001:db8::ff",)), *SMALL)
+        ipam.put_network("lan", prefixes)
+        assert ipam.network("lan") == prefixes
+        assert ipam.networks() == {"lan": prefixes}
+
+    def test_without_prefixes_it_is_known(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", ())
+        assert ipam.network("lan") == ()
+
+    def test_put_is_idempotent(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", DUAL)
+        ipam.acquire("lan", "a")
+        ipam.put_network("lan", list(DUAL))
+        assert ipam.network("lan") == DUAL
+        assert ipam.acquire("lan", "b") == "10.0.0.3"
+
+    def test_order_decides_where_addresses_come_from(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", DUAL)
+        ipam.put_network("lan", DUAL[::-1])
+        assert ipam.network("lan") == DUAL[::-1]
+        assert ipam.acquire("lan", "a") == "2001:db8::1"
+
+    def test_a_prefix_that_grows_keeps_what_is_held_and_gives_more(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", [Prefix("10.0.0.0/30")])
+        assert [ipam.acquire("lan", owner) for owner in "ab"] == ["10.0.0.1", "10.0.0.2"]
+        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.1")
+        assert ipam.acquire("lan", "c") == "10.0.0.3"
+
+    def test_a_prefix_that_is_split_keeps_what_is_held(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        for number in (1, 6):
+            ipam.acquire("lan", f"o{number}", address=f"10.0.0.{number}")
+        ipam.put_network("lan", [Prefix("10.0.0.4/30"), Prefix("10.0.0.0/30")])
+        assert [one.address for one in ipam.list(network="lan")] == ["10.0.0.1", "10.0.0.6"]
+        assert [ipam.acquire("lan", owner) for owner in "ab"] == ["10.0.0.5", "10.0.0.2"]
+        ipam.release("o6")
+        assert ipam.acquire("lan", "c") == "10.0.0.6"
+
+    def test_two_prefixes_that_are_joined_keep_what_is_held(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", [Prefix("10.0.0.0/30"), Prefix("10.0.0.4/30")])
+        ipam.acquire("lan", "a", address="10.0.0.1")
+        ipam.acquire("lan", "b", address="10.0.0.5")
+        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        assert [ipam.acquire("lan", owner) for owner in "cdef"] == ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.6"]
+
+    def test_what_becomes_reserved_is_given_no_more(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        ipam.acquire("lan", "a")
+        ipam.put_network("lan", [Prefix("10.0.0.0/29", ("10.0.0.2-10.0.0.5",))])
+        assert ipam.acquire("lan", "b") == "10.0.0.6"
+
+    @pytest.mark.parametrize(
+        "after",
+        [
+            (Prefix("10.0.1.0/29"),),
+            (Prefix("10.0.0.0/31"),),
+            (Prefix("10.0.0.0/30"),),  # 10.0.0.3 would become the broadcast address
+            (Prefix("10.0.0.0/29", ("10.0.0.3",)),),
+            (),
+        ],
+    )
+    def test_a_change_that_would_lose_an_allocation_changes_nothing(
+        self, ipam: Ipam, after: tuple[Prefix, ...]
+    ) -> None:
+        ipam.put_network("lan", SMALL)
+        ipam.acquire("lan", "IPAddress/web", address="10.0.0.3")
+        with pytest.raises(
+            Conflict, match=r"10\.0\.0\.3 by IPAddress/web would be outside of its prefixes or reserved"
+        ):
+            ipam.put_network("lan", after)
+        assert ipam.network("lan") == SMALL
+        assert ipam.acquire("lan", "b") == "10.0.0.2"
+
+    @pytest.mark.parametrize("cidr", ["10.0.0.0/29", "10.0.0.4/30", "10.0.0.0/8"])
+    def test_prefixes_of_two_networks_may_not_overlap(self, ipam: Ipam, cidr: str) -> None:
+        ipam.put_network("lan", SMALL)
+        ipam.put_network("dmz", [Prefix("192.168.0.0/24")])
+        with pytest.raises(Conflict, match=rf"network dmz: prefix {cidr} overlaps 10\.0\.0\.0/29 of network lan"):
+            ipam.put_network("dmz", [Prefix("192.168.0.0/24"), Prefix(cidr)])
+        assert ipam.network("dmz") == (Prefix("192.168.0.0/24"),)
+
+    def test_nor_those_of_one(self, ipam: Ipam) -> None:
+        with pytest.raises(Conflict, match=r"10\.0\.0\.0/8 and 10\.1\.0\.0/16 overlap"):
+            ipam.put_network("lan", [Prefix("10.0.0.0/8"), Prefix("10.1.0.0/16")])
+        assert ipam.network("lan") is None
+
+    def test_a_prefix_that_cannot_be_read_changes_nothing(self, ipam: Ipam) -> None:
+        with pytest.raises(Rejected, match=r"10\.0\.0\.1/29"):
+            ipam.put_network("lan", [*SMALL, Prefix("10.0.0.1/29")])
+        assert ipam.network("lan") is None
+
+    def test_an_empty_one_can_be_dropped_and_its_space_used_again(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", SMALL)
+        ipam.drop_network("lan")
+        assert ipam.network("lan") is None
+        ipam.put_network("dmz", SMALL)
+
+    def test_dropping_an_absent_one_is_success(self, ipam: Ipam) -> None:
+        ipam.drop_network("lan")
+
+    def test_one_in_use_cannot_be_dropped(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", SMALL)
+        for owner in "abcd":
+            ipam.acquire("lan", owner)
+        with pytest.raises(Conflict, match=r"network lan is in use: 10\.0\.0\.2 by a, .* and 1 more"):
+            ipam.drop_network("lan")
+        assert len(ipam.list()) == 4
+
+
+class TestAcquire:
+    @pytest.fixture
+    def lan(self, ipam: Ipam) -> Ipam:
+        ipam.put_network("lan", DUAL)
+        return ipam
+
+    def test_the_lowest_free_one_that_is_not_reserved(self, lan: Ipam) -> None:
+        assert [lan.acquire("lan", owner) for owner in "abc"] == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+        lan.release("b")
+        assert lan.acquire("lan", "d") == "10.0.0.3"
+
+    def test_the_same_owner_gets_the_same_answer(self, lan: Ipam) -> None:
+        assert [lan.acquire("lan", "a") for _ in range(3)] == ["10.0.0.2"] * 3
+        assert len(lan.list()) == 1
+
+    @pytest.mark.parametrize(("family", "address"), [(4, "10.0.0.2"), (6, "2001:db8::1"), (None, "10.0.0.2")])
+    def test_of_a_family(self, lan: Ipam, family: int | None, address: str) -> None:
+        assert lan.acquire("lan", "a", family=family) == address
+
+    def test_the_next_prefix_when_one_is_full(self, lan: Ipam) -> None:
+        got = [lan.acquire("lan", f"o{number}") for number in range(7)]
+        assert got[4:] == ["10.0.0.6", "2001:db8::1", "2001:db8::2"]
+
+    def test_a_given_address_in_any_spelling(self, lan: Ipam) -> None:
+        assert lan.acquire("lan", "a", address="2001:DB8:0:0::5") == "2001:db8::5"
+        assert lan.acquire("lan", "a", address="2001:db8::5") == "2001:db8::5"
+        assert lan.acquire("lan", "b", address="10.0.0.4") == "10.0.0.4"
+        assert [lan.acquire("lan", owner) for owner in "cde"] == ["10.0.0.2", "10.0.0.3", "10.0.0.5"]
+
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            ({"address": "10.0.0.3"}, r"10\.0\.0\.3 in network lan is held by IPAddress/web"),
+            ({"address": "10.0.0.1"}, r"10\.0\.0\.1 in network lan is reserved"),
+            ({"address": "10.0.0.0"}, r"10\.0\.0\.0 in network lan is reserved"),
+            ({"address": "10.0.0.7"}, r"10\.0\.0\.7 in network lan is reserved"),
+            ({"address": "2001:db8::"}, r"2001:db8:: in network lan is reserved"),
+            (
+                {"address": "10.0.0.8"},
+                r"10\.0\.0\.8 is outside of network lan, whose prefixes are: 10\.0\.0\.0/29, 2001",
+            ),
+        ],
+    )
+    def test_an_address_that_cannot_be_had(self, lan: Ipam, asked: dict[str, str], message: str) -> None:
+        lan.acquire("lan", "IPAddress/web", address="10.0.0.3")
+        with pytest.raises(Conflict, match=message):
+            lan.acquire("lan", "IPAddress/db", **asked)  # type: ignore[arg-type]  # address only
+        assert lan.holding("IPAddress/db") is None
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda ipam: ipam.acquire("lan", "a", address="10.0.0.5"),
+            lambda ipam: ipam.acquire("lan", "a", family=6),
+            lambda ipam: ipam.acquire("dmz", "a"),
+        ],
+    )
+    def test_an_owner_holds_one_address(self, lan: Ipam, ask: Callable[[Ipam], str]) -> None:
+        lan.put_network("dmz", [Prefix("192.168.0.0/24")])
+        lan.acquire("lan", "a")
+        with pytest.raises(Conflict, match=r"a holds 10\.0\.0\.2 in network lan already"):
+            ask(lan)
+
+    def test_a_full_network_is_exhausted(self, lan: Ipam) -> None:
+        for number in range(5):
+            lan.acquire("lan", f"o{number}", family=4)
+        with pytest.raises(Exhausted, match=r"lan has no free IPv4 address: all 5 of its prefixes \(10\.0\.0\.0/29\)"):
+            lan.acquire("lan", "a", family=4)
+        assert lan.acquire("lan", "a") == "2001:db8::1"
+
+    def test_a_family_that_it_has_not_is_exhausted(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", SMALL)
+        with pytest.raises(Exhausted, match="no free IPv6 address"):
+            ipam.acquire("lan", "a", family=6)
+
+    @pytest.mark.parametrize(
+        ("network", "asked"), [("dmz", {}), ("lan", {"address": "10.0.0.300"}), ("lan", {"family": 5})]
+    )
+    def test_what_makes_no_sense_is_rejected(self, lan: Ipam, network: str, asked: dict[str, str]) -> None:
+        with pytest.raises(Rejected):
+            lan.acquire(network, "a", **asked)  # type: ignore[arg-type]  # that is the point
+        assert lan.list() == []
+
+
+class TestRelease:
+    def test_frees_the_address(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", SMALL)
+        ipam.acquire("lan", "a")
+        ipam.release("a")
+        assert ipam.holding("a") is None
+        assert ipam.acquire("lan", "b") == "10.0.0.2"
+
+    def test_of_nothing_is_success(self, ipam: Ipam) -> None:
+        ipam.release("a")
+
+    @pytest.mark.parametrize("order", ["abcde", "edcba", "bdace", "caebd"])
+    def test_in_any_order_makes_the_network_whole_again(self, ipam: Ipam, order: str) -> None:
+        ipam.put_network("lan", SMALL)
+        for owner in "abcde":
+            ipam.acquire("lan", owner)
+        for owner in order:
+            ipam.release(owner)
+        assert ipam.list() == []
+        assert [ipam.acquire("lan", owner) for owner in "vwxyz"] == [f"10.0.0.{number}" for number in range(2, 7)]
+
+
+class TestLooking:
+    def test_allocations_are_listed_by_owner_and_network(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", SMALL)
+        ipam.put_network("dmz", [Prefix("2001:db8::/64")])
+        ipam.acquire("lan", "b")
+        ipam.acquire("dmz", "a")
+        first, second = Allocation("a", "dmz", "2001:db8::1"), Allocation("b", "lan", "10.0.0.2")
+        assert ipam.list() == [first, second]
+        assert ipam.list(network="lan") == [second]
+        assert ipam.list(network="wan") == []
+        assert ipam.holding("a") == first
+        assert ipam.holding("c") is None
