@@ -61,14 +61,15 @@ class Database:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
+        errors = self._engine.dialect.loaded_dbapi.Error
         try:
             pooled = self._engine.raw_connection()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, errors) as error:
             raise Unreachable(f"the IPAM's database cannot be opened: {_said(error)}") from error
         raw: Any = pooled.driver_connection
         try:
             yield raw
-        except self._engine.dialect.loaded_dbapi.Error as error:
+        except errors as error:
             if getattr(raw, "closed", False):
                 pooled.invalidate()
             raise (_sqlite_error if self.sqlite else _postgresql_error)(error) from error

@@ -101,13 +101,14 @@ POSTGRESQL = (
         for_network text, for_owner text, wanted bytea, wanted_family integer,
         OUT outcome text, OUT in_network text, OUT given bytea
     ) LANGUAGE plpgsql AS $$
-    DECLARE chosen bigint; low bytea; high bytea;
+    DECLARE known boolean; chosen bigint; low bytea; high bytea;
     BEGIN
         PERFORM 1 FROM ipam_network WHERE name = for_network FOR NO KEY UPDATE;
-        IF NOT FOUND THEN outcome := 'unknown'; RETURN; END IF;
+        known := FOUND;
         SELECT p.network, a.address INTO in_network, given
             FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE a.owner = for_owner;
         IF FOUND THEN outcome := 'held'; RETURN; END IF;
+        IF NOT known THEN outcome := 'unknown'; RETURN; END IF;
         IF wanted IS NULL THEN
             SELECT p.id, f.lo, f.hi INTO chosen, low, high
                 FROM ipam_prefix p
