@@ -91,7 +91,8 @@ class Loop:
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
             self._crashed(item.key, error)
             outcome = Failed("Internal", f"{type(error).__name__}: {error}", terminal=False, retry_after=30.0)
-        if (isinstance(outcome, Done) and self._resync is None) or self._gives_up(item.key, outcome):
+        through = self._gives_up(item.key, outcome)
+        if through or (isinstance(outcome, Done) and self._resync is None):
             self._queue.done(item)
         else:
             delay, priority = self._again(outcome)
