@@ -114,7 +114,7 @@ class Engine:
             assert self._desired is not None  # noqa: S101
             learned: dict[ResourceKey, ResourceFacts | None] = {}
             for seen in observations:
-                self._observed[seen.key] = seen
+                self._record(seen)
                 resource = self._desired.resources.get(seen.key)
                 if resource is None or seen.error is not None or seen.key in self._flights:
                     continue

@@ -30,6 +30,7 @@ from reconciler.commands.workspace import (
     connections,
     facts_of,
     fail,
+    live_long,
     now,
     on_terminal,
     open_store,
@@ -127,6 +128,7 @@ def _ask() -> None:
 
 
 def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[Change], concurrency: int) -> int:
+    live_long()
     store = open_store(where, create=True)
     progress = Progress([change.key for change in changes])
     lock, stop = threading.Lock(), threading.Event()

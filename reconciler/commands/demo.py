@@ -56,7 +56,7 @@ def demo_command(keep: bool) -> None:
     fleet, and leaves nothing behind.
     """
     try:
-        from drivers.bmc.emulator import EmulatorFleet
+        from drivers.bmc.emulator import EmulatorError, EmulatorFleet
     except ImportError:
         fail("the demo's simulated BMCs are not installed; run: pip install 'groundstate[demo]'")
     home = Path(tempfile.mkdtemp(prefix="groundstate-demo-"))
@@ -65,7 +65,7 @@ def demo_command(keep: bool) -> None:
     try:
         with _layout(home, EmulatorFleet) as stage:
             _walk(stage, keep=keep, begun=begun)
-    except Failed as error:
+    except (Failed, EmulatorError) as error:
         fail(f"the demo did not go as it should: {error}")
     except KeyboardInterrupt:
         click.echo("\nstopped; nothing is left behind")
@@ -102,6 +102,8 @@ def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
 @contextmanager
 def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
     """Start the BMCs, and write the example fleet with their real ports as a git repository."""
+    from git import Actor, Repo
+
     example = ROOT / "desired-state"
     machines = _systems(example)
     click.echo("Starting simulated BMCs ...", err=True)
@@ -126,12 +128,12 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
         stage = Stage(home, repository, environment)
-        for command in (
-            ["init", "--quiet", "--initial-branch=main"],
-            ["add", "."],
-            ["commit", "-qm", "Declare the fleet"],
-        ):
-            subprocess.run(["git", *command], cwd=repository, env=environment, check=True)
+        with Repo.init(repository, initial_branch="main") as repo:
+            repo.index.add(
+                sorted(str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file())
+            )
+            ada = Actor("Ada", "ada@fleet.example")
+            repo.index.commit("Declare the fleet", author=ada, committer=ada)
         yield stage
 
 

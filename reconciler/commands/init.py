@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,6 +23,9 @@ def init_command(directory: Path) -> None:
     Examples:
       groundstate init fleet && cd fleet && groundstate validate --work-tree
     """
+    # Here, and not at the top: GitPython takes longer to import than most commands take to run.
+    from git import GitError, Repo
+
     template = files("reconciler.commands") / "template"
     wanted = dict(_walk(template))
     wanted |= {f"{SCHEMAS}/{item.name}": item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
@@ -32,9 +34,9 @@ def init_command(directory: Path) -> None:
         for relative, text in sorted(wanted.items()):
             _write(directory / relative, text, shown=not relative.startswith(SCHEMAS))
         if not _in_repository(directory):
-            subprocess.run(["git", "init", "--quiet"], cwd=directory, check=True)
+            Repo.init(directory)
             click.echo(f"began a git repository in {directory}")
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, GitError) as error:
         fail(f"{directory}: cannot be set up: {error}")
     click.echo("\nNext: edit machines/, then")
     click.echo("  groundstate validate --work-tree\n  git add . && git commit\n  groundstate plan")
@@ -64,7 +66,10 @@ def _write(path: Path, text: str, *, shown: bool) -> None:
 
 
 def _in_repository(directory: Path) -> bool:
-    asked = subprocess.run(
-        ["git", "rev-parse", "--is-inside-work-tree"], cwd=directory, capture_output=True, text=True, check=False
-    )
-    return asked.returncode == 0
+    from git import InvalidGitRepositoryError, Repo
+
+    try:
+        Repo(directory, search_parent_directories=True).close()
+    except InvalidGitRepositoryError:
+        return False
+    return True

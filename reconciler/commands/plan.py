@@ -161,7 +161,7 @@ def _look(
         yield from bar
 
 
-def rendered(planned: Plan, output: str, *, full: bool = False, next_command: str = "") -> str:
+def rendered(planned: Plan, output: str, *, full: bool = False, next_command: str | None = None) -> str:
     """The plan in the format asked for."""
     match output:
         case "json":
@@ -171,7 +171,7 @@ def rendered(planned: Plan, output: str, *, full: bool = False, next_command: st
 
             return render_yaml(planned, dump_yaml).rstrip("\n")
         case "markdown":
-            return render_markdown(planned, next_command=next_command)
+            return render_markdown(planned, next_command=next_command or "groundstate apply")
         case _:
             width = shutil.get_terminal_size((100, 24)).columns
             color = on_terminal(sys.stdout)

@@ -16,6 +16,7 @@ from reconciler.commands.workspace import (
     connections,
     facts_of,
     fail,
+    live_long,
     now,
     open_source,
     open_store,
@@ -49,6 +50,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
     limits, where = limits_from(values), where_from(values)
     log = logger(sys.stderr, json=default_json() if log_format == "auto" else log_format == "json")
     stop = threading.Event()
+    live_long()
     with words():
         source, store = open_source(where), open_store(where, create=True)
         try:

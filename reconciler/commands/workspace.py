@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import random
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 EXIT_ERROR = 1
 RANDOM = random.SystemRandom()
+
+
+def live_long() -> None:
+    """For commands that go on for hours: collect garbage after all, but not what is there for good."""
+    gc.freeze()
+    gc.enable()
 
 
 def now() -> datetime:

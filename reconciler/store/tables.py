@@ -12,13 +12,11 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Dialect,
-    Index,
     Integer,
     MetaData,
     Table,
     Text,
     TypeDecorator,
-    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -102,7 +100,6 @@ event = Table(
     Column("kind", Text),
     Column("name", Text),
     Column("value", Text, nullable=False),
-    Index("event_by_key", "kind", "name", "seq"),
 )
 
 queue = Table(
@@ -114,19 +111,4 @@ queue = Table(
     Column("due", UtcTime),
     Column("token", Text),
     Column("lease_until", UtcTime),
-)
-Index(
-    "queue_waiting",
-    queue.c.priority,
-    queue.c.due,
-    queue.c.kind,
-    queue.c.name,
-    postgresql_where=text("token IS NULL"),
-    sqlite_where=text("token IS NULL"),
-)
-Index(
-    "queue_leased",
-    queue.c.lease_until,
-    postgresql_where=text("token IS NOT NULL"),
-    sqlite_where=text("token IS NOT NULL"),
 )

@@ -30,7 +30,7 @@ IMPURE = {"time", "random", "threading", "socket", "logging", "subprocess", "os"
 DOORS: dict[str, tuple[str, ...]] = {
     "sushy": ("drivers/bmc/redfish",),
     "sushy_tools": (),
-    "git": ("reconciler/desired/",),
+    "git": ("reconciler/commands/",),
     "watchfiles": ("reconciler/desired/",),
     "yaml": ("reconciler/desired/",),
     "jsonschema": ("reconciler/desired/",),

@@ -60,7 +60,8 @@ def test_the_tables_that_queries_use_are_those_that_the_migrations_make(store: S
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection)
         differences = compare_metadata(context, tables.metadata)
-    ours = [difference for difference in differences if "ipam_" not in str(difference)]
+    # Indexes stand in the migrations alone: naming their dialects' options would load both dialects at every start.
+    ours = [difference for difference in differences if "ipam_" not in str(difference) and "index" not in difference[0]]
     assert ours == []
 
 

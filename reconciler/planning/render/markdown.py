@@ -28,14 +28,14 @@ _SPARE = 200
 _STYLE = Style(full=False, paint=words.plain, width=120)
 
 
-def render_markdown(plan: Plan, limit: int = 65_000, *, next_command: str = "") -> str:
+def render_markdown(plan: Plan, limit: int = 65_000, *, next_command: str = APPLY) -> str:
     """The plan as a comment of at most `limit` characters.
 
     Where it does not fit, the middle of the entries is cut and the cut is counted. What disrupts is never cut: it is
     said more shortly, first without its details, then with names folded to ranges.
     """
     before = "\n".join(_before(plan))
-    after = "\n".join(_after(plan, next_command or APPLY))
+    after = "\n".join(_after(plan, next_command))
     room = limit - len(before) - len(after) - _SPARE
     calm, hurting = _parted(plan)
     essential = _shortest(hurting, room)

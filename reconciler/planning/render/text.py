@@ -42,15 +42,15 @@ class Style:
 
 
 def render_text(
-    plan: Plan, *, full: bool = False, color: bool = False, width: int = 100, next_command: str = ""
+    plan: Plan, *, full: bool = False, color: bool = False, width: int = 100, next_command: str | None = APPLY
 ) -> str:
     """The plan as people read it.
 
     `full` gives each resource its own entry, with source, age and reasons; `color` uses ANSI codes; `width` is where
-    lists of names wrap; `next_command` is what would carry this very plan out (empty: APPLY).
+    lists of names wrap; `next_command` is what would carry this very plan out (None: is being done).
     """
     style = Style(full=full, paint=words.ansi if color else words.plain, width=width)
-    blocks = [header(plan, style), *sections(plan, style), footer(plan, style, next_command or APPLY)]
+    blocks = [header(plan, style), *sections(plan, style), footer(plan, style, next_command)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -88,7 +88,7 @@ def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
         yield disruptive_block(parts[Part.DISRUPTIVE], style)
 
 
-def footer(plan: Plan, style: Style, command: str) -> list[str]:
+def footer(plan: Plan, style: Style, command: str | None) -> list[str]:
     """The counts, and what to do next."""
     scope = plan.scope
     lines = [style.paint("bold", summary_line(plan))]
@@ -96,7 +96,7 @@ def footer(plan: Plan, style: Style, command: str) -> list[str]:
         lines.append(partial_line(plan))
     if any(change.verb is Verb.FORGET for change in plan.changes):
         lines.append(_FORGET)
-    return [*lines, *next_lines(plan, style, command)]
+    return lines if command is None else [*lines, *next_lines(plan, style, command)]
 
 
 def summary_line(plan: Plan) -> str:
