@@ -246,7 +246,7 @@ class FakeMachine:
     def _reset(self, reset_type: ResetType) -> None:
         allowed = self._state.allowed_resets
         if allowed is not None and reset_type not in allowed:
-            raise Rejected(f"ResetType {reset_type} is not one of {', '.join(allowed)}")
+            raise Unsupported(f"ResetType {reset_type} is not one of {', '.join(allowed)}")
         if reset_type is ResetType.GRACEFUL_SHUTDOWN and self.faults.take(
             Call.RESET, frozenset({FaultKind.SHUTDOWN_IGNORED})
         ):
@@ -274,7 +274,7 @@ class FakeMachine:
         if boot is None:
             raise Unsupported(f"system {self.system_id} at {self.address} has no boot override")
         if allowed is not None and override.target is not None and override.target not in allowed:
-            raise Rejected(f"BootSourceOverrideTarget {override.target} is not one of {', '.join(allowed)}")
+            raise Unsupported(f"BootSourceOverrideTarget {override.target} is not one of {', '.join(allowed)}")
         if self.faults.take(Call.SET_BOOT, frozenset({FaultKind.BOOT_NOT_KEPT})):
             return
         kept = BootOverride(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -29,7 +30,7 @@ from drivers.base import (
 )
 from drivers.bmc.redfish_connector import ROOT, OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
-from drivers.bmc.redfish_http import Address, Wire, parse_address
+from drivers.bmc.redfish_http import REQUEST_SECONDS, Address, Wire, parse_address
 from drivers.bmc.redfish_system import LookedAt, some_of, system_state
 
 CLOSE_SECONDS = 30.0
@@ -39,9 +40,13 @@ _NONSENSE = (exceptions.SushyError, ValueError, TypeError, AttributeError, Looku
 
 
 class RedfishDriver:
-    """One connection and one session a BMC, whatever the systems behind it. May be shared by threads."""
+    """One connection and one session a BMC, whatever the systems behind it. May be shared by threads.
 
-    def __init__(self) -> None:
+    `seconds`: how long a BMC may take for one answer.
+    """
+
+    def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._connectors: dict[tuple[Address, Tls], OneShotConnector] = {}
         self._closed = False
@@ -54,7 +59,7 @@ class RedfishDriver:
                 raise Unreachable(f"{address.url}: the driver is closed")
             connector = self._connectors.get((address, endpoint.tls))
             if connector is None:
-                connector = OneShotConnector(Wire(address, endpoint.tls), endpoint.credential)
+                connector = OneShotConnector(Wire(address, endpoint.tls, self._seconds), endpoint.credential)
                 self._connectors[address, endpoint.tls] = connector
             connector.credential = endpoint.credential
         return RedfishSystem(connector, endpoint.system_id)
@@ -83,11 +88,12 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_connector", "_id", "_path", "_resets")
+    __slots__ = ("_asked", "_connector", "_id", "_path", "_resets")
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
+        self._asked = False
         self._resets: tuple[ResetType, ...] | None = None
 
     def read(self) -> SystemState:
@@ -197,17 +203,16 @@ class RedfishSystem:
         raise Rejected(f"{url}: there is no system {self._id}; set bmc.systemId to one it has: {known}")
 
     def _allowed_resets(self, system: LookedAt) -> tuple[ResetType, ...] | None:
-        """Inline values are in the document; those behind ActionInfo cost a request, so they are read once."""
+        """Inline values are in the document; those behind ActionInfo cost a request, so they are asked for once."""
         action = system.reset_action
         if action is None:
             return ()
         if action.allowed_values:
             return some_of(ResetType, action.allowed_values)
-        if self._resets is None and action.action_info_uri:
-            try:
+        if action.action_info_uri and not self._asked:
+            with contextlib.suppress(Rejected, Unsupported, *_NONSENSE):
                 self._resets = some_of(ResetType, action.get_allowed_values(system))
-            except (Rejected, Unsupported):
-                return None
+            self._asked = True
         return self._resets
 
 

@@ -94,7 +94,7 @@ class Wire:
         A GET that meets a connection which the BMC had closed meanwhile (iLO 5, DMTF/python-redfish-library#64) is
         sent again on a new one. A write makes sure beforehand, and is never sent again.
         """
-        if method != "GET" and self._closed_by_peer():
+        if self._is_out_of_step():
             self.close()
         kept = self._connection is not None
         connection = self._connection or self._connect()
@@ -138,14 +138,15 @@ class Wire:
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port, url = self.address.host, self.address.port, self.address.url
+        seconds = min(CONNECT_SECONDS, self._seconds)
         try:
             if self.address.scheme == "https":
                 context = context_for(self._tls)
                 connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    host, port, timeout=CONNECT_SECONDS, context=context
+                    host, port, timeout=seconds, context=context
                 )
             else:
-                connection = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+                connection = http.client.HTTPConnection(host, port, timeout=seconds)
             with contextlib.ExitStack() as unless_trusted:
                 unless_trusted.callback(connection.close)
                 connection.connect()
@@ -160,13 +161,14 @@ class Wire:
         self._connection = connection
         return connection
 
-    def _closed_by_peer(self) -> bool:
-        """Whether an idle connection has something to read: an end, as nothing was asked."""
+    def _is_out_of_step(self) -> bool:
+        """Whether an idle connection has something to read: its end, or what belongs to no request."""
         if self._connection is None or self._connection.sock is None:
             return False
+        sock = self._connection.sock
         idle = select.poll()
-        idle.register(self._connection.sock, select.POLLIN)
-        return bool(idle.poll(0))
+        idle.register(sock, select.POLLIN)
+        return bool(idle.poll(0)) or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
 
 
 class _Timed(io.RawIOBase):

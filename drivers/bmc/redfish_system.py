@@ -83,7 +83,8 @@ def system_state(system: LookedAt, resets: tuple[Reset, ...] | None) -> SystemSt
 def one_of(kind: type[E], value: object) -> E | None:
     """The member, or None for what is no member ("Starting": ibm-openbmc/bmcweb#221)."""
     try:
-        return kind(str(value))
+        # A missing value must not become the text "None", which is a boot target.
+        return kind(value) if isinstance(value, str) else None
     except ValueError:
         return None
 

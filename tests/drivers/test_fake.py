@@ -149,14 +149,14 @@ def test_what_a_machine_lacks_is_unsupported(fleet: FakeFleet, bmc: Bmc) -> None
         bmc.set_indicator(IndicatorLED.LIT)
 
 
-def test_what_is_not_offered_is_rejected(fleet: FakeFleet, bmc: Bmc) -> None:
+def test_what_is_not_offered_is_unsupported(fleet: FakeFleet, bmc: Bmc) -> None:
     machine = fleet.machine(BMC, "1")
     machine.state = replace(
         machine.state, allowed_resets=(ResetType.FORCE_OFF,), allowed_boot_targets=(BootTarget.HDD,)
     )
-    with pytest.raises(Rejected, match="ForceOff"):
+    with pytest.raises(Unsupported, match="ForceOff"):
         bmc.reset(ResetType.ON)
-    with pytest.raises(Rejected, match="Hdd"):
+    with pytest.raises(Unsupported, match="Hdd"):
         bmc.set_boot(PXE_ONCE)
 
 

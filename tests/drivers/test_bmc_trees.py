@@ -1,0 +1,178 @@
+"""What recorded BMCs answer, read through the driver. The recordings lie beside the repository, and not everywhere."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from drivers.base import (
+    BootEnabled,
+    BootMode,
+    BootOverride,
+    BootTarget,
+    IndicatorLED,
+    PowerState,
+    Rejected,
+    ResetType,
+)
+from drivers.bmc.redfish import RedfishDriver
+from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint
+
+TREES = Path(__file__).resolve().parents[3] / "shared" / "redfish-trees"
+
+pytestmark = pytest.mark.skipif(
+    not TREES.is_dir(), reason="no recorded Redfish trees in ../shared/redfish-trees, so none is read"
+)
+
+
+class Recorded(NamedTuple):
+    """What a person reads in a recording."""
+
+    tree: str
+    system_id: str
+    model: str | None
+    serial: str | None
+    uuid: str | None
+    health: str
+    boot: BootOverride | None
+    led: IndicatorLED | None
+    resets: str
+    power: PowerState = PowerState.ON
+
+
+def disabled(mode: BootMode | None) -> BootOverride:
+    return BootOverride(BootTarget.NONE, BootEnabled.DISABLED, mode)
+
+
+ALL = "On ForceOff GracefulShutdown GracefulRestart ForceRestart Nmi ForceOn PushPowerButton"
+RECORDED = [
+    # Allowed resets by ActionInfo, no Boot, no UUID, no LED.
+    Recorded("csm-rie-EX425", "Node0", "HPE CRAY EX425 (MILAN)", "HA19340017", None, "OK", None, None, "On ForceOff"),
+    Recorded("csm-rie-EX425", "Node1", "HPE CRAY EX425 (MILAN)", "HA19340017", None, "OK", None, None, "On ForceOff"),
+    Recorded(
+        "csm-rie-Gigabyte", "Self", "H262-Z63-00", "GJG9NF512A000302", "e9184000-7983-11ec-8000-b42e99bade15", "OK",
+        disabled(BootMode.LEGACY), IndicatorLED.OFF, "On ForceOff GracefulShutdown ForceRestart",
+    ),
+    Recorded(
+        "csm-rie-Intel", "QSBP74100021", "S2600BPB", "QSBP74100021", "3504bf7d-ae5b-11e7-ab21-a4bf012890a8", "OK",
+        disabled(BootMode.LEGACY), IndicatorLED.OFF,
+        "PushPowerButton On GracefulShutdown ForceRestart Nmi ForceOn ForceOff",
+    ),
+    # Model and serial number are empty texts; it has the old LED and the new one.
+    Recorded(
+        "csm-rie-OpenBMC-stock", "system", None, None, None, "OK", disabled(BootMode.UEFI), IndicatorLED.OFF,
+        "On ForceOff ForceOn ForceRestart GracefulRestart GracefulShutdown PowerCycle Nmi", PowerState.OFF,
+    ),
+    # Boot without a mode.
+    Recorded(
+        "dmtf-public-bladed", "529QB9452R6", "SX1000", "529QB9452R6", None, "OK", disabled(None), IndicatorLED.OFF, ALL
+    ),
+    # Its own health is OK; a part's is Warning.
+    Recorded(
+        "dmtf-public-rackmount1", "437XR1138R2", "3500", "437XR1138R2", "38947555-7742-3448-3784-823347823834",
+        "Warning", BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.UEFI), IndicatorLED.OFF, ALL,
+    ),
+    Recorded(
+        "nv-libredfish-dell", "System.Embedded.1", "PowerEdge R750", "CNIVC0014M0388",
+        "4c4c4544-0035-3410-8050-c6c04f314733", "OK", disabled(BootMode.UEFI), IndicatorLED.LIT,
+        "On ForceOff ForceRestart GracefulRestart GracefulShutdown PushPowerButton Nmi PowerCycle",
+    ),
+    Recorded(
+        "nv-libredfish-hpe", "1", "ProLiant DL385 Gen10 Plus v2", "MXQ302099S", "34383350-3131-584D-5133-303230393953",
+        "Critical", disabled(BootMode.UEFI), IndicatorLED.OFF,
+        "On ForceOff GracefulShutdown ForceRestart Nmi PushPowerButton GracefulRestart",
+    ),
+    # A Settings resource with nothing of the override in it.
+    Recorded(
+        "nv-libredfish-lenovo", "1", "ThinkSystem SR670 V2", "J105958B", "6173ecec-6ef5-11ee-834a-0a8fc3a58a71", "OK",
+        disabled(BootMode.UEFI), IndicatorLED.OFF,
+        "On Nmi GracefulShutdown GracefulRestart ForceOn ForceOff ForceRestart",
+    ),
+]  # fmt: skip
+
+
+@lru_cache
+def recording(tree: str) -> dict[str, Any]:
+    """The service root and all below Systems, by path."""
+    documents = {}
+    with tarfile.open(TREES / f"{tree}.tar.xz") as archive:
+        for member in archive:
+            parts = member.name.split("/")[1:-1]
+            parts = parts[2:] if parts[:2] == ["redfish", "v1"] else parts
+            file = archive.extractfile(member) if member.name.endswith("/index.json") else None
+            if file and (not parts or parts[0] == "Systems"):
+                documents["/".join([ROOT, *parts])] = json.load(file)
+    return documents
+
+
+@pytest.fixture(scope="module", params=RECORDED, ids=lambda one: f"{one.tree}-{one.system_id}")
+def recorded(request: pytest.FixtureRequest) -> Recorded:
+    found: Recorded = request.param
+    return found
+
+
+@pytest.fixture
+def server(recorded: Recorded, pki: Pki) -> Iterator[RedfishServer]:
+    with RedfishServer(pki.context, recording(recorded.tree)) as running:
+        yield running
+
+
+def test_a_recorded_system_is_read_as_a_person_reads_it(
+    recorded: Recorded, server: RedfishServer, driver: RedfishDriver, pki: Pki
+) -> None:
+    state = driver.open(endpoint(server, pki.tls, recorded.system_id)).read()
+    assert (state.power, state.boot, state.indicator) == (recorded.power, recorded.boot, recorded.led)
+    assert (state.model, state.serial, state.uuid) == (recorded.model, recorded.serial, recorded.uuid)
+    assert state.health == recorded.health
+    assert set(state.allowed_resets or ()) == {ResetType(name) for name in recorded.resets.split()}
+
+
+def test_a_steady_look_at_a_recorded_system_is_one_request(
+    recorded: Recorded, server: RedfishServer, driver: RedfishDriver, pki: Pki
+) -> None:
+    bmc = driver.open(endpoint(server, pki.tls, recorded.system_id))
+    bmc.read()
+    before = len(server.requests)
+    bmc.read()
+    assert len(server.requests) == before + 1
+
+
+def test_a_reset_goes_to_the_target_that_was_recorded(
+    recorded: Recorded, server: RedfishServer, driver: RedfishDriver, pki: Pki
+) -> None:
+    driver.open(endpoint(server, pki.tls, recorded.system_id)).reset(ResetType.FORCE_OFF)
+    path = f"{ROOT}/Systems/{recorded.system_id}"
+    target = recording(recorded.tree)[path]["Actions"]["#ComputerSystem.Reset"]["target"]
+    assert [one.json() for one in server.seen("POST", target)] == [{"ResetType": "ForceOff"}]
+
+
+def test_an_override_goes_to_the_recorded_system_and_leaves_the_mode_alone(
+    recorded: Recorded, server: RedfishServer, driver: RedfishDriver, pki: Pki
+) -> None:
+    if recorded.boot is None:
+        pytest.skip("this system has no boot override")
+    bmc = driver.open(endpoint(server, pki.tls, recorded.system_id))
+    bmc.set_boot(BootOverride(BootTarget.PXE, BootEnabled.ONCE))
+    sent = {"Boot": {"BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once"}}
+    assert [(one.path, one.json()) for one in server.seen("PATCH")] == [(f"{ROOT}/Systems/{recorded.system_id}", sent)]
+
+
+@pytest.mark.parametrize(
+    ("tree", "ids"),
+    [
+        ("csm-rie-EX425", "Node0, Node1"),
+        ("dmtf-public-bladed", "529QB9450R6, 529QB9451R6, 529QB9452R6, 529QB9453R6"),
+    ],
+)
+def test_of_several_recorded_systems_none_is_guessed(tree: str, ids: str, driver: RedfishDriver, pki: Pki) -> None:
+    with (
+        RedfishServer(pki.context, recording(tree)) as several,
+        pytest.raises(Rejected, match=f"bmc.systemId is needed.*{ids}"),
+    ):
+        driver.open(endpoint(several, pki.tls)).read()

@@ -1,0 +1,316 @@
+"""Logging in: one session a BMC, given back at the end; refused logins are few, and secrets stay secret."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from drivers.base import AuthenticationFailed, Bmc, Busy, Credential, DriverError, ResetType, Unreachable
+from drivers.bmc.redfish import RedfishDriver
+from tests.drivers.bmc_servers import (
+    DROP,
+    LOGIN,
+    RESET,
+    ROOT,
+    SESSIONS,
+    SYSTEM,
+    Answer,
+    Behaviour,
+    Pki,
+    RedfishServer,
+    Request,
+    basic,
+    endpoint,
+    extended,
+    reply,
+    service,
+    sessionless,
+    system,
+)
+
+WRONG = Credential("operator", "not-the-Password")
+NO_SESSION_LEFT = reply(503, extended("The maximum number of user sessions is reached.", "IDRAC.2.8.RAC0218"))
+
+
+def test_one_session_serves_every_request(bmc: Bmc, server: RedfishServer) -> None:
+    for _ in range(3):
+        bmc.read()
+    bmc.reset(ResetType.ON)
+    assert (server.count("POST", SESSIONS), server.connections) == (1, 1)
+
+
+def test_systems_behind_one_bmc_share_its_session(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    for _ in range(2):
+        driver.open(endpoint(server, pki.tls, "1")).read()
+    assert (server.count("POST", SESSIONS), server.connections) == (1, 1)
+
+
+def test_close_gives_the_session_back(driver: RedfishDriver, bmc: Bmc, server: RedfishServer) -> None:
+    bmc.read()
+    assert len(server.sessions) == 1
+    driver.close()
+    assert not server.sessions
+
+
+def test_close_without_a_login_asks_nothing(driver: RedfishDriver, bmc: Bmc, server: RedfishServer) -> None:
+    driver.close()
+    assert not server.requests
+
+
+def test_a_closed_driver_answers_unreachable(driver: RedfishDriver, bmc: Bmc, server: RedfishServer, pki: Pki) -> None:
+    bmc.read()
+    driver.close()
+    with pytest.raises(Unreachable, match="closed"):
+        bmc.read()
+    with pytest.raises(Unreachable, match="closed"):
+        driver.open(endpoint(server, pki.tls))
+
+
+def test_a_session_that_ran_out_is_renewed_once(bmc: Bmc, server: RedfishServer) -> None:
+    bmc.read()
+    server.sessions.clear()
+    bmc.reset(ResetType.ON)
+    assert server.count("POST", SESSIONS) == 2
+
+
+def test_a_write_that_met_a_session_that_ran_out_is_sent_after_the_new_login(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("POST", RESET, reply(401))
+    bmc.reset(ResetType.ON)
+    assert (server.count("POST", SESSIONS), server.count("POST", RESET)) == (2, 2)
+
+
+def test_a_401_with_a_broken_body_is_a_401(bmc: Bmc, server: RedfishServer) -> None:
+    """F39."""
+    broken = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"
+    server.misbehave("GET", SYSTEM, Answer([broken], close=True))
+    assert bmc.read().power == "On"
+
+
+def test_a_wrong_password_is_tried_once(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    """F42: five refusals lock the account."""
+    bmc = driver.open(endpoint(server, pki.tls, login=WRONG))
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed):
+            bmc.read()
+    assert server.count("POST", SESSIONS) == 1
+
+
+def test_a_new_password_is_tried_at_once(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    with pytest.raises(AuthenticationFailed):
+        driver.open(endpoint(server, pki.tls, login=WRONG)).read()
+    assert driver.open(endpoint(server, pki.tls)).read().power == "On"
+
+
+def test_a_bmc_that_refuses_every_session_sees_few_logins(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("GET", SYSTEM, reply(401), times=None)
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed):
+            bmc.read()
+    assert server.count("POST", SESSIONS) == 2
+
+
+def test_a_wrong_password_over_basic_authentication_is_tried_twice_at_most(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, sessionless()) as server:
+        bmc = driver.open(endpoint(server, pki.tls, login=WRONG))
+        for _ in range(5):
+            with pytest.raises(AuthenticationFailed):
+                bmc.read()
+        assert len([one for one in server.requests if "authorization" in one.headers]) <= 2
+
+
+def test_a_bmc_without_sessions_gets_basic_authentication(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, sessionless()) as server:
+        assert driver.open(endpoint(server, pki.tls)).read().power == "On"
+        assert server.seen("GET", SYSTEM)[0].headers["authorization"] == basic(LOGIN)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_bmc_that_makes_no_sessions_gets_basic_authentication(bmc: Bmc, server: RedfishServer, status: int) -> None:
+    server.misbehave("POST", SESSIONS, reply(status), times=None)
+    assert bmc.read().power == "On"
+
+
+def test_a_root_behind_a_login_is_read_with_one(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, sessionless()) as server:
+        server.misbehave("GET", f"{ROOT}/", reply(401))
+        assert driver.open(endpoint(server, pki.tls)).read().power == "On"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(NO_SESSION_LEFT, id="503 RAC0218, F34"),
+        pytest.param(reply(400, extended("Too many", "Base.1.8.SessionLimitExceeded")), id="400"),
+    ],
+)
+def test_out_of_sessions_is_busy_and_never_falls_back_to_basic_authentication(
+    bmc: Bmc, server: RedfishServer, answer: Answer
+) -> None:
+    server.misbehave("POST", SESSIONS, answer, times=None)
+    for _ in range(2):
+        with pytest.raises(Busy):
+            bmc.read()
+    assert not [one for one in server.requests if "authorization" in one.headers]
+
+
+def test_a_session_can_be_had_again_once_one_is_free(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("POST", SESSIONS, NO_SESSION_LEFT)
+    with pytest.raises(Busy):
+        bmc.read()
+    assert bmc.read().power == "On"
+
+
+def test_the_sessions_are_where_the_root_says(driver: RedfishDriver, pki: Pki) -> None:
+    """F38."""
+    documents = service()
+    documents[ROOT] = {**documents[ROOT], "Links": {"Sessions": {"@odata.id": f"{ROOT}/Sessions"}}}
+    with RedfishServer(pki.context, documents, login=None) as server:
+        server.misbehave("POST", f"{ROOT}/Sessions", reply(201, None, "X-Auth-Token: t"), times=None)
+        driver.open(endpoint(server, pki.tls)).read()
+        assert server.seen("GET", SYSTEM)[0].headers["x-auth-token"] == "t"
+
+
+def test_the_login_goes_without_an_authorization_header(bmc: Bmc, server: RedfishServer) -> None:
+    """F37."""
+    bmc.read()
+    assert "authorization" not in server.seen("POST", SESSIONS)[0].headers
+
+
+def _elsewhere(request: Request) -> Answer:
+    return reply(308, None, f"Location: {request.path}/")
+
+
+def test_sessions_that_moved_to_the_path_with_a_slash_are_found(bmc: Bmc, server: RedfishServer) -> None:
+    """F35."""
+    server.misbehave("POST", SESSIONS, _elsewhere, times=None)
+    assert bmc.read().power == "On"
+
+
+def test_a_session_named_in_the_body_only_is_given_back(driver: RedfishDriver, bmc: Bmc, server: RedfishServer) -> None:
+    """F36."""
+    server.misbehave("POST", SESSIONS, _without_location(server))
+    bmc.read()
+    driver.close()
+    assert [one.path for one in server.seen("DELETE")] == [f"{SESSIONS}/odd"]
+
+
+def _without_location(server: RedfishServer) -> Behaviour:
+    def answer(request: Request) -> Answer:
+        server.sessions.add("odd")
+        return reply(201, {"@odata.id": f"{SESSIONS}/odd"}, "X-Auth-Token: odd")
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(("method", "path"), [("GET", SYSTEM), ("GET", f"{ROOT}/"), ("POST", SESSIONS)])
+def test_a_login_is_never_carried_to_another_host(
+    bmc: Bmc, server: RedfishServer, pki: Pki, method: str, path: str, status: int
+) -> None:
+    with RedfishServer(pki.context, service(), login=None) as other:
+        to = f"Location: https://localhost:{other.port}{path}"
+        server.misbehave(method, path, reply(status, None, to), times=None)
+        with pytest.raises(DriverError):
+            bmc.read()
+        assert other.connections == 0
+
+
+@pytest.mark.parametrize("scheme", ["https:", ""])
+def test_a_link_to_another_host_is_followed_on_this_bmc(driver: RedfishDriver, pki: Pki, scheme: str) -> None:
+    with RedfishServer(pki.context, service(), login=None) as other:
+        link = f"{scheme}//localhost:{other.port}{SYSTEM}"
+        documents = {**service(), f"{ROOT}/Systems": {"Members": [{"@odata.id": link}]}}
+        with RedfishServer(pki.context, documents) as server:
+            assert driver.open(endpoint(server, pki.tls)).read().power == "On"
+        assert other.connections == 0
+
+
+def test_a_password_that_must_be_changed_first_is_said(bmc: Bmc, server: RedfishServer) -> None:
+    """F43."""
+    must = extended("The password provided for this account must be changed.", "Base.1.8.PasswordChangeRequired")
+    server.misbehave("GET", SYSTEM, reply(403, must), times=None)
+    with pytest.raises(AuthenticationFailed, match="must be changed"):
+        bmc.read()
+
+
+def test_a_bmc_that_wants_a_login_and_was_given_none_says_so(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    at = endpoint(server, pki.tls)
+    with pytest.raises(AuthenticationFailed, match="credentialRef"):
+        driver.open(type(at)(at.driver, at.address, None, at.tls)).read()
+
+
+def test_a_bmc_without_logins_is_read_without_one(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, service(), login=None) as server:
+        at = endpoint(server, pki.tls)
+        assert driver.open(type(at)(at.driver, at.address, None, at.tls)).read().power == "On"
+        assert server.count("POST") == 0
+
+
+def _echo(request: Request) -> Answer:
+    return reply(400, extended(f"I do not like {request.body.decode()} and {request.headers}"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "behaviour"),
+    [
+        pytest.param("POST", SESSIONS, _echo, id="the login is repeated in the refusal"),
+        pytest.param("POST", SESSIONS, lambda _: reply(401), id="refused"),
+        pytest.param("POST", SESSIONS, lambda _: reply(201), id="no token"),
+        pytest.param("POST", SESSIONS, lambda _: DROP, id="lost"),
+        pytest.param("GET", SYSTEM, _echo, id="the headers are repeated in the refusal"),
+    ],
+)
+def test_the_password_is_in_no_error(
+    bmc: Bmc, server: RedfishServer, method: str, path: str, behaviour: Behaviour
+) -> None:
+    server.misbehave(method, path, behaviour, times=None)
+    with pytest.raises(DriverError) as raised:
+        bmc.read()
+    assert LOGIN.password not in "".join(traceback.format_exception(raised.value)) + repr(raised.value)
+
+
+def test_the_password_is_in_no_repr(driver: RedfishDriver, bmc: Bmc, server: RedfishServer, pki: Pki) -> None:
+    bmc.read()
+    shown = repr([driver, bmc, vars(driver), endpoint(server, pki.tls), LOGIN])
+    assert LOGIN.password not in shown
+
+
+def test_threads_share_one_session_and_one_connection(driver: RedfishDriver, pki: Pki) -> None:
+    ids = [str(number) for number in range(1, 5)]
+    documents = service()
+    documents[f"{ROOT}/Systems"] = {"Members": [{"@odata.id": f"{ROOT}/Systems/{one}"} for one in ids]}
+    documents |= {f"{ROOT}/Systems/{one}": system(SerialNumber=f"SN-{one}") for one in ids}
+    with RedfishServer(pki.context, documents) as server, ThreadPoolExecutor(8) as pool:
+        bmcs = [driver.open(endpoint(server, pki.tls, one)) for one in ids]
+        serials = list(pool.map(lambda bmc: bmc.read().serial, bmcs * 8))
+        assert serials == [f"SN-{one}" for one in ids] * 8
+        assert (server.count("POST", SESSIONS), server.connections) == (1, 1)
+
+
+def read_on(bmc: Bmc) -> None:
+    while True:
+        bmc.read()
+
+
+def test_close_during_use_ends_it(driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, service()) as server, ThreadPoolExecutor(4) as pool:
+        bmcs = [driver.open(endpoint(server, pki.tls)) for _ in range(4)]
+        reading = threading.Barrier(5)
+
+        def read(bmc: Bmc) -> bool:
+            bmc.read()
+            reading.wait()
+            with pytest.raises(Unreachable, match="closed"):
+                read_on(bmc)
+            return True
+
+        ends = [pool.submit(read, bmc) for bmc in bmcs]
+        reading.wait()
+        driver.close()
+        assert all(end.result() for end in ends)
+        assert not server.sessions

@@ -1,0 +1,281 @@
+"""A write reaches a BMC once, whatever becomes of the answer; a read may be asked again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from drivers.base import (
+    Bmc,
+    BootEnabled,
+    BootMode,
+    BootOverride,
+    BootTarget,
+    Busy,
+    DriverError,
+    IndicatorLED,
+    Rejected,
+    ResetType,
+    Unreachable,
+    Unsupported,
+)
+from drivers.bmc.redfish import RedfishDriver
+from tests.drivers.bmc_servers import (
+    DROP,
+    RESET,
+    SYSTEM,
+    Answer,
+    Pki,
+    RedfishServer,
+    Request,
+    endpoint,
+    extended,
+    reply,
+    service,
+    system,
+)
+
+PXE_ONCE = BootOverride(BootTarget.PXE, BootEnabled.ONCE)
+POST_BUSY = "iLO.2.14.UnableToModifyDuringSystemPOST"
+
+
+def test_a_reset_is_one_post_of_its_type(bmc: Bmc, server: RedfishServer) -> None:
+    bmc.reset(ResetType.FORCE_OFF)
+    assert [one.json() for one in server.seen("POST", RESET)] == [{"ResetType": "ForceOff"}]
+
+
+def test_a_boot_override_is_one_patch_of_its_fields(bmc: Bmc, server: RedfishServer) -> None:
+    bmc.set_boot(PXE_ONCE)
+    assert [one.json() for one in server.seen("PATCH")] == [
+        {"Boot": {"BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once"}}
+    ]
+
+
+def test_a_boot_mode_is_sent_when_it_is_asked_for(bmc: Bmc, server: RedfishServer) -> None:
+    bmc.set_boot(BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.UEFI))
+    assert server.seen("PATCH")[0].json()["Boot"]["BootSourceOverrideMode"] == "UEFI"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(DROP, id="no answer at all"),
+        pytest.param(Answer([b"HTTP/1.1 2"], close=True), id="half a status line"),
+        pytest.param(Answer([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], close=True), id="half a body"),
+        pytest.param(reply(500, extended("Internal error")), id="HTTP 500"),
+        pytest.param(reply(504, b"<html>Gateway Timeout</html>"), id="HTTP 504 in HTML"),
+    ],
+)
+def test_a_reset_without_a_clear_answer_may_have_been_sent_and_is_not_repeated(
+    bmc: Bmc, server: RedfishServer, answer: Answer
+) -> None:
+    bmc.read()
+    server.misbehave("POST", RESET, answer, times=None)
+    with pytest.raises(Unreachable) as raised:
+        bmc.reset(ResetType.ON)
+    assert raised.value.maybe_sent
+    assert server.count("POST", RESET) == 1
+
+
+def test_a_lost_look_before_a_write_sends_nothing(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("GET", SYSTEM, DROP, times=None)
+    with pytest.raises(Unreachable) as raised:
+        bmc.reset(ResetType.ON)
+    assert not raised.value.maybe_sent
+    assert server.count("POST", RESET) == 0
+
+
+def test_a_get_is_asked_again_when_the_kept_connection_was_closed_meanwhile(bmc: Bmc, server: RedfishServer) -> None:
+    """F40."""
+    server.misbehave("GET", SYSTEM, reply(200, system(), close=True))
+    bmc.read()
+    assert bmc.read().power == "On"
+    assert server.connections == 2
+
+
+def test_a_reset_arrives_once_when_the_kept_connection_was_closed_meanwhile(bmc: Bmc, server: RedfishServer) -> None:
+    """F40: the look before it leaves the connection closed."""
+    server.misbehave("GET", SYSTEM, reply(200, system(), close=True), times=None)
+    bmc.reset(ResetType.ON)
+    assert server.count("POST", RESET) == 1
+
+
+def test_a_bmc_that_speaks_http_1_0_is_understood(bmc: Bmc, server: RedfishServer) -> None:
+    def old(request: Request) -> Answer:
+        head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+        return Answer([head, json.dumps(system()).encode()], close=True)
+
+    server.misbehave("GET", SYSTEM, old, times=None)
+    server.misbehave("POST", RESET, Answer([b"HTTP/1.0 204 No Content\r\n\r\n"], close=True), times=None)
+    bmc.reset(ResetType.ON)
+    assert bmc.read().power == "On"
+    assert server.count("POST", RESET) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        pytest.param(reply(400, extended("No such value")), Rejected, id="400"),
+        pytest.param(reply(404, extended("No such thing")), Rejected, id="404"),
+        pytest.param(reply(409, extended("Server is already powered ON.", "IDRAC.2.8.PSU501")), Busy, id="409, F01"),
+        pytest.param(reply(400, extended("In POST", POST_BUSY)), Busy, id="400 during POST, F18"),
+        pytest.param(reply(400, extended("Off", "iLO.2.14.InvalidOperationForSystemState")), Busy, id="400 iLO, F03"),
+        pytest.param(reply(500, extended("Unavailable", "IDRAC.1.6.SYS518")), Busy, id="SYS518, F47"),
+        pytest.param(reply(429), Busy, id="429"),
+        pytest.param(reply(503), Busy, id="503"),
+        pytest.param(reply(501), Unsupported, id="501"),
+    ],
+)
+def test_what_a_bmc_answers_to_a_reset_tells_what_to_do_next(
+    bmc: Bmc, server: RedfishServer, answer: Answer, error: type[DriverError]
+) -> None:
+    server.misbehave("POST", RESET, answer, times=None)
+    with pytest.raises(error):
+        bmc.reset(ResetType.ON)
+    assert server.count("POST", RESET) == 1
+
+
+def test_a_refusal_repeats_what_the_bmc_said(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("POST", RESET, reply(400, extended("The lid is open.")))
+    with pytest.raises(Rejected, match="HTTP 400: The lid is open"):
+        bmc.reset(ResetType.ON)
+
+
+def test_what_a_bmc_says_cannot_steer_a_terminal(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("POST", RESET, reply(400, extended("\x1b[2JAll is well\n")))
+    with pytest.raises(Rejected) as raised:
+        bmc.reset(ResetType.ON)
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("Retry-After: 30", 30.0), ("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", None), ("Retry-After: -1", None)],
+)
+def test_a_busy_bmc_may_say_when_to_come_back(
+    bmc: Bmc, server: RedfishServer, line: str, seconds: float | None
+) -> None:
+    server.misbehave("GET", SYSTEM, reply(503, None, line))
+    with pytest.raises(Busy) as raised:
+        bmc.read()
+    assert raised.value.retry_after == seconds
+
+
+def test_a_patch_that_no_longer_matches_is_busy_and_not_sent_again(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("GET", SYSTEM, reply(200, system(), 'ETag: W/"1"'), times=None)
+    server.misbehave("PATCH", SYSTEM, reply(412, extended("Precondition failed")), times=None)
+    with pytest.raises(Busy):
+        bmc.set_boot(PXE_ONCE)
+    assert [one.headers.get("if-match") for one in server.seen("PATCH")] == ['W/"1"']
+
+
+@pytest.mark.parametrize(
+    ("lines", "etag", "sent"),
+    [
+        pytest.param(['ETag: "a"'], ..., '"a"', id="strong"),
+        pytest.param(['ETag: W/"a"'], ..., 'W/"a"', id="weak"),
+        pytest.param(['ETag: "a"', 'ETag: "a"'], ..., '"a"', id="twice, F31"),
+        pytest.param(['ETag: ""'], ..., None, id="empty, F33"),
+        pytest.param([], "", None, id="empty in the body, F33"),
+        pytest.param([], 87422082150, None, id="a number in the body, F33"),
+        pytest.param([], 'W/"b"', 'W/"b"', id="in the body only"),
+        pytest.param([], ..., None, id="none"),
+    ],
+)
+def test_a_patch_goes_out_with_the_etag_of_the_look(
+    bmc: Bmc, server: RedfishServer, lines: list[str], etag: object, sent: str | None
+) -> None:
+    document = system(**{"@odata.etag": etag})
+    server.misbehave("GET", SYSTEM, reply(200, document, *lines), times=None)
+    bmc.set_indicator(IndicatorLED.LIT)
+    assert [one.headers.get("if-match") for one in server.seen("PATCH")] == [sent]
+
+
+@pytest.mark.parametrize(
+    ("etag", "accepted"),
+    [
+        pytest.param('W/"a"', '"a"', id="strong only, F26"),
+        pytest.param('""a""', '"a"', id="not quoted twice, F27"),
+        pytest.param('"a"', None, id="none, F30"),
+    ],
+)
+def test_a_bmc_that_never_matches_the_etag_it_gave_is_written_to_after_a_few_looks(
+    bmc: Bmc, server: RedfishServer, etag: str, accepted: str | None
+) -> None:
+    server.misbehave("GET", SYSTEM, reply(200, system(), f"ETag: {etag}"), times=None)
+    server.misbehave(
+        "PATCH",
+        SYSTEM,
+        lambda request: reply(204 if request.headers.get("if-match") == accepted else 412),
+        times=None,
+    )
+    for tries in range(1, 5):
+        try:
+            bmc.set_indicator(IndicatorLED.LIT)
+        except Busy:
+            assert server.count("PATCH") == tries
+            continue
+        break
+    assert server.seen("PATCH")[-1].headers.get("if-match") == accepted
+
+
+def test_a_reset_never_carries_an_etag(bmc: Bmc, server: RedfishServer) -> None:
+    """F32."""
+    server.misbehave("GET", SYSTEM, reply(200, system(), 'ETag: "a"'), times=None)
+    bmc.reset(ResetType.ON)
+    assert "if-match" not in server.seen("POST", RESET)[0].headers
+
+
+@pytest.mark.parametrize(
+    ("fields", "write"),
+    [
+        pytest.param({}, lambda bmc: bmc.reset(ResetType.NMI), id="a reset type that is not listed"),
+        pytest.param({"Actions": {}}, lambda bmc: bmc.reset(ResetType.ON), id="no Reset action"),
+        pytest.param({"Boot": ...}, lambda bmc: bmc.set_boot(PXE_ONCE), id="no Boot section, F22"),
+        pytest.param({}, lambda bmc: bmc.set_boot(BootOverride(BootTarget.USB, BootEnabled.ONCE)), id="no such target"),
+        pytest.param({"IndicatorLED": ...}, lambda bmc: bmc.set_indicator(IndicatorLED.LIT), id="no LED"),
+        pytest.param(
+            {"IndicatorLED": ..., "LocationIndicatorActive": False},
+            lambda bmc: bmc.set_indicator(IndicatorLED.BLINKING),
+            id="an LED that cannot blink",
+        ),
+    ],
+)
+def test_what_a_bmc_does_not_offer_is_unsupported_and_not_sent(
+    driver: RedfishDriver, pki: Pki, fields: dict[str, object], write: Any
+) -> None:
+    with RedfishServer(pki.context, service(**fields)) as server:
+        with pytest.raises(Unsupported):
+            write(driver.open(endpoint(server, pki.tls)))
+        assert (server.count("POST", RESET), server.count("PATCH")) == (0, 0)
+
+
+@pytest.mark.parametrize(("led", "active"), [(IndicatorLED.LIT, True), (IndicatorLED.OFF, False)])
+def test_a_location_indicator_takes_the_place_of_the_led(
+    driver: RedfishDriver, pki: Pki, led: IndicatorLED, active: bool
+) -> None:
+    with RedfishServer(pki.context, service(IndicatorLED=..., LocationIndicatorActive=False)) as server:
+        driver.open(endpoint(server, pki.tls)).set_indicator(led)
+        assert [one.json() for one in server.seen("PATCH", SYSTEM)] == [{"LocationIndicatorActive": active}]
+
+
+def test_boot_is_written_to_the_settings_resource_where_it_is_kept_there(driver: RedfishDriver, pki: Pki) -> None:
+    """F21."""
+    settings = f"{SYSTEM}/Settings"
+    documents = service(**{"@Redfish.Settings": {"SettingsObject": {"@odata.id": settings}}})
+    documents[settings] = {"Boot": {"BootSourceOverrideTarget": "None", "BootSourceOverrideEnabled": "Disabled"}}
+    with RedfishServer(pki.context, documents) as server:
+        driver.open(endpoint(server, pki.tls)).set_boot(PXE_ONCE)
+        assert [one.path for one in server.seen("PATCH")] == [settings]
+
+
+def test_boot_is_written_to_the_system_where_its_settings_have_no_boot(driver: RedfishDriver, pki: Pki) -> None:
+    """F21, the other kind."""
+    settings = f"{SYSTEM}/Settings"
+    documents = service(**{"@Redfish.Settings": {"SettingsObject": {"@odata.id": settings}}})
+    documents[settings] = {"AssetTag": "A1"}
+    with RedfishServer(pki.context, documents) as server:
+        driver.open(endpoint(server, pki.tls)).set_boot(PXE_ONCE)
+        assert [one.path for one in server.seen("PATCH")] == [SYSTEM]
