@@ -28,7 +28,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
 )
-from drivers.bmc.redfish_connector import ROOT, OneShotConnector
+from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, Address, Wire, parse_address
 from drivers.bmc.redfish_system import LookedAt, some_of, system_state
@@ -185,8 +185,7 @@ class RedfishSystem:
     def _find(self) -> str:
         """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313)."""
         url = self._connector.url
-        root = self._connector.get(ROOT).json()
-        members = self._connector.get(root["Systems"]["@odata.id"]).json()["Members"]
+        members = self._connector.get(self._connector.systems_uri()).json()["Members"]
         paths: dict[str, str] = {
             member["@odata.id"].rstrip("/").rpartition("/")[2]: member["@odata.id"] for member in members
         }

@@ -50,11 +50,22 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._tried: int | None = None
         self._refused_until = 0.0
         self._not_matched = 0
+        self._systems_uri: str | None = None
 
     @property
     def url(self) -> str:
         """The BMC's, for messages."""
         return str(self._url)
+
+    def systems_uri(self) -> str:
+        """Where the systems are listed; the service root that says so is read at login anyhow. Raises DriverError."""
+        with self._turn():
+            self._log_in()
+        if self._systems_uri is None:
+            self._systems_uri = _link(self.get(ROOT).json(), "Systems")
+        if self._systems_uri is None:
+            raise Unreachable(f"{self._url}: its service root names no systems; is it a machine's BMC?")
+        return self._systems_uri
 
     def patch(
         self, path: str = "", data: Any = None, headers: dict[str, str] | None = None, etag: str | None = None, **_: Any
@@ -182,10 +193,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             document = root.json()
         except ValueError as error:
             raise Unreachable(f"{self._url}: its service root makes no sense: {error}") from None
-        sessions: Any = document.get("Links")
-        for name in ("Sessions", "@odata.id"):
-            sessions = sessions.get(name) if isinstance(sessions, dict) else None
-        return sessions if isinstance(sessions, str) else (_SESSIONS if "SessionService" in document else None)
+        self._systems_uri = _link(document, "Systems")
+        return _link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
 
     def _renew(self) -> bool:
         """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
@@ -230,10 +239,15 @@ def _basic(credential: Credential) -> str:
     return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
+def _link(document: Any, *names: str) -> str | None:
+    for name in (*names, "@odata.id"):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, str) else None
+
+
 def _odata_id(reply: Reply) -> str | None:
     """OpenBMC names a new session in the body only (openbmc/openbmc#3353)."""
     try:
-        found = reply.json().get("@odata.id")
+        return _link(reply.json())
     except ValueError:
         return None
-    return found if isinstance(found, str) else None

@@ -152,11 +152,12 @@ def test_a_reset_goes_to_the_target_that_was_recorded(
     assert [one.json() for one in server.seen("POST", target)] == [{"ResetType": "ForceOff"}]
 
 
+@pytest.mark.parametrize(
+    "recorded", [one for one in RECORDED if one.boot], indirect=True, ids=lambda one: f"{one.tree}-{one.system_id}"
+)
 def test_an_override_goes_to_the_recorded_system_and_leaves_the_mode_alone(
     recorded: Recorded, server: RedfishServer, driver: RedfishDriver, pki: Pki
 ) -> None:
-    if recorded.boot is None:
-        pytest.skip("this system has no boot override")
     bmc = driver.open(endpoint(server, pki.tls, recorded.system_id))
     bmc.set_boot(BootOverride(BootTarget.PXE, BootEnabled.ONCE))
     sent = {"Boot": {"BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once"}}

@@ -20,6 +20,7 @@ from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
     RESET,
     ROOT,
+    SESSIONS,
     SYSTEM,
     Document,
     Pki,
@@ -185,6 +186,11 @@ def test_action_info_that_is_not_there_leaves_the_resets_unknown(driver: Redfish
 
 def test_a_system_without_a_reset_action_offers_none(driver: RedfishDriver, pki: Pki) -> None:
     assert read(driver, pki, Actions=...).allowed_resets == ()
+
+
+def test_a_first_contact_is_four_requests(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    driver.open(endpoint(server, pki.tls)).read()
+    assert [one.path for one in server.requests] == [f"{ROOT}/", SESSIONS, f"{ROOT}/Systems", SYSTEM]
 
 
 def test_a_steady_look_is_one_request(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:

@@ -84,7 +84,12 @@ def test_a_file_is_read_again_at_each_call(tmp_path: Path) -> None:
     assert source.resolve(path) == ADA
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644])
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o440, 0o640])
+def test_a_file_may_be_for_its_owner_and_a_group_to_read(tmp_path: Path, mode: int) -> None:
+    assert FileSource().resolve(secret_file(tmp_path, AS_JSON, mode)) == ADA
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o602, 0o644])
 def test_a_file_that_others_may_open_is_refused(tmp_path: Path, mode: int) -> None:
     path = secret_file(tmp_path, AS_JSON, mode)
     with pytest.raises(AuthenticationFailed, match=f"mode {mode:04o}.*run: chmod 600 {path}"):
