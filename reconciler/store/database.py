@@ -3,6 +3,7 @@ anywhere else."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,6 +20,9 @@ from reconciler.store.migrate import migrate
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
+
+OLDEST_SQLITE = (3, 35)
+"""The first with RETURNING."""
 
 _BEGIN, _DURABLE = "groundstate_begin", "groundstate_durable"
 
@@ -108,7 +112,13 @@ def parse_url(url: str) -> URL:
 
 
 def _check_file(url: URL, *, create: bool) -> None:
-    """Say what SQLite would only call "unable to open database file"."""
+    """Say what SQLite would only call "unable to open database file", or a syntax error."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreError(
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is needed; use a newer Python build, or "
+            "a PostgreSQL store"
+        )
     if not url.database or url.database == ":memory:":
         return
     path = Path(url.database)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.store.database import Database
-from reconciler.store.errors import Fenced, InstanceHeld
+from reconciler.store.errors import Fenced, InstanceHeld, StoreError
 from reconciler.store.tables import instance
 
 _INSTANCE_LOCK = 0x67726F756E64_02
@@ -41,7 +41,9 @@ def hold(database: Database, name: str) -> Iterator[int]:
         try:
             yield epoch
         finally:
-            _leave(database, epoch)
+            # The name is for people: that it stays must not hide what ended the work.
+            with suppress(StoreError):
+                _leave(database, epoch)
 
 
 def check_epoch(connection: Connection, epoch: int) -> None:

@@ -96,6 +96,12 @@ def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pyte
     store.close()
 
 
+def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(StoreError, match=r"3\.35 is needed; use a newer Python build"):
+        Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+
+
 @pytest.mark.parametrize("empty_store_url", ["postgresql"], indirect=True)
 def test_a_server_that_goes_away_is_told_and_found_again(store: Store, store_url: str) -> None:
     with store.engine.connect() as connection:
