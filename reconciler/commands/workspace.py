@@ -77,7 +77,9 @@ def open_source(where: Where) -> Source:
     from reconciler.desired.source import open_source as opened
 
     try:
-        return opened(where.repo, ref=where.ref, path=where.path, work_tree=where.work_tree, cache_dir=cache_dir())
+        # HEAD of a remote is asked for anew each time, where a name is looked up in what was fetched.
+        ref = None if where.ref == "HEAD" else where.ref
+        return opened(where.repo, ref=ref, path=where.path, work_tree=where.work_tree, cache_dir=cache_dir())
     except SourceError as error:
         fail(str(error))
 

@@ -1,0 +1,98 @@
+"""Simulated BMCs as tests use them: a fresh system for each machine, and what arrived at it."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from drivers.bmc.emulator import EmulatorFleet
+from tests.e2e.desk import Desk, machine, partition
+
+
+class System(NamedTuple):
+    """A system that no other test uses."""
+
+    place: int
+    address: str
+    id: str
+
+
+class Bmcs:
+    """The running emulators."""
+
+    def __init__(self, fleet: EmulatorFleet, directory: Path, layout: list[list[str]]) -> None:
+        self._fleet, self._directory = fleet, directory
+        self._free = [list(ids) for ids in layout]
+
+    def system(self, bmc: int = 0) -> System:
+        """A system of the first or the second BMC that is powered off."""
+        return System(bmc, self._fleet.addresses[bmc], self._free[bmc].pop(0))
+
+    def partition(self, **changes: Any) -> dict[str, Any]:
+        """The partition of machines on these BMCs; the login stands in the environment."""
+        return partition(
+            **{"credentialRef": {"env": "LAB_BMC"}, "tls": {"caFile": str(self._fleet.ca_file)}, **changes}
+        )
+
+    def let_in(self, desk: Desk) -> None:
+        """Give the desk the login, which is to be seen nowhere."""
+        desk.environment |= {"LAB_BMC_USERNAME": self._fleet.username, "LAB_BMC_PASSWORD": self._fleet.password}
+        login = base64.b64encode(f"{self._fleet.username}:{self._fleet.password}".encode()).decode()
+        desk.secrets |= {self._fleet.password, login}
+
+    def writes(self, system: System) -> list[str]:
+        """The writes that arrived for the system, such as `PATCH` and `POST Reset`, in order."""
+        log = (self._directory / f"bmc-{system.place + 1}.log").read_text("utf-8", "replace")
+        found = re.findall(rf'"(PATCH|POST|PUT|DELETE) /redfish/v1/Systems/{system.id}(\S*) HTTP', log)
+        return [f"{method} {path.rpartition('.')[2]}".strip() for method, path in found]
+
+    def ask(self, system: System, method: str = "GET", body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Speak to the system as a person with curl would; returns its state."""
+        context = ssl.create_default_context(cafile=str(self._fleet.ca_file))
+        login = base64.b64encode(f"{self._fleet.username}:{self._fleet.password}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        connection = http.client.HTTPSConnection(system.address.removeprefix("https://"), timeout=10, context=context)
+        try:
+            connection.request(method, f"/redfish/v1/Systems/{system.id}", json.dumps(body) if body else None, headers)
+            response = connection.getresponse()
+            text = response.read()
+            assert response.status < 300, text
+            return json.loads(text) if text else {}
+        finally:
+            connection.close()
+
+
+def at(system: System, name: str, **spec: Any) -> dict[str, Any]:
+    """The machine of this name on the system."""
+    return machine(name, system.address, system=system.id, **spec)
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """The address of something that takes connections and never says a word."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for connection in held:
+        connection.close()
