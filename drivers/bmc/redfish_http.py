@@ -162,13 +162,25 @@ class Wire:
         return connection
 
     def _is_out_of_step(self) -> bool:
-        """Whether an idle connection has something to read: its end, or what belongs to no request."""
+        """Whether an idle connection was closed, or holds bytes that belong to no request."""
         if self._connection is None or self._connection.sock is None:
             return False
         sock = self._connection.sock
         idle = select.poll()
         idle.register(sock, select.POLLIN)
-        return bool(idle.poll(0)) or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
+        if not isinstance(sock, ssl.SSLSocket):
+            return bool(idle.poll(0))
+        if not idle.poll(0) and not sock.pending():
+            return False
+        sock.settimeout(0)
+        try:
+            sock.read(1)
+        except ssl.SSLWantReadError:
+            # It was of TLS alone, such as a session ticket.
+            return False
+        except OSError:
+            pass
+        return True
 
 
 class _Timed(io.RawIOBase):

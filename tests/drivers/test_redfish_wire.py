@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import selectors
 import socket
 import ssl
 import threading
@@ -122,6 +123,18 @@ def test_bytes_that_answer_nothing_are_not_taken_for_the_next_answer(
     assert bmc.read().power == "On"
     bmc.reset(ResetType.ON)
     assert server.count("POST", RESET) == 1
+
+
+def test_a_session_ticket_is_not_taken_for_the_end_of_the_connection(server: RedfishServer, pki: Pki) -> None:
+    """TLS 1.3 sends tickets after the handshake, unasked."""
+    wire = redfish_http.Wire(redfish_http.parse_address(server.address, pki.tls), pki.tls)
+    connection = wire._connect()
+    with selectors.DefaultSelector() as tickets:
+        tickets.register(connection.sock, selectors.EVENT_READ)
+        assert tickets.select(timeout=10)
+    wire.send("POST", RESET, {})
+    wire.close()
+    assert server.connections == 1
 
 
 def test_a_chunked_answer_is_read_whole(bmc: Bmc, server: RedfishServer) -> None:
