@@ -13,6 +13,7 @@ from reconciler.applying.engine import Context
 from reconciler.commands.options import guard_options, limits_from, option, where_from, where_options
 from reconciler.commands.workspace import (
     RANDOM,
+    cache_dir,
     connections,
     facts_of,
     fail,
@@ -59,7 +60,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                 queue.recover(now())
                 context = Context(now=now, random=RANDOM.random, by=operator("run"), epoch=epoch, limits=limits)
                 pace = Pace(git=interval, resync=resync, workers=concurrency)
-                daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log)
+                daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log, cache_dir())
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda *_: stop.set())
                 with _health(listen, daemon) as health:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from reconciler.applying.engine import Engine
 from reconciler.daemon.loop import COMMIT, Loop
@@ -12,7 +13,7 @@ from reconciler.desired.load import Loaded, load
 from reconciler.desired.source import Source, SourceError
 from reconciler.model.diagnostic import Severity
 from reconciler.model.event import Event, EventType
-from reconciler.model.resource import DesiredState
+from reconciler.model.resource import Commit, DesiredState
 from reconciler.store import Store
 
 LAST_GOOD = "last-good-revision"
@@ -31,13 +32,20 @@ class Follower:
         now: Callable[[], datetime],
         tell: Callable[[Event], None],
         adopted: Callable[[DesiredState], None],
+        cache: Path | None = None,
     ) -> None:
         self._source, self._engine, self._loop, self._store = source, engine, loop, store
-        self._now, self._tell, self._adopted = now, tell, adopted
+        self._now, self._tell, self._adopted, self._cache = now, tell, adopted, cache
         self._loaded: Loaded | None = None
         self._seen: str | None = None
         self._complaint = ""
+        self._commits: dict[str, Commit] = {}
         self.broken = False
+
+    def commit_of(self, file: str) -> Commit | None:
+        """The commit that last touched a file, as far as it was looked up when a revision took force."""
+        in_force = self._engine.desired
+        return self._commits.get(file) or (in_force.revision.commit if in_force else None)
 
     def follow(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> None:
         """Take in revisions until `stop`."""
@@ -56,7 +64,7 @@ class Follower:
             snapshot = self._source.snapshot()
             if snapshot.revision.id == self._seen:
                 return not self.broken
-            loaded = load(snapshot, previous=self._loaded)
+            loaded = load(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
             self._complain("SourceUnavailable", f"{error}; the state in force stays")
             return self._fall_back()
@@ -71,6 +79,8 @@ class Follower:
 
     def _put_in_force(self, state: DesiredState) -> None:
         keys = self._engine.adopt(state)
+        files = {state.resources[key].source.file for key in keys if key in state.resources}
+        self._commits |= self._source.commits_for(state.revision, files)
         commit = state.revision.commit
         by = f" by {commit.author}: {commit.subject}" if commit else ""
         self._say(
@@ -99,7 +109,7 @@ class Follower:
         if self._engine.desired is not None or last is None or last.startswith("worktree:"):
             return False
         try:
-            loaded = load(self._source.snapshot(last))
+            loaded = load(self._source.snapshot(last), cache=self._cache)
         except SourceError as error:
             self._complain("SourceUnavailable", str(error))
             return False

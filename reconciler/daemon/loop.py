@@ -7,6 +7,7 @@ time. Unreachable machines come back at a priority that only some workers serve,
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -16,6 +17,8 @@ from reconciler.model.resource import ResourceKey
 
 COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
 """Priorities: a new commit beats everything, a resync yields to all but BMCs that do not answer."""
+
+STOP_SECONDS = 10.0
 
 SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
 
@@ -58,7 +61,10 @@ class Loop:
         return True
 
     def run(self, stop: threading.Event, workers: int) -> None:
-        """Serve the queue with threads until `stop`, then let each finish the key that it has in hand."""
+        """Serve the queue with threads until `stop`, then let each finish the key that it has in hand.
+
+        One that hangs on a silent BMC is left behind after STOP_SECONDS; what it sent is on record.
+        """
         reserved = max(1, workers // 4)
         threads = [
             threading.Thread(
@@ -68,8 +74,11 @@ class Loop:
         ]
         for thread in threads:
             thread.start()
+        stop.wait()
+        self.wake()
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def wake(self) -> None:
         """Let idle workers look again, at the queue or at `stop`."""

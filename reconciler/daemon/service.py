@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -49,18 +50,20 @@ class Daemon:
         context: Context,
         pace: Pace,
         log: Any,
+        cache: Path | None = None,
     ) -> None:
         self._store, self._pace, self._log, self._now = store, pace, log, context.now
         self._random: Callable[[], float] = context.random
         self.metrics = Metrics()
-        commit_of = _Attribution(source)
         self._engine = Engine(
-            store, connections, facts, msgspec.structs.replace(context, tell=self._tell, commit_of=commit_of)
+            store,
+            connections,
+            facts,
+            msgspec.structs.replace(context, tell=self._tell, commit_of=lambda file: self._follower.commit_of(file)),
         )
-        commit_of.engine = self._engine
         self._loop = Loop(queue, self._step, context.now, context.random, resync=pace.resync, crashed=self._crashed)
         self._follower = Follower(
-            source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted
+            source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted, cache
         )
         self._stop = threading.Event()
 
@@ -130,26 +133,6 @@ class Daemon:
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         self._log.error("StepFailed", key=str(key), exc_info=error)
-
-
-class _Attribution:
-    """Which commit last touched a file; asked when something is sent, and remembered for the revision in force."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.engine: Engine | None = None
-        self._revision = ""
-        self._known: dict[str, Any] = {}
-
-    def __call__(self, file: str) -> Any:
-        desired = self.engine.desired if self.engine else None
-        if desired is None:
-            return None
-        if desired.revision.id != self._revision:
-            self._revision, self._known = desired.revision.id, {}
-        if file not in self._known:
-            self._known[file] = self._source.commits_for(desired.revision, [file]).get(file)
-        return self._known[file]
 
 
 def _states(planned: Plan) -> dict[str, int]:
