@@ -19,7 +19,7 @@ E = TypeVar("E", bound=StrEnum)
 RESET = "#ComputerSystem.Reset"
 _TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
 _PLACEHOLDERS = frozenset(
-    {"", "n/a", "na", "none", "null", "unknown", "not available", "not specified", "default string", "empty"}
+    {"n/a", "na", "none", "null", "unknown", "not available", "not specified", "default string", "empty"}
     | {"to be filled by o.e.m.", "system serial number", "00000000-0000-0000-0000-000000000000"}
 )
 """What firmware says where it knows nothing (Cray EX: "Not Available"; the rest are DMI defaults)."""
@@ -153,4 +153,4 @@ def _health(status: object) -> str | None:
 
 def _text(value: object) -> str | None:
     text = value.strip() if isinstance(value, str) else ""
-    return None if text.lower() in _PLACEHOLDERS else text
+    return None if text.lower() in _PLACEHOLDERS or not any(map(str.isalnum, text)) else text

@@ -90,7 +90,7 @@ def test_an_odd_type_hides_its_own_part_only(
     assert state.serial == (None if field == "SerialNumber" else "437XR1138R2")
 
 
-@pytest.mark.parametrize("value", ["Not Available", "N/A", "", "   ", "To be filled by O.E.M.", 5])
+@pytest.mark.parametrize("value", ["Not Available", "N/A", "", "   ", "To be filled by O.E.M.", "........", 5])
 def test_a_placeholder_is_no_serial_number(driver: RedfishDriver, pki: Pki, value: object) -> None:
     """F58."""
     assert read(driver, pki, SerialNumber=value).serial is None
