@@ -1,0 +1,208 @@
+"""Writes the pages of docs/reference that are made from the program: `python -m docs.generate`. A test compares."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import main
+from reconciler.desired.codes import DIAGNOSTICS
+from reconciler.desired.schemas import schema_for
+from reconciler.kinds import KINDS
+from reconciler.kinds.kind import Kind
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Made by `python -m docs.generate`; changes belong into the program. -->"
+_LIMITS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "maxLength": "at most {} characters",
+    "maxItems": "at most {} items",
+}
+_FORMATS = {"cidr": "prefix", "ip": "address", "ip-range": "address, prefix or range", "date": "day"}
+
+Node = dict[str, Any]
+
+
+def pages() -> dict[str, str]:
+    """File name -> text of every generated page."""
+    made = {"kinds.md": _kinds(), "commands.md": _commands(), "diagnostics.md": _diagnostics()}
+    return {name: "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
+
+
+# -- kinds -------------------------------------------------------------------------------------------------------------
+
+
+def _kinds() -> Iterator[str]:
+    yield from ("# Kinds", "", NOTE, "")
+    yield "Every document has `apiVersion: groundstate/v1`, `kind`, `metadata` and `spec`. A field that is not in the"
+    yield "tables is an error, and so is a key without a value. `groundstate explain KIND.field` shows the same."
+    yield ""
+    yield "Machine, Network and IPAddress are reconciled. Of the others, and of the fields that no action serves"
+    yield "(quotas, taints, size, expiry, an address's type), this version checks that they are well formed and refer to"
+    yield "what exists; it does not act on them."
+    yield ""
+    yield from (f"- [{kind.name}](#{kind.name.lower()}): {kind.summary}" for kind in KINDS.values())
+    metadata = schema_for(KINDS["Machine"])
+    yield from ("", "## metadata", "", "The same for every kind.", "")
+    yield from _fields(metadata["properties"]["metadata"], metadata)
+    for kind in KINDS.values():
+        yield from _kind(kind)
+
+
+def _kind(kind: Kind) -> Iterator[str]:
+    schema = schema_for(kind)
+    words = ", ".join(f"`{word}`" for word in (kind.plural, *kind.short))
+    reconciled = "Reconciled." if kind.rules else "Not reconciled."
+    yield from ("", f"## {kind.name}", "", f"{kind.summary} {reconciled} On the command line: {words}.", "")
+    yield from _fields(schema["properties"]["spec"], schema)
+
+
+def _fields(node: Node, schema: Node) -> Iterator[str]:
+    yield "| field | type | required | default | meaning |"
+    yield "|---|---|---|---|---|"
+    yield from _rows(node, schema, "")
+
+
+def _rows(node: Node, schema: Node, prefix: str) -> Iterator[str]:
+    body = _resolved(node, schema)
+    for name, child in body.get("properties", {}).items():
+        path, inner = f"{prefix}{name}", _resolved(child, schema)
+        needed = "yes" if name in body.get("required", ()) else ""
+        default = child.get("default")
+        shown = "" if default in (None, (), [], {}, False) else _code(default)
+        yield f"| `{path}` | {_type(child, schema)} | {needed} | {shown} | {_meaning(child, schema)} |"
+        items = inner.get("items")
+        yield from _rows(items, schema, f"{path}[].") if isinstance(items, dict) else _rows(inner, schema, f"{path}.")
+
+
+def _resolved(node: Node, schema: Node) -> Node:
+    while "$ref" in node or len(node.get("allOf", ())) == 1:
+        node = schema["definitions"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node["allOf"][0]
+    return node
+
+
+def _type(node: Node, schema: Node) -> str:
+    found = _resolved(node, schema)
+    if "anyOf" in found:
+        return " or ".join(_type(choice, schema) for choice in found["anyOf"])
+    if "items" in found:
+        return f"list of {_type(found['items'], schema)}"
+    if "x-groundstate-kind" in found:
+        return f"name of a {found['x-groundstate-kind']}"
+    if "enum" in found:
+        return ", ".join(_code(choice) for choice in found["enum"])
+    if found.get("type") == "object" and isinstance(found.get("additionalProperties"), dict):
+        return "map of text"
+    if found.get("format") in _FORMATS:
+        return _FORMATS[found["format"]]
+    names = {"object": "object", "string": "text", "integer": "number", "boolean": "true or false"}
+    return names.get(found.get("type", ""), "any")
+
+
+def _meaning(node: Node, schema: Node) -> str:
+    found = _resolved(node, schema)
+    choices = [node, found, *found.get("anyOf", ())]
+    said = [next((part["description"] for part in choices if "description" in part), "")]
+    said += [
+        f"{limit.format(found[name]).capitalize()}."
+        for name, limit in _LIMITS.items()
+        if name in found and "pattern" not in found
+    ]
+    examples = [_code(example) for example in node.get("examples", found.get("examples", ()))]
+    said += [f"For example {', '.join(examples)}."] if examples else []
+    return " ".join(said).replace("|", "\\|")
+
+
+def _code(value: object) -> str:
+    return f"`{value}`".replace("|", "\\|")
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def _commands() -> Iterator[str]:
+    root = click.Context(main, info_name="groundstate")
+    yield from ("# Commands", "", NOTE, "", "`groundstate [--config FILE] COMMAND`, with", "")
+    yield from (f"- [{name}](#{name}): {_command(root, name).short_help}" for name in main.list_commands(root))
+    yield ""
+    yield "An option can be given on the command line, as the variable that the table names, or in the settings file by"
+    yield 'its long name (`max_disrupted = "5%"`); the first of these that has it wins. Options without a variable are'
+    yield "for the command line alone. A wrong option leaves with exit code 1, as 2 means that there are changes."
+    for name in main.list_commands(root):
+        command = _command(root, name)
+        context = click.Context(command, info_name=name, parent=root)
+        usage = " ".join(("groundstate", name, *command.collect_usage_pieces(context)))
+        yield from ("", f"## {name}", "", f"    {usage}", "")
+        yield from _help(command.help or "")
+        yield from _options(command, context)
+
+
+def _command(root: click.Context, name: str) -> click.Command:
+    command = main.get_command(root, name)
+    if command is None:
+        raise LookupError(name)
+    return command
+
+
+def _help(text: str) -> Iterator[str]:
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        if paragraph.startswith("\b"):
+            _, title, *examples = paragraph.split("\n")
+            yield from (title, "", *(f"  {line}" for line in examples), "")
+        else:
+            yield from (*paragraph.split("\n"), "")
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    records = [(p, p.get_help_record(context)) for p in command.params if isinstance(p, click.Option)]
+    shown = [(param, record) for param, record in records if record]
+    if shown:
+        yield from ("| option | variable | meaning |", "|---|---|---|")
+        for param, (names, words) in shown:
+            variable = f"`{param.envvar}`" if param.envvar else ""
+            yield f"| {_code(names)} | {variable} | {re.sub(' {2,}', ' ', words).replace('|', chr(92) + '|')} |"
+
+
+# -- diagnostics -------------------------------------------------------------------------------------------------------
+
+
+def _diagnostics() -> Iterator[str]:
+    yield from ("# Diagnostics", "", NOTE, "")
+    yield "What `validate`, and every command that reads desired state, can find wrong. A code never changes its"
+    yield "meaning, so that scripts can match it. One error refuses the whole revision; a warning is told and passes."
+    yield from ("", "| code | meaning |", "|---|---|")
+    yield from (f"| `{code}` | {meaning} |" for code, meaning in DIAGNOSTICS.items())
+    yield from ("", "Rules of one kind alone:", "", "| code | kind | what is said |", "|---|---|---|")
+    yield from (f"| `{code}` | {kind} | {said} |" for kind, code, said in _of_kinds())
+
+
+def _of_kinds() -> Iterator[tuple[str, str, str]]:
+    """The findings that kinds' own checks can return, read off their source."""
+    for kind in KINDS.values():
+        module = inspect.getmodule(kind.check)
+        for node in ast.walk(ast.parse(inspect.getsource(module))) if module else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Place":
+                yield kind.name, _text(node.args[0]), _text(node.args[2])
+
+
+def _text(node: ast.expr) -> str:
+    """A literal's text, with an ellipsis where a value is put in."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in parts)
+
+
+def write() -> None:
+    """Make the pages be exactly these."""
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,86 @@
+"""The documentation keeps up with the program: generated pages are fresh, hand-written tables whole, links alive."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from reconciler.applying.decide import POLICIES
+from reconciler.services.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_REASON = re.compile(r"[A-Z][A-Za-z]+")
+_TELLERS = {"_tell", "_event", "_told", "_say", "_complain"}
+
+
+@pytest.mark.parametrize(("name", "text"), generate.pages().items())
+def test_generated_pages_are_what_the_program_says(name: str, text: str) -> None:
+    assert (REFERENCE / name).read_text("utf-8") == text, "run: python -m docs.generate"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(_FENCE.sub("", page.read_text("utf-8"))):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in set(anchors(target)), link
+
+
+def anchors(page: Path) -> Iterator[str]:
+    """The names that a page's headings have on GitHub."""
+    for heading in _HEADING.findall(_FENCE.sub("", page.read_text("utf-8"))):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_metric_is_described() -> None:
+    assert names_in("metrics.md") == {f"{metric.name}" for metric in Metrics().registry.collect()}
+
+
+def names_in(page: str) -> set[str]:
+    """The first cells of a page's tables, without `_total`, which Prometheus' client leaves out too."""
+    cells = re.findall(r"^\| `([^`]+)`", (REFERENCE / page).read_text("utf-8"), re.MULTILINE)
+    return {cell.removesuffix("_total") for cell in cells}
+
+
+def test_every_event_reason_is_described() -> None:
+    told = {reason for module in ("applying/engine", "applying/decide", "daemon/follow") for reason in reasons(module)}
+    assert told
+    assert told | {error.__name__ for error in POLICIES} <= names_in("events.md")
+
+
+def reasons(module: str) -> Iterator[str]:
+    """The CamelCase words that are given to what makes events."""
+    for node in ast.walk(ast.parse((ROOT / "reconciler" / f"{module}.py").read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for argument in node.args if name in _TELLERS else ():
+                if isinstance(argument, ast.Constant) and _REASON.fullmatch(str(argument.value)):
+                    yield str(argument.value)
+
+
+def test_every_guard_is_described() -> None:
+    source = (ROOT / "reconciler" / "planning" / "guards.py").read_text("utf-8")
+    held_by = set(re.findall(r'_hold_all\([^"]*"([a-z-]+)"', source))
+    assert len(held_by) == 4
+    assert held_by <= names_in("guards.md")
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(re.findall(r"\((\d{4}-[a-z0-9-]+\.md)\)", (folder / "README.md").read_text("utf-8")))
+    assert listed == {path.name for path in folder.glob("[0-9]*.md")}
