@@ -19,7 +19,7 @@ from reconciler.model.event import Event
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
 from reconciler.model.plan import HoldKind, Plan
-from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
@@ -59,7 +59,7 @@ class Daemon:
             store,
             connections,
             facts,
-            msgspec.structs.replace(context, tell=self._tell, commit_of=lambda file: self._follower.commit_of(file)),
+            msgspec.structs.replace(context, tell=self._tell, commit_of=self._commit_of),
         )
         self._loop = Loop(queue, self._step, context.now, context.random, resync=pace.resync, crashed=self._crashed)
         self._follower = Follower(
@@ -110,6 +110,9 @@ class Daemon:
             raise
         finally:
             self._loop.wake()
+
+    def _commit_of(self, file: str) -> Commit | None:
+        return self._follower.commit_of(file)
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = time.perf_counter()
