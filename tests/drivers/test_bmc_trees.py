@@ -177,3 +177,22 @@ def test_of_several_recorded_systems_none_is_guessed(tree: str, ids: str, driver
         pytest.raises(Rejected, match=f"bmc.systemId is needed.*{ids}"),
     ):
         driver.open(endpoint(several, pki.tls)).read()
+
+
+@pytest.mark.parametrize("tree", sorted({one.tree for one in RECORDED}))
+def test_every_system_of_a_recorded_bmc_is_read_in_one_session_that_is_given_back(
+    tree: str, driver: RedfishDriver, pki: Pki
+) -> None:
+    members = recording(tree)[f"{ROOT}/Systems"]["Members"]
+    ids = [member["@odata.id"].rstrip("/").rpartition("/")[2] for member in members]
+    assert {one.system_id for one in RECORDED if one.tree == tree} <= set(ids)
+    with RedfishServer(pki.context, recording(tree)) as server:
+        states = [driver.open(endpoint(server, pki.tls, system_id)).read() for system_id in ids]
+        assert all(state.power and state.allowed_resets and state.health for state in states)
+        assert (server.count("POST"), len(server.sessions), server.connections) == (1, 1, 1)
+        driver.close()
+        assert not server.sessions
+
+
+def test_every_recording_is_in_the_table() -> None:
+    assert {file.name.removesuffix(".tar.xz") for file in TREES.glob("*.tar.xz")} == {one.tree for one in RECORDED}
