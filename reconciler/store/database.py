@@ -116,8 +116,8 @@ def _check_file(url: URL, *, create: bool) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise StoreError(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is needed; use a newer Python build, or "
-            "a PostgreSQL store"
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is needed; use a newer Python build, "
+            "or a PostgreSQL store"
         )
     if not url.database or url.database == ":memory:":
         return
