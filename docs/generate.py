@@ -45,8 +45,8 @@ def _kinds() -> Iterator[str]:
     yield "tables is an error, and so is a key without a value. `groundstate explain KIND.field` shows the same."
     yield ""
     yield "Machine, Network and IPAddress are reconciled. Of the others, and of the fields that no action serves"
-    yield "(quotas, taints, size, expiry, an address's type), this version checks that they are well formed and refer to"
-    yield "what exists; it does not act on them."
+    yield "(quotas, taints, size, expiry, an address's type), this version checks that they are well formed and refer"
+    yield "to what exists; it does not act on them."
     yield ""
     yield from (f"- [{kind.name}](#{kind.name.lower()}): {kind.summary}" for kind in KINDS.values())
     metadata = schema_for(KINDS["Machine"])
@@ -115,7 +115,7 @@ def _meaning(node: Node, schema: Node) -> str:
         for name, limit in _LIMITS.items()
         if name in found and "pattern" not in found
     ]
-    examples = [_code(example) for example in node.get("examples", found.get("examples", ()))]
+    examples = [_code(example) for example in node.get("examples") or found.get("examples") or ()]
     said += [f"For example {', '.join(examples)}."] if examples else []
     return " ".join(said).replace("|", "\\|")
 
