@@ -116,7 +116,7 @@ def _check_file(url: URL, *, create: bool) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise StoreError(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is needed; use a newer Python build, "
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is needed; use a newer Python, "
             "or a PostgreSQL store"
         )
     if not url.database or url.database == ":memory:":
