@@ -331,7 +331,7 @@ class FakeFleet:
         self.on_after = on_after
         self.off_after = off_after
         self.lock = threading.RLock()
-        self._machines: dict[tuple[str, str], FakeMachine] = {}
+        self._machines: dict[str, dict[str, FakeMachine]] = {}
         self._writes: list[Write] = []
         self._connection = FakeConnection(self)
 
@@ -349,13 +349,13 @@ class FakeFleet:
     def machine(self, address: str, system_id: str | None = None) -> FakeMachine:
         """The machine, made now if need be. Without an id, the BMC's only one. Raises Rejected where it has several."""
         with self.lock:
-            known = [one for at, one in self._machines if at == address]
-            if system_id is None and len(known) > 1:
-                raise Rejected(f"{address} has the systems {', '.join(sorted(known))}; say which one by systemId")
-            found = system_id or (known[0] if known else ONLY_SYSTEM)
-            if (address, found) not in self._machines:
-                self._machines[address, found] = FakeMachine(self, address, found)
-            return self._machines[address, found]
+            systems = self._machines.setdefault(address, {})
+            if system_id is None and len(systems) > 1:
+                raise Rejected(f"{address} has the systems {', '.join(sorted(systems))}; say which one by systemId")
+            found = system_id or next(iter(systems), ONLY_SYSTEM)
+            if found not in systems:
+                systems[found] = FakeMachine(self, address, found)
+            return systems[found]
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """See BmcDriver."""

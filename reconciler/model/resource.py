@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -101,4 +102,4 @@ class DesiredState(msgspec.Struct, frozen=True, dict=True):
 
     def count(self, kind: str) -> int:
         """How many resources of the kind there are."""
-        return sum(1 for key in self.resources if key.kind == kind)
+        return self.derived("counts", lambda state: Counter(key.kind for key in state.resources))[kind]
