@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.base import AuthenticationFailed, Bmc, Busy, Credential, DriverError, ResetType, Unreachable
 from drivers.bmc.redfish import RedfishDriver
@@ -239,15 +241,13 @@ def test_a_password_that_must_be_changed_first_is_said(bmc: Bmc, server: Redfish
 def test_a_bmc_that_wants_a_login_and_was_given_none_says_so(
     driver: RedfishDriver, server: RedfishServer, pki: Pki
 ) -> None:
-    at = endpoint(server, pki.tls)
     with pytest.raises(AuthenticationFailed, match="credentialRef"):
-        driver.open(type(at)(at.driver, at.address, None, at.tls)).read()
+        driver.open(replace(endpoint(server, pki.tls), credential=None)).read()
 
 
 def test_a_bmc_without_logins_is_read_without_one(driver: RedfishDriver, pki: Pki) -> None:
     with RedfishServer(pki.context, service(), login=None) as server:
-        at = endpoint(server, pki.tls)
-        assert driver.open(type(at)(at.driver, at.address, None, at.tls)).read().power == "On"
+        assert driver.open(replace(endpoint(server, pki.tls), credential=None)).read().power == "On"
         assert server.count("POST") == 0
 
 
@@ -314,3 +314,64 @@ def test_close_during_use_ends_it(driver: RedfishDriver, pki: Pki) -> None:
         driver.close()
         assert all(end.result() for end in ends)
         assert not server.sessions
+
+
+def test_close_waits_no_longer_than_a_request_may_take(pki: Pki) -> None:
+    driver = RedfishDriver(seconds=0.3)
+    with RedfishServer(pki.context, service()) as server, ThreadPoolExecutor(1) as pool:
+        bmc = driver.open(endpoint(server, pki.tls))
+        bmc.read()
+        asked = threading.Event()
+
+        def silent() -> Iterator[bytes]:
+            asked.set()
+            server.ended.wait()
+            yield b""
+
+        server.misbehave("GET", SYSTEM, lambda _: Answer(silent(), close=True), times=None)
+        reading = pool.submit(bmc.read)
+        asked.wait()
+        driver.close()
+        with pytest.raises(Unreachable, match="in time"):
+            reading.result()
+
+
+def test_a_bmc_that_is_gone_does_not_keep_a_driver_from_closing(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer
+) -> None:
+    bmc.read()
+    server.misbehave("DELETE", f"{SESSIONS}/token-1", DROP)
+    driver.close()
+    assert server.count("DELETE") == 1
+
+
+def test_a_credential_that_cannot_be_resolved_is_told_and_nothing_is_sent(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    def resolve() -> Credential:
+        raise AuthenticationFailed("env BMC_FRA is not set")
+
+    at = endpoint(server, pki.tls)
+    with pytest.raises(AuthenticationFailed, match="BMC_FRA"):
+        driver.open(replace(at, credential=resolve)).read()
+    assert not server.requests
+
+
+def test_a_credential_that_was_changed_is_used_at_the_next_login(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    logins = [LOGIN, WRONG]
+    bmc = driver.open(replace(endpoint(server, pki.tls), credential=lambda: logins[0]))
+    bmc.read()
+    server.sessions.clear()
+    logins.pop(0)
+    with pytest.raises(AuthenticationFailed):
+        bmc.read()
+    assert [one.json()["Password"] for one in server.seen("POST", SESSIONS)] == [LOGIN.password, WRONG.password]
+
+
+def test_a_login_that_must_wait_says_how_long(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("POST", SESSIONS, reply(503, None, "Retry-After: 60"))
+    with pytest.raises(Busy) as raised:
+        bmc.read()
+    assert raised.value.retry_after == 60.0
