@@ -152,7 +152,7 @@ class Bmc(Protocol):
         """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises DriverError."""
 
     def set_boot(self, override: BootOverride) -> None:
-        """Send the override once. The caller reads again, as many BMCs do not keep what they accept. Raises DriverError."""
+        """Send the override once. The caller looks again: not all BMCs keep what they accept. Raises DriverError."""
 
     def set_indicator(self, led: IndicatorLED) -> None:
         """Set the indicator LED once. Raises DriverError."""
