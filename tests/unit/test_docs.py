@@ -69,8 +69,9 @@ def reasons(module: str) -> Iterator[str]:
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             for argument in node.args if name in _TELLERS else ():
-                if isinstance(argument, ast.Constant) and _REASON.fullmatch(str(argument.value)):
-                    yield str(argument.value)
+                value = argument.value if isinstance(argument, ast.Constant) else None
+                if isinstance(value, str) and _REASON.fullmatch(value):
+                    yield value
 
 
 def test_every_guard_is_described() -> None:
