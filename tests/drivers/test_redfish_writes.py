@@ -95,6 +95,16 @@ def test_a_get_is_asked_again_when_the_kept_connection_was_closed_meanwhile(bmc:
     assert server.connections == 2
 
 
+def test_a_get_is_asked_again_once_when_the_kept_connection_is_closed_on_it(bmc: Bmc, server: RedfishServer) -> None:
+    """F40: a BMC may close it while the request is on its way."""
+    bmc.read()
+    server.misbehave("GET", SYSTEM, DROP)
+    assert bmc.read().power == "On"
+    server.misbehave("GET", SYSTEM, DROP, times=2)
+    with pytest.raises(Unreachable):
+        bmc.read()
+
+
 def test_a_reset_arrives_once_when_the_kept_connection_was_closed_meanwhile(bmc: Bmc, server: RedfishServer) -> None:
     """F40: the look before it leaves the connection closed."""
     server.misbehave("GET", SYSTEM, reply(200, system(), close=True), times=None)
