@@ -37,15 +37,26 @@ class Progress:
         self.rows = {key: Row(key, Stage.QUEUED, "") for key in keys}
         self._attempts = attempts
         self._unreadable: dict[ResourceKey, int] = {}
+        self._without_effect: dict[ResourceKey, str] = {}
+        self._blocked: dict[ResourceKey, int] = {}
 
     def hear(self, event: Event) -> Row | None:
         """An event of the run; the row that it changes."""
         if event.key is None or event.key not in self.rows:
             return None
+        if event.reason == "ActionNotConfirmed":
+            self._without_effect[event.key] = event.message
         return self._set(Row(event.key, Stage.WORKING, event.message))
+
+    def allows(self, key: ResourceKey) -> bool:
+        """Whether more may be sent: not after something was without effect, which a daemon tries again."""
+        return key not in self._without_effect
 
     def outcome(self, key: ResourceKey, outcome: Outcome) -> bool:
         """An outcome; True when the run is through with this resource."""
+        if isinstance(outcome, Waiting) and outcome.reason == "Blocked":
+            return self._waits_in_vain(key, outcome.message)
+        self._blocked.clear()
         match outcome:
             case Done():
                 self._set(Row(key, Stage.DONE, "as declared"))
@@ -55,10 +66,8 @@ class Progress:
                 self._set(Row(key, Stage.PAUSED, message))
             case Waiting(reason="Unreachable" | "Busy", message=message) if self._tried(key) >= self._attempts:
                 self._set(Row(key, Stage.FAILED, message))
-            case Failed(reason="NotConfirmed", terminal=False):
-                return False
             case Failed(message=message):
-                self._set(Row(key, Stage.FAILED, message))
+                self._set(Row(key, Stage.FAILED, self._without_effect.get(key, message)))
             case Waiting():
                 return False
         return True
@@ -71,6 +80,15 @@ class Progress:
     def count(self, stage: Stage) -> int:
         """How many stand there."""
         return sum(1 for row in self.rows.values() if row.stage is stage)
+
+    def _waits_in_vain(self, key: ResourceKey, message: str) -> bool:
+        """Whether all that is left waits for what this run has given up. Each was asked twice since something last
+        moved, as the first look may have begun before that."""
+        self._blocked[key] = self._blocked.get(key, 0) + 1
+        if any(self._blocked.get(row.key, 0) < 2 for row in self.open):
+            return False
+        self._set(Row(key, Stage.FAILED, f"waits for {message}"))
+        return True
 
     def _tried(self, key: ResourceKey) -> int:
         self._unreadable[key] = self._unreadable.get(key, 0) + 1

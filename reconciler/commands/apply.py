@@ -159,7 +159,7 @@ def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[C
                 limits=limits,
                 commit_of=lambda file: commits.get(file) or prospect.desired.revision.commit,
                 tell=tell,
-                approves=lambda change: _approved(change, approved),
+                approves=lambda change: progress.allows(change.key) and _approved(change, approved),
             )
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)

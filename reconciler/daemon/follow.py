@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -63,16 +64,18 @@ class Follower:
         try:
             snapshot = self._source.snapshot()
             if snapshot.revision.id == self._seen:
+                self._relax()
                 return not self.broken
             loaded = load(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
             self._complain("SourceUnavailable", f"{error}; the state in force stays")
             return self._fall_back()
         self._seen = snapshot.revision.id
+        self._relax()
         if loaded.state is None:
             self._refuse(snapshot.revision.id, str(snapshot.revision), loaded)
             return self._fall_back()
-        self._loaded, self.broken, self._complaint = loaded, False, ""
+        self._loaded, self.broken = loaded, False
         self._put_in_force(loaded.state)
         self._store.put_meta(LAST_GOOD, snapshot.revision.id)
         return True
@@ -80,7 +83,8 @@ class Follower:
     def _put_in_force(self, state: DesiredState) -> None:
         keys = self._engine.adopt(state)
         files = {state.resources[key].source.file for key in keys if key in state.resources}
-        self._commits |= self._source.commits_for(state.revision, files)
+        with suppress(SourceError):  # Who changed it is worth less than that it is changed.
+            self._commits |= self._source.commits_for(state.revision, files)
         commit = state.revision.commit
         by = f" by {commit.author}: {commit.subject}" if commit else ""
         self._say(
@@ -123,6 +127,11 @@ class Follower:
         if message != self._complaint:
             self._complaint = message
             self._say(EventType.WARNING, reason, message, None)
+
+    def _relax(self) -> None:
+        if self._complaint:
+            self._complaint = ""
+            self._say(EventType.NORMAL, "SourceAvailable", f"{self._source.location} can be read again", None)
 
     def _say(self, severity: EventType, reason: str, message: str, revision: str | None) -> None:
         self._tell(Event(at=self._now(), type=severity, reason=reason, message=message, revision=revision))

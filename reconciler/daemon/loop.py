@@ -42,7 +42,7 @@ class Loop:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
         self._wake = threading.Condition()
-        self._working = 0
+        self._broke: list[BaseException] = []
 
     def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
         """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
@@ -63,12 +63,13 @@ class Loop:
     def run(self, stop: threading.Event, workers: int) -> None:
         """Serve the queue with threads until `stop`, then let each finish the key that it has in hand.
 
-        One that hangs on a silent BMC is left behind after STOP_SECONDS; what it sent is on record.
+        One that hangs on a silent BMC is left behind after STOP_SECONDS; what it sent is on record. When the queue, or
+        whoever is told the outcomes, fails, all stop and the error is raised.
         """
         reserved = max(1, workers // 4)
         threads = [
             threading.Thread(
-                target=self._serve, args=(stop, SUSPECT if n < reserved else RESYNC), name=f"worker-{n}", daemon=True
+                target=self._work, args=(stop, SUSPECT if n < reserved else RESYNC), name=f"worker-{n}", daemon=True
             )
             for n in range(max(2, workers))
         ]
@@ -79,11 +80,21 @@ class Loop:
         deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        if self._broke:
+            raise self._broke[0]
 
     def wake(self) -> None:
         """Let idle workers look again, at the queue or at `stop`."""
         with self._wake:
             self._wake.notify_all()
+
+    def _work(self, stop: threading.Event, min_priority: int) -> None:
+        try:
+            self._serve(stop, min_priority)
+        except Exception as error:  # noqa: BLE001  raised by `run`; its key would never come back
+            self._broke.append(error)
+            stop.set()
+            self.wake()
 
     def _serve(self, stop: threading.Event, min_priority: int) -> None:
         while not stop.is_set():

@@ -65,10 +65,15 @@ class Daemon:
         self._follower = Follower(
             source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted, cache
         )
+        self.metrics.broken_when(lambda: self._follower.broken)
         self._stop = threading.Event()
+        self._broke: list[Exception] = []
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop`; then finish what is in hand, save what was seen, and return."""
+        """Work until `stop`; then finish what is in hand, save what was seen, and return.
+
+        A thread that fails takes the daemon down, half a daemon being worse than none, and its error is raised.
+        """
         self._stop = stop
         follow = threading.Thread(target=self._guarded, args=(self._follow, stop), name="follow", daemon=True)
         keep = threading.Thread(target=self._guarded, args=(self._keep_house, stop), name="house", daemon=True)
@@ -77,6 +82,8 @@ class Daemon:
         self._loop.run(stop, self._pace.workers)
         follow.join(timeout=10)
         keep.join(timeout=10)
+        if self._broke:
+            raise self._broke[0]
         self._engine.flush()
 
     def healthy(self) -> str | None:
@@ -97,17 +104,13 @@ class Daemon:
             if self._engine.desired is not None:
                 planned = self._engine.plan()
                 self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
-                if self._follower.broken:
-                    self.metrics.broken()
 
     def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        """A helper thread that dies takes the daemon down: half a daemon is worse than none."""
         try:
             work(stop)
-        except Exception:
-            self._log.error("ThreadDied", thread=threading.current_thread().name, exc_info=True)
+        except Exception as error:  # noqa: BLE001  raised by `run`
+            self._broke.append(error)
             stop.set()
-            raise
         finally:
             self._loop.wake()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -58,14 +58,14 @@ class Metrics:
 
     def adopted(self, resources: Mapping[str, int], at: float) -> None:
         """A revision took force."""
+        self._resources.clear()
         for kind, number in resources.items():
             self._resources.labels(kind).set(number)
         self._revision.set(at)
-        self._broken.set(0)
 
-    def broken(self) -> None:
-        """The newest revision is refused."""
-        self._broken.set(1)
+    def broken_when(self, refused: Callable[[], bool]) -> None:
+        """Who to ask whether the newest revision is refused."""
+        self._broken.set_function(lambda: float(refused()))
 
     def text(self) -> bytes:
         """The exposition format."""
