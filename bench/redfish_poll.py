@@ -290,7 +290,7 @@ def footprint(contact: Callable[[str], Poll], addresses: Sequence[str]) -> tuple
 def main() -> int:
     """Measure, compare, and say whether the limits are kept."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--bmcs", type=int, default=500, help="how many for the memory figure")
+    parser.add_argument("--bmcs", type=int, default=2000, help="how many for the memory figure")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
