@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
 from reconciler.planning.render import plan_from_json
+from reconciler.store.errors import InstanceHeld
 
 
 @click.command("apply", short_help="Make the fleet as declared.")
@@ -80,6 +81,8 @@ def apply_command(plan_or_targets: tuple[str, ...], selector: str, yes: bool, co
             )
         chosen = [change for change in prospect.plan.changes if change.key not in stale]
         if not any(change.goes or _waits(change) for change in chosen):
+            if not (prospect.plan.changes or stale):
+                _remember(where, limits, prospect)
             raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
         if not yes:
             _ask()
@@ -88,6 +91,8 @@ def apply_command(plan_or_targets: tuple[str, ...], selector: str, yes: bool, co
 
 def _saved(arguments: tuple[str, ...]) -> Plan | None:
     if len(arguments) != 1 or not Path(arguments[0]).is_file():
+        if missing := next((name for name in arguments if name.endswith(".json")), None):
+            fail(f"{missing}: there is no such plan file; `groundstate plan --out {missing}` writes one")
         return None
     try:
         return plan_from_json(Path(arguments[0]).read_bytes())
@@ -117,6 +122,19 @@ def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
     if stale or planned.unknown:
         return 1
     return {0: 0, 3: 3}.get(planned.exit_code, 1)
+
+
+def _remember(where: Where, limits: Limits, prospect: Prospect) -> None:
+    """The state is in force from now on, though nothing was to be done: what changes later is drift."""
+    store = open_store(where, create=True)
+    try:
+        with suppress(InstanceHeld), store.instance("apply") as epoch, connections(store, where) as ways:
+            context = Context(now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, limits=limits)
+            engine = Engine(store, ways, facts_of(store), context)
+            engine.adopt(prospect.desired)
+            engine.absorb(prospect.observations)
+    finally:
+        store.close()
 
 
 def _ask() -> None:

@@ -193,15 +193,18 @@ def _print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> N
     from rich.table import Table
     from rich.text import Text
 
-    terminal = on_terminal(sys.stdout) and narrow
-    width = shutil.get_terminal_size().columns if terminal else 100_000
-    console = Console(file=sys.stdout, width=width, no_color=not on_terminal(sys.stdout), soft_wrap=False)
+    terminal = on_terminal(sys.stdout)
+    width = shutil.get_terminal_size().columns if terminal and narrow else 100_000
+    console = Console(file=sys.stdout, width=width, no_color=not terminal, soft_wrap=False)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for title in titles:
         table.add_column(title, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*(Text(cell, _STATUS_COLOUR.get(cell, "")) for cell in row))
-    console.print(table)
+    with console.capture() as printed:
+        console.print(table)
+    # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()), color=terminal)
 
 
 def _document(view: View) -> dict[str, Any]:

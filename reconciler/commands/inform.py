@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -116,5 +114,9 @@ def completion_command(shell: str) -> None:
       source <(groundstate completion bash)
       groundstate completion fish > ~/.config/fish/completions/groundstate.fish
     """
-    environment = os.environ | {"_GROUNDSTATE_COMPLETE": f"{shell}_source"}
-    subprocess.run([sys.argv[0]], env=environment, check=False)
+    from click.shell_completion import get_completion_class
+
+    root = click.get_current_context().find_root().command
+    completion = get_completion_class(shell)
+    assert completion is not None  # noqa: S101  these three are click's own
+    click.echo(completion(root, {}, "groundstate", "_GROUNDSTATE_COMPLETE").source())

@@ -131,8 +131,10 @@ def open_store(where: Where, *, create: bool) -> Store:
                 # Facts about the fleet do not belong into its desired state.
                 (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         return Store.open(url)
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"store {path}: its directory cannot be made: {error.strerror}; name another place with --store")
 
 
 def facts_of(store: Store) -> Facts:

@@ -52,8 +52,8 @@ class Bmcs:
     def writes(self, system: System) -> list[str]:
         """The writes that arrived for the system, such as `PATCH` and `POST Reset`, in order."""
         log = (self._directory / f"bmc-{system.place + 1}.log").read_text("utf-8", "replace")
-        found = re.findall(rf'"(PATCH|POST|PUT|DELETE) /redfish/v1/Systems/{system.id}(\S*) HTTP', log)
-        return [f"{method} {path.rpartition('.')[2]}".strip() for method, path in found]
+        found = re.findall(rf"(PATCH|POST|PUT|DELETE) /redfish/v1/Systems/{system.id}(\S*) HTTP", log)
+        return [" ".join([method, *path.split(".")[1:]]) for method, path in found]
 
     def ask(self, system: System, method: str = "GET", body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Speak to the system as a person with curl would; returns its state."""
