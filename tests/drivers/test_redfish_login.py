@@ -181,14 +181,12 @@ def test_the_login_goes_without_an_authorization_header(bmc: Bmc, server: Redfis
     assert "authorization" not in server.seen("POST", SESSIONS)[0].headers
 
 
-def _elsewhere(request: Request) -> Answer:
-    return reply(308, None, f"Location: {request.path}/")
-
-
-def test_sessions_that_moved_to_the_path_with_a_slash_are_found(bmc: Bmc, server: RedfishServer) -> None:
+@pytest.mark.parametrize("location", [f"{SESSIONS}/", "Sessions/"])
+def test_sessions_that_moved_to_the_path_with_a_slash_are_found(bmc: Bmc, server: RedfishServer, location: str) -> None:
     """F35."""
-    server.misbehave("POST", SESSIONS, _elsewhere, times=None)
+    server.misbehave("POST", SESSIONS, reply(308, None, f"Location: {location}"), times=None)
     assert bmc.read().power == "On"
+    assert server.count("POST", f"{SESSIONS}/") == 1
 
 
 def test_a_session_named_in_the_body_only_is_given_back(driver: RedfishDriver, bmc: Bmc, server: RedfishServer) -> None:

@@ -231,6 +231,26 @@ def test_a_bmc_that_never_matches_the_etag_it_gave_is_written_to_after_a_few_loo
     assert server.seen("PATCH")[-1].headers.get("if-match") == accepted
 
 
+def test_a_412_now_and_then_does_not_cost_the_etag(bmc: Bmc, server: RedfishServer) -> None:
+    """It is what an ETag is for: somebody else wrote in between."""
+    server.misbehave("GET", SYSTEM, reply(200, system(), 'ETag: W/"1"'), times=None)
+    for _ in range(4):
+        server.misbehave("PATCH", SYSTEM, reply(412))
+        with pytest.raises(Busy):
+            bmc.set_indicator(IndicatorLED.LIT)
+        bmc.set_indicator(IndicatorLED.LIT)
+    assert {one.headers.get("if-match") for one in server.seen("PATCH")} == {'W/"1"'}
+
+
+@pytest.mark.parametrize("status", [301, 302])
+def test_a_reset_does_not_follow_a_redirect_that_may_have_done_it(bmc: Bmc, server: RedfishServer, status: int) -> None:
+    """Only 307 and 308 ask for the same request again (RFC 9110 15.4)."""
+    server.misbehave("POST", RESET, reply(status, None, f"Location: {RESET}/"), times=None)
+    with pytest.raises(Rejected, match="moved"):
+        bmc.reset(ResetType.FORCE_OFF)
+    assert [one.path for one in server.seen("POST") if one.path.startswith(RESET)] == [RESET]
+
+
 def test_a_reset_never_carries_an_etag(bmc: Bmc, server: RedfishServer) -> None:
     """F32."""
     server.misbehave("GET", SYSTEM, reply(200, system(), 'ETag: "a"'), times=None)
