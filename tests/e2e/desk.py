@@ -231,4 +231,13 @@ def address(name: str, **spec: Any) -> dict[str, Any]:
     return document("IPAddress", name, **{"network": "net", **spec})
 
 
+def without_times(form: Any) -> Any:
+    """A form of a plan as any other moment would give it."""
+    if isinstance(form, list):
+        return [without_times(part) for part in form]
+    if isinstance(form, dict):
+        return {name: without_times(part) for name, part in form.items() if not name.endswith("_at")}
+    return form
+
+
 _ADA = (("NAME", "Ada"), ("EMAIL", "ada@fleet.example"))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from reconciler.planning.render import plan_from_json
-from tests.e2e.desk import Desk, address, machine, network, partition
+from tests.e2e.desk import Desk, address, machine, network, partition, without_times
 
 
 def declared(desk: Desk) -> str:
@@ -20,14 +19,6 @@ def declared(desk: Desk) -> str:
 
 def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def without_times(form: Any) -> Any:
-    if isinstance(form, list):
-        return [without_times(part) for part in form]
-    if isinstance(form, dict):
-        return {name: without_times(part) for name, part in form.items() if not name.endswith("_at")}
-    return form
 
 
 def test_nothing_to_do_leaves_with_0(desk: Desk) -> None:
