@@ -17,6 +17,7 @@ from drivers.base import DriverError, Unreachable
 from reconciler.applying.decide import confirm_delay, describe, learn, refuse, sent_facts, settle, unreadable
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
+from reconciler.kinds.access import same_bmc
 from reconciler.kinds.kind import Field, Look
 from reconciler.model.action import Action, Disruption, Forget, InFlight
 from reconciler.model.event import Event, EventType
@@ -82,6 +83,7 @@ class Engine:
         self._accepted: set[str] = set()
         self._unsaved: dict[ResourceKey, Observation] = {}
         self._failures_in_a_row: dict[ResourceKey, int] = {}
+        self._unreadable_because: dict[ResourceKey, str] = {}
         self._said: dict[ResourceKey, str] = {}
         self._desired: DesiredState | None = None
         self._fleet: tuple[datetime, Fleet] | None = None
@@ -209,12 +211,14 @@ class Engine:
         assert seen.error is not None  # noqa: S101
         attempts = self._failures_in_a_row.get(key, 0) + 1
         self._failures_in_a_row[key] = attempts
-        if attempts == 1:
+        if self._unreadable_because.get(key) != seen.error.reason:
+            self._unreadable_because[key] = seen.error.reason
             self._tell(key, seen.error.reason, seen.error.message, EventType.WARNING)
         return unreadable(seen.error, attempts, self._context.random())
 
     def _known_again(self, key: ResourceKey) -> None:
-        if self._failures_in_a_row.pop(key, 0):
+        self._failures_in_a_row.pop(key, None)
+        if self._unreadable_because.pop(key, None):
             self._tell(key, "ReadableAgain", "it answers again")
 
     def _settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
@@ -261,6 +265,7 @@ class Engine:
             deadline=now + timedelta(seconds=patience),
             by=self._context.by,
             cause=self._cause(change, desired),
+            lane=_lane(key, desired),
         )
         facts = sent_facts(flight, self._facts.get(key, NO_FACTS))
         event = self._event(key, "ActionSent", f"{describe(flight)}, because of {flight.cause}", flight=flight)
@@ -333,15 +338,8 @@ class Engine:
 
     def _lane_holder(self, key: ResourceKey, desired: DesiredState) -> ResourceKey | None:
         """Who else has an action under way on the same BMC: one at a time (chaos/powerman#67 tells why)."""
-        resource = desired.resources.get(key)
-        if resource is None or key.kind != "Machine":
-            return None
-        address = resource.spec.bmc.address
-        for other in self._flights:
-            there = desired.resources.get(other)
-            if other != key and other.kind == "Machine" and there and there.spec.bmc.address == address:
-                return other
-        return None
+        lane = _lane(key, desired)
+        return next((f.key for f in self._flights.values() if lane and f.lane == lane and f.key != key), None)
 
     def _surveyed(self) -> Fleet:
         assert self._desired is not None  # noqa: S101
@@ -389,6 +387,11 @@ class Engine:
         event = self._event(key, reason, message, severity)
         self._ledger.append([event])
         self._context.tell(event)
+
+
+def _lane(key: ResourceKey, desired: DesiredState) -> str:
+    resource = desired.resources.get(key)
+    return same_bmc(resource.spec.bmc.address) if resource is not None and key.kind == "Machine" else ""
 
 
 def _concerned(key: ResourceKey, before: DesiredState, after: DesiredState) -> bool:

@@ -14,6 +14,7 @@ import msgspec.inspect
 from reconciler.desired import addressing
 from reconciler.desired.addressing import Finding
 from reconciler.kinds import KINDS
+from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec
 from reconciler.model.resource import Resource, ResourceKey
 
@@ -74,7 +75,7 @@ def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
     owners: dict[str, dict[str | None, Resource[MachineSpec]]] = {}
     for machine in machines:
         bmc = machine.spec.bmc
-        systems = owners.setdefault(bmc_address(bmc.address), {})
+        systems = owners.setdefault(same_bmc(bmc.address), {})
         if systems:
             other = systems.get(bmc.system_id) or systems.get(None)
             if other is None and bmc.system_id is None:
@@ -86,11 +87,6 @@ def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
                     "duplicate-bmc", machine, ("spec", "bmc", "address"), what, f"it is at {other.source}", hint
                 )
         systems.setdefault(bmc.system_id, machine)
-
-
-def bmc_address(address: str) -> str:
-    """An address in the form in which two spellings of one BMC are equal: `https://BMC1:443/` is `bmc1`."""
-    return address.lower().removeprefix("https://").rstrip("/").removesuffix(":443")
 
 
 def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:

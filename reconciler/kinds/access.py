@@ -97,3 +97,8 @@ class BmcSpec(BmcDefaults, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+
+def same_bmc(address: str) -> str:
+    """An address in the form in which two spellings of one BMC are equal: `https://BMC1:443/` is `bmc1`."""
+    return address.lower().removeprefix("https://").rstrip("/").removesuffix(":443")

@@ -103,9 +103,8 @@ class IPAddressRules:
         if address is None:
             return Steps((Forget(key=look.key, reason="no longer declared, and holds nothing"),))
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
-            return Steps(
-                (Release(key=look.key, address=address, reason="no longer declared (deletionPolicy Release)"),)
-            )
+            release = Release(key=look.key, address=address, reason="no longer declared (deletionPolicy Release)")
+            return Steps((release, Forget(key=look.key, reason="no longer declared, and released")))
         reason = f"no longer declared; {address} stays allocated to it (deletionPolicy Orphan)"
         return Steps((Forget(key=look.key, reason=reason),))
 

@@ -117,11 +117,6 @@ class Access(msgspec.Struct, frozen=True):
     tls: Tls
     credential_ref: CredentialRef | None
 
-    @property
-    def lane(self) -> str:
-        """Systems behind one BMC share its lane."""
-        return f"{self.driver} {self.address}"
-
 
 def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
     """What the machine says, else what its partition says, else redfish with the system's authorities."""

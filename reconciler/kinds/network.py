@@ -89,7 +89,8 @@ class NetworkRules:
         if _known(look.value) is None:
             return Steps((Forget(key=look.key, reason="no longer declared, and not in the IPAM"),))
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
-            return Steps((DropNetwork(key=look.key, reason="no longer declared (deletionPolicy Release)"),))
+            drop = DropNetwork(key=look.key, reason="no longer declared (deletionPolicy Release)")
+            return Steps((drop, Forget(key=look.key, reason="no longer declared, and dropped")))
         return Steps((Forget(key=look.key, reason="no longer declared; the IPAM keeps it (deletionPolicy Orphan)"),))
 
     def confirmed(self, action: Action, value: Any) -> bool:

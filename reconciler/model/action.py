@@ -106,7 +106,8 @@ Action = PowerOn | PowerOff | SetBoot | SetIndicator | PutNetwork | DropNetwork 
 class InFlight(msgspec.Struct, frozen=True):
     """An action that was, or may have been, sent and is not yet known to have taken effect.
 
-    Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift.
+    Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift;
+    `lane`: the BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name.
     Until `deadline` the machine is looked at and nothing else is sent to it.
     """
 
@@ -117,3 +118,4 @@ class InFlight(msgspec.Struct, frozen=True):
     deadline: datetime
     by: str
     cause: str
+    lane: str = ""

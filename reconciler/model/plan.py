@@ -148,7 +148,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 nothing to do, 2 changes, 3 at least one held by a guard. (1 is an error: then there is no plan.)"""
+        """0 nothing to do, 2 changes, 3 at least one held by a guard, 1 when nothing at all could be read.
+
+        (1 is also an error for which there is no plan.)
+        """
+        if self.unknown and len(self.unknown) == self.scope.looked_at:
+            return 1
         if any(change.held(HoldKind.GUARD) for change in self.changes):
             return 3
         waiting = (change for change in self.changes if change.goes or not change.held(HoldKind.DECLARED))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reconciler.desired.load import load
-from reconciler.desired.references import bmc_address, reference_fields
+from reconciler.desired.references import reference_fields
 from reconciler.kinds import KINDS
+from reconciler.kinds.access import same_bmc
 from tests.unit.desired_worlds import HEAD, PARTITION, TENANT, MemorySnapshot, address, machine, network
 
 
@@ -99,12 +100,12 @@ def test_one_bmc_has_each_system_once(first: str, second: str, third: str | None
 
 @pytest.mark.parametrize("spelled", ["https://bmc1", "BMC1", "bmc1:443", "https://BMC1:443/", "https://bmc1/"])
 def test_spellings_of_one_address_are_one(spelled: str) -> None:
-    assert bmc_address(spelled) == "bmc1"
+    assert same_bmc(spelled) == "bmc1"
 
 
 @pytest.mark.parametrize("other", ["http://bmc1", "bmc1:8443", "bmc10"])
 def test_other_addresses_are_others(other: str) -> None:
-    assert bmc_address(other) != "bmc1"
+    assert same_bmc(other) != "bmc1"
 
 
 def test_a_mac_belongs_to_one_machine_in_whatever_case() -> None:

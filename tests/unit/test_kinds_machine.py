@@ -202,7 +202,6 @@ def test_a_machine_inherits_access_from_its_partition_part_by_part() -> None:
     found = access(own, defaults)
     assert (found.driver, found.tls.ca_file, found.tls.insecure) == ("fake", "/ca.pem", False)
     assert found.credential_ref is not None
-    assert found.lane == "fake a"
     assert access(own, None).driver == "redfish"
 
 

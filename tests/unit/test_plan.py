@@ -94,7 +94,7 @@ def test_what_could_not_be_read_is_unknown(look: Observation | None) -> None:
     found = planned(state)
     assert not found.changes
     assert [unknown.key for unknown in found.unknown] == [KEY]
-    assert found.exit_code == 0
+    assert found.exit_code == 1, "nothing at all could be read"
 
 
 def test_a_machine_gone_from_git_is_forgotten_even_when_its_bmc_is_gone_too() -> None:
