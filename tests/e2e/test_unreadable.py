@@ -1,0 +1,110 @@
+"""BMCs that cannot be read: unknown in the plan, said why, and nothing is taken from it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.bmcs import Bmcs, System, at, black_hole
+from tests.e2e.desk import Desk, Done, machine, network, partition
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nothing listens on, as long as the test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def system(bmcs: Bmcs) -> System:
+    """A system that is only looked at."""
+    return bmcs.system()
+
+
+class TestUnreachable:
+    """Nobody answers."""
+
+    def test_it_is_unknown_in_a_plan_and_no_change(self, desk: Desk, closed_port: int) -> None:
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *self.rest(closed_port)])
+        plan = desk.run("plan", "-o", "json", env={"LAB_BMC": "admin:secret"}).json
+        assert [change["key"]["name"] for change in plan["changes"]] == ["net"]
+        [unknown] = plan["unknown"]
+        assert (unknown["key"]["name"], unknown["reason"]) == ("m", "Unreachable")
+        assert f"https://127.0.0.1:{closed_port}" in unknown["message"]
+
+    def test_apply_does_the_rest_says_why_and_leaves_with_1(self, desk: Desk, closed_port: int) -> None:
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *self.rest(closed_port)])
+        done = desk.run("apply", "--yes", env={"LAB_BMC": "admin:secret"})
+        assert done.code == 1, done
+        *_, why, summary = done.out.splitlines()
+        assert why.startswith(f"unknown: Machine/m: https://127.0.0.1:{closed_port}: ")
+        assert summary == "Applied: 1 of 1 as declared, 1 unknown."
+
+    def test_one_that_never_answers_is_given_up(self, desk: Desk) -> None:
+        with black_hole() as address:
+            desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), machine("m", address)])
+            [unknown] = desk.run("plan", "-o", "json", env={"LAB_BMC": "admin:secret"}).json["unknown"]
+        assert unknown["reason"] == "Unreachable"
+        assert "no answer in time" in unknown["message"]
+
+    @staticmethod
+    def rest(port: int) -> list[dict[str, object]]:
+        return [network(), machine("m", f"127.0.0.1:{port}", power="On")]
+
+
+class TestRefused:
+    """Somebody answers, and is not trusted or does not trust."""
+
+    @staticmethod
+    def plan(desk: Desk, bmcs: Bmcs, system: System, **changes: object) -> Done:
+        desk.commit(lab=[bmcs.partition(**changes), at(system, "m", power="On")])
+        done = desk.run("plan")
+        assert done.code == 1, done
+        assert "Unknown: could not be read, so nothing is planned (1)" in done.out
+        return done
+
+    def test_a_wrong_password(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
+        desk.secrets.add("no-such-password")
+        desk.environment |= {"LAB_BMC_USERNAME": "operator", "LAB_BMC_PASSWORD": "no-such-password"}
+        done = self.plan(desk, bmcs, system)
+        assert "AuthenticationFailed" in done.out
+        assert "check what bmc.credentialRef points to" in done.out
+
+    def test_a_wrong_password_stays_out_of_the_store(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
+        desk.secrets.add("no-such-password")
+        desk.environment |= {"LAB_BMC": "operator:no-such-password"}
+        desk.commit(lab=[bmcs.partition(), at(system, "m", power="On"), network()])
+        assert desk.run("apply", "--yes").code == 1
+        assert desk.run("describe", "machine/m").code == 0
+        assert not [file for file in desk.folder.glob("state.db*") if b"no-such-password" in file.read_bytes()]
+
+    def test_credentials_that_are_not_set(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
+        assert "LAB_BMC_USERNAME and LAB_BMC_PASSWORD are not set" in self.plan(desk, bmcs, system).out
+
+    def test_a_certificate_of_another_authority(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
+        bmcs.let_in(desk)
+        done = self.plan(desk, bmcs, system, tls={})
+        assert "certificate" in done.out
+        assert "tls" in done.out
+
+    def test_a_fingerprint_of_another_certificate(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
+        bmcs.let_in(desk)
+        done = self.plan(desk, bmcs, system, tls={"fingerprint": f"sha256:{'0' * 64}"})
+        assert "fingerprint" in done.out
+
+    def test_a_file_of_authorities_that_is_not_there(
+        self, desk: Desk, bmcs: Bmcs, system: System, tmp_path: Path
+    ) -> None:
+        bmcs.let_in(desk)
+        done = self.plan(desk, bmcs, system, tls={"caFile": str(tmp_path / "nowhere.pem")})
+        assert "nowhere.pem" in done.out
+
+    def test_a_system_that_the_bmc_does_not_have(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
+        bmcs.let_in(desk)
+        done = self.plan(desk, bmcs, system._replace(id="nowhere"))
+        assert "nowhere" in done.out
