@@ -33,6 +33,7 @@ from reconciler.commands.workspace import (
     live_long,
     now,
     on_terminal,
+    open_source,
     open_store,
     operator,
     words,
@@ -101,17 +102,24 @@ def _saved(arguments: tuple[str, ...]) -> Plan | None:
 
 
 def _compare(saved: Plan, where: Where, limits: Limits, concurrency: int) -> tuple[Prospect, list[ResourceKey]]:
-    """Plan anew what the saved plan changes; name those whose change is not the same any more."""
-    where = msgspec.structs.replace(where, ref=saved.revision.commit.sha if saved.revision.commit else where.ref)
+    """Plan anew what the saved plan changes, as git has it now; name those whose change is not the same any more."""
+    if saved.revision.commit is not None:
+        if where.ref == "HEAD":
+            where = msgspec.structs.replace(where, ref=saved.revision.ref)
+        open_source(where).snapshot(saved.revision.commit.sha)  # a plan of another repository ends here, in words
     approved = {change.key: change for change in saved.changes}
     prospect = look_ahead(where, limits, concurrency=concurrency, only=approved)
     fresh = {change.key: change for change in prospect.plan.changes if change.key in approved}
-    if prospect.desired.revision.id != saved.revision.id:
-        fail(f"the saved plan is for {saved.revision}, which the work tree does not hold any more; plan again")
-    stale = [key for key, change in approved.items() if key in fresh and change.fingerprint != fresh[key].fingerprint]
     unknown = {item.key for item in prospect.plan.unknown}
+    stale = [
+        key
+        for key, change in approved.items()
+        if key in unknown
+        or (key in fresh and change.fingerprint != fresh[key].fingerprint)
+        or (change.source is not None and key not in prospect.desired.resources)
+    ]
     narrowed = msgspec.structs.replace(prospect.plan, changes=tuple(fresh.values()))
-    return msgspec.structs.replace(prospect, plan=narrowed), [*stale, *(key for key in approved if key in unknown)]
+    return msgspec.structs.replace(prospect, plan=narrowed), stale
 
 
 def _waits(change: Change) -> bool:

@@ -38,6 +38,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.connections import Connections
 from reconciler.planning.guards import Guard, Limits, standard_guards
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
@@ -113,16 +114,20 @@ def look_ahead(
         everything = universe(desired, facts)
         chosen = select(targets, selector, desired, everything) if targets or selector else set(everything)
         keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
+        filtered_by = in_words(targets, selector)
         if only is not None:
-            wanted = set(only)
+            wanted, filtered_by = set(only), "a saved plan"
             keys = [key for key in keys if key in wanted]
+        asked = set(keys)
+        # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
+        looked = [key for key in everything if key.kind != "Machine" or (refresh and key in asked)]
         remembered = {one.key: one for one in store.observations(observed_types())}
         with connections(store, where) as open_connections:
-            fresh = tuple(_look(open_connections, keys, desired, refresh=refresh, concurrency=concurrency))
+            fresh = tuple(_look(open_connections, looked, desired, concurrency))
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
-    planned = _plan(desired, observed, facts, limits, keys, in_words(targets, selector))
+    planned = _plan(desired, observed, facts, limits, keys, filtered_by)
     files = {c.source.file for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT}
     return Prospect(
         with_commits(planned, source.commits_for(desired.revision, files)),
@@ -146,11 +151,10 @@ def _plan(
 
 
 def _look(
-    open_connections: Any, keys: list[ResourceKey], desired: DesiredState, *, refresh: bool, concurrency: int
+    open_connections: Connections, looked: list[ResourceKey], desired: DesiredState, concurrency: int
 ) -> Iterable[Observation]:
     from reconciler.observed.poller import Poller
 
-    looked = [key for key in keys if refresh or key.kind != "Machine"]
     poller = Poller(open_connections, now)
     if not on_terminal(sys.stderr) or len(looked) < 2:
         yield from poller.look_all(looked, desired, concurrency)
