@@ -103,9 +103,8 @@ class Follower:
         more = f"; and {len(errors) - SHOWN_ERRORS} more" if len(errors) > SHOWN_ERRORS else ""
         in_force = self._engine.desired
         stays = f"{in_force.revision} stays in force" if in_force else "nothing is in force"
-        self._say(
-            EventType.WARNING, "RevisionRefused", f"{name} has {len(errors)} errors; {stays}: {shown}{more}", revision
-        )
+        number = f"{len(errors)} error" if len(errors) == 1 else f"{len(errors)} errors"
+        self._say(EventType.WARNING, "RevisionRefused", f"{name} has {number}; {stays}: {shown}{more}", revision)
 
     def _fall_back(self) -> bool:
         """After a start with a broken revision: the last one that was sound takes force again."""

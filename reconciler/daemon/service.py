@@ -26,7 +26,6 @@ from reconciler.services.metrics import Metrics
 from reconciler.store import Store
 
 FLUSH_SECONDS = 5.0
-FOLLOWER_SILENCE = 300.0
 
 
 class Pace(msgspec.Struct, frozen=True):
