@@ -128,6 +128,10 @@ class Engine:
                     self._remember(seen.key, facts)
             self._ledger.put_facts(learned)
 
+    def knows(self, key: ResourceKey) -> bool:
+        """Whether it is declared, or was and is not forgotten yet."""
+        return key in self._facts
+
     @property
     def in_flight(self) -> int:
         """How many actions are under way."""

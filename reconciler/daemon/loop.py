@@ -25,7 +25,7 @@ SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
 
 class Loop:
     """Keys in, outcomes out. `settled` is told each outcome; `resync` seconds pass between two looks at a key that is
-    as declared (None: it is dropped from the queue instead)."""
+    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent."""
 
     def __init__(
         self,
@@ -38,17 +38,22 @@ class Loop:
         settled: Callable[[ResourceKey, Outcome], None] = lambda _key, _outcome: None,
         crashed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None,
         gives_up: Callable[[ResourceKey, Outcome], bool] = lambda _key, _outcome: False,
+        suspects: Iterable[ResourceKey] = (),
     ) -> None:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
         self._wake = threading.Condition()
         self._broke: list[BaseException] = []
+        self._suspects = set(suspects)
 
     def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
         """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
-        more."""
-        now = self._now()
-        self._queue.put_all((key, priority, now + timedelta(seconds=spread * self._random())) for key in keys)
+        more. Those whose BMC did not answer last time stay behind the others whatever it is they are queued for."""
+        now, suspects = self._now(), self._suspects.copy()
+        self._queue.put_all(
+            (key, SUSPECT if key in suspects else priority, now + timedelta(seconds=spread * self._random()))
+            for key in keys
+        )
         with self._wake:
             self._wake.notify_all()
 
@@ -111,20 +116,22 @@ class Loop:
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
             self._crashed(item.key, error)
             outcome = Failed("Internal", f"{type(error).__name__}: {error}", terminal=False, retry_after=30.0)
+        silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS
+        (self._suspects.add if silent else self._suspects.discard)(item.key)
         through = self._gives_up(item.key, outcome)
         if through or (isinstance(outcome, Done) and self._resync is None):
             self._queue.done(item)
         else:
-            delay, priority = self._again(outcome)
+            delay, priority = self._again(item.key, outcome)
             self._queue.retry(item, self._now() + timedelta(seconds=delay), priority)
         self._settled(item.key, outcome)
 
-    def _again(self, outcome: Outcome) -> tuple[float, int]:
+    def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:
         resync = (self._resync or 60.0) * (0.9 + 0.2 * self._random())
         match outcome:
             case Done():
                 return resync, RESYNC
             case Waiting(reason=reason, retry_after=delay) | Failed(reason=reason, retry_after=delay):
-                if reason in SUSPECT_REASONS:
+                if key in self._suspects:
                     return delay, SUSPECT
                 return delay, CONFIRM if reason == "Confirming" else RETRY

@@ -60,7 +60,16 @@ class Daemon:
             facts,
             msgspec.structs.replace(context, tell=self._tell, commit_of=self._commit_of),
         )
-        self._loop = Loop(queue, self._step, context.now, context.random, resync=pace.resync, crashed=self._crashed)
+        self._loop = Loop(
+            queue,
+            self._step,
+            context.now,
+            context.random,
+            resync=pace.resync,
+            crashed=self._crashed,
+            gives_up=lambda key, _: not self._engine.knows(key),
+            suspects=store.unreadable(),
+        )
         self._follower = Follower(
             source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted, cache
         )

@@ -180,6 +180,13 @@ class Store:
             for kind, name, taken_at, value, error in rows
         ]
 
+    def unreadable(self) -> list[ResourceKey]:
+        """The resources that the latest look at them could not read."""
+        table = tables.observation
+        with self._database.read() as connection:
+            rows = connection.execute(select(table.c.kind, table.c.name).where(table.c.error.is_not(None))).all()
+        return [ResourceKey(kind, name) for kind, name in rows]
+
     # -- small things ------------------------------------------------------------------------------------------------
 
     def get_meta(self, name: str) -> str | None:

@@ -76,23 +76,31 @@ def at(system: System, name: str, **spec: Any) -> dict[str, Any]:
     return machine(name, system.address, system=system.id, **spec)
 
 
+class Silence(NamedTuple):
+    """Addresses of BMCs that take connections and never say a word, and the connections that they took."""
+
+    addresses: list[str]
+    taken: list[socket.socket]
+
+
 @contextmanager
-def black_hole() -> Iterator[str]:
-    """The address of something that takes connections and never says a word."""
-    held: list[socket.socket] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def silence(bmcs: int = 1) -> Iterator[Silence]:
+    """Silent BMCs, on addresses of their own."""
+    found = Silence([], [])
+    with socket.create_server(("", 0)) as server:
 
         def take() -> None:
             while True:
                 try:
-                    held.append(server.accept()[0])
+                    found.taken.append(server.accept()[0])
                 except OSError:
                     return
 
+        found.addresses.extend(f"https://127.0.1.{n + 1}:{server.getsockname()[1]}" for n in range(bmcs))
         thread = threading.Thread(target=take, daemon=True)
         thread.start()
-        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+        yield found
         server.shutdown(socket.SHUT_RDWR)
     thread.join()
-    for connection in held:
+    for connection in found.taken:
         connection.close()

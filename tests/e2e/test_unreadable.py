@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.bmcs import Bmcs, System, at, black_hole
+from tests.e2e.bmcs import Bmcs, System, at, silence
 from tests.e2e.desk import Desk, Done, machine, network, partition
 
 
@@ -46,8 +46,9 @@ class TestUnreachable:
         assert summary == "Applied: 1 of 1 as declared, 1 unknown."
 
     def test_one_that_never_answers_is_given_up(self, desk: Desk) -> None:
-        with black_hole() as address:
-            desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), machine("m", address)])
+        with silence() as silent:
+            there = machine("m", *silent.addresses)
+            desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), there])
             [unknown] = desk.run("plan", "-o", "json", env={"LAB_BMC": "admin:secret"}).json["unknown"]
         assert unknown["reason"] == "Unreachable"
         assert "no answer in time" in unknown["message"]

@@ -160,6 +160,10 @@ class TestObservations:
         store.put_observations(looks)
         assert sorted(store.observations({"Machine": SystemState}), key=lambda one: one.key) == looks
 
+    def test_what_could_not_be_read_is_known_without_reading_the_rest(self, store: Store) -> None:
+        store.put_observations([self.SEEN, self.ABSENT, self.UNKNOWN])
+        assert store.unreadable() == [self.UNKNOWN.key]
+
     def test_the_latest_stands(self, store: Store) -> None:
         later = msgspec.structs.replace(self.UNKNOWN, key=ONE, taken_at=NOW + timedelta(seconds=30))
         store.put_observations([self.SEEN])

@@ -1,0 +1,69 @@
+"""Who goes first, and what never holds up others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from reconciler.daemon.loop import COMMIT, RESYNC, Loop
+from reconciler.daemon.queue import MemoryQueue
+from reconciler.model.outcome import Done, Outcome, Waiting
+from reconciler.model.resource import ResourceKey
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DEAD, WELL = ResourceKey("Machine", "dead"), ResourceKey("Machine", "well")
+SILENT = Waiting("Unreachable", "no answer", 5.0)
+
+
+class Bench:
+    """A loop in one thread, and the order in which it stepped."""
+
+    def __init__(self, suspects: Iterable[ResourceKey] = ()) -> None:
+        self.at, self.stepped = 0.0, list[str]()
+        self.answers: dict[ResourceKey, Outcome] = {}
+        self.loop = Loop(MemoryQueue(), self.step, self.now, lambda: 0.5, suspects=suspects)
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.at)
+
+    def step(self, key: ResourceKey) -> Outcome:
+        self.stepped.append(key.name)
+        return self.answers.get(key, Done())
+
+    def run(self, at: float, min_priority: int = -1000) -> list[str]:
+        """The names that were stepped from then on."""
+        self.at, self.stepped = at, []
+        while self.loop.turn(min_priority):
+            pass
+        return self.stepped
+
+
+def test_a_commit_goes_before_a_resync() -> None:
+    bench = Bench()
+    bench.loop.put([DEAD], RESYNC)
+    bench.loop.put([WELL], COMMIT)
+    assert bench.run(0) == ["well", "dead"]
+
+
+def test_a_commit_of_all_lets_silent_machines_wait() -> None:
+    bench = Bench()
+    bench.answers[DEAD] = SILENT
+    bench.loop.put([DEAD, WELL], COMMIT)
+    assert bench.run(0) == ["dead", "well"]
+    bench.loop.put([DEAD, WELL], COMMIT)
+    assert bench.run(1, RESYNC) == ["well"]
+    assert bench.run(1) == ["dead"]
+
+
+def test_what_was_silent_before_a_restart_waits_from_the_first_pass_on() -> None:
+    bench = Bench(suspects=[DEAD])
+    bench.loop.put([DEAD, WELL], COMMIT)
+    assert bench.run(0) == ["well", "dead"]
+
+
+def test_what_answers_again_is_like_the_others() -> None:
+    bench = Bench(suspects=[DEAD])
+    bench.loop.put([DEAD], COMMIT)
+    assert bench.run(0) == ["dead"]
+    bench.loop.put([DEAD, WELL], COMMIT)
+    assert bench.run(1, RESYNC) == ["dead", "well"]
