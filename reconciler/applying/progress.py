@@ -37,7 +37,7 @@ class Progress:
         self.rows = {key: Row(key, Stage.QUEUED, "") for key in keys}
         self._attempts = attempts
         self._unreadable: dict[ResourceKey, int] = {}
-        self._without_effect: dict[ResourceKey, str] = {}
+        self._without_effect: dict[ResourceKey, list[str]] = {}
         self._blocked: dict[ResourceKey, int] = {}
 
     def hear(self, event: Event) -> Row | None:
@@ -45,12 +45,13 @@ class Progress:
         if event.key is None or event.key not in self.rows:
             return None
         if event.reason == "ActionNotConfirmed":
-            self._without_effect[event.key] = event.message
+            self._without_effect.setdefault(event.key, []).append(event.message)
         return self._set(Row(event.key, Stage.WORKING, event.message))
 
     def allows(self, key: ResourceKey) -> bool:
-        """Whether more may be sent: not after something was without effect, which a daemon tries again."""
-        return key not in self._without_effect
+        """Whether more may be sent: not after it was without effect twice, where a daemon would go on trying. Once is
+        no news, as an earlier run may have sent it, or died before it did."""
+        return len(self._without_effect.get(key, ())) < 2
 
     def outcome(self, key: ResourceKey, outcome: Outcome) -> bool:
         """An outcome; True when the run is through with this resource."""
@@ -67,7 +68,7 @@ class Progress:
             case Waiting(reason="Unreachable" | "Busy", message=message) if self._tried(key) >= self._attempts:
                 self._set(Row(key, Stage.FAILED, message))
             case Failed(message=message):
-                self._set(Row(key, Stage.FAILED, self._without_effect.get(key, message)))
+                self._set(Row(key, Stage.FAILED, message if self.allows(key) else self._without_effect[key][-1]))
             case Waiting():
                 return False
         return True

@@ -123,8 +123,8 @@ class IPAddressRules:
                 return False
 
     def patience(self, action: Action, resource: Resource[IPAddressSpec] | None) -> float:
-        """The IPAM answers when it is done."""
-        return 30.0
+        """The IPAM answers when it is done, and to ask it twice does no harm."""
+        return 1.0
 
 
 def _state(value: Any) -> AddressState:

@@ -104,8 +104,8 @@ class NetworkRules:
                 return False
 
     def patience(self, action: Action, resource: Resource[NetworkSpec] | None) -> float:
-        """The IPAM answers when it is done."""
-        return 30.0
+        """The IPAM answers when it is done, and to ask it twice does no harm."""
+        return 1.0
 
 
 def _known(value: Any) -> tuple[Prefix, ...] | None:
