@@ -46,7 +46,7 @@ from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
 from reconciler.planning.render import plan_from_json
-from reconciler.store.errors import InstanceHeld
+from reconciler.store.errors import InstanceHeld, StoreError
 
 
 @click.command("apply", short_help="Make the fleet as declared.")
@@ -194,7 +194,8 @@ def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[C
             loop.put(approved, COMMIT)
             with board:
                 loop.run(stop, min(concurrency, max(2, len(changes) + 1)))
-            engine.flush()
+            with suppress(StoreError):  # What was seen can be looked at again; the summary cannot be had again.
+                engine.flush()
             flying = engine.in_flight
     finally:
         store.close()

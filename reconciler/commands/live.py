@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -51,7 +52,9 @@ class Board:
     def show(self, row: Row | None) -> None:
         """A row changed."""
         if row is not None and self._live is None:
-            click.echo(f"{row.key}: {row.text}", file=self._stream)
+            # Nobody listens any more; what was begun is finished all the same.
+            with suppress(OSError):
+                click.echo(f"{row.key}: {row.text}", file=self._stream)
 
     def _table(self) -> RenderableType:
         from rich.table import Table
