@@ -1,0 +1,177 @@
+"""What goes wrong on the first day is said in words, with a way out, and leaves with 1."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.desk import Desk, Done, address, machine, network, partition
+
+FIRST_COMMANDS = ("plan", "apply", "run", "get", "validate")
+
+
+def refused(done: Done, *words: str) -> None:
+    """It left with 1, printed no data, and said these words."""
+    assert done.code == 1, done
+    assert done.out == ""
+    for word in words:
+        assert word in done.err
+
+
+@pytest.fixture
+def fleet(desk: Desk) -> Desk:
+    """One machine and a network, committed on `main`."""
+    desk.commit(lab=[partition(), network(), machine("web-01", labels={"rack": "r1"})])
+    return desk
+
+
+class TestRepository:
+    """Where the desired state should be."""
+
+    @pytest.mark.parametrize("command", FIRST_COMMANDS)
+    def test_no_repository(self, desk: Desk, command: str, tmp_path: Path) -> None:
+        refused(desk.run(command, cwd=tmp_path), "is not in a git repository", "git init")
+
+    def test_no_commit_yet(self, desk: Desk) -> None:
+        refused(desk.run("plan"), "has no commits", "commit the desired state")
+
+    def test_no_such_folder(self, desk: Desk) -> None:
+        refused(desk.run("plan", "--repo", "/nowhere"), "/nowhere is no folder", "check the path")
+
+    @pytest.mark.parametrize(("ref", "said"), [("mian", "did you mean main?"), ("zzz", "known here: main")])
+    def test_no_such_ref(self, fleet: Desk, ref: str, said: str) -> None:
+        refused(fleet.run("plan", "--ref", ref), f"no branch, tag or commit {ref!r}", said)
+
+    def test_no_such_folder_in_it(self, fleet: Desk) -> None:
+        refused(fleet.run("plan", "--path", "racks"), "no folder 'racks'")
+
+    def test_a_url_that_nobody_answers(self, fleet: Desk) -> None:
+        refused(fleet.run("plan", "--repo", "https://127.0.0.1:1/fleet.git"), "cannot be fetched", "check the address")
+
+    def test_a_password_in_a_url_is_not_repeated(self, fleet: Desk) -> None:
+        fleet.secrets.add("hunter2")
+        refused(
+            fleet.run("plan", "--repo", "https://ada:hunter2@127.0.0.1:1/fleet.git"), "https://127.0.0.1:1/fleet.git"
+        )
+
+
+class TestTargets:
+    """What was meant."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["machin"], "'machin' is not a kind; did you mean machines?"),
+            (["machine/web-02"], "no Machine is named 'web-02'; did you mean web-01?"),
+            (["machine/zzz"], "`groundstate get machines` lists what there is"),
+            (["-l", "rack in r1"], "is not a label selector; write key=value"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["plan", "get"])
+    def test_the_nearest_is_suggested(self, fleet: Desk, command: str, arguments: list[str], said: str) -> None:
+        refused(fleet.run(command, *arguments), said)
+
+    def test_labels_that_nothing_has_are_no_error(self, fleet: Desk) -> None:
+        done = fleet.run("get", "-l", "rack=r9")
+        assert (done.code, done.out, done.err) == (0, "", "No resources found.\n")
+
+
+class TestOptions:
+    """Mistyped options and settings leave with 1, as 2 says that there are changes."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["plan", "--selectr", "x"], "--selector"),
+            (["plna"], "No such command 'plna'"),
+            (["plan", "-o", "xml"], "'text', 'json', 'yaml', 'markdown'"),
+            (["plan", "--max-disrupted", "many"], "neither a number of machines (5) nor a share of them (10%)"),
+            (["plan", "--max-disrupted", "101%"], "a share lies between 0% and 100%"),
+            (["describe"], "name what to describe"),
+            (["--config", "/nowhere", "plan"], "does not exist"),
+        ],
+    )
+    def test_on_the_command_line(self, fleet: Desk, arguments: list[str], said: str) -> None:
+        refused(fleet.run(*arguments), said)
+
+    def test_in_the_environment(self, fleet: Desk) -> None:
+        refused(fleet.run("plan", env={"GROUNDSTATE_MAX_REMOVED": "few"}), "'few' is neither")
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ("resinc = 60\n", "'resinc' is not a setting; did you mean resync?"),
+            ("colour = 1\n", "'colour' is not a setting; settings are"),
+            ("resync =\n", "cannot be read as settings"),
+            ("max-disrupted = 'x'\n", "'x' is neither"),
+        ],
+    )
+    def test_in_the_settings_file(self, fleet: Desk, settings: str, said: str) -> None:
+        (fleet.repo / "groundstate.toml").write_text(settings, "utf-8")
+        refused(fleet.run("plan"), said)
+
+    def test_a_setting_holds_for_the_commands_that_know_it(self, fleet: Desk) -> None:
+        (fleet.repo / "groundstate.toml").write_text("resync = 5\noutput = 'name'\n", "utf-8")
+        assert fleet.run("get").out.splitlines() == ["Partition/lab", "Network/net", "Machine/web-01"]
+
+    def test_the_command_line_beats_the_environment_which_beats_the_file(self, fleet: Desk) -> None:
+        (fleet.repo / "groundstate.toml").write_text("output = 'json'\n", "utf-8")
+        assert fleet.run("get", env={"GROUNDSTATE_OUTPUT": "name"}).out.startswith("Partition/lab")
+        assert fleet.run("get", "-o", "wide", env={"GROUNDSTATE_OUTPUT": "name"}).out.startswith("NAME")
+
+
+class TestStore:
+    """The file that remembers."""
+
+    def test_a_folder_that_cannot_be_made(self, fleet: Desk) -> None:
+        (fleet.folder / "file").touch()
+        done = fleet.run("apply", "--yes", "--store", str(fleet.folder / "file" / "state.db"))
+        assert done.code == 1
+        assert f"store {fleet.folder}/file/state.db: its directory cannot be made" in done.err
+
+    @pytest.mark.parametrize("command", [["plan"], ["apply", "--yes"], ["run"], ["get"], ["events"]])
+    def test_a_file_that_is_no_database(self, fleet: Desk, command: list[str]) -> None:
+        fleet.store.write_bytes(b"something else, and long enough to be looked at" * 40)
+        refused(fleet.run(*command), "the file is no SQLite database", "--store")
+
+    def test_a_damaged_one(self, fleet: Desk) -> None:
+        assert fleet.run("apply", "--yes").code == 0
+        content = fleet.store.read_bytes()
+        fleet.store.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+        refused(fleet.run("get"), "the file is damaged", "restore a backup")
+
+    def test_one_of_a_newer_program(self, fleet: Desk) -> None:
+        assert fleet.run("apply", "--yes").code == 0
+        with sqlite3.connect(fleet.store) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.close()
+        refused(fleet.run("plan"), "schema 9999", "made by a newer groundstate")
+
+    def test_a_database_that_is_not_known_keeps_its_password(self, fleet: Desk) -> None:
+        fleet.secrets.add("hunter2")
+        refused(fleet.run("plan", "--store", "mysql://ada:hunter2@db/fleet"), "only sqlite:///FILE and postgresql://")
+
+    def test_a_server_that_nobody_answers_keeps_its_password(self, fleet: Desk) -> None:
+        fleet.secrets.add("hunter2")
+        url = "postgresql://ada:hunter2@127.0.0.1:1/fleet"
+        refused(fleet.run("plan", "--store", url), "the database cannot be reached")
+
+    @pytest.mark.parametrize("size", [4_096, 262_144], ids=["from the start", "half way"])
+    def test_no_room_on_the_disk(self, desk: Desk, size: int) -> None:
+        desk.commit(lab=[network(), *(address(f"ip{n:03}") for n in range(150))])
+        done = desk.run("apply", "--yes", preexec_fn=no_file_over(size))
+        assert done.code == 1
+        assert f"store {desk.store}: the disk " in done.err
+        again = desk.run("apply", "--yes")
+        assert again.code == 0, again
+        held = {line.split()[2] for line in desk.run("get", "ip").out.splitlines()[1:]}
+        assert len(held) == 150
+
+
+def no_file_over(size: int) -> Callable[[], None]:
+    """Python ignores SIGXFSZ, so that a write beyond it fails as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
