@@ -37,7 +37,7 @@ def validate_command(output: str, **values: Any) -> None:
     text = render(
         output, loaded.diagnostics, files=len(snapshot.files), resources=resources, color=on_terminal(sys.stdout)
     )
-    click.echo(text, color=True)
+    click.echo(text.rstrip("\n"), color=True)
     raise click.exceptions.Exit(0 if loaded.state else 1)
 
 

@@ -103,7 +103,7 @@ def read_or_exit(source: Source) -> DesiredState:
         fail(str(error))
     if loaded.state is None:
         text = render("text", loaded.diagnostics, color=on_terminal(sys.stderr))
-        click.echo(text, err=True, color=True)
+        click.echo(text.rstrip("\n"), err=True, color=True)
         raise click.exceptions.Exit(EXIT_ERROR)
     return loaded.state
 

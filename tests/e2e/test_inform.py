@@ -1,0 +1,188 @@
+"""The commands that need no fleet: init, validate, explain, schema, version, completion, help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.e2e.desk import Desk, Done, network
+
+BROKEN = """\
+apiVersion: groundstate/v1
+kind: Machine
+metadata:
+  name: web-01
+spec:
+  partition: lab
+  bmc:
+    adress: 10.1.0.11
+  power: Onn
+---
+apiVersion: groundstate/v1
+kind: Machin
+metadata:
+  name: web-02
+"""
+UNREADABLE = "kind: [1,\n"
+PLACES = ["broken.yaml:8:5", "broken.yaml:9:10", "broken.yaml:12:7", "unreadable.yaml:2:1"]
+
+
+@pytest.fixture
+def broken(desk: Desk) -> Desk:
+    """Two files with a mistake in nearly every line."""
+    desk.commit(broken=BROKEN, unreadable=UNREADABLE, sound=[network()])
+    return desk
+
+
+class TestValidate:
+    """Every problem of every file at once."""
+
+    def test_a_sound_state_leaves_with_0(self, desk: Desk) -> None:
+        desk.commit(lab=[network()])
+        done = desk.run("validate")
+        assert (done.code, done.out) == (0, "Valid: 1 file, 1 resource.\n")
+
+    def test_every_problem_has_its_place_its_reason_and_a_way_out(self, broken: Desk) -> None:
+        done = broken.run("validate")
+        assert done.code == 1
+        assert [place for place in PLACES if f"{place}: " not in done.out] == []
+        assert "did you mean address?" in done.out
+        assert "spec.power cannot be 'Onn'; one of Off, On; did you mean On?" in done.out
+        assert "  power: Onn" in done.out
+
+    def test_what_is_not_committed_is_checked_in_the_work_tree(self, desk: Desk) -> None:
+        desk.commit(lab=[network()])
+        desk.write(broken=BROKEN)
+        assert desk.run("validate").code == 0
+        assert desk.run("validate", "--work-tree").code == 1
+
+    def test_json(self, broken: Desk) -> None:
+        done = broken.run("validate", "-o", "json")
+        assert done.code == 1
+        sources = [one["source"] for one in done.json["diagnostics"]]
+        found = [f"{source['file']}:{source['line']}:{source['column']}" for source in sources]
+        assert [place for place in PLACES if place not in found] == []
+
+    def test_github_annotations(self, broken: Desk) -> None:
+        lines = broken.run("validate", "-o", "github").out.splitlines()
+        assert any(line.startswith("::error file=broken.yaml,line=9,col=10") for line in lines)
+
+    def test_sarif(self, broken: Desk) -> None:
+        form = broken.run("validate", "-o", "sarif").json
+        assert form["version"] == "2.1.0"
+        regions = [one["locations"][0]["physicalLocation"]["region"] for one in form["runs"][0]["results"]]
+        assert {(region["startLine"], region["startColumn"]) for region in regions} >= {(8, 5), (9, 10), (12, 7)}
+
+    def test_junit(self, broken: Desk) -> None:
+        root = ET.fromstring(broken.run("validate", "-o", "junit").out)  # noqa: S314  our own output
+        failed = [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None]
+        assert failed == ["broken.yaml", "unreadable.yaml"]
+
+    @pytest.mark.parametrize("command", ["plan", "get"])
+    def test_other_commands_show_the_same_problems(self, broken: Desk, command: str) -> None:
+        done = broken.run(command)
+        assert (done.code, done.out) == (1, "")
+        assert [place for place in PLACES if f"{place}: " not in done.err] == []
+
+
+class TestInit:
+    """A repository to begin with."""
+
+    @pytest.fixture
+    def begun(self, desk: Desk) -> Path:
+        """What init makes."""
+        done = desk.run("init", "new", cwd=desk.folder)
+        assert done.code == 0, done
+        return desk.folder / "new"
+
+    def test_it_validates_and_plans_as_it_is(self, desk: Desk, begun: Path) -> None:
+        assert desk.run("validate", "--work-tree", cwd=begun).code == 0
+        for command in (["add", "."], ["commit", "--quiet", "-m", "Begin"]):
+            subprocess.run(["git", *command], cwd=begun, env=desk.environment, check=True)
+        done = desk.run("plan", cwd=begun)
+        assert done.code == 2, done
+        assert "put-network" in done.out
+        assert "BMC_USERNAME and BMC_PASSWORD are not set" in done.out
+
+    def test_its_documents_name_their_schema(self, begun: Path) -> None:
+        for document in (begun / "partition.yaml", *begun.glob("*/*.yaml")):
+            first = document.read_text("utf-8").partition("\n")[0]
+            schema = first.removeprefix("# yaml-language-server: $schema=")
+            assert json.loads((document.parent / schema).read_text("utf-8"))["title"]
+
+    def test_the_store_stays_out_of_git(self, begun: Path) -> None:
+        assert ".groundstate/" in (begun / ".gitignore").read_text("utf-8").split()
+
+    def test_a_second_time_keeps_what_is_there(self, desk: Desk, begun: Path) -> None:
+        document = begun / "machines" / "lab-01.yaml"
+        document.write_text("# mine\n", "utf-8")
+        before = {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()}
+        done = desk.run("init", "new", cwd=desk.folder)
+        assert done.code == 0
+        assert "kept     new/machines/lab-01.yaml" in done.out
+        assert {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()} == before
+
+    def test_where_nothing_can_be_written(self, desk: Desk) -> None:
+        (desk.folder / "file").touch()
+        done = desk.run("init", str(desk.folder / "file" / "new"))
+        assert done.code == 1
+        assert "cannot be set up" in done.err
+
+
+class TestExplaining:
+    """What a field means, from the schema that checks it."""
+
+    def test_all_kinds(self, desk: Desk) -> None:
+        kinds = [line.split()[0] for line in desk.run("explain").out.splitlines()]
+        assert kinds == ["Tenant", "Project", "Partition", "Size", "Image", "Network", "IPAddress", "Machine"]
+
+    def test_a_field(self, desk: Desk) -> None:
+        told = desk.run("explain", "machine.spec.boot.enabled").out
+        assert "Continuous, Disabled, Once" in told
+        assert "required" in told
+
+    @pytest.mark.parametrize(
+        ("path", "said"), [("machine.spec.bot", "did you mean boot?"), ("machin", "kinds are Tenant")]
+    )
+    def test_what_there_is_not(self, desk: Desk, path: str, said: str) -> None:
+        done = desk.run("explain", path)
+        assert done.code == 1
+        assert said in done.err
+
+    def test_a_schema_and_all_in_one(self, desk: Desk) -> None:
+        machine = desk.run("schema", "machine").json
+        assert (machine["$schema"], machine["title"]) == ("http://json-schema.org/draft-07/schema#", "Machine")
+        assert "Machine" in desk.run("schema").json["properties"]["kind"]["enum"]
+
+
+class TestCommandLine:
+    """The program itself."""
+
+    def test_version(self, desk: Desk) -> None:
+        assert desk.run("version").out.startswith("groundstate ")
+        assert set(desk.run("version", "-o", "json").json) >= {"groundstate", "python", "sushy"}
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_completion(self, desk: Desk, shell: str) -> None:
+        done = desk.run("completion", shell)
+        assert done.code == 0
+        assert "_GROUNDSTATE_COMPLETE" in done.out
+
+    def test_commands_and_kinds_are_completed(self, desk: Desk) -> None:
+        def completed(words: str, place: int) -> Done:
+            wanted = {"_GROUNDSTATE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+            return desk.run(env=wanted)
+
+        assert completed("groundstate pl", 1).out == "plain,plan\n"
+        assert completed("groundstate get mach", 2).out == "plain,machines\n"
+
+    def test_help_lists_every_command_and_each_has_examples(self, desk: Desk) -> None:
+        listed = desk.run("--help").out.partition("Commands:")[2]
+        names = [line.split()[0] for line in listed.splitlines() if line.startswith("  ")]
+        assert {"init", "validate", "plan", "apply", "run", "get", "describe", "events", "explain"} <= {*names}
+        for name in ("plan", "apply", "run", "get"):
+            assert "Examples:" in desk.run(name, "--help").out
