@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,8 +20,9 @@ from drivers.base import (
     Unsupported,
 )
 from reconciler.kinds import KINDS
+from reconciler.kinds.access import place
 from reconciler.kinds.kind import Field, Look
-from reconciler.kinds.machine import MachineSpec, once_order
+from reconciler.kinds.machine import MachineSpec, confirms_order, once_order
 from reconciler.model.action import Disruption, InFlight, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
@@ -95,20 +96,35 @@ def settle(
     rules = KINDS[flight.key.kind].rules
     if rules is None or seen.error is not None:
         return None
-    if rules.confirmed(flight.action, seen.value):
-        return Settled(_confirmed(flight, resource, facts), _told(flight, now, "ActionConfirmed", "took effect"))
-    if now < flight.deadline:
+    elsewhere = _elsewhere(flight, resource)
+    if not elsewhere and rules.confirmed(flight.action, seen.value):
+        return Settled(_confirmed(flight, seen, resource, facts), _told(flight, now, "ActionConfirmed", "took effect"))
+    if now < deadline(flight, resource):
         return None
+    if elsewhere:
+        why = "cannot be confirmed, as this is not its system any more"
+        return Settled(facts, _told(flight, now, "ActionAbandoned", why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now, accepted=accepted)
 
 
+def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
+    """When it counts as failed: as declared when it was sent, or later where more patience is declared by now."""
+    rules = KINDS[flight.key.kind].rules
+    if rules is None or resource is None:
+        return flight.deadline
+    return max(flight.deadline, flight.sent_at + timedelta(seconds=rules.patience(flight.action, resource)))
+
+
 def refuse(
-    flight: InFlight, error: DriverError, field: Field | None, facts: ResourceFacts, now: datetime, jitter: float
+    flight: InFlight, error: DriverError, fingerprint: str | None, facts: ResourceFacts, now: datetime, jitter: float
 ) -> tuple[Settled, Outcome]:
-    """An action that was certainly not carried out, because the other side, or the way to it, said no."""
+    """An action that was certainly not carried out, because the other side, or the way to it, said no.
+
+    `fingerprint`: of the field that it serves, None where nothing is declared.
+    """
     reason = type(error).__name__
     rule = policy(reason)
-    remembered = _failure(facts, flight, reason, str(error), field, rule.terminal, now)
+    remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     attempts = remembered.failures[flight.action.path].attempts
     delay = backoff(attempts, rule, jitter)
     if isinstance(error, Busy) and error.retry_after is not None:
@@ -138,7 +154,7 @@ def learn(
         for field in fields
         if not field.equal and (known.get(field.path) == field.desired or field.path in facts.drift)
     }
-    prints = {field.path: field.fingerprint for field in fields if not field.equal}
+    prints = {field.path: field.fingerprint(resource.spec) for field in fields if not field.equal}
     learned = msgspec.structs.replace(
         facts,
         applied=facts.applied if known == before else Applied(known, revision, now),
@@ -148,7 +164,7 @@ def learn(
             for path, failure in facts.failures.items()
             if prints.get(path) == failure.fingerprint or path not in paths
         },
-        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(fields) else None,
+        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
         deletion_policy=getattr(resource.spec, "deletion_policy", None),
     )
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
@@ -176,11 +192,23 @@ def sent_facts(flight: InFlight, facts: ResourceFacts) -> ResourceFacts:
     return facts
 
 
-def _still_shutting_down(fields: tuple[Field, ...]) -> bool:
+def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
+    """Whether what is looked at under this name by now is not the system that it was sent to."""
+    if resource is None:
+        return flight.key.kind == "Machine"
+    return isinstance(resource.spec, MachineSpec) and flight.place not in ("", place(resource.spec.bmc))
+
+
+def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
+    """Not so while people work on it: after that it is asked again before its power is cut."""
+    if isinstance(resource.spec, MachineSpec) and (resource.spec.maintenance or resource.spec.suspend):
+        return False
     return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
 
 
-def _confirmed(flight: InFlight, resource: Resource[Any] | None, facts: ResourceFacts) -> ResourceFacts:
+def _confirmed(
+    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts
+) -> ResourceFacts:
     failures = {path: failure for path, failure in facts.failures.items() if path != flight.action.path}
     facts = msgspec.structs.replace(facts, failures=failures)
     match flight.action:
@@ -188,7 +216,7 @@ def _confirmed(flight: InFlight, resource: Resource[Any] | None, facts: Resource
             return msgspec.structs.replace(facts, disrupted_at=None, shutdown_ignored=None)
         case SetBoot(override=override) if override.enabled is BootEnabled.ONCE and resource is not None:
             boot = resource.spec.boot if isinstance(resource.spec, MachineSpec) else None
-            if boot is not None and boot.enabled is BootEnabled.ONCE and boot.target == override.target:
+            if boot is not None and boot.enabled is BootEnabled.ONCE and confirms_order(boot, override, seen.value):
                 return msgspec.structs.replace(facts, once_done=once_order(boot))
     return facts
 
@@ -212,12 +240,12 @@ def _expired(
     terminal = once or (accepted and isinstance(action, SetBoot | SetIndicator))
     message = _WHY_NOT[accepted, once]
     rules = KINDS[flight.key.kind].rules
-    field = None
+    fingerprint = None
     if rules is not None and resource is not None:
         fields = rules.fields(resource, Look(flight.key, seen.value, facts, {flight.key: seen}))
-        field = next((f for f in fields if f.path == action.path), None)
+        fingerprint = next((f.fingerprint(resource.spec) for f in fields if f.path == action.path), None)
     event = _told(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
-    return Settled(_failure(facts, flight, "NotConfirmed", message, field, terminal, now), event)
+    return Settled(_failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now), event)
 
 
 _WHY_NOT = {
@@ -233,13 +261,13 @@ def _failure(
     flight: InFlight,
     reason: str,
     message: str,
-    field: Field | None,
+    fingerprint: str | None,
     terminal: bool,
     now: datetime,
 ) -> ResourceFacts:
     path = flight.action.path
     previous = facts.failures.get(path)
-    fingerprint = field.fingerprint if field else digest(flight.action.name)
+    fingerprint = fingerprint or digest(flight.action.name)
     attempts = previous.attempts + 1 if previous and previous.fingerprint == fingerprint else 1
     failure = Failure(reason, message, now, terminal, attempts, fingerprint)
     return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})

@@ -17,7 +17,7 @@ from drivers.base import DriverError, Unreachable
 from reconciler.applying.decide import confirm_delay, describe, learn, refuse, sent_facts, settle, unreadable
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
-from reconciler.kinds.access import same_bmc
+from reconciler.kinds.access import place, same_bmc
 from reconciler.kinds.kind import Field, Look
 from reconciler.model.action import Action, Disruption, Forget, InFlight
 from reconciler.model.event import Event, EventType
@@ -270,6 +270,7 @@ class Engine:
             by=self._context.by,
             cause=self._cause(change, desired),
             lane=_lane(key, desired),
+            place=_place(key, desired),
         )
         facts = sent_facts(flight, self._facts.get(key, NO_FACTS))
         event = self._event(key, "ActionSent", f"{describe(flight)}, because of {flight.cause}", flight=flight)
@@ -297,11 +298,13 @@ class Engine:
     def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
         resource, key = desired.resources.get(flight.key), flight.key
         fields = self._fields(resource, seen) if resource else ()
-        field = next((f for f in fields if f.path == flight.action.path), None)
+        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.path)
         before = self._facts.get(key, NO_FACTS)
         if flight.action.disruption is Disruption.DISRUPTIVE:
             before = msgspec.structs.replace(before, disrupted_at=None)
-        settled, outcome = refuse(flight, error, field, before, self._context.now(), self._context.random())
+        settled, outcome = refuse(
+            flight, error, next(prints, None), before, self._context.now(), self._context.random()
+        )
         self._end(flight, settled.facts, settled.event)
         return outcome
 
@@ -396,6 +399,11 @@ class Engine:
 def _lane(key: ResourceKey, desired: DesiredState) -> str:
     resource = desired.resources.get(key)
     return same_bmc(resource.spec.bmc.address) if resource is not None and key.kind == "Machine" else ""
+
+
+def _place(key: ResourceKey, desired: DesiredState) -> str:
+    resource = desired.resources.get(key)
+    return place(resource.spec.bmc) if resource is not None and key.kind == "Machine" else ""
 
 
 def _concerned(key: ResourceKey, before: DesiredState, after: DesiredState) -> bool:

@@ -99,6 +99,11 @@ class BmcSpec(BmcDefaults, frozen=True, kw_only=True):
     ) = None
 
 
+def place(bmc: BmcSpec) -> str:
+    """Which system a document means, whatever the machine is called: its BMC, and its id there where one is given."""
+    return f"{same_bmc(bmc.address)}#{bmc.system_id}" if bmc.system_id else same_bmc(bmc.address)
+
+
 def same_bmc(address: str) -> str:
     """An address in the form in which two spellings of one BMC are equal: `https://BMC1:443/` is `bmc1`."""
     return address.lower().removeprefix("https://").rstrip("/").removesuffix(":443")

@@ -24,10 +24,10 @@ class Field(msgspec.Struct, frozen=True):
     equal: bool
     once: bool = False
 
-    @property
-    def fingerprint(self) -> str:
-        """What a terminal failure holds for. A one-time order that failed is not given again whatever is observed."""
-        return digest((self.path, self.desired, None if self.once else self.observed))
+    def fingerprint(self, spec: Any) -> str:
+        """What a terminal failure holds for: the document and what is observed. A one-time order that failed is not
+        given again whatever is observed, or declared of something else."""
+        return digest((self.path, self.desired, None) if self.once else (self.path, spec, self.observed))
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -216,6 +216,12 @@ def once_order(boot: BootSpec) -> str:
     return digest(boot)
 
 
+def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
+    """Whether what was sent, perhaps for an order that was declared before, is what this one asks for."""
+    seen = _state(value).boot
+    return boot.target == sent.target and (boot.mode is None or (seen is not None and seen.mode == boot.mode))
+
+
 def _state(value: Any) -> SystemState:
     return value if isinstance(value, SystemState) else SystemState()
 

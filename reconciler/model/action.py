@@ -107,7 +107,8 @@ class InFlight(msgspec.Struct, frozen=True):
     """An action that was, or may have been, sent and is not yet known to have taken effect.
 
     Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift;
-    `lane`: the BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name.
+    `lane`: the BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name;
+    `place`: the system on it, which alone can be looked at to confirm it.
     Until `deadline` the machine is looked at and nothing else is sent to it.
     """
 
@@ -119,3 +120,4 @@ class InFlight(msgspec.Struct, frozen=True):
     by: str
     cause: str
     lane: str = ""
+    place: str = ""

@@ -150,7 +150,7 @@ def _difference(
     if not differing:
         return None
     steps = rules.steps(resource, look, fields)
-    holds = _not_before_boot(steps.actions, (*steps.holds, *_stuck(differing, look.facts)))
+    holds = _not_before_boot(steps.actions, (*steps.holds, *_stuck(differing, resource, look.facts)))
     held = {hold.path for hold in holds}
     differences = tuple(
         Difference(field.path, field.observed, field.desired, _moved(field, look.facts)) for field in differing
@@ -173,9 +173,11 @@ def _verb(look: Look, fields: tuple[Field, ...]) -> Verb:
     return Verb.CREATE if absent else Verb.UPDATE
 
 
-def _stuck(differing: tuple[Field, ...], facts: ResourceFacts) -> tuple[Hold, ...]:
-    """What was tried and refused for the same desired and observed values is not tried again."""
-    prints = {field.path: field.fingerprint for field in differing}
+def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: ResourceFacts) -> tuple[Hold, ...]:
+    """What was tried and refused for the same document and observed value is not tried again."""
+    if not facts.failures:
+        return ()
+    prints = {field.path: field.fingerprint(resource.spec) for field in differing}
     way_out = "it is tried again when the document or what the BMC says changes"
     return tuple(
         Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", way_out, path)

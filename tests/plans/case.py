@@ -132,7 +132,7 @@ def _facts(
         rules = KINDS[key.kind].rules
         assert rules is not None
         look = Look(key, observed[key].value, NO_FACTS, observed)
-        prints = {field.path: field.fingerprint for field in rules.fields(resource, look)}
+        prints = {field.path: field.fingerprint(resource.spec) for field in rules.fields(resource, look)}
         values["failures"] = {
             path: Failure(told["reason"], told["message"], NOW - timedelta(minutes=5), True, 1, prints[path])
             for path, told in rest["failed"].items()

@@ -110,8 +110,8 @@ def test_what_an_older_program_remembered_of_an_unknown_kind_is_passed_over() ->
     assert universe(state.desired, facts)[-1].kind == "Toaster"
 
 
-def failure(field: Field, *, terminal: bool = True) -> Failure:
-    return Failure("Rejected", "400", NOW, terminal, 1, field.fingerprint)
+def failure(field: Field, *, terminal: bool = True, **spec: object) -> Failure:
+    return Failure("Rejected", "400", NOW, terminal, 1, field.fingerprint(machine("n1", **spec).spec))
 
 
 LED = Field("spec.indicatorLED", "Lit", IndicatorLED.OFF, equal=False)
@@ -130,7 +130,7 @@ LED = Field("spec.indicatorLED", "Lit", IndicatorLED.OFF, equal=False)
 def test_what_failed_for_good_is_tried_again_when_something_moves(
     declared: str, state: IndicatorLED, terminal: bool, sent: bool
 ) -> None:
-    facts = ResourceFacts(failures={LED.path: failure(LED, terminal=terminal)})
+    facts = ResourceFacts(failures={LED.path: failure(LED, terminal=terminal, indicator_led="Lit")})
     (change,) = planned(world(SystemState(indicator=state), facts, indicator_led=declared)).changes
     assert change.goes is sent
     assert change.held(HoldKind.FAILED) is not sent
@@ -138,7 +138,7 @@ def test_what_failed_for_good_is_tried_again_when_something_moves(
 
 def test_a_field_that_failed_does_not_stop_the_others() -> None:
     state = SystemState(power=PowerState.OFF, indicator=IndicatorLED.OFF)
-    facts = ResourceFacts(failures={LED.path: failure(LED)})
+    facts = ResourceFacts(failures={LED.path: failure(LED, power="On", indicator_led="Lit")})
     (change,) = planned(world(state, facts, power="On", indicator_led="Lit")).changes
     assert change.goes
     assert [type(action) for action in change.actions] == [PowerOn]
@@ -157,7 +157,8 @@ def test_a_machine_whose_boot_order_failed_is_not_powered_on() -> None:
 def test_a_once_order_that_failed_is_not_given_again_whatever_the_bmc_says() -> None:
     boot = {"target": "Pxe", "enabled": "Once"}
     refused = Field("spec.boot", boot, {"target": "None", "enabled": "Disabled", "mode": None}, equal=False, once=True)
-    assert refused.fingerprint == msgspec.structs.replace(refused, observed=None).fingerprint
+    later = msgspec.structs.replace(refused, observed=None)
+    assert refused.fingerprint(machine("n1").spec) == later.fingerprint(machine("n1", power="On").spec)
 
 
 def test_a_filtered_plan_says_how_much_it_left_out() -> None:
