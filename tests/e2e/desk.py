@@ -150,10 +150,8 @@ class Desk:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
                 [*COMMAND, *arguments],
-                **{"cwd": self.repo, "stdin": subprocess.DEVNULL, **changes},
+                **{"cwd": self.repo, "stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, **changes},
                 env=environment,
-                stdout=stdout,
-                stderr=stderr,
                 start_new_session=True,
             )
         found = Running(process, out, err)

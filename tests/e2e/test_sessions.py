@@ -1,0 +1,54 @@
+"""A BMC with a session service: one login however much is asked, and none left behind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.drivers.bmc_servers import LOGIN, SESSIONS, Pki, RedfishServer, service
+from tests.e2e.desk import Desk, machine, partition
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedfishServer]:
+    """A BMC with one system that is on."""
+    with RedfishServer(Pki(tmp_path_factory.mktemp("pki")).context, service()) as running:
+        yield running
+
+
+def declare(desk: Desk, server: RedfishServer, **spec: str) -> None:
+    """One machine on it."""
+    desk.secrets.add(LOGIN.password)
+    desk.environment["LAB_BMC"] = f"{LOGIN.username}:{LOGIN.password}"
+    trusting = partition(driver="redfish", credentialRef={"env": "LAB_BMC"}, tls={"insecure": True})
+    desk.commit(lab=[trusting, machine("m", server.address, **spec)])
+
+
+def test_a_plan_logs_in_once_and_out_again(desk: Desk, server: RedfishServer) -> None:
+    declare(desk, server, power="On")
+    assert desk.run("plan").code == 0
+    assert server.count("POST", SESSIONS) == 1
+    assert server.sessions == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_daemon_logs_in_once_and_out_again(desk: Desk, server: RedfishServer, number: signal.Signals) -> None:
+    declare(desk, server, power="On")
+    with desk.daemon() as daemon:
+        daemon.until(lambda: server.count("GET", "/redfish/v1/Systems/1") > 2, "a third look")
+        assert len(server.sessions) == 1
+        assert daemon.end(number).code == 0
+    assert server.count("POST", SESSIONS) == 1
+    assert server.sessions == set()
+
+
+def test_an_interrupted_apply_logs_out_too(desk: Desk, server: RedfishServer) -> None:
+    # The server accepts the write and changes nothing, so that the apply is still looking when it is interrupted.
+    declare(desk, server, indicatorLED="Blinking")
+    with desk.running("apply", "--yes") as apply:
+        apply.until(lambda: server.count("PATCH"), "the write")
+        done = apply.end(signal.SIGINT)
+    assert done.code == 1
+    assert server.sessions == set()
