@@ -165,7 +165,6 @@ def learn(
             if prints.get(path) == failure.fingerprint or path not in paths
         },
         shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
-        deletion_policy=getattr(resource.spec, "deletion_policy", None),
     )
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh

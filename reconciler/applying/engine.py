@@ -29,6 +29,7 @@ from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKe
 from reconciler.observed.connections import Connections, way_to
 from reconciler.observed.poller import Poller
 from reconciler.planning.guards import Fleet, Guard, Limits, disrupted, standard_guards, survey
+from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
 
 SURVEY_SECONDS = 1.0
@@ -100,15 +101,18 @@ class Engine:
         """Put a desired state in force; return the keys that it concerns, removed ones among them."""
         with self._gate:
             previous, self._desired, self._fleet = self._desired, desired, None
+            self._take_in(desired)
             declared = [key for key in desired.resources if key.kind in RECONCILED]
-            news = {key: ResourceFacts() for key in declared if key not in self._facts}
-            if news:
-                self._ledger.put_facts(dict(news))
-                self._facts.update(news)
             removed = [key for key in self._facts if key not in desired.resources]
             if previous is None:
                 return [*declared, *removed]
             return [*(key for key in declared if _concerned(key, previous, desired)), *removed]
+
+    def _take_in(self, desired: DesiredState) -> None:
+        changed = take_in(desired, self._facts)
+        self._ledger.put_facts(dict(changed))
+        for key, facts in changed.items():
+            self._remember(key, facts)
 
     def absorb(self, observations: Iterable[Observation]) -> None:
         """Learn from looks that were taken before, all in one write: the guards judge the whole fleet by them."""
@@ -145,10 +149,18 @@ class Engine:
         if desired is None:
             return Waiting("NoDesiredState", "no desired state is in force yet", 1.0)
         seen = self._poller.look(key, desired)
-        self._record(seen)
-        if seen.error is not None:
-            return self._unknown(key, seen)
-        self._known_again(key)
+        with self._gate:
+            self._record(seen)
+            if seen.error is not None:
+                return self._unknown(key, seen)
+            self._known_again(key)
+            if desired is not self._desired:
+                return Waiting("NewRevision", "a new revision came while it was looked at", 0.0)
+            outcome = self._judge(key, desired, seen)
+        return outcome or self._advance(key, desired, seen)
+
+    def _judge(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome | None:
+        """What a look says of what was sent and of what is declared; None when it may be taken further."""
         flight = self._flights.get(key)
         resource = desired.resources.get(key)
         if flight is not None and not self._settle(flight, seen, resource):
@@ -156,9 +168,8 @@ class Engine:
             return Waiting("Confirming", f"{describe(flight)} was sent and is not confirmed yet", delay)
         if resource is not None:
             self._learn(resource, seen, desired)
-        elif key not in self._facts:
-            return Done()
-        return self._advance(key, desired, seen)
+            return None
+        return None if key in self._facts else Done()
 
     def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
         with self._gate:
@@ -245,8 +256,7 @@ class Engine:
         learned, drifted = learn(resource, fields, facts, desired.revision.id, self._context.now())
         if learned is not facts:
             self._ledger.put_facts({resource.key: learned})
-            with self._gate:
-                self._remember(resource.key, learned)
+            self._remember(resource.key, learned)
         for field in drifted:
             message = f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
             self._tell(resource.key, "DriftDetected", message, EventType.WARNING)
@@ -299,13 +309,13 @@ class Engine:
         resource, key = desired.resources.get(flight.key), flight.key
         fields = self._fields(resource, seen) if resource else ()
         prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.path)
-        before = self._facts.get(key, NO_FACTS)
-        if flight.action.disruption is Disruption.DISRUPTIVE:
-            before = msgspec.structs.replace(before, disrupted_at=None)
-        settled, outcome = refuse(
-            flight, error, next(prints, None), before, self._context.now(), self._context.random()
-        )
-        self._end(flight, settled.facts, settled.event)
+        now, random = self._context.now(), self._context.random()
+        with self._gate:
+            before = self._facts.get(key, NO_FACTS)
+            if flight.action.disruption is Disruption.DISRUPTIVE:
+                before = msgspec.structs.replace(before, disrupted_at=None)
+            settled, outcome = refuse(flight, error, next(prints, None), before, now, random)
+            self._end(flight, settled.facts, settled.event)
         return outcome
 
     def _end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
@@ -321,8 +331,11 @@ class Engine:
         self._facts.pop(change.key, None)
         self._down.discard(change.key)
         self._observed.pop(change.key, None)
+        self._unsaved.pop(change.key, None)
         self._fleet = None
         self._tell(change.key, "Forgotten", action.reason)
+        if self._desired is not None and not self._surveyed().lost:
+            self._take_in(self._desired)
         return Done()
 
     def _held(self, change: Change) -> Outcome:
@@ -351,7 +364,8 @@ class Engine:
     def _surveyed(self) -> Fleet:
         assert self._desired is not None  # noqa: S101
         now, window = self._context.now(), self._context.limits.window
-        if self._fleet is None or (now - self._fleet[0]).total_seconds() >= SURVEY_SECONDS:
+        # A clock that was put back must not keep an old one in use.
+        if self._fleet is None or not 0 <= (now - self._fleet[0]).total_seconds() < SURVEY_SECONDS:
             everything = Facts(self._facts, self._flights)
             self._fleet = (now, survey(self._desired, self._observed, everything, now, window))
         # The budget is counted exactly, however old the rest of the survey.

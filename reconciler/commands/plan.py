@@ -40,6 +40,7 @@ from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.guards import Guard, Limits, standard_guards
+from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
 from reconciler.planning.select import in_words, select
@@ -111,6 +112,7 @@ def look_ahead(
     store = open_store(where, create=False)
     try:
         facts = facts_of(store)
+        facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
         everything = universe(desired, facts)
         chosen = select(targets, selector, desired, everything) if targets or selector else set(everything)
         keys = [key for key in everything if key in chosen and key.kind in RECONCILED]

@@ -38,7 +38,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     digest of the one-time boot order that was carried out, so that it is not carried out again.
     `shutdown_ignored`: when a graceful shutdown ran out of time.
     `disrupted_at`: when groundstate last sent something that takes the machine down. `deletion_policy`: what the last
-    spec said, for when the document is gone.
+    spec said, for when the document is gone. `place`: which system of which BMC the last spec meant. `joining`: it is
+    first declared by a state with which other machines are gone, and these are not forgotten yet.
     """
 
     applied: Applied | None = None
@@ -48,6 +49,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     shutdown_ignored: datetime | None = None
     disrupted_at: datetime | None = None
     deletion_policy: str | None = None
+    place: str | None = None
+    joining: bool = False
 
 
 class Facts(msgspec.Struct, frozen=True):

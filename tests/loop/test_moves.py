@@ -53,6 +53,16 @@ class TestAnotherBmc:
         world.run(600)
         assert sent(world, "m2") == [ResetType.GRACEFUL_SHUTDOWN]
 
+    def test_owes_nothing_for_what_the_old_one_ignored(self, world: World) -> None:
+        self.off(world, ignored=True)
+        never = declare(machine("m1", power="Off", shutdown={**FORCE, "escalate": "Never"}), revision="b" * 40)
+        world.commit(never)
+        world.run(120)
+        world.desired = declare(moved("m1", "m2", power="Off", shutdown=FORCE), revision="c" * 40)
+        world.restart()
+        world.run(600)
+        assert sent(world, "m2") == [ResetType.GRACEFUL_SHUTDOWN]
+
     def test_confirms_nothing_that_was_sent_to_the_old_one(self, world: World) -> None:
         world.bmc("m2").state = msgspec.structs.replace(world.bmc("m2").state, power=PowerState.OFF)
         running(world, "m1")
@@ -87,6 +97,17 @@ class TestAnotherName:
 
     def declared(self, name: str, revision: str) -> DesiredState:
         return declare(moved(name, "m1", power="On", boot=ONCE), revision=revision * 40)
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_is_not_given_the_same_one_time_order_again(self, world: World, restarted: bool) -> None:
+        world.commit(self.declared("m1", "a"))
+        world.run(60)
+        before = len(world.fleet.writes)
+        world.desired = self.declared("renamed", "b")
+        world.restart() if restarted else world.commit(world.desired)
+        world.run(600)
+        assert len(world.fleet.writes) == before
+        assert {key.name for key in world.facts()} == {"renamed"}
 
     def test_waits_for_what_was_sent_under_the_old_one(self, world: World) -> None:
         running(world, "m1")
@@ -148,3 +169,17 @@ class TestTheDocumentChangesMeanwhile:
         world.commit(declare(machine("m1", boot={**ONCE, "mode": "Legacy"}), revision="b" * 40))
         world.run(60)
         assert world.bmc("m1").state.boot == BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.LEGACY)
+
+
+class TestRemovalFollowsTheLastWord:
+    def spec(self, policy: str) -> dict[str, str]:
+        return {"network": "n", "deletionPolicy": policy}
+
+    def test_though_it_came_just_before_the_removal(self, world: World) -> None:
+        network = ("Network", "n", {"prefixes": [{"cidr": "10.0.0.0/29"}]})
+        world.commit(declare(network, ("IPAddress", "a", self.spec("Release"))))
+        world.run(60)
+        world.commit(declare(network, ("IPAddress", "a", self.spec("Orphan")), revision="b" * 40))
+        world.commit(declare(network, revision="c" * 40))
+        world.run(60)
+        assert [one.owner for one in world.ipam.list()] == ["IPAddress/a"]

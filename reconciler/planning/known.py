@@ -1,0 +1,43 @@
+"""What is remembered of whom when a desired state takes force. Pure, so that `plan` foresees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from reconciler.kinds import RECONCILED
+from reconciler.kinds.access import place
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.resource import DesiredState, ResourceKey
+
+
+def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
+    """The facts that are new or different because of what is declared now, by key.
+
+    A machine at the place of one that is gone is that one under another name: what is remembered of it stays, so that
+    no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
+    before has ignored no shutdown there.
+    """
+    gone = {
+        facts.place: facts
+        for key, facts in remembered.items()
+        if key.kind == "Machine" and key not in desired.resources
+    }
+    changed = {}
+    for key, resource in desired.resources.items():
+        if key.kind not in RECONCILED:
+            continue
+        before = remembered.get(key)
+        here = place(resource.spec.bmc) if key.kind == "Machine" else None
+        after = before or (gone.get(here, NO_FACTS) if here else NO_FACTS)
+        after = msgspec.structs.replace(
+            after,
+            place=here,
+            shutdown_ignored=after.shutdown_ignored if after.place in (None, here) else None,
+            deletion_policy=getattr(resource.spec, "deletion_policy", None),
+            joining=key.kind == "Machine" and bool(gone) and (before is None or before.joining),
+        )
+        if after != before:
+            changed[key] = after
+    return changed
