@@ -21,6 +21,7 @@ from reconciler.model.outcome import Outcome
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
+from reconciler.planning.guards import first_look
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -58,7 +59,12 @@ class Daemon:
             store,
             connections,
             facts,
-            msgspec.structs.replace(context, tell=self._tell, commit_of=self._commit_of),
+            msgspec.structs.replace(
+                context,
+                guards=(*context.guards, first_look(context.limits)),
+                tell=self._tell,
+                commit_of=self._commit_of,
+            ),
         )
         self._loop = Loop(
             queue,

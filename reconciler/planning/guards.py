@@ -61,8 +61,9 @@ class Limits(msgspec.Struct, frozen=True):
 class Fleet(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
-    `known` machines have been in force before, `lost` of them are no longer declared; `seen` were looked at,
-    `unreachable` of them without success; `disrupted` are down, or going down, because groundstate sent it.
+    `known` machines have been in force before, not counting those that came as others went, which would make the loss
+    look small; `lost` of them are no longer declared; `seen` were looked at, `unreachable` of them without success;
+    `disrupted` are down, or going down, because groundstate sent it.
     `resources` are declared, `remembered` were in force.
     """
 
@@ -83,7 +84,7 @@ def survey(
     desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime, window: timedelta = WINDOW
 ) -> Fleet:
     """Count the fleet."""
-    known = [key for key in facts.resources if key.kind == "Machine"]
+    known = [key for key, fact in facts.resources.items() if key.kind == "Machine" and not fact.joining]
     looks = [look for key, look in observed.items() if key.kind == "Machine" and key in desired.resources]
     return Fleet(
         machines=desired.count("Machine"),
@@ -143,6 +144,21 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         return _hold_all(fresh[room:], "disruption-budget", reason, flag)
 
     return (empty, removed, unreachable, budget)
+
+
+def first_look(limits: Limits) -> Guard:
+    """For a program that looks while it works: nothing is taken down while those that were not looked at yet could, by
+    being unreachable, forbid it. After a start into an outage the first to answer are those that are well."""
+
+    def unseen(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+        missing = fleet.machines - fleet.seen
+        if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
+            return {}
+        reason = f"only {_share(fleet.seen, fleet.machines)} machines have been looked at so far"
+        hold = Hold(HoldKind.BLOCKED, "first-look", reason, "it goes on when the others have been looked at")
+        return {change.key: hold for change in changes if change.disruption is not Disruption.NONE}
+
+    return unseen
 
 
 def hold_back(changes: tuple[Change, ...], guards: Iterable[Guard], fleet: Fleet, now: datetime) -> tuple[Change, ...]:

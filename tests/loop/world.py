@@ -24,7 +24,7 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import Limit, Limits, first_look
 from reconciler.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,7 +110,13 @@ class World:
         drivers = Drivers(lambda _name: self.fleet, _no_secret, self.ipam)
         with self.store.instance("run") as epoch:
             context = Context(
-                now=self.now, random=lambda: 0.0, by="test", epoch=epoch, limits=self._limits, tell=self.events.append
+                now=self.now,
+                random=lambda: 0.0,
+                by="test",
+                epoch=epoch,
+                limits=self._limits,
+                guards=(first_look(self._limits),),
+                tell=self.events.append,
             )
         facts = Facts(self.store.facts(ResourceFacts), self.store.in_flight())
         self.engine = Engine(self.store, Connections(drivers, self._path), facts, context)
