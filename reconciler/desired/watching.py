@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+TICK_MILLISECONDS = 250
 
 
 def refs(
     git_dir: Path, common_dir: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]
 ) -> Iterator[None]:
-    """Yield after a commit, checkout, fetch or push moved a ref, and every interval."""
+    """Yield soon after the start, after a commit, checkout, fetch or push moved a ref, and every interval."""
 
     def wanted(path: str) -> bool:
         name = path.rpartition("/")[2]
@@ -26,7 +29,7 @@ def refs(
 
 
 def manifests(folder: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
-    """Yield after a manifest under the folder changed, and every interval."""
+    """Yield soon after the start, after a manifest under the folder changed, and every interval."""
     top = str(folder)
 
     def wanted(path: str) -> bool:
@@ -47,20 +50,29 @@ def _changes(
 ) -> Iterator[None]:
     import watchfiles
 
-    timeout = max(1, int((interval + jitter()) * 1000))
-    for _ in watchfiles.watch(
+    # At once: nobody tells what happened after the last look and before the watch was set up.
+    due = 0.0
+    ticks = watchfiles.watch(
         *folders,
         watch_filter=lambda _change, path: wanted(path),
         debounce=200,
-        rust_timeout=timeout,
+        rust_timeout=TICK_MILLISECONDS,
         yield_on_timeout=True,
         stop_event=stop,
         raise_interrupt=False,
         recursive=recursive,
-    ):
-        if stop.is_set():
-            return
-        yield
+    )
+    try:
+        for changes in ticks:
+            if stop.is_set():
+                return
+            if changes or time.monotonic() >= due:
+                yield
+                due = time.monotonic() + interval + jitter()
+    except OSError:
+        # A folder went away, or the system has no watch to give: the interval remains.
+        if not stop.wait(interval + jitter()):
+            yield
 
 
 def _ref_folders(git_dir: Path, common_dir: Path) -> list[Path]:

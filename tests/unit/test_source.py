@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha1
@@ -475,17 +474,13 @@ class Watched:
         for _ in source.watch(self.stop, interval, lambda: 0.0):
             self.ticks.put(None)
 
-    def told_after(self, act: Callable[[], object], seconds: float = 20.0) -> bool:
-        """Whether a change is told. It is repeated, as the watch may not have begun by the first one."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            act()
-            try:
-                self.ticks.get(timeout=1.0)
-            except Empty:
-                continue
-            return True
-        return False
+    def told(self) -> bool:
+        """Whether something is said, in time."""
+        try:
+            self.ticks.get(timeout=20.0)
+        except Empty:
+            return False
+        return True
 
     def end(self) -> bool:
         """Whether it ended when it was told to."""
@@ -511,22 +506,36 @@ Begin = Callable[[Source, float], Watched]
 
 def test_a_commit_is_noticed(repository: Git, watch: Begin) -> None:
     watched = watch(open_source(repository.folder), 600.0)
-    assert watched.told_after(lambda: repository.commit({}, "again"))
+    assert watched.told(), "what came before the watch was set up is looked for"
+    repository.commit({}, "again")
+    assert watched.told()
 
 
 def test_a_push_to_a_bare_repository_on_a_new_branch_is_noticed(repository: Git, watch: Begin, tmp_path: Path) -> None:
     repository("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
     watched = watch(open_source(tmp_path / "bare.git"), 600.0)
-    numbers = iter(range(100))
-    push = lambda: repository("push", "-q", str(tmp_path / "bare.git"), f"main:refs/heads/team/b{next(numbers)}")  # noqa: E731
-    assert watched.told_after(push)
-    assert watched.told_after(push)
+    assert watched.told()
+    repository("push", "-q", str(tmp_path / "bare.git"), "main:refs/heads/team/one")
+    assert watched.told()
+    assert watched.told(), "the new folder is watched too, from now on"
+    repository("push", "-q", str(tmp_path / "bare.git"), "main:refs/heads/team/two")
+    assert watched.told()
 
 
 def test_an_edit_in_a_work_tree_is_noticed(repository: Git, watch: Begin) -> None:
     watched = watch(open_source(repository.folder, work_tree=True), 600.0)
-    numbers = iter(range(100))
-    assert watched.told_after(lambda: repository.write({"racks/r1.yml": machine(f"m{next(numbers)}")}))
+    assert watched.told()
+    repository.write({"racks/r1.yml": machine("m2")})
+    assert watched.told()
+
+
+def test_a_folder_that_went_away_is_asked_for_every_interval(
+    repository: Git, watch: Begin, tmp_path: Path
+) -> None:
+    watched = watch(open_source(repository.folder, work_tree=True), 0.05)
+    assert watched.told()
+    repository.folder.rename(tmp_path / "elsewhere")
+    assert all(watched.told() for _ in range(3))
 
 
 @pytest.mark.parametrize("kind", ["commit", "work tree", "remote"])
@@ -537,5 +546,4 @@ def test_without_a_sign_it_is_looked_at_every_interval(
         remote(repository, tmp_path) if kind == "remote" else open_source(repository.folder, work_tree=kind != "commit")
     )
     watched = watch(source, 0.05)
-    assert watched.told_after(lambda: None)
-    assert watched.told_after(lambda: None)
+    assert all(watched.told() for _ in range(3))
