@@ -175,6 +175,34 @@ class TestBrokenCommits:
         assert desk.told("Forgotten") == []
 
 
+class TestSource:
+    """The repository, which may be out of reach."""
+
+    def test_an_outage_is_told_once_and_so_is_its_end(self, desk: Desk) -> None:
+        desk.commit(lab=[network()])
+        with desk.daemon("--repo", desk.repo.as_uri(), "--interval", "1") as daemon:
+            daemon.logged("ActionConfirmed", key="Network/net")
+            away = desk.repo.rename(desk.folder / "away")
+            outage = daemon.logged("SourceUnavailable")
+            assert "the state in force stays" in outage["message"]
+            assert get(daemon, "/readyz").status == 200
+            passes = 'groundstate_reconcile_total{kind="Network",result="done"}'
+            seen = metric(daemon, passes)
+            daemon.until(lambda: metric(daemon, passes) >= seen + 2, "two more looks at the fleet")
+            away.rename(desk.repo)
+            daemon.logged("SourceAvailable")
+        assert len(desk.told("SourceUnavailable")) == 1
+
+    def test_a_start_without_it_waits_for_it(self, desk: Desk) -> None:
+        desk.commit(lab=[network()])
+        away = desk.repo.rename(desk.folder / "away")
+        with desk.daemon("--repo", desk.repo.as_uri(), "--interval", "1", cwd=desk.folder) as daemon:
+            daemon.logged("SourceUnavailable")
+            assert get(daemon, "/readyz").status == 503
+            away.rename(desk.repo)
+            daemon.logged("ActionConfirmed", key="Network/net")
+
+
 class TestEnding:
     """SIGTERM and Ctrl-C."""
 
