@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from drivers.base import DriverError, Unreachable
-from reconciler.applying.decide import confirm_delay, describe, learn, refuse, sent_facts, settle, unreadable
+from reconciler.applying.decide import confirm_delay, deadline, describe, learn, refuse, sent_facts, settle, unreadable
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place, same_bmc
@@ -357,9 +357,13 @@ class Engine:
         return Waiting("Changing", holds, 2.0)
 
     def _lane_holder(self, key: ResourceKey, desired: DesiredState) -> ResourceKey | None:
-        """Who else has an action under way on the same BMC: one at a time (chaos/powerman#67 tells why)."""
-        lane = _lane(key, desired)
-        return next((f.key for f in self._flights.values() if lane and f.lane == lane and f.key != key), None)
+        """Who else has an action under way on the same BMC: one at a time (chaos/powerman#67 tells why).
+
+        Not after its deadline, as it may be that nobody looks after that one in this run.
+        """
+        lane, now = _lane(key, desired), self._context.now()
+        others = (f for f in self._flights.values() if lane and f.lane == lane and f.key != key)
+        return next((f.key for f in others if now < deadline(f, desired.resources.get(f.key))), None)
 
     def _surveyed(self) -> Fleet:
         assert self._desired is not None  # noqa: S101

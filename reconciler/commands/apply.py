@@ -41,7 +41,7 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.model.event import Event
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
@@ -126,6 +126,11 @@ def _waits(change: Change) -> bool:
     return change.held(HoldKind.BLOCKED) or change.held(HoldKind.IN_FLIGHT)
 
 
+def _only_held(change: Change) -> bool:
+    """Whether there is not even something to look after."""
+    return change.held(HoldKind.GUARD) and not change.held(HoldKind.IN_FLIGHT)
+
+
 def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
     if stale or planned.unknown:
         return 1
@@ -159,7 +164,10 @@ def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[C
     progress = Progress([change.key for change in changes])
     lock, stop = threading.Lock(), threading.Event()
     board = Board(progress, sys.stderr)
-    approved = {change.key: change for change in changes}
+    # What was shown as held stays so: room that comes meanwhile would let others through than those that were shown.
+    approved = {change.key: change for change in changes if not change.held(HoldKind.GUARD)}
+    for change in (change for change in changes if _only_held(change)):
+        progress.outcome(change.key, Waiting("Held", "; ".join(f"{h.by}: {h.reason}" for h in change.held_by), 0))
     commits = {c.source.file: c.cause.commit for c in changes if c.source and c.cause.commit}
 
     def tell(event: Event) -> None:
@@ -191,7 +199,9 @@ def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[C
             engine.adopt(prospect.desired)
             engine.absorb(prospect.observations)
             loop = Loop(MemoryQueue(), engine.step, now, RANDOM.random, resync=None, gives_up=gives_up)
-            loop.put(approved, COMMIT)
+            loop.put([row.key for row in progress.open], COMMIT)
+            if not progress.open:
+                stop.set()
             with board:
                 loop.run(stop, min(concurrency, max(2, len(changes) + 1)))
             with suppress(StoreError):  # What was seen can be looked at again; the summary cannot be had again.

@@ -10,6 +10,7 @@ import pytest
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
 from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
+from reconciler.daemon.loop import COMMIT
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.world import World, declare, keys, machine
@@ -202,6 +203,20 @@ def test_one_action_at_a_time_on_a_bmc_with_several_systems(world: World) -> Non
     times = sorted(write.at for write in world.fleet.writes)
     assert len(times) == 3
     assert all(later - earlier >= 11 for earlier, later in itertools.pairwise(times))
+
+
+def test_what_nobody_looks_after_holds_its_bmc_until_its_deadline_only(world: World) -> None:
+    desired = declare(*(machine(name, address="fake-chassis", power="On") for name in ("a", "b")))
+    world.commit(desired)
+    world.loop.turn()
+    world.desired = None
+    world.restart()
+    world.engine.adopt(desired)
+    world.loop.put(keys(["b"]), COMMIT)
+    world.run(200)
+    assert [write.system_id for write in world.fleet.writes] == ["a"]
+    world.run(200)
+    assert [write.system_id for write in world.fleet.writes] == ["a", "b"]
 
 
 def test_a_machine_that_leaves_git_is_forgotten_and_left_on(world: World) -> None:

@@ -1,0 +1,55 @@
+"""`apply` on a fleet in memory: it does what it showed, and nothing that it showed as held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from drivers.base import PowerState, ResetType
+from drivers.bmc.fake import DEFAULT_FLEET, READS, Fault, FaultKind
+from reconciler.commands import apply
+from tests.e2e.desk import Desk, machine, partition
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """Two machines that run and are to go down; the guard lets one of them."""
+    desk = Desk(tmp_path / "desk")
+    names = [f"{tmp_path}-{name}" for name in "ab"]
+    for name in names:
+        bmc = DEFAULT_FLEET.machine(name)
+        bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON)
+    there = [machine(name, address, power="Off") for name, address in zip("ab", names, strict=True)]
+    desk.commit(lab=[partition(driver="fake"), *there])
+    return desk
+
+
+def carry_out(desk: Desk) -> Result:
+    options = {"--repo": desk.repo, "--store": desk.store, "--max-unreachable": "100%"}
+    return CliRunner().invoke(apply.apply_command, [str(part) for pair in options.items() for part in pair])
+
+
+def sent(tmp_path: Path, name: str) -> list[object]:
+    return [write.value for write in DEFAULT_FLEET.machine(f"{tmp_path}-{name}").writes]
+
+
+def test_what_was_shown_as_held_stays_held_though_room_came_meanwhile(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = DEFAULT_FLEET.machine(f"{tmp_path}-a")
+    refused = Fault(FaultKind.AUTHENTICATION_FAILED, on=READS, times=None)
+    monkeypatch.setattr(apply, "_ask", lambda: first.faults.add(refused))
+    done = carry_out(desk)
+    assert done.exit_code == 1, done.output
+    assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([], [])
+    assert "held: Machine/b: disruption-budget" in done.output
+
+
+def test_what_was_shown_as_going_goes(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "_ask", lambda: None)
+    done = carry_out(desk)
+    assert done.exit_code == 3, done.output
+    assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([ResetType.GRACEFUL_SHUTDOWN], [])
