@@ -122,7 +122,11 @@ class Engine:
             for seen in observations:
                 self._record(seen)
                 resource = self._desired.resources.get(seen.key)
-                if resource is None or seen.error is not None or seen.key in self._flights:
+                flight = self._flights.get(seen.key)
+                # A look that is older than the sending says nothing of it.
+                if flight and (seen.taken_at <= flight.sent_at or not self._settle(flight, seen, resource)):
+                    continue
+                if resource is None or seen.error is not None:
                     continue
                 before = self._facts.get(seen.key, NO_FACTS)
                 fields = self._fields(resource, seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
-from reconciler.model.resource import DesiredState
+from reconciler.model.observation import Observation
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.store import Store
 from tests.loop.world import World, declare, machine
 
@@ -140,6 +142,22 @@ def test_killed_at_every_write(tmp_path: Path, after: bool) -> None:
         world.restart()
         world.run(1200)
         check(world, reaper)
+
+
+@pytest.mark.parametrize(("after", "left"), [(60.0, 0), (-60.0, 1)], ids=["a later look", "an earlier look"])
+def test_the_looks_of_a_plan_settle_what_took_effect_meanwhile(tmp_path: Path, after: float, left: int) -> None:
+    declared = declare(machine("m1", power="On"))
+    world = start(tmp_path)
+    world.commit(declared)
+    world.loop.turn()
+    world.desired = None
+    world.restart()
+    taken_at = world.now() + timedelta(seconds=after)
+    world.at += 60
+    world.engine.adopt(declared)
+    world.engine.absorb([Observation(ResourceKey("Machine", "m1"), taken_at, world.bmc("m1").read())])
+    assert len(world.store.in_flight()) == left
+    assert world.reasons("m1") == ["ActionSent", "ActionConfirmed"][: 2 - left]
 
 
 def test_a_fenced_instance_sends_nothing(tmp_path: Path) -> None:
