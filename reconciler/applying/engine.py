@@ -97,16 +97,22 @@ class Engine:
         """The state in force."""
         return self._desired
 
-    def adopt(self, desired: DesiredState) -> list[ResourceKey]:
-        """Put a desired state in force; return the keys that it concerns, removed ones among them."""
+    def concerned(self, desired: DesiredState) -> list[ResourceKey]:
+        """The keys that a desired state would concern if it took force now, removed ones among them."""
         with self._gate:
-            previous, self._desired, self._fleet = self._desired, desired, None
-            self._take_in(desired)
             declared = [key for key in desired.resources if key.kind in RECONCILED]
             removed = [key for key in self._facts if key not in desired.resources]
-            if previous is None:
+            if self._desired is None:
                 return [*declared, *removed]
-            return [*(key for key in declared if _concerned(key, previous, desired)), *removed]
+            return [*(key for key in declared if _concerned(key, self._desired, desired)), *removed]
+
+    def adopt(self, desired: DesiredState) -> list[ResourceKey]:
+        """Put a desired state in force; return the keys that it concerns."""
+        with self._gate:
+            keys = self.concerned(desired)
+            self._desired, self._fleet = desired, None
+            self._take_in(desired)
+            return keys
 
     def _take_in(self, desired: DesiredState) -> None:
         changed = take_in(desired, self._facts)
@@ -151,7 +157,7 @@ class Engine:
         """Look at one resource and take it one action further. Raises StoreError; then nothing was sent unrecorded."""
         desired = self._desired
         if desired is None:
-            return Waiting("NoDesiredState", "no desired state is in force yet", 1.0)
+            return Waiting("NoDesiredState", "no desired state is in force yet", HELD_SECONDS)
         seen = self._poller.look(key, desired)
         with self._gate:
             self._record(seen)

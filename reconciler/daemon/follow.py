@@ -76,15 +76,18 @@ class Follower:
             self._refuse(snapshot.revision.id, str(snapshot.revision), loaded)
             return self._fall_back()
         self._loaded, self.broken = loaded, False
-        self._put_in_force(loaded.state)
+        # First, so that a crash in between does not end in falling back behind what was in force.
         self._store.put_meta(LAST_GOOD, snapshot.revision.id)
+        self._put_in_force(loaded.state)
         return True
 
     def _put_in_force(self, state: DesiredState) -> None:
-        keys = self._engine.adopt(state)
-        files = {state.resources[key].source.file for key in keys if key in state.resources}
+        concerned = self._engine.concerned(state)
+        files = {state.resources[key].source.file for key in concerned if key in state.resources}
+        # Before it is in force, as what is sent from then on is put down to these.
         with suppress(SourceError):  # Who changed it is worth less than that it is changed.
             self._commits |= self._source.commits_for(state.revision, files)
+        keys = self._engine.adopt(state)
         commit = state.revision.commit
         by = f" by {commit.author}: {commit.subject}" if commit else ""
         self._say(

@@ -25,6 +25,7 @@ from reconciler.planning.guards import first_look
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
+from reconciler.store.errors import Fenced
 
 FLUSH_SECONDS = 5.0
 
@@ -153,6 +154,10 @@ class Daemon:
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         self._log.error("StepFailed", key=str(key), exc_info=error)
+        if isinstance(error, Fenced):
+            # What it remembers is out of date, and must not be written over what the other one has learned.
+            self._broke.append(error)
+            self._stop.set()
 
 
 def _states(planned: Plan) -> dict[str, int]:

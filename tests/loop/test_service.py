@@ -1,0 +1,89 @@
+"""The daemon as a whole, in this process: what ends it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from drivers.bmc.fake import FakeFleet
+from drivers.ipam.embedded import EmbeddedIpam
+from reconciler.applying.engine import Context
+from reconciler.daemon.queue import MemoryQueue
+from reconciler.daemon.service import Daemon, Pace
+from reconciler.desired.source import open_source
+from reconciler.model.facts import Facts
+from reconciler.model.resource import Commit, DesiredState, Revision
+from reconciler.observed.connections import Connections, Drivers
+from reconciler.services.log import logger
+from reconciler.store import Store
+from reconciler.store.errors import Fenced
+from tests.e2e.desk import Desk, machine, partition
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Office:
+    """A daemon over a repository with one machine on a fake BMC."""
+
+    def __init__(self, folder: Path) -> None:
+        self.desk = Desk(folder / "desk")
+        self.commit("m")
+        self.store, self.fleet = Store.open(f"sqlite:///{self.desk.store}"), FakeFleet(lambda: 0.0)
+        self.source = open_source(self.desk.repo)
+        self.log = (folder / "log").open("w")
+
+    def commit(self, name: str) -> None:
+        """One more machine."""
+        self.desk.commit(**{name: [machine(name, f"fake-{name}", power="On")]}, lab=[partition(driver="fake")])
+
+    def daemon(self, epoch: int) -> Daemon:
+        """One more daemon."""
+        drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), EmbeddedIpam(self.store.engine))
+        context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
+        ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
+        return Daemon(self.source, self.store, MemoryQueue(), ways, Facts({}, {}), context, Pace(workers=2), log)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    office = Office(tmp_path)
+    yield office
+    office.store.close()
+    office.log.close()
+
+
+def test_one_that_another_has_taken_over_from_ends(office: Office) -> None:
+    with office.store.instance("run") as epoch:
+        pass
+    stop = threading.Event()
+    late = threading.Timer(30.0, stop.set)
+    late.start()
+    with office.store.instance("run"), pytest.raises(Fenced, match="taken over"):
+        office.daemon(epoch).run(stop)
+    late.cancel()
+    assert office.fleet.writes == []
+
+
+def test_who_changed_what_is_known_before_it_is_in_force(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_force: list[DesiredState | None] = []
+    looked_up = office.source.commits_for
+    daemon = office.daemon(1)
+    follower, engine = daemon._follower, daemon._engine
+
+    def commits_for(revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
+        in_force.append(engine.desired)
+        return looked_up(revision, paths)
+
+    monkeypatch.setattr(office.source, "commits_for", commits_for)
+    follower.take_in()
+    first = engine.desired
+    office.commit("n")
+    follower.take_in()
+    assert engine.desired is not first
+    assert in_force == [None, first]
