@@ -4,32 +4,101 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import pytest
 
 from drivers.ipam.embedded import EmbeddedIpam
 from reconciler.store import Store
 from tests.e2e.bmcs import Bmcs, System, at
-from tests.e2e.desk import Desk, Running, address, network, partition
+from tests.e2e.desk import Desk, Done, address, network, partition
 
 ADDRESSES = 200
 
 
-def powered(desk: Desk, bmcs: Bmcs) -> System:
-    """A system that is off and declared On."""
-    system = bmcs.system()
-    bmcs.let_in(desk)
-    desk.commit(lab=[bmcs.partition(), at(system, "m", power="On")])
-    return system
+class Told(NamedTuple):
+    """A story that has ended: what was in flight in the middle, how the next process left, and what reached the BMC."""
+
+    in_flight: int
+    interrupted: Done
+    planned_between: Done
+    next: Done
+    planned_after: Done
+    power: str
+    writes: list[str]
 
 
-def killed_when_sent(running: Running, bmcs: Bmcs, system: System) -> None:
-    running.until(lambda: bmcs.writes(system), "the sending")
-    running.end(signal.SIGKILL)
+Story = Callable[[Desk, Bmcs, System], Told]
 
 
-def check_power_on_once(desk: Desk, bmcs: Bmcs, system: System) -> None:
-    assert bmcs.ask(system)["PowerState"] == "On"
-    assert bmcs.writes(system) == ["POST Reset"]
-    assert desk.run("plan").code == 0
+def interrupted(desk: Desk, bmcs: Bmcs, system: System, number: signal.Signals, *, daemon: bool) -> Told:
+    """A machine is declared On. As soon as its BMC was told so the process gets a signal, and then another begins."""
+    with desk.daemon() if daemon else desk.running("apply", "--yes") as first:
+        first.until(lambda: bmcs.writes(system), "the sending")
+        ended = first.end(number)
+    flying, between = in_flight(desk), desk.run("plan")
+    if daemon:
+        with desk.daemon() as second:
+            second.until(lambda: desk.told("ActionConfirmed", "m"), "the confirmation")
+            done = second.end(signal.SIGTERM)
+    else:
+        done = desk.run("apply", "--yes")
+    after = desk.run("plan")
+    return Told(flying, ended, between, done, after, bmcs.ask(system)["PowerState"], bmcs.writes(system))
+
+
+STORIES: dict[str, Story] = {
+    "apply killed": partial(interrupted, number=signal.SIGKILL, daemon=False),
+    "apply interrupted": partial(interrupted, number=signal.SIGINT, daemon=False),
+    "daemon killed": partial(interrupted, number=signal.SIGKILL, daemon=True),
+    "daemon stopped": partial(interrupted, number=signal.SIGTERM, daemon=True),
+}
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory, bmcs: Bmcs) -> dict[str, Told]:
+    """All stories, told side by side, as most of each is waiting for a machine to come up."""
+    folder = tmp_path_factory.mktemp("stories")
+    with ThreadPoolExecutor() as pool:
+        coming = {}
+        for number, (name, story) in enumerate(STORIES.items()):
+            desk, system = Desk(folder / f"{number}"), bmcs.system(number % 2)
+            bmcs.let_in(desk)
+            desk.commit(lab=[bmcs.partition(), at(system, "m", power="On")])
+            coming[name] = pool.submit(story, desk, bmcs, system)
+        return {name: future.result() for name, future in coming.items()}
+
+
+@pytest.mark.parametrize("name", STORIES)
+class TestPower:
+    """A process ends while a machine takes its time to come up, and another one takes over."""
+
+    def test_the_machine_is_told_exactly_once(self, stories: dict[str, Told], name: str) -> None:
+        assert stories[name].writes == ["POST Reset"]
+
+    def test_what_was_sent_is_on_record(self, stories: dict[str, Told], name: str) -> None:
+        assert stories[name].in_flight == 1
+        # By then the machine may have come up, which the plan sees for itself.
+        assert "power-on was sent" in stories[name].planned_between.out or stories[name].planned_between.code == 0
+
+    def test_the_next_one_brings_it_to_an_end(self, stories: dict[str, Told], name: str) -> None:
+        told = stories[name]
+        assert (told.next.code, told.planned_after.code, told.power) == (0, 0, "On"), told
+
+
+def test_ctrl_c_says_what_is_in_flight(stories: dict[str, Told]) -> None:
+    done = stories["apply interrupted"].interrupted
+    assert done.code == 1
+    assert "stopping: what was sent stays on record" in done.err
+    assert "not finished: Machine/m: power-on (On)" in done.out
+    assert done.out.splitlines()[-1] == "Applied: 0 of 1 as declared, 1 not finished, 1 of them in flight."
+
+
+def test_a_daemon_that_is_asked_to_stop_leaves_with_0(stories: dict[str, Told]) -> None:
+    assert stories["daemon stopped"].interrupted.code == 0
 
 
 def in_flight(desk: Desk) -> int:
@@ -38,55 +107,6 @@ def in_flight(desk: Desk) -> int:
         return len(store.in_flight())
     finally:
         store.close()
-
-
-class TestPower:
-    """A machine that takes its time to come up."""
-
-    def test_an_apply_that_is_killed_is_finished_by_the_next_and_sends_nothing_twice(
-        self, desk: Desk, bmcs: Bmcs
-    ) -> None:
-        system = powered(desk, bmcs)
-        with desk.running("apply", "--yes") as apply:
-            killed_when_sent(apply, bmcs, system)
-        assert in_flight(desk) == 1
-        again = desk.run("apply", "--yes")
-        assert again.code == 0, again
-        assert in_flight(desk) == 0
-        check_power_on_once(desk, bmcs, system)
-
-    def test_a_daemon_that_is_killed_is_finished_by_the_next(self, desk: Desk, bmcs: Bmcs) -> None:
-        system = powered(desk, bmcs)
-        with desk.daemon() as daemon:
-            killed_when_sent(daemon, bmcs, system)
-        with desk.daemon() as daemon:
-            daemon.logged("ActionConfirmed", key="Machine/m")
-            assert daemon.end(signal.SIGTERM).code == 0
-        check_power_on_once(desk, bmcs, system)
-
-    def test_ctrl_c_tells_what_is_in_flight_and_the_next_apply_confirms_it(self, desk: Desk, bmcs: Bmcs) -> None:
-        system = powered(desk, bmcs)
-        with desk.running("apply", "--yes") as apply:
-            apply.until(lambda: bmcs.writes(system), "the sending")
-            done = apply.end(signal.SIGINT)
-        # Nothing but chance keeps the machine from coming up at that very moment.
-        if "1 of 1 as declared" not in done.out:
-            assert done.code == 1
-            assert "stopping" in done.err
-            assert "not finished: Machine/m: power-on (On)" in done.out
-            assert done.out.splitlines()[-1] == "Applied: 0 of 1 as declared, 1 not finished, 1 of them in flight."
-            assert in_flight(desk) == 1
-        again = desk.run("apply", "--yes")
-        assert again.code == 0, again
-        check_power_on_once(desk, bmcs, system)
-
-    def test_a_plan_shows_what_is_in_flight(self, desk: Desk, bmcs: Bmcs) -> None:
-        system = powered(desk, bmcs)
-        with desk.running("apply", "--yes") as apply:
-            killed_when_sent(apply, bmcs, system)
-        plan = desk.run("plan", "-o", "json").json
-        held = [hold["kind"] for change in plan["changes"] for hold in change["held_by"]]
-        assert held in (["in-flight"], [])
 
 
 class TestAddresses:
