@@ -17,7 +17,7 @@ from drivers.base import DriverError, Unreachable
 from reconciler.applying.decide import confirm_delay, deadline, describe, learn, refuse, sent_facts, settle, unreadable
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
-from reconciler.kinds.access import place, same_bmc
+from reconciler.kinds.access import place
 from reconciler.kinds.kind import Field, Look
 from reconciler.model.action import Action, Disruption, Forget, InFlight
 from reconciler.model.event import Event, EventType
@@ -289,7 +289,6 @@ class Engine:
             deadline=now + timedelta(seconds=patience),
             by=self._context.by,
             cause=self._cause(change, desired),
-            lane=_lane(key, desired),
             place=_place(key, desired),
         )
         facts = sent_facts(flight, self._facts.get(key, NO_FACTS))
@@ -371,7 +370,7 @@ class Engine:
 
         Not after its deadline, as it may be that nobody looks after that one in this run.
         """
-        lane, now = _lane(key, desired), self._context.now()
+        lane, now = _place(key, desired).partition("#")[0], self._context.now()
         others = (f for f in self._flights.values() if lane and f.lane == lane and f.key != key)
         return next((f.key for f in others if now < deadline(f, desired.resources.get(f.key))), None)
 
@@ -422,11 +421,6 @@ class Engine:
         event = self._event(key, reason, message, severity)
         self._ledger.append([event])
         self._context.tell(event)
-
-
-def _lane(key: ResourceKey, desired: DesiredState) -> str:
-    resource = desired.resources.get(key)
-    return same_bmc(resource.spec.bmc.address) if resource is not None and key.kind == "Machine" else ""
 
 
 def _place(key: ResourceKey, desired: DesiredState) -> str:

@@ -107,8 +107,7 @@ class InFlight(msgspec.Struct, frozen=True):
     """An action that was, or may have been, sent and is not yet known to have taken effect.
 
     Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift;
-    `lane`: the BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name;
-    `place`: the system on it, which alone can be looked at to confirm it.
+    `place`: the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be looked at to confirm it.
     Until `deadline` the machine is looked at and nothing else is sent to it.
     """
 
@@ -119,5 +118,9 @@ class InFlight(msgspec.Struct, frozen=True):
     deadline: datetime
     by: str
     cause: str
-    lane: str = ""
     place: str = ""
+
+    @property
+    def lane(self) -> str:
+        """The BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name."""
+        return self.place.partition("#")[0]
