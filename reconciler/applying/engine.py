@@ -86,6 +86,7 @@ class Engine:
         self._failures_in_a_row: dict[ResourceKey, int] = {}
         self._unreadable_because: dict[ResourceKey, str] = {}
         self._said: dict[ResourceKey, str] = {}
+        self._waiting_since: dict[ResourceKey, datetime] = {}
         self._desired: DesiredState | None = None
         self._fleet: tuple[datetime, Fleet] | None = None
         self._sent = 0
@@ -189,6 +190,7 @@ class Engine:
             change = planned.changes[0] if planned.changes else None
             if change is None:
                 self._said.pop(key, None)
+                self._waiting_since.pop(key, None)
                 return Done()
             if not change.goes:
                 return self._held(change)
@@ -278,6 +280,7 @@ class Engine:
 
     def _begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
         self._sent += 1
+        self._waiting_since.pop(change.key, None)
         now, key = self._context.now(), change.key
         rules = KINDS[key.kind].rules
         patience = rules.patience(action, desired.resources.get(key)) if rules else 0.0
@@ -359,11 +362,17 @@ class Engine:
         for kind, reason, delay in (
             (HoldKind.GUARD, "Held", HELD_SECONDS),
             (HoldKind.DECLARED, "Paused", HELD_SECONDS),
-            (HoldKind.BLOCKED, "Blocked", 0.5),
+            (HoldKind.BLOCKED, "Blocked", self._patience(change.key)),
         ):
             if change.held(kind):
                 return Waiting(reason, holds, delay)
-        return Waiting("Changing", holds, 2.0)
+        return Waiting("Changing", holds, self._patience(change.key))
+
+    def _patience(self, key: ResourceKey) -> float:
+        """Seconds until the next look at what only waits: half a second at first, a quarter of its wait, at most 30."""
+        now = self._context.now()
+        waited = (now - self._waiting_since.setdefault(key, now)).total_seconds()
+        return min(HELD_SECONDS, max(0.5, waited / 4))
 
     def _lane_holder(self, key: ResourceKey, desired: DesiredState) -> ResourceKey | None:
         """Who else has an action under way on the same BMC: one at a time (chaos/powerman#67 tells why).

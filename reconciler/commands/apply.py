@@ -56,7 +56,10 @@ from reconciler.store.errors import InstanceHeld, StoreError
 @guard_options
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are worked on side by side.")
-def apply_command(plan_or_targets: tuple[str, ...], selector: str, yes: bool, concurrency: int, **values: Any) -> None:
+@option("--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, done or not.")
+def apply_command(
+    plan_or_targets: tuple[str, ...], selector: str, yes: bool, concurrency: int, timeout: float, **values: Any
+) -> None:
     """Show the plan, ask, and carry it out; or carry out a saved plan as far as it is not stale.
 
     Exit codes: 0 all is as declared, 3 something is held by a guard, 1 something is not done (the summary says what).
@@ -87,7 +90,8 @@ def apply_command(plan_or_targets: tuple[str, ...], selector: str, yes: bool, co
             raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
         if not yes:
             _ask()
-        raise click.exceptions.Exit(max(_carry_out(where, limits, prospect, chosen, concurrency), 1 if stale else 0))
+        code = _carry_out(where, limits, prospect, chosen, concurrency, timeout)
+        raise click.exceptions.Exit(1 if stale else code)
 
 
 def _saved(arguments: tuple[str, ...]) -> Plan | None:
@@ -158,7 +162,9 @@ def _ask() -> None:
         raise click.exceptions.Exit(1)
 
 
-def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[Change], concurrency: int) -> int:
+def _carry_out(
+    where: Where, limits: Limits, prospect: Prospect, changes: list[Change], concurrency: int, timeout: float
+) -> int:
     live_long()
     store = open_store(where, create=True)
     progress = Progress([change.key for change in changes])
@@ -184,7 +190,7 @@ def _carry_out(where: Where, limits: Limits, prospect: Prospect, changes: list[C
             return through
 
     try:
-        with store.instance("apply") as epoch, connections(store, where) as ways, _interruptible(stop):
+        with store.instance("apply") as epoch, connections(store, where) as ways, _interruptible(stop, timeout):
             context = Context(
                 now=now,
                 random=RANDOM.random,
@@ -223,8 +229,8 @@ def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
 
 
 @contextmanager
-def _interruptible(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C ends the run after the requests that are on their way; a second one ends it at once."""
+def _interruptible(stop: threading.Event, timeout: float) -> Iterator[None]:
+    """Ctrl-C, or the timeout, ends the run after the requests that are on their way; a second Ctrl-C at once."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         if stop.is_set():
@@ -233,9 +239,13 @@ def _interruptible(stop: threading.Event) -> Iterator[None]:
         stop.set()
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    timer = threading.Timer(timeout, stop.set)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
+        timer.cancel()
         for number, handler in previous.items():
             signal.signal(number, handler)
 
