@@ -198,3 +198,12 @@ class TestExitCodes:
         done = desk.run("apply", "--yes")
         assert done.code == 1, done
         assert "IPAddress/one" in done.out
+
+
+def test_a_run_ends_at_its_timeout_and_says_what_is_in_flight(desk: Desk, bmcs: Bmcs) -> None:
+    bmcs.let_in(desk)
+    # The emulator takes the order and goes on saying Continuous, so that it is never confirmed.
+    desk.commit(lab=[bmcs.partition(), at(bmcs.system(), "m", boot={"enabled": "Disabled"})])
+    done = desk.run("apply", "--yes", "--timeout", "2")
+    assert done.code == 1, done
+    assert "1 not finished, 1 of them in flight" in done.out
