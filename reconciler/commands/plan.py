@@ -25,6 +25,7 @@ from reconciler.commands.workspace import (
     connections,
     facts_of,
     fail,
+    note_uncommitted,
     now,
     observed_types,
     on_terminal,
@@ -108,6 +109,7 @@ def look_ahead(
 ) -> Prospect:
     """Read git, look at the fleet and plan. Exits with words for what a person can mend."""
     source = open_source(where)
+    note_uncommitted(source, where)
     desired = read_or_exit(source)
     store = open_store(where, create=False)
     try:

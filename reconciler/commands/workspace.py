@@ -92,6 +92,15 @@ def read(source: Source, previous: Loaded | None = None) -> tuple[Snapshot, Load
     return snapshot, load(snapshot, cache=cache_dir(), previous=previous)
 
 
+def note_uncommitted(source: Source, where: Where) -> None:
+    """Say on stderr how many files of the work tree are not what is read; an edit that seems lost is mostly this."""
+    number = source.uncommitted() if where.ref == "HEAD" else 0
+    if number:
+        files = "1 file differs" if number == 1 else f"{number} files differ"
+        was, them = ("was", "it") if number == 1 else ("were", "them")
+        click.echo(f"note: {files} from the commit and {was} not read; --work-tree reads {them}", err=True)
+
+
 def read_or_exit(source: Source) -> DesiredState:
     """The desired state. Prints every problem and exits with 1 when there are errors."""
     from reconciler.desired.report import render

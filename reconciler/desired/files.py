@@ -34,6 +34,15 @@ class File(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
+def is_manifest(path: bytes) -> bool:
+    """Whether a file of this path is looked at."""
+    return path.endswith(SUFFIXES) and not _is_hidden(path)
+
+
+def _is_hidden(path: bytes) -> bool:
+    return path.startswith(b".") or b"/." in path
+
+
 class Listing:
     """The manifests of a tree, as its entries are told one by one."""
 
@@ -47,7 +56,7 @@ class Listing:
         """Take one entry in. Says whether it is a manifest to be read; `size` is known before the contents."""
         if not path.endswith(SUFFIXES) and kind == FILE:
             return False
-        if path.startswith(b".") or b"/." in path:
+        if _is_hidden(path):
             odd = b".." in path.split(b"/") and path.endswith(SUFFIXES)
             return self._refuse(path, "odd-file-name", "the path holds '..'", "rename it") if odd else False
         if kind != FILE:

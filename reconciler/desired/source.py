@@ -20,7 +20,7 @@ from typing import IO, Protocol
 import msgspec
 
 from reconciler.desired import git, watching
-from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing
+from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing, is_manifest
 from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.worktree import WorkTree
 from reconciler.model.diagnostic import Diagnostic
@@ -82,6 +82,10 @@ class Source(Protocol):
 
     def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
         """The last commit, up to the revision, that touched each path; without those that git does not know."""
+
+    def uncommitted(self) -> int:
+        """How many manifests on disk, under the path, differ from HEAD or are not in it, deleted ones included. 0 where
+        nothing on disk is passed over: bare repositories, remotes, work trees; and where git cannot tell."""
 
     def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
         """Yield whenever there may be something new, until `stop` is set. Never raises for a network that is down:
@@ -153,6 +157,18 @@ class Repository:
         """One walk back through history, which stops as soon as every path was met. Of a merge only the files count
         that it made unlike each of its parents: the others were touched by a commit further back."""
         return {} if revision.commit is None else last_commits(self._place.git_dir, revision.commit.sha, set(paths))
+
+    def uncommitted(self) -> int:
+        """Ignored files do not count: they are not meant to be committed."""
+        if self._place.root == self._place.git_dir:
+            return 0
+        # Without renames each entry is one path, after two letters and a space.
+        args = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all")
+        try:
+            said = git.run(self._place.root, *args, "--", f":(top,literal){self._path}", discover=True)
+        except (GitFailed, SourceUnavailable):  # What is read is the commit; this is only about the rest.
+            return 0
+        return sum(is_manifest(entry[3:]) for entry in said.split(b"\0"))
 
     def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
         """HEAD, packed-refs and everything under refs."""

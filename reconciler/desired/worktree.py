@@ -71,6 +71,10 @@ class WorkTree:
         """Nothing: what lies on disk need not be in any commit."""
         return {}
 
+    def uncommitted(self) -> int:
+        """None: what lies on disk is what is read."""
+        return 0
+
     def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
         """Every manifest under the folder."""
         return watching.manifests(self._root / self._path, stop, interval, jitter)

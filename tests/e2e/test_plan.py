@@ -158,6 +158,16 @@ class TestRevisions:
         assert self.names(repository, "--work-tree") == ["draft", "one"]
         assert self.names(repository) == ["one"]
 
+    @pytest.mark.parametrize("command", ["plan", "validate"])
+    def test_what_is_not_committed_is_noted_beside_the_data(self, repository: Desk, command: str) -> None:
+        repository.write(draft=[network("draft", "10.9.0.0/24")])
+        note = "note: 1 file differs from the commit and was not read; --work-tree reads it\n"
+        done = repository.run(command, "-o", "json")
+        assert note in done.err
+        assert "note:" not in done.out
+        for arguments in (["--work-tree"], ["--ref", "main"]):
+            assert note not in repository.run(command, *arguments).err
+
     def test_a_folder_of_the_repository(self, repository: Desk) -> None:
         (repository.repo / "racks").mkdir()
         repository.commit(**{"racks/r1": [network("racked", "10.4.0.0/24")]})
