@@ -113,7 +113,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._lock.acquire(timeout=REQUEST_SECONDS):
-            raise Busy(f"{self._url}: other requests to this BMC are still waiting for its answer")
+            raise Unreachable(f"{self._url}: other requests to this BMC are still waiting for its answer")
         try:
             if self._closed:
                 raise Unreachable(f"{self._url}: the connection was closed for good")

@@ -45,6 +45,7 @@ from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
+from reconciler.planning.plan import still_asked
 from reconciler.planning.render import plan_from_json
 from reconciler.store.errors import InstanceHeld, StoreError
 
@@ -115,12 +116,13 @@ def _compare(saved: Plan, where: Where, limits: Limits, concurrency: int) -> tup
     prospect = look_ahead(where, limits, concurrency=concurrency, only=approved)
     fresh = {change.key: change for change in prospect.plan.changes if change.key in approved}
     unknown = {item.key for item in prospect.plan.unknown}
+    observed = {one.key: one for one in prospect.observations}
     stale = [
         key
         for key, change in approved.items()
         if key in unknown
         or (key in fresh and change.fingerprint != fresh[key].fingerprint)
-        or (change.source is not None and key not in prospect.desired.resources)
+        or not still_asked(change, prospect.desired, observed)
     ]
     narrowed = msgspec.structs.replace(prospect.plan, changes=tuple(fresh.values()))
     return msgspec.structs.replace(prospect, plan=narrowed), stale

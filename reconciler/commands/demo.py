@@ -60,7 +60,8 @@ def demo_command(keep: bool) -> None:
     except ImportError:
         fail("the demo's simulated BMCs are not installed; run: pip install 'groundstate[demo]'")
     home = Path(tempfile.mkdtemp(prefix="groundstate-demo-"))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
     try:
         with _layout(home, EmulatorFleet) as stage:
@@ -76,7 +77,7 @@ def demo_command(keep: bool) -> None:
 
 def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
     _title("1. A fleet in git: eight machines behind four simulated BMCs, two networks, three addresses")
-    _show(stage, ["git", "log", "--oneline"], 0)
+    _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
     _title("2. What would be done? Nothing is sent by a plan")
     _groundstate(stage, ["plan"], 2)
     _title("3. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to 11 s")
@@ -128,10 +129,9 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
         stage = Stage(home, repository, environment)
+        declared = sorted(str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file())
         with Repo.init(repository, initial_branch="main") as repo:
-            repo.index.add(
-                sorted(str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file())
-            )
+            repo.index.add(declared)
             ada = Actor("Ada", "ada@fleet.example")
             repo.index.commit("Declare the fleet", author=ada, committer=ada)
         yield stage
@@ -191,7 +191,7 @@ def _machine(stage: Stage) -> tuple[str, str, str]:
 def _slip(stage: Stage) -> None:
     file = stage.fleet / "racks" / "r1.yaml"
     file.write_text(file.read_text("utf-8").replace("power: On", "power: Onn", 1), "utf-8")
-    _show(stage, ["git", "commit", "-qam", "Tidy up"], 0)
+    _show(stage, ["git", "commit", "--quiet", "--all", "--message=Tidy-up"], 0)
 
 
 def _wait(stage: Stage, daemon: subprocess.Popen[bytes], reason: str, name: str | None) -> None:
@@ -224,6 +224,8 @@ def _play(stage: Stage, daemon: subprocess.Popen[bytes]) -> None:
     click.echo("\nFleet and daemon run on until Ctrl-C. In another terminal:\n")
     for name in ("GROUNDSTATE_REPO", "GROUNDSTATE_STORE", f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
         click.echo(f"  export {name}={stage.environment[name]}")
+    if shutil.which("groundstate") is None:
+        click.echo(f"  alias groundstate={Path(sys.executable).with_name('groundstate')}")
     click.echo("\n  groundstate get machines\n  groundstate events --watch")
     click.echo(f"  $EDITOR {stage.fleet}/racks/r1.yaml    and git commit")
     daemon.wait()

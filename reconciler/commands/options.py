@@ -104,7 +104,15 @@ def where_from(values: dict[str, Any]) -> Where:
     """Take the where options out of a command's values. Relative paths in documents start at the settings file."""
     settings = click.get_current_context().find_root().meta.get("settings_file")
     base = Path(settings).parent if settings else Path.cwd()
-    return Where(base=base, **{name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")})
+    found = Where(base=base, **{name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")})
+    return msgspec.structs.replace(found, repo=_top_level()) if found.repo == "." else found
+
+
+def _top_level() -> str:
+    """The repository around the current folder, as git finds it: a subfolder is not a fleet with a store of its own."""
+    here = Path.cwd()
+    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    return "." if top == here else str(top)
 
 
 def filter_options(command: F) -> F:
@@ -151,5 +159,10 @@ def load_settings(
     return {name: values[name] for name in mine & values.keys()}
 
 
+NEVER_SETTINGS = {"yes", "allow_empty"}
+"""What a person must say each time: a file that travels with the repository could say it for everybody."""
+
+
 def _settable(command: click.Command) -> set[str]:
-    return {param.name for param in command.params if isinstance(param, click.Option) and param.envvar and param.name}
+    options = (param for param in command.params if isinstance(param, click.Option) and param.envvar)
+    return {option.name for option in options if option.name} - NEVER_SETTINGS

@@ -8,9 +8,10 @@ import threading
 from typing import Any
 
 import click
+import msgspec
 
 from reconciler.applying.engine import Context
-from reconciler.commands.options import guard_options, limits_from, option, where_from, where_options
+from reconciler.commands.options import Where, guard_options, limits_from, option, where_from, where_options
 from reconciler.commands.workspace import (
     RANDOM,
     cache_dir,
@@ -26,6 +27,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.daemon.queue import StoredQueue
 from reconciler.daemon.service import Daemon, Pace
+from reconciler.desired.source import SourceError
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
 
@@ -53,7 +55,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
     stop = threading.Event()
     live_long()
     with words():
-        source, store = open_source(where), open_store(where, create=True)
+        source, store = open_source(_on_one_branch(where)), open_store(where, create=True)
         try:
             with store.instance("run") as epoch, connections(store, where) as ways:
                 queue = StoredQueue(store, str(epoch))
@@ -69,6 +71,17 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                     log.info("Stopped")
         finally:
             store.close()
+
+
+def _on_one_branch(where: Where) -> Where:
+    """A daemon keeps to the branch that is checked out when it starts: work on another one in the same clone is not
+    meant for the fleet."""
+    if where.ref != "HEAD" or where.work_tree:
+        return where
+    try:
+        return msgspec.structs.replace(where, ref=open_source(where).snapshot().revision.ref)
+    except SourceError:
+        return where
 
 
 def _health(listen: str, daemon: Daemon) -> HealthServer:

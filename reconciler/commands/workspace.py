@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -134,16 +135,24 @@ def open_store(where: Where, *, create: bool) -> Store:
     try:
         if path is not None and not path.exists():
             if not create:
+                _note_new(path)
                 return Store.open("sqlite://")
-            path.parent.mkdir(parents=True, exist_ok=True)
             if not where.store:
+                path.parent.mkdir(exist_ok=True)
                 # Facts about the fleet do not belong into its desired state.
                 (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+            elif not path.parent.is_dir():
+                fail(f"store {path}: there is no directory {path.parent}; make it, or correct --store")
         return Store.open(url)
     except StoreError as error:
         fail(str(error))
     except OSError as error:
         fail(f"store {path}: its directory cannot be made: {error.strerror}; name another place with --store")
+
+
+@cache
+def _note_new(path: Path) -> None:
+    click.echo(f"note: there is no store at {path} yet; nothing is remembered of this fleet", err=True)
 
 
 def facts_of(store: Store) -> Facts:

@@ -21,7 +21,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "Network",
             "networks",
-            ("net",),
+            ("net", "nets"),
             "Prefixes that addresses are taken from.",
             network.NetworkSpec,
             rules=network.NetworkRules(),
@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "IPAddress",
             "ipaddresses",
-            ("ip",),
+            ("ip", "ips"),
             "An address of a network: acquired, held, released.",
             ipaddress.IPAddressSpec,
             check=ipaddress.check,

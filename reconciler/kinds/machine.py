@@ -282,7 +282,11 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         )
     # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
     mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None
-    target = BootTarget.NONE if boot.enabled is BootEnabled.DISABLED else boot.target
+    target: BootTarget | None = boot.target
+    if boot.enabled is BootEnabled.DISABLED:
+        # Where a BMC does not offer None, the target that is there stays, as some want a target in every write
+        # (Ironic note redfish-full-boot-payload-asrockrack).
+        target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
     return Steps((SetBoot(key=look.key, override=override, reason="boot override differs"),))
 

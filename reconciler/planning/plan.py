@@ -96,6 +96,17 @@ def plan_resource(
     return _difference(rules, resource, look, flight, now, seen.taken_at)
 
 
+def still_asked(change: Change, desired: DesiredState, observed: ObservedState) -> bool:
+    """Whether the desired state asks of the resource what the change, planned earlier, was made for."""
+    resource, kind = desired.resources.get(change.key), KINDS.get(change.key.kind)
+    if resource is None or change.source is None or kind is None or kind.rules is None:
+        return resource is None and change.source is None
+    seen = observed.get(change.key)
+    look = Look(change.key, seen.value if seen else None, NO_FACTS, observed)
+    wanted = {field.path: field.desired for field in kind.rules.fields(resource, look)}
+    return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
+
+
 def with_commits(planned: Plan, commits: Mapping[str, Commit]) -> Plan:
     """The plan, each change caused by a commit naming the one that last touched its file."""
 

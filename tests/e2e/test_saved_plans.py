@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.desk import Desk, address, document, network, without_times
+from tests.e2e.desk import Desk, address, document, machine, network, partition, without_times
 
 
 def saved(desk: Desk) -> Path:
@@ -129,3 +129,15 @@ def test_a_plan_of_a_work_tree_that_was_edited_since(desk: Desk) -> None:
     assert done.code == 1
     assert "stale: Network/other" in done.err
     assert [event.key.name for event in desk.told("ActionSent") if event.key] == ["net"]
+
+
+def test_what_a_later_commit_wants_otherwise_is_stale_though_nothing_is_left_to_do(desk: Desk) -> None:
+    desk.commit(lab=[partition(driver="fake"), machine("m", "m", power="Off")])
+    assert desk.run("apply", "--yes").code == 0
+    desk.commit(lab=[partition(driver="fake"), machine("m", "m", power="On")])
+    plan = desk.folder / "plan.json"
+    assert desk.run("plan", "--out", str(plan)).code == 2
+    desk.commit(lab=[partition(driver="fake"), machine("m", "m", power="Off")])
+    done = desk.run("apply", str(plan), "--yes")
+    assert done.code == 1, done
+    assert "stale: Machine/m" in done.err

@@ -216,3 +216,11 @@ def test_a_machine_inherits_access_from_its_partition_part_by_part() -> None:
 )
 def test_rules_of_one_document(boot: Any, code: str | None) -> None:
     assert [place.code for place in check(document(boot=boot))] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(("offered", "target"), [(None, "None"), (["None", "Pxe"], "None"), (["Pxe"], "Pxe")])
+def test_a_disabled_override_names_a_target_that_the_bmc_offers(offered: list[str] | None, target: str) -> None:
+    at = look(boot={"target": "Pxe", "enabled": "Continuous"}, allowed_boot_targets=offered)
+    [action], _ = steps(document(boot={"enabled": "Disabled"}), at)
+    assert isinstance(action, SetBoot)
+    assert (action.override.target, action.override.enabled) == (target, "Disabled")
