@@ -109,11 +109,11 @@ def events_command(
     where = where_from(values)
     with words():
         keys = None
-        if targets or selector:
-            desired = read_or_exit(open_source(where))
-            keys = select(targets, selector, desired, _known(where))
         store = open_store(where, create=False)
         try:
+            if targets or selector:
+                desired = read_or_exit(open_source(where), store)
+                keys = select(targets, selector, desired, facts_of(store).resources)
             _follow(store, keys, limit, output, watch=watch)
         except KeyboardInterrupt:
             pass
@@ -147,9 +147,9 @@ def _newest_of(store: Store, keys: set[ResourceKey], limit: int) -> list[LedgerE
 
 def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
     """The chosen resources with what the store knows of them, in the kinds' order."""
-    desired = read_or_exit(open_source(where))
     store = open_store(where, create=False)
     try:
+        desired = read_or_exit(open_source(where), store)
         facts = facts_of(store)
         observed = {one.key: one for one in store.observations(observed_types())}
     finally:
@@ -166,14 +166,6 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
         states = conditions(key, desired, observed, facts, at, found.get(key))
         views.append(View(key, desired.resources.get(key), observed.get(key), status_word(states), states))
     return views
-
-
-def _known(where: Where) -> list[ResourceKey]:
-    store = open_store(where, create=False)
-    try:
-        return list(facts_of(store).resources)
-    finally:
-        store.close()
 
 
 def _tables(views: list[View], *, wide: bool) -> None:

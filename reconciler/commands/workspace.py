@@ -19,7 +19,7 @@ import click
 
 from reconciler.commands.options import REPO_LOCAL_STORE, Where
 from reconciler.kinds import KINDS
-from reconciler.model.diagnostic import Invalid
+from reconciler.model.diagnostic import Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import DesiredState
 
@@ -102,20 +102,47 @@ def note_uncommitted(source: Source, where: Where) -> None:
         click.echo(f"note: {files} from the commit and {was} not read; --work-tree reads {them}", err=True)
 
 
-def read_or_exit(source: Source) -> DesiredState:
-    """The desired state. Prints every problem and exits with 1 when there are errors."""
+def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
+    """The desired state. Prints every problem and exits with 1 when there are errors.
+
+    With a `store`, for commands that only show: instead of a broken revision, the last good one that the store knows.
+    """
     from reconciler.desired.report import render
     from reconciler.desired.source import SourceError
 
     try:
-        _, loaded = read(source)
+        snapshot, loaded = read(source)
     except SourceError as error:
         fail(str(error))
-    if loaded.state is None:
-        text = render("text", loaded.diagnostics, color=on_terminal(sys.stderr))
-        click.echo(text.rstrip("\n"), err=True, color=True)
-        raise click.exceptions.Exit(EXIT_ERROR)
-    return loaded.state
+    if loaded.state is not None:
+        return loaded.state
+    in_force = _last_good(source, store) if store else None
+    if in_force is not None:
+        count = sum(one.severity is Severity.ERROR for one in loaded.diagnostics)
+        errors, them = ("1 error", "it") if count == 1 else (f"{count} errors", "them")
+        why = f"{errors}; groundstate validate shows {them}"
+        click.echo(
+            f"note: {snapshot.revision} is broken ({why}); showing {in_force.revision}, which is in force", err=True
+        )
+        return in_force
+    text = render("text", loaded.diagnostics, files=len(snapshot.files), color=on_terminal(sys.stderr))
+    click.echo(text.rstrip("\n"), err=True, color=True)
+    raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _last_good(source: Source, store: Store) -> DesiredState | None:
+    """What the daemon last put in force, as long as it can still be read."""
+    from reconciler.daemon.follow import LAST_GOOD
+    from reconciler.desired.load import load
+    from reconciler.desired.source import SourceError
+
+    last = store.get_meta(LAST_GOOD)
+    if last is None or last.startswith("worktree:"):
+        return None
+    try:
+        return load(source.snapshot(last), cache=cache_dir()).state
+    except SourceError:
+        return None
 
 
 def store_url(where: Where) -> str:
