@@ -216,6 +216,11 @@ def once_order(boot: BootSpec) -> str:
     return digest(boot)
 
 
+def standing_order(spec: MachineSpec) -> str | None:
+    """The one-time order that the document holds, if it holds one."""
+    return once_order(spec.boot) if spec.boot is not None and spec.boot.enabled is BootEnabled.ONCE else None
+
+
 def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
     """Whether what was sent, perhaps for an order that was declared before, is what this one asks for."""
     seen = _state(value).boot
@@ -273,6 +278,12 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         return _refused(BOOT, "the BMC has no boot override", "remove spec.boot")
     if boot.mode is not None and state.boot.mode is None:
         return _refused(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
+    if state.power is not PowerState.OFF and look.facts.found_order == once_order(boot):
+        # A new store, or one that was mistyped, knows of no order that was carried out: the next reboot of a machine
+        # that runs would install it again.
+        why = "it runs, and nothing is known of it from before: the order may have been carried out already"
+        way_out = "set or change spec.boot.request to give the order, or power the machine off"
+        return Steps(holds=(Hold(HoldKind.GUARD, "first-sight", why, way_out, BOOT),))
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
         return _refused(

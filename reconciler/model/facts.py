@@ -39,7 +39,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     `shutdown_ignored`: when a graceful shutdown ran out of time.
     `disrupted_at`: when groundstate last sent something that takes the machine down. `deletion_policy`: what the last
     spec said, for when the document is gone. `place`: which system of which BMC the last spec meant. `joining`: it is
-    first declared by a state with which other machines are gone, and these are not forgotten yet.
+    first declared by a state with which other machines are gone, and these are not forgotten yet. `found_order`: the
+    one-time boot order that stood in the document when nothing was known of the machine yet.
     """
 
     applied: Applied | None = None
@@ -51,6 +52,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     deletion_policy: str | None = None
     place: str | None = None
     joining: bool = False
+    found_order: str | None = None
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.access import place
+from reconciler.kinds.machine import MachineSpec, standing_order
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -31,6 +32,8 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         before = remembered.get(key)
         here = place(resource.spec.bmc) if key.kind == "Machine" else None
         after = before or (gone.get(here, NO_FACTS) if here else NO_FACTS)
+        if after is NO_FACTS and isinstance(resource.spec, MachineSpec):
+            after = ResourceFacts(found_order=standing_order(resource.spec))
         after = msgspec.structs.replace(
             after,
             place=here,

@@ -63,6 +63,18 @@ def test_a_once_order_that_the_machine_used_up_is_not_given_again(world: World) 
     assert len(sent(world, "m1")) == 2
 
 
+def test_an_order_of_unknown_age_is_not_given_to_a_machine_that_runs(world: World) -> None:
+    power_by_hand(world, "m1", PowerState.ON)
+    order = {"target": "Pxe", "enabled": "Once"}
+    world.commit(declare(machine("m1", power="On", boot=order)))
+    world.run(600)
+    assert sent(world, "m1") == []
+    assert "spec.boot.request" in next(event.message for event in world.events if event.reason == "Held")
+    world.commit(declare(machine("m1", power="On", boot={**order, "request": "yes"}), revision="b" * 40))
+    world.run(60)
+    assert len(sent(world, "m1")) == 1
+
+
 def test_a_new_request_gives_the_same_once_order_again(world: World) -> None:
     spec = {"target": "Pxe", "enabled": "Once"}
     world.commit(declare(machine("m1", power="On", boot=spec)))
