@@ -94,6 +94,7 @@ def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     expose_value=False,
     help=f"Settings file.  [default: ./{SETTINGS_FILE} where there is one]",
 )
+@click.version_option(None, "-V", "--version", package_name="groundstate", message="%(prog)s %(version)s")
 def main() -> None:
     """Declarative GitOps reconciler for bare metal.
 

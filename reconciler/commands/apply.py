@@ -88,6 +88,8 @@ def apply_command(
         if not any(change.goes or _waits(change) for change in chosen):
             if not (prospect.plan.changes or stale):
                 _remember(where, limits, prospect)
+            else:
+                click.echo("Nothing was sent.")
             raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
         if not yes:
             _ask()
