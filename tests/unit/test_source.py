@@ -529,9 +529,7 @@ def test_an_edit_in_a_work_tree_is_noticed(repository: Git, watch: Begin) -> Non
     assert watched.told()
 
 
-def test_a_folder_that_went_away_is_asked_for_every_interval(
-    repository: Git, watch: Begin, tmp_path: Path
-) -> None:
+def test_a_folder_that_went_away_is_asked_for_every_interval(repository: Git, watch: Begin, tmp_path: Path) -> None:
     watched = watch(open_source(repository.folder, work_tree=True), 0.05)
     assert watched.told()
     repository.folder.rename(tmp_path / "elsewhere")
