@@ -46,6 +46,7 @@ def get_command(targets: tuple[str, ...], selector: str, output: str, **values: 
     \b
     Examples:
       groundstate get machines
+      groundstate get machine r12-01 r12-02
       groundstate get machine/r12-01 -o yaml
       groundstate get machines -l rack=r12 -o wide
     """

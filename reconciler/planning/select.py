@@ -1,4 +1,5 @@
-"""Which resources are meant: `machine/r12-01`, `machines`, `ip/web-*`, and label selectors as kubectl knows them."""
+"""Which resources are meant: `machine/r12-01`, `machine r12-01 r12-02`, `machines`, `ip/web-*`, `all`, and label
+selectors as kubectl knows them."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import msgspec
 
 from reconciler.kinds import KINDS, find
 from reconciler.model.resource import DesiredState, ResourceKey
+
+ALL = "all"
 
 _SET = re.compile(r"^(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
 _EQUAL = re.compile(r"^(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s,()]*)$")
@@ -55,12 +58,14 @@ def _requirement(part: str) -> Requirement:
 def select(
     targets: Iterable[str], selector: str, desired: DesiredState, others: Iterable[ResourceKey] = ()
 ) -> set[ResourceKey]:
-    """The keys that targets and selector mean; no targets: all kinds. `others` are known but not declared.
+    """The keys that targets and selector mean; no targets, or `all`: all kinds. `others` are known but not declared.
+
+    As in kubectl, a word that is no kind is a name when it follows a bare kind, or another such name.
 
     Raises Unmatched for a target that matches nothing, naming the nearest.
     """
     keys = {*desired.resources, *others}
-    wanted = [pair for target in targets for pair in _target(target)]
+    wanted = _wanted(targets, keys)
     found = keys if not wanted else set()
     for kind, pattern in wanted:
         matches = {key for key in keys if key.kind == kind and fnmatchcase(key.name, pattern)}
@@ -81,23 +86,37 @@ def _labels(key: ResourceKey, desired: DesiredState) -> Mapping[str, str]:
     return resource.labels if resource else {}
 
 
-def _target(target: str) -> list[tuple[str, str]]:
-    word, slash, name = target.partition("/")
-    found = []
-    for part in word.split(","):
-        kind = find(part)
-        if kind is None:
-            near = difflib.get_close_matches(part.lower(), [k.plural for k in KINDS.values()], 1, 0.5)
-            hint = (
-                f"; did you mean {near[0]}?" if near else f"; kinds are {', '.join(k.plural for k in KINDS.values())}"
-            )
-            raise Unmatched(f"{part!r} is not a kind{hint}")
-        found.append((kind.name, name if slash else "*"))
-    return found
+def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, str]]:
+    """Kinds, each with a pattern of names."""
+    groups: list[tuple[list[str], list[str]]] = []
+    names: list[str] | None = None
+    for target in targets:
+        word, slash, name = target.partition("/")
+        parts = word.split(",")
+        if target.lower() == ALL:
+            names = None
+            groups.append((list(KINDS), []))
+        elif names is not None and not slash and not any(map(find, parts)):
+            names.append(target)
+        else:
+            names = None if slash else []
+            groups.append(([_kind(part, target, keys) for part in parts], [name] if names is None else names))
+    return [(kind, pattern) for kinds, patterns in groups for kind in kinds for pattern in patterns or ["*"]]
+
+
+def _kind(word: str, target: str, keys: Iterable[ResourceKey]) -> str:
+    if kind := find(word):
+        return kind.name
+    plurals = [kind.plural for kind in KINDS.values()]
+    near = [f"{key.kind.lower()}/{key.name}" for key in sorted(keys) if key.name == target]
+    near = near or difflib.get_close_matches(word.lower(), plurals, 1, 0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"kinds are {', '.join(plurals)}"
+    raise Unmatched(f"{word!r} is not a kind; {hint}")
 
 
 def _nothing(kind: str, pattern: str, keys: Iterable[ResourceKey]) -> str:
     names = [key.name for key in keys if key.kind == kind]
     near = difflib.get_close_matches(pattern, names, 1, 0.5)
+    near = near or difflib.get_close_matches(pattern.lower(), [one.plural for one in KINDS.values()], 1, 0.8)
     hint = f"; did you mean {near[0]}?" if near else f"; `groundstate get {KINDS[kind].plural}` lists what there is"
     return f"no {kind} is named {pattern!r}{hint}"
