@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.workspace import note_uncommitted, on_terminal, open_source, read, words
+from reconciler.commands.workspace import noting_uncommitted, on_terminal, open_source, read, words
 from reconciler.kinds import KINDS, find
 
 
@@ -33,8 +33,8 @@ def validate_command(output: str, **values: Any) -> None:
     where = where_from(values)
     with words():
         source = open_source(where)
-        note_uncommitted(source, where)
-        snapshot, loaded = read(source)
+        with noting_uncommitted(source, where):
+            snapshot, loaded = read(source)
     resources = len(loaded.state.resources) if loaded.state else 0
     text = render(
         output, loaded.diagnostics, files=len(snapshot.files), resources=resources, color=on_terminal(sys.stdout)

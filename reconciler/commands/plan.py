@@ -25,7 +25,7 @@ from reconciler.commands.workspace import (
     connections,
     facts_of,
     fail,
-    note_uncommitted,
+    noting_uncommitted,
     now,
     observed_types,
     on_terminal,
@@ -109,8 +109,8 @@ def look_ahead(
 ) -> Prospect:
     """Read git, look at the fleet and plan. Exits with words for what a person can mend."""
     source = open_source(where)
-    note_uncommitted(source, where)
-    desired = read_or_exit(source)
+    with noting_uncommitted(source, where):
+        desired = read_or_exit(source)
     store = open_store(where, create=False)
     try:
         facts = facts_of(store)

@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -93,9 +94,23 @@ def read(source: Source, previous: Loaded | None = None) -> tuple[Snapshot, Load
     return snapshot, load(snapshot, cache=cache_dir(), previous=previous)
 
 
-def note_uncommitted(source: Source, where: Where) -> None:
-    """Say on stderr how many files of the work tree are not what is read; an edit that seems lost is mostly this."""
-    number = source.uncommitted() if where.ref == "HEAD" else 0
+@contextmanager
+def noting_uncommitted(source: Source, where: Where) -> Iterator[None]:
+    """Say on stderr how many files of the work tree are not what is read; an edit that seems lost is mostly this.
+
+    git counts them beside the reading, as that takes it a while in a large repository.
+    """
+    found: list[int] = []
+    counting = threading.Thread(target=lambda: found.append(source.uncommitted() if where.ref == "HEAD" else 0))
+    counting.start()
+    try:
+        yield
+    finally:
+        counting.join()
+        _note_uncommitted(sum(found))
+
+
+def _note_uncommitted(number: int) -> None:
     if number:
         files = "1 file differs" if number == 1 else f"{number} files differ"
         was, them = ("was", "it") if number == 1 else ("were", "them")
