@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.commands.options import SETTINGS_FILE, load_settings
+from reconciler.commands.options import SETTINGS_FILE, find_settings, load_settings
 
 _COMMANDS = {
     "init": "reconciler.commands.init:init_command",
@@ -81,8 +81,7 @@ class Commands(click.Group):
 
 
 def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    here = Path(SETTINGS_FILE)
-    ctx.meta["settings_file"] = value or (here.absolute() if here.is_file() else None)
+    ctx.meta["settings_file"] = value or find_settings()
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -92,7 +91,7 @@ def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     envvar="GROUNDSTATE_CONFIG",
     callback=_note_settings,
     expose_value=False,
-    help=f"Settings file.  [default: ./{SETTINGS_FILE} where there is one]",
+    help=f"Settings file.  [default: {SETTINGS_FILE} here, or at the top of the repository]",
 )
 @click.version_option(None, "-V", "--version", package_name="groundstate", message="%(prog)s %(version)s")
 def main() -> None:

@@ -115,6 +115,12 @@ def _top_level() -> str:
     return "." if top == here else str(top)
 
 
+def find_settings() -> Path | None:
+    """The settings file of the current folder, or else of the repository around it."""
+    found = (Path(folder) / SETTINGS_FILE for folder in (".", _top_level()))
+    return next((path.absolute() for path in found if path.is_file()), None)
+
+
 def filter_options(command: F) -> F:
     """Targets and --selector."""
     command = option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")(command)
@@ -156,7 +162,17 @@ def load_settings(
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
             raise click.UsageError(f"{path}: {name!r} is not a setting{hint}")
-    return {name: values[name] for name in mine & values.keys()}
+    return {name: _located(name, values[name], path.absolute().parent) for name in mine & values.keys()}
+
+
+def _located(name: str, value: Any, base: Path) -> Any:
+    """A relative place in the file means the same from every folder: it begins where the file is."""
+    if name not in ("repo", "store") or not isinstance(value, str):
+        return value
+    relative = value.removeprefix("sqlite:///")
+    if not relative or "://" in relative or Path(relative).expanduser().is_absolute():
+        return value
+    return str(base / relative)
 
 
 NEVER_SETTINGS = {"yes", "allow_empty"}

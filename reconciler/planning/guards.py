@@ -127,7 +127,7 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
     def unreachable(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
             return {}
-        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs are unreachable, more than {limits.max_unreachable}"
+        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs cannot be read, more than {limits.max_unreachable}"
         hurting = (change for change in changes if change.disruption is not Disruption.NONE)
         return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
 

@@ -175,3 +175,15 @@ class TestStore:
 def no_file_over(size: int) -> Callable[[], None]:
     """Python ignores SIGXFSZ, so that a write beyond it fails as on a full disk."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_subfolder_has_the_settings_and_the_store_of_its_repository(desk: Desk) -> None:
+    del desk.environment["GROUNDSTATE_STORE"]
+    desk.environment.pop("GROUNDSTATE_REPO", None)
+    desk.commit(lab=[network()])
+    (desk.repo / "groundstate.toml").write_text('store = "facts.db"\n', "utf-8")
+    (desk.repo / "below").mkdir()
+    done = desk.run("apply", "--yes", cwd=desk.repo / "below")
+    assert done.code == 0, done
+    assert (desk.repo / "facts.db").is_file()
+    assert list((desk.repo / "below").iterdir()) == []
