@@ -19,7 +19,9 @@ from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place
 from reconciler.kinds.kind import Field, Look
-from reconciler.model.action import Action, Disruption, Forget, InFlight
+from reconciler.kinds.living import leaks
+from reconciler.kinds.network import NetworkState
+from reconciler.model.action import Action, Bind, Disruption, Forget, InFlight, PinImage
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.observation import Observation
@@ -147,6 +149,16 @@ class Engine:
         """Whether it is declared, or was and is not forgotten yet."""
         return key in self._facts
 
+    def collect(self) -> list[ResourceKey]:
+        """Look at all that the IPAM holds for owners that are neither declared nor remembered; return their keys, whose
+        steps release what has leaked. Raises DriverError."""
+        with self._gate:
+            known = {*self._facts, *(self._desired.resources if self._desired is not None else ())}
+        found = self._poller.strays(known)
+        for seen in found:
+            self._record(seen)
+        return [seen.key for seen in found if leaks(seen.value)]
+
     @property
     def in_flight(self) -> int:
         """How many actions are under way."""
@@ -180,7 +192,7 @@ class Engine:
         if resource is not None:
             self._learn(resource, seen, desired)
             return None
-        return None if key in self._facts else Done()
+        return Done() if key.kind == "Machine" and key not in self._facts else None
 
     def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
         with self._gate:
@@ -202,6 +214,8 @@ class Engine:
             action = change.actions[0]
             if isinstance(action, Forget):
                 return self._forget(change, action)
+            if isinstance(action, Bind | PinImage):
+                return self._bind(change, action)
             flight = self._begin(change, action, desired)
         return self._send(flight, desired, seen)
 
@@ -223,6 +237,9 @@ class Engine:
     # -- parts of a pass ---------------------------------------------------------------------------------------------
 
     def _record(self, seen: Observation) -> None:
+        if isinstance(seen.value, NetworkState) and seen.value.usage is not None:
+            # It is out of date with the first address that is taken, and the IPAM has the last word.
+            seen = msgspec.structs.replace(seen, value=msgspec.structs.replace(seen.value, usage=None))
         with self._gate:
             self._observed[seen.key] = seen
             self._unsaved[seen.key] = seen
@@ -276,7 +293,8 @@ class Engine:
     def _fields(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
         rules = KINDS[resource.key.kind].rules
         facts = self._facts.get(resource.key, NO_FACTS)
-        return rules.fields(resource, Look(resource.key, seen.value, facts, self._observed)) if rules else ()
+        look = Look(resource.key, seen.value, facts, self._observed, self._desired)
+        return rules.fields(resource, look) if rules else ()
 
     def _begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
         self._sent += 1
@@ -308,6 +326,7 @@ class Engine:
             execute(
                 flight.action,
                 self._connections.ipam,
+                self._connections.pools,
                 lambda: self._connections.bmc(key, way_to(desired.resources[key], desired)),
             )
         except DriverError as error:
@@ -337,6 +356,21 @@ class Engine:
             self._accepted.discard(flight.id)
             self._remember(flight.key, facts)
         self._context.tell(event)
+
+    def _bind(self, change: Change, action: Bind | PinImage) -> Outcome:
+        """What is only remembered is done when it is written down."""
+        facts = self._facts.get(change.key, NO_FACTS)
+        if isinstance(action, Bind):
+            bound = msgspec.structs.replace(facts, project=action.project)
+            reason, message = ("Bound", f"to project {action.project}") if action.project else ("Unbound", "it is free")
+        else:
+            bound = msgspec.structs.replace(facts, image=action.image)
+            reason, message = "ImagePinned", f"image {action.image or 'none'}"
+        self._ledger.put_facts({change.key: bound})
+        self._remember(change.key, bound)
+        why = f", because of {self._cause(change, self._desired)}" if self._desired is not None else ""
+        self._tell(change.key, reason, f"{message}{why}")
+        return Waiting(reason, message, 0.0)
 
     def _forget(self, change: Change, action: Forget) -> Outcome:
         self._ledger.put_facts({change.key: None})
@@ -402,6 +436,8 @@ class Engine:
             self._down.discard(key)
 
     def _cause(self, change: Change, desired: DesiredState) -> str:
+        if change.cause.kind is CauseKind.LEAK:
+            return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
         commit = self._context.commit_of(change.source.file) if change.source else desired.revision.commit

@@ -87,6 +87,12 @@ def guard_options(command: F) -> F:
                 default=str(TENTH),
                 help="Most unreachable BMCs with which disruptive actions still go on.",
             ),
+            option(
+                "--max-released",
+                type=limit,
+                default=str(TENTH),
+                help="Most addresses, numbers and networks that are released because nobody declares them any more.",
+            ),
             option("--allow-empty", is_flag=True, help="Let a desired state without machines through."),
         )
     ):
@@ -96,7 +102,7 @@ def guard_options(command: F) -> F:
 
 def limits_from(values: dict[str, Any]) -> Limits:
     """Take the guard options out of a command's values."""
-    names = ("max_disrupted", "max_removed", "max_unreachable", "allow_empty")
+    names = ("max_disrupted", "max_removed", "max_unreachable", "max_released", "allow_empty")
     return Limits(**{name: values.pop(name) for name in names})
 
 

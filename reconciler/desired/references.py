@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from reconciler.desired import addressing
-from reconciler.desired.addressing import Finding
+from reconciler.desired import addressing, networks
+from reconciler.desired.findings import Finding
 from reconciler.kinds import KINDS
 from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec
-from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
 
 
 def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
@@ -32,7 +32,11 @@ def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] =
     found.extend(_dangling(by_kind, claimed))
     found.extend(_duplicate_bmcs(by_kind["Machine"]))
     found.extend(_duplicate_macs(by_kind["Machine"]))
-    found.extend(addressing.check(by_kind["Network"], by_kind["IPAddress"]))
+    # Not yet a state in force; as one value the rules of kinds can read it.
+    sound = [resource for resources in by_kind.values() for resource in resources]
+    state = DesiredState(Revision("", "", ""), {resource.key: resource for resource in sound})
+    found.extend(addressing.check(state))
+    found.extend(networks.check(state, claimed))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from drivers.base import About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
+from drivers.base import NOTHING_SAID, About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
 from reconciler.model.resource import ResourceKey
 
 
@@ -88,7 +88,7 @@ class Acquire(_Action, frozen=True, tag="acquire"):
     network: str
     address: str | None = None
     family: int | None = None
-    about: About
+    about: About = NOTHING_SAID
 
 
 class DescribeAddress(_Action, frozen=True, tag="describe-address"):
@@ -137,6 +137,18 @@ class GiveNumberBack(_Action, frozen=True, tag="give-number-back"):
     number: int
 
 
+class TakeVrf(TakeNumber, frozen=True, tag="take-vrf"):
+    """Take the number of a network's VRF, which is also its VNI."""
+
+    path: ClassVar[str] = "spec.vrf"
+
+
+class GiveVrfBack(GiveNumberBack, frozen=True, tag="give-vrf-back"):
+    """Give back the number of a network's VRF."""
+
+    path: ClassVar[str] = "spec.vrf"
+
+
 class Bind(_Action, frozen=True, tag="bind"):
     """Remember whose machine it is; None: nobody's. Nothing is sent to the outside."""
 
@@ -169,6 +181,8 @@ Action = (
     | DropPool
     | TakeNumber
     | GiveNumberBack
+    | TakeVrf
+    | GiveVrfBack
     | Bind
     | PinImage
     | Forget

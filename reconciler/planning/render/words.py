@@ -136,6 +136,8 @@ def cause(this: Cause, *, since: bool = True) -> str:
             return drift
         case CauseKind.BOTH:
             return f"{told}, and {drift}"
+        case CauseKind.LEAK:
+            return "leaked: whom it was for is neither declared nor remembered"
 
 
 def name(change: Change) -> str:
