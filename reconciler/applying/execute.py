@@ -37,7 +37,7 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
         case SetIndicator(led=led):
             bmc().set_indicator(led)
         case PutNetwork(key=key, network=network, lengths=lengths):
-            ipam.put_network(key.name, network, lengths)
+            ipam.put_network(key.name, network, dict(lengths))
         case DropNetwork(key=key):
             ipam.drop_network(key.name)
         case Acquire(key=key, network=within, address=address, family=family, about=about):

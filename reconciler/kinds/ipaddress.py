@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
 
-from drivers.base import About, Allocation
+from drivers.base import NOTHING_SAID, About, Allocation
 from reconciler.kinds.fields import NAME_PATTERN, Address, DeletionPolicy, Family, ProjectRef, Spec, Text, reference
 from reconciler.kinds.kind import Place
 from reconciler.kinds.network import NetworkSpec
@@ -89,19 +89,16 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
 
 
 class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the resource holds in the IPAM; None: nothing."""
+    """What the resource holds in the IPAM, and what is said of it there; network and address None: nothing."""
 
-    allocation: Allocation | None = None
+    network: str | None = None
+    address: str | None = None
+    about: About = NOTHING_SAID
 
-    @property
-    def network(self) -> str | None:
-        """The network that it is held in."""
-        return self.allocation.network if self.allocation is not None else None
-
-    @property
-    def address(self) -> str | None:
-        """The address that is held."""
-        return self.allocation.address if self.allocation is not None else None
+    @classmethod
+    def of(cls, allocation: Allocation | None) -> Self:
+        """What an IPAM's answer comes to."""
+        return cls() if allocation is None else cls(allocation.network, allocation.address, allocation.about)
 
 
 def check(resource: Resource[IPAddressSpec]) -> list[Place]:

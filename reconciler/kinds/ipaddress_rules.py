@@ -38,9 +38,9 @@ class IPAddressRules:
                 state.network == spec.network and _fits(spec, state.address),
             ),
         )
-        if state.allocation is None:
+        if state.address is None:
             return there
-        return (*there, *_said(about(spec, look.desired), state.allocation.about))
+        return (*there, *_said(about(spec, look.desired), state.about))
 
     def steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
         """Acquire; where another address is held, that one is released first."""
@@ -95,7 +95,7 @@ class IPAddressRules:
                 )
                 return state.network == network and held
             case DescribeAddress(about=wanted):
-                return state.allocation is not None and state.allocation.about == wanted
+                return state.address is not None and state.about == wanted
             case Release():
                 return state.address is None
             case _:
@@ -139,7 +139,7 @@ def _said(wanted: About, seen: About) -> Iterator[Field]:
 def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
     """Ephemeral to static is allowed, the other way is not (metal-api, ip-service: an address that somebody relies on
     would go with the next machine); and no address changes hands while it is held."""
-    seen = state.allocation.about if state.allocation is not None else About()
+    seen = state.about
     found = []
     if wanted.ephemeral and not seen.ephemeral:
         reason = f"{state.address} is static, and a static address does not become ephemeral"
@@ -159,12 +159,14 @@ def _waits_for(spec: IPAddressSpec, look: Look) -> tuple[Hold, ...]:
     if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
         reason = f"Network/{spec.network} is not in the IPAM yet"
         return (Hold(HoldKind.BLOCKED, f"Network/{spec.network}", reason, "it goes on when the network is there"),)
+    holds = list(short_of_addresses(spec.network, ADDRESS, look))
     if spec.address is None and look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
             if not _is_held(look.observed.get(key)):
                 reason = f"{key} names its address in {spec.network}; who takes any, takes it after that"
-                return (Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"),)
-    return tuple(short_of_addresses(spec.network, ADDRESS, look))
+                holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
+                break
+    return tuple(holds)
 
 
 def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:

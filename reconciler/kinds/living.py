@@ -43,8 +43,8 @@ def is_held(value: Any) -> bool:
     match value:
         case NetworkState(network=network, vrf=vrf):
             return network is not None or vrf is not None
-        case AddressState(allocation=allocation):
-            return allocation is not None
+        case AddressState(address=address):
+            return address is not None
         case NumberState(number=number):
             return number is not None
         case _:
@@ -56,10 +56,10 @@ def leaks(value: Any) -> bool:
     match value:
         case NetworkState(network=network, vrf=vrf):
             return network is None and vrf is not None
-        case AddressState(allocation=allocation):
-            return allocation is not None and allocation.about.ephemeral
-        case NumberState(number=number):
-            return number is not None and number.ephemeral
+        case AddressState(address=address, about=about):
+            return address is not None and about.ephemeral
+        case NumberState(number=number, ephemeral=ephemeral):
+            return number is not None and ephemeral
         case _:
             return False
 
@@ -68,11 +68,10 @@ def _by_network(look: Look) -> dict[str, list[Tenant]]:
     found: dict[str, list[Tenant]] = {}
     for key in sorted(look.observed):
         value = look.observed[key].value
-        if isinstance(value, AddressState) and value.allocation is not None:
-            one = value.allocation
-            length = 32 if family_of(one.address) == 4 else 128
-            tenant = Tenant(one.owner, f"{one.address}/{length}", _leaves(key, look, ephemeral=one.about.ephemeral))
-            found.setdefault(one.network, []).append(tenant)
+        if isinstance(value, AddressState) and value.address is not None and value.network is not None:
+            length = 32 if family_of(value.address) == 4 else 128
+            leaves = _leaves(key, look, ephemeral=value.about.ephemeral)
+            found.setdefault(value.network, []).append(Tenant(str(key), f"{value.address}/{length}", leaves))
         elif isinstance(value, NetworkState) and value.network is not None and value.network.parent is not None:
             leaves = _leaves(key, look, ephemeral=False)
             inside = found.setdefault(value.network.parent, [])

@@ -72,7 +72,7 @@ class NetworkRules:
             parent = parent_of(spec, look.desired)
             want, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
             why = "not in the IPAM yet" if state.network is None else "it differs in the IPAM"
-            actions.append(PutNetwork(key=look.key, network=want, lengths=lengths, reason=why))
+            actions.append(PutNetwork(key=look.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
             holds.extend(_refused(spec, want, lengths, state.network, look))
         if VRF in differing:
             pool = spec.vrf.pool if spec.vrf else None
@@ -106,7 +106,7 @@ class NetworkRules:
         state = _state(value)
         match action:
             case PutNetwork(network=want, lengths=lengths):
-                return state.network is not None and _whole(want, lengths, state.network)
+                return state.network is not None and _whole(want, dict(lengths), state.network)
             case DropNetwork():
                 return state.network is None
             case TakeVrf(pool=pool, number=number):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 from msgspec import Meta
@@ -65,7 +65,20 @@ class PoolState(msgspec.Struct, frozen=True, omit_defaults=True):
 class NumberState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The number that the resource holds; None: none."""
 
-    number: Number | None = None
+    pool: str | None = None
+    number: int | None = None
+    ephemeral: bool = False
+
+    @classmethod
+    def of(cls, held: Number | None) -> Self:
+        """What the pools' answer comes to."""
+        return cls() if held is None else cls(held.pool, held.number, held.ephemeral)
+
+    def held(self, key: ResourceKey) -> Number | None:
+        """The same as the pools have it."""
+        if self.pool is None or self.number is None:
+            return None
+        return Number(str(key), self.pool, self.number, self.ephemeral)
 
 
 def check(resource: Resource[PoolSpec]) -> list[Place]:

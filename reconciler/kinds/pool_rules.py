@@ -80,25 +80,26 @@ class NumberRules:
 
     def fields(self, resource: Resource[NumberSpec], look: Look) -> tuple[Field, ...]:
         """The pool that it is held of, and the number."""
-        spec, held = resource.spec, number_state(look.value).number
-        pool = held.pool if held is not None else None
-        number = held.number if held is not None else None
+        spec, state = resource.spec, number_state(look.value)
         wanted = "any" if spec.number is None else spec.number
-        fits = pool == spec.pool and spec.number in (None, number)
-        return (Field(POOL, spec.pool, pool, pool == spec.pool), Field(NUMBER, wanted, number, fits))
+        fits = state.pool == spec.pool and spec.number in (None, state.number)
+        return (
+            Field(POOL, spec.pool, state.pool, state.pool == spec.pool),
+            Field(NUMBER, wanted, state.number, fits),
+        )
 
     def steps(self, resource: Resource[NumberSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
         """Take it; where another is held, that one is given back first."""
         if all(field.equal for field in fields):
             return Steps()
-        spec, held = resource.spec, number_state(look.value).number
+        spec, held = resource.spec, number_state(look.value).held(look.key)
         ephemeral = spec.deletion_policy is DeletionPolicy.RELEASE
         actions = number_steps(look.key, spec.pool, spec.number, held, TakeNumber, GiveNumberBack, ephemeral=ephemeral)
         return Steps(tuple(actions), tuple(short_of_numbers(spec.pool, NUMBER, look)))
 
     def removal(self, look: Look) -> Steps:
         """As its deletionPolicy says; what nobody declares or remembers has leaked if it was to go with its owner."""
-        held = number_state(look.value).number
+        held = number_state(look.value).held(look.key)
         if held is None:
             return Steps() if look.stray else Steps((Forget(key=look.key, reason="no longer declared, holds nothing"),))
         if look.stray:
@@ -114,12 +115,12 @@ class NumberRules:
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether it is so now."""
-        held = number_state(value).number
+        state = number_state(value)
         match action:
             case TakeNumber(pool=pool, number=number):
-                return held is not None and held.pool == pool and number in (None, held.number)
+                return state.pool == pool and number in (None, state.number)
             case GiveNumberBack():
-                return held is None
+                return state.number is None
             case _:
                 return False
 

@@ -65,7 +65,7 @@ def short_of_numbers(pool: str, path: str, look: Look) -> Iterator[Hold]:
 
 def holders_of_pool(pool: str, look: Look) -> list[Number]:
     """Who holds a number of it, by owner, as far as it was seen."""
-    found = (_number_in(look.observed[key].value) for key in sorted(look.observed))
+    found = (_held_number(look, key) for key in sorted(look.observed))
     return [one for one in found if one is not None and one.pool == pool]
 
 
@@ -198,13 +198,10 @@ def _beyond_numbers(
 
 def _held_number(look: Look, key: ResourceKey) -> Number | None:
     seen = look.observed.get(key)
-    return _number_in(seen.value) if seen is not None else None
-
-
-def _number_in(value: Any) -> Number | None:
+    value = seen.value if seen is not None else None
     if isinstance(value, NetworkState):
         return value.vrf
-    return value.number if isinstance(value, NumberState) else None
+    return value.held(key) if isinstance(value, NumberState) else None
 
 
 def _place(kind: str, name: str, desired: DesiredState | None) -> str:

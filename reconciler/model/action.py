@@ -67,12 +67,12 @@ class SetIndicator(_Action, frozen=True, tag="set-indicator"):
 
 
 class PutNetwork(_Action, frozen=True, tag="put-network"):
-    """Make the network in the IPAM be exactly this. `lengths`: by family, the length of a prefix that the IPAM is to
-    choose from the parent."""
+    """Make the network in the IPAM be exactly this. `lengths`: for each family, the length of a prefix that the IPAM
+    is to choose from the parent."""
 
     path: ClassVar[str] = "spec.prefixes"
     network: IpamNetwork
-    lengths: dict[int, int] = {}
+    lengths: tuple[tuple[int, int], ...] = ()
 
 
 class DropNetwork(_Action, frozen=True, tag="drop-network"):

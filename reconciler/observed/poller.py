@@ -76,11 +76,11 @@ class Poller:
             case "Network":
                 return NetworkState(ipam.network(key.name), pools.number(str(key)))
             case "IPAddress":
-                return AddressState(ipam.holding(str(key)))
+                return AddressState.of(ipam.holding(str(key)))
             case "Pool":
                 return PoolState(pools.pools().get(key.name))
             case "Number":
-                return NumberState(pools.number(str(key)))
+                return NumberState.of(pools.number(str(key)))
             case _:
                 resource = desired.resources.get(key)
                 return None if resource is None else self._connections.bmc(key, way_to(resource, desired)).read()
@@ -126,11 +126,11 @@ class _Everything(msgspec.Struct, frozen=True):
                 usage = tuple(self.usage.get(key.name, ())) if network is not None else None
                 return NetworkState(network, self.numbers.get(str(key)), usage)
             case "IPAddress":
-                return AddressState(self.allocations.get(str(key)))
+                return AddressState.of(self.allocations.get(str(key)))
             case "Pool":
                 return PoolState(self.pools.get(key.name))
             case _:
-                return NumberState(self.numbers.get(str(key)))
+                return NumberState.of(self.numbers.get(str(key)))
 
 
 _OWNERS = ("Network", "IPAddress", "Number")

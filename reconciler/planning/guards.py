@@ -47,6 +47,8 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 TENTH = Limit(percent=10.0)
+FEW = 5
+"""Releases that a share never forbids: a tenth of a handful would stop the first network that a lab gives up."""
 WINDOW = timedelta(hours=1)
 
 
@@ -167,7 +169,9 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         return _hold_all(fresh[room:], "disruption-budget", reason, flag)
 
     def released(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
-        allowed = max(1, int(limits.max_released.of(fleet.held))) if limits.max_released.of(1) else 0
+        allowed = int(limits.max_released.of(fleet.held))
+        if limits.max_released.percent:
+            allowed = max(FEW, allowed)
         if fleet.releasing <= allowed:
             return {}
         reason = (

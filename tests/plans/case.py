@@ -109,7 +109,17 @@ def _observations(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Observati
         if "error" in rest:
             yield key, Observation(key, taken_at, error=msgspec.convert(rest["error"], ReadError))
         else:
-            yield key, Observation(key, taken_at, msgspec.convert(rest["value"], KINDS[key.kind].observed_type))
+            value = _in_full(key.kind, rest["value"])
+            yield key, Observation(key, taken_at, msgspec.convert(value, KINDS[key.kind].observed_type))
+
+
+def _in_full(kind: str, value: Entry) -> Entry:
+    """A network may be given by its prefixes alone; an address that is held is ephemeral, as it is by default."""
+    if kind == "Network" and "prefixes" in value:
+        return {"network": None if value["prefixes"] is None else {"prefixes": value["prefixes"]}}
+    if kind == "IPAddress" and value.get("address"):
+        return {"about": {"ephemeral": True}, **value}
+    return value
 
 
 def _facts(

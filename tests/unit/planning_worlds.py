@@ -9,32 +9,47 @@ import msgspec
 from hypothesis import strategies as st
 
 from drivers.base import (
+    About,
     BootEnabled,
     BootMode,
     BootOverride,
     BootTarget,
     IndicatorLED,
+    IpamNetwork,
+    Number,
+    Pool,
     PowerState,
     Prefix,
+    Range,
     ResetType,
     SystemState,
 )
 from reconciler.kinds.access import BmcSpec
-from reconciler.kinds.fields import DeletionPolicy
-from reconciler.kinds.ipaddress import AddressState, Family, IPAddressSpec
+from reconciler.kinds.fields import DeletionPolicy, Family
+from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, once_order
-from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
+from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
+from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
 from reconciler.model.action import (
     Acquire,
     Action,
+    Bind,
+    DescribeAddress,
     DropNetwork,
+    DropPool,
     Forget,
+    GiveNumberBack,
+    GiveVrfBack,
+    PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
+    PutPool,
     Release,
     SetBoot,
     SetIndicator,
+    TakeNumber,
+    TakeVrf,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
@@ -123,20 +138,59 @@ network_specs = st.builds(
     prefixes=st.sampled_from(
         [(PrefixSpec(cidr="10.0.0.0/24", gateway="10.0.0.1"),), (PrefixSpec(cidr="10.1.0.0/24"),)]
     ),
+    type=st.sampled_from([NetworkType.PRIVATE, NetworkType.SHARED, NetworkType.EXTERNAL]),
+    vrf=st.sampled_from([None, VrfSpec(pool="vrfs"), VrfSpec(pool="vrfs", number=7), VrfSpec(network="net1")]),
+) | st.sampled_from(
+    [
+        NetworkSpec(
+            type=NetworkType.SUPER,
+            prefixes=(PrefixSpec(cidr="10.1.0.0/16"),),
+            child_prefix_length=PrefixLength(ipv4=24),
+        ),
+        NetworkSpec(parent="net1", project="shop"),
+        NetworkSpec(parent="net1", project="shop", prefix_length=PrefixLength(ipv4=26)),
+    ]
 )
-networks = st.sampled_from([NetworkState(None), NetworkState((Prefix("10.1.0.0/24"),))])
+networks = st.builds(
+    NetworkState,
+    st.sampled_from(
+        [
+            None,
+            IpamNetwork((Prefix("10.1.0.0/24"),)),
+            IpamNetwork((Prefix("10.1.0.0/24"),), shared=True),
+            IpamNetwork((Prefix("10.1.0.0/16"),), container=True),
+            IpamNetwork((Prefix("10.1.4.0/24"),), parent="net1", project="shop"),
+        ]
+    ),
+    st.sampled_from([None, Number("Network/net1", "vrfs", 7)]),
+)
 address_specs = st.builds(
     IPAddressSpec,
     network=st.sampled_from(["net1", "net2"]),
     address=st.sampled_from([None, "10.1.0.9"]),
     family=st.none(),
+    type=st.sampled_from(AddressType),
+    machine=st.sampled_from([None, "r00-00", "no-such"]),
 ) | st.just(IPAddressSpec(network="net1", family=Family.IPV4))
-addresses = st.sampled_from([AddressState(), AddressState("net1", "10.1.0.7"), AddressState("net2", "10.1.0.9")])
+addresses = st.sampled_from(
+    [
+        AddressState(),
+        AddressState("net1", "10.1.0.7", About(ephemeral=True)),
+        AddressState("net1", "10.1.0.7"),
+        AddressState("net2", "10.1.0.9", About(project="shop")),
+    ]
+)
+pool_specs = st.builds(PoolSpec, ranges=st.sampled_from([("1-9",), ("1-4", "6")]))
+pools = st.builds(PoolState, st.sampled_from([None, Pool((Range(1, 9),), 1), Pool((Range(1, 9),), 9)]))
+number_specs = st.builds(NumberSpec, pool=st.just("vrfs"), number=st.sampled_from([None, 3]))
+numbers = st.sampled_from([NumberState(), NumberState("vrfs", 3, True), NumberState("asns", 5)])
 
 KINDS = {
     "Machine": (machine_specs, systems, [f"r{i // 10:02d}-{i % 10:02d}" for i in range(30)]),
+    "Pool": (pool_specs, pools, ["vrfs", "asns"]),
     "Network": (network_specs, networks, ["net1", "net2"]),
     "IPAddress": (address_specs, addresses, ["vip1", "vip2", "vip3"]),
+    "Number": (number_specs, numbers, ["n1", "n2"]),
 }
 
 
@@ -209,14 +263,34 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             kept = override if override.mode else replace(override, mode=value.boot.mode)
             done = once_order(boot) if override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
-        case PutNetwork(prefixes=prefixes):
-            return NetworkState(prefixes), facts
+        case PutNetwork(network=network, lengths=lengths):
+            chosen = tuple(Prefix(f"10.1.200.0/{length}") for _, length in lengths)
+            made = replace(network, prefixes=(*network.prefixes, *chosen))
+            return replace(value, network=made), facts
         case DropNetwork():
-            return NetworkState(None), facts
-        case Acquire(network=network, address=address):
-            return AddressState(network, address or "10.1.0.2"), facts
+            return replace(value, network=None), facts
+        case TakeVrf(pool=pool, number=number):
+            return replace(value, vrf=Number(str(action.key), pool, number or 2)), facts
+        case GiveVrfBack():
+            return replace(value, vrf=None), facts
+        case Acquire(network=within, address=address, about=about):
+            return AddressState(within, address or "10.1.0.2", about), facts
+        case DescribeAddress(about=about):
+            return replace(value, about=about), facts
         case Release():
             return AddressState(), facts
+        case PutPool(ranges=ranges):
+            return PoolState(Pool(ranges)), facts
+        case DropPool():
+            return PoolState(), facts
+        case TakeNumber(pool=pool, number=number, ephemeral=ephemeral):
+            return NumberState(pool, number or 2, ephemeral), facts
+        case GiveNumberBack():
+            return NumberState(), facts
+        case Bind(project=project):
+            return value, replace(facts, project=project)
+        case PinImage(image=image):
+            return value, replace(facts, image=image)
         case Forget():
             return value, facts
         case _:

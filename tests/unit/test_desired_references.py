@@ -29,7 +29,9 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Partition": {},
         "Size": {},
         "Image": {},
-        "Network": {"partition": "Partition", "project": "Project"},
+        "Pool": {"partition": "Partition"},
+        "Network": {"parent": "Network", "partition": "Partition", "project": "Project"},
+        "Number": {"pool": "Pool", "project": "Project"},
         "IPAddress": {"network": "Network", "project": "Project"},
         "Machine": {"partition": "Partition", "size": "Size"},
     }

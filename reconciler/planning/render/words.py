@@ -96,7 +96,7 @@ def action(this: Action) -> str:
         case SetBoot(override=override):
             return " ".join(str(w) for w in (this.name, override.target, override.enabled, override.mode) if w)
         case PutNetwork(network=network, lengths=lengths):
-            chosen = [f"a free /{length}" for _, length in sorted(lengths.items())]
+            chosen = [f"a free /{length}" for _, length in lengths]
             within = f" of {network.parent}" if network.parent else ""
             return clean(f"{this.name} {', '.join([*(prefix.cidr for prefix in network.prefixes), *chosen])}{within}")
         case Acquire(network=within, address=address, family=family):
@@ -105,7 +105,8 @@ def action(this: Action) -> str:
         case Release(address=address):
             return clean(f"{this.name} {address}")
         case PutPool(ranges=ranges):
-            return f"{this.name} {', '.join(f'{one.first}-{one.last}' for one in ranges)}"
+            spans = (str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in ranges)
+            return f"{this.name} {', '.join(spans)}"
         case TakeNumber(pool=pool, number=number):
             return clean(f"{this.name} {'the lowest free' if number is None else number} of {pool}")
         case GiveNumberBack(pool=pool, number=given):
