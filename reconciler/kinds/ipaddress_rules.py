@@ -76,7 +76,7 @@ class IPAddressRules:
         if look.stray:
             why = "it has leaked: it is ephemeral, and its owner is neither declared nor remembered"
             release = Release(key=look.key, address=state.address or "", reason=why)
-            return Steps((release,)) if leaks(state) else Steps()
+            return Steps((release, Forget(key=look.key, reason="released"))) if leaks(state) else Steps()
         if state.address is None:
             return Steps((Forget(key=look.key, reason="no longer declared, and holds nothing"),))
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:

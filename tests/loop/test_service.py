@@ -11,6 +11,7 @@ import pytest
 
 from drivers.bmc.fake import FakeFleet
 from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.engine import Context
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.service import Daemon, Pace
@@ -44,7 +45,8 @@ class Office:
 
     def daemon(self, epoch: int) -> Daemon:
         """One more daemon."""
-        drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), EmbeddedIpam(self.store.engine))
+        ipam, pools = EmbeddedIpam(self.store.engine), EmbeddedPools(self.store.engine)
+        drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), ipam, pools)
         context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
         return Daemon(self.source, self.store, MemoryQueue(), ways, Facts({}, {}), context, Pace(workers=2), log)
