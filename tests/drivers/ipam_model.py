@@ -182,8 +182,8 @@ class State(msgspec.Struct, frozen=True):
                         found.append((-size, position, int(block.network_address), block))
         if not found:
             raise Exhausted(name)
-        best: AnyNetwork = next(iter(min(found)[3].subnets(new_prefix=length)))
-        return best
+        best = min(found)[3].subnets(new_prefix=length)
+        return next(iter(best))  # type: ignore[return-value]  # a union of iterators is one of objects
 
     def _refuse_loss(self, name: str, network: IpamNetwork) -> None:
         spaces = [usable(prefix, container=network.container) for prefix in network.prefixes]

@@ -110,18 +110,20 @@ class AgainstTheModel(RuleBasedStateMachine):
     def put_child(self, name: str, lengths: dict[int, int], parent: str, crash: Any) -> None:
         self.put(name, IpamNetwork(parent=parent), lengths, crash)
 
-    @rule(name=NAMES, index=st.integers(0, 2), way=st.sampled_from(WAYS), crash=CRASHES)
-    def reshape(self, name: str, index: int, way: str, crash: Any) -> None:
-        """A network that there is changes one of its prefixes, and stays where it is."""
+    @rule(name=NAMES, index=st.integers(0, 2), way=st.sampled_from(WAYS), beside=st.booleans(), crash=CRASHES)
+    def reshape(self, name: str, index: int, way: str, beside: bool, crash: Any) -> None:
+        """A network that there is changes one of its prefixes, and stays where it is; a child may choose one beside."""
         before = self.state.networks.get(name)
         if before is None or not before.prefixes:
             return
         prefixes = list(before.prefixes)
         at = index % len(prefixes)
+        part = ip_network(prefixes[at].cidr)
+        lengths = {part.version: part.prefixlen} if beside and before.parent is not None else {}
         prefixes[at : at + 1] = _reshaped(prefixes[at], way)
         if way == "turn":
             prefixes.reverse()
-        self.put(name, msgspec.structs.replace(before, prefixes=tuple(prefixes)), {}, crash)
+        self.put(name, msgspec.structs.replace(before, prefixes=tuple(prefixes)), lengths, crash)
 
     @rule(name=NAMES, parent=st.none() | CONTAINERS, namespace=NAMESPACES, choose=st.booleans(), crash=CRASHES)
     def move(self, name: str, parent: str | None, namespace: str, choose: bool, crash: Any) -> None:
