@@ -106,9 +106,10 @@ class AgainstTheModel(RuleBasedStateMachine):
         )
         assert got in (None, self.state.networks.get(name))
 
-    @rule(name=PLAIN, lengths=LENGTHS, parent=CONTAINERS, crash=CRASHES)
-    def put_child(self, name: str, lengths: dict[int, int], parent: str, crash: Any) -> None:
-        self.put(name, IpamNetwork(parent=parent), lengths, crash)
+    @rule(name=NAMES, lengths=LENGTHS, parent=CONTAINERS, container=st.booleans(), crash=CRASHES)
+    def put_child(self, name: str, lengths: dict[int, int], parent: str, container: bool, crash: Any) -> None:
+        if name != "super":
+            self.put(name, IpamNetwork(parent=parent, container=container), lengths, crash)
 
     @rule(name=NAMES, index=st.integers(0, 2), way=st.sampled_from(WAYS), beside=st.booleans(), crash=CRASHES)
     def reshape(self, name: str, index: int, way: str, beside: bool, crash: Any) -> None:
