@@ -66,7 +66,7 @@ class Context(msgspec.Struct, frozen=True):
     epoch: int
     limits: Limits = Limits()
     guards: tuple[Guard, ...] = ()
-    commit_of: Callable[[str], Commit | None] = lambda _: None
+    commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     tell: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
 
@@ -440,7 +440,7 @@ class Engine:
             return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
-        commit = self._context.commit_of(change.source.file) if change.source else desired.revision.commit
+        commit = self._context.commit_of(change.key) if change.source else desired.revision.commit
         return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)
 
     def _event(

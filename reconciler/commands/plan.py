@@ -134,9 +134,9 @@ def look_ahead(
         store.close()
     observed = remembered | {one.key: one for one in fresh}
     planned = _plan(desired, observed, facts, limits, keys, filtered_by, warnings)
-    files = {c.source.file for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT}
+    moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     return Prospect(
-        with_commits(planned, source.commits_for(desired.revision, files)),
+        with_commits(planned, source.commits_for(desired, moved)),
         desired,
         tuple(observed.values()),
         frozenset(keys),
