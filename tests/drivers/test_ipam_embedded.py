@@ -12,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
-from drivers.base import Busy, Conflict, IpamNetwork, Prefix, Range, Rejected, Unreachable
+from drivers.base import About, Busy, Conflict, IpamNetwork, Prefix, Range, Rejected, Unreachable
+from drivers.ipam.database import Database, Run
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.store import Store
@@ -243,6 +245,53 @@ def test_postgresql_itself_refuses_prefixes_that_overlap(engine: Engine) -> None
         connection.execute(insert, {"scope": ":", "cidr": "10.1.0.0/16"})
         with pytest.raises(IntegrityError, match="exclusion constraint"):
             connection.commit()
+
+
+class Explaining(Database):
+    """Has the database say how it would run each statement, before it does."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.plans: list[str] = []
+
+    def _runner(self, raw: Any) -> Run:
+        run = super()._runner(raw)
+
+        def explained(statement: str, *values: Any) -> Any:
+            if statement.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
+                # A table so small is quicker read whole; what is asked is whether it must be.
+                if not self.sqlite:
+                    run("SET enable_seqscan = off")
+                explain = "EXPLAIN QUERY PLAN" if self.sqlite else "EXPLAIN"
+                plan = run(f"{explain} {statement}", *values).fetchall()
+                self.plans.append(f"{statement}: {plan}")
+            return run(statement, *values)
+
+        return explained
+
+
+def test_no_call_reads_a_whole_table(engine: Engine) -> None:
+    ipam = EmbeddedIpam(engine)
+    ipam._database = database = Explaining(engine)
+    ipam.put_network("super", IpamNetwork((Prefix("10.0.0.0/8"), Prefix("2001:db8::/32")), container=True))
+    ipam.put_network("lan", IpamNetwork((Prefix("192.168.0.0/24"),)))
+    ipam.put_network("a", IpamNetwork((Prefix("10.1.0.0/24"),), parent="super"), {4: 28, 6: 64})
+    ipam.put_network("b", IpamNetwork(parent="super"), {4: 28})
+    with pytest.raises(Conflict, match="network b"):
+        ipam.put_network("c", IpamNetwork((Prefix("10.1.0.0/16"),), parent="super"))
+    with pytest.raises(Conflict, match="network lan"):
+        ipam.put_network("d", IpamNetwork((Prefix("192.168.0.0/16"),)))
+    ipam.acquire("a", "o")
+    ipam.acquire("lan", "p", address="192.168.0.77")
+    ipam.describe("o", About(project="x"))
+    for owner in "op":
+        assert ipam.holding(owner)
+        ipam.release(owner)
+    for name in ("b", "a"):
+        assert ipam.network(name)
+        ipam.drop_network(name)
+    assert len(database.plans) > 20
+    assert [plan for plan in database.plans if "SCAN " in plan or "Seq Scan" in plan] == []
 
 
 def test_a_full_disk_is_told_and_changes_nothing(migrated_file: Path, tmp_path: Path) -> None:
