@@ -22,6 +22,7 @@ from reconciler.kinds.kind import Field, Look
 from reconciler.kinds.living import leaks
 from reconciler.kinds.network import NetworkState
 from reconciler.model.action import Action, Bind, Disruption, Forget, InFlight, PinImage
+from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.observation import Observation
@@ -30,6 +31,7 @@ from reconciler.model.plan import CauseKind, Change, HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections, way_to
 from reconciler.observed.poller import Poller
+from reconciler.planning.admission import admit
 from reconciler.planning.guards import Fleet, Guard, Limits, disrupted, standard_guards, survey
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
@@ -108,6 +110,11 @@ class Engine:
             if self._desired is None:
                 return [*declared, *removed]
             return [*(key for key in declared if _concerned(key, self._desired, desired)), *removed]
+
+    def admit(self, desired: DesiredState) -> tuple[Diagnostic, ...]:
+        """Why the state must not take force, for what is remembered: see planning.admission."""
+        with self._gate:
+            return admit(desired, Facts(self._facts, self._flights))
 
     def adopt(self, desired: DesiredState) -> list[ResourceKey]:
         """Put a desired state in force; return the keys that it concerns."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.desired.load import Loaded, load
 from reconciler.desired.source import Source, SourceError
-from reconciler.model.diagnostic import Severity
+from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.store import Store
@@ -72,8 +72,9 @@ class Follower:
             return self._fall_back()
         self._seen = snapshot.revision.id
         self._relax()
-        if loaded.state is None:
-            self._refuse(snapshot.revision.id, str(snapshot.revision), loaded)
+        refused = loaded.diagnostics if loaded.state is None else self._engine.admit(loaded.state)
+        if loaded.state is None or refused:
+            self._refuse(snapshot.revision.id, str(snapshot.revision), refused)
             return self._fall_back()
         self._loaded, self.broken = loaded, False
         # First, so that a crash in between does not end in falling back behind what was in force.
@@ -98,9 +99,9 @@ class Follower:
         self._adopted(state)
         self._loop.put(keys, COMMIT)
 
-    def _refuse(self, revision: str, name: str, loaded: Loaded) -> None:
+    def _refuse(self, revision: str, name: str, diagnostics: Iterable[Diagnostic]) -> None:
         self.broken = True
-        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        errors = [d for d in diagnostics if d.severity is Severity.ERROR]
         shown = "; ".join(f"{d.source}: {d.summary}" for d in errors[:SHOWN_ERRORS])
         more = f"; and {len(errors) - SHOWN_ERRORS} more" if len(errors) > SHOWN_ERRORS else ""
         in_force = self._engine.desired

@@ -18,6 +18,9 @@ from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
 
+NAMED = 10
+"""How many users of something that is not there are named."""
+
 
 def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
     """Everything that is wrong between resources, in their order. `claimed`: keys of documents that are there but
@@ -54,17 +57,25 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
     names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
     for key in claimed:
         names.setdefault(key.kind, set()).add(key.name)
-    hints: dict[tuple[str, str], str] = {}
+    users: dict[tuple[str, str], list[tuple[Resource[Any], str]]] = {}
     for kind, found in by_kind.items():
         for get, field, target in reference_fields(kind):
             known = names[target]
             for resource in found:
                 name = get(resource.spec)
                 if name is not None and name not in known:
-                    hint = hints.get((target, name)) or hints.setdefault((target, name), _hint(name, target, known))
-                    yield Finding(
-                        "dangling-reference", resource, ("spec", field), f"there is no {target} {name!r}", "", hint
-                    )
+                    users.setdefault((target, name), []).append((resource, field))
+    for (target, name), named in users.items():
+        # One for all who name it: of what was removed while in use, the list of users is what is asked for.
+        resource, field = named[0]
+        what = f"there is no {target} {name!r}"
+        why = f"{len(named)} documents name it: {_listed(named)}" if len(named) > 1 else ""
+        yield Finding("dangling-reference", resource, ("spec", field), what, why, _hint(name, target, names[target]))
+
+
+def _listed(named: Sequence[tuple[Resource[Any], str]]) -> str:
+    words = [f"{one.key} ({one.source.file}:{one.source.line})" for one, _ in named[:NAMED]]
+    return ", ".join(words) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
 
 
 def _hint(name: str, target: str, known: Collection[str]) -> str:
