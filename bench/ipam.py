@@ -47,16 +47,17 @@ EVERY = {4: 2, 6: 1}
 
 CALLS = ("acquire", "release", "child prefix", "drop child")
 LIMITS = {
-    ("sqlite", "acquire"): 4_000,
-    ("sqlite", "release"): 4_000,
+    ("sqlite", "acquire"): 3_000,
+    ("sqlite", "release"): 3_000,
     ("sqlite", "child prefix"): 800,
-    ("sqlite", "drop child"): 1_200,
-    ("postgresql", "acquire"): 1_500,
-    ("postgresql", "release"): 1_500,
-    ("postgresql", "child prefix"): 800,
+    ("sqlite", "drop child"): 800,
+    ("postgresql", "acquire"): 1_000,
+    ("postgresql", "release"): 1_000,
+    ("postgresql", "child prefix"): 600,
     ("postgresql", "drop child"): 300,
 }
-"""Calls a second that each must reach, empty or full, by one client or several."""
+"""Calls a second that each must reach, empty or full, by one client or several: on PostgreSQL three times what go-ipam
+publishes where it does; an idle machine does twice as many and more."""
 
 DEARER = 1.3
 """How much more CPU time a call may cost on a full network than on an empty one; beyond it, it is not flat."""
@@ -328,7 +329,9 @@ def line(
 ) -> Line:
     """One line of the table."""
     rate, limit, published = statistics.median(figures.rates), LIMITS[database, call], PUBLISHED.get(call)
-    dearer = statistics.median(figures.cpu) / statistics.median(empty.cpu) if empty else None
+    # Round by round, as the two of a round ran one after the other.
+    pairs = zip(figures.cpu, empty.cpu, strict=True) if empty else ()
+    dearer = statistics.median([full / none for full, none in pairs]) if empty else None
     passed = rate >= limit and (dearer is None or dearer <= DEARER)
     return (
         database,

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
 from drivers.base import About, Busy, Conflict, IpamNetwork, Prefix, Range, Rejected, Unreachable
+from drivers.ipam.addresses import parse_prefix
 from drivers.ipam.database import Database, Run
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
@@ -235,16 +236,22 @@ def test_networks_that_are_put_at_once_never_overlap(store: Store) -> None:
 def test_postgresql_itself_refuses_prefixes_that_overlap(engine: Engine) -> None:
     insert = text(
         "INSERT INTO ipam_prefix (network, position, family, scope, cidr, lo, hi) "
-        "VALUES ('lan', 0, 4, :scope, :cidr, '', '')"
+        "VALUES ('lan', 0, 4, :scope, :cidr, :lo, :hi)"
     )
+
+    def row(scope: str, cidr: str) -> dict[str, object]:
+        block = parse_prefix(Prefix(cidr))
+        return {"scope": scope, "cidr": cidr, "lo": block.lo.to_bytes(16), "hi": block.hi.to_bytes(16)}
+
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO ipam_network (name) VALUES ('lan')"))
-        connection.execute(insert, {"scope": ":", "cidr": "10.0.0.0/8"})
-        connection.execute(insert, {"scope": ":red", "cidr": "10.0.0.0/8"})
-    with engine.connect() as connection:
-        connection.execute(insert, {"scope": ":", "cidr": "10.1.0.0/16"})
-        with pytest.raises(IntegrityError, match="exclusion constraint"):
-            connection.commit()
+        for scope, cidr in ((":", "10.0.0.0/8"), (":red", "10.0.0.0/8"), (":", "11.0.0.0/8"), (":", "9.0.0.0/8")):
+            connection.execute(insert, row(scope, cidr))
+    for cidr in ("10.1.0.0/16", "10.0.0.0/7", "10.0.0.0/8"):
+        with engine.connect() as connection:
+            connection.execute(insert, row(":", cidr))
+            with pytest.raises(IntegrityError, match="exclusion constraint"):
+                connection.commit()
 
 
 class Explaining(Database):

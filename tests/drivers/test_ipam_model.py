@@ -84,8 +84,8 @@ class AgainstTheModel(RuleBasedStateMachine):
             for table in TABLES:
                 connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608  our own names
         self.put("super", IpamNetwork(tuple(map(Prefix, WHOLE)), container=True), {}, None)
-        for name in ("a", "b"):
-            self.put(name, IpamNetwork(parent="super"), {4: 29}, None)
+        for name in ("a", "mid", "b"):
+            self.put(name, IpamNetwork(parent="super", container=name == "mid"), {4: 29}, None)
 
     @rule(
         name=NAMES,
@@ -106,9 +106,14 @@ class AgainstTheModel(RuleBasedStateMachine):
         )
         assert got in (None, self.state.networks.get(name))
 
-    @rule(name=NAMES, lengths=LENGTHS, parent=CONTAINERS, container=st.booleans(), crash=CRASHES)
-    def put_child(self, name: str, lengths: dict[int, int], parent: str, container: bool, crash: Any) -> None:
+    @rule(name=NAMES, lengths=LENGTHS, parent=CONTAINERS, container=st.booleans(), anew=st.booleans(), crash=CRASHES)
+    def put_child(
+        self, name: str, lengths: dict[int, int], parent: str, container: bool, anew: bool, crash: Any
+    ) -> None:
+        """A child whose prefixes are chosen; `anew`: the one that there is goes before, if it can."""
         if name != "super":
+            if anew:
+                self.drop(name, None)
             self.put(name, IpamNetwork(parent=parent, container=container), lengths, crash)
 
     @rule(name=NAMES, index=st.integers(0, 2), way=st.sampled_from(WAYS), beside=st.booleans(), crash=CRASHES)
