@@ -18,9 +18,11 @@ from reconciler.applying.decide import confirm_delay, deadline, describe, learn,
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place
+from reconciler.kinds.ipaddress import IPAddressSpec
 from reconciler.kinds.kind import Field, Look
 from reconciler.kinds.living import leaks
-from reconciler.kinds.network import NetworkState
+from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.network import NetworkSpec, NetworkState
 from reconciler.model.action import Action, Bind, Disruption, Forget, InFlight, PinImage
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
@@ -484,8 +486,26 @@ def _concerned(key: ResourceKey, before: DesiredState, after: DesiredState) -> b
     old, new = before.resources.get(key), after.resources[key]
     if old is None or old.spec != new.spec:
         return True
-    partition = ResourceKey("Partition", new.spec.partition) if key.kind == "Machine" else None
-    return partition is not None and before.resources.get(partition) != after.resources.get(partition)
+    return any(_spec(one, before) != _spec(one, after) for one in _leans_on(new))
+
+
+def _leans_on(resource: Resource[Any]) -> list[ResourceKey]:
+    """Other documents that say something about this resource."""
+    match resource.spec:
+        case MachineSpec(partition=partition):
+            return [ResourceKey("Partition", partition)]
+        case IPAddressSpec(network=network, machine=machine):
+            found = [ResourceKey("Network", network)]
+            return found if machine is None else [*found, ResourceKey("Machine", machine)]
+        case NetworkSpec(parent=parent) if parent is not None:
+            return [ResourceKey("Network", parent)]
+        case _:
+            return []
+
+
+def _spec(key: ResourceKey, state: DesiredState) -> object:
+    resource = state.resources.get(key)
+    return None if resource is None else resource.spec
 
 
 def _short(value: object) -> str:
