@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from drivers.base import SystemState
-from reconciler.kinds import ipaddress, machine, network, pool
-from reconciler.kinds.image import ImageSpec
+from reconciler.kinds import image, ipaddress, machine, network, pool, reservation, size
 from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.network_rules import NetworkRules
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.kinds.pool_rules import NumberRules, PoolRules
-from reconciler.kinds.size import SizeSpec
 from reconciler.kinds.tenancy import ProjectSpec, TenantSpec
 
 KINDS: dict[str, Kind] = {
@@ -19,8 +17,23 @@ KINDS: dict[str, Kind] = {
         Kind("Tenant", "tenants", (), "A customer or department that owns projects.", TenantSpec),
         Kind("Project", "projects", ("proj",), "A piece of work of one tenant, with its quotas.", ProjectSpec),
         Kind("Partition", "partitions", ("part",), "A place with machines and their common settings.", PartitionSpec),
-        Kind("Size", "sizes", (), "A class of machines, by what is in them.", SizeSpec),
-        Kind("Image", "images", ("img",), "An operating system that can be written to a machine.", ImageSpec),
+        Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check),
+        Kind(
+            "SizeReservation",
+            "sizereservations",
+            ("reservation", "reservations"),
+            "Machines of a size that are kept back for a project.",
+            reservation.SizeReservationSpec,
+            check=reservation.check,
+        ),
+        Kind(
+            "Image",
+            "images",
+            ("img",),
+            "An operating system that can be written to a machine.",
+            image.ImageSpec,
+            check=image.check,
+        ),
         Kind(
             "Pool",
             "pools",

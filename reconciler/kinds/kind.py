@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -14,6 +15,9 @@ from reconciler.model.plan import Hold, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 T = TypeVar("T")
+
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -36,7 +40,7 @@ class Look(msgspec.Struct, frozen=True):
     """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered.
 
     `remembered`: the same of all. `stray`: it was found, and is neither declared nor remembered. `memo`: what was
-    worked out for this plan already.
+    worked out for this plan already. `now` is for steps; who asks for fields alone need not give it.
     """
 
     key: ResourceKey
@@ -47,6 +51,7 @@ class Look(msgspec.Struct, frozen=True):
     remembered: Mapping[ResourceKey, ResourceFacts] = {}
     stray: bool = False
     memo: dict[str, Any] = {}
+    now: datetime = BEGINNING
 
     def once(self, name: str, build: Callable[[], T]) -> T:
         """Something that follows from all that was seen, built at the first call of a plan."""

@@ -13,14 +13,14 @@ from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, ResourceKey
 
 NAMED = 10
-"""How many users a refusal names."""
+"""How many users of one thing are named."""
 
 
 def admit(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     """Every reason to refuse the state, none when it may take force.
 
-    An image stays declared while a machine has it, whatever its document asks for by now (metal-api, image-service:
-    delete is refused while a machine uses it): nobody could tell what the machine runs, or install it again.
+    An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148):
+    nobody could tell what the machine runs, or install it again.
     """
     users: dict[str, list[ResourceKey]] = {}
     for key, remembered in facts.resources.items():
@@ -30,22 +30,21 @@ def admit(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     return tuple(_in_use(image, sorted(found), desired) for image, found in sorted(users.items()))
 
 
-def named(users: Iterable[str]) -> str:
-    """`Machine/a (racks/r1.yaml:3), Machine/b (racks/r1.yaml:20) and 4 more`."""
-    listed = list(users)
-    words = ", ".join(listed[:NAMED])
-    return f"{words} and {len(listed) - NAMED} more" if len(listed) > NAMED else words
+def listed(names: Iterable[str], most: int = NAMED) -> str:
+    """`a, b and 3 more`."""
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
 
 
 def _in_use(image: str, users: list[ResourceKey], desired: DesiredState) -> Diagnostic:
     sources = [desired.resources[key].source for key in users]
-    who = named(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
-    count = "1 machine has" if len(users) == 1 else f"{len(users)} machines have"
+    who = listed(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
+    count = "1 machine has" if len(users) == 1 else f"{len(users):,} machines have"
     return Diagnostic(
         "image-in-use",
         Severity.ERROR,
         f"Image {image} is not declared any more, and {count} it",
         sources[0],
         who,
-        "declare the image again until these have another one",
+        "declare it again; it can go when spec.image of these says another and that has taken effect",
     )

@@ -27,6 +27,8 @@ from reconciler.model.plan import (
     Verb,
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
+from reconciler.planning.advice import on_images, on_quotas
+from reconciler.planning.claims import hold_claims
 from reconciler.planning.guards import Fleet, Guard, hold_back, survey
 
 _ORDER = {name: index for index, name in enumerate(KINDS)}
@@ -64,6 +66,7 @@ def plan(
     memo: dict[str, Any] = {}
     found = [plan_resource(key, desired, observed, facts, now, memo) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
+    changes = hold_claims(changes, desired, observed, facts)
     if changes:
         changes = hold_back(changes, guards, fleet() if fleet else survey(desired, observed, facts, now), now)
     times = [observed[key].taken_at for key in keys if key in observed]
@@ -74,7 +77,11 @@ def plan(
         scope=_scope(keys, desired, facts, select, selected_by),
         changes=changes,
         unknown=tuple(item for item in found if isinstance(item, Unknown)),
-        diagnostics=diagnostics,
+        diagnostics=(
+            *diagnostics,
+            *on_images(keys, desired, facts, now),
+            *(on_quotas(desired, observed, facts) if select is None else ()),
+        ),
     )
 
 
@@ -98,7 +105,8 @@ def plan_resource(
     elif seen is None or seen.error is not None:
         return _unknown(key, seen)
     stray = resource is None and key not in facts.resources
-    look = Look(key, seen.value, remembered, observed, desired, facts.resources, stray, {} if memo is None else memo)
+    memo = {} if memo is None else memo
+    look = Look(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now)
     flight = facts.in_flight.get(key)
     if resource is None:
         steps = rules.removal(look)
