@@ -18,7 +18,8 @@ def said(*documents: str) -> list[str]:
 
 
 def size(name: str) -> str:
-    return f"{HEAD}kind: Size\nmetadata: {{name: {name}}}\nspec:\n  constraints: [{{type: gpu, min: 0, max: 1}}]\n"
+    counted = "{type: cores, min: 1, max: 8}, {type: memory, min: 1, max: 8Gi}"
+    return f"{HEAD}kind: Size\nmetadata: {{name: {name}}}\nspec:\n  constraints: [{counted}]\n"
 
 
 def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
@@ -33,7 +34,8 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Network": {"parent": "Network", "partition": "Partition", "project": "Project"},
         "Number": {"pool": "Pool", "project": "Project"},
         "IPAddress": {"network": "Network", "project": "Project"},
-        "Machine": {"partition": "Partition", "size": "Size"},
+        "SizeReservation": {"size": "Size", "project": "Project"},
+        "Machine": {"partition": "Partition", "project": "Project", "size": "Size"},
     }
 
 
