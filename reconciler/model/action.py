@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from drivers.base import About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
+from drivers.base import NOTHING_SAID, About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
 from reconciler.model.resource import ResourceKey
 
 
@@ -88,7 +88,7 @@ class Acquire(_Action, frozen=True, tag="acquire"):
     network: str
     address: str | None = None
     family: int | None = None
-    about: About
+    about: About = NOTHING_SAID
 
 
 class DescribeAddress(_Action, frozen=True, tag="describe-address"):
