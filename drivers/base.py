@@ -291,12 +291,12 @@ class Ipam(Protocol):
     def holding(self, owner: str) -> Allocation | None:
         """What owner holds."""
 
-    def list(self, *, network: str | None = None) -> list[Allocation]:
-        """All allocations, or a network's, by owner."""
-
     def check(self) -> list[str]:
         """Every rule of its own that does not hold, each in a sentence with the names and the way out; [] when sound.
         Changes nothing."""
+
+    def list(self, *, network: str | None = None) -> list[Allocation]:
+        """All allocations, or a network's, by owner."""
 
 
 class Range(msgspec.Struct, frozen=True, order=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
-from drivers.base import AuthenticationFailed, BmcDriver, Credential, Ipam, Rejected, SecretSource
+from drivers.base import AuthenticationFailed, BmcDriver, Credential, Ipam, Pools, Rejected, SecretSource
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -21,6 +21,7 @@ IPAM_GROUP = "groundstate.ipam"
 
 BMC_DRIVERS = {"redfish": "drivers.bmc.redfish:open_driver", "fake": "drivers.bmc.fake:open_driver"}
 IPAMS = {"embedded": "drivers.ipam.embedded:EmbeddedIpam"}
+POOLS = "drivers.ipam.pools:EmbeddedPools"
 SECRET_SOURCES = {
     "env": "drivers.secret.env:EnvSource",
     "file": "drivers.secret.file:FileSource",
@@ -59,6 +60,11 @@ class Registry:
     def open_ipam(self, name: str, engine: Engine) -> Ipam:
         """An IPAM over the store's database. Raises Rejected for a name that nothing answers to."""
         opener = cast("Callable[[Engine], Ipam]", _load(IPAM_GROUP, IPAMS, name))
+        return opener(engine)
+
+    def open_pools(self, engine: Engine) -> Pools:
+        """The pools of numbers, which are in the store's database whatever the IPAM is."""
+        opener = cast("Callable[[Engine], Pools]", _import(EntryPoint("pools", POOLS, "")))
         return opener(engine)
 
     def close(self) -> None:

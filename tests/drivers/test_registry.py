@@ -114,6 +114,10 @@ def test_the_embedded_ipam_is_opened_on_the_given_engine() -> None:
     assert type(Registry().open_ipam("embedded", create_engine("sqlite://"))).__name__ == "EmbeddedIpam"
 
 
+def test_the_pools_are_opened_on_the_given_engine() -> None:
+    assert type(Registry().open_pools(create_engine("sqlite://"))).__name__ == "EmbeddedPools"
+
+
 @pytest.mark.usefixtures("outsider")
 def test_an_outsiders_ipam_is_found_and_gets_the_engine() -> None:
     engine = create_engine("sqlite://")
