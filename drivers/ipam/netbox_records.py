@@ -51,12 +51,16 @@ _SLUG = re.compile(r"[^a-z0-9_-]+")
 
 
 class PrefixRow(msgspec.Struct, frozen=True):
-    """A prefix of a network, as it stands in NetBox. `vrf` is the VRF's id, None the global table."""
+    """A prefix of a network, as it stands in NetBox. `vrf` is the VRF's id, None the global table.
+
+    `block`: with the reserved parts that NetBox keeps back; `declared`: with all that were asked for.
+    """
 
     id: int
     network: str
     position: int
     block: Block
+    declared: Block
     vrf: int | None
     namespace: str
     container: bool
@@ -108,9 +112,9 @@ class Records:
 
     # What is there
 
-    def prefixes(self, **filters: Any) -> list[PrefixRow]:
-        """The fleet's prefixes, by network and position."""
-        populated = self.ranges()
+    def prefixes(self, populated: Sequence[RangeRow] | None = None, **filters: Any) -> list[PrefixRow]:
+        """The fleet's prefixes, by network and position. `populated`: the ranges, where they are known already."""
+        populated = self.ranges() if populated is None else populated
         rows = [self._prefix(record, populated) for record in self._ours(PREFIXES, **filters)]
         return sorted((row for row in rows if row), key=lambda row: (row.network, row.position, row.id))
 
@@ -153,8 +157,8 @@ class Records:
         )
         return AddressRow(
             id=record["id"],
-            owner=self._owner(record),
-            tagged=self._tagged(record),
+            owner=self.owner_of(record),
+            tagged=self.is_tagged(record),
             network=str(_field(record, NETWORK) or ""),
             number=parse_address(str(record["address"]).partition("/")[0]),
             vrf=_id(record.get("vrf")),
@@ -163,18 +167,20 @@ class Records:
         )
 
     def _prefix(self, record: Mapping[str, Any], populated: Sequence[RangeRow]) -> PrefixRow | None:
-        if self._owner(record) is None:
+        if self.owner_of(record) is None:
             return None
         said = _dict(_field(record, DATA))
-        vrf = _id(record.get("vrf"))
+        vrf, container = _id(record.get("vrf")), _value(record.get("status")) == "container"
+        declared = _declared(str(record["prefix"]), said, container=container)
         return PrefixRow(
             id=record["id"],
             network=str(_field(record, NETWORK) or ""),
             position=said["position"] if isinstance(said.get("position"), int) else 0,
-            block=_block(str(record["prefix"]), said, [one.interval for one in populated if one.vrf == vrf]),
+            block=_kept_back(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
+            declared=declared,
             vrf=vrf,
             namespace=_name(record.get("vrf")),
-            container=_value(record.get("status")) == "container",
+            container=container,
             parent=said["parent"] if isinstance(said.get("parent"), str) else None,
             shared=said.get("shared") is True,
             project=_name(record.get("tenant")),
@@ -185,7 +191,7 @@ class Records:
         lo, hi = (parse_address(str(record[end]).partition("/")[0]) for end in ("start_address", "end_address"))
         return RangeRow(
             id=record["id"],
-            owner=self._owner(record) if self._tagged(record) else None,
+            owner=self.owner_of(record) if self.is_tagged(record) else None,
             network=str(_field(record, NETWORK) or ""),
             interval=(lo, hi),
             vrf=_id(record.get("vrf")),
@@ -194,7 +200,7 @@ class Records:
 
     def _ours(self, path: str, **filters: Any) -> list[Record]:
         try:
-            return [one for one in self.wire.all(path, tag=self.fleet, **filters) if self._tagged(one)]
+            return [one for one in self.wire.all(path, tag=self.fleet, **filters) if self.is_tagged(one)]
         except Refused as refused:
             # NetBox refuses to look for a tag that there is not.
             if refused.status == HTTPStatus.BAD_REQUEST and isinstance(refused.body, dict) and "tag" in refused.body:
@@ -203,21 +209,22 @@ class Records:
             raise
 
     def _refuse_lost_tag(self) -> None:
-        """A fleet that never wrote has nothing; one whose tag was deleted has everything still, and must not miss it."""
+        """A fleet that never wrote has nothing; one whose tag was deleted has everything still."""
         for path in (PREFIXES, ADDRESSES):
-            lost = [one for one in self.wire.all(path, **{f"cf_{OWNER}__isw": f"{self.fleet}:"}) if self._owner(one)]
+            lost = [one for one in self.wire.all(path, **{f"cf_{OWNER}__isw": f"{self.fleet}:"}) if self.owner_of(one)]
             if lost:
                 raise Rejected(
                     f"{self.wire.url}: the tag {self.fleet} is gone, but {len(lost)} objects have its owners, such as "
                     f"{_url(lost[0])}; make the tag again and put it on them, or clear their {OWNER}"
                 )
 
-    def _owner(self, record: Mapping[str, Any]) -> str | None:
+    def owner_of(self, record: Mapping[str, Any]) -> str | None:
         """The owner, without the fleet; None when it is another fleet's or nobody's."""
         fleet, colon, owner = str(_field(record, OWNER) or "").partition(":")
         return owner if colon and fleet == self.fleet else None
 
-    def _tagged(self, record: Mapping[str, Any]) -> bool:
+    def is_tagged(self, record: Mapping[str, Any]) -> bool:
+        """Whether it has the fleet's tag."""
         return any(isinstance(tag, dict) and tag.get("slug") == self.fleet for tag in record.get("tags") or ())
 
     # What is to be there
@@ -274,7 +281,9 @@ class Records:
         for name, field in FIELDS.items():
             found = self._named("extras/custom-fields/", name)
             if found is None:
-                self._make("extras/custom-fields/", {"name": name, "object_types": list(OBJECT_TYPES), **_EXACT, **field})
+                self._make(
+                    "extras/custom-fields/", {"name": name, "object_types": list(OBJECT_TYPES), **_EXACT, **field}
+                )
             else:
                 self._refuse_other(found, field)
         if not self.wire.all("extras/tags/", slug=self.fleet):
@@ -295,8 +304,8 @@ class Records:
             for name, field in FIELDS.items()
         )
         return (
-            f"An administrator of NetBox has to make a tag with the slug {self.fleet}, and for {', '.join(OBJECT_TYPES)} "
-            f"the custom fields {fields}; docs/netbox.md says how"
+            f"An administrator of NetBox has to make a tag with the slug {self.fleet}, and for "
+            f"{', '.join(OBJECT_TYPES)} the custom fields {fields}; docs/netbox.md says how"
         )
 
     def _named(self, path: str, name: str) -> Record | None:
@@ -344,10 +353,10 @@ def said_of(about: About) -> dict[str, object]:
     return said
 
 
-def reserved_in(block: Block) -> list[Interval]:
+def reserved_in(block: Block, *, container: bool) -> list[Interval]:
     """The parts of a prefix that are reserved by name."""
-    # Read without its first and last address, a prefix says which of the others it keeps back.
-    plain = parse_prefix(Prefix(block.cidr)).usable
+    # Read without a name of any, a prefix says which of the others it keeps back.
+    plain = parse_prefix(Prefix(block.cidr), container=container).usable
     return subtract(plain, block.usable)
 
 
@@ -371,23 +380,29 @@ def chunks(values: Sequence[str]) -> Iterable[list[str]]:
         yield some
 
 
-def _block(cidr: str, said: Mapping[str, Any], populated: Sequence[Interval]) -> Block:
-    """A prefix as declared, as far as NetBox still has it so: with those reserved parts that NetBox keeps back."""
-    declared = Prefix(cidr, tuple(str(part) for part in said.get("reserved") or ()))
+def _declared(cidr: str, said: Mapping[str, Any], *, container: bool) -> Block:
+    """A prefix as it was asked for, in the spelling in which it was."""
+    reserved = tuple(str(part) for part in said.get("reserved") or ())
     try:
-        if "cidr" in said and parse_prefix(Prefix(str(said["cidr"]))).cidr == cidr:
-            declared = Prefix(str(said["cidr"]), declared.reserved)
-        kept = joined(populated)
-        parts = tuple(part for part in declared.reserved if not subtract(_reach(cidr, part), kept))
-        return parse_prefix(Prefix(declared.cidr, parts))
+        block = parse_prefix(Prefix(str(said.get("cidr")), reserved), container=container)
+        if block.cidr == cidr:
+            return block
+        return parse_prefix(Prefix(cidr, reserved), container=container)
     except Rejected:
         # Somebody has edited what groundstate keeps; it counts as not said.
-        return parse_prefix(Prefix(cidr))
+        return parse_prefix(Prefix(cidr), container=container)
 
 
-def _reach(cidr: str, part: str) -> list[Interval]:
-    """The addresses that a reserved part is about, those left out that are never given anyway."""
-    return reserved_in(parse_prefix(Prefix(cidr, (part,))))
+def _kept_back(declared: Block, populated: Sequence[Interval], *, container: bool) -> Block:
+    """What was asked for, without the reserved parts that NetBox does not keep back (any more)."""
+    kept = joined(populated)
+
+    def there(part: str) -> bool:
+        one = parse_prefix(Prefix(declared.cidr, (part,)), container=container)
+        return not subtract(reserved_in(one, container=container), kept)
+
+    parts = tuple(part for part in declared.prefix.reserved if there(part))
+    return parse_prefix(Prefix(declared.prefix.cidr, parts), container=container)
 
 
 def _field(record: Mapping[str, Any], name: str) -> object:
@@ -414,5 +429,3 @@ def _id(nested: object) -> int | None:
 def _url(record: Mapping[str, Any]) -> str:
     """Where a person finds it."""
     return str(record.get("display_url") or str(record.get("url", "")).replace("/api/", "/", 1))
-
-

@@ -182,11 +182,12 @@ class _Session(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         if self.if_match:
             kwargs["headers"] = {**(kwargs.get("headers") or {}), "If-Match": self.if_match}
         # A redirected POST becomes a GET.
-        reply = super().request(method, url, *args, **kwargs, allow_redirects=False)
+        kwargs["allow_redirects"] = False
+        reply = super().request(method, url, *args, **kwargs)
         if HTTPStatus.MULTIPLE_CHOICES <= reply.status_code < HTTPStatus.BAD_REQUEST:
             raise RequestError(reply)
         self.etag = reply.headers.get("ETag")
@@ -213,9 +214,8 @@ class _Adapter(HTTPAdapter):
         """Send it and read the whole answer before the time is over."""
         deadline = time.monotonic() + self._seconds
         timeout = (min(CONNECT_SECONDS, self._seconds), self._seconds)
-        options = {"cert": None, "proxies": kwargs.get("proxies"), "verify": True}
         try:
-            reply = super().send(request, stream=True, timeout=timeout, **options)
+            reply = super().send(request, stream=True, timeout=timeout, proxies=kwargs.get("proxies"))
         except requests.ConnectionError as error:
             raise (_NotConnected(*error.args) if "NewConnectionError" in repr(error) else error) from None
         with reply.raw:

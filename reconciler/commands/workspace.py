@@ -210,12 +210,16 @@ def observed_types() -> dict[str, type]:
 @contextmanager
 def connections(store: Store, where: Where) -> Iterator[Connections]:
     """The drivers, opened; sessions are deleted at the end."""
+    from drivers.base import Rejected
     from drivers.registry import Registry
     from reconciler.observed.connections import Connections, Drivers
 
     registry: Registry = Registry()
     try:
-        ipam = registry.open_ipam("embedded", store.engine)
+        try:
+            ipam = registry.open_ipam(where.ipam, store.engine)
+        except Rejected as error:
+            fail(str(error))
         yield Connections(Drivers(registry.bmc, registry.secret, ipam), where.base)
     finally:
         registry.close()
