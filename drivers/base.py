@@ -299,6 +299,20 @@ class Ipam(Protocol):
         """All allocations, or a network's, by owner."""
 
 
+class IpamSettings(msgspec.Struct, frozen=True):
+    """Which IPAM, and what it takes to reach it.
+
+    `token`: a reference, never the token itself. `ca_file` "": the system's CAs. `fleet`: whose objects these are in an
+    IPAM that others use too.
+    """
+
+    name: str = "embedded"
+    url: str = ""
+    token: str = ""
+    ca_file: str = ""
+    fleet: str = "groundstate"
+
+
 class Range(msgspec.Struct, frozen=True, order=True):
     """Whole numbers from first to last, both within."""
 

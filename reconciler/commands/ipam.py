@@ -11,7 +11,7 @@ from typing import IO, Any
 import click
 import msgspec
 
-from drivers.base import Allocation, DriverError, IpamNetwork, Number, Usage
+from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.workspace import connections, fail, on_terminal, open_store, words
@@ -268,7 +268,7 @@ def _rehearse(copy: Copy, present: Copy) -> list[str]:
     store = Store.open("sqlite://")
     try:
         registry = Registry()
-        ipam, pools = registry.open_ipam("embedded", store.engine), registry.open_pools(store.engine)
+        ipam, pools = registry.open_ipam(IpamSettings(), store.engine), registry.open_pools(store.engine)
         return put(present, ipam, pools) or put(copy, ipam, pools)
     finally:
         store.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from drivers.base import AuthenticationFailed, Credential, Endpoint, Rejected, Unreachable
+from drivers.base import AuthenticationFailed, Credential, Endpoint, IpamSettings, Rejected, Unreachable
 from drivers.registry import Registry
 
 ENDPOINT = Endpoint("fake", "registry-tests", "1")
@@ -111,7 +111,7 @@ def test_a_registry_shares_nothing_with_another() -> None:
 
 
 def test_the_embedded_ipam_is_opened_on_the_given_engine() -> None:
-    assert type(Registry().open_ipam("embedded", create_engine("sqlite://"))).__name__ == "EmbeddedIpam"
+    assert type(Registry().open_ipam(IpamSettings(), create_engine("sqlite://"))).__name__ == "EmbeddedIpam"
 
 
 def test_the_pools_are_opened_on_the_given_engine() -> None:
@@ -121,13 +121,13 @@ def test_the_pools_are_opened_on_the_given_engine() -> None:
 @pytest.mark.usefixtures("outsider")
 def test_an_outsiders_ipam_is_found_and_gets_the_engine() -> None:
     engine = create_engine("sqlite://")
-    ipam = Registry().open_ipam("outsider", engine)
+    ipam = Registry().open_ipam(IpamSettings("outsider"), engine)
     assert vars(ipam) == {"engine": engine}
 
 
 def test_an_unknown_ipam_is_answered_with_the_nearest() -> None:
     with pytest.raises(Rejected, match="did you mean embedded"):
-        Registry().open_ipam("embeded", create_engine("sqlite://"))
+        Registry().open_ipam(IpamSettings("embeded"), create_engine("sqlite://"))
 
 
 def test_each_kind_of_reference_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
