@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from reconciler.desired import addressing, networks
-from reconciler.desired.findings import Finding
+from reconciler.desired import addressing, catalogue, networks
+from reconciler.desired.findings import Finding, Path
 from reconciler.kinds import KINDS
 from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec
@@ -37,6 +37,7 @@ def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] =
     state = DesiredState(Revision("", "", ""), {resource.key: resource for resource in sound})
     found.extend(addressing.check(state))
     found.extend(networks.check(state, claimed))
+    found.extend(catalogue.check(state, claimed))
     return found
 
 
@@ -51,20 +52,27 @@ def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
 
 
 def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[ResourceKey]) -> Iterator[Finding]:
+    """One finding for each resource that is not there, at the first document that names it."""
     names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
     for key in claimed:
         names.setdefault(key.kind, set()).add(key.name)
-    hints: dict[tuple[str, str], str] = {}
+    users: dict[tuple[str, str], list[tuple[Resource[Any], Path]]] = {}
     for kind, found in by_kind.items():
         for get, field, target in reference_fields(kind):
             known = names[target]
             for resource in found:
-                name = get(resource.spec)
-                if name is not None and name not in known:
-                    hint = hints.get((target, name)) or hints.setdefault((target, name), _hint(name, target, known))
-                    yield Finding(
-                        "dangling-reference", resource, ("spec", field), f"there is no {target} {name!r}", "", hint
-                    )
+                value = get(resource.spec)
+                if isinstance(value, tuple):
+                    for index, name in enumerate(value):
+                        if name not in known:
+                            users.setdefault((target, name), []).append((resource, ("spec", field, index)))
+                elif value is not None and value not in known:
+                    users.setdefault((target, value), []).append((resource, ("spec", field)))
+    for (target, name), places in users.items():
+        places.sort(key=lambda place: (place[0].source.file, place[0].source.line))
+        documents = list({resource.key: resource for resource, _ in places}.values())
+        what = f"there is no {target} {name!r}{catalogue.named(documents)}"
+        yield Finding("dangling-reference", *places[0], what, "", _hint(name, target, names[target]))
 
 
 def _hint(name: str, target: str, known: Collection[str]) -> str:
@@ -106,7 +114,8 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
 
 @cache
 def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
-    """A kind's fields that name resources: how to read it from a spec, its name in documents, the kind it names."""
+    """A kind's fields that name resources, one or a list of them: how to read it from a spec, its name in documents,
+    the kind it names."""
     spec = msgspec.inspect.type_info(KINDS[kind].spec_type)
     if not isinstance(spec, msgspec.inspect.StructType):
         raise TypeError(f"{kind}'s spec is no struct")
@@ -117,5 +126,8 @@ def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], 
 def _target(node: msgspec.inspect.Type) -> str | None:
     if isinstance(node, msgspec.inspect.UnionType):
         return next(filter(None, map(_target, node.types)), None)
-    extra = node.extra if isinstance(node, msgspec.inspect.Metadata) else None
-    return str(extra["kind"]) if extra and "kind" in extra else None
+    if isinstance(node, msgspec.inspect.VarTupleType):
+        return _target(node.item_type)
+    if not isinstance(node, msgspec.inspect.Metadata):
+        return None
+    return str(node.extra["kind"]) if node.extra and "kind" in node.extra else _target(node.type)

@@ -40,7 +40,7 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
     return tuple(
         _warning(
             "quota-exceeded",
-            f"{one.limit.whose} has {len(one.users)} {one.limit.field} and may have {one.limit.most} ({one.limit.said})",
+            one.said,
             None,
             "what it has it keeps, and gets no more",
             one.limit.way_out,

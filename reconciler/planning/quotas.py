@@ -66,6 +66,12 @@ class Account(msgspec.Struct, frozen=True):
         """Whether nothing more may come."""
         return len(self.users) >= self.limit.most
 
+    @property
+    def said(self) -> str:
+        """How much it has and may have, and where that stands."""
+        limit = self.limit
+        return f"{limit.whose} has {len(self.users)} {limit.field} and may have {limit.most} ({limit.said})"
+
 
 def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[ResourceKey, Hold]:
     """A hold for each machine, address and network that is new and beyond a limit.
@@ -132,7 +138,7 @@ def _hold(account: Account, key: ResourceKey) -> Hold:
     limit, users = account.limit, sorted(account.users)
     said = ", ".join(user.name for user in users[:NAMED])
     more = f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
-    reason = f"{limit.whose} has {len(users)} {limit.field} and may have {limit.most} ({limit.said})"
+    reason = account.said
     return Hold(
         HoldKind.GUARD,
         "quota",
