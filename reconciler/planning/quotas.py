@@ -22,6 +22,8 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 COUNTED = {"Machine": "machines", "IPAddress": "addresses", "Network": "networks"}
 """The kinds that are counted, and the field of Quotas for each."""
 
+_ONE = {"machines": "machine", "addresses": "address", "networks": "network"}
+
 NAMED = 3
 """How many of those that take up a quota are named."""
 
@@ -70,7 +72,8 @@ class Account(msgspec.Struct, frozen=True):
     def said(self) -> str:
         """How much it has and may have, and where that stands."""
         limit = self.limit
-        return f"{limit.whose} has {len(self.users)} {limit.field} and may have {limit.most} ({limit.said})"
+        what = _ONE[limit.field] if len(self.users) == 1 else limit.field
+        return f"{limit.whose} has {len(self.users)} {what} and may have {limit.most} ({limit.said})"
 
 
 def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[ResourceKey, Hold]:

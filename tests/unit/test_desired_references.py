@@ -67,7 +67,7 @@ def test_a_reference_in_a_list_is_placed_in_the_list() -> None:
     project = HEAD + "kind: Project\nmetadata: {name: shop}\nspec: {tenant: acme}\n"
     reserved = f"{HEAD}kind: SizeReservation\nmetadata: {{name: r}}\nspec: {spec}\n"
     assert said(PARTITION, TENANT, project, size("c1"), reserved) == [
-        "e.yaml:4:55 dangling-reference: there is no Partition 'p2'"
+        "e.yaml:4:61 dangling-reference: there is no Partition 'p2'"
     ]
 
 
