@@ -136,12 +136,19 @@ def _commands() -> Iterator[str]:
     yield 'its long name (`max_disrupted = "5%"`); the first of these that has it wins. Options without a variable are'
     yield "for the command line alone. A wrong option leaves with exit code 1, as 2 means that there are changes."
     for name in main.list_commands(root):
-        command = _command(root, name)
-        context = click.Context(command, info_name=name, parent=root)
-        usage = " ".join(("groundstate", name, *command.collect_usage_pieces(context)))
-        yield from ("", f"## {name}", "", f"    {usage}", "")
-        yield from _help(command.help or "")
-        yield from _options(command, context)
+        yield from _page(_command(root, name), name, root, "##")
+
+
+def _page(command: click.Command, name: str, parent: click.Context, mark: str) -> Iterator[str]:
+    """A command; of a group, its commands too."""
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
+    title = context.command_path.removeprefix("groundstate ")
+    yield from ("", f"{mark} {title}", "", f"    {usage}", "")
+    yield from _help(command.help or "")
+    yield from _options(command, context)
+    for inner, one in (command.commands if isinstance(command, click.Group) else {}).items():
+        yield from _page(one, inner, context, f"{mark}#")
 
 
 def _command(root: click.Context, name: str) -> click.Command:

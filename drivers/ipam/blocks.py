@@ -53,10 +53,13 @@ def cut(run: Run, container: str, part: Interval) -> bool:
 
 
 def give_back(run: Run, container: str, part: Interval) -> None:
-    """Make the block free again."""
+    """Make the block free again. One that no prefix of the container has around it (which `check` tells) just goes."""
     lo, length = part[0], length_of(*part)
     statement = "SELECT id FROM ipam_prefix WHERE network = ? AND lo <= ? AND hi >= ?"
-    within = run(statement, container, lo.to_bytes(16), part[1].to_bytes(16)).fetchone()[0]
+    found = run(statement, container, lo.to_bytes(16), part[1].to_bytes(16)).fetchone()
+    if found is None:
+        return
+    within = found[0]
     statement = "DELETE FROM ipam_block WHERE prefix = ? AND length = ? AND lo = ? RETURNING lo"
     while length and run(statement, within, length, (lo ^ _size(part, length)).to_bytes(16)).fetchall():
         lo &= ~_size(part, length)

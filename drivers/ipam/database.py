@@ -67,12 +67,14 @@ class Database:
             yield self._runner(raw)
 
     @contextmanager
-    def changing(self, network: str) -> Iterator[Run]:
-        """A transaction in which nobody else changes any network, or acquires or releases in this one."""
+    def changing(self, network: str | None = None) -> Iterator[Run]:
+        """A transaction in which nobody else changes any network, or acquires or releases in this one (in any, when
+        None)."""
         with self.transaction() as run:
             if not self.sqlite:
                 run("LOCK TABLE ipam_prefix IN SHARE ROW EXCLUSIVE MODE")
-                run("SELECT 1 FROM ipam_network WHERE name = ? FOR NO KEY UPDATE", network)
+                which, values = ("", ()) if network is None else ("WHERE name = ?", (network,))
+                run(f"SELECT 1 FROM ipam_network {which} FOR NO KEY UPDATE", *values)  # noqa: S608  our own two texts
             yield run
 
     @contextmanager

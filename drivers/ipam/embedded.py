@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from drivers.base import NOTHING_SAID, About, Allocation, Conflict, Exhausted, IpamNetwork, Prefix, Rejected, Usage
 from drivers.ipam.addresses import family_of, parse_address, size, text_of
-from drivers.ipam.check import check
+from drivers.ipam.check import check, rebuild
 from drivers.ipam.database import Database, plain_name
 from drivers.ipam.networks import check_wanted, drop, put
 from drivers.ipam.rows import holders, known, networks
@@ -109,6 +109,14 @@ class EmbeddedIpam:
         """See Ipam. The pools are in the same tables, and are checked too."""
         with self._database.snapshot() as run:
             return check(run)
+
+    def rebuild(self) -> None:
+        """Write anew what follows from what is declared and held: what is free, in networks and pools. Not in Ipam.
+
+        The way out where `check` says so. Nothing else is acquired, released or changed meanwhile.
+        """
+        with self._database.changing() as run:
+            rebuild(run)
 
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """See Ipam."""

@@ -154,7 +154,7 @@ def _write(run: Run, name: str, row: Row | None, usable: list[Interval]) -> int:
     if row is not None:
         run("UPDATE ipam_prefix SET declared = ? WHERE id = ?", text, row.id)
         return row.id
-    run("INSERT INTO ipam_network (name) VALUES (?)", name)
+    run("INSERT INTO ipam_network (name) VALUES (?) ON CONFLICT (name) DO NOTHING", name)
     statement = """
         INSERT INTO ipam_prefix (network, position, family, scope, lo, hi, declared) VALUES (?, 0, 0, ?, ?, ?, ?)
         RETURNING id

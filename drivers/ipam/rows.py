@@ -125,6 +125,13 @@ def fill(run: Run, prefix: int, block: Block, held: Sequence[Interval], *, conta
         run("INSERT INTO ipam_block (prefix, length, lo) VALUES (?, ?, ?)", *values)
 
 
+def all_children(run: Run, network: str) -> Iterator[tuple[str, Interval]]:
+    """Each child's name with each of its prefixes, ascending."""
+    statement = "SELECT network, lo, hi FROM ipam_prefix WHERE scope = ? ORDER BY lo"
+    for name, lo, hi in run(statement, f"/{network}"):
+        yield name, (int.from_bytes(lo), int.from_bytes(hi))
+
+
 def _network(records: Sequence[Any]) -> IpamNetwork:
     _, parent, namespace, container, shared, project = records[0][:6]
     return IpamNetwork(
@@ -135,10 +142,3 @@ def _network(records: Sequence[Any]) -> IpamNetwork:
         shared=bool(shared),
         project=project,
     )
-
-
-def all_children(run: Run, network: str) -> Iterator[tuple[str, Interval]]:
-    """Each child's name with each of its prefixes, ascending."""
-    statement = "SELECT network, lo, hi FROM ipam_prefix WHERE scope = ? ORDER BY lo"
-    for name, lo, hi in run(statement, f"/{network}"):
-        yield name, (int.from_bytes(lo), int.from_bytes(hi))

@@ -18,10 +18,13 @@ from reconciler.applying.decide import confirm_delay, deadline, describe, learn,
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place
+from reconciler.kinds.ipaddress import IPAddressSpec
 from reconciler.kinds.kind import Field, Look
 from reconciler.kinds.living import leaks
-from reconciler.kinds.network import NetworkState
+from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.network import NetworkSpec, NetworkState
 from reconciler.model.action import Action, Bind, Disruption, Forget, InFlight, PinImage
+from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.observation import Observation
@@ -30,6 +33,7 @@ from reconciler.model.plan import CauseKind, Change, HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections, way_to
 from reconciler.observed.poller import Poller
+from reconciler.planning.admission import admit
 from reconciler.planning.guards import Fleet, Guard, Limits, disrupted, standard_guards, survey
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
@@ -66,7 +70,7 @@ class Context(msgspec.Struct, frozen=True):
     epoch: int
     limits: Limits = Limits()
     guards: tuple[Guard, ...] = ()
-    commit_of: Callable[[str], Commit | None] = lambda _: None
+    commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     tell: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
 
@@ -108,6 +112,11 @@ class Engine:
             if self._desired is None:
                 return [*declared, *removed]
             return [*(key for key in declared if _concerned(key, self._desired, desired)), *removed]
+
+    def admit(self, desired: DesiredState) -> tuple[Diagnostic, ...]:
+        """Why the state must not take force, for what is remembered: see planning.admission."""
+        with self._gate:
+            return admit(desired, Facts(self._facts, self._flights))
 
     def adopt(self, desired: DesiredState) -> list[ResourceKey]:
         """Put a desired state in force; return the keys that it concerns."""
@@ -440,7 +449,7 @@ class Engine:
             return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
-        commit = self._context.commit_of(change.source.file) if change.source else desired.revision.commit
+        commit = self._context.commit_of(change.key) if change.source else desired.revision.commit
         return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)
 
     def _event(
@@ -477,8 +486,26 @@ def _concerned(key: ResourceKey, before: DesiredState, after: DesiredState) -> b
     old, new = before.resources.get(key), after.resources[key]
     if old is None or old.spec != new.spec:
         return True
-    partition = ResourceKey("Partition", new.spec.partition) if key.kind == "Machine" else None
-    return partition is not None and before.resources.get(partition) != after.resources.get(partition)
+    return any(_spec(one, before) != _spec(one, after) for one in _leans_on(new))
+
+
+def _leans_on(resource: Resource[Any]) -> list[ResourceKey]:
+    """Other documents that say something about this resource."""
+    match resource.spec:
+        case MachineSpec(partition=partition):
+            return [ResourceKey("Partition", partition)]
+        case IPAddressSpec(network=network, machine=machine):
+            found = [ResourceKey("Network", network)]
+            return found if machine is None else [*found, ResourceKey("Machine", machine)]
+        case NetworkSpec(parent=parent) if parent is not None:
+            return [ResourceKey("Network", parent)]
+        case _:
+            return []
+
+
+def _spec(key: ResourceKey, state: DesiredState) -> object:
+    resource = state.resources.get(key)
+    return None if resource is None else resource.spec
 
 
 def _short(value: object) -> str:

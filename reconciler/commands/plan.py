@@ -32,6 +32,7 @@ from reconciler.commands.workspace import (
     open_source,
     open_store,
     read_all_or_exit,
+    refuse,
     words,
 )
 from reconciler.kinds import RECONCILED
@@ -41,6 +42,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
+from reconciler.planning.admission import admit
 from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
@@ -115,6 +117,7 @@ def look_ahead(
     store = open_store(where, create=False)
     try:
         facts = facts_of(store)
+        refuse(admit(desired, facts))
         facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
         everything = universe(desired, facts)
         chosen = select(targets, selector, desired, everything) if targets or selector else set(everything)
@@ -134,9 +137,9 @@ def look_ahead(
         store.close()
     observed = remembered | {one.key: one for one in fresh}
     planned = _plan(desired, observed, facts, limits, keys, filtered_by, warnings)
-    files = {c.source.file for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT}
+    moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     return Prospect(
-        with_commits(planned, source.commits_for(desired.revision, files)),
+        with_commits(planned, source.commits_for(desired, moved)),
         desired,
         tuple(observed.values()),
         frozenset(keys),

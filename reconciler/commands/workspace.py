@@ -150,6 +150,16 @@ def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[Desire
     raise click.exceptions.Exit(EXIT_ERROR)
 
 
+def refuse(diagnostics: tuple[Diagnostic, ...]) -> None:
+    """Say what is wrong with a state that is sound by itself, and leave with 1; nothing when there is nothing."""
+    if not diagnostics:
+        return
+    for one in diagnostics:
+        said = "; ".join(part for part in (f"{one.code}: {one.summary}", one.detail, one.hint) if part)
+        click.echo(f"{one.source}: {said}" if one.source else said, err=True)
+    raise click.exceptions.Exit(EXIT_ERROR)
+
+
 def _last_good(source: Source, store: Store) -> DesiredState | None:
     """What the daemon last put in force, as long as it can still be read."""
     from reconciler.daemon.follow import LAST_GOOD

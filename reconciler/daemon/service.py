@@ -138,8 +138,8 @@ class Daemon:
         finally:
             self._loop.wake()
 
-    def _commit_of(self, file: str) -> Commit | None:
-        return self._follower.commit_of(file)
+    def _commit_of(self, key: ResourceKey) -> Commit | None:
+        return self._follower.commit_of(key)
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = time.perf_counter()

@@ -128,8 +128,10 @@ def _asked_for(
         if spec.address:
             span, path = _span(spec.address), ("spec", "address")
             holder = next((prefix for prefix in there if prefix.span.holds(span)), None)
-            if holder is None and not _may_be_chosen(span, there, chosen, prefixes.get(network.spec.parent or "", ())):
-                what, hint = f"{spec.address} is not in Network/{spec.network}", f"take one of {listed}"
+            if holder is None and not _may_be_chosen(span, there, chosen, prefixes.get(network.spec.parent or "", [])):
+                above = prefixes.get(network.spec.parent or "", [])
+                what = f"{spec.address} is not in Network/{spec.network}"
+                hint = f"take one of {listed or ', '.join(prefix.text for prefix in above[:4])}"
                 yield Finding("outside-network", resource, path, what, f"the network is at {network.source}", hint)
             elif holder and (why := next((why for kept, why in holder.kept if kept.holds(span)), "")):
                 what = f"{spec.address} is never handed out"

@@ -65,16 +65,15 @@ def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> I
             continue
         others = [image.key.name for image in desired.of_kind("Image") if image.spec.os == wanted.os]
         hint = f"there are {listed(reversed(others), 3)}" if others else f"declare it; there is no {wanted.os} at all"
-        what = f"no Image is {text}" + named(machines)
-        yield Finding("no-such-image", machines[0], ("spec", "image"), what, "", hint)
+        yield Finding("no-such-image", machines[0], ("spec", "image"), f"no Image is {text}", named(machines), hint)
 
 
 def named(users: Collection[Resource[object]]) -> str:
-    """`, and 3 documents name it: Network/shop (networks.yaml:8), ...`; nothing where there is only one."""
+    """`3 documents name it: Network/shop (networks.yaml:8), ...`; nothing where there is only one."""
     if len(users) < 2:
         return ""
     places = listed(f"{user.key} ({stands_at(user)})" for user in users)
-    return f", and {len(users):,} documents name it: {places}"
+    return f"{len(users):,} documents name it: {places}"
 
 
 def _too_many_projects(desired: DesiredState) -> Iterator[Finding]:

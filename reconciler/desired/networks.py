@@ -168,36 +168,35 @@ def _address(
         what = f"Network/{spec.network} is private to project {network.project}"
         hint = "take an address of a network of yours, or of a shared or external one"
         yield Finding("other-project", address, ("spec", "project"), what, where, hint)
-    if spec.machine is not None and ResourceKey("Machine", spec.machine) not in claimed:
+    if spec.machine is None:
+        return
+    if not machine_gone(spec, state):
         yield from _machine(address, spec.machine, network, state)
+    elif ResourceKey("Machine", spec.machine) not in claimed:
+        yield _machine_gone(address, spec.machine, state)
+
+
+def _machine_gone(address: Resource[IPAddressSpec], name: str, state: DesiredState) -> Finding:
+    near = difflib.get_close_matches(name, [key.name for key in state.resources if key.kind == "Machine"], 1, 0.8)
+    what, path = f"there is no Machine {name!r}", ("spec", "machine")
+    if address.spec.type is AddressType.STATIC:
+        why, hint = "the address is static and stays", "remove machine"
+    else:
+        why, hint = "the address is ephemeral and is released, or never acquired", "remove the document"
+    return Finding(
+        "machine-gone", address, path, what, why, f"did you mean {near[0]}?" if near else hint, Severity.WARNING
+    )
 
 
 def _machine(
     address: Resource[IPAddressSpec], name: str, network: NetworkSpec, state: DesiredState
 ) -> Iterator[Finding]:
-    spec, path = address.spec, ("spec", "machine")
-    if machine_gone(spec, state):
-        names = [key.name for key in state.resources if key.kind == "Machine"]
-        near = difflib.get_close_matches(name, names, 1, 0.8)
-        static = spec.type is AddressType.STATIC
-        what = f"there is no Machine {name!r}"
-        why = (
-            "the address is static and stays"
-            if static
-            else "the address is ephemeral and is released, or never acquired"
-        )
-        hint = f"did you mean {near[0]}?" if near else "remove machine" if static else "remove the document"
-        yield Finding("machine-gone", address, path, what, why, hint, Severity.WARNING)
-        return
     machine: Resource[MachineSpec] = state.resources[ResourceKey("Machine", name)]
+    path, where, hint = ("spec", "machine"), f"the machine is at {machine.source}", "correct one of them"
     if network.partition is not None and machine.spec.partition != network.partition:
         what = f"Machine/{name} is in Partition/{machine.spec.partition}, the network in {network.partition}"
-        yield Finding(
-            "other-partition", address, path, what, f"the machine is at {machine.source}", "correct one of them"
-        )
-    owner, user = project_of(spec, state), getattr(machine.spec, "project", None)
+        yield Finding("other-partition", address, path, what, where, hint)
+    owner, user = project_of(address.spec, state), getattr(machine.spec, "project", None)
     if owner is not None and user is not None and owner != user:
         what = f"Machine/{name} is of project {user}, the address of {owner}"
-        yield Finding(
-            "other-project", address, path, what, f"the machine is at {machine.source}", "correct one of them"
-        )
+        yield Finding("other-project", address, path, what, where, hint)

@@ -52,7 +52,6 @@ def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
 
 
 def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[ResourceKey]) -> Iterator[Finding]:
-    """One finding for each resource that is not there, at the first document that names it."""
     names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
     for key in claimed:
         names.setdefault(key.kind, set()).add(key.name)
@@ -69,10 +68,11 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
                 elif value is not None and value not in known:
                     users.setdefault((target, value), []).append((resource, ("spec", field)))
     for (target, name), places in users.items():
+        # One for all who name it: of what was removed while in use, the list of users is what is asked for.
         places.sort(key=lambda place: (place[0].source.file, place[0].source.line))
-        documents = list({resource.key: resource for resource, _ in places}.values())
-        what = f"there is no {target} {name!r}{catalogue.named(documents)}"
-        yield Finding("dangling-reference", *places[0], what, "", _hint(name, target, names[target]))
+        why = catalogue.named({resource.key: resource for resource, _ in places}.values())
+        hint = _hint(name, target, names[target])
+        yield Finding("dangling-reference", *places[0], f"there is no {target} {name!r}", why, hint)
 
 
 def _hint(name: str, target: str, known: Collection[str]) -> str:

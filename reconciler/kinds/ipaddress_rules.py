@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -11,7 +10,7 @@ from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.living import leaks
-from reconciler.kinds.network import NetworkState
+from reconciler.kinds.network import NetworkState, family_of
 from reconciler.kinds.room import short_of_addresses
 from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release
 from reconciler.model.observation import Observation
@@ -40,7 +39,8 @@ class IPAddressRules:
         )
         if state.address is None:
             return there
-        return (*there, *_said(about(spec, look.desired), state.about))
+        wanted = about(spec, look.desired)
+        return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
 
     def steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
         """Acquire; where another address is held, that one is released first."""
@@ -76,7 +76,7 @@ class IPAddressRules:
         if look.stray:
             why = "it has leaked: it is ephemeral, and its owner is neither declared nor remembered"
             release = Release(key=look.key, address=state.address or "", reason=why)
-            return Steps((release,)) if leaks(state) else Steps()
+            return Steps((release, Forget(key=look.key, reason="released"))) if leaks(state) else Steps()
         if state.address is None:
             return Steps((Forget(key=look.key, reason="no longer declared, and holds nothing"),))
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
@@ -118,22 +118,19 @@ def _fits(spec: IPAddressSpec, held: str | None) -> bool:
     """Addresses are compared by value: 2001:DB8::1 and 2001:db8::1 are one."""
     if held is None:
         return False
-    address = ip_address(held)
     if spec.address is not None:
-        return address == ip_address(spec.address)
-    return spec.family is None or address.version == FAMILIES[spec.family]
+        return held == spec.address or ip_address(held) == ip_address(spec.address)
+    return spec.family is None or family_of(held) == FAMILIES[spec.family]
 
 
-def _said(wanted: About, seen: About) -> Iterator[Field]:
-    words = {True: AddressType.EPHEMERAL.value, False: AddressType.STATIC.value}
-    yield Field(ABOUT, words[wanted.ephemeral], words[seen.ephemeral], wanted.ephemeral == seen.ephemeral)
-    for name, one, other in (
-        ("spec.dnsName", wanted.dns_name, seen.dns_name),
-        ("spec.project", wanted.project, seen.project),
-    ):
-        yield Field(name, one or None, other or None, one == other)
-    tags = sorted(seen.tags)
-    yield Field("spec.tags", list(wanted.tags), tags, list(wanted.tags) == tags)
+def _said(about: About) -> dict[str, Any]:
+    """As in the document: one field, as one action writes all of it."""
+    return {
+        "type": AddressType.EPHEMERAL.value if about.ephemeral else AddressType.STATIC.value,
+        "project": about.project,
+        "dnsName": about.dns_name,
+        "tags": list(about.tags),
+    }
 
 
 def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:

@@ -164,8 +164,7 @@ def _refused(
         above = look.observed.get(ResourceKey("Network", spec.parent))
         if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
             reason = f"its parent Network/{spec.parent} is not in the IPAM yet"
-            way_out = "it goes on when that one is there"
-            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, way_out, PREFIXES)
+            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when that one is there")
         elif lengths:
             yield from short_of_prefixes(spec.parent, lengths, PREFIXES, look)
     if seen is None:
@@ -194,7 +193,8 @@ def _stray_vrf(state: NetworkState, look: Look) -> Steps:
     if state.network is not None or state.vrf is None:
         return Steps()
     why = "it has leaked: there is no such network, declared or in the IPAM"
-    return Steps((GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why),))
+    give = GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
+    return Steps((give, Forget(key=look.key, reason="given back")))
 
 
 def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:

@@ -105,7 +105,7 @@ class NumberRules:
         if look.stray:
             why = "it has leaked: its owner is neither declared nor remembered"
             give = GiveNumberBack(key=look.key, pool=held.pool, number=held.number, reason=why)
-            return Steps((give,)) if held.ephemeral else Steps()
+            return Steps((give, Forget(key=look.key, reason="given back"))) if held.ephemeral else Steps()
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
             why = "no longer declared (deletionPolicy Release)"
             give = GiveNumberBack(key=look.key, pool=held.pool, number=held.number, reason=why)

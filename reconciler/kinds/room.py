@@ -46,14 +46,14 @@ def short_of_numbers(pool: str, path: str, look: Look) -> Iterator[Hold]:
     there = pool_state(seen.value).pool if seen is not None else None
     if there is None or look.desired is None:
         reason = f"Pool/{pool} is not there yet"
-        yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, "it goes on when the pool is there", path)
+        yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, "it goes on when the pool is there")
         return
     takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
     if takers.get(look.key) is None:
         for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
             if _held_number(look, key) is None:
                 reason = f"{key} names its number of {pool}; who takes any, takes it after that"
-                yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held", path)
+                yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held")
                 return
     if size_of(there) - there.held >= len(takers):
         return

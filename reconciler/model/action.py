@@ -94,7 +94,7 @@ class Acquire(_Action, frozen=True, tag="acquire"):
 class DescribeAddress(_Action, frozen=True, tag="describe-address"):
     """Change what the IPAM says about the address that the resource holds."""
 
-    path: ClassVar[str] = "spec.type"
+    path: ClassVar[str] = "spec"
     about: About
 
 

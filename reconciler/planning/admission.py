@@ -1,4 +1,8 @@
-"""What only facts can tell against a desired state: it would take away what a machine is bound to. Pure."""
+"""What only the facts can tell against a desired state: something that is in use would go. Pure.
+
+The rules between documents see documents alone; here a revision is held against what was given out under earlier ones.
+A revision that is refused here is refused whole, like one with a broken document.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +17,34 @@ NAMED = 10
 
 
 def admit(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
-    """An error for each image that a declared machine has and that is declared no more (ironcore and metal-stack
-    refuse to delete an image in use, metal-api#148)."""
+    """Every reason to refuse the state, none when it may take force.
+
+    An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148):
+    nobody could tell what the machine runs, or install it again.
+    """
     users: dict[str, list[ResourceKey]] = {}
-    for key, fact in facts.resources.items():
-        if fact.image is not None and key in desired.resources:
-            users.setdefault(fact.image, []).append(key)
-    return tuple(
-        _in_use(image, sorted(keys), desired)
-        for image, keys in sorted(users.items())
-        if ResourceKey("Image", image) not in desired.resources
-    )
-
-
-def _in_use(image: str, users: list[ResourceKey], desired: DesiredState) -> Diagnostic:
-    machines = "machine has" if len(users) == 1 else "machines have"
-    return Diagnostic(
-        "image-in-use",
-        Severity.ERROR,
-        f"Image {image} is not declared any more, and {len(users):,} {machines} it: {listed(map(str, users))}",
-        desired.resources[users[0]].source,
-        "a machine keeps its image until another is pinned",
-        "declare it again; it goes when spec.image of these says another and that has taken effect",
-    )
+    for key, remembered in facts.resources.items():
+        image = remembered.image
+        if image is not None and key in desired.resources and ResourceKey("Image", image) not in desired.resources:
+            users.setdefault(image, []).append(key)
+    return tuple(_in_use(image, sorted(found), desired) for image, found in sorted(users.items()))
 
 
 def listed(names: Iterable[str], most: int = NAMED) -> str:
     """`a, b and 3 more`."""
     every = list(names)
     return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
+
+
+def _in_use(image: str, users: list[ResourceKey], desired: DesiredState) -> Diagnostic:
+    sources = [desired.resources[key].source for key in users]
+    who = listed(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
+    count = "1 machine has" if len(users) == 1 else f"{len(users):,} machines have"
+    return Diagnostic(
+        "image-in-use",
+        Severity.ERROR,
+        f"Image {image} is not declared any more, and {count} it",
+        sources[0],
+        who,
+        "declare it again; it can go when spec.image of these says another and that has taken effect",
+    )

@@ -125,11 +125,11 @@ def still_asked(change: Change, desired: DesiredState, observed: ObservedState) 
     return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
 
 
-def with_commits(planned: Plan, commits: Mapping[str, Commit]) -> Plan:
-    """The plan, each change caused by a commit naming the one that last touched its file."""
+def with_commits(planned: Plan, commits: Mapping[ResourceKey, Commit]) -> Plan:
+    """The plan, each change caused by a commit naming the one that last changed its document."""
 
     def name(change: Change) -> Change:
-        commit = commits.get(change.source.file) if change.source else planned.revision.commit
+        commit = commits.get(change.key) if change.source else planned.revision.commit
         if commit is None or change.cause.kind is CauseKind.DRIFT:
             return change
         return msgspec.structs.replace(change, cause=msgspec.structs.replace(change.cause, commit=commit))

@@ -43,6 +43,22 @@ class TestChosen:
         assert cidrs(below.put_network("b", CHILD, {4: 27})) == ["10.0.0.224/27"]
         assert cidrs(below.put_network("c", CHILD, {4: 27})) == ["10.0.0.128/27"]
 
+    @pytest.mark.needs("order")
+    def test_the_smallest_block_goes_before_an_earlier_prefix_and_that_before_a_later(self, ipam: Ipam) -> None:
+        halves = (Prefix("10.0.0.128/25"), Prefix("10.0.0.0/25"))
+        ipam.put_network("super", IpamNetwork(halves, container=True))
+        ipam.put_network("a", child("10.0.0.0/26"))
+        got = [cidrs(ipam.put_network(f"c{number}", CHILD, {4: 27}))[0] for number in range(3)]
+        assert got == ["10.0.0.64/27", "10.0.0.96/27", "10.0.0.128/27"]
+        ipam.drop_network("a")
+        ipam.put_network("d", child("10.0.0.192/26"))
+        assert cidrs(ipam.put_network("e", CHILD, {4: 26})) == ["10.0.0.0/26"]
+
+    def test_a_chosen_container_has_room_for_children_and_a_plain_one_for_addresses(self, below: Ipam) -> None:
+        below.put_network("mid", IpamNetwork(parent="super", container=True), {4: 30})
+        assert cidrs(below.put_network("a", IpamNetwork(parent="mid"), {4: 30})) == ["10.0.0.0/30"]
+        assert [below.acquire("a", owner) for owner in "xy"] == ["10.0.0.1", "10.0.0.2"]
+
     def test_a_released_one_joins_its_neighbours(self, below: Ipam) -> None:
         names = [f"c{number}" for number in range(4)]
         for name in names:

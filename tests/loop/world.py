@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from drivers.bmc.fake import FakeFleet, FakeMachine
-from drivers.ipam.embedded import EmbeddedIpam, EmbeddedPools
+from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.engine import Context, Engine
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue

@@ -85,7 +85,7 @@ def planned(case: Case) -> Plan:
         select=chosen,
         selected_by=case.filter,
     )
-    return with_commits(found, {resource.source.file: COMMIT for resource in world.desired.resources.values()})
+    return with_commits(found, dict.fromkeys(world.desired.resources, COMMIT))
 
 
 def _each(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Entry]]:

@@ -274,7 +274,7 @@ def worlds(draw: st.DrawFn) -> World:
 def plans(draw: st.DrawFn) -> Plan:
     world = draw(worlds())
     found = planned(world)
-    return with_commits(found, {f"{key.name}.yaml": COMMIT for key in world.desired.resources})
+    return with_commits(found, dict.fromkeys(world.desired.resources, COMMIT))
 
 
 # -- a perfect fleet -------------------------------------------------------------------------------------------------

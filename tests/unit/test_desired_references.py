@@ -59,7 +59,8 @@ def test_a_target_that_is_gone_is_told_once_with_all_who_name_it() -> None:
     (found,) = load(MemorySnapshot(files)).diagnostics
     places = ", ".join(f"Machine/m{n:02d} (m{n:02d}.yaml:1)" for n in range(10))
     assert str(found.source) == "m00.yaml:6:14"
-    assert found.summary == f"there is no Partition 'gone', and 12 documents name it: {places} and 2 more"
+    assert found.summary == "there is no Partition 'gone'"
+    assert found.detail == f"12 documents name it: {places} and 2 more"
 
 
 def test_a_reference_in_a_list_is_placed_in_the_list() -> None:

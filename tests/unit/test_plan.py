@@ -77,7 +77,7 @@ def test_a_commit_is_named_where_git_moved_and_nowhere_else() -> None:
     moved, drifted = machine("n1", power="On"), machine("n2", power="On")
     facts = Facts({drifted.key: ResourceFacts(applied=applied(power="On"))}, {})
     state = World(desired(moved, drifted), {one.key: seen(one.key, OFF) for one in (moved, drifted)}, facts)
-    named = with_commits(planned(state), {"n1.yaml": COMMIT, "n2.yaml": COMMIT})
+    named = with_commits(planned(state), {moved.key: COMMIT, drifted.key: COMMIT})
     assert [change.cause.commit for change in named.changes] == [COMMIT, None]
 
 

@@ -60,6 +60,8 @@ def value(this: Any) -> str:
     match this:
         case None:
             return "(none)"
+        case "":
+            return "(none)"
         case bool():
             return "true" if this else "false"
         case dict():
