@@ -365,7 +365,7 @@ class Pools(Protocol):
 
 
 class Processor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A processor package."""
+    """A processor package; 0 cores or threads where the other side does not say."""
 
     model: str = ""
     cores: int = 0
@@ -373,7 +373,7 @@ class Processor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Disk(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A drive; `size` in bytes."""
+    """A drive; `size` in bytes, 0 where the other side does not say."""
 
     name: str
     size: int
