@@ -131,10 +131,11 @@ def _solve(rows: list[_Row], unknowns: int) -> list[int] | None:
         if not _narrow(rows, box):
             continue
         low, high = box
-        open_ones = [i for i in range(unknowns) if low[i] < high[i]]
-        if not open_ones:
+        if all(row.low <= sum(low[i] for i in row.unknowns) <= row.high for row in rows):
             return low
-        waiting.extend(_halves(box, open_ones[0]))
+        open_one = next((i for i in range(unknowns) if low[i] < high[i]), None)
+        if open_one is not None:
+            waiting.extend(_halves(box, open_one))
     return None
 
 
