@@ -45,8 +45,8 @@ def _kinds() -> Iterator[str]:
     yield "tables is an error, and so is a key without a value. `groundstate explain KIND.field` shows the same."
     yield ""
     yield "What is reconciled is said with each kind. The others say what holds for these: quotas, reservations and an"
-    yield "image's expiry hold changes in the plan ([projects, sizes and images](../projects.md)); the rest is checked"
-    yield "to be well formed and to refer to what exists."
+    yield "image's expiry hold changes in the plan ([projects, sizes and images](../projects.md)); of the rest it is"
+    yield "checked that it is well formed and refers to what exists."
     yield ""
     yield from (f"- [{kind.name}](#{kind.name.lower()}): {kind.summary}" for kind in KINDS.values())
     metadata = schema_for(KINDS["Machine"])
