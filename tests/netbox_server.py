@@ -1,248 +1,240 @@
-"""A real NetBox on this machine, for tests and measurements: `./dev netbox`.
+"""A real NetBox on this machine, for tests: `./dev netbox`.
 
-It needs Python 3.12 or newer, redis-server and the machine's own PostgreSQL; everything else is set up in
-`.cache/netbox` at the first start, which takes about six minutes, most of it NetBox's migrations: what they make is
-kept as a dump, so that later starts take half a minute. `--test` runs the tests and the benchmark that need it, and
-stops; without, it serves until Ctrl-C.
+Kept in .cache/netbox: a virtual environment with NetBox (its wheel needs Python 3.12 or newer), and a dump of the
+migrated database, as migrating takes five minutes. Everything else is made anew in a temporary directory, and gone
+afterwards. PostgreSQL must be one with ICU, which the wheel of the development environment lacks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+import psycopg
 
-from tests.databases import NoPostgresql, installed_programs, server_url, start_server, stop_server
+from tests import databases
 
 VERSION = "4.7.3"
-ROOT = Path(__file__).parents[1]
-HOME = ROOT / ".cache" / "netbox"
-PYTHONS = ("python3.14", "python3.13", "python3.12")
-START_SECONDS = 120.0
-URL, TOKEN, PERSON = "GROUNDSTATE_NETBOX_URL", "GROUNDSTATE_NETBOX_TOKEN", "GROUNDSTATE_NETBOX_PERSON_TOKEN"
-
-_USERS = """
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "netbox"
+PACKAGES = (f"netbox=={VERSION}", "gunicorn")
+START_SECONDS = 120
+SEED = """
 from users.models import Token, User
-for name in ('fleet', 'person'):
+for name, plain in ({tokens!r}).items():
     user, _ = User.objects.get_or_create(username=name)
     user.is_superuser = user.is_active = True
     user.save()
-    Token.objects.filter(user=user).delete()
-    token = Token(user=user, version=1)
-    token.save()
-    print('TOKEN', name, token.token)
+    Token.objects.create(user=user, version=1, token=plain)
 """
 
 
-def main(arguments: list[str]) -> None:
-    """Start it, and serve or test."""
-    with serving() as environment:
-        for name, value in environment.items():
-            print(f"export {name}={value}", flush=True)
-        if "--test" not in arguments:
-            print("NetBox is up; Ctrl-C stops it.", file=sys.stderr)
-            with suppress(KeyboardInterrupt):
-                signal.pause()
-            return
-        code = 0
-        tests = ["-m", "pytest", "-n", "0", "tests/drivers/test_ipam_conformance.py", "tests/drivers/test_netbox.py"]
-        for command in (tests, ["bench/netbox.py"]):
-            done = subprocess.run([sys.executable, *command], cwd=ROOT, env=os.environ | environment, check=False)
-            code = code or done.returncode
-        sys.exit(code)
+class Missing(Exception):
+    """Something that NetBox needs is not on this machine; says what, and what to do."""
 
 
-@contextmanager
+def main(arguments: list[str]) -> int:
+    """Serve until Ctrl-C; with `--test`, run the tests and the benchmark that want a NetBox, and stop."""
+    try:
+        with serving() as environment:
+            if "--test" in arguments:
+                return _test(environment, [one for one in arguments if one != "--test"])
+            sys.stdout.write("".join(f"export {name}={value}\n" for name, value in environment.items()))
+            sys.stdout.flush()
+            sys.stderr.write("NetBox serves until Ctrl-C.\n")
+            with contextlib.suppress(KeyboardInterrupt):
+                while True:
+                    time.sleep(3600)
+            return 0
+    except (Missing, databases.NoPostgresql) as missing:
+        sys.stderr.write(f"error: {missing}\n")
+        return 1
+
+
+def _test(environment: dict[str, str], options: list[str]) -> int:
+    variables = {**os.environ, **environment}
+    tests = [sys.executable, "-m", "pytest", "-k", "netbox", "tests/drivers", "--timeout=600", *options]
+    codes = [
+        subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+        for command in (tests, [sys.executable, "bench/netbox.py"])
+    ]
+    return max(codes)
+
+
+@contextlib.contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """A NetBox that answers; the variables by which tests find it."""
-    with ExitStack() as stack:
-        python = _environment()
-        database = HOME / "postgresql"
-        shutil.rmtree(database, ignore_errors=True)
-        try:
-            start_server(database, installed=True)
-        except NoPostgresql as missing:
-            sys.exit(str(missing))
-        stack.callback(stop_server, database)
-        redis = stack.enter_context(_redis())
-        settings = _settings(server_url(database, "netbox"), redis)
-        stack.callback(shutil.rmtree, database, ignore_errors=True)
-        _fill(python, database, settings)
-        tokens = _tokens(python, settings)
-        port = _free_port()
-        command: list[str | Path] = [
-            python.with_name("gunicorn"),
-            "--workers",
-            "3",
-            "--threads",
-            "3",
-            "--timeout",
-            "120",
-        ]
-        process = _spawn(stack, [*command, "-b", f"127.0.0.1:{port}", "netbox.wsgi"], settings)
-        _wait(f"http://127.0.0.1:{port}/api/status/", process)
-        yield {URL: f"http://127.0.0.1:{port}", TOKEN: tokens["fleet"], PERSON: tokens["person"]}
+    """A NetBox that serves on loopback: the variables that tell tests where it is. Raises Missing."""
+    bin_ = _installed()
+    redis = _redis()
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundstate-netbox-")))
+        # The database server's user has to reach its directory in there.
+        home.chmod(0o755)
+        postgresql = _postgresql(home / "postgresql")
+        stack.callback(databases.stop_server, home / "postgresql")
+        redis_port, port = _free_port(), _free_port()
+        in_memory = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        stack.enter_context(_running([redis, "--port", str(redis_port), *in_memory], home))
+        variables = _configured(bin_, home, redis_port)
+        _database(bin_, postgresql, home, variables)
+        tokens = {name: secrets.token_hex(20) for name in ("groundstate", "person")}
+        _manage(bin_, variables, "shell", text=SEED.format(tokens=tokens))
+        workers = ["--workers", "3", "--threads", "3", "--timeout", "120", "--no-control-socket"]
+        bound = ["--bind", f"127.0.0.1:{port}", "netbox.wsgi"]
+        stack.enter_context(_running([bin_ / "gunicorn", *workers, *bound], home, variables))
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(url, tokens["groundstate"], home)
+        yield {
+            "GROUNDSTATE_NETBOX_URL": url,
+            "GROUNDSTATE_NETBOX_TOKEN": tokens["groundstate"],
+            "GROUNDSTATE_NETBOX_PERSON_TOKEN": tokens["person"],
+        }
 
 
-def _environment() -> Path:
-    """The Python of a virtual environment that has NetBox."""
-    venv = HOME / f"venv-{VERSION}"
-    python, stamp = venv / "bin" / "python", venv / ".set-up"
-    if stamp.is_file():
-        return python
-    base = _python()
-    print(f"Installing NetBox {VERSION} into {venv} ...", file=sys.stderr)
-    subprocess.run([base, "-m", "venv", venv], check=True)
-    pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    subprocess.run([*pip, f"netbox=={VERSION}", "gunicorn>=23"], check=True)
-    stamp.touch()
-    return python
+def _installed() -> Path:
+    """The virtual environment's programs; made at the first call."""
+    venv = CACHE / f"venv-{VERSION}"
+    if not (venv / "ready").exists():
+        python = _python()
+        shutil.rmtree(venv, ignore_errors=True)
+        sys.stderr.write(f"Installing NetBox {VERSION} with {python} ...\n")
+        _run([python, "-m", "venv", venv])
+        _run([venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *PACKAGES])
+        (venv / "ready").touch()
+    return venv / "bin"
 
 
 def _python() -> str:
-    """A Python that NetBox runs on: on PATH, of pyenv, or named. Exits with words when there is none."""
-    given = os.environ.get("GROUNDSTATE_NETBOX_PYTHON")
-    candidates = [given] if given else [name for name in PYTHONS if shutil.which(name)]
-    if not given:
-        versions = Path.home() / ".pyenv" / "versions"
-        candidates += [str(one) for name in PYTHONS for one in sorted(versions.glob(f"*/bin/{name}"), reverse=True)]
-    for one in candidates:
-        if subprocess.run([one, "-c", ""], capture_output=True, check=False).returncode == 0:
-            return one
-    sys.exit("NetBox needs Python 3.12 or newer; install one, or name it in GROUNDSTATE_NETBOX_PYTHON")
+    """A Python that is new enough: this one, one by name, or one that pyenv or uv keeps."""
+    places = [sys.executable, *(f"python3.{minor}" for minor in (14, 13, 12)), "python3"]
+    kept = [Path.home() / ".pyenv" / "versions", Path.home() / ".local" / "share" / "uv" / "python"]
+    places += [str(path) for folder in kept for path in sorted(folder.glob("*/bin/python3"), reverse=True)]
+    for place in places:
+        found = shutil.which(place)
+        check = "import sys; sys.exit(sys.version_info < (3, 12))"
+        if found and not subprocess.run([found, "-c", check], check=False, capture_output=True).returncode:
+            return found
+    raise Missing(f"NetBox {VERSION} needs Python 3.12 or newer, and there is none here; install one beside this one")
 
 
-@contextmanager
-def _redis() -> Iterator[int]:
-    """A redis-server on a free port."""
-    program = shutil.which("redis-server")
-    if program is None:
-        sys.exit("NetBox needs redis-server; install it (Debian: apt-get install redis-server)")
-    port = _free_port()
-    with ExitStack() as stack:
-        command: list[str | Path] = [
-            program,
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            str(HOME),
-        ]
-        _spawn(stack, command, {})
-        yield port
+def _redis() -> str:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        raise Missing("NetBox needs Redis: install the package redis-server (or valkey-server)")
+    return found
 
 
-def _settings(database: str, redis: int) -> dict[str, str]:
-    """NetBox's configuration, written; the environment in which its programs find it."""
-    from sqlalchemy import make_url
-
-    url = make_url(database)
-    host = str(url.query.get("host") or url.host or "")
-    keys = HOME / "keys"
-    if not keys.exists():
-        keys.write_text(f"{secrets.token_hex(40)}\n{secrets.token_hex(40)}\n")
-    key, pepper = keys.read_text().split()
-    where = {"HOST": host, "PORT": str(url.port or ""), "NAME": "netbox", "USER": url.username or "postgres"}
-    cache = {"HOST": "127.0.0.1", "PORT": redis, "SSL": False}
-    app = HOME / "app"
-    (app / "conf").mkdir(parents=True, exist_ok=True)
-    (app / "conf" / "__init__.py").touch()
-    (app / "conf" / "configuration.py").write_text(
-        "ALLOWED_HOSTS = ['127.0.0.1']\n"
-        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.postgresql', 'CONN_MAX_AGE': 300, **{where!r}}}}}\n"
-        f"REDIS = {{'tasks': {{'DATABASE': 0, **{cache!r}}}, 'caching': {{'DATABASE': 1, **{cache!r}}}}}\n"
-        f"SECRET_KEY = {key!r}\nAPI_TOKEN_PEPPERS = {{1: {pepper!r}}}\n"
-    )
-    return {"NETBOX_ROOT": str(app)}
-
-
-def _fill(python: Path, database: Path, settings: dict[str, str]) -> None:
-    """The migrated database: from the dump, or made and dumped."""
-    import psycopg
-
-    with psycopg.connect(server_url(database, "postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE netbox")
-    dump, programs, url = HOME / f"netbox-{VERSION}.dump", installed_programs(), server_url(database, "netbox")
-    if dump.exists():
-        restore: list[str | Path] = [programs / "pg_restore", "--no-owner", "--exit-on-error", "--dbname", url, dump]
-        subprocess.run(restore, check=True)
-        return
-    print("Migrating NetBox's database; this takes about five minutes, once ...", file=sys.stderr)
-    with (HOME / "migrate.log").open("wb") as log:
-        subprocess.run(
-            [python.with_name("netbox"), "migrate"], env=os.environ | settings, stdout=log, stderr=log, check=True
+def _postgresql(directory: Path) -> Path:
+    """Start one with ICU, in which alone NetBox's collation can be made; returns its programs' directory."""
+    chosen = databases.system_binaries()
+    if chosen is None:
+        raise Missing(
+            "NetBox needs a PostgreSQL with ICU, which the one of the development environment is not: install the "
+            "system's postgresql"
         )
+    databases.start_server(directory, binaries=chosen)
+    return chosen
+
+
+def _configured(bin_: Path, home: Path, redis_port: int) -> dict[str, str]:
+    """Write NetBox's configuration; the variables under which its programs run."""
+    root = home / "netbox"
+    _run([bin_ / "netbox", "setup", "--target", root])
+    database = {"ENGINE": "django.db.backends.postgresql", "NAME": "netbox", "USER": "postgres"}
+    redis = {"HOST": "127.0.0.1", "PORT": redis_port, "PASSWORD": "", "SSL": False}
+    settings = {
+        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "DATABASES": {"default": {**database, "PASSWORD": "", "HOST": str(home / "postgresql"), "PORT": ""}},
+        "REDIS": {"tasks": {**redis, "DATABASE": 0}, "caching": {**redis, "DATABASE": 1}},
+        "SECRET_KEY": secrets.token_hex(40),
+        "API_TOKEN_PEPPERS": {1: secrets.token_hex(40)},
+    }
+    text = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
+    (root / "conf" / "configuration.py").write_text(text)
+    return {**os.environ, "NETBOX_ROOT": str(root)}
+
+
+def _database(bin_: Path, postgresql: Path, home: Path, variables: dict[str, str]) -> None:
+    """The migrated database: from the dump, or migrated and dumped."""
+    place = home / "postgresql"
+    major = subprocess.run([postgresql / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    dump = CACHE / f"netbox-{VERSION}-postgresql-{major.split()[-1 if '(' not in major else 2].split('.')[0]}.sql"
+    _make_database(databases.server_url(place, "postgres"))
+    connect = ["--host", str(place), "--username", "postgres", "--dbname", "netbox"]
+    if dump.exists():
+        _run([postgresql / "psql", *connect, "--quiet", "--set", "ON_ERROR_STOP=1", "--file", dump])
+        return
+    sys.stderr.write("Migrating the database, about five minutes, once ...\n")
+    _manage(bin_, variables, "migrate")
     part = dump.with_suffix(".part")
-    subprocess.run([programs / "pg_dump", "--format", "custom", "--file", part, "--dbname", url], check=True)
-    part.replace(dump)
+    _run([postgresql / "pg_dump", *connect, "--file", part])
+    part.rename(dump)
 
 
-def _tokens(python: Path, settings: dict[str, str]) -> dict[str, str]:
-    """A superuser for the fleet and one for a person, with a token each."""
-    done = subprocess.run(
-        [python.with_name("netbox"), "shell"],
-        input=_USERS,
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    words = [line.split("TOKEN", 1)[1].split() for line in done.stdout.splitlines() if "TOKEN" in line]
-    return dict(words)
+def _make_database(server: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE netbox TEMPLATE template0")
 
 
-def _spawn(stack: ExitStack, command: list[str | Path], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start it, and stop it at the end."""
-    log = stack.enter_context((HOME / f"{Path(command[0]).name}.log").open("wb"))
-    process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+def _manage(bin_: Path, variables: dict[str, str], *arguments: str, text: str = "") -> None:
+    _run([bin_ / "netbox", *arguments], variables, text)
 
-    def stop() -> None:
+
+def _run(command: list[str | Path], variables: dict[str, str] | None = None, text: str = "") -> None:
+    done = subprocess.run(command, env=variables, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Missing(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
+
+
+@contextlib.contextmanager
+def _running(command: list[str | Path], home: Path, variables: dict[str, str] | None = None) -> Iterator[None]:
+    """A program that runs beside, in a session of its own, so that Ctrl-C leaves its end to us."""
+    log = home / f"{Path(command[0]).name}.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=home, start_new_session=True
+        )
+    try:
+        yield
+    finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    stack.callback(stop)
-    return process
-
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Until it answers, with whatever."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+def _wait_for(url: str, token: str, home: Path) -> None:
+    request = urllib.request.Request(f"{url}/api/status/", headers={"Authorization": f"Token {token}"})
+    until = time.monotonic() + START_SECONDS
+    while True:
         try:
-            urllib.request.urlopen(url, timeout=30).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
+            with urllib.request.urlopen(request, timeout=30):
+                return
+        except (OSError, urllib.error.URLError) as error:
+            if time.monotonic() > until:
+                log = (home / "gunicorn.log").read_text(errors="replace")[-2000:]
+                raise Missing(f"NetBox does not answer at {url}: {error}\n{log}") from None
             time.sleep(0.5)
-        else:
-            return
-    sys.exit(f"NetBox did not start; {HOME / 'gunicorn.log'} says why")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

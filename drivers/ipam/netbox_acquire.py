@@ -235,7 +235,7 @@ def _holds_already(owner: str, number: int, network: str) -> Conflict:
 
 def _exhausted(ask: Ask, rows: Sequence[PrefixRow]) -> Exhausted:
     kind = f"IPv{ask.family} address" if ask.family else "address"
-    total = sum(size(row.block.usable) for row in rows)
+    total = sum(size(row.declared.usable) for row in rows)
     prefixes = ", ".join(row.block.cidr for row in rows) or "none"
     return Exhausted(
         f"network {ask.network} has no free {kind}: all {total} of its prefixes ({prefixes}) are held; release some, "

@@ -306,12 +306,14 @@ class Networks:
             for block in blocks
             for part in _in_sizes(subtract(reserved_in(block, container=network.container), others))
         }
-        there = {one.interval for one in own if one.vrf == vrf}
-        stale = [one for one in own if one.vrf != vrf or one.interval not in wanted]
+        there = {one.interval: one for one in own}
+        stale = [one for one in own if one.interval not in wanted]
         # NetBox lets no two ranges of a VRF overlap.
         in_the_way = [one for one in stale if one.vrf == vrf and any(_touch(one.interval, part) for part in wanted)]
         if in_the_way:
             self._records.wire.delete(RANGES, [{"id": one.id} for one in in_the_way])
+        if moving := [one for part, one in there.items() if part in wanted and one.vrf != vrf]:
+            self._records.wire.patch(RANGES, [{"id": one.id, "vrf": vrf} for one in moving])
         bodies = [self._range(name, part, block, vrf) for part, block in wanted.items() if part not in there]
         if bodies:
             try:

@@ -278,8 +278,9 @@ class Records:
             self._is_set_up = True
 
     def _set_up(self) -> None:
+        there = {one.get("name"): one for one in self.wire.all("extras/custom-fields/", name=list(FIELDS))}
         for name, field in FIELDS.items():
-            found = self._named("extras/custom-fields/", name)
+            found = there.get(name)
             if found is None:
                 self._make(
                     "extras/custom-fields/", {"name": name, "object_types": list(OBJECT_TYPES), **_EXACT, **field}

@@ -220,7 +220,8 @@ class _Adapter(HTTPAdapter):
             raise (_NotConnected(*error.args) if "NewConnectionError" in repr(error) else error) from None
         with reply.raw:
             body = bytearray()
-            for chunk in reply.raw.stream(_CHUNK, decode_content=True):
+            # As much as has come, where stream() would wait for a whole chunk.
+            while chunk := reply.raw.read1(_CHUNK, decode_content=True):
                 body += chunk
                 if time.monotonic() > deadline:
                     raise TimeoutError

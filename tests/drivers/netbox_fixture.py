@@ -6,6 +6,7 @@ in its IPAM is deleted before each test: never name one that is in use.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ import pytest
 import requests
 
 from drivers.ipam.netbox import NetboxIpam
+from tests.drivers import netbox_tape
 
 URL, TOKEN = "GROUNDSTATE_NETBOX_URL", "GROUNDSTATE_NETBOX_TOKEN"
+WRITE = "GROUNDSTATE_NETBOX_TAPES"
 FLEET = "test-fleet"
 TABLES = ("ipam/ip-addresses", "ipam/ip-ranges", "ipam/prefixes", "ipam/vrfs", "tenancy/tenants")
 
@@ -28,12 +31,12 @@ class Person:
         self.url, self._session = f"{url.rstrip('/')}/api/", requests.Session()
         self._session.headers["Authorization"] = f"Token {token}"
 
-    def get(self, path: str, **filters: object) -> list[dict[str, object]]:
+    def get(self, path: str, **filters: object) -> list[dict[str, Any]]:
         """Every object there."""
         answer = self._send("GET", path, params={"limit": 1000, **filters})
         return list(answer["results"])
 
-    def post(self, path: str, body: object) -> dict[str, object]:
+    def post(self, path: str, body: object) -> dict[str, Any]:
         """Make something."""
         return dict(self._send("POST", path, json=body))
 
@@ -70,12 +73,36 @@ def real() -> tuple[str, str]:
 
 
 @contextmanager
-def netbox(_request: pytest.FixtureRequest) -> Iterator[NetboxIpam]:
-    """The driver over the real NetBox, emptied."""
+def netbox(request: pytest.FixtureRequest) -> Iterator[NetboxIpam]:
+    """The driver over the real NetBox, emptied; its exchanges go onto tape where that is asked for."""
     url, token = real()
     person = Person(url, token)
     person.empty()
     person.close()
-    ipam = NetboxIpam(url, lambda: token, fleet=FLEET)
-    yield ipam
-    ipam.close()
+    with contextlib.ExitStack() as stack:
+        if os.environ.get(WRITE) == "write":
+            url = stack.enter_context(netbox_tape.recording(tape_of(request), url))
+        ipam = NetboxIpam(url, lambda: token, fleet=FLEET)
+        stack.callback(ipam.close)
+        yield ipam
+
+
+@contextmanager
+def recorded(request: pytest.FixtureRequest) -> Iterator[NetboxIpam]:
+    """The driver over what a real NetBox answered in this test; skips where that was not recorded."""
+    name = tape_of(request)
+    if netbox_tape.load(name) is None:
+        pytest.skip(f"no tape of {name}; {WRITE}=write beside a real NetBox records one")
+    with netbox_tape.playing(name) as url:
+        ipam = NetboxIpam(url, lambda: "recorded", fleet=FLEET)
+        try:
+            yield ipam
+        finally:
+            ipam.close()
+
+
+def tape_of(request: pytest.FixtureRequest) -> str:
+    """The name of a test's tape, whichever of the two subjects it runs over."""
+    node = request.node
+    name = node.name.replace("netbox-recorded", "").replace("netbox", "")
+    return f"{node.cls.__name__}.{name}" if node.cls else str(name)
