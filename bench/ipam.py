@@ -7,8 +7,8 @@ so that a noisy machine hurts both alike: IPv4 with every second address or bloc
 IPv6 with the lowest taken. Then, on PostgreSQL, several processes work on one full network at once. Owners come in no
 order. Rates are medians; what a call costs is CPU time, the server's counted, as rates on a shared machine vary more
 than what is measured. go-ipam's figures are those that it publishes, from another machine and with an empty prefix: a
-measure of size, not a race. A NetBox is measured by `bench/netbox.py`. Exit code 1 when a limit is
-missed.
+measure of size, not a race. A NetBox is measured by `bench/netbox.py`. Exit code 1 when
+a limit is missed.
 """
 
 from __future__ import annotations
