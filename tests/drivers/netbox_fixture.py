@@ -91,7 +91,7 @@ def netbox(request: pytest.FixtureRequest) -> Iterator[NetboxIpam]:
 def recorded(request: pytest.FixtureRequest) -> Iterator[NetboxIpam]:
     """The driver over what a real NetBox answered in this test; skips where that was not recorded."""
     name = tape_of(request)
-    if netbox_tape.load(name) is None:
+    if netbox_tape.box().get(name) is None:
         pytest.skip(f"no tape of {name}; {WRITE}=write beside a real NetBox records one")
     with netbox_tape.playing(name) as url:
         ipam = NetboxIpam(url, lambda: "recorded", fleet=FLEET)

@@ -1,8 +1,8 @@
 """What a real NetBox answered, recorded once and played again, so that the driver's requests are checked without one.
 
-A tape is one test's exchanges. The player wants the same requests in the same order, bodies and If-Match included, and
-fails the test otherwise. `GROUNDSTATE_NETBOX_TAPES=write` beside a real NetBox records them anew; only what the driver
-reads of an answer is kept, and neither token nor times.
+A tape is one test's exchanges; all are in one file, each different exchange once. The player wants the same requests in
+the same order, bodies and If-Match included, and fails the test otherwise. `GROUNDSTATE_NETBOX_TAPES=write` beside a
+real NetBox records them anew; only what the driver reads of an answer is kept, and neither token nor times.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import requests
 
-TAPES = Path(__file__).with_name("netbox")
+TAPES = Path(__file__).with_name("netbox") / "exchanges.json"
 HOST = "http://netbox.test"
 _KEPT = {
-    *("id", "name", "slug", "prefix", "address", "start_address", "end_address", "dns_name", "display", "display_url"),
+    *("id", "name", "slug", "prefix", "address", "start_address", "end_address", "dns_name", "display_url"),
     *("vrf", "tenant", "status", "tags", "custom_fields", "value", "type", "unique", "object_types", "filter_logic"),
     *("groundstate_owner", "groundstate_network", "groundstate_data", "detail", "errors", "index"),
-    *("count", "next", "results", "position", "cidr", "reserved", "parent", "shared", "ephemeral", "family"),
+    *("count", "results", "position", "cidr", "reserved", "parent", "shared", "ephemeral", "family"),
 }
 """The keys of answers that the driver reads, or that a person would miss in a message."""
 
@@ -41,6 +42,43 @@ class Exchange(msgspec.Struct, array_like=True, omit_defaults=True):
     body: Any = None
     if_match: str | None = None
     etag: str | None = None
+
+
+class Box(msgspec.Struct):
+    """The file: every different exchange, and of which of them each tape is made."""
+
+    exchanges: list[Exchange] = []
+    tapes: dict[str, list[int]] = {}
+
+    def put(self, name: str, tape: list[Exchange]) -> None:
+        """Write a tape, in the place of an older one."""
+        tapes = {other: [self.exchanges[at] for at in places] for other, places in self.tapes.items()} | {name: tape}
+        places: dict[bytes, int] = {}
+        self.exchanges, self.tapes = [], {}
+        for other, exchanges in sorted(tapes.items()):
+            self.tapes[other] = []
+            for one in exchanges:
+                place = places.setdefault(msgspec.json.encode(one), len(self.exchanges))
+                self.exchanges += [one] if place == len(self.exchanges) else []
+                self.tapes[other].append(place)
+
+    def get(self, name: str) -> list[Exchange] | None:
+        """A tape; None when nothing was recorded under that name."""
+        places = self.tapes.get(name)
+        return None if places is None else [self.exchanges[at] for at in places]
+
+    def save(self) -> None:
+        """Write the file, an exchange a line."""
+        lines = b",\n".join(msgspec.json.encode(one) for one in self.exchanges)
+        tapes = b",\n".join(msgspec.json.encode(k) + b":" + msgspec.json.encode(v) for k, v in self.tapes.items())
+        TAPES.parent.mkdir(exist_ok=True)
+        TAPES.write_bytes(b'{"exchanges":[\n' + lines + b'\n],"tapes":{\n' + tapes + b"\n}}\n")
+
+
+@cache
+def box() -> Box:
+    """All that was recorded."""
+    return msgspec.json.decode(TAPES.read_bytes(), type=Box) if TAPES.exists() else Box()
 
 
 class Tape:
@@ -65,7 +103,7 @@ class Tape:
 @contextmanager
 def playing(name: str) -> Iterator[str]:
     """The URL of a NetBox that answers as recorded; raises AssertionError when it was asked otherwise."""
-    tape = Tape(load(name) or [])
+    tape = Tape(box().get(name) or [])
 
     def answer(got: Exchange) -> Exchange:
         found = tape.play(got)
@@ -104,19 +142,8 @@ def recording(name: str, real: str) -> Iterator[str]:
         yield url
     session.close()
     _times.clear()
-    path = _path(name)
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"[\n" + b",\n".join(msgspec.json.encode(one) for one in exchanges) + b"\n]\n")
-
-
-def load(name: str) -> list[Exchange] | None:
-    """A tape; None when nothing was recorded under that name."""
-    path = _path(name)
-    return msgspec.json.decode(path.read_bytes(), type=list[Exchange]) if path.exists() else None
-
-
-def _path(name: str) -> Path:
-    return TAPES / ("".join(c if c.isalnum() else "_" for c in name)[:120] + ".json")
+    box().put(name, exchanges)
+    box().save()
 
 
 _TOKEN = [""]
@@ -139,13 +166,14 @@ def _lean(answer: Any) -> Any:
     if isinstance(answer, list):
         return [_lean(one) for one in answer]
     if isinstance(answer, dict):
-        refused = not {"id", "results", "count", "name"} & answer.keys()
-        return {
-            key: _lean(value)
-            for key, value in answer.items()
-            if (key in _KEPT or refused) and (value != [] or key == "results")
-        }
+        choice = answer.keys() == {"value", "label"}
+        refused = not choice and not {"id", "results", "name"} & answer.keys()
+        return {key: _lean(value) for key, value in answer.items() if _is_kept(key, value, refused=refused)}
     return answer
+
+
+def _is_kept(key: str, value: object, *, refused: bool) -> bool:
+    return refused or (key in _KEPT and (key == "results" or value not in ([], None, "")))
 
 
 def _same(one: Exchange, other: Exchange) -> bool:
