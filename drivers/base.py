@@ -295,6 +295,10 @@ class Ipam(Protocol):
         """Every rule of its own that does not hold, each in a sentence with the names and the way out; [] when sound.
         Changes nothing."""
 
+    def rebuild(self) -> None:
+        """Write anew what follows from what is declared and held, such as what is free; the way out where `check` says
+        so. Nothing that is held changes. Raises Unsupported where nothing is kept that follows from the rest."""
+
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """All allocations, or a network's, by owner."""
 

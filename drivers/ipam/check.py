@@ -32,7 +32,7 @@ from drivers.ipam.database import Run
 from drivers.ipam.pools import pool_block, pool_usable
 from drivers.ipam.rows import NAMED, fill, listed, prefix_of, scope_of
 
-REBUILD = "have what is free written anew (rebuild)"
+REBUILD = "have what is free written anew (ipam check --rebuild)"
 
 _NETWORKS = "SELECT name, parent, namespace, container FROM ipam_network ORDER BY name"
 _PREFIXES = "SELECT id, network, family, scope, cidr, lo, hi, declared FROM ipam_prefix ORDER BY network, position, id"

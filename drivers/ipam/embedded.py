@@ -122,10 +122,7 @@ class EmbeddedIpam:
             return check(run)
 
     def rebuild(self) -> None:
-        """Write anew what follows from what is declared and held: what is free, in networks and pools. Not in Ipam.
-
-        The way out where `check` says so. Nothing else is acquired, released or changed meanwhile.
-        """
+        """See Ipam: what is free, in networks and pools. Nothing else is acquired, released or changed meanwhile."""
         with self._database.changing() as run:
             rebuild(run)
 

@@ -19,6 +19,7 @@ from drivers.base import (
     IpamNetwork,
     IpamSettings,
     Rejected,
+    Unsupported,
     Usage,
 )
 from drivers.ipam.addresses import parse_address, text_of
@@ -162,6 +163,10 @@ class NetboxIpam:
     def check(self) -> list[str]:
         """See Ipam."""
         return check(self._records, self._networks.view())
+
+    def rebuild(self) -> None:
+        """See Ipam. NetBox works out what is free each time."""
+        raise Unsupported("NetBox keeps nothing that could be written anew; put right by hand what the check names")
 
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """See Ipam."""
