@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +21,10 @@ _COMMANDS = {
     "get": "reconciler.commands.get:get_command",
     "describe": "reconciler.commands.get:describe_command",
     "events": "reconciler.commands.get:events_command",
+    "history": "reconciler.commands.history:history_command",
+    "ipam": "reconciler.commands.ipam:ipam_group",
     "explain": "reconciler.commands.inform:explain_command",
+    "explain-size": "reconciler.commands.sizes:explain_size_command",
     "schema": "reconciler.commands.inform:schema_command",
     "demo": "reconciler.commands.demo:demo_command",
     "version": "reconciler.commands.inform:version_command",
@@ -35,7 +39,10 @@ _SUMMARIES = {
     "get": "List resources and how they are.",
     "describe": "Everything about a resource.",
     "events": "What happened: the audit ledger.",
+    "history": "Who changed what in which commit.",
+    "ipam": "What the IPAM holds: prefixes, addresses, numbers.",
     "explain": "What a kind, or a field of it, means.",
+    "explain-size": "Why each size fits a machine or not.",
     "schema": "Print a kind's JSON Schema.",
     "demo": "See it at work on a simulated fleet.",
     "version": "Print versions.",
@@ -73,11 +80,18 @@ class Commands(click.Group):
         """Give the command its part of the settings file."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and name is not None:
-            ctx.default_map = {name: load_settings(ctx.meta["settings_file"], command, lambda: self._every(ctx))}
+            ctx.default_map = {name: self._settings(ctx, command)}
         return name, command, rest
 
+    def _settings(self, ctx: click.Context, command: click.Command) -> dict[str, Any]:
+        if isinstance(command, click.Group):
+            return {name: self._settings(ctx, one) for name, one in command.commands.items()}
+        return load_settings(ctx.meta["settings_file"], command, lambda: self._every(ctx))
+
     def _every(self, ctx: click.Context) -> Iterator[click.Command]:
-        return (command for name in _COMMANDS if (command := self.get_command(ctx, name)))
+        for name in _COMMANDS:
+            command = self.get_command(ctx, name)
+            yield from command.commands.values() if isinstance(command, click.Group) else filter(None, [command])
 
 
 def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:

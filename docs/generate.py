@@ -44,9 +44,9 @@ def _kinds() -> Iterator[str]:
     yield "Every document has `apiVersion: groundstate/v1`, `kind`, `metadata` and `spec`. A field that is not in the"
     yield "tables is an error, and so is a key without a value. `groundstate explain KIND.field` shows the same."
     yield ""
-    yield "Machine, Network and IPAddress are reconciled. Of the others, and of the fields that no action serves"
-    yield "(quotas, taints, size, expiry, an address's type), this version checks that they are well formed and refer"
-    yield "to what exists; it does not act on them."
+    yield "What is reconciled is said with each kind. The others say what holds for these: quotas, reservations and an"
+    yield "image's expiry hold changes in the plan ([projects, sizes and images](../projects.md)); of the rest it is"
+    yield "checked that it is well formed and refers to what exists."
     yield ""
     yield from (f"- [{kind.name}](#{kind.name.lower()}): {kind.summary}" for kind in KINDS.values())
     metadata = schema_for(KINDS["Machine"])
@@ -136,12 +136,19 @@ def _commands() -> Iterator[str]:
     yield 'its long name (`max_disrupted = "5%"`); the first of these that has it wins. Options without a variable are'
     yield "for the command line alone. A wrong option leaves with exit code 1, as 2 means that there are changes."
     for name in main.list_commands(root):
-        command = _command(root, name)
-        context = click.Context(command, info_name=name, parent=root)
-        usage = " ".join(("groundstate", name, *command.collect_usage_pieces(context)))
-        yield from ("", f"## {name}", "", f"    {usage}", "")
-        yield from _help(command.help or "")
-        yield from _options(command, context)
+        yield from _page(_command(root, name), name, root, "##")
+
+
+def _page(command: click.Command, name: str, parent: click.Context, mark: str) -> Iterator[str]:
+    """A command; of a group, its commands too."""
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
+    title = context.command_path.removeprefix("groundstate ")
+    yield from ("", f"{mark} {title}", "", f"    {usage}", "")
+    yield from _help(command.help or "")
+    yield from _options(command, context)
+    for inner, one in (command.commands if isinstance(command, click.Group) else {}).items():
+        yield from _page(one, inner, context, f"{mark}#")
 
 
 def _command(root: click.Context, name: str) -> click.Command:

@@ -6,7 +6,7 @@ choosing are the reconciler's work, so that `plan` can show it. The words are Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -157,6 +157,10 @@ class Bmc(Protocol):
     def set_indicator(self, led: IndicatorLED) -> None:
         """Set the indicator LED once. Raises DriverError."""
 
+    def inventory(self) -> Inventory:
+        """Read what is in the machine, part by part; a part that is not offered is named missing. Raises DriverError
+        when the system itself cannot be read."""
+
 
 class BmcDriver(Protocol):
     """Opens systems and owns the connections to their BMCs: one connection and one session a BMC."""
@@ -179,39 +183,107 @@ class Prefix(msgspec.Struct, frozen=True, order=True):
     reserved: tuple[str, ...] = ()
 
 
+class IpamNetwork(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A network as the IPAM has it, or is to have it.
+
+    `prefixes` are in the order in which addresses are taken. `parent`: the container whose prefixes these are parts of.
+    `namespace`: within one, no two networks overlap, a parent and its children apart; a child is in its parent's.
+    `container`: child prefixes are taken from it, and no addresses. `shared` and `project` (its owner's name) are kept
+    and shown; they decide nothing here.
+    """
+
+    prefixes: tuple[Prefix, ...] = ()
+    parent: str | None = None
+    namespace: str = ""
+    container: bool = False
+    shared: bool = False
+    project: str = ""
+
+
+class About(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """What is said of an address beside its owner. `ephemeral`: it goes with its owner; without one it has leaked."""
+
+    ephemeral: bool = False
+    dns_name: str = ""
+    tags: tuple[str, ...] = ()
+    project: str = ""
+
+
+NOTHING_SAID = About()
+
+
 class Allocation(msgspec.Struct, frozen=True, order=True):
     """An address that an owner holds."""
 
     owner: str
     network: str
     address: str
+    about: About = NOTHING_SAID
+
+
+class Usage(msgspec.Struct, frozen=True, order=True):
+    """How full a prefix is: of `size` addresses that can be given out, `used` are held, or lie in child prefixes.
+
+    `free_prefixes`, of a container: (length, how many) of the largest free blocks that make up the rest, shortest
+    length first.
+    """
+
+    network: str
+    cidr: str
+    size: int
+    used: int
+    free_prefixes: tuple[tuple[int, int], ...] = ()
 
 
 class Ipam(Protocol):
-    """Addresses by owner. Every call is one transaction: done whole or not at all, also under many processes."""
+    """Networks, and addresses by owner. Every call is one transaction: done whole or not at all, also under many
+    processes."""
 
-    def put_network(self, network: str, prefixes: Sequence[Prefix]) -> None:
-        """Make the network's prefixes be exactly these; idempotent.
+    def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
+        """Make the network be exactly this; return it as it is then. Idempotent.
 
-        Raises Conflict when a prefix overlaps another network's, or when a prefix (or a part that becomes reserved)
-        that holds an allocation would go: then nothing changes.
+        `lengths`: for a child, by family (4 or 6), the length of a prefix that the IPAM chooses from the parent beside
+        those that are wanted: of the free blocks that fit the smallest, and of these the lowest (best fit). One of that
+        family and length that the network has already is kept.
+
+        Raises Conflict when prefixes overlap within the namespace, when a child's prefix is not free in its parent
+        (naming who has it) or not within it, when a prefix (or a part that becomes reserved) would go that holds an
+        allocation or a child, or when what has children would stop being a container: then nothing changes. Exhausted
+        when the parent has no free block of that length, saying what is free. Rejected when the parent is not known or
+        is no container, or for a prefix or a length that cannot be.
         """
 
     def drop_network(self, network: str) -> None:
-        """Forget the network. Absent is success. Raises Conflict, naming owners, while anything is allocated in it."""
+        """Forget the network; a child's prefixes are free in the parent again. Absent is success. Raises Conflict,
+        naming them, while it holds allocations or children."""
 
-    def network(self, network: str) -> tuple[Prefix, ...] | None:
-        """The network's prefixes as they were put, or None when it is not known."""
+    def network(self, network: str) -> IpamNetwork | None:
+        """The network, or None when it is not known."""
 
-    def networks(self) -> dict[str, tuple[Prefix, ...]]:
-        """Every network and its prefixes, as they were put."""
+    def networks(self) -> dict[str, IpamNetwork]:
+        """Every network."""
 
-    def acquire(self, network: str, owner: str, *, address: str | None = None, family: int | None = None) -> str:
+    def usage(self, network: str | None = None) -> list[Usage]:
+        """How full each prefix is, of one network or of all, in the networks' order of names and theirs of prefixes."""
+
+    def acquire(
+        self,
+        network: str,
+        owner: str,
+        *,
+        address: str | None = None,
+        family: int | None = None,
+        about: About = NOTHING_SAID,
+    ) -> str:
         """Return the address that owner holds, or give it the lowest free one (of `family` 4 or 6), or `address`.
 
-        The same owner gets the same answer. Raises Conflict when the owner holds another address or network than
-        asked, or `address` is held by another (named), reserved or outside; Exhausted when nothing is free.
+        The same owner gets the same answer, and what is said about it stays as it was. Raises Conflict when the owner
+        holds another address or network than asked, or `address` is held by another (named), reserved or outside;
+        Exhausted when nothing is free, saying how much there is; Rejected when the network is unknown or a container.
         """
+
+    def describe(self, owner: str, about: About) -> None:
+        """Change what is said about the address that owner holds. Raises Conflict when it holds none."""
 
     def release(self, owner: str) -> None:
         """Free what owner holds. Absent is success."""
@@ -219,8 +291,114 @@ class Ipam(Protocol):
     def holding(self, owner: str) -> Allocation | None:
         """What owner holds."""
 
+    def check(self) -> list[str]:
+        """Every rule of its own that does not hold, each in a sentence with the names and the way out; [] when sound.
+        Changes nothing."""
+
+    def rebuild(self) -> None:
+        """Write anew what follows from what is declared and held, such as what is free; the way out where `check` says
+        so. Nothing that is held changes. Raises Unsupported where nothing is kept that follows from the rest."""
+
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """All allocations, or a network's, by owner."""
+
+
+class IpamSettings(msgspec.Struct, frozen=True):
+    """Which IPAM, and what it takes to reach it.
+
+    `token`: a reference, never the token itself. `ca_file` "": the system's CAs. `fleet`: whose objects these are in an
+    IPAM that others use too.
+    """
+
+    name: str = "embedded"
+    url: str = ""
+    token: str = ""
+    ca_file: str = ""
+    fleet: str = "groundstate"
+
+
+class Range(msgspec.Struct, frozen=True, order=True):
+    """Whole numbers from first to last, both within."""
+
+    first: int
+    last: int
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """A pool of whole numbers: its ranges, ascending and joined, and how many of them are held."""
+
+    ranges: tuple[Range, ...]
+    held: int = 0
+
+
+class Number(msgspec.Struct, frozen=True, order=True):
+    """A number that an owner holds."""
+
+    owner: str
+    pool: str
+    number: int
+    ephemeral: bool = False
+
+
+class Pools(Protocol):
+    """Whole numbers by owner: VRF and VNI ids, ASNs. Transactions as with Ipam."""
+
+    def put_pool(self, pool: str, ranges: Sequence[Range]) -> None:
+        """Make the pool be exactly these numbers (0 to 2**32 - 1); idempotent. Raises Conflict, naming owners, when a
+        number that is held would go: then nothing changes. Rejected for a range that cannot be."""
+
+    def drop_pool(self, pool: str) -> None:
+        """Forget the pool. Absent is success. Raises Conflict, naming owners, while a number of it is held."""
+
+    def pools(self) -> dict[str, Pool]:
+        """Every pool."""
+
+    def take(self, pool: str, owner: str, *, number: int | None = None, ephemeral: bool = False) -> int:
+        """Return the number that owner holds, or give it the lowest free one, or `number`. The same owner gets the same
+        answer. Raises Conflict when the owner holds another, or the number is held by another (named) or outside;
+        Exhausted when nothing is free; Rejected when the pool is not known."""
+
+    def give_back(self, owner: str) -> None:
+        """Free what owner holds. Absent is success."""
+
+    def number(self, owner: str) -> Number | None:
+        """What owner holds."""
+
+    def numbers(self, pool: str | None = None) -> list[Number]:
+        """All that is held, or a pool's, by owner."""
+
+
+class Processor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A processor package; 0 cores or threads where the other side does not say."""
+
+    model: str = ""
+    cores: int = 0
+    threads: int = 0
+
+
+class Disk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A drive; `size` in bytes, 0 where the other side does not say."""
+
+    name: str
+    size: int
+    model: str = ""
+
+
+class Gpu(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An accelerator."""
+
+    model: str = ""
+
+
+class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is in a machine; `memory` in bytes. `missing`: the parts of which the other side says nothing, by these
+    names (`processors`, `memory`, `disks`, `gpus`): unknown, not absent."""
+
+    processors: tuple[Processor, ...] = ()
+    memory: int = 0
+    disks: tuple[Disk, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class SecretSource(Protocol):

@@ -1,5 +1,9 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for.
 
+`pytest tests/plans tests/refusals --update-golden` writes golden files anew; read the difference before you commit it.
+"""
+
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.databases"]
@@ -7,3 +11,12 @@ pytest_plugins = ["tests.databases"]
 # A loaded machine is slow; how long an example takes says nothing about whether it is right.
 settings.register_profile("house", parent=settings(), deadline=None)
 settings.load_profile("house")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", default=False, help="Rewrite the golden files.")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("update_golden"))

@@ -19,11 +19,17 @@ Interval = tuple[int, int]
 
 _MAPPED = int(IPv6Address("::ffff:0:0"))
 _MAPPED_END = _MAPPED + 2**32 - 1
+BITS = {4: 32, 6: 128}
+"""The families, and how long their addresses are."""
+
 _LENGTH = re.compile(r"/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A prefix, read. `usable` is what may be handed out: ascending, and no two intervals touch."""
+    """A prefix, read. `usable` is what may be handed out: ascending, and no two intervals touch.
+
+    A pool's numbers have this shape too; their family is 0.
+    """
 
     prefix: Prefix
     cidr: str
@@ -50,17 +56,44 @@ def family_of(number: int) -> int:
     return 4 if _MAPPED <= number <= _MAPPED_END else 6
 
 
-def parse_prefix(prefix: Prefix) -> Block:
-    """A prefix and what in it is kept back. Raises Rejected, saying which text is at fault and why."""
+def parse_prefix(prefix: Prefix, *, container: bool = False) -> Block:
+    """A prefix and what in it is kept back; of a container only what is named, as its ends are its children's.
+
+    Raises Rejected, saying which text is at fault and why.
+    """
     network = _network(prefix.cidr)
     lo, hi = _number(network.network_address), _number(network.broadcast_address)
     kept = [_reserved(part, prefix.cidr, (lo, hi)) for part in prefix.reserved]
-    if network.prefixlen < network.max_prefixlen - 1:
+    if not container and network.prefixlen < network.max_prefixlen - 1:
         kept.append((lo, lo))
         if network.version == 4:
             kept.append((hi, hi))
     usable = tuple(subtract([(lo, hi)], joined(kept)))
     return Block(prefix, str(network), network.version, lo, hi, usable)
+
+
+def length_of(lo: int, hi: int) -> int:
+    """The length of the prefix that goes from lo to hi."""
+    return BITS[family_of(lo)] - (hi - lo).bit_length()
+
+
+def cidr_of(lo: int, hi: int) -> str:
+    """The prefix that goes from lo to hi, in its canonical form."""
+    return f"{text_of(lo)}/{length_of(lo, hi)}"
+
+
+def aligned(intervals: Iterable[Interval]) -> list[Interval]:
+    """The same numbers as the fewest prefixes, in order."""
+    result: list[Interval] = []
+    for start, end in intervals:
+        lo = start
+        while lo <= end:
+            most = (end - lo + 1).bit_length() - 1
+            low_bit = (lo & -lo).bit_length() - 1 if lo else most
+            hi = lo + (1 << min(most, low_bit)) - 1
+            result.append((lo, hi))
+            lo = hi + 1
+    return result
 
 
 def joined(intervals: Iterable[Interval]) -> list[Interval]:

@@ -60,6 +60,24 @@ class Database:
                     raw.autocommit = False
 
     @contextmanager
+    def snapshot(self) -> Iterator[Run]:
+        """Statements that all see the database as it is at the first one, and change nothing."""
+        with self._connection() as raw:
+            raw.execute("BEGIN" if self.sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield self._runner(raw)
+
+    @contextmanager
+    def changing(self, network: str | None = None) -> Iterator[Run]:
+        """A transaction in which nobody else changes any network, or acquires or releases in this one (in any, when
+        None)."""
+        with self.transaction() as run:
+            if not self.sqlite:
+                run("LOCK TABLE ipam_prefix IN SHARE ROW EXCLUSIVE MODE")
+                which, values = ("", ()) if network is None else ("WHERE name = ?", (network,))
+                run(f"SELECT 1 FROM ipam_network {which} FOR NO KEY UPDATE", *values)  # noqa: S608  our own two texts
+            yield run
+
+    @contextmanager
     def _connection(self) -> Iterator[Any]:
         errors = self._engine.dialect.loaded_dbapi.Error
         try:
@@ -81,6 +99,16 @@ class Database:
         if self.sqlite:
             return lambda statement, *values: raw.execute(statement, values)
         return lambda statement, *values: raw.execute(statement.replace("?", "%s"), values)
+
+
+def plain_name(what: str, name: object) -> str:
+    """The name, when an address's owner or a network may have it. Raises Rejected.
+
+    What begins with # is a pool's, in the same tables.
+    """
+    if not isinstance(name, str) or not name or not name.isprintable() or name.startswith("#"):
+        raise Rejected(f"{name!r} is no name for {what}; give printable text that does not begin with #")
+    return name
 
 
 def _sqlite_error(error: Exception) -> DriverError:

@@ -1,154 +1,171 @@
 """The IPAM that comes with groundstate: its own tables in the store's database, on SQLite or PostgreSQL.
 
-An allocation is a row (owner, address); what is free is a row an interval. Lowest free is the first interval's lower
-end, a given address splits an interval, and a released one joins its neighbours: a handful of look-ups in an index
-each, whatever is held. What is reserved is in no interval. On PostgreSQL acquire and release are functions in the
-database (made by the migrations), one round trip each; on SQLite they are the same steps below.
+An allocation is a row (owner, address); what is free is a row an interval (`taking.py`), and in a container a row a
+block (`blocks.py`). How networks change is in `networks.py` and `prefixes.py`, and what must always hold in `check.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import msgspec
 from sqlalchemy import Engine
 
-from drivers.base import Allocation, Conflict, Exhausted, Prefix, Rejected
-from drivers.ipam.addresses import family_of, parse_address, parse_prefix, size, text_of
-from drivers.ipam.database import Database, Run
-from drivers.ipam.networks import holders, named, put, refuse_own_overlap, rows
+from drivers.base import (
+    NOTHING_SAID,
+    About,
+    Allocation,
+    Conflict,
+    Exhausted,
+    IpamNetwork,
+    IpamSettings,
+    Prefix,
+    Rejected,
+    Usage,
+)
+from drivers.ipam.addresses import family_of, parse_address, size, text_of
+from drivers.ipam.check import check, rebuild
+from drivers.ipam.database import Database, plain_name
+from drivers.ipam.networks import check_wanted, drop, put
+from drivers.ipam.rows import holders, known, networks
+from drivers.ipam.taking import acquire, release
+from drivers.ipam.usage import usage
 
-Answer = tuple[str, str | None, bytes | None]
-"""What became of an acquire: `given`, `held`, `unknown`, `none` or `again`; the network and the address it is about."""
-
-_HOLDING = "SELECT p.network, a.address FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE a.owner = ?"
-
-_DECLARED = "SELECT n.name, p.declared FROM ipam_network n LEFT JOIN ipam_prefix p ON p.network = n.name"
-
-_LOWEST = """
-    SELECT p.id, f.lo, f.hi FROM ipam_prefix p CROSS JOIN ipam_free f
-    WHERE p.network = ?1 AND (?2 IS NULL OR p.family = ?2)
-        AND f.prefix = p.id AND f.lo = (SELECT min(lo) FROM ipam_free WHERE prefix = p.id)
-    ORDER BY p.position LIMIT 1
-"""
-
-_AROUND = """
-    SELECT p.id, f.lo, f.hi FROM ipam_prefix p CROSS JOIN ipam_free f
-    WHERE p.network = ?1 AND ?2 BETWEEN p.lo AND p.hi AND f.hi >= ?2
-        AND f.prefix = p.id AND f.lo = (SELECT max(lo) FROM ipam_free WHERE prefix = p.id AND lo <= ?2)
+_ALLOCATIONS = """
+    SELECT a.owner, p.network, a.address, a.about FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix
 """
 
 
 class EmbeddedIpam:
-    """See drivers.base.Ipam. `engine` is of a database that has the tables. Safe for several threads and processes."""
+    """See drivers.base.Ipam. `engine` is of a database that has the tables. Safe for several threads and processes.
+
+    Names that begin with # are refused: in the tables, these are the pools'.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._database = Database(engine)
 
-    def put_network(self, network: str, prefixes: Sequence[Prefix]) -> None:
-        """See Ipam. Raises Rejected for a prefix that cannot be read."""
-        blocks = [parse_prefix(prefix) for prefix in prefixes]
-        refuse_own_overlap(network, blocks)
-        with self._changing(network) as run:
-            put(run, network, blocks)
+    def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
+        """See Ipam. A chosen prefix has nothing reserved beside its ends."""
+        blocks = check_wanted(network, wanted, lengths)
+        chosen = self._choose(network, wanted, lengths)
+        if chosen is not None:
+            return chosen
+        with self._database.changing(network) as run:
+            return put(run, network, wanted, blocks, lengths)
 
     def drop_network(self, network: str) -> None:
         """See Ipam."""
-        with self._changing(network) as run:
-            held = holders(run, network)
-            if held:
-                total = run(
-                    "SELECT count(*) FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE p.network = ?",
-                    network,
-                ).fetchone()[0]
-                raise Conflict(f"network {network} is in use: {named(held, total)}; release that first")
-            run("DELETE FROM ipam_network WHERE name = ?", network)
+        with self._database.changing(plain_name("a network", network)) as run:
+            drop(run, network)
 
-    def network(self, network: str) -> tuple[Prefix, ...] | None:
+    def network(self, network: str) -> IpamNetwork | None:
         """See Ipam."""
-        return self._networks(network).get(network)
+        with self._database.statements() as run:
+            return networks(run, plain_name("a network", network)).get(network)
 
-    def networks(self) -> dict[str, tuple[Prefix, ...]]:
+    def networks(self) -> dict[str, IpamNetwork]:
         """See Ipam."""
-        return self._networks(None)
+        with self._database.statements() as run:
+            return networks(run)
 
-    def acquire(self, network: str, owner: str, *, address: str | None = None, family: int | None = None) -> str:
-        """See Ipam. Raises Rejected for a network that is not known, and for what is no address or family."""
+    def usage(self, network: str | None = None) -> list[Usage]:
+        """See Ipam."""
+        with self._database.snapshot() as run:
+            return usage(run, None if network is None else plain_name("a network", network))
+
+    def acquire(
+        self,
+        network: str,
+        owner: str,
+        *,
+        address: str | None = None,
+        family: int | None = None,
+        about: About = NOTHING_SAID,
+    ) -> str:
+        """See Ipam. Raises Rejected, too, for what is no address or family."""
+        plain_name("a network", network)
+        plain_name("an owner", owner)
         wanted = None if address is None else parse_address(address)
         if family not in (None, 4, 6):
             raise Rejected(f"{family!r} is no address family; 4 and 6 are")
-        outcome, where, given = self._acquire(network, owner, wanted, family)
-        while outcome == "again":
-            outcome, where, given = self._acquire(network, owner, wanted, family)
-        if given is None:
-            raise self._why_not(network, wanted, family, known=outcome != "unknown")
-        number = int.from_bytes(given)
+        outcome, where, number = acquire(
+            self._database, network, owner, wanted=wanted, family=family, about=_text(about)
+        )
+        if number is None:
+            raise self._why_not(network, wanted, family, known_at_all=outcome != "unknown")
         if where != network or wanted not in (None, number) or family not in (None, family_of(number)):
             raise Conflict(f"{owner} holds {text_of(number)} in network {where} already; release that first")
         return text_of(number)
 
+    def describe(self, owner: str, about: About) -> None:
+        """See Ipam."""
+        plain_name("an owner", owner)
+        with self._database.transaction() as run:
+            statement = "UPDATE ipam_allocation SET about = ? WHERE owner = ? RETURNING owner"
+            if not run(statement, _text(about), owner).fetchall():
+                raise Conflict(f"{owner} holds no address of which anything could be said; acquire one first")
+
     def release(self, owner: str) -> None:
         """See Ipam."""
-        if self._database.sqlite:
-            with self._database.transaction() as run:
-                _release(run, owner)
-        else:
-            with self._database.statements() as run:
-                run("SELECT ipam_release(?)", owner)
+        release(self._database, plain_name("an owner", owner))
 
     def holding(self, owner: str) -> Allocation | None:
         """See Ipam."""
         with self._database.statements() as run:
-            row = run(_HOLDING, owner).fetchone()
-        return Allocation(owner, row[0], text_of(int.from_bytes(row[1]))) if row else None
+            row = run(f"{_ALLOCATIONS} WHERE a.owner = ?", plain_name("an owner", owner)).fetchone()
+        return _allocation(*row) if row else None
+
+    def check(self) -> list[str]:
+        """See Ipam. The pools are in the same tables, and are checked too."""
+        with self._database.snapshot() as run:
+            return check(run)
+
+    def rebuild(self) -> None:
+        """See Ipam: what is free, in networks and pools. Nothing else is acquired, released or changed meanwhile."""
+        with self._database.changing() as run:
+            rebuild(run)
 
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """See Ipam."""
-        statement = """
-            SELECT a.owner, p.network, a.address FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix
-        """
         with self._database.statements() as run:
-            found = run(statement) if network is None else run(f"{statement} WHERE p.network = ?", network)
-            return sorted(Allocation(owner, within, text_of(int.from_bytes(a))) for owner, within, a in found)
+            if network is None:
+                found = run(f"{_ALLOCATIONS} WHERE p.family <> 0")
+            else:
+                found = run(f"{_ALLOCATIONS} WHERE p.network = ?", plain_name("a network", network))
+            return sorted(_allocation(*row) for row in found)
 
-    @contextmanager
-    def _changing(self, network: str) -> Iterator[Run]:
-        """A transaction in which nobody else changes any network, or acquires or releases in this one."""
-        with self._database.transaction() as run:
-            if not self._database.sqlite:
-                run("LOCK TABLE ipam_prefix IN SHARE ROW EXCLUSIVE MODE")
-                run("SELECT 1 FROM ipam_network WHERE name = ? FOR NO KEY UPDATE", network)
-            yield run
-
-    def _networks(self, only: str | None) -> dict[str, tuple[Prefix, ...]]:
-        where, values = ("WHERE n.name = ?", [only]) if only is not None else ("", [])
-        statement = f"{_DECLARED} {where} ORDER BY n.name, p.position"
-        found: dict[str, tuple[Prefix, ...]] = {}
+    def _choose(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> IpamNetwork | None:
+        """On PostgreSQL, a new child with one chosen prefix, in one round trip; None when it is not as simple."""
+        if self._database.sqlite or wanted.prefixes or wanted.namespace or len(lengths) != 1:
+            return None
+        ((family, length),) = lengths.items()
         with self._database.statements() as run:
-            for name, declared in run(statement, *values):
-                more = (msgspec.json.decode(declared, type=Prefix),) if declared is not None else ()
-                found[name] = found.get(name, ()) + more
-        return found
-
-    def _acquire(self, network: str, owner: str, wanted: int | None, family: int | None) -> Answer:
-        number = None if wanted is None else wanted.to_bytes(16)
-        if self._database.sqlite:
-            with self._database.transaction() as run:
-                return _acquire(run, network, owner, number, family)
-        with self._database.statements() as run:
-            outcome, where, given = run(
-                "SELECT outcome, in_network, given FROM ipam_acquire(?, ?, ?, ?)", network, owner, number, family
+            done, namespace, low = run(
+                "SELECT done, in_namespace, given FROM ipam_choose(?, ?, ?, ?, ?, ?, ?)",
+                network,
+                wanted.parent,
+                family,
+                length,
+                int(wanted.container),
+                int(wanted.shared),
+                wanted.project,
             ).fetchone()
-        return (outcome, network if outcome == "given" else where, given)
+        if not done:
+            return None
+        chosen = (Prefix(f"{text_of(int.from_bytes(low))}/{length}"),)
+        return msgspec.structs.replace(wanted, namespace=namespace, prefixes=chosen)
 
-    def _why_not(self, network: str, wanted: int | None, family: int | None, *, known: bool) -> Exception:
+    def _why_not(self, network: str, wanted: int | None, family: int | None, *, known_at_all: bool) -> Exception:
         """The refusal, in words. Looked up afterwards: by now it may be different, which the next try will show."""
-        if not known:
-            return Rejected(f"network {network} is not in the IPAM; put it there first")
         with self._database.statements() as run:
-            blocks = [row.block for row in rows(run, network) if family in (None, row.block.family)]
+            found = known(run, network) if known_at_all else None
             held = [] if wanted is None else holders(run, network, [(wanted, wanted)])
+        if found is None:
+            return Rejected(f"network {network} is not in the IPAM; put it there first")
+        if found.network.container:
+            return Rejected(f"network {network} is a container: child prefixes are taken from it, and no addresses")
+        blocks = [row.block for row in found.rows if family in (None, row.block.family)]
         prefixes = ", ".join(block.cidr for block in blocks) or "none"
         if wanted is None:
             kind = f"IPv{family} address" if family else "address"
@@ -164,47 +181,15 @@ class EmbeddedIpam:
         return Conflict(f"{text_of(wanted)} is outside of network {network}, whose prefixes are: {prefixes}")
 
 
-def _acquire(run: Run, network: str, owner: str, wanted: bytes | None, family: int | None) -> Answer:
-    """On SQLite, what the function `ipam_acquire` does on PostgreSQL."""
-    held = run(_HOLDING, owner).fetchone()
-    if held:
-        return "held", held[0], held[1]
-    best = run(_LOWEST, network, family) if wanted is None else run(_AROUND, network, wanted)
-    row = best.fetchone()
-    if row is None:
-        known = run("SELECT 1 FROM ipam_network WHERE name = ?", network).fetchone()
-        return "none" if known else "unknown", None, None
-    prefix, low, high = row
-    given = low if wanted is None else wanted
-    run("INSERT INTO ipam_allocation (owner, prefix, address) VALUES (?, ?, ?)", owner, prefix, given)
-    if low < given:
-        run("UPDATE ipam_free SET hi = ? WHERE prefix = ? AND lo = ?", _step(given, -1), prefix, low)
-        if given < high:
-            run("INSERT INTO ipam_free (prefix, lo, hi) VALUES (?, ?, ?)", prefix, _step(given, 1), high)
-    elif given < high:
-        run("UPDATE ipam_free SET lo = ? WHERE prefix = ? AND lo = ?", _step(given, 1), prefix, low)
-    else:
-        run("DELETE FROM ipam_free WHERE prefix = ? AND lo = ?", prefix, low)
-    return "given", network, given
+def _text(about: About) -> str | None:
+    return None if about == NOTHING_SAID else msgspec.json.encode(about).decode()
 
 
-def _release(run: Run, owner: str) -> None:
-    """On SQLite, what the function `ipam_release` does on PostgreSQL."""
-    gone = run("DELETE FROM ipam_allocation WHERE owner = ? RETURNING prefix, address", owner).fetchall()
-    if not gone:
-        return
-    prefix, freed = gone[0]
-    after = run("DELETE FROM ipam_free WHERE prefix = ? AND lo = ? RETURNING hi", prefix, _step(freed, 1)).fetchall()
-    high = after[0][0] if after else freed
-    below = run("SELECT lo, hi FROM ipam_free WHERE prefix = ? AND lo < ? ORDER BY lo DESC LIMIT 1", prefix, freed)
-    before = below.fetchone()
-    if before and before[1] == _step(freed, -1):
-        run("UPDATE ipam_free SET hi = ? WHERE prefix = ? AND lo = ?", high, prefix, before[0])
-    else:
-        run("INSERT INTO ipam_free (prefix, lo, hi) VALUES (?, ?, ?)", prefix, freed, high)
+def _allocation(owner: str, network: str, address: bytes, about: str | None) -> Allocation:
+    said = NOTHING_SAID if about is None else msgspec.json.decode(about, type=About)
+    return Allocation(owner, network, text_of(int.from_bytes(address)), said)
 
 
-def _step(address: bytes, by: int) -> bytes | None:
-    """The address after or before; None past the ends."""
-    number = int.from_bytes(address) + by
-    return number.to_bytes(16) if 0 <= number < 2**128 else None
+def open_ipam(engine: Engine, _settings: IpamSettings) -> EmbeddedIpam:
+    """The IPAM in the store's database; needs no settings."""
+    return EmbeddedIpam(engine)

@@ -21,9 +21,22 @@ from drivers.base import (
 )
 from reconciler.kinds import KINDS
 from reconciler.kinds.access import place
+from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look
 from reconciler.kinds.machine import MachineSpec, confirms_order, once_order
-from reconciler.model.action import Disruption, InFlight, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.kinds.network import NetworkState
+from reconciler.kinds.pool import NumberState
+from reconciler.model.action import (
+    Acquire,
+    Disruption,
+    InFlight,
+    PowerOff,
+    PowerOn,
+    PutNetwork,
+    SetBoot,
+    SetIndicator,
+    TakeNumber,
+)
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
@@ -98,7 +111,8 @@ def settle(
         return None
     elsewhere = _elsewhere(flight, resource)
     if not elsewhere and rules.confirmed(flight.action, seen.value):
-        return Settled(_confirmed(flight, seen, resource, facts), _told(flight, now, "ActionConfirmed", "took effect"))
+        told = _told(flight, now, "ActionConfirmed", f"took effect{_given(flight, seen)}")
+        return Settled(_confirmed(flight, seen, resource, facts), told)
     if now < deadline(flight, resource):
         return None
     if elsewhere:
@@ -124,6 +138,9 @@ def refuse(
     """
     reason = type(error).__name__
     rule = policy(reason)
+    if rule.terminal and flight.key.kind != "Machine":
+        # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
+        rule = POLICIES[Conflict]
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     attempts = remembered.failures[flight.action.path].attempts
     delay = backoff(attempts, rule, jitter)
@@ -272,6 +289,21 @@ def _failure(
     return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})
 
 
+def _given(flight: InFlight, seen: Observation) -> str:
+    """What came of asking for any: the ledger says who got which address when."""
+    match flight.action, seen.value:
+        case Acquire(address=None), AddressState(address=given) if given:
+            return f": {given}"
+        case TakeNumber(number=None), NumberState(number=number):
+            return f": {number}"
+        case TakeNumber(number=None), NetworkState(vrf=vrf) if vrf is not None:
+            return f": {vrf.number}"
+        case PutNetwork(lengths=lengths), NetworkState(prefixes=prefixes) if lengths and prefixes:
+            return f": {', '.join(prefix.cidr for prefix in prefixes)}"
+        case _:
+            return ""
+
+
 def _told(flight: InFlight, now: datetime, reason: str, what: str, severity: EventType = EventType.NORMAL) -> Event:
     return Event(
         at=now,
@@ -286,10 +318,13 @@ def _told(flight: InFlight, now: datetime, reason: str, what: str, severity: Eve
 
 def describe(flight: InFlight) -> str:
     """The action in words: `power-off (GracefulShutdown)`."""
-    detail = msgspec.to_builtins(flight.action)
-    for name in ("reset_type", "led", "address", "network"):
-        if detail.get(name):
-            return f"{flight.action.name} ({detail[name]})"
+    for name in ("reset_type", "led", "address", "network", "pool"):
+        detail = getattr(flight.action, name, None)
+        if isinstance(detail, str):
+            return f"{flight.action.name} ({detail})"
+    if isinstance(flight.action, PutNetwork):
+        declared = ", ".join(prefix.cidr for prefix in flight.action.network.prefixes)
+        return f"put-network ({declared or f'of {flight.action.network.parent}'})"
     if isinstance(flight.action, SetBoot):
         return f"set-boot ({flight.action.override.target} {flight.action.override.enabled})"
     return flight.action.name

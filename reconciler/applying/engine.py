@@ -18,8 +18,13 @@ from reconciler.applying.decide import confirm_delay, deadline, describe, learn,
 from reconciler.applying.execute import execute
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place
+from reconciler.kinds.ipaddress import IPAddressSpec
 from reconciler.kinds.kind import Field, Look
-from reconciler.model.action import Action, Disruption, Forget, InFlight
+from reconciler.kinds.living import leaks
+from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.network import NetworkSpec, NetworkState
+from reconciler.model.action import Action, Bind, Disruption, Forget, InFlight, PinImage
+from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.observation import Observation
@@ -28,6 +33,7 @@ from reconciler.model.plan import CauseKind, Change, HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections, way_to
 from reconciler.observed.poller import Poller
+from reconciler.planning.admission import admit
 from reconciler.planning.guards import Fleet, Guard, Limits, disrupted, standard_guards, survey
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
@@ -64,7 +70,7 @@ class Context(msgspec.Struct, frozen=True):
     epoch: int
     limits: Limits = Limits()
     guards: tuple[Guard, ...] = ()
-    commit_of: Callable[[str], Commit | None] = lambda _: None
+    commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     tell: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
 
@@ -107,6 +113,11 @@ class Engine:
                 return [*declared, *removed]
             return [*(key for key in declared if _concerned(key, self._desired, desired)), *removed]
 
+    def admit(self, desired: DesiredState) -> tuple[Diagnostic, ...]:
+        """Why the state must not take force, for what is remembered: see planning.admission."""
+        with self._gate:
+            return admit(desired, Facts(self._facts, self._flights))
+
     def adopt(self, desired: DesiredState) -> list[ResourceKey]:
         """Put a desired state in force; return the keys that it concerns."""
         with self._gate:
@@ -147,6 +158,16 @@ class Engine:
         """Whether it is declared, or was and is not forgotten yet."""
         return key in self._facts
 
+    def collect(self) -> list[ResourceKey]:
+        """Look at all that the IPAM holds for owners that are neither declared nor remembered; return their keys, whose
+        steps release what has leaked. Raises DriverError."""
+        with self._gate:
+            known = {*self._facts, *(self._desired.resources if self._desired is not None else ())}
+        found = self._poller.strays(known)
+        for seen in found:
+            self._record(seen)
+        return [seen.key for seen in found if leaks(seen.value)]
+
     @property
     def in_flight(self) -> int:
         """How many actions are under way."""
@@ -180,7 +201,7 @@ class Engine:
         if resource is not None:
             self._learn(resource, seen, desired)
             return None
-        return None if key in self._facts else Done()
+        return Done() if key.kind == "Machine" and key not in self._facts else None
 
     def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
         with self._gate:
@@ -202,6 +223,8 @@ class Engine:
             action = change.actions[0]
             if isinstance(action, Forget):
                 return self._forget(change, action)
+            if isinstance(action, Bind | PinImage):
+                return self._bind(change, action)
             flight = self._begin(change, action, desired)
         return self._send(flight, desired, seen)
 
@@ -223,6 +246,9 @@ class Engine:
     # -- parts of a pass ---------------------------------------------------------------------------------------------
 
     def _record(self, seen: Observation) -> None:
+        if isinstance(seen.value, NetworkState) and seen.value.usage is not None:
+            # It is out of date with the first address that is taken, and the IPAM has the last word.
+            seen = msgspec.structs.replace(seen, value=msgspec.structs.replace(seen.value, usage=None))
         with self._gate:
             self._observed[seen.key] = seen
             self._unsaved[seen.key] = seen
@@ -276,7 +302,8 @@ class Engine:
     def _fields(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
         rules = KINDS[resource.key.kind].rules
         facts = self._facts.get(resource.key, NO_FACTS)
-        return rules.fields(resource, Look(resource.key, seen.value, facts, self._observed)) if rules else ()
+        look = Look(resource.key, seen.value, facts, self._observed, self._desired)
+        return rules.fields(resource, look) if rules else ()
 
     def _begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
         self._sent += 1
@@ -308,6 +335,7 @@ class Engine:
             execute(
                 flight.action,
                 self._connections.ipam,
+                self._connections.pools,
                 lambda: self._connections.bmc(key, way_to(desired.resources[key], desired)),
             )
         except DriverError as error:
@@ -337,6 +365,21 @@ class Engine:
             self._accepted.discard(flight.id)
             self._remember(flight.key, facts)
         self._context.tell(event)
+
+    def _bind(self, change: Change, action: Bind | PinImage) -> Outcome:
+        """What is only remembered is done when it is written down."""
+        facts = self._facts.get(change.key, NO_FACTS)
+        if isinstance(action, Bind):
+            bound = msgspec.structs.replace(facts, project=action.project)
+            reason, message = ("Bound", f"to project {action.project}") if action.project else ("Unbound", "it is free")
+        else:
+            bound = msgspec.structs.replace(facts, image=action.image)
+            reason, message = "ImagePinned", f"image {action.image or 'none'}"
+        self._ledger.put_facts({change.key: bound})
+        self._remember(change.key, bound)
+        why = f", because of {self._cause(change, self._desired)}" if self._desired is not None else ""
+        self._tell(change.key, reason, f"{message}{why}")
+        return Waiting(reason, message, 0.0)
 
     def _forget(self, change: Change, action: Forget) -> Outcome:
         self._ledger.put_facts({change.key: None})
@@ -402,9 +445,11 @@ class Engine:
             self._down.discard(key)
 
     def _cause(self, change: Change, desired: DesiredState) -> str:
+        if change.cause.kind is CauseKind.LEAK:
+            return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
-        commit = self._context.commit_of(change.source.file) if change.source else desired.revision.commit
+        commit = self._context.commit_of(change.key) if change.source else desired.revision.commit
         return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)
 
     def _event(
@@ -441,8 +486,26 @@ def _concerned(key: ResourceKey, before: DesiredState, after: DesiredState) -> b
     old, new = before.resources.get(key), after.resources[key]
     if old is None or old.spec != new.spec:
         return True
-    partition = ResourceKey("Partition", new.spec.partition) if key.kind == "Machine" else None
-    return partition is not None and before.resources.get(partition) != after.resources.get(partition)
+    return any(_spec(one, before) != _spec(one, after) for one in _leans_on(new))
+
+
+def _leans_on(resource: Resource[Any]) -> list[ResourceKey]:
+    """Other documents that say something about this resource."""
+    match resource.spec:
+        case MachineSpec(partition=partition):
+            return [ResourceKey("Partition", partition)]
+        case IPAddressSpec(network=network, machine=machine):
+            found = [ResourceKey("Network", network)]
+            return found if machine is None else [*found, ResourceKey("Machine", machine)]
+        case NetworkSpec(parent=parent) if parent is not None:
+            return [ResourceKey("Network", parent)]
+        case _:
+            return []
+
+
+def _spec(key: ResourceKey, state: DesiredState) -> object:
+    resource = state.resources.get(key)
+    return None if resource is None else resource.spec
 
 
 def _short(value: object) -> str:

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from drivers.base import Bmc, Ipam
+from drivers.base import Bmc, Ipam, Pools
 from reconciler.model.action import (
     Acquire,
     Action,
+    Bind,
+    DescribeAddress,
     DropNetwork,
+    DropPool,
     Forget,
+    GiveNumberBack,
+    PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
+    PutPool,
     Release,
     SetBoot,
     SetIndicator,
+    TakeNumber,
 )
 
 
-def execute(action: Action, ipam: Ipam, bmc: Callable[[], Bmc]) -> None:
+def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) -> None:
     """Send it, once; `bmc` opens the machine's system. Raises DriverError."""
     match action:
         case PowerOn(reset_type=reset_type) | PowerOff(reset_type=reset_type):
@@ -29,15 +36,25 @@ def execute(action: Action, ipam: Ipam, bmc: Callable[[], Bmc]) -> None:
             bmc().set_boot(override)
         case SetIndicator(led=led):
             bmc().set_indicator(led)
-        case PutNetwork(key=key, prefixes=prefixes):
-            ipam.put_network(key.name, prefixes)
+        case PutNetwork(key=key, network=network, lengths=lengths):
+            ipam.put_network(key.name, network, dict(lengths))
         case DropNetwork(key=key):
             ipam.drop_network(key.name)
-        case Acquire(key=key, network=network, address=address, family=family):
-            ipam.acquire(network, str(key), address=address, family=family)
+        case Acquire(key=key, network=within, address=address, family=family, about=about):
+            ipam.acquire(within, str(key), address=address, family=family, about=about)
+        case DescribeAddress(key=key, about=about):
+            ipam.describe(str(key), about)
         case Release(key=key):
             ipam.release(str(key))
-        case Forget():
+        case PutPool(key=key, ranges=ranges):
+            pools.put_pool(key.name, ranges)
+        case DropPool(key=key):
+            pools.drop_pool(key.name)
+        case TakeNumber(key=key, pool=pool, number=number, ephemeral=ephemeral):
+            pools.take(pool, str(key), number=number, ephemeral=ephemeral)
+        case GiveNumberBack(key=key):
+            pools.give_back(str(key))
+        case Bind() | PinImage() | Forget():
             pass
         case _:
             assert_never(action)

@@ -178,7 +178,7 @@ def _carry_out(
     approved = {change.key: change for change in changes if not change.held(HoldKind.GUARD)}
     for change in (change for change in changes if _only_held(change)):
         progress.outcome(change.key, Waiting("Held", "; ".join(f"{h.by}: {h.reason}" for h in change.held_by), 0))
-    commits = {c.source.file: c.cause.commit for c in changes if c.source and c.cause.commit}
+    commits = {c.key: c.cause.commit for c in changes if c.cause.commit}
 
     def tell(event: Event) -> None:
         with lock:
@@ -201,7 +201,7 @@ def _carry_out(
                 by=operator("apply"),
                 epoch=epoch,
                 limits=limits,
-                commit_of=lambda file: commits.get(file) or prospect.desired.revision.commit,
+                commit_of=lambda key: commits.get(key) or prospect.desired.revision.commit,
                 tell=tell,
                 approves=lambda change: progress.allows(change.key) and _approved(change, approved),
             )

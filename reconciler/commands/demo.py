@@ -76,13 +76,14 @@ def demo_command(keep: bool) -> None:
 
 
 def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
-    _title("1. A fleet in git: eight machines behind four simulated BMCs, two networks, three addresses")
+    _title("1. A fleet in git: eight machines behind four simulated BMCs, six networks, four addresses")
     _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
     _title("2. What would be done? Nothing is sent by a plan")
     _groundstate(stage, ["plan"], 2)
     _title("3. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to 11 s")
     _groundstate(stage, ["apply", "--yes"], 0)
     _groundstate(stage, ["get", "machines"], 0)
+    _groundstate(stage, ["ipam", "tree"], 0)
     with _daemon(stage) as daemon:
         _title(f"4. The daemon keeps it so. Somebody powers {VICTIM} off by hand")
         _wait(stage, daemon, "RevisionApplied", None)

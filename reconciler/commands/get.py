@@ -57,7 +57,7 @@ def get_command(targets: tuple[str, ...], selector: str, output: str, **values: 
             for view in views:
                 click.echo(view.key)
         case "json" | "yaml":
-            click.echo(_dump([_document(view) for view in views], output))
+            click.echo(dump([_document(view) for view in views], output))
         case _:
             _tables(views, wide=output == "wide")
 
@@ -86,7 +86,7 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
             store.close()
     if output != "text":
         found = [_document(view) | {"events": msgspec.to_builtins(events)} for view, events in told]
-        click.echo(_dump(found, output))
+        click.echo(dump(found, output))
         return
     click.echo("\n\n".join(_described(view, events, facts) for view, events in told))
 
@@ -178,10 +178,11 @@ def _tables(views: list[View], *, wide: bool) -> None:
             click.echo()
         shown = columns(kind, wide=wide)
         rows = [[column.cell(view, at) for column in shown] for view in views if view.key.kind == kind]
-        _print_table([column.title for column in shown], rows, narrow=not wide)
+        print_table([column.title for column in shown], rows, narrow=not wide)
 
 
-def _print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
+def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
+    """A table; `narrow` cuts it to the terminal's width."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -219,7 +220,8 @@ def _document(view: View) -> dict[str, Any]:
     return found | {"status": status}
 
 
-def _dump(value: object, output: str) -> str:
+def dump(value: object, output: str) -> str:
+    """JSON or YAML."""
     if output == "json":
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     from reconciler.desired.manifests import dump_yaml
@@ -249,7 +251,7 @@ def _described(view: View, events: list[Event], facts: Facts) -> str:
 
 
 def _indented(value: object) -> str:
-    return "\n".join("  " + line for line in _dump(value, "yaml").splitlines())
+    return "\n".join("  " + line for line in dump(value, "yaml").splitlines())
 
 
 def _event_line(event: Event, output: str) -> str:

@@ -31,16 +31,19 @@ from reconciler.commands.workspace import (
     on_terminal,
     open_source,
     open_store,
-    read_or_exit,
+    read_all_or_exit,
+    refuse,
     words,
 )
 from reconciler.kinds import RECONCILED
+from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.planning.guards import Guard, Limits, standard_guards
+from reconciler.planning.admission import admit
+from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
@@ -110,10 +113,11 @@ def look_ahead(
     """Read git, look at the fleet and plan. Exits with words for what a person can mend."""
     source = open_source(where)
     with noting_uncommitted(source, where):
-        desired = read_or_exit(source)
+        desired, warnings = read_all_or_exit(source)
     store = open_store(where, create=False)
     try:
         facts = facts_of(store)
+        refuse(admit(desired, facts))
         facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
         everything = universe(desired, facts)
         chosen = select(targets, selector, desired, everything) if targets or selector else set(everything)
@@ -125,16 +129,17 @@ def look_ahead(
         asked = set(keys)
         # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
         looked = [key for key in everything if key.kind != "Machine" or (refresh and key in asked)]
-        remembered = {one.key: one for one in store.observations(observed_types())}
+        known = set(everything)
+        remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
         with connections(store, where) as open_connections:
             fresh = tuple(_look(open_connections, looked, desired, concurrency))
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
-    planned = _plan(desired, observed, facts, limits, keys, filtered_by)
-    files = {c.source.file for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT}
+    planned = _plan(desired, observed, facts, limits, keys, filtered_by, warnings)
+    moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     return Prospect(
-        with_commits(planned, source.commits_for(desired.revision, files)),
+        with_commits(planned, source.commits_for(desired, moved)),
         desired,
         tuple(observed.values()),
         frozenset(keys),
@@ -148,10 +153,18 @@ def _plan(
     limits: Limits,
     keys: list[ResourceKey],
     filtered_by: str,
+    warnings: tuple[Diagnostic, ...],
 ) -> Plan:
-    guards: tuple[Guard, ...] = standard_guards(limits)
-    select_keys = keys if filtered_by else None
-    return plan(desired, observed, facts, now(), guards, select=select_keys, selected_by=filtered_by)
+    return plan(
+        desired,
+        observed,
+        facts,
+        now(),
+        standard_guards(limits),
+        select=keys if filtered_by else None,
+        selected_by=filtered_by,
+        diagnostics=warnings,
+    )
 
 
 def _look(

@@ -20,7 +20,7 @@ import click
 
 from reconciler.commands.options import REPO_LOCAL_STORE, Where
 from reconciler.kinds import KINDS
-from reconciler.model.diagnostic import Invalid, Severity
+from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import DesiredState
 
@@ -122,6 +122,11 @@ def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
 
     With a `store`, for commands that only show: instead of a broken revision, the last good one that the store knows.
     """
+    return read_all_or_exit(source, store)[0]
+
+
+def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
+    """The same, with the warnings."""
     from reconciler.desired.report import render
     from reconciler.desired.source import SourceError
 
@@ -130,7 +135,7 @@ def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
     except SourceError as error:
         fail(str(error))
     if loaded.state is not None:
-        return loaded.state
+        return loaded.state, loaded.diagnostics
     in_force = _last_good(source, store) if store else None
     if in_force is not None:
         count = sum(one.severity is Severity.ERROR for one in loaded.diagnostics)
@@ -139,9 +144,19 @@ def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
         click.echo(
             f"note: {snapshot.revision} is broken ({why}); showing {in_force.revision}, which is in force", err=True
         )
-        return in_force
+        return in_force, ()
     text = render("text", loaded.diagnostics, files=len(snapshot.files), color=on_terminal(sys.stderr))
     click.echo(text.rstrip("\n"), err=True, color=True)
+    raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def refuse(diagnostics: tuple[Diagnostic, ...]) -> None:
+    """Say what is wrong with a state that is sound by itself, and leave with 1; nothing when there is nothing."""
+    if not diagnostics:
+        return
+    for one in diagnostics:
+        said = "; ".join(part for part in (f"{one.code}: {one.summary}", one.detail, one.hint) if part)
+        click.echo(f"{one.source}: {said}" if one.source else said, err=True)
     raise click.exceptions.Exit(EXIT_ERROR)
 
 
@@ -210,13 +225,18 @@ def observed_types() -> dict[str, type]:
 @contextmanager
 def connections(store: Store, where: Where) -> Iterator[Connections]:
     """The drivers, opened; sessions are deleted at the end."""
+    from drivers.base import Rejected
     from drivers.registry import Registry
     from reconciler.observed.connections import Connections, Drivers
 
     registry: Registry = Registry()
     try:
-        ipam = registry.open_ipam("embedded", store.engine)
-        yield Connections(Drivers(registry.bmc, registry.secret, ipam), where.base)
+        try:
+            ipam = registry.open_ipam(where.ipam, store.engine)
+        except Rejected as error:
+            fail(str(error))
+        pools = registry.open_pools(store.engine)
+        yield Connections(Drivers(registry.bmc, registry.secret, ipam, pools), where.base)
     finally:
         registry.close()
 

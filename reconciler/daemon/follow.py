@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.desired.load import Loaded, load
 from reconciler.desired.source import Source, SourceError
-from reconciler.model.diagnostic import Severity
+from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
-from reconciler.model.resource import Commit, DesiredState
+from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.store import Store
 
 LAST_GOOD = "last-good-revision"
@@ -40,13 +40,13 @@ class Follower:
         self._loaded: Loaded | None = None
         self._seen: str | None = None
         self._complaint = ""
-        self._commits: dict[str, Commit] = {}
+        self._commits: dict[ResourceKey, Commit] = {}
         self.broken = False
 
-    def commit_of(self, file: str) -> Commit | None:
-        """The commit that last touched a file, as far as it was looked up when a revision took force."""
+    def commit_of(self, key: ResourceKey) -> Commit | None:
+        """The commit that last changed a document, as far as it was looked up when a revision took force."""
         in_force = self._engine.desired
-        return self._commits.get(file) or (in_force.revision.commit if in_force else None)
+        return self._commits.get(key) or (in_force.revision.commit if in_force else None)
 
     def follow(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> None:
         """Take in revisions until `stop`."""
@@ -72,8 +72,9 @@ class Follower:
             return self._fall_back()
         self._seen = snapshot.revision.id
         self._relax()
-        if loaded.state is None:
-            self._refuse(snapshot.revision.id, str(snapshot.revision), loaded)
+        refused = loaded.diagnostics if loaded.state is None else self._engine.admit(loaded.state)
+        if loaded.state is None or refused:
+            self._refuse(snapshot.revision.id, str(snapshot.revision), refused)
             return self._fall_back()
         self._loaded, self.broken = loaded, False
         # First, so that a crash in between does not end in falling back behind what was in force.
@@ -83,10 +84,9 @@ class Follower:
 
     def _put_in_force(self, state: DesiredState) -> None:
         concerned = self._engine.concerned(state)
-        files = {state.resources[key].source.file for key in concerned if key in state.resources}
         # Before it is in force, as what is sent from then on is put down to these.
         with suppress(SourceError):  # Who changed it is worth less than that it is changed.
-            self._commits |= self._source.commits_for(state.revision, files)
+            self._commits |= self._source.commits_for(state, concerned)
         keys = self._engine.adopt(state)
         commit = state.revision.commit
         by = f" by {commit.author}: {commit.subject}" if commit else ""
@@ -99,9 +99,9 @@ class Follower:
         self._adopted(state)
         self._loop.put(keys, COMMIT)
 
-    def _refuse(self, revision: str, name: str, loaded: Loaded) -> None:
+    def _refuse(self, revision: str, name: str, diagnostics: Iterable[Diagnostic]) -> None:
         self.broken = True
-        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        errors = [d for d in diagnostics if d.severity is Severity.ERROR]
         shown = "; ".join(f"{d.source}: {d.summary}" for d in errors[:SHOWN_ERRORS])
         more = f"; and {len(errors) - SHOWN_ERRORS} more" if len(errors) > SHOWN_ERRORS else ""
         in_force = self._engine.desired

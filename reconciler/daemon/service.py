@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from drivers.base import DriverError
 from reconciler.applying.engine import Context, Engine
 from reconciler.daemon.follow import Follower
-from reconciler.daemon.loop import Loop
+from reconciler.daemon.loop import RESYNC, Loop
 from reconciler.daemon.queue import WorkQueue
 from reconciler.desired.source import Source
 from reconciler.model.event import Event
@@ -28,6 +30,8 @@ from reconciler.store import Store
 from reconciler.store.errors import Fenced
 
 FLUSH_SECONDS = 5.0
+COLLECT_SECONDS = 300.0
+"""How often all of the IPAM is looked through for what has leaked."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -114,8 +118,13 @@ class Daemon:
         self._follower.follow(stop, self._pace.git, self._random)
 
     def _keep_house(self, stop: threading.Event) -> None:
+        collected = time.monotonic() - COLLECT_SECONDS
         while not stop.wait(FLUSH_SECONDS):
             self._engine.flush()
+            if self._engine.desired is not None and time.monotonic() - collected >= COLLECT_SECONDS:
+                collected = time.monotonic()
+                with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
+                    self._loop.put(self._engine.collect(), RESYNC)
             if self._engine.desired is not None:
                 planned = self._engine.plan()
                 self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
@@ -129,8 +138,8 @@ class Daemon:
         finally:
             self._loop.wake()
 
-    def _commit_of(self, file: str) -> Commit | None:
-        return self._follower.commit_of(file)
+    def _commit_of(self, key: ResourceKey) -> Commit | None:
+        return self._follower.commit_of(key)
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = time.perf_counter()

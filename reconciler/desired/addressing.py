@@ -6,27 +6,15 @@ Prefixes and addresses are canonical by now (see formats), so that equal text is
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from reconciler.kinds.ipaddress import Family, IPAddressSpec
-from reconciler.kinds.network import NetworkSpec, PrefixSpec
-from reconciler.model.resource import Resource
-
-Path = tuple[str | int, ...]
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What is wrong with the value at `path` of a resource, seen beside the other resources."""
-
-    code: str
-    resource: Resource[Any]
-    path: Path
-    summary: str
-    detail: str = ""
-    hint: str = ""
+from reconciler.desired.findings import Finding, Path
+from reconciler.kinds.fields import FAMILIES
+from reconciler.kinds.ipaddress import IPAddressSpec
+from reconciler.kinds.network import NetworkSpec, PrefixSpec, families, parent_of, wanted
+from reconciler.model.resource import DesiredState, Resource
 
 
 class _Span(msgspec.Struct, frozen=True, order=True):
@@ -49,11 +37,17 @@ class _Prefix(msgspec.Struct, frozen=True):
     """What is never handed out, with what it is."""
 
 
-def check(networks: list[Resource[NetworkSpec]], addresses: list[Resource[IPAddressSpec]]) -> list[Finding]:
+def check(state: DesiredState) -> list[Finding]:
     """Everything that is wrong with prefixes, what they keep back, and the addresses that are asked for."""
+    networks, addresses = state.of_kind("Network"), state.of_kind("IPAddress")
     prefixes = {network.key.name: _prefixes(network) for network in networks}
     every = [prefix for found in prefixes.values() for prefix in found]
-    return [*_outside(every), *_overlapping(every), *_asked_for(addresses, prefixes), *_duplicates(addresses)]
+    apart: dict[tuple[str, str | None], list[_Prefix]] = {}
+    for prefix in every:
+        spec = prefix.network.spec
+        apart.setdefault((wanted(spec, parent_of(spec, state)).namespace, spec.parent), []).append(prefix)
+    overlaps = [finding for found in apart.values() for finding in _overlapping(found)]
+    return [*_outside(every), *overlaps, *_asked_for(addresses, prefixes, state), *_duplicates(addresses, state)]
 
 
 def _prefixes(network: Resource[NetworkSpec]) -> list[_Prefix]:
@@ -99,7 +93,8 @@ def _outside(prefixes: list[_Prefix]) -> Iterator[Finding]:
 
 
 def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:
-    """Prefixes nest or are apart, so in order of address only the one that reaches furthest can be overlapped."""
+    """Among those of one namespace that have the same parent, or none. Prefixes nest or are apart, so in order of
+    address only the one that reaches furthest can be overlapped."""
     widest: _Prefix | None = None
     for prefix in sorted(prefixes, key=lambda p: (p.span.family, p.span.first, -p.span.last)):
         span = prefix.span
@@ -114,39 +109,51 @@ def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:
             widest = prefix
 
 
-def _asked_for(addresses: list[Resource[IPAddressSpec]], prefixes: dict[str, list[_Prefix]]) -> Iterator[Finding]:
+def _asked_for(
+    addresses: list[Resource[IPAddressSpec]], prefixes: dict[str, list[_Prefix]], state: DesiredState
+) -> Iterator[Finding]:
+    networks = {network.key.name: network for network in state.of_kind("Network")}
     for resource in addresses:
         spec = resource.spec
-        there = prefixes.get(spec.network)
-        if there is None:
+        network = networks.get(spec.network)
+        if network is None or not (spec.family or spec.address):
             continue
+        parent = parent_of(network.spec, state)
+        there, chosen = prefixes[spec.network], families(network.spec, parent)
         listed = ", ".join(prefix.text for prefix in there[:4])
-        if spec.family and not any(prefix.span.family == _FAMILIES[spec.family] for prefix in there):
+        if spec.family and FAMILIES[spec.family] not in chosen:
             what = f"Network/{spec.network} has no {spec.family} prefix"
-            yield Finding("no-such-family", resource, ("spec", "family"), what, f"it has {listed}", "remove family")
+            why = f"it has {listed}" if listed else ""
+            yield Finding("no-such-family", resource, ("spec", "family"), what, why, "remove family")
         if spec.address:
             span, path = _span(spec.address), ("spec", "address")
             holder = next((prefix for prefix in there if prefix.span.holds(span)), None)
-            if holder is None:
-                what, hint = f"{spec.address} is not in Network/{spec.network}", f"take one of {listed}"
-                yield Finding(
-                    "outside-network", resource, path, what, f"the network is at {there[0].network.source}", hint
-                )
-            elif why := next((why for kept, why in holder.kept if kept.holds(span)), None):
+            if holder is None and not _may_be_chosen(span, there, chosen, prefixes.get(network.spec.parent or "", [])):
+                above = prefixes.get(network.spec.parent or "", [])
+                what = f"{spec.address} is not in Network/{spec.network}"
+                hint = f"take one of {listed or ', '.join(prefix.text for prefix in above[:4])}"
+                yield Finding("outside-network", resource, path, what, f"the network is at {network.source}", hint)
+            elif holder and (why := next((why for kept, why in holder.kept if kept.holds(span)), "")):
                 what = f"{spec.address} is never handed out"
                 yield Finding("reserved-address", resource, path, what, f"it is {why} of {holder.text}", "take another")
 
 
-def _duplicates(addresses: list[Resource[IPAddressSpec]]) -> Iterator[Finding]:
-    owners: dict[str, Resource[IPAddressSpec]] = {}
+def _may_be_chosen(span: _Span, there: list[_Prefix], chosen: set[int], above: Iterable[_Prefix]) -> bool:
+    """Whether it may lie in a prefix that the IPAM has yet to choose for a child."""
+    if span.family not in chosen - {prefix.span.family for prefix in there}:
+        return False
+    return any(prefix.span.holds(span) for prefix in above)
+
+
+def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -> Iterator[Finding]:
+    """Within a namespace: in two of them one address is two."""
+    owners: dict[tuple[str, str], Resource[IPAddressSpec]] = {}
+    spaces = {n.key.name: wanted(n.spec, parent_of(n.spec, state)).namespace for n in state.of_kind("Network")}
     for resource in addresses:
         if address := resource.spec.address:
-            other = owners.setdefault(address, resource)
+            other = owners.setdefault((spaces.get(resource.spec.network, ""), address), resource)
             if other is not resource:
                 what = f"{address} is already asked for by {other.key}"
                 yield Finding(
                     "duplicate-address", resource, ("spec", "address"), what, f"at {other.source}", "take another"
                 )
-
-
-_FAMILIES = {Family.IPV4: 4, Family.IPV6: 6}

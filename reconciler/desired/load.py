@@ -12,8 +12,8 @@ import msgspec
 
 from reconciler.desired import cache as disk
 from reconciler.desired import references
-from reconciler.desired.addressing import Finding
 from reconciler.desired.files import File
+from reconciler.desired.findings import Finding
 from reconciler.desired.source import Snapshot
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -121,8 +121,9 @@ def _placed(snapshot: Snapshot, findings: list[Finding], unread: list[str]) -> I
         source = finding.resource.source
         detail = finding.detail
         if finding.code == "dangling-reference" and unread:
-            detail = f"unless it stands in {unread[0]}, which could not be read"
-        diagnostic = Diagnostic(finding.code, Severity.ERROR, finding.summary, source, detail, finding.hint)
+            unless = f"unless it stands in {unread[0]}, which could not be read"
+            detail = f"{detail}; {unless}" if detail else unless
+        diagnostic = Diagnostic(finding.code, finding.severity, finding.summary, source, detail, finding.hint)
         yield marked[source.file].at(source.line, finding.path, diagnostic)
 
 

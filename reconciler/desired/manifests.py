@@ -7,6 +7,7 @@ again with the place of every key and value.
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -161,6 +162,19 @@ def dump_yaml(value: Any) -> str:
             return True
 
     return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def load_plain(text: str) -> Any:
+    """The one document of a file that is no manifest, such as a copy of the IPAM; as strict, and of any size.
+
+    Raises ValueError with line and column.
+    """
+    documents = list(read(text, max_nodes=sys.maxsize))
+    if faults := [fault for document in documents for fault in document.faults]:
+        raise ValueError(f"line {faults[0].line}, column {faults[0].column}: {faults[0].what}")
+    if len(documents) != 1:
+        raise ValueError(f"it has {len(documents)} documents, not one")
+    return documents[0].value
 
 
 def _claimed(value: Any) -> ResourceKey | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import msgspec
@@ -122,7 +123,7 @@ def decode(data: bytes) -> str | Fault:
     return text.removeprefix("\ufeff")
 
 
-def read(text: str, *, positions: bool = False) -> Iterator[Document]:
+def read(text: str, *, positions: bool = False, max_nodes: int = MAX_NODES) -> Iterator[Document]:
     """Every document of the text in order; empty ones are left out. Never raises for bad input.
 
     After an error that the parser cannot get over, reading goes on at the next line that is a `---`, which YAML allows
@@ -131,7 +132,7 @@ def read(text: str, *, positions: bool = False) -> Iterator[Document]:
     offset = line = 0
     for _ in range(MAX_RESTARTS):
         part = text[offset:] if offset else text
-        reader = _Reader(part, line, positions)
+        reader = _Reader(part, line, positions, max_nodes)
         parser = CParser(part)
         try:
             yield from reader.documents(parser)
@@ -142,6 +143,12 @@ def read(text: str, *, positions: bool = False) -> Iterator[Document]:
             return
         line += text.count("\n", offset, found)
         offset = found
+
+
+def split(text: str) -> list[str]:
+    """The text cut before each line that is a `---`, which YAML allows nowhere but between documents."""
+    cuts = [0, *(found.start() for found in _MARKER.finditer(text) if found.start()), len(text)]
+    return [text[start:end] for start, end in pairwise(cuts)]
 
 
 def _next_marker(text: str, offset: int, lines: int) -> int | None:
@@ -156,8 +163,9 @@ def _next_marker(text: str, offset: int, lines: int) -> int | None:
 class _Reader:
     """Builds the documents of one parser, which starts `line` lines into the file."""
 
-    def __init__(self, text: str, line: int, positions: bool) -> None:
+    def __init__(self, text: str, line: int, positions: bool, max_nodes: int) -> None:
         self.text = text
+        self.max_nodes = max_nodes
         self.line = line
         self.positions = positions
         self.stopped = 0
@@ -231,8 +239,10 @@ class _Reader:
                 parent, in_map = value, kind is MappingStartEvent
                 if len(stack) > MAX_DEPTH:
                     self._abandon(event, "yaml-too-deep", f"more than {MAX_DEPTH} levels deep", hint="nest less")
-            if nodes > MAX_NODES:
-                self._abandon(event, "yaml-too-large", f"more than {MAX_NODES:,} values", hint="split the document")
+            if nodes > self.max_nodes:
+                self._abandon(
+                    event, "yaml-too-large", f"more than {self.max_nodes:,} values", hint="split the document"
+                )
 
     def _key(self, event: Any, parent: dict[str, Any], marks: Marks) -> str:
         if type(event) is not ScalarEvent:

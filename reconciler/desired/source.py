@@ -12,25 +12,25 @@ import os
 import re
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 import msgspec
 
 from reconciler.desired import git, watching
 from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing, is_manifest
 from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.history import COMMIT_FORMAT, Version, entries, last_changes, parse_commit, versions
 from reconciler.desired.worktree import WorkTree
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.resource import Commit, Revision
+from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 
 __all__ = ["File", "Snapshot", "Source", "SourceError", "SourceUnavailable", "open_source"]
 
 _REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|[\w.-]+@[\w.-]+:|[\w-]+\.[\w.-]+:(?!/?/))")
 _SCHEMES = ("https://", "ssh://", "git://", "file://")
-_COMMIT_FORMAT = "%H%x00%an%x00%aI%x00%s"
 _FETCH = (
     *("-c", "fetch.fsckObjects=true"),
     # Harmless marks of old tools, which would lock out repositories with a long history.
@@ -80,8 +80,15 @@ class Source(Protocol):
         Raises SourceError, SourceUnavailable.
         """
 
-    def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
-        """The last commit, up to the revision, that touched each path; without those that git does not know."""
+    def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
+        """The last commit, up to the state's revision, that changed each document; without those that git does not
+        know."""
+
+    def history(self, revision: Revision, key: ResourceKey) -> Iterator[Version]:
+        """Every commit, up to the revision, that changed the document, newest first. Raises SourceError."""
+
+    def history_ends(self) -> bool:
+        """Whether what came before the oldest commit is not here: a shallow clone."""
 
     def uncommitted(self) -> int:
         """How many manifests on disk, under the path, differ from HEAD or are not in it, deleted ones included. 0 where
@@ -153,10 +160,25 @@ class Repository:
         revision = Revision(id=commit.sha, ref=ref, repository=self._name, commit=commit)
         return CommitSnapshot(self._place.git_dir, revision, listing.files(), tuple(listing.diagnostics))
 
-    def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
-        """One walk back through history, which stops as soon as every path was met. Of a merge only the files count
-        that it made unlike each of its parents: the others were touched by a commit further back."""
-        return {} if revision.commit is None else last_commits(self._place.git_dir, revision.commit.sha, set(paths))
+    def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
+        """One walk back through history, which stops as soon as every document was met. Of a merge only that counts
+        which it made unlike each of its parents: the rest was changed by a commit further back."""
+        wanted: dict[str, list[ResourceKey]] = {}
+        for key in keys:
+            if key in state.resources:
+                wanted.setdefault(state.resources[key].source.file, []).append(key)
+        if state.revision.commit is None:
+            return {}
+        return last_changes(self._place.git_dir, state.revision.commit.sha, wanted, state.derived("shared", _shared))
+
+    def history(self, revision: Revision, key: ResourceKey) -> Iterator[Version]:
+        """By the file names that ever held the name, so that it is followed from file to file."""
+        sha = revision.commit.sha if revision.commit is not None else "HEAD"
+        return versions(self._place.git_dir, sha, key, self._path)
+
+    def history_ends(self) -> bool:
+        """git marks a shallow clone with a file."""
+        return (self._place.common_dir / "shallow").exists()
 
     def uncommitted(self) -> int:
         """Ignored files do not count: they are not meant to be committed."""
@@ -176,9 +198,9 @@ class Repository:
 
     def _resolve(self, ref: str | None) -> Commit:
         wanted = f"{ref or 'HEAD'}^{{commit}}"
-        args = ("log", "-1", f"--format={_COMMIT_FORMAT}", "--end-of-options", wanted, "--")
+        args = ("log", "-1", f"--format={COMMIT_FORMAT}", "--end-of-options", wanted, "--")
         try:
-            return _commit(git.run(self._place.git_dir, *args).decode(errors="replace").rstrip("\n"), "\0")
+            return parse_commit(git.run(self._place.git_dir, *args).decode(errors="replace"))
         except GitFailed as error:
             raise self._unknown(ref) from error
 
@@ -201,7 +223,7 @@ class Repository:
         prefix = f"{self._path}/".encode() if self._path else b""
         try:
             with git.stream(self._place.git_dir, "ls-tree", "-r", "-z", "-l", f"{sha}:{self._path}") as output:
-                for count, entry in enumerate(_entries(output), 1):
+                for count, entry in enumerate(entries(output), 1):
                     if count > MAX_ENTRIES:
                         raise SourceError(
                             f"{self._name} has more than {MAX_ENTRIES:,} files", "", "choose a folder of it"
@@ -298,51 +320,10 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
                 raise SourceError("objects cannot be read from git", error.stderr, "run git fsck") from error
 
 
-def last_commits(git_dir: Path, sha: str, wanted: set[str]) -> dict[str, Commit]:
-    """The newest commit up to `sha` that touched each wanted path."""
-    found: dict[str, Commit] = {}
-    if not wanted:
-        return found
-    commit = None
-    args = (
-        "log",
-        "-c",
-        "--name-only",
-        "-z",
-        "--no-renames",
-        f"--format=%x01{_COMMIT_FORMAT.replace('%x00', '%x1f')}",
-        sha,
-    )
-    try:
-        with git.stream(git_dir, *args) as output:
-            for entry in _entries(output):
-                text = entry.decode(errors="replace").lstrip("\n")
-                if text.startswith("\x01"):
-                    commit = _commit(text[1:], "\x1f")
-                elif text in wanted and text not in found and commit is not None:
-                    found[text] = commit
-                    if len(found) == len(wanted):
-                        break
-    except GitFailed as error:
-        raise SourceError(
-            "the history cannot be read", error.stderr, "a shallow clone has none; run git fsck"
-        ) from error
-    return found
-
-
-def _entries(output: IO[bytes]) -> Iterator[bytes]:
-    """What git separates by NUL."""
-    rest = b""
-    while chunk := output.read(1 << 16):
-        *whole, rest = (rest + chunk).split(b"\0")
-        yield from whole
-    if rest:
-        yield rest
-
-
-def _commit(text: str, separator: str) -> Commit:
-    sha, author, at, subject = text.split(separator, 3)
-    return Commit(sha, author, datetime.fromisoformat(at), subject)
+def _shared(state: DesiredState) -> frozenset[str]:
+    """The files with several documents."""
+    counted = Counter(resource.source.file for resource in state.resources.values())
+    return frozenset(file for file, number in counted.items() if number > 1)
 
 
 def _head_name(git_dir: Path) -> str:

@@ -13,8 +13,9 @@ import msgspec
 
 from reconciler.desired import git, watching
 from reconciler.desired.files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, File, Listing
+from reconciler.desired.history import Version
 from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.resource import Commit, Revision, Source
+from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
 
 UNREADABLE = "unreadable"
 
@@ -67,9 +68,17 @@ class WorkTree:
         revision = Revision(id=f"worktree:{digest}", ref="work tree", repository=str(self._root))
         return WorkTreeSnapshot(revision, files, tuple(listing.diagnostics), contents)
 
-    def commits_for(self, revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
+    def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
         """Nothing: what lies on disk need not be in any commit."""
         return {}
+
+    def history(self, revision: Revision, key: ResourceKey) -> Iterator[Version]:
+        """None: it is the commits that have one."""
+        return iter(())
+
+    def history_ends(self) -> bool:
+        """There is none that could end."""
+        return False
 
     def uncommitted(self) -> int:
         """None: what lies on disk is what is read."""

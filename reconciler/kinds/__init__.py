@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from drivers.base import SystemState
-from reconciler.kinds import ipaddress, machine, network
-from reconciler.kinds.image import ImageSpec
+from reconciler.kinds import image, ipaddress, machine, network, pool, reservation, size
+from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Kind
+from reconciler.kinds.network_rules import NetworkRules
 from reconciler.kinds.partition import PartitionSpec
-from reconciler.kinds.size import SizeSpec
+from reconciler.kinds.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.tenancy import ProjectSpec, TenantSpec
 
 KINDS: dict[str, Kind] = {
@@ -16,15 +17,41 @@ KINDS: dict[str, Kind] = {
         Kind("Tenant", "tenants", (), "A customer or department that owns projects.", TenantSpec),
         Kind("Project", "projects", ("proj",), "A piece of work of one tenant, with its quotas.", ProjectSpec),
         Kind("Partition", "partitions", ("part",), "A place with machines and their common settings.", PartitionSpec),
-        Kind("Size", "sizes", (), "A class of machines, by what is in them.", SizeSpec),
-        Kind("Image", "images", ("img",), "An operating system that can be written to a machine.", ImageSpec),
+        Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check),
+        Kind(
+            "SizeReservation",
+            "sizereservations",
+            ("reservation", "reservations"),
+            "Machines of a size that are kept back for a project.",
+            reservation.SizeReservationSpec,
+            check=reservation.check,
+        ),
+        Kind(
+            "Image",
+            "images",
+            ("img",),
+            "An operating system that can be written to a machine.",
+            image.ImageSpec,
+            check=image.check,
+        ),
+        Kind(
+            "Pool",
+            "pools",
+            (),
+            "Numbers that are given out one by one: VRF ids, ASNs.",
+            pool.PoolSpec,
+            check=pool.check,
+            rules=PoolRules(),
+            observed_type=pool.PoolState,
+        ),
         Kind(
             "Network",
             "networks",
             ("net", "nets"),
             "Prefixes that addresses are taken from.",
             network.NetworkSpec,
-            rules=network.NetworkRules(),
+            check=network.check,
+            rules=NetworkRules(),
             observed_type=network.NetworkState,
         ),
         Kind(
@@ -34,8 +61,17 @@ KINDS: dict[str, Kind] = {
             "An address of a network: acquired, held, released.",
             ipaddress.IPAddressSpec,
             check=ipaddress.check,
-            rules=ipaddress.IPAddressRules(),
+            rules=IPAddressRules(),
             observed_type=ipaddress.AddressState,
+        ),
+        Kind(
+            "Number",
+            "numbers",
+            ("num",),
+            "A number of a pool: taken, held, given back.",
+            pool.NumberSpec,
+            rules=NumberRules(),
+            observed_type=pool.NumberState,
         ),
         Kind(
             "Machine",

@@ -82,6 +82,16 @@ PartitionRef = Annotated[str, reference("Partition", "The Partition that it stan
 ProjectRef = Annotated[str, reference("Project", "The Project that owns it.")]
 
 
+class Family(StrEnum):
+    """The address family, as Kubernetes writes it."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
+FAMILIES = {Family.IPV4: 4, Family.IPV6: 6}
+
+
 class DeletionPolicy(StrEnum):
     """What becomes of what a resource owns when its document leaves git."""
 

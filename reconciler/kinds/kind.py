@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -12,6 +13,11 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+T = TypeVar("T")
+
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -31,13 +37,28 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered."""
+    """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered.
+
+    `remembered`: the same of all. `stray`: it was found, and is neither declared nor remembered. `memo`: what was
+    worked out for this plan already. `now` is for steps; who asks for fields alone need not give it.
+    """
 
     key: ResourceKey
     value: Any
     facts: ResourceFacts
     observed: ObservedState
     desired: DesiredState | None = None
+    remembered: Mapping[ResourceKey, ResourceFacts] = {}
+    stray: bool = False
+    memo: dict[str, Any] = {}
+    now: datetime = BEGINNING
+
+    def once(self, name: str, build: Callable[[], T]) -> T:
+        """Something that follows from all that was seen, built at the first call of a plan."""
+        if name not in self.memo:
+            self.memo[name] = build()
+        kept: T = self.memo[name]
+        return kept
 
 
 class Steps(msgspec.Struct, frozen=True):

@@ -19,10 +19,12 @@ from drivers.base import (
     SystemState,
     Tls,
 )
+from reconciler.kinds import binding
 from reconciler.kinds.access import BmcDefaults, BmcSpec, CredentialRef
 from reconciler.kinds.fields import Mac, PartitionRef, Spec, Text, reference
+from reconciler.kinds.image import REFERENCE_PATTERN
 from reconciler.kinds.kind import Field, Look, Place, Steps
-from reconciler.model.action import Action, Forget, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.action import Action, Bind, Forget, PinImage, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.plan import Hold, HoldKind, digest
 from reconciler.model.resource import Resource
 
@@ -94,6 +96,29 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]
     rack: Annotated[str, Meta(min_length=1, max_length=253, description="The rack that it stands in.")] | None = None
     size: Annotated[str, reference("Size", "The Size that it is meant to be.")] | None = None
+    project: (
+        Annotated[
+            str,
+            reference(
+                "Project",
+                "The Project whose machine it is. To move it to another, first remove this, then set it anew.",
+            ),
+        ]
+        | None
+    ) = None
+    image: (
+        Annotated[
+            str,
+            Meta(
+                pattern=REFERENCE_PATTERN,
+                max_length=253,
+                description="The Image that its project runs on it: by its name, or `debian-12` or `debian-12.0` for "
+                "the newest supported one, which it then keeps. Needs project.",
+                examples=["debian-12", "debian-12.0.20260101"],
+            ),
+        ]
+        | None
+    ) = None
     macs: Annotated[tuple[Mac, ...], Meta(description="MAC addresses of its network interfaces.")] = ()
     power: Annotated[Literal["On", "Off"], Meta(description="Redfish PowerState.")] | None = None
     shutdown: Annotated[ShutdownSpec, Meta(description="How it is taken down.")] = ShutdownSpec()
@@ -148,6 +173,8 @@ def check(resource: Resource[MachineSpec]) -> list[Place]:
         found.append(
             Place("request-without-once", "spec.boot.request", "request is for enabled: Once only", "remove it")
         )
+    if resource.spec.image is not None and resource.spec.project is None:
+        found.append(Place("image-without-project", "spec.image", "nobody's machine has an image", "add project"))
     return found
 
 
@@ -155,9 +182,9 @@ class MachineRules:
     """The reconciled half of Machine: fields against what the BMC says, and the actions between them."""
 
     def fields(self, resource: Resource[MachineSpec], look: Look) -> tuple[Field, ...]:
-        """Power, boot and LED, as far as they are declared."""
+        """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
         spec, state = resource.spec, _state(look.value)
-        found = []
+        found = binding.fields(_assignment(spec), look.facts)
         if spec.boot is not None:
             found.append(_boot_field(spec.boot, state, look))
         if spec.power is not None:
@@ -167,9 +194,10 @@ class MachineRules:
         return tuple(found)
 
     def steps(self, resource: Resource[MachineSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
-        """Boot before power, so that a machine comes up from where it was told to; the LED last."""
+        """Whose it is first; boot before power, so that a machine comes up from where it was told to; the LED last."""
         spec, state = resource.spec, _state(look.value)
-        parts: list[Steps] = []
+        parts = _binding_steps(spec, look, fields)
+        bound = len(parts)
         for path, build in ((BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps)):
             if any(field.path == path and not field.equal for field in fields):
                 step = build(spec, state, look)
@@ -178,7 +206,9 @@ class MachineRules:
                 parts.append(step)
         holds = [hold for part in parts for hold in part.holds]
         if spec.suspend:
-            holds.append(_declared("suspend", spec.suspend.reason))
+            # Nothing is sent for a binding: it goes on beside what is held.
+            paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
+            holds += [_declared("suspend", spec.suspend.reason, path) for path in sorted(paths, key=str)]
         return Steps(tuple(a for part in parts for a in part.actions), tuple(dict.fromkeys(holds)))
 
     def removal(self, look: Look) -> Steps:
@@ -195,6 +225,8 @@ class MachineRules:
                 return state.boot is not None and _kept(override, state.boot)
             case SetIndicator(led=led):
                 return state.indicator is led
+            case Bind() | PinImage():
+                return True  # written down is done
             case _:
                 return False
 
@@ -225,6 +257,24 @@ def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
     """Whether what was sent, perhaps for an order that was declared before, is what this one asks for."""
     seen = _state(value).boot
     return boot.target == sent.target and (boot.mode is None or (seen is not None and seen.mode == boot.mode))
+
+
+def _assignment(spec: MachineSpec) -> binding.Assignment:
+    taint = next((taint.key for taint in spec.taints), None)  # NoClaim is the only effect that there is
+    return binding.Assignment(spec.project, spec.image, spec.size, taint)
+
+
+def _binding_steps(spec: MachineSpec, look: Look, fields: tuple[Field, ...]) -> list[Steps]:
+    wanted, parts = _assignment(spec), []
+    differing = {field.path for field in fields if not field.equal}
+    bound = look.facts.project == spec.project
+    if binding.PROJECT in differing:
+        step = binding.project_steps(wanted, look)
+        bound = bool(step.actions)
+        parts.append(step)
+    if binding.IMAGE in differing:
+        parts.append(binding.image_steps(wanted, look, bound=bound))
+    return parts
 
 
 def _state(value: Any) -> SystemState:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from drivers.base import BootOverride, IndicatorLED, PowerState, Prefix, ResetType
+from drivers.base import NOTHING_SAID, About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
 from reconciler.model.resource import ResourceKey
 
 
@@ -67,10 +67,12 @@ class SetIndicator(_Action, frozen=True, tag="set-indicator"):
 
 
 class PutNetwork(_Action, frozen=True, tag="put-network"):
-    """Make the network's prefixes in the IPAM be exactly these."""
+    """Make the network in the IPAM be exactly this. `lengths`: for each family, the length of a prefix that the IPAM
+    is to choose from the parent."""
 
     path: ClassVar[str] = "spec.prefixes"
-    prefixes: tuple[Prefix, ...]
+    network: IpamNetwork
+    lengths: tuple[tuple[int, int], ...] = ()
 
 
 class DropNetwork(_Action, frozen=True, tag="drop-network"):
@@ -86,6 +88,14 @@ class Acquire(_Action, frozen=True, tag="acquire"):
     network: str
     address: str | None = None
     family: int | None = None
+    about: About = NOTHING_SAID
+
+
+class DescribeAddress(_Action, frozen=True, tag="describe-address"):
+    """Change what the IPAM says about the address that the resource holds."""
+
+    path: ClassVar[str] = "spec"
+    about: About
 
 
 class Release(_Action, frozen=True, tag="release"):
@@ -96,11 +106,87 @@ class Release(_Action, frozen=True, tag="release"):
     address: str
 
 
+class PutPool(_Action, frozen=True, tag="put-pool"):
+    """Make the pool be exactly these numbers."""
+
+    path: ClassVar[str] = "spec.ranges"
+    ranges: tuple[Range, ...]
+
+
+class DropPool(_Action, frozen=True, tag="drop-pool"):
+    """Forget a pool of which nothing is held."""
+
+    disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
+
+
+class TakeNumber(_Action, frozen=True, tag="take-number"):
+    """Take `number`, or the lowest free one, of a pool for the resource."""
+
+    path: ClassVar[str] = "spec.number"
+    pool: str
+    number: int | None = None
+    ephemeral: bool = False
+
+
+class GiveNumberBack(_Action, frozen=True, tag="give-number-back"):
+    """Give back the number that the resource holds."""
+
+    path: ClassVar[str] = "spec.number"
+    disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
+    pool: str
+    number: int
+
+
+class TakeVrf(TakeNumber, frozen=True, tag="take-vrf"):
+    """Take the number of a network's VRF, which is also its VNI."""
+
+    path: ClassVar[str] = "spec.vrf"
+
+
+class GiveVrfBack(GiveNumberBack, frozen=True, tag="give-vrf-back"):
+    """Give back the number of a network's VRF."""
+
+    path: ClassVar[str] = "spec.vrf"
+
+
+class Bind(_Action, frozen=True, tag="bind"):
+    """Remember whose machine it is; None: nobody's. Nothing is sent to the outside."""
+
+    path: ClassVar[str] = "spec.project"
+    project: str | None
+
+
+class PinImage(_Action, frozen=True, tag="pin-image"):
+    """Remember which image, of those that the document allows, is the machine's; None: none. Nothing is sent."""
+
+    path: ClassVar[str] = "spec.image"
+    image: str | None
+
+
 class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
 
-Action = PowerOn | PowerOff | SetBoot | SetIndicator | PutNetwork | DropNetwork | Acquire | Release | Forget
+Action = (
+    PowerOn
+    | PowerOff
+    | SetBoot
+    | SetIndicator
+    | PutNetwork
+    | DropNetwork
+    | Acquire
+    | DescribeAddress
+    | Release
+    | PutPool
+    | DropPool
+    | TakeNumber
+    | GiveNumberBack
+    | TakeVrf
+    | GiveVrfBack
+    | Bind
+    | PinImage
+    | Forget
+)
 
 
 class InFlight(msgspec.Struct, frozen=True):

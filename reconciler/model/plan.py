@@ -13,16 +13,17 @@ from reconciler.model.action import Action, Disruption
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "2.0"
 """Major: a reader must change. Minor: something was added."""
 
 
 class CauseKind(StrEnum):
-    """Who moved: git, the fleet, or both."""
+    """Who moved: git, the fleet, or both. LEAK: nobody; something is held for an owner that is no more."""
 
     COMMIT = "commit"
     DRIFT = "drift"
     BOTH = "both"
+    LEAK = "leak"
 
 
 class Cause(msgspec.Struct, frozen=True, omit_defaults=True):

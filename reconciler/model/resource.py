@@ -83,6 +83,13 @@ class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.ref}@{self.commit.short}" if self.commit else f"{self.ref} ({self.id[:21]})"
 
 
+def _by_kind(state: DesiredState) -> dict[str, list[Resource[Any]]]:
+    found: dict[str, list[Resource[Any]]] = {}
+    for key in sorted(state.resources):
+        found.setdefault(key.kind, []).append(state.resources[key])
+    return found
+
+
 class DesiredState(msgspec.Struct, frozen=True, dict=True):
     """Everything that one revision declares. Immutable; equal input, equal value."""
 
@@ -91,7 +98,7 @@ class DesiredState(msgspec.Struct, frozen=True, dict=True):
 
     def of_kind(self, kind: str) -> list[Resource[Any]]:
         """The kind's resources in order of name."""
-        return [self.resources[key] for key in sorted(k for k in self.resources if k.kind == kind)]
+        return self.derived("by kind", _by_kind).get(kind, [])
 
     def derived(self, name: str, build: Callable[[DesiredState], T]) -> T:
         """Something that follows from the state, built at the first call and kept: the state never changes."""

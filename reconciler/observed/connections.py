@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.base import Bmc, BmcDriver, Credential, Endpoint, Ipam, Tls
+from drivers.base import Bmc, BmcDriver, Credential, Endpoint, Ipam, Pools, Tls
 from reconciler.kinds.access import CredentialRef
 from reconciler.kinds.machine import Access, MachineSpec, access
 from reconciler.kinds.partition import PartitionSpec
@@ -16,11 +16,12 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 class Drivers(msgspec.Struct, frozen=True):
-    """What the front door wires in: BMC drivers by name, the resolver of credential references, and the IPAM."""
+    """What the front door wires in: BMC drivers by name, the resolver of references, the IPAM and the pools."""
 
     bmc: Callable[[str], BmcDriver]
     secret: Callable[[object], Credential]
     ipam: Ipam
+    pools: Pools
 
 
 class Connections:
@@ -36,6 +37,11 @@ class Connections:
     def ipam(self) -> Ipam:
         """The IPAM."""
         return self._drivers.ipam
+
+    @property
+    def pools(self) -> Pools:
+        """The pools of numbers."""
+        return self._drivers.pools
 
     def bmc(self, key: ResourceKey, way: Access) -> Bmc:
         """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver."""

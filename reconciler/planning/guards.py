@@ -11,6 +11,8 @@ from typing import Self
 
 import msgspec
 
+from reconciler.kinds.fields import DeletionPolicy
+from reconciler.kinds.living import is_held, leaks
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
@@ -45,6 +47,8 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 TENTH = Limit(percent=10.0)
+FEW = 5
+"""Releases that a share never forbids: a tenth of a handful would stop the first network that a lab gives up."""
 WINDOW = timedelta(hours=1)
 
 
@@ -54,6 +58,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_disrupted: Limit = TENTH
     max_removed: Limit = TENTH
     max_unreachable: Limit = TENTH
+    max_released: Limit = TENTH
     allow_empty: bool = False
     window: timedelta = WINDOW
 
@@ -64,7 +69,8 @@ class Fleet(msgspec.Struct, frozen=True):
     `known` machines have been in force before, not counting those that came as others went, which would make the loss
     look small; `lost` of them are no longer declared; `seen` were looked at, `unreachable` of them without success;
     `disrupted` are down, or going down, because groundstate sent it.
-    `resources` are declared, `remembered` were in force.
+    `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
+    `releasing` of them would be given up, as nobody declares them any more.
     """
 
     machines: int
@@ -75,6 +81,8 @@ class Fleet(msgspec.Struct, frozen=True):
     disrupted: frozenset[ResourceKey] = frozenset()
     resources: int = 0
     remembered: int = 0
+    held: int = 0
+    releasing: int = 0
 
 
 Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
@@ -85,6 +93,7 @@ def survey(
 ) -> Fleet:
     """Count the fleet."""
     known = [key for key, fact in facts.resources.items() if key.kind == "Machine" and not fact.joining]
+    held, releasing = _held(desired, observed, facts)
     looks = [look for key, look in observed.items() if key.kind == "Machine" and key in desired.resources]
     return Fleet(
         machines=desired.count("Machine"),
@@ -95,7 +104,23 @@ def survey(
         disrupted=disrupted(facts, now, window),
         resources=len(desired.resources),
         remembered=len(facts.resources),
+        held=held,
+        releasing=releasing,
     )
+
+
+def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:
+    """How much the IPAM holds, and how much of it would be released for want of a document."""
+    held = releasing = 0
+    for key, look in observed.items():
+        if key.kind == "Machine" or look.value is None or not is_held(look.value):
+            continue
+        held += 1
+        if key not in desired.resources:
+            remembered = facts.resources.get(key)
+            leaves = leaks(look.value) if remembered is None else remembered.deletion_policy == DeletionPolicy.RELEASE
+            releasing += leaves
+    return held, releasing
 
 
 def disrupted(facts: Facts, now: datetime, window: timedelta) -> frozenset[ResourceKey]:
@@ -143,7 +168,20 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         flag = f"--max-disrupted {len(fleet.disrupted) + len(fresh)}"
         return _hold_all(fresh[room:], "disruption-budget", reason, flag)
 
-    return (empty, removed, unreachable, budget)
+    def released(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+        allowed = int(limits.max_released.of(fleet.held))
+        if limits.max_released.percent:
+            allowed = max(FEW, allowed)
+        if fleet.releasing <= allowed:
+            return {}
+        reason = (
+            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, as nobody "
+            f"declares them any more; {allowed} may ({limits.max_released})"
+        )
+        giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
+        return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
+
+    return (empty, removed, unreachable, released, budget)
 
 
 def first_look(limits: Limits) -> Guard:

@@ -27,14 +27,18 @@ from reconciler.model.plan import (
     Verb,
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
+from reconciler.planning.advice import on_images, on_quotas
+from reconciler.planning.claims import hold_claims
 from reconciler.planning.guards import Fleet, Guard, hold_back, survey
 
 _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 
-def universe(desired: DesiredState, facts: Facts) -> list[ResourceKey]:
-    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered."""
-    return _in_order({key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys())
+def universe(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey] = ()) -> list[ResourceKey]:
+    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered, or found
+    in the IPAM."""
+    found = {key for key in observed if key.kind != "Machine"}
+    return _in_order({key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys() | found)
 
 
 def _in_order(keys: Collection[ResourceKey]) -> list[ResourceKey]:
@@ -58,9 +62,11 @@ def plan(
     `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a
     survey that the caller has at hand, and is asked only when there are changes to judge.
     """
-    keys = universe(desired, facts) if select is None else _in_order(select)
-    found = [plan_resource(key, desired, observed, facts, now) for key in keys]
+    keys = universe(desired, facts, observed) if select is None else _in_order(select)
+    memo: dict[str, Any] = {}
+    found = [plan_resource(key, desired, observed, facts, now, memo) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
+    changes = hold_claims(changes, desired, observed, facts)
     if changes:
         changes = hold_back(changes, guards, fleet() if fleet else survey(desired, observed, facts, now), now)
     times = [observed[key].taken_at for key in keys if key in observed]
@@ -71,14 +77,23 @@ def plan(
         scope=_scope(keys, desired, facts, select, selected_by),
         changes=changes,
         unknown=tuple(item for item in found if isinstance(item, Unknown)),
-        diagnostics=diagnostics,
+        diagnostics=(
+            *diagnostics,
+            *on_images(keys, desired, facts, now),
+            *(on_quotas(desired, observed, facts) if select is None else ()),
+        ),
     )
 
 
 def plan_resource(
-    key: ResourceKey, desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime
+    key: ResourceKey,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    memo: dict[str, Any] | None = None,
 ) -> Change | Unknown | None:
-    """One resource before the guards: a change, unknown, or nothing to do."""
+    """One resource before the guards: a change, unknown, or nothing to do. `memo` is shared by all of one plan."""
     kind = KINDS.get(key.kind)
     rules = kind.rules if kind else None
     if rules is None:
@@ -89,10 +104,13 @@ def plan_resource(
         seen = seen or Observation(key, now)
     elif seen is None or seen.error is not None:
         return _unknown(key, seen)
-    look = Look(key, seen.value, remembered, observed, desired)
+    stray = resource is None and key not in facts.resources
+    memo = {} if memo is None else memo
+    look = Look(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now)
     flight = facts.in_flight.get(key)
     if resource is None:
-        return _removal(rules.removal(look), look, flight, now)
+        steps = rules.removal(look)
+        return _removal(steps, look, flight, now) if steps.actions else None
     return _difference(rules, resource, look, flight, now, seen.taken_at)
 
 
@@ -102,16 +120,16 @@ def still_asked(change: Change, desired: DesiredState, observed: ObservedState) 
     if resource is None or change.source is None or kind is None or kind.rules is None:
         return resource is None and change.source is None
     seen = observed.get(change.key)
-    look = Look(change.key, seen.value if seen else None, NO_FACTS, observed)
+    look = Look(change.key, seen.value if seen else None, NO_FACTS, observed, desired)
     wanted = {field.path: field.desired for field in kind.rules.fields(resource, look)}
     return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
 
 
-def with_commits(planned: Plan, commits: Mapping[str, Commit]) -> Plan:
-    """The plan, each change caused by a commit naming the one that last touched its file."""
+def with_commits(planned: Plan, commits: Mapping[ResourceKey, Commit]) -> Plan:
+    """The plan, each change caused by a commit naming the one that last changed its document."""
 
     def name(change: Change) -> Change:
-        commit = commits.get(change.source.file) if change.source else planned.revision.commit
+        commit = commits.get(change.key) if change.source else planned.revision.commit
         if commit is None or change.cause.kind is CauseKind.DRIFT:
             return change
         return msgspec.structs.replace(change, cause=msgspec.structs.replace(change.cause, commit=commit))
@@ -147,7 +165,7 @@ def _removal(steps: Steps, look: Look, flight: InFlight | None, now: datetime) -
     return Change(
         key=look.key,
         verb=Verb.FORGET if forgotten else Verb.DELETE,
-        cause=Cause(CauseKind.COMMIT),
+        cause=Cause(CauseKind.LEAK if look.stray else CauseKind.COMMIT),
         actions=steps.actions,
         held_by=(*_flying(flight, now), *steps.holds),
     )

@@ -11,6 +11,7 @@ import msgspec
 from drivers.base import SystemState
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
+from reconciler.kinds.pool import NumberState, PoolState, size_of
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
 from reconciler.model.resource import Resource, ResourceKey
@@ -82,12 +83,35 @@ def _address(view: View, _: datetime) -> str:
 
 
 def _prefixes(view: View, _: datetime) -> str:
-    return ",".join(prefix.cidr for prefix in view.resource.spec.prefixes) if view.resource else NONE
+    """Those that it has; those that it is to have while none were seen."""
+    seen = view.observation.value if view.observation else None
+    there = seen.prefixes if isinstance(seen, NetworkState) else None
+    if there is None:
+        there = view.resource.spec.prefixes if view.resource else ()
+    return ",".join(prefix.cidr for prefix in there) or NONE
 
 
 def _in_ipam(view: View, _: datetime) -> str:
     seen = view.observation.value if view.observation else None
     return ("yes" if seen.prefixes is not None else "no") if isinstance(seen, NetworkState) else NONE
+
+
+def _number(view: View, _: datetime) -> str:
+    seen = view.observation.value if view.observation else None
+    number = seen.number if isinstance(seen, NumberState) else None
+    if isinstance(seen, NetworkState):
+        number = seen.vrf.number if seen.vrf else None
+    return NONE if number is None else str(number)
+
+
+def _held(view: View, _: datetime) -> str:
+    seen = view.observation.value if view.observation else None
+    pool = seen.pool if isinstance(seen, PoolState) else None
+    return NONE if pool is None else f"{pool.held:,}/{size_of(pool):,}"
+
+
+def _ranges(view: View, _: datetime) -> str:
+    return ",".join(view.resource.spec.ranges) if view.resource else NONE
 
 
 _COMMON = (
@@ -109,8 +133,24 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         _spec("size", "SIZE", wide=True),
         Column("BMC", lambda view, _: view.resource.spec.bmc.address if view.resource else NONE, wide=True),
     ),
-    "Network": (_spec("type", "TYPE"), Column("PREFIXES", _prefixes), Column("IPAM", _in_ipam)),
-    "IPAddress": (_spec("network", "NETWORK"), Column("ADDRESS", _address), _spec("type", "TYPE", wide=True)),
+    "Pool": (Column("RANGES", _ranges), Column("HELD", _held)),
+    "Network": (
+        _spec("type", "TYPE"),
+        Column("PREFIXES", _prefixes),
+        _spec("project", "PROJECT"),
+        Column("IPAM", _in_ipam),
+        _spec("parent", "PARENT", wide=True),
+        Column("VRF", _number, wide=True),
+        _spec("namespace", "NAMESPACE", wide=True),
+    ),
+    "IPAddress": (
+        _spec("network", "NETWORK"),
+        Column("ADDRESS", _address),
+        _spec("type", "TYPE"),
+        _spec("machine", "MACHINE", wide=True),
+        _spec("dns_name", "DNS NAME", wide=True),
+    ),
+    "Number": (_spec("pool", "POOL"), Column("NUMBER", _number)),
     "Project": (_spec("tenant", "TENANT"),),
     "Partition": (_spec("place", "PLACE"),),
     "Image": (_spec("os", "OS"), _spec("version", "VERSION"), _spec("classification", "CLASS")),

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Prefix, Rejected
-from drivers.ipam.addresses import family_of, joined, parse_address, parse_prefix, size, subtract, text_of
+from drivers.ipam.addresses import (
+    aligned,
+    cidr_of,
+    family_of,
+    joined,
+    parse_address,
+    parse_prefix,
+    size,
+    subtract,
+    text_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +139,29 @@ def test_subtract_is_the_difference_of_the_members(whole: list[tuple[int, int]],
     result = subtract(joined(whole), joined(parts))
     assert members(result) == members(whole) - members(parts)
     assert joined(result) == result
+
+
+@given(INTERVALS)
+def test_aligned_is_the_same_members_in_the_fewest_prefixes(intervals: list[tuple[int, int]]) -> None:
+    parts = aligned(joined(intervals))
+    assert members(parts) == members(intervals)
+    assert sum(hi - lo + 1 for lo, hi in parts) == len(members(intervals))
+    sizes = {lo: hi - lo + 1 for lo, hi in parts}
+    for lo, length in sizes.items():
+        assert length.bit_count() == 1
+        assert lo % length == 0
+        assert sizes.get(lo ^ length) != length, "it and its buddy are one"
+
+
+@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.7/32", "2001:db8::/32", "2001:db8::1/128"])
+def test_a_prefix_is_known_by_its_ends(cidr: str) -> None:
+    block = parse_prefix(Prefix(cidr))
+    assert cidr_of(block.lo, block.hi) == cidr
+
+
+def test_of_a_container_only_what_is_named_is_reserved() -> None:
+    block = parse_prefix(Prefix("10.0.0.0/29", ("10.0.0.1",)), container=True)
+    assert [f"{text_of(lo)}-{text_of(hi)}" for lo, hi in block.usable] == ["10.0.0.0-10.0.0.0", "10.0.0.2-10.0.0.7"]
 
 
 @given(st.ip_addresses())

@@ -1,24 +1,27 @@
-"""What every Ipam promises (drivers.base.Ipam). A driver joins by a parameter of the fixture."""
+"""What every Ipam promises of networks and addresses (drivers.base.Ipam). A driver joins in `ipams.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from drivers.base import Allocation, Conflict, Exhausted, Ipam, Prefix, Rejected
-from drivers.ipam.embedded import EmbeddedIpam
-from reconciler.store import Store
+from drivers.base import (
+    NOTHING_SAID,
+    About,
+    Allocation,
+    Conflict,
+    Exhausted,
+    Ipam,
+    IpamNetwork,
+    Prefix,
+    Rejected,
+    Usage,
+)
 
 SMALL = (Prefix("10.0.0.0/29", ("10.0.0.1",)),)
 DUAL = (Prefix("10.0.0.0/29", ("10.0.0.1",)), Prefix("2001:db8::/125"))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ipam(request: pytest.FixtureRequest) -> Iterator[Ipam]:
-    store = Store.open(request.getfixturevalue(f"empty_{request.param}_url"))
-    yield EmbeddedIpam(store.engine)
-    store.close()
+ABOUT = About(ephemeral=True, dns_name="web.example.org", tags=("blue", "rack 1"), project="shop")
 
 
 class TestNetworks:
@@ -28,55 +31,74 @@ class TestNetworks:
 
     def test_prefixes_come_back_as_they_were_put(self, ipam: Ipam) -> None:
         prefixes = (Prefix("2001:DB8:0::/48", ("2001:db8::0-2001:db8::ff",)), *SMALL)
-        ipam.put_network("lan", prefixes)
-        assert ipam.network("lan") == prefixes
-        assert ipam.networks() == {"lan": prefixes}
+        ipam.put_network("lan", IpamNetwork(prefixes))
+        assert ipam.network("lan") == IpamNetwork(prefixes)
+        assert ipam.networks() == {"lan": IpamNetwork(prefixes)}
 
+    @pytest.mark.needs("empty")
     def test_without_prefixes_it_is_known(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", ())
-        assert ipam.network("lan") == ()
+        ipam.put_network("lan", IpamNetwork(()))
+        assert ipam.network("lan") == IpamNetwork(())
 
     def test_put_is_idempotent(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", DUAL)
+        ipam.put_network("lan", IpamNetwork(DUAL))
         ipam.acquire("lan", "a")
-        ipam.put_network("lan", list(DUAL))
-        assert ipam.network("lan") == DUAL
+        ipam.put_network("lan", IpamNetwork(DUAL))
+        assert ipam.network("lan") == IpamNetwork(DUAL)
         assert ipam.acquire("lan", "b") == "10.0.0.3"
 
+    @pytest.mark.needs("order")
     def test_order_decides_where_addresses_come_from(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", DUAL)
-        ipam.put_network("lan", DUAL[::-1])
-        assert ipam.network("lan") == DUAL[::-1]
+        ipam.put_network("lan", IpamNetwork(DUAL))
+        ipam.put_network("lan", IpamNetwork(DUAL[::-1]))
+        assert ipam.network("lan") == IpamNetwork(DUAL[::-1])
         assert ipam.acquire("lan", "a") == "2001:db8::1"
 
     def test_a_prefix_that_grows_keeps_what_is_held_and_gives_more(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", [Prefix("10.0.0.0/30")])
+        ipam.put_network("lan", IpamNetwork((Prefix("10.0.0.0/30"),)))
         assert [ipam.acquire("lan", owner) for owner in "ab"] == ["10.0.0.1", "10.0.0.2"]
-        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        ipam.put_network("lan", IpamNetwork((Prefix("10.0.0.0/29"),)))
         assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.1")
         assert ipam.acquire("lan", "c") == "10.0.0.3"
 
     def test_a_prefix_that_is_split_keeps_what_is_held(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        ipam.put_network("lan", IpamNetwork((Prefix("10.0.0.0/29"),)))
         for number in (1, 6):
             ipam.acquire("lan", f"o{number}", address=f"10.0.0.{number}")
-        ipam.put_network("lan", [Prefix("10.0.0.4/30"), Prefix("10.0.0.0/30")])
+        ipam.put_network(
+            "lan",
+            IpamNetwork(
+                (
+                    Prefix("10.0.0.4/30"),
+                    Prefix("10.0.0.0/30"),
+                )
+            ),
+        )
         assert [one.address for one in ipam.list(network="lan")] == ["10.0.0.1", "10.0.0.6"]
         assert [ipam.acquire("lan", owner) for owner in "ab"] == ["10.0.0.5", "10.0.0.2"]
         ipam.release("o6")
         assert ipam.acquire("lan", "c") == "10.0.0.6"
 
     def test_two_prefixes_that_are_joined_keep_what_is_held(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", [Prefix("10.0.0.0/30"), Prefix("10.0.0.4/30")])
+        ipam.put_network(
+            "lan",
+            IpamNetwork(
+                (
+                    Prefix("10.0.0.0/30"),
+                    Prefix("10.0.0.4/30"),
+                )
+            ),
+        )
         ipam.acquire("lan", "a", address="10.0.0.1")
         ipam.acquire("lan", "b", address="10.0.0.5")
-        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        ipam.put_network("lan", IpamNetwork((Prefix("10.0.0.0/29"),)))
         assert [ipam.acquire("lan", owner) for owner in "cdef"] == ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.6"]
 
+    @pytest.mark.needs("reserved")
     def test_what_becomes_reserved_is_given_no_more(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", [Prefix("10.0.0.0/29")])
+        ipam.put_network("lan", IpamNetwork((Prefix("10.0.0.0/29"),)))
         ipam.acquire("lan", "a")
-        ipam.put_network("lan", [Prefix("10.0.0.0/29", ("10.0.0.2-10.0.0.5",))])
+        ipam.put_network("lan", IpamNetwork((Prefix("10.0.0.0/29", ("10.0.0.2-10.0.0.5",)),)))
         assert ipam.acquire("lan", "b") == "10.0.0.6"
 
     @pytest.mark.parametrize(
@@ -92,47 +114,121 @@ class TestNetworks:
     def test_a_change_that_would_lose_an_allocation_changes_nothing(
         self, ipam: Ipam, after: tuple[Prefix, ...]
     ) -> None:
-        ipam.put_network("lan", SMALL)
+        ipam.put_network("lan", IpamNetwork(SMALL))
         ipam.acquire("lan", "IPAddress/web", address="10.0.0.3")
         with pytest.raises(
             Conflict, match=r"10\.0\.0\.3 by IPAddress/web would be outside of its prefixes or reserved"
         ):
-            ipam.put_network("lan", after)
-        assert ipam.network("lan") == SMALL
+            ipam.put_network("lan", IpamNetwork(after))
+        assert ipam.network("lan") == IpamNetwork(SMALL)
         assert ipam.acquire("lan", "b") == "10.0.0.2"
 
     @pytest.mark.parametrize("cidr", ["10.0.0.0/29", "10.0.0.4/30", "10.0.0.0/8"])
     def test_prefixes_of_two_networks_may_not_overlap(self, ipam: Ipam, cidr: str) -> None:
-        ipam.put_network("lan", SMALL)
-        ipam.put_network("dmz", [Prefix("192.168.0.0/24")])
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.put_network("dmz", IpamNetwork((Prefix("192.168.0.0/24"),)))
         with pytest.raises(Conflict, match=rf"network dmz: prefix {cidr} overlaps 10\.0\.0\.0/29 of network lan"):
-            ipam.put_network("dmz", [Prefix("192.168.0.0/24"), Prefix(cidr)])
-        assert ipam.network("dmz") == (Prefix("192.168.0.0/24"),)
+            ipam.put_network(
+                "dmz",
+                IpamNetwork(
+                    (
+                        Prefix("192.168.0.0/24"),
+                        Prefix(cidr),
+                    )
+                ),
+            )
+        assert ipam.network("dmz") == IpamNetwork((Prefix("192.168.0.0/24"),))
 
     def test_nor_those_of_one(self, ipam: Ipam) -> None:
         with pytest.raises(Conflict, match=r"10\.0\.0\.0/8 and 10\.1\.0\.0/16 overlap"):
-            ipam.put_network("lan", [Prefix("10.0.0.0/8"), Prefix("10.1.0.0/16")])
+            ipam.put_network(
+                "lan",
+                IpamNetwork(
+                    (
+                        Prefix("10.0.0.0/8"),
+                        Prefix("10.1.0.0/16"),
+                    )
+                ),
+            )
         assert ipam.network("lan") is None
 
     def test_a_prefix_that_cannot_be_read_changes_nothing(self, ipam: Ipam) -> None:
         with pytest.raises(Rejected, match=r"10\.0\.0\.1/29"):
-            ipam.put_network("lan", [*SMALL, Prefix("10.0.0.1/29")])
+            ipam.put_network(
+                "lan",
+                IpamNetwork(
+                    (
+                        *SMALL,
+                        Prefix("10.0.0.1/29"),
+                    )
+                ),
+            )
         assert ipam.network("lan") is None
 
+    def test_put_returns_the_network_as_it_is(self, ipam: Ipam) -> None:
+        wanted = IpamNetwork(DUAL, shared=True, project="shop")
+        assert ipam.put_network("lan", wanted) == wanted
+        assert ipam.put_network("lan", wanted) == wanted
+        assert ipam.network("lan") == wanted
+
+    def test_its_attributes_change_beneath_what_is_held(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(DUAL))
+        ipam.acquire("lan", "a")
+        ipam.put_network("lan", IpamNetwork(DUAL, shared=True, project="shop"))
+        assert ipam.network("lan") == IpamNetwork(DUAL, shared=True, project="shop")
+        assert ipam.acquire("lan", "a") == "10.0.0.2"
+
+    @pytest.mark.needs("namespaces")
+    def test_networks_of_two_namespaces_may_overlap(self, ipam: Ipam) -> None:
+        for name in ("red", "blue"):
+            ipam.put_network(f"lan-{name}", IpamNetwork(SMALL, namespace=name))
+            assert ipam.acquire(f"lan-{name}", name) == "10.0.0.2"
+        with pytest.raises(Conflict, match=r"lan-red"):
+            ipam.put_network("lan", IpamNetwork(SMALL, namespace="red"))
+        assert ipam.network("lan") is None
+
+    @pytest.mark.needs("namespaces")
+    def test_a_network_moves_to_another_namespace_where_it_overlaps_nothing(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.put_network("lan-red", IpamNetwork(SMALL, namespace="red"))
+        ipam.acquire("lan-red", "a")
+        with pytest.raises(Conflict, match="network lan"):
+            ipam.put_network("lan-red", IpamNetwork(SMALL))
+        ipam.put_network("lan-red", IpamNetwork(SMALL, namespace="blue"))
+        ipam.put_network("lan", IpamNetwork(SMALL, namespace="red"))
+        assert ipam.acquire("lan-red", "a") == "10.0.0.2"
+
+    @pytest.mark.parametrize(
+        ("cidr", "addresses"),
+        [
+            ("10.0.0.0/30", ["10.0.0.1", "10.0.0.2"]),
+            ("10.0.0.4/31", ["10.0.0.4", "10.0.0.5"]),
+            ("10.0.0.7/32", ["10.0.0.7"]),
+            ("2001:db8::/126", ["2001:db8::1", "2001:db8::2", "2001:db8::3"]),
+            ("2001:db8::4/127", ["2001:db8::4", "2001:db8::5"]),
+            ("2001:db8::7/128", ["2001:db8::7"]),
+        ],
+    )
+    def test_the_smallest_give_what_they_have(self, ipam: Ipam, cidr: str, addresses: list[str]) -> None:
+        ipam.put_network("lan", IpamNetwork((Prefix(cidr),)))
+        assert [ipam.acquire("lan", f"o{number}") for number in range(len(addresses))] == addresses
+        with pytest.raises(Exhausted):
+            ipam.acquire("lan", "one too many")
+
     def test_an_empty_one_can_be_dropped_and_its_space_used_again(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", SMALL)
+        ipam.put_network("lan", IpamNetwork(SMALL))
         ipam.drop_network("lan")
         assert ipam.network("lan") is None
-        ipam.put_network("dmz", SMALL)
+        ipam.put_network("dmz", IpamNetwork(SMALL))
 
     def test_dropping_an_absent_one_is_success(self, ipam: Ipam) -> None:
         ipam.drop_network("lan")
 
     def test_one_in_use_cannot_be_dropped(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", SMALL)
+        ipam.put_network("lan", IpamNetwork(SMALL))
         for owner in "abcd":
             ipam.acquire("lan", owner)
-        with pytest.raises(Conflict, match=r"network lan is in use: 10\.0\.0\.2 by a, .* and 1 more"):
+        with pytest.raises(Conflict, match=r"lan .*10\.0\.0\.2 by a, .* and 1 more"):
             ipam.drop_network("lan")
         assert len(ipam.list()) == 4
 
@@ -140,7 +236,7 @@ class TestNetworks:
 class TestAcquire:
     @pytest.fixture
     def lan(self, ipam: Ipam) -> Ipam:
-        ipam.put_network("lan", DUAL)
+        ipam.put_network("lan", IpamNetwork(DUAL))
         return ipam
 
     def test_the_lowest_free_one_that_is_not_reserved(self, lan: Ipam) -> None:
@@ -195,7 +291,7 @@ class TestAcquire:
         ],
     )
     def test_an_owner_holds_one_address(self, lan: Ipam, ask: Callable[[Ipam], str]) -> None:
-        lan.put_network("dmz", [Prefix("192.168.0.0/24")])
+        lan.put_network("dmz", IpamNetwork((Prefix("192.168.0.0/24"),)))
         lan.acquire("lan", "a")
         with pytest.raises(Conflict, match=r"a holds 10\.0\.0\.2 in network lan already"):
             ask(lan)
@@ -208,7 +304,7 @@ class TestAcquire:
         assert lan.acquire("lan", "a") == "2001:db8::1"
 
     def test_a_family_that_it_has_not_is_exhausted(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", SMALL)
+        ipam.put_network("lan", IpamNetwork(SMALL))
         with pytest.raises(Exhausted, match="no free IPv6 address"):
             ipam.acquire("lan", "a", family=6)
 
@@ -221,9 +317,42 @@ class TestAcquire:
         assert lan.list() == []
 
 
+class TestAbout:
+    def test_is_kept_with_the_address(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a", about=ABOUT)
+        ipam.acquire("lan", "b")
+        assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.2", ABOUT)
+        assert [one.about for one in ipam.list()] == [ABOUT, NOTHING_SAID]
+
+    def test_stays_as_it_was_when_the_owner_asks_again(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a", about=ABOUT)
+        ipam.acquire("lan", "a", about=About(project="other"))
+        assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.2", ABOUT)
+
+    @pytest.mark.parametrize("about", [ABOUT, About(tags=("",)), NOTHING_SAID])
+    def test_changes_by_describe(self, ipam: Ipam, about: About) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a", about=About(project="other"))
+        ipam.describe("a", about)
+        assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.2", about)
+
+    def test_goes_with_the_address(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a", about=ABOUT)
+        ipam.release("a")
+        ipam.acquire("lan", "a")
+        assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.2")
+
+    def test_of_who_holds_nothing_is_refused(self, ipam: Ipam) -> None:
+        with pytest.raises(Conflict, match="IPAddress/web"):
+            ipam.describe("IPAddress/web", ABOUT)
+
+
 class TestRelease:
     def test_frees_the_address(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", SMALL)
+        ipam.put_network("lan", IpamNetwork(SMALL))
         ipam.acquire("lan", "a")
         ipam.release("a")
         assert ipam.holding("a") is None
@@ -234,7 +363,7 @@ class TestRelease:
 
     @pytest.mark.parametrize("order", ["abcde", "edcba", "bdace", "caebd"])
     def test_in_any_order_makes_the_network_whole_again(self, ipam: Ipam, order: str) -> None:
-        ipam.put_network("lan", SMALL)
+        ipam.put_network("lan", IpamNetwork(SMALL))
         for owner in "abcde":
             ipam.acquire("lan", owner)
         for owner in order:
@@ -245,8 +374,8 @@ class TestRelease:
 
 class TestLooking:
     def test_allocations_are_listed_by_owner_and_network(self, ipam: Ipam) -> None:
-        ipam.put_network("lan", SMALL)
-        ipam.put_network("dmz", [Prefix("2001:db8::/64")])
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.put_network("dmz", IpamNetwork((Prefix("2001:db8::/64"),)))
         ipam.acquire("lan", "b")
         ipam.acquire("dmz", "a")
         first, second = Allocation("a", "dmz", "2001:db8::1"), Allocation("b", "lan", "10.0.0.2")
@@ -255,3 +384,17 @@ class TestLooking:
         assert ipam.list(network="wan") == []
         assert ipam.holding("a") == first
         assert ipam.holding("c") is None
+
+    @pytest.mark.needs("usage")
+    def test_usage_counts_what_can_be_given_out_and_what_is_held(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(DUAL))
+        ipam.put_network("dmz", IpamNetwork((Prefix("192.168.0.0/31"),)))
+        for owner in "abc":
+            ipam.acquire("lan", owner)
+        lan = [Usage("lan", "10.0.0.0/29", 5, 3), Usage("lan", "2001:db8::/125", 7, 0)]
+        assert ipam.usage("lan") == lan
+        assert ipam.usage() == [Usage("dmz", "192.168.0.0/31", 2, 0), *lan]
+        assert ipam.usage("wan") == []
+
+    def test_a_sound_one_has_nothing_to_say(self, ipam: Ipam) -> None:
+        assert ipam.check() == []

@@ -124,7 +124,11 @@ class TestLookingAtIt:
     def test_json_and_yaml_hold_the_document_and_its_status(self, lab: Lab) -> None:
         [found] = lab.desk.run("get", "ip/front", "-o", "json").json
         assert found["spec"] == {"network": "net", "address": "10.0.0.80"}
-        assert found["status"]["observed"] == {"network": "net", "address": "10.0.0.80"}
+        assert found["status"]["observed"] == {
+            "network": "net",
+            "address": "10.0.0.80",
+            "about": {"ephemeral": True},
+        }
         assert found["status"]["conditions"][0]["type"] == "Ready"
         assert yaml.safe_load(lab.desk.run("get", "ip/front", "-o", "yaml").out) == [found]
 
@@ -192,7 +196,7 @@ class TestExitCodes:
         assert "ask Grace" in done.out
 
     def test_a_conflict_leaves_with_1_and_names_the_owner(self, desk: Desk) -> None:
-        desk.commit(lab=[network(), address("one", address="10.0.0.5")])
+        desk.commit(lab=[network(), address("one", address="10.0.0.5", type="Static")])
         assert desk.run("apply", "--yes").code == 0
         desk.commit(lab=[network(), address("two", address="10.0.0.5"), address("three")])
         done = desk.run("apply", "--yes")

@@ -18,7 +18,14 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
         command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for shown in ("Plan: 5 create", "Applied: 11 of 12 as declared", "DriftDetected", "RevisionRefused", "Done in"):
+    for shown in (
+        "Plan: 13 create",
+        "Applied: 19 of 20 as declared",
+        "ipam tree",
+        "DriftDetected",
+        "RevisionRefused",
+        "Done in",
+    ):
         assert shown in done.stdout
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

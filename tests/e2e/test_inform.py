@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from reconciler.kinds import KINDS
 from tests.e2e.desk import Desk, Done, network
 
 BROKEN = """\
@@ -138,7 +139,7 @@ class TestExplaining:
 
     def test_all_kinds(self, desk: Desk) -> None:
         kinds = [line.split()[0] for line in desk.run("explain").out.splitlines()]
-        assert kinds == ["Tenant", "Project", "Partition", "Size", "Image", "Network", "IPAddress", "Machine"]
+        assert kinds == list(KINDS)
 
     def test_a_field(self, desk: Desk) -> None:
         told = desk.run("explain", "machine.spec.boot.enabled").out

@@ -19,6 +19,7 @@ from tests.loop.world import World, declare, machine
 WRITES = ("put_facts", "begin_action", "end_action", "append", "put_observations")
 SENDS = ("reset", "set_boot", "set_indicator")
 IPAM = ("put_network", "acquire", "release", "drop_network")
+POOLS = ("put_pool", "take", "give_back", "drop_pool")
 
 
 class Killed(BaseException):
@@ -52,6 +53,8 @@ def arm(world: World, reaper: Reaper) -> None:
         setattr(world.store, name, reaper.wrap(getattr(world.store, name)))
     for name in IPAM:
         setattr(world.ipam, name, reaper.wrap(getattr(world.ipam, name)))
+    for name in POOLS:
+        setattr(world.pools, name, reaper.wrap(getattr(world.pools, name)))
     opened = world.fleet.open
 
     def open_watched(endpoint: Any) -> Any:
@@ -84,6 +87,9 @@ def desired() -> DesiredState:
         machine("m1", power="On", boot={"target": "Pxe", "enabled": "Continuous"}),
         machine("m2", power="Off", indicatorLED="Lit"),
         ("Network", "n", {"prefixes": [{"cidr": "10.0.0.0/29"}]}),
+        ("Pool", "vrfs", {"ranges": ["7-9"]}),
+        ("Network", "s", {"type": "Super", "prefixes": [{"cidr": "10.1.0.0/24"}], "childPrefixLength": {"IPv4": 26}}),
+        ("Network", "c", {"parent": "s", "project": "p", "vrf": {"pool": "vrfs"}}),
         ("IPAddress", "a", {"network": "n"}),
         ("IPAddress", "b", {"network": "n", "address": "10.0.0.1"}),
     )
@@ -105,6 +111,9 @@ def check(world: World, reaper: Reaper) -> None:
     assert len(kinds) == len(set(kinds)) == 4, "each action reached its BMC exactly once"
     held = sorted((one.owner, one.address) for one in world.ipam.list())
     assert [address for _, address in held] in (["10.0.0.2", "10.0.0.1"], ["10.0.0.3", "10.0.0.1"])
+    assert [prefix.cidr for prefix in world.ipam.networks()["c"].prefixes] == ["10.1.0.0/26"]
+    assert [(one.owner, one.number) for one in world.pools.numbers()] == [("Network/c", 7)]
+    assert world.ipam.check() == []
     assert not world.engine.plan().changes
     assert world.store.in_flight() == {}
     assert world.crashes == []

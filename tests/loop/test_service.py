@@ -11,12 +11,13 @@ import pytest
 
 from drivers.bmc.fake import FakeFleet
 from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.engine import Context
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.desired.source import open_source
 from reconciler.model.facts import Facts
-from reconciler.model.resource import Commit, DesiredState, Revision
+from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.services.log import logger
 from reconciler.store import Store
@@ -44,7 +45,8 @@ class Office:
 
     def daemon(self, epoch: int) -> Daemon:
         """One more daemon."""
-        drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), EmbeddedIpam(self.store.engine))
+        ipam, pools = EmbeddedIpam(self.store.engine), EmbeddedPools(self.store.engine)
+        drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), ipam, pools)
         context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
         return Daemon(self.source, self.store, MemoryQueue(), ways, Facts({}, {}), context, Pace(workers=2), log)
@@ -76,9 +78,9 @@ def test_who_changed_what_is_known_before_it_is_in_force(office: Office, monkeyp
     daemon = office.daemon(1)
     follower, engine = daemon._follower, daemon._engine
 
-    def commits_for(revision: Revision, paths: Iterable[str]) -> dict[str, Commit]:
+    def commits_for(state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
         in_force.append(engine.desired)
-        return looked_up(revision, paths)
+        return looked_up(state, keys)
 
     monkeypatch.setattr(office.source, "commits_for", commits_for)
     follower.take_in()

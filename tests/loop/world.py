@@ -15,6 +15,7 @@ import msgspec
 
 from drivers.bmc.fake import FakeFleet, FakeMachine
 from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.engine import Context, Engine
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
@@ -28,7 +29,8 @@ from reconciler.planning.guards import Limit, Limits, first_look
 from reconciler.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-ALL = Limits(max_disrupted=Limit(percent=100), max_removed=Limit(percent=100), max_unreachable=Limit(percent=100))
+EVERYTHING = Limit(percent=100)
+ALL = Limits(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
 
 
 def declare(*documents: tuple[str, str, dict[str, Any]], revision: str = "a" * 40) -> DesiredState:
@@ -107,7 +109,8 @@ class World:
         self._epoch += 1
         self.store = Store.open(f"sqlite:///{self._path / 'state.db'}")
         self.ipam = EmbeddedIpam(self.store.engine)
-        drivers = Drivers(lambda _name: self.fleet, _no_secret, self.ipam)
+        self.pools = EmbeddedPools(self.store.engine)
+        drivers = Drivers(lambda _name: self.fleet, _no_secret, self.ipam, self.pools)
         with self.store.instance("run") as epoch:
             context = Context(
                 now=self.now,

@@ -85,7 +85,7 @@ def planned(case: Case) -> Plan:
         select=chosen,
         selected_by=case.filter,
     )
-    return with_commits(found, {resource.source.file: COMMIT for resource in world.desired.resources.values()})
+    return with_commits(found, dict.fromkeys(world.desired.resources, COMMIT))
 
 
 def _each(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Entry]]:
@@ -109,7 +109,17 @@ def _observations(entries: list[Entry]) -> Iterator[tuple[ResourceKey, Observati
         if "error" in rest:
             yield key, Observation(key, taken_at, error=msgspec.convert(rest["error"], ReadError))
         else:
-            yield key, Observation(key, taken_at, msgspec.convert(rest["value"], KINDS[key.kind].observed_type))
+            value = _in_full(key.kind, rest["value"])
+            yield key, Observation(key, taken_at, msgspec.convert(value, KINDS[key.kind].observed_type))
+
+
+def _in_full(kind: str, value: Entry) -> Entry:
+    """A network may be given by its prefixes alone; an address that is held is ephemeral, as it is by default."""
+    if kind == "Network" and "prefixes" in value:
+        return {"network": None if value["prefixes"] is None else {"prefixes": value["prefixes"]}}
+    if kind == "IPAddress" and value.get("address"):
+        return {"about": {"ephemeral": True}, **value}
+    return value
 
 
 def _facts(
@@ -117,7 +127,9 @@ def _facts(
 ) -> ResourceFacts:
     """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now."""
     resource = desired.resources.get(key)
-    found = ResourceFacts(deletion_policy=rest.get("deletion_policy"))
+    found = ResourceFacts(
+        deletion_policy=rest.get("deletion_policy"), project=rest.get("project"), image=rest.get("image")
+    )
     values: dict[str, Any] = {}
     if "applied" in rest:
         values["applied"] = Applied(rest["applied"], BEFORE, NOW - timedelta(days=2))

@@ -9,32 +9,51 @@ import msgspec
 from hypothesis import strategies as st
 
 from drivers.base import (
+    About,
     BootEnabled,
     BootMode,
     BootOverride,
     BootTarget,
     IndicatorLED,
+    IpamNetwork,
+    Number,
+    Pool,
     PowerState,
     Prefix,
+    Range,
     ResetType,
     SystemState,
 )
 from reconciler.kinds.access import BmcSpec
-from reconciler.kinds.fields import DeletionPolicy
-from reconciler.kinds.ipaddress import AddressState, Family, IPAddressSpec
-from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, once_order
-from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
+from reconciler.kinds.fields import DeletionPolicy, Family, Quotas
+from reconciler.kinds.image import Classification, ImageSpec
+from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, Taint, once_order
+from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
+from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
+from reconciler.kinds.reservation import SizeReservationSpec
+from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.model.action import (
     Acquire,
     Action,
+    Bind,
+    DescribeAddress,
     DropNetwork,
+    DropPool,
     Forget,
+    GiveNumberBack,
+    GiveVrfBack,
+    PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
+    PutPool,
     Release,
     SetBoot,
     SetIndicator,
+    TakeNumber,
+    TakeVrf,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
@@ -103,6 +122,10 @@ machine_specs = st.builds(
     shutdown=st.sampled_from([ShutdownSpec(), ShutdownSpec(escalate=Escalate.FORCE)]),
     maintenance=st.sampled_from([None, None, None, Pause(reason="fan swap")]),
     suspend=st.sampled_from([None, None, None, Pause(reason="vendor")]),
+    project=st.sampled_from([None, None, "shop", "ware"]),
+    image=st.sampled_from([None, "debian-12", "debian-12.0.1", "debian-11"]),
+    size=st.sampled_from([None, "c1"]),
+    taints=st.sampled_from([(), (), (Taint(key="burn-in"),)]),
 )
 overrides = st.builds(
     BootOverride,
@@ -123,20 +146,59 @@ network_specs = st.builds(
     prefixes=st.sampled_from(
         [(PrefixSpec(cidr="10.0.0.0/24", gateway="10.0.0.1"),), (PrefixSpec(cidr="10.1.0.0/24"),)]
     ),
+    type=st.sampled_from([NetworkType.PRIVATE, NetworkType.SHARED, NetworkType.EXTERNAL]),
+    vrf=st.sampled_from([None, VrfSpec(pool="vrfs"), VrfSpec(pool="vrfs", number=7), VrfSpec(network="net1")]),
+) | st.sampled_from(
+    [
+        NetworkSpec(
+            type=NetworkType.SUPER,
+            prefixes=(PrefixSpec(cidr="10.1.0.0/16"),),
+            child_prefix_length=PrefixLength(ipv4=24),
+        ),
+        NetworkSpec(parent="net1", project="shop"),
+        NetworkSpec(parent="net1", project="shop", prefix_length=PrefixLength(ipv4=26)),
+    ]
 )
-networks = st.sampled_from([NetworkState(None), NetworkState((Prefix("10.1.0.0/24"),))])
+networks = st.builds(
+    NetworkState,
+    st.sampled_from(
+        [
+            None,
+            IpamNetwork((Prefix("10.1.0.0/24"),)),
+            IpamNetwork((Prefix("10.1.0.0/24"),), shared=True),
+            IpamNetwork((Prefix("10.1.0.0/16"),), container=True),
+            IpamNetwork((Prefix("10.1.4.0/24"),), parent="net1", project="shop"),
+        ]
+    ),
+    st.sampled_from([None, Number("Network/net1", "vrfs", 7)]),
+)
 address_specs = st.builds(
     IPAddressSpec,
     network=st.sampled_from(["net1", "net2"]),
     address=st.sampled_from([None, "10.1.0.9"]),
     family=st.none(),
+    type=st.sampled_from(AddressType),
+    machine=st.sampled_from([None, "r00-00", "no-such"]),
 ) | st.just(IPAddressSpec(network="net1", family=Family.IPV4))
-addresses = st.sampled_from([AddressState(), AddressState("net1", "10.1.0.7"), AddressState("net2", "10.1.0.9")])
+addresses = st.sampled_from(
+    [
+        AddressState(),
+        AddressState("net1", "10.1.0.7", About(ephemeral=True)),
+        AddressState("net1", "10.1.0.7"),
+        AddressState("net2", "10.1.0.9", About(project="shop")),
+    ]
+)
+pool_specs = st.builds(PoolSpec, ranges=st.sampled_from([("1-9",), ("1-4", "6")]))
+pools = st.builds(PoolState, st.sampled_from([None, Pool((Range(1, 9),), 1), Pool((Range(1, 9),), 9)]))
+number_specs = st.builds(NumberSpec, pool=st.just("vrfs"), number=st.sampled_from([None, 3]))
+numbers = st.sampled_from([NumberState(), NumberState("vrfs", 3, True), NumberState("asns", 5)])
 
 KINDS = {
     "Machine": (machine_specs, systems, [f"r{i // 10:02d}-{i % 10:02d}" for i in range(30)]),
+    "Pool": (pool_specs, pools, ["vrfs", "asns"]),
     "Network": (network_specs, networks, ["net1", "net2"]),
     "IPAddress": (address_specs, addresses, ["vip1", "vip2", "vip3"]),
+    "Number": (number_specs, numbers, ["n1", "n2"]),
 }
 
 
@@ -150,13 +212,48 @@ def remembered(draw: st.DrawFn) -> ResourceFacts:
         shutdown_ignored=draw(st.sampled_from([None, None, NOW - timedelta(minutes=1)])),
         disrupted_at=draw(st.sampled_from([None, None, NOW - timedelta(minutes=9), NOW - timedelta(days=1)])),
         deletion_policy=draw(st.sampled_from([None, *DeletionPolicy])),
+        project=draw(st.sampled_from([None, None, "shop", "ware"])),
+        image=draw(st.sampled_from([None, None, "debian-12.0.1", "debian-11.0.1"])),
     )
+
+
+def image(name: str, **spec: Any) -> Resource[ImageSpec]:
+    os, _, version = name.rpartition("-")
+    root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+    return resource("Image", name, msgspec.convert({"os": os, "version": version, "root": root, **spec}, ImageSpec))
+
+
+def reserved(project: str, amount: int, name: str = "", partition: str = "p") -> Resource[SizeReservationSpec]:
+    spec = SizeReservationSpec(size="c1", project=project, amount=amount, partitions=(partition,))
+    return resource("SizeReservation", name or project, spec)
+
+
+limits = st.sampled_from([None, 0, 1, 3])
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> list[Resource[Any]]:
+    """Who may have how much, and what there is to have."""
+    quotas = TenantQuotas(machines=draw(limits), addresses=draw(limits), networks=draw(limits))
+    ranges = [Constraint(type=ConstraintType(name), min=1, max=8) for name in ("cores", "memory")]
+    return [
+        resource("Tenant", "acme", TenantSpec(quotas=quotas, project_quotas=Quotas(machines=draw(limits)))),
+        resource("Project", "shop", ProjectSpec(tenant="acme", quotas=Quotas(machines=draw(limits)))),
+        resource("Project", "ware", ProjectSpec(tenant="acme")),
+        resource(
+            "Size", "c1", SizeSpec(constraints=tuple(ranges), images={"debian": draw(st.sampled_from(["*", "11"]))})
+        ),
+        reserved("ware", draw(st.integers(1, 4))),
+        image("debian-12.0.1", classification=draw(st.sampled_from(Classification))),
+        image("debian-11.0.1", expires=draw(st.sampled_from(["2026-03-01", "2026-02-28"]))),
+    ]
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Anything: declared or gone, seen, unreadable or not looked at, remembered or new."""
-    resources, observed, facts = {}, {}, {}
+    resources = {one.key: one for one in draw(catalogues())} if draw(st.booleans()) else {}
+    observed, facts = {}, {}
     for kind, (specs, states, names) in KINDS.items():
         for name in draw(st.lists(st.sampled_from(names), unique=True, max_size=12)):
             key = ResourceKey(kind, name)
@@ -177,7 +274,7 @@ def worlds(draw: st.DrawFn) -> World:
 def plans(draw: st.DrawFn) -> Plan:
     world = draw(worlds())
     found = planned(world)
-    return with_commits(found, {f"{key.name}.yaml": COMMIT for key in world.desired.resources})
+    return with_commits(found, dict.fromkeys(world.desired.resources, COMMIT))
 
 
 # -- a perfect fleet -------------------------------------------------------------------------------------------------
@@ -209,14 +306,34 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             kept = override if override.mode else replace(override, mode=value.boot.mode)
             done = once_order(boot) if override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
-        case PutNetwork(prefixes=prefixes):
-            return NetworkState(prefixes), facts
+        case PutNetwork(network=network, lengths=lengths):
+            chosen = tuple(Prefix(f"10.1.200.0/{length}") for _, length in lengths)
+            made = replace(network, prefixes=(*network.prefixes, *chosen))
+            return replace(value, network=made), facts
         case DropNetwork():
-            return NetworkState(None), facts
-        case Acquire(network=network, address=address):
-            return AddressState(network, address or "10.1.0.2"), facts
+            return replace(value, network=None), facts
+        case TakeVrf(pool=pool, number=number):
+            return replace(value, vrf=Number(str(action.key), pool, number or 2)), facts
+        case GiveVrfBack():
+            return replace(value, vrf=None), facts
+        case Acquire(network=within, address=address, about=about):
+            return AddressState(within, address or "10.1.0.2", about), facts
+        case DescribeAddress(about=about):
+            return replace(value, about=about), facts
         case Release():
             return AddressState(), facts
+        case PutPool(ranges=ranges):
+            return PoolState(Pool(ranges)), facts
+        case DropPool():
+            return PoolState(), facts
+        case TakeNumber(pool=pool, number=number, ephemeral=ephemeral):
+            return NumberState(pool, number or 2, ephemeral), facts
+        case GiveNumberBack():
+            return NumberState(), facts
+        case Bind(project=project):
+            return value, replace(facts, project=project)
+        case PinImage(image=image):
+            return value, replace(facts, image=image)
         case Forget():
             return value, facts
         case _:

@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.base import Prefix
-from reconciler.kinds.ipaddress import AddressState, IPAddressRules, IPAddressSpec, check
+from drivers.base import About, IpamNetwork, Prefix
+from reconciler.kinds.ipaddress import AddressState, IPAddressSpec, check
+from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Look
-from reconciler.kinds.network import NetworkRules, NetworkSpec, NetworkState, prefixes
+from reconciler.kinds.network import NetworkSpec, NetworkState, declared_prefixes
+from reconciler.kinds.network_rules import NetworkRules
 from reconciler.model.action import Acquire, PutNetwork, Release
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey
@@ -18,7 +20,7 @@ from tests.unit.planning_worlds import resource, seen
 
 NET = ResourceKey("Network", "net")
 KEY = ResourceKey("IPAddress", "vip")
-THERE = {NET: seen(NET, NetworkState((Prefix("10.0.0.0/24"),)))}
+THERE = {NET: seen(NET, NetworkState(IpamNetwork((Prefix("10.0.0.0/24"),))))}
 RULES = IPAddressRules()
 
 
@@ -27,7 +29,8 @@ def address(**spec: Any) -> Resource[IPAddressSpec]:
 
 
 def look(network: str | None = None, held: str | None = None, policy: str | None = None) -> Look:
-    return Look(KEY, AddressState(network, held), ResourceFacts(deletion_policy=policy), THERE)
+    about = About(ephemeral=held is not None)
+    return Look(KEY, AddressState(network, held, about), ResourceFacts(deletion_policy=policy), THERE)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def network(*spec: dict[str, Any]) -> Resource[NetworkSpec]:
 
 def test_the_gateway_is_among_what_is_never_handed_out() -> None:
     one = network({"cidr": "10.0.0.0/24", "gateway": "10.0.0.1", "reserved": ["10.0.0.5", "10.0.0.1"]})
-    assert prefixes(one.spec) == (Prefix("10.0.0.0/24", ("10.0.0.1", "10.0.0.5")),)
+    assert declared_prefixes(one.spec) == (Prefix("10.0.0.0/24", ("10.0.0.1", "10.0.0.5")),)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +129,11 @@ def test_the_gateway_is_among_what_is_never_handed_out() -> None:
 )
 def test_a_network_is_put_whole(known: tuple[str, ...] | None, action: str | None) -> None:
     one = network({"cidr": "10.0.0.0/24"})
-    state = NetworkState(None if known is None else tuple(Prefix(cidr) for cidr in known))
+    state = NetworkState(None if known is None else IpamNetwork(tuple(Prefix(cidr) for cidr in known)))
     at = Look(NET, state, ResourceFacts(), {})
     found = NETS.steps(one, at, NETS.fields(one, at))
     assert [a.name for a in found.actions] == ([action] if action else [])
-    assert all(NETS.confirmed(a, NetworkState(a.prefixes)) for a in found.actions if isinstance(a, PutNetwork))
+    assert all(NETS.confirmed(a, NetworkState(a.network)) for a in found.actions if isinstance(a, PutNetwork))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,6 @@ def test_a_network_is_put_whole(known: tuple[str, ...] | None, action: str | Non
 def test_what_becomes_of_a_network_that_git_no_longer_declares(
     there: bool, policy: str | None, actions: list[str]
 ) -> None:
-    state = NetworkState((Prefix("10.0.0.0/24"),) if there else None)
+    state = NetworkState(IpamNetwork((Prefix("10.0.0.0/24"),)) if there else None)
     at = Look(NET, state, ResourceFacts(deletion_policy=policy), {})
     assert [a.name for a in NETS.removal(at).actions] == actions

@@ -65,7 +65,7 @@ TABLE = [
     (spec(BMC + "  macs: 52:54:00:12:34:56\n"), ["7:9 wrong-type"]),
     (spec(BMC + "  macs:\n  - 52:54:00:12:34\n"), ["8:5 malformed-value"]),
     (spec("  prefixes:\n  - cidr: 10.0.0.1/24\n", "Network"), ["6:11 malformed-value"]),
-    (spec("  prefixes: []\n", "Network"), ["5:3 out-of-range"]),
+    (spec("  ranges: []\n", "Pool"), ["5:3 out-of-range"]),
     (spec("  constraints: [{type: core, min: 3GB, max: 4}]\n", "Size"), ["5:24 not-allowed", "5:35 malformed-value"]),
     (spec(BMC + "  boot: {enabled: Once}\n"), ["7:19 boot-without-target"]),
     (spec("  partition: p\n  bmc:\n    address: a\n    credentialRef: {env: X, file: y}\n"), ["8:5 credential-ref"]),

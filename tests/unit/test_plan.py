@@ -10,7 +10,7 @@ import pytest
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, SystemState
 from reconciler.kinds.kind import Field
 from reconciler.kinds.machine import BootSpec
-from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec, prefixes
+from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
@@ -70,14 +70,14 @@ def test_what_was_applied_is_known_again_after_a_round_trip_through_json() -> No
     stored = msgspec.json.decode(msgspec.json.encode(kept), type=Applied)
     again = msgspec.structs.replace(state, facts=Facts({net.key: ResourceFacts(applied=stored)}, {}))
     assert planned(again).changes[0].cause.kind is CauseKind.DRIFT
-    assert prefixes(net.spec)[0].reserved == ("10.0.0.1",)
+    assert declared_prefixes(net.spec)[0].reserved == ("10.0.0.1",)
 
 
 def test_a_commit_is_named_where_git_moved_and_nowhere_else() -> None:
     moved, drifted = machine("n1", power="On"), machine("n2", power="On")
     facts = Facts({drifted.key: ResourceFacts(applied=applied(power="On"))}, {})
     state = World(desired(moved, drifted), {one.key: seen(one.key, OFF) for one in (moved, drifted)}, facts)
-    named = with_commits(planned(state), {"n1.yaml": COMMIT, "n2.yaml": COMMIT})
+    named = with_commits(planned(state), {moved.key: COMMIT, drifted.key: COMMIT})
     assert [change.cause.commit for change in named.changes] == [COMMIT, None]
 
 

@@ -26,7 +26,7 @@ def fleet(count: int, wanted: str, was: PowerState) -> Plan:
     machines = [machine(f"n{i:05d}", power=wanted) for i in range(count)]
     looks = {one.key: seen(one.key, SystemState(power=was)) for one in machines}
     # A commit of its own for each, so that nothing folds.
-    commits = {f"{one.key.name}.yaml": Commit(f"{i:040x}", "Ada", NOW, "x") for i, one in enumerate(machines)}
+    commits = {one.key: Commit(f"{i:040x}", "Ada", NOW, "x") for i, one in enumerate(machines)}
     return with_commits(planned(World(desired(*machines), looks, Facts({}, {})), NO_BUDGET), commits)
 
 
@@ -90,7 +90,7 @@ def test_nothing_that_was_said_elsewhere_breaks_out(evil: str) -> None:
         other.key: Observation(other.key, NOW, error=ReadError("Unreachable", evil)),
     }
     plan = with_commits(
-        planned(World(desired(one, other), looks, Facts({}, {}))), {"r1.yaml": Commit("abc", evil, NOW, evil)}
+        planned(World(desired(one, other), looks, Facts({}, {}))), {one.key: Commit("abc", evil, NOW, evil)}
     )
     lines = render_markdown(plan).splitlines()
     opened = next(index for index, line in enumerate(lines) if line.endswith("diff"))

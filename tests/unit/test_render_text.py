@@ -71,7 +71,7 @@ def test_a_commit_or_a_bmc_cannot_steer_the_terminal(full: bool) -> None:
         },
         Facts({}, {}),
     )
-    plan = with_commits(planned(world), {"r1.yaml": Commit("abc", evil, NOW, evil)})
+    plan = with_commits(planned(world), {one.key: Commit("abc", evil, NOW, evil)})
     text = render_text(plan, full=full)
     assert all(line.isprintable() for line in text.splitlines())
     assert len(re.findall("(?m)^Plan: ", text)) == 1

@@ -15,6 +15,7 @@ import pytest
 from reconciler.desired import files, git
 from reconciler.desired.load import load
 from reconciler.desired.source import Snapshot, Source, SourceError, SourceUnavailable, open_source
+from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
 
@@ -341,6 +342,13 @@ def test_a_file_that_may_not_be_read(repository: Git) -> None:
 # History
 
 
+def last(source: Source, *keys: str) -> dict[str, str]:
+    """The subject of the last commit that changed each document."""
+    state = load(source.snapshot()).raise_for_errors()
+    found = source.commits_for(state, map(ResourceKey.parse, keys))
+    return {str(key): commit.subject for key, commit in found.items()}
+
+
 def test_the_last_commit_that_touched_each_path(repository: Git) -> None:
     repository.commit({"tenant.yaml": TENANT}, "second", "2026-02-01T00:00:00Z")
     repository("checkout", "-q", "-b", "side")
@@ -349,14 +357,12 @@ def test_the_last_commit_that_touched_each_path(repository: Git) -> None:
     repository.commit({"partition.yaml": PARTITION + "# x\n"}, "on main", "2026-02-03T00:00:00Z")
     repository("merge", "-q", "--no-ff", "-m", "merge", "side", when="2026-02-04T00:00:00Z")
     source = open_source(repository.folder)
-    revision = source.snapshot().revision
-    found = source.commits_for(revision, ["tenant.yaml", "racks/r1.yml", "partition.yaml", "nowhere.yaml"])
-    assert {path: commit.subject for path, commit in found.items()} == {
-        "tenant.yaml": "second",
-        "racks/r1.yml": "on the side",
-        "partition.yaml": "on main",
+    assert last(source, "Tenant/acme", "Machine/m2", "Partition/p1", "Machine/nowhere") == {
+        "Tenant/acme": "second",
+        "Machine/m2": "on the side",
+        "Partition/p1": "on main",
     }
-    assert source.commits_for(revision, []) == {}
+    assert last(source) == {}
 
 
 def test_a_merge_counts_for_what_it_changed_itself(repository: Git) -> None:
@@ -367,15 +373,21 @@ def test_a_merge_counts_for_what_it_changed_itself(repository: Git) -> None:
     repository("merge", "-q", "--no-ff", "--no-commit", "-s", "ours", "side")
     repository.commit({"partition.yaml": PARTITION + "# both\n"}, "settled", "2026-02-03T00:00:00Z")
     source = open_source(repository.folder)
-    assert source.commits_for(source.snapshot().revision, ["partition.yaml"])["partition.yaml"].subject == "settled"
+    assert last(source, "Partition/p1") == {"Partition/p1": "settled"}
 
 
 def test_a_path_with_odd_characters_is_found_in_history(repository: Git) -> None:
     repository.commit({"b\u00e2ti 1/a.yaml": TENANT}, "spaced")
     source = open_source(repository.folder)
-    assert (
-        source.commits_for(source.snapshot().revision, ["b\u00e2ti 1/a.yaml"])["b\u00e2ti 1/a.yaml"].subject == "spaced"
-    )
+    assert last(source, "Tenant/acme") == {"Tenant/acme": "spaced"}
+
+
+def test_among_several_documents_of_a_file_the_commit_that_changed_each_is_found(repository: Git) -> None:
+    both = TENANT + "---\n" + TENANT.replace("acme", "other")
+    repository.commit({"tenants.yaml": both}, "both")
+    repository.commit({"tenants.yaml": "# a word\n" + both.replace("spec: {}", "spec: {description: x}", 1)}, "first")
+    source = open_source(repository.folder)
+    assert last(source, "Tenant/acme", "Tenant/other") == {"Tenant/acme": "first", "Tenant/other": "both"}
 
 
 # Remotes
@@ -391,7 +403,7 @@ def test_a_remote_is_fetched_by_each_snapshot(repository: Git, tmp_path: Path) -
     assert (paths(first), first.revision.ref) == (["partition.yaml", "racks/r1.yml"], "main")
     newer = repository.commit({"tenant.yaml": TENANT}, "second")
     assert source.snapshot().revision.id == newer
-    assert source.commits_for(source.snapshot().revision, ["tenant.yaml"])["tenant.yaml"].subject == "second"
+    assert last(source, "Tenant/acme") == {"Tenant/acme": "second"}
     assert load(source.snapshot()).raise_for_errors().revision.id == newer
 
 

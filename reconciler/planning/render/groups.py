@@ -39,6 +39,7 @@ class Summary(msgspec.Struct, frozen=True):
     disruptive: int
     destructive: int
     drift: int
+    leaked: int
     waiting: int
     held: int
     in_flight: int
@@ -53,7 +54,7 @@ def part_of(change: Change) -> Part:
     if change.goes:
         if change.disruption is not Disruption.NONE:
             return Part.DISRUPTIVE
-        return Part.DRIFT if change.cause.kind is CauseKind.DRIFT else Part.CHANGES
+        return Part.DRIFT if change.cause.kind in (CauseKind.DRIFT, CauseKind.LEAK) else Part.CHANGES
     for kind, part in (
         (HoldKind.GUARD, Part.HELD),
         (HoldKind.IN_FLIGHT, Part.IN_FLIGHT),
@@ -99,7 +100,8 @@ def summarize(plan: Plan) -> Summary:
         forget=verbs[Verb.FORGET],
         disruptive=hurts[Disruption.DISRUPTIVE],
         destructive=hurts[Disruption.DESTRUCTIVE],
-        drift=sum(1 for change in plan.changes if change.cause.kind is not CauseKind.COMMIT),
+        drift=sum(1 for change in plan.changes if change.cause.kind in (CauseKind.DRIFT, CauseKind.BOTH)),
+        leaked=sum(1 for change in plan.changes if change.cause.kind is CauseKind.LEAK),
         waiting=parts[Part.WAITING],
         held=parts[Part.HELD],
         in_flight=parts[Part.IN_FLIGHT],

@@ -116,7 +116,7 @@ def summary_line(plan: Plan) -> str:
         f"{found.update:,} update{_hurting(plan, Verb.UPDATE)}",
         f"{found.delete:,} delete{_hurting(plan, Verb.DELETE)}",
     ]
-    for word in ("forget", "drift", "waiting", "held", "in_flight", "failed", "unknown"):
+    for word in ("forget", "drift", "leaked", "waiting", "held", "in_flight", "failed", "unknown"):
         number = getattr(found, word)
         if number:
             counts.append(f"{number:,} {word.replace('_', ' ')}")

@@ -9,14 +9,21 @@ from typing import Any, assert_never
 from reconciler.model.action import (
     Acquire,
     Action,
+    Bind,
+    DescribeAddress,
     DropNetwork,
+    DropPool,
     Forget,
+    GiveNumberBack,
+    PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
+    PutPool,
     Release,
     SetBoot,
     SetIndicator,
+    TakeNumber,
 )
 from reconciler.model.plan import Cause, CauseKind, Change, Difference
 from reconciler.model.resource import Commit
@@ -53,6 +60,8 @@ def value(this: Any) -> str:
     match this:
         case None:
             return "(none)"
+        case "":
+            return "(none)"
         case bool():
             return "true" if this else "false"
         case dict():
@@ -88,14 +97,27 @@ def action(this: Action) -> str:
             return f"{this.name} {detail}"
         case SetBoot(override=override):
             return " ".join(str(w) for w in (this.name, override.target, override.enabled, override.mode) if w)
-        case PutNetwork(prefixes=prefixes):
-            return clean(f"{this.name} {', '.join(prefix.cidr for prefix in prefixes)}")
-        case Acquire(network=network, address=address, family=family):
+        case PutNetwork(network=network, lengths=lengths):
+            chosen = [f"a free /{length}" for _, length in lengths]
+            within = f" of {network.parent}" if network.parent else ""
+            return clean(f"{this.name} {', '.join([*(prefix.cidr for prefix in network.prefixes), *chosen])}{within}")
+        case Acquire(network=within, address=address, family=family):
             wanted = address or (f"the lowest free IPv{family}" if family else "the lowest free")
-            return clean(f"{this.name} {wanted} of {network}")
+            return clean(f"{this.name} {wanted} of {within}")
         case Release(address=address):
             return clean(f"{this.name} {address}")
-        case DropNetwork() | Forget():
+        case PutPool(ranges=ranges):
+            spans = (str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in ranges)
+            return f"{this.name} {', '.join(spans)}"
+        case TakeNumber(pool=pool, number=number):
+            return clean(f"{this.name} {'the lowest free' if number is None else number} of {pool}")
+        case GiveNumberBack(pool=pool, number=given):
+            return clean(f"{this.name} {given} of {pool}")
+        case Bind(project=project):
+            return clean(f"{this.name} to {project}" if project else f"{this.name} to nobody")
+        case PinImage(image=image):
+            return clean(f"{this.name} {image or 'none'}")
+        case DescribeAddress() | DropNetwork() | DropPool() | Forget():
             return this.name
         case _:
             assert_never(this)
@@ -117,6 +139,8 @@ def cause(this: Cause, *, since: bool = True) -> str:
             return drift
         case CauseKind.BOTH:
             return f"{told}, and {drift}"
+        case CauseKind.LEAK:
+            return "leaked: whom it was for is neither declared nor remembered"
 
 
 def name(change: Change) -> str:

@@ -1,0 +1,183 @@
+"""What is done about an address: acquired, described, moved, and released with what it is for."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from drivers.base import About
+from reconciler.kinds.fields import FAMILIES, DeletionPolicy
+from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
+from reconciler.kinds.kind import Field, Look, Steps
+from reconciler.kinds.living import leaks
+from reconciler.kinds.network import NetworkState, family_of
+from reconciler.kinds.room import short_of_addresses
+from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release
+from reconciler.model.observation import Observation
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+ADDRESS, NETWORK, ABOUT = Acquire.path, "spec.network", DescribeAddress.path
+
+
+class IPAddressRules:
+    """The reconciled half of IPAddress."""
+
+    def fields(self, resource: Resource[IPAddressSpec], look: Look) -> tuple[Field, ...]:
+        """The network that it is held in, the address, and what is said of it."""
+        spec, state = resource.spec, _state(look.value)
+        if _goes_with_its_machine(spec, look):
+            return (Field(ADDRESS, None, state.address, state.address is None),)
+        there = (
+            Field(NETWORK, spec.network, state.network, state.network == spec.network),
+            Field(
+                ADDRESS,
+                spec.address or "any",
+                state.address,
+                state.network == spec.network and _fits(spec, state.address),
+            ),
+        )
+        if state.address is None:
+            return there
+        wanted = about(spec, look.desired)
+        return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
+
+    def steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+        """Acquire; where another address is held, that one is released first."""
+        differing = {field.path for field in fields if not field.equal}
+        spec, state = resource.spec, _state(look.value)
+        if not differing:
+            return Steps()
+        if _goes_with_its_machine(spec, look):
+            why = f"it is ephemeral, and Machine/{spec.machine} is gone"
+            return Steps((Release(key=look.key, address=state.address or "", reason=why),))
+        wanted = about(spec, look.desired)
+        if not differing & {ADDRESS, NETWORK}:
+            describe = DescribeAddress(key=look.key, about=wanted, reason="what the IPAM says of it differs")
+            return Steps((describe,), _misdescribed(wanted, state))
+        actions: list[Action] = []
+        if state.address is not None:
+            actions.append(Release(key=look.key, address=state.address, reason="another address is declared"))
+        family = FAMILIES[spec.family] if spec.family else None
+        acquire = Acquire(
+            key=look.key,
+            network=spec.network,
+            address=spec.address,
+            family=family,
+            about=wanted,
+            reason="not held yet",
+        )
+        return Steps((*actions, acquire), _waits_for(spec, look))
+
+    def removal(self, look: Look) -> Steps:
+        """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
+        declares or remembers has leaked if it is ephemeral, and is collected."""
+        state = _state(look.value)
+        if look.stray:
+            why = "it has leaked: it is ephemeral, and its owner is neither declared nor remembered"
+            release = Release(key=look.key, address=state.address or "", reason=why)
+            return Steps((release, Forget(key=look.key, reason="released"))) if leaks(state) else Steps()
+        if state.address is None:
+            return Steps((Forget(key=look.key, reason="no longer declared, and holds nothing"),))
+        if look.facts.deletion_policy == DeletionPolicy.RELEASE:
+            release = Release(key=look.key, address=state.address, reason="no longer declared, and not to be kept")
+            return Steps((release, Forget(key=look.key, reason="no longer declared, and released")))
+        reason = f"no longer declared; {state.address} stays allocated to it (deletionPolicy Orphan)"
+        return Steps((Forget(key=look.key, reason=reason),))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether the IPAM now has it so."""
+        state = _state(value)
+        match action:
+            case Acquire(network=network, address=address):
+                held = state.address is not None and (
+                    address is None or ip_address(address) == ip_address(state.address)
+                )
+                return state.network == network and held
+            case DescribeAddress(about=wanted):
+                return state.address is not None and state.about == wanted
+            case Release():
+                return state.address is None
+            case _:
+                return False
+
+    def patience(self, action: Action, resource: Resource[IPAddressSpec] | None) -> float:
+        """The IPAM answers when it is done, and to ask it twice does no harm."""
+        return 1.0
+
+
+def _state(value: Any) -> AddressState:
+    return value if isinstance(value, AddressState) else AddressState()
+
+
+def _goes_with_its_machine(spec: IPAddressSpec, look: Look) -> bool:
+    return spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired)
+
+
+def _fits(spec: IPAddressSpec, held: str | None) -> bool:
+    """Addresses are compared by value: 2001:DB8::1 and 2001:db8::1 are one."""
+    if held is None:
+        return False
+    if spec.address is not None:
+        return held == spec.address or ip_address(held) == ip_address(spec.address)
+    return spec.family is None or family_of(held) == FAMILIES[spec.family]
+
+
+def _said(about: About) -> dict[str, Any]:
+    """As in the document: one field, as one action writes all of it."""
+    return {
+        "type": AddressType.EPHEMERAL.value if about.ephemeral else AddressType.STATIC.value,
+        "project": about.project,
+        "dnsName": about.dns_name,
+        "tags": list(about.tags),
+    }
+
+
+def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
+    """Ephemeral to static is allowed, the other way is not (metal-api, ip-service: an address that somebody relies on
+    would go with the next machine); and no address changes hands while it is held."""
+    seen = state.about
+    found = []
+    if wanted.ephemeral and not seen.ephemeral:
+        reason = f"{state.address} is static, and a static address does not become ephemeral"
+        way_out = (
+            "leave spec.type Static, or release it (deletionPolicy: Release, remove the document) and take another"
+        )
+        found.append(Hold(HoldKind.GUARD, "static-address", reason, way_out, ABOUT))
+    if seen.project and wanted.project != seen.project:
+        reason = f"{state.address} is held for project {seen.project}; an address does not change hands"
+        way_out = f"leave it in project {seen.project}, or release it and take another"
+        found.append(Hold(HoldKind.GUARD, "other-project", reason, way_out, ABOUT))
+    return tuple(found)
+
+
+def _waits_for(spec: IPAddressSpec, look: Look) -> tuple[Hold, ...]:
+    seen = look.observed.get(ResourceKey("Network", spec.network))
+    if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
+        reason = f"Network/{spec.network} is not in the IPAM yet"
+        return (Hold(HoldKind.BLOCKED, f"Network/{spec.network}", reason, "it goes on when the network is there"),)
+    holds = list(short_of_addresses(spec.network, ADDRESS, look))
+    if spec.address is None and look.desired is not None:
+        for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
+            if not _is_held(look.observed.get(key)):
+                reason = f"{key} names its address in {spec.network}; who takes any, takes it after that"
+                holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
+                break
+    return tuple(holds)
+
+
+def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
+    """The resources that name their address, by network."""
+    found: dict[str, list[ResourceKey]] = {}
+    for resource in desired.of_kind("IPAddress"):
+        if resource.spec.address is not None and not _never_held(resource.spec, desired):
+            found.setdefault(resource.spec.network, []).append(resource.key)
+    return found
+
+
+def _never_held(spec: IPAddressSpec, desired: DesiredState) -> bool:
+    return spec.type is AddressType.EPHEMERAL and machine_gone(spec, desired)
+
+
+def _is_held(seen: Observation | None) -> bool:
+    return seen is not None and _state(seen.value).address is not None

@@ -1,0 +1,77 @@
+"""Warnings beside a plan: what would be refused if it were new, and stays because it is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import date, datetime, timedelta
+
+from reconciler.kinds.binding import fits
+from reconciler.kinds.image import Classification, ImageSpec, expired
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.planning.admission import listed
+from reconciler.planning.quotas import exceeded
+
+SOON = timedelta(days=30)
+"""How long before its last day an image that machines have is warned of."""
+
+
+def on_images(
+    keys: Collection[ResourceKey], desired: DesiredState, facts: Facts, now: datetime
+) -> tuple[Diagnostic, ...]:
+    """What to see to of the images that these resources have: they expire, are deprecated, or do not run on the
+    machine's size."""
+    by_image: dict[str, list[ResourceKey]] = {}
+    for key in keys:
+        if key.kind == "Machine" and (name := facts.resources.get(key, NO_FACTS).image) is not None:
+            by_image.setdefault(name, []).append(key)
+    found: list[Diagnostic] = []
+    for name, users in sorted(by_image.items()):
+        image = desired.resources.get(ResourceKey("Image", name))
+        if image is not None:
+            found.extend(_of_image(image, sorted(users), desired, now))
+    return tuple(found)
+
+
+def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[Diagnostic, ...]:
+    """The quotas of which more is taken up than they allow by now."""
+    return tuple(
+        _warning(
+            "quota-exceeded",
+            one.said,
+            None,
+            "what it has it keeps, and gets no more",
+            one.limit.way_out,
+        )
+        for one in exceeded(desired, observed, facts)
+    )
+
+
+def _of_image(
+    image: Resource[ImageSpec], users: list[ResourceKey], desired: DesiredState, now: datetime
+) -> Iterator[Diagnostic]:
+    name, spec, which = image.key.name, image.spec, listed(key.name for key in users)
+    hint = "set spec.image of these to a newer one"
+    if expired(spec, now):
+        yield _warning("image-expired", f"image {name} expired on {spec.expires}", image, f"kept by {which}", hint)
+    elif spec.expires is not None and date.fromisoformat(spec.expires) - now.date() <= SOON:
+        said = f"image {name} expires on {spec.expires}"
+        yield _warning("image-expires", said, image, f"no other machine gets it then; had by {which}", hint)
+    if spec.classification is Classification.DEPRECATED:
+        yield _warning("image-deprecated", f"image {name} is deprecated", image, f"kept by {which}", hint)
+    by_size: dict[str, list[ResourceKey]] = {}
+    for key in users:
+        machine = desired.resources.get(key)
+        if machine is not None and machine.spec.size is not None:
+            by_size.setdefault(machine.spec.size, []).append(key)
+    for size_name, machines in by_size.items():
+        size = desired.resources.get(ResourceKey("Size", size_name))
+        if size is not None and not fits(size, image):
+            said = f"size {size_name} runs {spec.os} {size.spec.images[spec.os]} (spec.images), not {name}"
+            yield _warning("size-image", said, size, f"kept by {listed(k.name for k in machines)}", hint)
+
+
+def _warning(code: str, summary: str, resource: Resource[ImageSpec] | None, detail: str, hint: str) -> Diagnostic:
+    return Diagnostic(code, Severity.WARNING, f"{summary}; {detail}", resource.source if resource else None, "", hint)

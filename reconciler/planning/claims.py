@@ -1,0 +1,48 @@
+"""What is new for a project must be within its quotas, and not kept back for another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from reconciler.kinds.binding import waits_for_project
+from reconciler.model.action import Acquire, Bind, PinImage, PutNetwork
+from reconciler.model.facts import Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.plan import Change, Hold
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.quotas import over_quota
+from reconciler.planning.reservations import kept_back
+
+
+def hold_claims(
+    changes: tuple[Change, ...], desired: DesiredState, observed: ObservedState, facts: Facts
+) -> tuple[Change, ...]:
+    """The changes, those held that would take what is not there for their project."""
+    claiming = {change.key for change in changes if _claims(change)}
+    if not claiming:
+        return changes
+    over = over_quota(desired, observed, facts)
+    machines = {key for key in claiming if key.kind == "Machine" and key not in over}
+    holds = {**over, **kept_back(desired, observed, facts, machines, over.keys())}
+    return tuple(_held(change, holds) if change.key in claiming else change for change in changes) if holds else changes
+
+
+def _claims(change: Change) -> bool:
+    return any(
+        isinstance(action, Acquire | PutNetwork) or (isinstance(action, Bind) and action.project is not None)
+        for action in change.actions
+    )
+
+
+def _held(change: Change, holds: Mapping[ResourceKey, Hold]) -> Change:
+    hold = holds.get(change.key)
+    if hold is None:
+        return change
+    added = [hold]
+    if hold.path is not None and any(isinstance(action, PinImage) for action in change.actions):
+        added.append(waits_for_project())
+    paths = {one.path for one in added if one.path is not None}
+    left = tuple(action for action in change.actions if action.path not in paths)
+    return msgspec.structs.replace(change, actions=left, held_by=(*change.held_by, *added))

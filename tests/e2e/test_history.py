@@ -1,0 +1,71 @@
+"""`groundstate history`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.desk import Desk, address, network
+
+
+@pytest.fixture
+def lived(desk: Desk) -> Desk:
+    """An address that was declared, acquired, and given a name."""
+    desk.commit("Declare it", lab=[network(), address("front")])
+    assert desk.run("apply", "--yes").code == 0
+    desk.commit("Name it", lab=[network(), address("front", dnsName="www.example")])
+    return desk
+
+
+def test_commits_and_events_stand_side_by_side_newest_first(lived: Desk) -> None:
+    lines = lived.run("history", "ip/front").out.splitlines()
+    heads = [line for line in lines if not line.startswith(" ")]
+    # git's times are whole seconds, so where a commit stands among what happened in that second is open.
+    order = [next(n for n, line in enumerate(heads) if word in line) for word in ("Name it", "Declare it")]
+    assert order == sorted(order)
+    assert [word for line in heads for word in ("ActionConfirmed", "ActionSent") if word in line] == [
+        "ActionConfirmed",
+        "ActionSent",
+    ]
+    assert lines[lines.index(heads[order[0]]) + 1] == "    spec.dnsName: (none) -> www.example"
+    assert heads[order[1]].endswith('Ada: "Declare it"  created')
+
+
+def test_json_has_the_differences(lived: Desk) -> None:
+    found = lived.run("history", "ip/front", "--no-events", "-o", "json").json
+    assert [(one["change"], one["commit"]["subject"]) for one in found] == [
+        ("changed", "Name it"),
+        ("created", "Declare it"),
+    ]
+    assert found[0]["differences"] == [{"path": "spec.dnsName", "before": None, "after": "www.example"}]
+
+
+def test_at_shows_the_document_as_it_was_then(lived: Desk) -> None:
+    now = lived.run("history", "ip/front", "--at", "now")
+    assert "dnsName: www.example" in now.out
+    assert 'Ada: "Name it" in lab.yaml' in now.out
+    assert "did not exist at 2020-01-31" in lived.run("history", "ip/front", "--at", "2020-01-31").err
+
+
+def test_what_is_gone_tells_who_removed_it(lived: Desk) -> None:
+    lived.commit("Drop it", lab=[network()])
+    assert 'Ada: "Drop it"  removed' in lived.run("history", "ip/front").out
+    done = lived.run("history", "ip/front", "--at", "now")
+    assert done.code == 1
+    assert "by Ada" in done.err
+    assert "removed it" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ip/nowhere"], "is in no commit of main"),
+        (["front"], "is not a kind"),
+        (["ip"], "names no object; write ipaddress/NAME"),
+        (["ip/front", "--at", "soon"], "is no time"),
+        (["ip/front", "--work-tree"], "leave --work-tree out"),
+    ],
+)
+def test_what_cannot_be_told_is_said(lived: Desk, arguments: list[str], said: str) -> None:
+    done = lived.run("history", *arguments)
+    assert done.code == 1
+    assert said in done.err

@@ -1,0 +1,145 @@
+"""What is held in the IPAM, over time: it goes with what it is for, stays where it should, and does not leak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.base import About, Rejected
+from reconciler.daemon.loop import RESYNC
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.guards import Limits
+from tests.loop.world import World, declare, machine
+
+NET = ("Network", "n", {"prefixes": [{"cidr": "10.0.0.0/24"}]})
+SUPER = ("Network", "s", {"type": "Super", "prefixes": [{"cidr": "10.1.0.0/16"}], "childPrefixLength": {"IPv4": 24}})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def address(name: str, **spec: Any) -> tuple[str, str, dict[str, Any]]:
+    return "IPAddress", name, {"network": "n", **spec}
+
+
+def child(name: str, **spec: Any) -> tuple[str, str, dict[str, Any]]:
+    return "Network", name, {"parent": "s", "project": "p", "deletionPolicy": "Release", **spec}
+
+
+def held(world: World) -> dict[str, str]:
+    return {one.owner: one.address for one in world.ipam.list()}
+
+
+def collect(world: World) -> None:
+    """What the daemon does every few minutes."""
+    world.loop.put(world.engine.collect(), RESYNC)
+    world.run(60)
+
+
+def test_an_ephemeral_address_goes_with_its_machine_and_a_static_one_survives_it(world: World) -> None:
+    mine = (address("eph", machine="m1"), address("stat", machine="m1", type="Static"))
+    others = [machine(f"m{n}") for n in range(2, 15)]
+    world.commit(declare(NET, machine("m1"), *others, *mine))
+    world.run(60)
+    assert set(held(world)) == {"IPAddress/eph", "IPAddress/stat"}
+    world.commit(declare(NET, *others, *mine, revision="b" * 40))
+    world.run(30)
+    assert set(held(world)) == {"IPAddress/stat"}
+    assert not world.engine.plan().changes
+
+
+def test_an_ephemeral_address_goes_with_its_document_and_a_static_one_stays(world: World) -> None:
+    world.commit(declare(NET, address("eph"), address("stat", type="Static")))
+    world.run(60)
+    world.commit(declare(NET, revision="b" * 40))
+    world.run(60)
+    assert set(held(world)) == {"IPAddress/stat"}
+    assert world.facts().keys() == {ResourceKey("Network", "n")}
+
+
+class TestCollecting:
+    def test_what_has_leaked_is_released_and_is_in_the_ledger(self, world: World) -> None:
+        world.commit(declare(NET))
+        world.run(60)
+        world.ipam.acquire("n", "IPAddress/lost", about=About(ephemeral=True))
+        collect(world)
+        assert held(world) == {}
+        assert world.reasons("lost") == ["ActionSent", "ActionConfirmed", "Forgotten"]
+        assert "because of a leak" in next(
+            e.message for e in world.events if e.reason == "ActionSent" and e.key and e.key.name == "lost"
+        )
+
+    def test_what_is_static_and_what_others_wrote_is_left_alone(self, world: World) -> None:
+        world.commit(declare(NET, address("mine")))
+        world.run(60)
+        world.ipam.acquire("n", "IPAddress/kept")
+        world.ipam.acquire("n", "somebody else's", about=About(ephemeral=True))
+        collect(world)
+        assert set(held(world)) == {"IPAddress/mine", "IPAddress/kept", "somebody else's"}
+
+    def test_many_leaks_at_once_are_held_until_somebody_says_so(self, tmp_path: Path) -> None:
+        world = World(tmp_path, Limits())
+        world.commit(declare(NET))
+        world.run(60)
+        for number in range(6):
+            world.ipam.acquire("n", f"IPAddress/lost-{number}", about=About(ephemeral=True))
+        collect(world)
+        assert len(held(world)) == 6
+        assert "Held" in world.reasons("lost-0")
+
+    def test_a_number_whose_network_was_never_made_is_given_back(self, world: World) -> None:
+        world.commit(declare(("Pool", "vrfs", {"ranges": ["1-9"]})))
+        world.run(60)
+        world.pools.take("vrfs", "Network/half-made")
+        collect(world)
+        assert world.pools.numbers() == []
+
+
+class TestChildren:
+    def test_a_chosen_prefix_stays_when_the_store_of_facts_is_lost(self, world: World) -> None:
+        world.commit(declare(SUPER, child("a"), child("b")))
+        world.run(60)
+        before = world.ipam.networks()
+        world.store.put_facts(dict.fromkeys(world.facts()))
+        world.restart()
+        world.run(120)
+        assert world.ipam.networks() == before
+
+    def test_one_that_goes_leaves_its_block_and_its_number_to_the_next(self, world: World) -> None:
+        pool = ("Pool", "vrfs", {"ranges": ["5"]})
+        world.commit(declare(pool, SUPER, child("a", vrf={"pool": "vrfs"})))
+        world.run(60)
+        world.commit(declare(pool, SUPER, child("b", vrf={"pool": "vrfs"}), revision="b" * 40))
+        world.run(400)
+        assert [prefix.cidr for prefix in world.ipam.networks()["b"].prefixes] == ["10.1.0.0/24"]
+        assert [(one.owner, one.number) for one in world.pools.numbers()] == [("Network/b", 5)]
+
+    def test_a_network_waits_until_its_addresses_are_gone_too(self, world: World) -> None:
+        inside = ("IPAddress", "x", {"network": "a"})
+        world.commit(declare(SUPER, child("a"), inside))
+        world.run(60)
+        world.commit(declare(SUPER, revision="b" * 40))
+        world.run(120)
+        assert set(world.ipam.networks()) == {"s"}
+        assert held(world) == {}
+
+
+def test_what_the_ipam_refuses_for_the_sake_of_others_is_tried_again(world: World) -> None:
+    """A network that went between the look and the asking: nothing of the address's own tells when it is back."""
+    acquire, refusals = world.ipam.acquire, ["network n is not in the IPAM; put it there first"]
+
+    def refusing(*arguments: Any, **named: Any) -> str:
+        if refusals:
+            raise Rejected(refusals.pop())
+        return acquire(*arguments, **named)
+
+    world.ipam.acquire = refusing  # type: ignore[method-assign]  # the real one, once refused
+    world.commit(declare(NET, address("a")))
+    world.run(30)
+    assert world.reasons("a") == ["ActionSent", "ActionRefused"]
+    world.run(120)
+    assert set(held(world)) == {"IPAddress/a"}
