@@ -7,8 +7,8 @@ so that a noisy machine hurts both alike: IPv4 with every second address or bloc
 IPv6 with the lowest taken. Then, on PostgreSQL, several processes work on one full network at once. Owners come in no
 order. Rates are medians; what a call costs is CPU time, the server's counted, as rates on a shared machine vary more
 than what is measured. go-ipam's figures are those that it publishes, from another machine and with an empty prefix: a
-measure of size, not a race. With GROUNDSTATE_NETBOX_URL set, a NetBox is measured too. Exit code 1 when a limit is
-missed.
+measure of size, not a race. A NetBox is measured by `bench/netbox.py`. Exit code 1 when
+a limit is missed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,6 @@ def main() -> int:
                 lines += measure(database, empty, full, options)
         except NoPostgresql as missing:
             print(f"{database}: not measured: {missing}", file=sys.stderr)
-    lines += netbox()
     show(lines)
     return 1 if any("MISSED" in line[-1] for line in lines) or len({line[0] for line in lines}) < 2 else 0
 
@@ -198,13 +197,6 @@ def client_work(asked: tuple[str, int, str, int]) -> tuple[float, float]:
     for number in range(count):
         work(f"{(number * 7919) % count:06}-{label}")
     return started, time.monotonic()
-
-
-def netbox() -> list[Line]:
-    """The lines for a NetBox, when there is one: none yet."""
-    if os.environ.get("GROUNDSTATE_NETBOX_URL"):
-        print("netbox: not measured yet", file=sys.stderr)
-    return []
 
 
 def fill(store: Store, family: int, held: int, children: int) -> None:

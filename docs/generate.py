@@ -44,9 +44,9 @@ def _kinds() -> Iterator[str]:
     yield "Every document has `apiVersion: groundstate/v1`, `kind`, `metadata` and `spec`. A field that is not in the"
     yield "tables is an error, and so is a key without a value. `groundstate explain KIND.field` shows the same."
     yield ""
-    yield "Machine, Network and IPAddress are reconciled. Of the others, and of the fields that no action serves"
-    yield "(quotas, taints, size, expiry, an address's type), this version checks that they are well formed and refer"
-    yield "to what exists; it does not act on them."
+    yield "What is reconciled is said with each kind. The others say what holds for these: quotas, reservations and an"
+    yield "image's expiry hold changes in the plan ([projects, sizes and images](../projects.md)); of the rest it is"
+    yield "checked that it is well formed and refers to what exists."
     yield ""
     yield from (f"- [{kind.name}](#{kind.name.lower()}): {kind.summary}" for kind in KINDS.values())
     metadata = schema_for(KINDS["Machine"])

@@ -295,8 +295,26 @@ class Ipam(Protocol):
         """Every rule of its own that does not hold, each in a sentence with the names and the way out; [] when sound.
         Changes nothing."""
 
+    def rebuild(self) -> None:
+        """Write anew what follows from what is declared and held, such as what is free; the way out where `check` says
+        so. Nothing that is held changes. Raises Unsupported where nothing is kept that follows from the rest."""
+
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """All allocations, or a network's, by owner."""
+
+
+class IpamSettings(msgspec.Struct, frozen=True):
+    """Which IPAM, and what it takes to reach it.
+
+    `token`: a reference, never the token itself. `ca_file` "": the system's CAs. `fleet`: whose objects these are in an
+    IPAM that others use too.
+    """
+
+    name: str = "embedded"
+    url: str = ""
+    token: str = ""
+    ca_file: str = ""
+    fleet: str = "groundstate"
 
 
 class Range(msgspec.Struct, frozen=True, order=True):
@@ -351,7 +369,7 @@ class Pools(Protocol):
 
 
 class Processor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A processor package."""
+    """A processor package; 0 cores or threads where the other side does not say."""
 
     model: str = ""
     cores: int = 0
@@ -359,7 +377,7 @@ class Processor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Disk(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A drive; `size` in bytes."""
+    """A drive; `size` in bytes, 0 where the other side does not say."""
 
     name: str
     size: int

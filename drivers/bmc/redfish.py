@@ -21,6 +21,7 @@ from drivers.base import (
     DriverError,
     Endpoint,
     IndicatorLED,
+    Inventory,
     Rejected,
     ResetType,
     SystemState,
@@ -31,6 +32,7 @@ from drivers.base import (
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, Address, Wire, parse_address
+from drivers.bmc.redfish_inventory import read_inventory
 from drivers.bmc.redfish_system import LookedAt, some_of, system_state
 
 CLOSE_SECONDS = 30.0
@@ -143,6 +145,14 @@ class RedfishSystem:
                 system.set_indicator_led(sushy.IndicatorLED(led.value))
             else:
                 raise Unsupported(f"{self._connector.url}: the system {system.path} has no indicator LED")
+
+    def inventory(self) -> Inventory:
+        """A look, and 200 GETs at most, each in its turn with others' requests. Raises DriverError."""
+        with self._understood():
+            system = self._look()
+            return read_inventory(
+                system.document, lambda path: self._connector.get(path).json(), expands=self._connector.expands
+            )
 
     def _must_be_allowed(self, name: str, value: StrEnum | None, allowed: tuple[StrEnum, ...] | None) -> None:
         if value is not None and allowed is not None and value not in allowed:

@@ -51,6 +51,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._refused_until = 0.0
         self._not_matched = 0
         self._systems_uri: str | None = None
+        self._expands = False
 
     @property
     def url(self) -> str:
@@ -62,10 +63,15 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         with self._turn():
             self._log_in()
         if self._systems_uri is None:
-            self._systems_uri = _link(self.get(ROOT).json(), "Systems")
+            self._learn(self.get(ROOT).json())
         if self._systems_uri is None:
             raise Unreachable(f"{self._url}: its service root names no systems; is it a machine's BMC?")
         return self._systems_uri
+
+    @property
+    def expands(self) -> bool:
+        """Whether the service root offers `$expand=.($levels=1)`; False until it was read, as by `systems_uri`."""
+        return self._expands
 
     def patch(
         self, path: str = "", data: Any = None, headers: dict[str, str] | None = None, etag: str | None = None, **_: Any
@@ -193,8 +199,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             document = root.json()
         except ValueError as error:
             raise Unreachable(f"{self._url}: its service root makes no sense: {error}") from None
-        self._systems_uri = _link(document, "Systems")
+        self._learn(document)
         return _link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
+
+    def _learn(self, root: Any) -> None:
+        self._systems_uri = _link(root, "Systems")
+        offered = _inner(root, "ProtocolFeaturesSupported", "ExpandQuery")
+        self._expands = all(_inner(offered, name) is True for name in ("NoLinks", "Levels"))
 
     def _renew(self) -> bool:
         """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
@@ -240,9 +251,14 @@ def _basic(credential: Credential) -> str:
 
 
 def _link(document: Any, *names: str) -> str | None:
-    for name in (*names, "@odata.id"):
+    found = _inner(document, *names, "@odata.id")
+    return found if isinstance(found, str) else None
+
+
+def _inner(document: Any, *names: str) -> Any:
+    for name in names:
         document = document.get(name) if isinstance(document, dict) else None
-    return document if isinstance(document, str) else None
+    return document
 
 
 def _odata_id(reply: Reply) -> str | None:

@@ -23,6 +23,14 @@ class NotFound(Rejected):
     """404: the BMC has no such resource."""
 
 
+class Forbidden(AuthenticationFailed):
+    """403: the login holds, but may not do this, or its password must be changed first."""
+
+
+class Broken(Unreachable):
+    """500 and the like: the BMC is there, but this it cannot answer."""
+
+
 class ChangedMeanwhile(Busy):
     """412: the ETag was not the resource's any more, or not in the form that this BMC wants."""
 
@@ -34,8 +42,10 @@ def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
     text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
     if 300 <= status < 400:
         return Rejected(f"{text}it moved to {reply.headers.get('Location')}; set bmc.address to where it is")
-    if status in (401, 403):
+    if status == 401:
         return AuthenticationFailed(text)
+    if status == 403:
+        return Forbidden(text)
     if status == 412:
         return ChangedMeanwhile(text)
     if status in _BUSY or _NOT_NOW.search(ids):
@@ -45,7 +55,7 @@ def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
     if status == 501:
         return Unsupported(text)
     if status >= 500:
-        return Unreachable(text, maybe_sent=method != "GET")
+        return Broken(text, maybe_sent=method != "GET")
     return Rejected(text)
 
 

@@ -79,11 +79,11 @@ def system_state(system: LookedAt, resets: tuple[Reset, ...] | None) -> SystemSt
         boot=_override(system.boot),
         indicator=_indicator(system),
         health=_health(system.document.get("Status")),
-        uuid=_text(system.uuid),
-        serial=_text(system.serial_number),
-        sku=_text(system.sku),
-        manufacturer=_text(system.manufacturer),
-        model=_text(system.model),
+        uuid=text(system.uuid),
+        serial=text(system.serial_number),
+        sku=text(system.sku),
+        manufacturer=text(system.manufacturer),
+        model=text(system.model),
         allowed_resets=resets,
         allowed_boot_targets=some_of(BootTarget, system.boot.allowed_values) if system.boot else None,
     )
@@ -157,9 +157,10 @@ def _indicator(system: LookedAt) -> IndicatorLED | None:
 def _health(status: object) -> str | None:
     if not isinstance(status, dict):
         return None
-    return _text(status.get("HealthRollup")) or _text(status.get("Health"))
+    return text(status.get("HealthRollup")) or text(status.get("Health"))
 
 
-def _text(value: object) -> str | None:
-    text = value.strip() if isinstance(value, str) else ""
-    return None if text.lower() in _PLACEHOLDERS or not any(map(str.isalnum, text)) else text
+def text(value: object) -> str | None:
+    """What the firmware says, stripped; None for what is no text, empty, or a placeholder."""
+    said = value.strip() if isinstance(value, str) else ""
+    return None if said.lower() in _PLACEHOLDERS or not any(map(str.isalnum, said)) else said

@@ -11,7 +11,18 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy import Engine
 
-from drivers.base import NOTHING_SAID, About, Allocation, Conflict, Exhausted, IpamNetwork, Prefix, Rejected, Usage
+from drivers.base import (
+    NOTHING_SAID,
+    About,
+    Allocation,
+    Conflict,
+    Exhausted,
+    IpamNetwork,
+    IpamSettings,
+    Prefix,
+    Rejected,
+    Usage,
+)
 from drivers.ipam.addresses import family_of, parse_address, size, text_of
 from drivers.ipam.check import check, rebuild
 from drivers.ipam.database import Database, plain_name
@@ -111,10 +122,7 @@ class EmbeddedIpam:
             return check(run)
 
     def rebuild(self) -> None:
-        """Write anew what follows from what is declared and held: what is free, in networks and pools. Not in Ipam.
-
-        The way out where `check` says so. Nothing else is acquired, released or changed meanwhile.
-        """
+        """See Ipam: what is free, in networks and pools. Nothing else is acquired, released or changed meanwhile."""
         with self._database.changing() as run:
             rebuild(run)
 
@@ -180,3 +188,8 @@ def _text(about: About) -> str | None:
 def _allocation(owner: str, network: str, address: bytes, about: str | None) -> Allocation:
     said = NOTHING_SAID if about is None else msgspec.json.decode(about, type=About)
     return Allocation(owner, network, text_of(int.from_bytes(address)), said)
+
+
+def open_ipam(engine: Engine, _settings: IpamSettings) -> EmbeddedIpam:
+    """The IPAM in the store's database; needs no settings."""
+    return EmbeddedIpam(engine)

@@ -138,6 +138,9 @@ def refuse(
     """
     reason = type(error).__name__
     rule = policy(reason)
+    if rule.terminal and flight.key.kind != "Machine":
+        # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
+        rule = POLICIES[Conflict]
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     attempts = remembered.failures[flight.action.path].attempts
     delay = backoff(attempts, rule, jitter)

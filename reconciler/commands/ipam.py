@@ -11,14 +11,17 @@ from typing import IO, Any
 import click
 import msgspec
 
-from drivers.base import Allocation, DriverError, IpamNetwork, Number, Usage
+from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.workspace import connections, fail, on_terminal, open_store, words
+from reconciler.commands.workspace import connections, fail, now, on_terminal, open_store, operator, words
+from reconciler.model.event import Event, EventType
 from reconciler.observed.connections import Connections
 from reconciler.planning.render.tree import ASCII, Marks, bar, free_words, pool_lines, tree, tree_lines
 from reconciler.planning.render.words import ansi, plain
+from reconciler.planning.render.words import count as counted
 from reconciler.services.ipam_copy import Copy, put, take
+from reconciler.store import Store
 
 
 @click.group("ipam", short_help="What the IPAM holds: prefixes, addresses, numbers.")
@@ -34,14 +37,21 @@ def ipam_group() -> None:
 
 
 @contextmanager
-def _opened(values: dict[str, Any], *, create: bool = False) -> Iterator[Connections]:
-    """IPAM and pools; what they cannot do is said in words."""
+def _opened(values: dict[str, Any]) -> Iterator[Connections]:
+    """IPAM and pools, to look at; what they cannot do is said in words."""
+    with _changing(values, create=False) as (ways, _):
+        yield ways
+
+
+@contextmanager
+def _changing(values: dict[str, Any], *, create: bool) -> Iterator[tuple[Connections, Store]]:
+    """The same, with the store, whose ledger is to have what is done."""
     where = where_from(values)
     with words():
         store = open_store(where, create=create)
         try:
             with connections(store, where) as ways:
-                yield ways
+                yield ways, store
         except DriverError as error:
             fail(str(error))
         finally:
@@ -179,21 +189,25 @@ def _free(one: Usage) -> str:
 
 
 @ipam_group.command("check", short_help="Verify every rule of the IPAM.")
+@click.option("--rebuild", is_flag=True, help="First write anew what is free, from what is declared and held.")
 @where_options
-def check_command(**values: Any) -> None:
+def check_command(rebuild: bool, **values: Any) -> None:
     """Verify that nothing overlaps, nothing is held twice or outside of its prefix, and nothing free is lost.
 
     Exit codes: 0 sound, 1 something is wrong; each line says what, where, and the way out.
     """
-    with _opened(values) as ways:
+    with _changing(values, create=False) as (ways, store):
+        if rebuild:
+            ways.ipam.rebuild()
+            _tell(store, "IpamRebuilt", "what is free was written anew from what is declared and held")
         wrong = ways.ipam.check()
         held, networks = len(ways.ipam.list()), len(ways.ipam.networks())
     for line in wrong:
         click.echo(line)
     if wrong:
-        click.echo(f"{len(wrong)} things are wrong.", err=True)
+        click.echo("1 thing is wrong." if len(wrong) == 1 else f"{len(wrong)} things are wrong.", err=True)
         raise click.exceptions.Exit(1)
-    click.echo(f"Sound: {networks:,} networks, {held:,} addresses.")
+    click.echo(f"Sound: {counted(networks, 'network')}, {held:,} {'address' if held == 1 else 'addresses'}.")
 
 
 @ipam_group.command("export", short_help="Write everything down as YAML.")
@@ -237,18 +251,22 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
       groundstate ipam import ipam.yaml
     """
     copy = _read(file)
-    with _opened(values, create=not dry_run) as ways:
+    count = f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers"
+    with _changing(values, create=not dry_run) as (ways, store):
         refused = _rehearse(copy, take(ways.ipam, ways.pools))
         if not refused and not dry_run:
+            _tell(store, "IpamImported", f"{count} of {file.name}")
             refused = put(copy, ways.ipam, ways.pools)
     for line in refused:
         click.echo(line, err=True)
     if refused:
         fail(f"{len(refused)} of it would be refused; nothing was changed")
     done = "would be taken in" if dry_run else "are there"
-    click.echo(
-        f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers {done}."
-    )
+    click.echo(f"{count} {done}.")
+
+
+def _tell(store: Store, reason: str, message: str) -> None:
+    store.append([Event(at=now(), type=EventType.NORMAL, reason=reason, message=message, by=operator("ipam"))])
 
 
 def _read(file: IO[str]) -> Copy:
@@ -268,7 +286,7 @@ def _rehearse(copy: Copy, present: Copy) -> list[str]:
     store = Store.open("sqlite://")
     try:
         registry = Registry()
-        ipam, pools = registry.open_ipam("embedded", store.engine), registry.open_pools(store.engine)
+        ipam, pools = registry.open_ipam(IpamSettings(), store.engine), registry.open_pools(store.engine)
         return put(present, ipam, pools) or put(copy, ipam, pools)
     finally:
         store.close()

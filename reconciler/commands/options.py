@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from drivers.base import IpamSettings
 from reconciler.kinds import KINDS
 from reconciler.planning.guards import TENTH, Limit, Limits
 
@@ -19,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SETTINGS_FILE = "groundstate.toml"
 REPO_LOCAL_STORE = ".groundstate/state.db"
+IPAM = IpamSettings()
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class Where(msgspec.Struct, frozen=True):
     work_tree: bool
     store: str | None
     base: Path
+    ipam: IpamSettings = IpamSettings()
 
 
 class LimitType(click.ParamType[Limit]):
@@ -56,7 +59,7 @@ def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
 
 
 def where_options(command: F) -> F:
-    """--repo, --ref, --path, --work-tree, --store."""
+    """--repo, --ref, --path, --work-tree, --store, --ipam and what belongs to it."""
     for decorate in reversed(
         (
             option("--repo", "-C", default=".", metavar="PATH|URL", help="The git repository of the desired state."),
@@ -68,6 +71,15 @@ def where_options(command: F) -> F:
                 metavar="URL",
                 help=f"SQLite file or database URL that remembers facts.  [default: REPO/{REPO_LOCAL_STORE}]",
             ),
+            option("--ipam", default=IPAM.name, metavar="NAME", help="Where addresses are kept: embedded or netbox."),
+            option(
+                "--ipam-url", default=IPAM.url, metavar="URL", help="Where that is, such as https://netbox.example.org."
+            ),
+            option("--ipam-token", default=IPAM.token, metavar="REF", help="Its token, as env:NAME or file:PATH."),
+            option(
+                "--ipam-ca-file", default=IPAM.ca_file, metavar="FILE", help="Trust these CAs instead of the system's."
+            ),
+            option("--ipam-fleet", default=IPAM.fleet, metavar="NAME", help="The tag and owner of what is ours in it."),
         )
     ):
         command = decorate(command)
@@ -110,8 +122,14 @@ def where_from(values: dict[str, Any]) -> Where:
     """Take the where options out of a command's values. Relative paths in documents start at the settings file."""
     settings = click.get_current_context().find_root().meta.get("settings_file")
     base = Path(settings).parent if settings else Path.cwd()
-    found = Where(base=base, **{name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")})
+    named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
+    found = Where(base=base, ipam=_ipam_from(values), **named)
     return msgspec.structs.replace(found, repo=_top_level()) if found.repo == "." else found
+
+
+def _ipam_from(values: dict[str, Any]) -> IpamSettings:
+    names = {"name": "ipam"} | {name: f"ipam_{name}" for name in ("url", "token", "ca_file", "fleet")}
+    return IpamSettings(**{name: values.pop(option) for name, option in names.items()})
 
 
 def _top_level() -> str:
@@ -173,12 +191,15 @@ def load_settings(
 
 def _located(name: str, value: Any, base: Path) -> Any:
     """A relative place in the file means the same from every folder: it begins where the file is."""
-    if name not in ("repo", "store") or not isinstance(value, str):
+    if name not in ("repo", "store", "ipam_ca_file", "ipam_token") or not isinstance(value, str):
         return value
-    relative = value.removeprefix("sqlite:///")
+    if name == "ipam_token" and not value.startswith("file:"):
+        return value
+    prefix = "file:" if name == "ipam_token" else ""
+    relative = value.removeprefix(prefix).removeprefix("sqlite:///")
     if not relative or "://" in relative or Path(relative).expanduser().is_absolute():
         return value
-    return str(base / relative)
+    return f"{prefix}{base / relative}"
 
 
 NEVER_SETTINGS = {"yes", "allow_empty"}

@@ -225,12 +225,17 @@ def observed_types() -> dict[str, type]:
 @contextmanager
 def connections(store: Store, where: Where) -> Iterator[Connections]:
     """The drivers, opened; sessions are deleted at the end."""
+    from drivers.base import Rejected
     from drivers.registry import Registry
     from reconciler.observed.connections import Connections, Drivers
 
     registry: Registry = Registry()
     try:
-        ipam, pools = registry.open_ipam("embedded", store.engine), registry.open_pools(store.engine)
+        try:
+            ipam = registry.open_ipam(where.ipam, store.engine)
+        except Rejected as error:
+            fail(str(error))
+        pools = registry.open_pools(store.engine)
         yield Connections(Drivers(registry.bmc, registry.secret, ipam, pools), where.base)
     finally:
         registry.close()

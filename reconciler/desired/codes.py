@@ -47,6 +47,11 @@ DIAGNOSTICS: dict[str, str] = {
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
     "dangling-reference": "A field names a resource that does not exist.",
+    "overlapping-sizes": "A machine can be of two sizes; one such machine is described.",
+    "never-matches": "No machine can be of the size: its constraints exclude each other.",
+    "duplicate-image": "Two images are of the same version of one operating system.",
+    "no-such-image": "A machine's image is none that is declared.",
+    "too-many-projects": "A tenant has more projects than its quota allows.",
     "duplicate-bmc": "Two machines name the same BMC and the same system, or one of them no system at all.",
     "duplicate-mac": "Two machines, or one twice, name the same MAC address.",
     "duplicate-address": "Two IPAddresses ask for the same address.",
@@ -65,4 +70,11 @@ DIAGNOSTICS: dict[str, str] = {
     "other-partition": "An address is for a machine of another partition than its network's.",
     "machine-gone": "An address is for a machine that is not declared: a warning.",
     "no-such-family": "An IPAddress asks for a family that its network has no prefix of.",
+    # Beside what is remembered
+    "image-in-use": "An image is not declared any more, and machines have it.",
+    "image-expired": "Machines have an image whose last day is over; they keep it.",
+    "image-expires": "Machines have an image whose last day comes within 30 days.",
+    "image-deprecated": "Machines have an image that is deprecated; they keep it.",
+    "size-image": "Machines have an image that their size does not run any more; they keep it.",
+    "quota-exceeded": "A project or a tenant has more than its quota allows by now; it keeps it.",
 }

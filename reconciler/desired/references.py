@@ -11,15 +11,12 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from reconciler.desired import addressing, networks
-from reconciler.desired.findings import Finding
+from reconciler.desired import addressing, catalogue, networks
+from reconciler.desired.findings import Finding, Path
 from reconciler.kinds import KINDS
 from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
-
-NAMED = 10
-"""How many users of something that is not there are named."""
 
 
 def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
@@ -40,6 +37,7 @@ def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] =
     state = DesiredState(Revision("", "", ""), {resource.key: resource for resource in sound})
     found.extend(addressing.check(state))
     found.extend(networks.check(state, claimed))
+    found.extend(catalogue.check(state, claimed))
     return found
 
 
@@ -57,25 +55,24 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
     names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
     for key in claimed:
         names.setdefault(key.kind, set()).add(key.name)
-    users: dict[tuple[str, str], list[tuple[Resource[Any], str]]] = {}
+    users: dict[tuple[str, str], list[tuple[Resource[Any], Path]]] = {}
     for kind, found in by_kind.items():
         for get, field, target in reference_fields(kind):
             known = names[target]
             for resource in found:
-                name = get(resource.spec)
-                if name is not None and name not in known:
-                    users.setdefault((target, name), []).append((resource, field))
-    for (target, name), named in users.items():
+                value = get(resource.spec)
+                if isinstance(value, tuple):
+                    for index, name in enumerate(value):
+                        if name not in known:
+                            users.setdefault((target, name), []).append((resource, ("spec", field, index)))
+                elif value is not None and value not in known:
+                    users.setdefault((target, value), []).append((resource, ("spec", field)))
+    for (target, name), places in users.items():
         # One for all who name it: of what was removed while in use, the list of users is what is asked for.
-        resource, field = named[0]
-        what = f"there is no {target} {name!r}"
-        why = f"{len(named)} documents name it: {_listed(named)}" if len(named) > 1 else ""
-        yield Finding("dangling-reference", resource, ("spec", field), what, why, _hint(name, target, names[target]))
-
-
-def _listed(named: Sequence[tuple[Resource[Any], str]]) -> str:
-    words = [f"{one.key} ({one.source.file}:{one.source.line})" for one, _ in named[:NAMED]]
-    return ", ".join(words) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+        places.sort(key=lambda place: (place[0].source.file, place[0].source.line))
+        why = catalogue.named({resource.key: resource for resource, _ in places}.values())
+        hint = _hint(name, target, names[target])
+        yield Finding("dangling-reference", *places[0], f"there is no {target} {name!r}", why, hint)
 
 
 def _hint(name: str, target: str, known: Collection[str]) -> str:
@@ -117,7 +114,8 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
 
 @cache
 def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
-    """A kind's fields that name resources: how to read it from a spec, its name in documents, the kind it names."""
+    """A kind's fields that name resources, one or a list of them: how to read it from a spec, its name in documents,
+    the kind it names."""
     spec = msgspec.inspect.type_info(KINDS[kind].spec_type)
     if not isinstance(spec, msgspec.inspect.StructType):
         raise TypeError(f"{kind}'s spec is no struct")
@@ -128,5 +126,8 @@ def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], 
 def _target(node: msgspec.inspect.Type) -> str | None:
     if isinstance(node, msgspec.inspect.UnionType):
         return next(filter(None, map(_target, node.types)), None)
-    extra = node.extra if isinstance(node, msgspec.inspect.Metadata) else None
-    return str(extra["kind"]) if extra and "kind" in extra else None
+    if isinstance(node, msgspec.inspect.VarTupleType):
+        return _target(node.item_type)
+    if not isinstance(node, msgspec.inspect.Metadata):
+        return None
+    return str(node.extra["kind"]) if node.extra and "kind" in node.extra else _target(node.type)

@@ -23,7 +23,7 @@ from reconciler.kinds.network import (
     within,
 )
 from reconciler.kinds.pool import number_steps
-from reconciler.kinds.room import short_of_numbers, short_of_prefixes
+from reconciler.kinds.room import children_of, short_of_numbers, short_of_prefixes
 from reconciler.model.action import Action, DropNetwork, Forget, GiveVrfBack, PutNetwork, TakeVrf
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
@@ -166,6 +166,8 @@ def _refused(
             reason = f"its parent Network/{spec.parent} is not in the IPAM yet"
             yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when that one is there")
         elif lengths:
+            if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
+                yield from _named_first(spec.parent, look)
             yield from short_of_prefixes(spec.parent, lengths, PREFIXES, look)
     if seen is None:
         return
@@ -195,6 +197,22 @@ def _stray_vrf(state: NetworkState, look: Look) -> Steps:
     why = "it has leaked: there is no such network, declared or in the IPAM"
     give = GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
     return Steps((give, Forget(key=look.key, reason="given back")))
+
+
+def _named_first(parent: str, look: Look) -> Iterator[Hold]:
+    """Who leaves its prefix to the IPAM takes it after all who name theirs, or it may be given one of those (0008)."""
+    for sibling in children_of(parent, look):
+        if not sibling.spec.prefixes or sibling.key == look.key:
+            continue
+        seen = look.observed.get(sibling.key)
+        there = seen.value.prefixes or () if seen is not None and isinstance(seen.value, NetworkState) else ()
+        missing = {prefix.cidr for prefix in sibling.spec.prefixes} - {prefix.cidr for prefix in there}
+        if missing:
+            reason = (
+                f"{sibling.key} names {', '.join(sorted(missing))} of {parent}; who names none takes one after that"
+            )
+            yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, "it goes on when that one is there")
+            return
 
 
 def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:

@@ -55,7 +55,7 @@ class Example(msgspec.Struct, frozen=True):
         return ", ".join(said)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2**15)
 def example(*sizes: Constraints) -> Example | None:
     """A machine that is of all these sizes, or None when there is none.
 
@@ -74,13 +74,14 @@ def example(*sizes: Constraints) -> Example | None:
 def _parts(kind: ConstraintType, sizes: Sequence[Constraints]) -> tuple[Part, ...] | None:
     """Parts of the kind that meet the constraints of all sizes and are counted by a constraint of each."""
     rows = [(index, one) for index, constraints in enumerate(sizes) for one in constraints if one.type is kind]
-    patterns = [globs.parse(one.identifier or "*") for _, one in rows]
-    words = globs.witnesses(patterns)
-    if rows and all(pattern.text == "*" for pattern in patterns):  # any name will do: one that says something
-        words = {frozenset(range(len(rows))): _ANY_NAME[kind]}
-    classes = [
-        (word, matched) for matched, word in words.items() if len({rows[place][0] for place in matched}) == len(sizes)
-    ]
+    patterns = [one.identifier or "*" for _, one in rows]
+    different = tuple(sorted(set(patterns)))
+    words = {frozenset("*"): _ANY_NAME[kind]} if different == ("*",) else _words(different)
+    classes: list[tuple[str, list[int]]] = []
+    for matched, word in words.items():
+        places = [place for place, pattern in enumerate(patterns) if pattern in matched]
+        if len({rows[place][0] for place in places}) == len(sizes):
+            classes.append((word, places))
     least = 1 if kind in NEEDED else 0
     wanted = [
         _Row(max(least, number(one.min)), number(one.max), [i for i, (_, m) in enumerate(classes) if place in m])
@@ -98,6 +99,13 @@ _ANY_NAME = {
     ConstraintType.STORAGE: "/dev/sda",
     ConstraintType.GPU: "of any model",
 }
+
+
+@lru_cache(maxsize=4096)
+def _words(patterns: tuple[str, ...]) -> dict[frozenset[str], str]:
+    """`witnesses`, by the patterns' texts. Sizes of one fleet have few patterns, and most of them in common."""
+    found = globs.witnesses([globs.parse(pattern) for pattern in patterns])
+    return {frozenset(patterns[place] for place in matched): word for matched, word in found.items()}
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -123,10 +131,11 @@ def _solve(rows: list[_Row], unknowns: int) -> list[int] | None:
         if not _narrow(rows, box):
             continue
         low, high = box
-        open_ones = [i for i in range(unknowns) if low[i] < high[i]]
-        if not open_ones:
+        if all(row.low <= sum(low[i] for i in row.unknowns) <= row.high for row in rows):
             return low
-        waiting.extend(_halves(box, open_ones[0]))
+        open_one = next((i for i in range(unknowns) if low[i] < high[i]), None)
+        if open_one is not None:
+            waiting.extend(_halves(box, open_one))
     return None
 
 

@@ -63,6 +63,11 @@ def short_of_numbers(pool: str, path: str, look: Look) -> Iterator[Hold]:
         yield Hold(HoldKind.GUARD, EXHAUSTED, found[look.key], way_out, path)
 
 
+def children_of(parent: str, look: Look) -> list[Any]:
+    """The networks that are declared to be parts of it, by name."""
+    return look.desired.derived("children", _children).get(parent, []) if look.desired is not None else []
+
+
 def holders_of_pool(pool: str, look: Look) -> list[Number]:
     """Who holds a number of it, by owner, as far as it was seen."""
     found = (_held_number(look, key) for key in sorted(look.observed))
@@ -129,7 +134,7 @@ def _beyond_prefixes(parent: str, look: Look) -> dict[ResourceKey, str]:
             of_family[length] = of_family.get(length, 0) + count
     at_first = {family: _free_words(found) for family, found in blocks.items()}
     beyond: dict[ResourceKey, str] = {}
-    for resource in look.desired.derived("children", _children).get(parent, ()):
+    for resource in children_of(parent, look):
         for family, length in _missing_lengths(resource.spec, look, resource.key):
             if not _take(blocks[family], length):
                 reason = f"Network/{parent} has no free /{length} for it; free at first: {at_first[family]}"

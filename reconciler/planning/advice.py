@@ -40,7 +40,7 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
     return tuple(
         _warning(
             "quota-exceeded",
-            f"{one.limit.whose} has {len(one.users)} {one.limit.field} and may have {one.limit.most} ({one.limit.said})",
+            one.said,
             None,
             "what it has it keeps, and gets no more",
             one.limit.way_out,
@@ -55,12 +55,12 @@ def _of_image(
     name, spec, which = image.key.name, image.spec, listed(key.name for key in users)
     hint = "set spec.image of these to a newer one"
     if expired(spec, now):
-        yield _warning("image-expired", f"image {name} expired on {spec.expires}", image, f"{which} keep it", hint)
+        yield _warning("image-expired", f"image {name} expired on {spec.expires}", image, f"kept by {which}", hint)
     elif spec.expires is not None and date.fromisoformat(spec.expires) - now.date() <= SOON:
         said = f"image {name} expires on {spec.expires}"
-        yield _warning("image-expires", said, image, f"then {which} keep it, and no other machine gets it", hint)
+        yield _warning("image-expires", said, image, f"no other machine gets it then; had by {which}", hint)
     if spec.classification is Classification.DEPRECATED:
-        yield _warning("image-deprecated", f"image {name} is deprecated", image, f"{which} keep it", hint)
+        yield _warning("image-deprecated", f"image {name} is deprecated", image, f"kept by {which}", hint)
     by_size: dict[str, list[ResourceKey]] = {}
     for key in users:
         machine = desired.resources.get(key)
@@ -70,8 +70,8 @@ def _of_image(
         size = desired.resources.get(ResourceKey("Size", size_name))
         if size is not None and not fits(size, image):
             said = f"size {size_name} runs {spec.os} {size.spec.images[spec.os]} (spec.images), not {name}"
-            yield _warning("size-image", said, size, f"{listed(k.name for k in machines)} keep it", hint)
+            yield _warning("size-image", said, size, f"kept by {listed(k.name for k in machines)}", hint)
 
 
 def _warning(code: str, summary: str, resource: Resource[ImageSpec] | None, detail: str, hint: str) -> Diagnostic:
-    return Diagnostic(code, Severity.WARNING, summary, resource.source if resource else None, detail, hint)
+    return Diagnostic(code, Severity.WARNING, f"{summary}; {detail}", resource.source if resource else None, "", hint)

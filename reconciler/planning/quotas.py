@@ -22,6 +22,8 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 COUNTED = {"Machine": "machines", "IPAddress": "addresses", "Network": "networks"}
 """The kinds that are counted, and the field of Quotas for each."""
 
+_ONE = {"machines": "machine", "addresses": "address", "networks": "network"}
+
 NAMED = 3
 """How many of those that take up a quota are named."""
 
@@ -65,6 +67,13 @@ class Account(msgspec.Struct, frozen=True):
     def full(self) -> bool:
         """Whether nothing more may come."""
         return len(self.users) >= self.limit.most
+
+    @property
+    def said(self) -> str:
+        """How much it has and may have, and where that stands."""
+        limit = self.limit
+        what = _ONE[limit.field] if len(self.users) == 1 else limit.field
+        return f"{limit.whose} has {len(self.users)} {what} and may have {limit.most} ({limit.said})"
 
 
 def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[ResourceKey, Hold]:
@@ -132,7 +141,7 @@ def _hold(account: Account, key: ResourceKey) -> Hold:
     limit, users = account.limit, sorted(account.users)
     said = ", ".join(user.name for user in users[:NAMED])
     more = f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
-    reason = f"{limit.whose} has {len(users)} {limit.field} and may have {limit.most} ({limit.said})"
+    reason = account.said
     return Hold(
         HoldKind.GUARD,
         "quota",

@@ -22,6 +22,7 @@ ROOT = "/redfish/v1"
 SESSIONS = f"{ROOT}/SessionService/Sessions"
 SYSTEM = f"{ROOT}/Systems/1"
 RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+EXPAND = "?$expand=.($levels=1)"
 LOGIN = Credential("operator", "s3cret-and-Unique")
 
 Document = Mapping[str, Any]
@@ -247,7 +248,13 @@ class RedfishServer:
             self.sessions.discard(request.headers.get("x-auth-token", ""))
         if request.method != "GET":
             return reply(204)
+        if path.endswith(EXPAND) and path.removesuffix(EXPAND) in self.documents:
+            return reply(200, self._expanded(self.documents[path.removesuffix(EXPAND)]))
         return reply(200, self.documents[path]) if path in self.documents else reply(404, extended(f"No {path}"))
+
+    def _expanded(self, collection: Document) -> Document:
+        members = [self.documents.get(one["@odata.id"].rstrip("/"), one) for one in collection["Members"]]
+        return {**collection, "Members": members}
 
     def _log_in(self, request: Request) -> Answer:
         if SESSIONS not in json.dumps(self.documents.get(ROOT, {})):

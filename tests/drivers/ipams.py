@@ -14,10 +14,12 @@ import pytest
 from drivers.base import Ipam
 from drivers.ipam.embedded import EmbeddedIpam
 from reconciler.store import Store
+from tests.drivers.netbox_fixture import netbox, recorded
 
-FEATURES = frozenset({"reserved", "namespaces", "order", "usage"})
+FEATURES = frozenset({"reserved", "namespaces", "order", "usage", "empty", "whole"})
 """What may be lacking: reserved space in a prefix; networks that overlap in two namespaces; prefixes that are taken
-from in the order of the network; and figures of how full each is."""
+from in the order of the network; figures of how full each is; networks without a prefix; and children that are the
+whole of a container's prefix."""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -43,9 +45,13 @@ def embedded_in_postgresql(request: pytest.FixtureRequest) -> Iterator[Ipam]:
     store.close()
 
 
+OF_NETBOX = FEATURES - {"empty", "whole"}
+
 IPAMS = {
     "embedded-sqlite": Subject(embedded_in_sqlite),
     "embedded-postgresql": Subject(embedded_in_postgresql),
+    "netbox": Subject(netbox, OF_NETBOX),
+    "netbox-recorded": Subject(recorded, OF_NETBOX),
 }
 
 

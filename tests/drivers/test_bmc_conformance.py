@@ -135,6 +135,23 @@ def test_the_led_is_lit_and_put_out(bmc: Bmc) -> None:
         assert bmc.read().indicator is led
 
 
+def test_what_is_in_a_machine_is_told_or_named_missing(bmc: Bmc) -> None:
+    inventory = bmc.inventory()
+    told = {
+        "processors": bool(inventory.processors),
+        "memory": inventory.memory > 0,
+        "disks": bool(inventory.disks),
+        "gpus": bool(inventory.gpus),
+    }
+    assert set(inventory.missing) <= {name for name, is_told in told.items() if not is_told}
+    assert told["processors"] or "processors" in inventory.missing
+    assert told["memory"] or "memory" in inventory.missing
+
+
+def test_two_looks_into_a_machine_are_equal(bmc: Bmc) -> None:
+    assert bmc.inventory() == bmc.inventory()
+
+
 def test_systems_of_one_bmc_are_told_apart(subject: Subject, driver: BmcDriver) -> None:
     first, second = driver.open(subject.at(FIRST)), driver.open(subject.at(SECOND))
     first.set_indicator(IndicatorLED.LIT)
@@ -174,3 +191,5 @@ def test_a_closed_driver_is_unreachable_and_may_be_closed_again(subject: Subject
     driver.close()
     with pytest.raises(Unreachable, match="closed"):
         bmc.read()
+    with pytest.raises(Unreachable, match="closed"):
+        bmc.inventory()

@@ -17,6 +17,7 @@ from drivers.base import (
     BootOverride,
     BootTarget,
     IndicatorLED,
+    Inventory,
     PowerState,
     Rejected,
     ResetType,
@@ -192,6 +193,78 @@ def test_every_system_of_a_recorded_bmc_is_read_in_one_session_that_is_given_bac
         assert (server.count("POST"), len(server.sessions), server.connections) == (1, 1, 1)
         driver.close()
         assert not server.sessions
+
+
+class Inside(NamedTuple):
+    """What a person counts in a recording. `memory` in MiB, `cores` of all processors, `disks` in bytes by name."""
+
+    tree: str
+    processors: int
+    cores: int
+    memory: int
+    disks: dict[str, int]
+    gpus: list[str]
+    missing: str = ""
+
+
+HPE_PLACES = ("00", "01", "04", "05", "08", "09", "0C", "0D", "10", "11", "14", "15", "18", "19", "1C", "1D")
+INSIDE = [
+    Inside("csm-rie-EX425", 2, 128, 262144, {}, [], "disks"),
+    # It counts a module of 16 GB as 15625 MiB.
+    Inside("csm-rie-Gigabyte", 2, 128, 250000, {"1": 2013667524608}, []),
+    # The one drive is listed five times, and its document is an error.
+    Inside("csm-rie-Intel", 2, 8, 49152, {}, [], "disks"),
+    # Recorded with the power off: all collections are empty.
+    Inside("csm-rie-OpenBMC-stock", 0, 0, 0, {}, [], "processors memory disks gpus"),
+    # Memory by its summary alone, and SimpleStorage without a size.
+    Inside("dmtf-public-bladed", 1, 4, 65536, {"SATA Bay 1": 0, "SATA Bay 2": 0}, []),
+    # The second processor is absent, and so are two disks; an FPGA is neither processor nor GPU.
+    Inside("dmtf-public-rackmount1", 1, 8, 98304, {"SATA Bay 1": 8000000000000, "SATA Bay 2": 4000000000000}, []),
+    Inside(
+        "nv-libredfish-dell", 2, 36, 524288,
+        {f"Disk.Bay.{bay}:Enclosure.Internal.0-1": 1920383410176 for bay in range(3)}, ["NVIDIA H100 PCIe"],
+    ),
+    Inside(
+        "nv-libredfish-hpe", 2, 128, 1048576,
+        {f"DA0000{place}": 6401252745216 for place in HPE_PLACES}
+        | {"0": 480103981056, "1": 480103981056}, [],
+    ),
+    # Its GPUs have no model.
+    Inside(
+        "nv-libredfish-lenovo", 2, 64, 1048576,
+        {f"Drive.Bay_{bay}": 7680000000000 for bay in range(2)}
+        | {f"Drive.M.2_Bay_{bay}": 960000000000 for bay in range(2)}, [""] * 8,
+    ),
+]  # fmt: skip
+
+
+def look_inside(server: RedfishServer, driver: RedfishDriver, pki: Pki, tree: str) -> list[Inventory]:
+    ids = [one.system_id for one in RECORDED if one.tree == tree]
+    return [driver.open(endpoint(server, pki.tls, system_id)).inventory() for system_id in ids]
+
+
+@pytest.mark.parametrize("inside", INSIDE, ids=lambda one: one.tree)
+def test_a_recorded_machine_holds_what_a_person_counts(inside: Inside, driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, recording(inside.tree)) as server:
+        for seen in look_inside(server, driver, pki, inside.tree):
+            assert (len(seen.processors), sum(one.cores for one in seen.processors)) == inside[1:3]
+            assert seen.memory == inside.memory << 20
+            assert {disk.name: disk.size for disk in seen.disks} == inside.disks
+            assert [gpu.model for gpu in seen.gpus] == inside.gpus
+            assert " ".join(seen.missing) == inside.missing
+
+
+@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 7), ("nv-libredfish-lenovo", 8)])
+def test_a_recorded_bmc_that_expands_is_asked_little(tree: str, most: int, driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, recording(tree)) as server:
+        look_inside(server, driver, pki, tree)
+        before = len(server.requests)
+        look_inside(server, driver, pki, tree)
+        assert len(server.requests) - before <= most + 1
+
+
+def test_every_machine_of_the_table_is_looked_into() -> None:
+    assert {one.tree for one in INSIDE} == {one.tree for one in RECORDED}
 
 
 def test_every_recording_is_in_the_table() -> None:

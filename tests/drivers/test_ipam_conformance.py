@@ -35,6 +35,7 @@ class TestNetworks:
         assert ipam.network("lan") == IpamNetwork(prefixes)
         assert ipam.networks() == {"lan": IpamNetwork(prefixes)}
 
+    @pytest.mark.needs("empty")
     def test_without_prefixes_it_is_known(self, ipam: Ipam) -> None:
         ipam.put_network("lan", IpamNetwork(()))
         assert ipam.network("lan") == IpamNetwork(())

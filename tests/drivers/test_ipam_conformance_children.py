@@ -59,6 +59,7 @@ class TestChosen:
         assert cidrs(below.put_network("a", IpamNetwork(parent="mid"), {4: 30})) == ["10.0.0.0/30"]
         assert [below.acquire("a", owner) for owner in "xy"] == ["10.0.0.1", "10.0.0.2"]
 
+    @pytest.mark.needs("whole")
     def test_a_released_one_joins_its_neighbours(self, below: Ipam) -> None:
         names = [f"c{number}" for number in range(4)]
         for name in names:
@@ -138,6 +139,7 @@ class TestDeclared:
         got = [cidrs(below.put_network(f"c{number}", CHILD, {4: 27}))[0] for number in range(3)]
         assert got == ["10.0.0.0/27", "10.0.0.64/27", "10.0.0.96/27"]
 
+    @pytest.mark.needs("whole")
     def test_it_may_be_the_whole_container(self, below: Ipam) -> None:
         below.put_network("a", child("10.0.0.0/24"))
         below.drop_network("a")

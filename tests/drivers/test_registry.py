@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import create_engine
 
-from drivers.base import AuthenticationFailed, Credential, Endpoint, Rejected, Unreachable
+from drivers.base import AuthenticationFailed, Credential, Endpoint, IpamSettings, Rejected, Unreachable
 from drivers.registry import Registry
 
 ENDPOINT = Endpoint("fake", "registry-tests", "1")
@@ -23,8 +24,8 @@ class Driver:
         raise RuntimeError("the outsider does not close")
 
 class Ipam:
-    def __init__(self, engine):
-        self.engine = engine
+    def __init__(self, engine, settings):
+        self.engine, self.settings = engine, settings
 """
 
 ENTRY_POINTS = """
@@ -111,7 +112,7 @@ def test_a_registry_shares_nothing_with_another() -> None:
 
 
 def test_the_embedded_ipam_is_opened_on_the_given_engine() -> None:
-    assert type(Registry().open_ipam("embedded", create_engine("sqlite://"))).__name__ == "EmbeddedIpam"
+    assert type(Registry().open_ipam(IpamSettings(), create_engine("sqlite://"))).__name__ == "EmbeddedIpam"
 
 
 def test_the_pools_are_opened_on_the_given_engine() -> None:
@@ -119,15 +120,15 @@ def test_the_pools_are_opened_on_the_given_engine() -> None:
 
 
 @pytest.mark.usefixtures("outsider")
-def test_an_outsiders_ipam_is_found_and_gets_the_engine() -> None:
+def test_an_outsiders_ipam_is_found_and_gets_engine_and_settings() -> None:
     engine = create_engine("sqlite://")
-    ipam = Registry().open_ipam("outsider", engine)
-    assert vars(ipam) == {"engine": engine}
+    ipam = Registry().open_ipam(IpamSettings("outsider"), engine)
+    assert vars(ipam) == {"engine": engine, "settings": IpamSettings("outsider")}
 
 
 def test_an_unknown_ipam_is_answered_with_the_nearest() -> None:
     with pytest.raises(Rejected, match="did you mean embedded"):
-        Registry().open_ipam("embeded", create_engine("sqlite://"))
+        Registry().open_ipam(IpamSettings("embeded"), create_engine("sqlite://"))
 
 
 def test_each_kind_of_reference_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,3 +150,49 @@ def test_each_kind_of_reference_is_resolved(tmp_path: Path, monkeypatch: pytest.
 def test_a_reference_is_of_exactly_one_kind(reference: object) -> None:
     with pytest.raises(AuthenticationFailed, match="exactly one of env, file, exec"):
         Registry().secret(reference)
+
+
+NETBOX = IpamSettings("netbox", "https://netbox.example.org", "env:NETBOX_TOKEN")
+
+
+def test_the_netbox_ipam_is_opened_without_asking_netbox_anything() -> None:
+    registry = Registry()
+    assert type(registry.open_ipam(NETBOX, create_engine("sqlite://"))).__name__ == "NetboxIpam"
+    registry.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": ""}, "--ipam-url"),
+        ({"url": "netbox.example.org"}, "https://HOST"),
+        ({"url": "ftp://netbox.example.org"}, "https://HOST"),
+        ({"token": ""}, "--ipam-token"),
+        ({"token": "s3cret"}, "--ipam-token is a reference"),
+        ({"fleet": "Two words"}, "--ipam-fleet"),
+        ({"ca_file": "/does/not/exist"}, "--ipam-ca-file /does/not/exist"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_the_option_s_name(change: dict[str, str], message: str) -> None:
+    settings = msgspec.structs.replace(NETBOX, **change)
+    with pytest.raises(Rejected, match=message) as refused:
+        Registry().open_ipam(settings, create_engine("sqlite://"))
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
+    settings = msgspec.structs.replace(NETBOX, url="https://ada:s3cret@netbox.example.org")
+    with pytest.raises(Rejected, match="leave user and password out") as refused:
+        Registry().open_ipam(settings, create_engine("sqlite://"))
+    assert "s3cret" not in str(refused.value)
+
+
+def test_nobody_else_pays_for_netbox() -> None:
+    program = """
+import sys, sqlalchemy, drivers.base, drivers.registry
+drivers.registry.Registry().open_ipam(drivers.base.IpamSettings(), sqlalchemy.create_engine("sqlite://"))
+print("pynetbox" in sys.modules)
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout == "False\n"

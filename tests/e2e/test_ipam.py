@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -124,4 +125,15 @@ def test_a_name_that_is_not_there_is_said(desk: Desk) -> None:
 
 def test_check_says_that_all_is_sound(full: Desk) -> None:
     done = full.run("ipam", "check")
-    assert (done.code, done.out) == (0, "Sound: 3 networks, 1 addresses.\n")
+    assert (done.code, done.out) == (0, "Sound: 3 networks, 1 address.\n")
+
+
+def test_what_is_free_can_be_written_anew_and_that_is_in_the_ledger(full: Desk) -> None:
+    with sqlite3.connect(full.store) as database:
+        database.execute("DELETE FROM ipam_free")
+    broken = full.run("ipam", "check")
+    assert broken.code == 1
+    assert "ipam check --rebuild" in broken.out
+    assert full.run("ipam", "check", "--rebuild").code == 0
+    assert len(full.told("IpamRebuilt")) == 1
+    assert full.run("plan").code == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drivers.base import About
+from drivers.base import About, Rejected
 from reconciler.daemon.loop import RESYNC
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
@@ -126,3 +126,20 @@ class TestChildren:
         world.run(120)
         assert set(world.ipam.networks()) == {"s"}
         assert held(world) == {}
+
+
+def test_what_the_ipam_refuses_for_the_sake_of_others_is_tried_again(world: World) -> None:
+    """A network that went between the look and the asking: nothing of the address's own tells when it is back."""
+    acquire, refusals = world.ipam.acquire, ["network n is not in the IPAM; put it there first"]
+
+    def refusing(*arguments: Any, **named: Any) -> str:
+        if refusals:
+            raise Rejected(refusals.pop())
+        return acquire(*arguments, **named)
+
+    world.ipam.acquire = refusing  # type: ignore[method-assign]  # the real one, once refused
+    world.commit(declare(NET, address("a")))
+    world.run(30)
+    assert world.reasons("a") == ["ActionSent", "ActionRefused"]
+    world.run(120)
+    assert set(held(world)) == {"IPAddress/a"}

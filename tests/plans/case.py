@@ -127,7 +127,9 @@ def _facts(
 ) -> ResourceFacts:
     """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now."""
     resource = desired.resources.get(key)
-    found = ResourceFacts(deletion_policy=rest.get("deletion_policy"))
+    found = ResourceFacts(
+        deletion_policy=rest.get("deletion_policy"), project=rest.get("project"), image=rest.get("image")
+    )
     values: dict[str, Any] = {}
     if "applied" in rest:
         values["applied"] = Applied(rest["applied"], BEFORE, NOW - timedelta(days=2))

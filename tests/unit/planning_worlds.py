@@ -25,11 +25,15 @@ from drivers.base import (
     SystemState,
 )
 from reconciler.kinds.access import BmcSpec
-from reconciler.kinds.fields import DeletionPolicy, Family
+from reconciler.kinds.fields import DeletionPolicy, Family, Quotas
+from reconciler.kinds.image import Classification, ImageSpec
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec
-from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, once_order
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, Taint, once_order
 from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
+from reconciler.kinds.reservation import SizeReservationSpec
+from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.model.action import (
     Acquire,
     Action,
@@ -118,6 +122,10 @@ machine_specs = st.builds(
     shutdown=st.sampled_from([ShutdownSpec(), ShutdownSpec(escalate=Escalate.FORCE)]),
     maintenance=st.sampled_from([None, None, None, Pause(reason="fan swap")]),
     suspend=st.sampled_from([None, None, None, Pause(reason="vendor")]),
+    project=st.sampled_from([None, None, "shop", "ware"]),
+    image=st.sampled_from([None, "debian-12", "debian-12.0.1", "debian-11"]),
+    size=st.sampled_from([None, "c1"]),
+    taints=st.sampled_from([(), (), (Taint(key="burn-in"),)]),
 )
 overrides = st.builds(
     BootOverride,
@@ -204,13 +212,48 @@ def remembered(draw: st.DrawFn) -> ResourceFacts:
         shutdown_ignored=draw(st.sampled_from([None, None, NOW - timedelta(minutes=1)])),
         disrupted_at=draw(st.sampled_from([None, None, NOW - timedelta(minutes=9), NOW - timedelta(days=1)])),
         deletion_policy=draw(st.sampled_from([None, *DeletionPolicy])),
+        project=draw(st.sampled_from([None, None, "shop", "ware"])),
+        image=draw(st.sampled_from([None, None, "debian-12.0.1", "debian-11.0.1"])),
     )
+
+
+def image(name: str, **spec: Any) -> Resource[ImageSpec]:
+    os, _, version = name.rpartition("-")
+    root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+    return resource("Image", name, msgspec.convert({"os": os, "version": version, "root": root, **spec}, ImageSpec))
+
+
+def reserved(project: str, amount: int, name: str = "", partition: str = "p") -> Resource[SizeReservationSpec]:
+    spec = SizeReservationSpec(size="c1", project=project, amount=amount, partitions=(partition,))
+    return resource("SizeReservation", name or project, spec)
+
+
+limits = st.sampled_from([None, 0, 1, 3])
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> list[Resource[Any]]:
+    """Who may have how much, and what there is to have."""
+    quotas = TenantQuotas(machines=draw(limits), addresses=draw(limits), networks=draw(limits))
+    ranges = [Constraint(type=ConstraintType(name), min=1, max=8) for name in ("cores", "memory")]
+    return [
+        resource("Tenant", "acme", TenantSpec(quotas=quotas, project_quotas=Quotas(machines=draw(limits)))),
+        resource("Project", "shop", ProjectSpec(tenant="acme", quotas=Quotas(machines=draw(limits)))),
+        resource("Project", "ware", ProjectSpec(tenant="acme")),
+        resource(
+            "Size", "c1", SizeSpec(constraints=tuple(ranges), images={"debian": draw(st.sampled_from(["*", "11"]))})
+        ),
+        reserved("ware", draw(st.integers(1, 4))),
+        image("debian-12.0.1", classification=draw(st.sampled_from(Classification))),
+        image("debian-11.0.1", expires=draw(st.sampled_from(["2026-03-01", "2026-02-28"]))),
+    ]
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Anything: declared or gone, seen, unreadable or not looked at, remembered or new."""
-    resources, observed, facts = {}, {}, {}
+    resources = {one.key: one for one in draw(catalogues())} if draw(st.booleans()) else {}
+    observed, facts = {}, {}
     for kind, (specs, states, names) in KINDS.items():
         for name in draw(st.lists(st.sampled_from(names), unique=True, max_size=12)):
             key = ResourceKey(kind, name)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from reconciler.kinds.image import Artifact, ImageSpec
+import msgspec
+
+from reconciler.kinds.access import place
+from reconciler.kinds.image import ImageSpec
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
-from tests.unit.planning_worlds import desired, machine, resource
+from reconciler.planning.advice import on_images
+from reconciler.planning.known import take_in
+from tests.unit.planning_worlds import NOW, desired, machine
+from tests.unit.planning_worlds import image as declared
 
 OLD = "debian-12.0.20260101"
 
 
-def image(name: str = OLD) -> Resource[ImageSpec]:
-    root = Artifact(url="https://images.example/x", checksum="sha256:" + "0" * 64)
-    return resource("Image", name, ImageSpec(os="debian", version=name.removeprefix("debian-"), root=root))
+def image(name: str = OLD, **spec: object) -> Resource[ImageSpec]:
+    return declared(name, **spec)
 
 
 def facts(*names: str, image: str | None = OLD) -> Facts:
@@ -42,3 +47,22 @@ def test_a_machine_that_goes_too_does_not_keep_its_image() -> None:
 
 def test_a_machine_without_an_image_asks_for_none() -> None:
     assert admit(desired(machine("n1")), facts("n1", image=None)) == ()
+
+
+HAS = ResourceFacts(project="shop", image=OLD)
+
+
+def test_a_machine_under_another_name_keeps_project_and_image() -> None:
+    old, new = machine("old"), machine("new", project="shop", image="debian-12")
+    new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
+    before = msgspec.structs.replace(HAS, place=place(old.spec.bmc))
+    after = take_in(desired(new), {old.key: before})[new.key]
+    assert (after.project, after.image) == ("shop", OLD)
+
+
+def test_an_image_is_warned_of_from_thirty_days_before_its_last() -> None:
+    one = machine("m1", project="shop", image="debian-12")
+    for expires, codes in (("2026-04-01", []), ("2026-03-31", ["image-expires"]), ("2026-02-28", ["image-expired"])):
+        state = desired(one, image(expires=expires, classification="supported"))
+        found = on_images([one.key], state, Facts({one.key: HAS}, {}), NOW)
+        assert [told.code for told in found] == codes

@@ -18,7 +18,8 @@ def said(*documents: str) -> list[str]:
 
 
 def size(name: str) -> str:
-    return f"{HEAD}kind: Size\nmetadata: {{name: {name}}}\nspec:\n  constraints: [{{type: gpu, min: 0, max: 1}}]\n"
+    constraints = "{type: cores, min: 1, max: 8}, {type: memory, min: 1Gi, max: 8Gi}"
+    return f"{HEAD}kind: Size\nmetadata: {{name: {name}}}\nspec:\n  constraints: [{constraints}]\n"
 
 
 def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
@@ -33,7 +34,8 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Network": {"parent": "Network", "partition": "Partition", "project": "Project"},
         "Number": {"pool": "Pool", "project": "Project"},
         "IPAddress": {"network": "Network", "project": "Project"},
-        "Machine": {"partition": "Partition", "size": "Size"},
+        "SizeReservation": {"size": "Size", "project": "Project", "partitions": "Partition"},
+        "Machine": {"partition": "Partition", "size": "Size", "project": "Project"},
     }
 
 
@@ -50,6 +52,24 @@ def test_a_dangling_reference_is_placed_and_the_nearest_name_suggested() -> None
         "did you mean p1?",
     )
     assert found.snippet == "  partition: p11"
+
+
+def test_a_target_that_is_gone_is_told_once_with_all_who_name_it() -> None:
+    files = {f"m{n:02d}.yaml": machine(f"m{n:02d}", partition="gone") for n in range(12)}
+    (found,) = load(MemorySnapshot(files)).diagnostics
+    places = ", ".join(f"Machine/m{n:02d} (m{n:02d}.yaml:1)" for n in range(10))
+    assert str(found.source) == "m00.yaml:6:14"
+    assert found.summary == "there is no Partition 'gone'"
+    assert found.detail == f"12 documents name it: {places} and 2 more"
+
+
+def test_a_reference_in_a_list_is_placed_in_the_list() -> None:
+    spec = "{size: c1, project: shop, amount: 1, partitions: [p1, p2]}"
+    project = HEAD + "kind: Project\nmetadata: {name: shop}\nspec: {tenant: acme}\n"
+    reserved = f"{HEAD}kind: SizeReservation\nmetadata: {{name: r}}\nspec: {spec}\n"
+    assert said(PARTITION, TENANT, project, size("c1"), reserved) == [
+        "e.yaml:4:61 dangling-reference: there is no Partition 'p2'"
+    ]
 
 
 def test_what_a_broken_document_claims_is_not_dangling() -> None:

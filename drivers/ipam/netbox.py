@@ -1,0 +1,200 @@
+"""NetBox as the IPAM: a network's prefixes are NetBox's, and so are the addresses, beside those that people make.
+
+What the fleet keeps there and how it is known is in `netbox_records.py`; networks change in `netbox_networks.py`,
+addresses are given in `netbox_acquire.py`, in the batches of `netbox_batch.py`; the requests are in `netbox_wire.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from drivers.base import (
+    NOTHING_SAID,
+    About,
+    Allocation,
+    Busy,
+    Conflict,
+    IpamNetwork,
+    IpamSettings,
+    Rejected,
+    Unsupported,
+    Usage,
+)
+from drivers.ipam.addresses import parse_address, text_of
+from drivers.ipam.database import plain_name
+from drivers.ipam.netbox_acquire import Acquiring, Ask
+from drivers.ipam.netbox_batch import Batches
+from drivers.ipam.netbox_check import check
+from drivers.ipam.netbox_networks import Networks
+from drivers.ipam.netbox_records import (
+    ADDRESSES,
+    DATA,
+    NETWORK,
+    AddressRow,
+    Records,
+    allocation_of,
+    network_of,
+    said_of,
+)
+from drivers.ipam.netbox_usage import usage
+from drivers.ipam.netbox_wire import REQUEST_SECONDS, Record, Refused, Wire
+from drivers.secret.token import token_source
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class NetboxIpam:
+    """See drivers.base.Ipam. Safe for several threads, whose acquires are sent together, and several processes.
+
+    `token` is called for each request. `fleet`: the tag and the owners' prefix by which its objects are known, so that
+    several fleets can share a NetBox. Nothing is asked of NetBox before the first call.
+
+    Beside what Ipam says: a network has a prefix or is not kept; no child is the whole of its parent's prefix; a
+    dns_name is kept in lower case; and of what changes at once in two processes, one may raise Busy.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], str],
+        *,
+        ca_file: str | None = None,
+        fleet: str = "groundstate",
+        seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        self._wire = Wire(url, token, ca_file, seconds)
+        self._records = Records(self._wire, fleet)
+        self._networks = Networks(self._records)
+        self._batches: Batches[Ask, int] = Batches(Acquiring(self._records).send)
+
+    def set_up(self) -> None:
+        """Make the tag and the custom fields. Done by itself ahead of the first write; see Records.set_up."""
+        self._records.set_up()
+
+    def close(self) -> None:
+        """Close the connections. Later calls open new ones."""
+        self._wire.close()
+
+    def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
+        """See Ipam."""
+        return self._networks.put(network, wanted, lengths)
+
+    def drop_network(self, network: str) -> None:
+        """See Ipam."""
+        self._networks.drop(plain_name("a network", network))
+
+    def network(self, network: str) -> IpamNetwork | None:
+        """See Ipam."""
+        plain_name("a network", network)
+        found = self._records.prefixes(None, **{f"cf_{NETWORK}": network})
+        rows = [row for row in found if row.network == network]
+        return network_of(rows) if rows else None
+
+    def networks(self) -> dict[str, IpamNetwork]:
+        """See Ipam."""
+        view = self._networks.view()
+        return {name: network_of(view.of(name)) for name in dict.fromkeys(row.network for row in view.rows)}
+
+    def usage(self, network: str | None = None) -> list[Usage]:
+        """See Ipam."""
+        return usage(self._records, self._networks.view(), network)
+
+    def acquire(
+        self,
+        network: str,
+        owner: str,
+        *,
+        address: str | None = None,
+        family: int | None = None,
+        about: About = NOTHING_SAID,
+    ) -> str:
+        """See Ipam. Raises Rejected, too, for what is no address or family."""
+        plain_name("a network", network)
+        plain_name("an owner", owner)
+        if family not in (None, 4, 6):
+            raise Rejected(f"{family!r} is no address family; 4 and 6 are")
+        ask = Ask(network, owner, None if address is None else parse_address(address), family, about)
+        return text_of(self._batches.do(Acquiring.key(ask), ask))
+
+    def describe(self, owner: str, about: About) -> None:
+        """See Ipam. Raises Busy when somebody changes it at the same time."""
+        row = self._held(owner)
+        if row is None:
+            raise Conflict(f"{owner} holds no address of which anything could be said; acquire one first")
+        if row.about == about:
+            return
+        tenant = self._records.tenants([about.project])[about.project]
+        body: Record = {
+            "dns_name": about.dns_name,
+            "tenant": tenant,
+            "custom_fields": {DATA: said_of(about) or None},
+        }
+        path = f"{ADDRESSES}{row.id}/"
+        etag = self._still_ours(path, owner)
+        try:
+            self._wire.patch(path, body, etag)
+        except Refused as refused:
+            if refused.status != HTTPStatus.PRECONDITION_FAILED:
+                raise
+            raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
+
+    def release(self, owner: str) -> None:
+        """See Ipam. Raises Busy when somebody changes it at the same time."""
+        row = self._held(owner)
+        if row is None:
+            return
+        path = f"{ADDRESSES}{row.id}/"
+        try:
+            self._wire.delete(path, etag=self._still_ours(path, owner))
+        except Refused as refused:
+            if refused.status == HTTPStatus.PRECONDITION_FAILED:
+                raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
+
+    def holding(self, owner: str) -> Allocation | None:
+        """See Ipam."""
+        row = self._held(owner)
+        return None if row is None else allocation_of(row)
+
+    def check(self) -> list[str]:
+        """See Ipam."""
+        return check(self._records, self._networks.view())
+
+    def rebuild(self) -> None:
+        """See Ipam. NetBox works out what is free each time."""
+        raise Unsupported("NetBox keeps nothing that could be written anew; put right by hand what the check names")
+
+    def list(self, *, network: str | None = None) -> list[Allocation]:
+        """See Ipam."""
+        filters = {} if network is None else {f"cf_{NETWORK}": network}
+        rows = self._records.addresses(**filters)
+        return [allocation_of(row) for row in rows if network in (None, row.network)]
+
+    def _held(self, owner: str) -> AddressRow | None:
+        """What the owner holds, if it has the tag; what somebody took the tag off is no longer ours."""
+        row = self._records.held_by([plain_name("an owner", owner)]).get(owner)
+        return row if row is not None and row.tagged else None
+
+    def _still_ours(self, path: str, owner: str) -> str | None:
+        """The object's ETag, asked for last of all; None where NetBox has none. Raises Busy when it is not ours now."""
+        found = self._wire.one(path)
+        if found is not None:
+            record, etag = found
+            if self._records.owner_of(record) == owner and self._records.is_tagged(record):
+                return etag
+            raise Busy(f"{self._wire.url}: somebody is changing the address of {owner}; nothing was done")
+        return None
+
+
+def open_ipam(_engine: Engine, settings: IpamSettings) -> NetboxIpam:
+    """The IPAM that the settings say. Raises Rejected for settings that cannot be; asks nothing of NetBox."""
+    if not settings.url:
+        raise Rejected("--ipam netbox needs --ipam-url, such as https://netbox.example.org")
+    if not settings.token:
+        raise Rejected("--ipam netbox needs --ipam-token, a reference: env:NAME or file:PATH")
+    token = token_source(settings.token)
+    return NetboxIpam(settings.url, token, ca_file=settings.ca_file or None, fleet=settings.fleet)
