@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -86,7 +86,7 @@ def test_the_revision_that_was_in_force_is_told(lived: Desk) -> None:
     then = f"{at:%Y-%m-%d %H:%M:%S}Z"
     assert (
         f"# in force then: main@{first[:10]} by Ada, since {then}"
-        in lived.run("history", "ip/front", "--at", "now").out
+        in lived.run("history", "ip/front", "--at", (at + timedelta(seconds=1)).isoformat()).out
     )
     assert f"# in force since {then}" in lived.run("history", "ip/front", "--at", first).out
     assert "in force" not in lived.run("history", "ip/front", "--at", "HEAD").out
