@@ -83,6 +83,7 @@ metadata: {name: c1-large}
 spec:
   constraints:
     - {type: cores, min: 32, max: 64}
+    - {type: memory, min: 64Gi, max: 512Gi}
 """
 
 

@@ -132,6 +132,11 @@ class Networks:
                 raise Conflict(
                     f"network {name}: prefix {block.cidr} overlaps {other.block.cidr} of network {other.network}{also}"
                 )
+            if twin := _twin(view, name, network, block):
+                raise Conflict(
+                    f"network {name}: {block.cidr} is the prefix of network {twin.network} ({twin.url}); NetBox keeps "
+                    "no two that are the same"
+                )
             if network.parent is not None:
                 self._refuse_outside(view, name, network.parent, block)
                 taken = self._peoples(view, network.parent, vrf)
@@ -139,10 +144,12 @@ class Networks:
                     raise Conflict(
                         f"network {name}: prefix {block.cidr} overlaps a prefix that is NetBox's own ({hit})"
                     )
-        if vrf is None or vrf not in {row.vrf for row in before}:
-            same = _overlap_of_rows(view, name, network, view.below(name))
-            if same:
-                raise Conflict(f"network {name}: {same}")
+        for row in view.below(name) if network.namespace != (before[0].namespace if before else "") else ():
+            if twin := _twin(view, row.network, network, row.block):
+                raise Conflict(
+                    f"network {name}: {row.block.cidr} of {row.network}, below it, is in namespace "
+                    f"{network.namespace!r} already, of network {twin.network} ({twin.url})"
+                )
 
     def _refuse_outside(self, view: View, name: str, parent: str, block: Block) -> None:
         above = [row.block for row in view.of(parent)]
@@ -153,8 +160,6 @@ class Networks:
             raise Conflict(f"{what} is not within its parent {parent}, whose prefixes are: {prefixes}")
         if subtract([(block.lo, block.hi)], around.usable):
             raise Conflict(f"{what} has a part that is reserved in its parent {parent}")
-        if around.cidr == block.cidr:
-            raise Conflict(f"{what} is the whole of its parent's; NetBox keeps no two prefixes that are the same")
 
     def _peoples(self, view: View, parent: str, vrf: int | None) -> list[tuple[Interval, str]]:
         """Prefixes in a container that people made, and where to find each."""
@@ -414,14 +419,10 @@ def _overlapping(view: View, name: str, network: IpamNetwork, block: Block) -> P
     return None
 
 
-def _overlap_of_rows(view: View, name: str, network: IpamNetwork, below: Iterable[PrefixRow]) -> str | None:
-    """NetBox keeps no two prefixes that are the same in a VRF, also of networks far apart."""
-    family = {name, *(row.network for row in below)}
-    mine = {row.block.cidr for row in below}
-    for row in view.rows:
-        if row.network not in family and row.namespace == network.namespace and row.block.cidr in mine:
-            return f"{row.block.cidr} is in namespace {network.namespace!r} already, of network {row.network}"
-    return None
+def _twin(view: View, name: str, network: IpamNetwork, block: Block) -> PrefixRow | None:
+    """The prefix of another network that is the same, of which NetBox keeps one a VRF, however far apart they are."""
+    others = (row for row in view.rows if row.network != name and row.namespace == network.namespace)
+    return next((row for row in others if row.block.cidr == block.cidr), None)
 
 
 def _refuse_children(view: View, name: str, what: str) -> None:

@@ -74,6 +74,8 @@ class Wire:
     def count(self, path: str, **filters: Any) -> int:
         """How many objects the filters let through."""
         with self._sending("GET", path, {**filters, "limit": 1, "brief": 1}) as request:
+            # Or else pynetbox follows the pages.
+            request.offset = 0
             list(request.get())
             return int(request.count)
 

@@ -1,276 +1,269 @@
-"""What became of one document, commit by commit: found by its kind and name in whatever file it stood.
+"""The commits that changed one document, newest first: along its file, from file to file where it moved, and through
+what git knows of it from before it was removed.
 
-git tells which commits touched a file; which of them touched the *document* is told by reading both sides of each and
-comparing values, so that an edit beside it, a comment, or another order of keys is no change of it.
+A walk follows one file, as git simplifies its history: of a merge that took one side's file as it was, that side alone.
+It ends where the document appears in the file; then the parents' trees are searched for it, and the walk goes on where
+it stood. Where it stood nowhere, it was created, and an earlier life may end further back.
 """
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Generator, Iterator
+from heapq import heappop, heappush
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, cast
 
 import msgspec
 
 from reconciler.desired import git
-from reconciler.desired.files import MAX_FILE, is_manifest
-from reconciler.desired.git import GitFailed, SourceError
-from reconciler.desired.reader import Fault, decode, read, split
-from reconciler.model.resource import Commit, ResourceKey
+from reconciler.desired.commits import Blobs, Step, Touch, commit_at, unreadable, walk
+from reconciler.desired.documents import Finder
+from reconciler.desired.files import MAX_FILES, is_manifest
+from reconciler.desired.git import GitFailed
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.history import Edit, Version, What
 
-COMMIT_FORMAT = "%H%x1f%an%x1f%aI%x1f%s"
-MAX_PATHS = 400
-"""Beyond it a command line grows long, and to walk all commits is as quick."""
-
-MAX_BLOBS = 4_000
-"""How many versions of files with several documents are read to find who changed which."""
-
-_ABSENT = "0" * 40
-_HISTORY = "a shallow clone has none; run git fsck"
+_AHEAD = 200
+"""Steps whose contents are asked for at once."""
 
 
-class Touch(msgspec.Struct, frozen=True):
-    """A file that a commit made unlike each of its parents: git's ids of its contents there and here, "" where it is
-    not."""
+class Found(msgspec.Struct, frozen=True):
+    """A document in a commit's tree."""
 
-    path: str
-    before: tuple[str, ...]
-    after: str
+    file: str
+    version: Version
 
 
-class Version(msgspec.Struct, frozen=True):
-    """A commit that changed the document. `before` and `after`: the whole document, None where there is none; `path`:
-    where it stands after it, or stood before. `unreadable`: why one side cannot be told."""
+class History:
+    """The history of one document up to the commit `sha`, in the folder `prefix` of the repository."""
 
-    commit: Commit
-    path: str
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-    moved_from: str = ""
-    unreadable: str = ""
+    def __init__(self, git_dir: Path, sha: str, key: ResourceKey, prefix: str, boundary: frozenset[str]) -> None:
+        self._git_dir, self._sha, self._boundary = git_dir, sha, boundary
+        self._finder = Finder(key)
+        self._versions: dict[str, Version | None] = {"": None}
+        self._pending: list[tuple[float, int, Step, _Walk]] = []
+        self._begun: set[tuple[str, str]] = set()
+        self._passed: set[tuple[str, str]] = set()
+        self._walks = 0
+        self._merged: frozenset[str] | None = None
+        folder = f"{prefix}/" if prefix else ""
+        self._prefix = folder
+        self._paths = [f":(top,glob){_escaped(folder)}**/*.{ending}" for ending in ("yaml", "yml")]
 
+    def edits(self) -> Iterator[Edit]:
+        """Every commit that changed the document, newest first, read as they are taken. Raises SourceError."""
+        with Blobs(self._git_dir) as blobs:
+            try:
+                yield from _joined(self._edits(blobs))
+            finally:
+                self._pending.clear()  # Ends the walks that were not walked to their ends.
 
-Found = tuple[dict[ResourceKey, dict[str, Any]], str]
-"""The documents of a text by key, and what is wrong with the others, if anything."""
+    def at(self) -> Found | None:
+        """The document as the commit has it."""
+        with Blobs(self._git_dir) as blobs:
+            return self._locate(blobs, self._sha)
 
+    def _edits(self, blobs: Blobs) -> Iterator[Edit]:
+        here = self._locate(blobs, self._sha)
+        ends: tuple[str, ...] = (self._sha,)
+        if here is not None:
+            self._begin(blobs, self._sha, here.file)
+            ends = yield from self._life(blobs)
+        while ends and (removal := self._removal(blobs, ends)):
+            yield removal
+            ends = yield from self._life(blobs)
 
-class Documents:
-    """Reads the documents of file contents. `name`: those without this word are not parsed.
+    def _life(self, blobs: Blobs) -> Generator[Edit, None, tuple[str, ...]]:
+        """From the walks begun back to where the document was created; gives the parents of that commit."""
+        ends: tuple[str, ...] = ()
+        while self._pending:
+            _, _, step, within = heappop(self._pending)
+            edit = self._seen(blobs, step, within)
+            if edit is not None:
+                yield edit
+                if edit.what is What.CREATED:
+                    ends = (*ends, *self._parents(step.commit.sha))
+            self._advance(within)
+        return ends
 
-    A version of a file differs from the next in a document or two, so each document's text is parsed once only.
-    """
+    def _seen(self, blobs: Blobs, step: Step, within: _Walk) -> Edit | None:
+        """What a step of a walk did to the document, if anything."""
+        sha, file = step.commit.sha, within.file
+        touch = within.take(step)
+        after = self._versions[touch.after] if touch else None
+        if touch is None or after is None or (sha, file) in self._passed:
+            return None
+        self._passed.add((sha, file))
+        before = [self._versions[one] for one in touch.before]
+        within.go_on(step, before)
+        there = [one for one in before if one is not None]
+        if any(after.says_the_same(one) for one in there):
+            return None
+        elsewhere = not there or len(there) < len(before) or sha in self._merges()
+        moved = self._origins(blobs, sha, file) if elsewhere else []
+        if there and any(after.says_the_same(one.version) for one in moved):
+            return None
+        if not there and not moved:
+            what = What.OLDEST if sha in self._boundary else What.CREATED
+            return Edit(step.commit, step.committed, what, file, None, after)
+        origin = "" if there else moved[0].file
+        return Edit(
+            step.commit,
+            step.committed,
+            What.MOVED if origin else What.BROKEN if after.value is None else What.CHANGED,
+            file,
+            there[0] if there else moved[0].version,
+            after,
+            origin,
+        )
 
-    def __init__(self, output: IO[bytes], asked: IO[bytes], name: str = "") -> None:
-        self._output, self._asked, self._name = output, asked, name
-        self._known: dict[str, Found] = {"": ({}, "")}
-        self._parts: dict[str, tuple[dict[ResourceKey, dict[str, Any]], Fault | None]] = {}
-
-    @property
-    def read(self) -> int:
-        """How many contents were read."""
-        return len(self._known)
-
-    def of(self, blob_id: str) -> Found:
-        """What is in the contents of that id."""
-        if blob_id not in self._known:
-            self._known[blob_id] = self._parse(self._data(blob_id))
-        return self._known[blob_id]
-
-    def _data(self, blob_id: str) -> bytes:
-        self._asked.write(f"{blob_id}\n".encode())
-        self._asked.flush()
-        header = self._output.readline().split()
-        if len(header) != 3 or not header[2].isdigit():
-            return b""
-        data = self._output.read(int(header[2]) + 1)[:-1]
-        return data if len(data) <= MAX_FILE else b""
-
-    def _parse(self, data: bytes) -> Found:
-        if self._name.encode() not in data:
-            return {}, ""
-        text = decode(data)
-        if isinstance(text, Fault):
-            return {}, text.what
-        found: dict[ResourceKey, dict[str, Any]] = {}
-        wrong, line = "", 0
-        for part in split(text):
-            if self._name in part:
-                documents, fault = self._part(part)
-                found = documents | found
-                if fault is not None:
-                    wrong = wrong or f"line {line + fault.line}: {fault.what}"
-            line += part.count("\n")
-        return found, wrong
-
-    def _part(self, text: str) -> tuple[dict[ResourceKey, dict[str, Any]], Fault | None]:
-        if text not in self._parts:
-            documents = list(read(text))
-            faults = [fault for document in documents for fault in document.faults]
-            keyed = ((key_of(one.value), one.value) for one in documents if not one.faults)
-            self._parts[text] = {key: value for key, value in keyed if key}, faults[0] if faults else None
-        return self._parts[text]
-
-
-def key_of(value: Any) -> ResourceKey | None:
-    """Kind and name of a document, sound or not."""
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    kind = value.get("kind") if isinstance(value, dict) else None
-    return ResourceKey(kind, name) if isinstance(kind, str) and isinstance(name, str) else None
-
-
-def versions(git_dir: Path, sha: str, key: ResourceKey, folder: str = "") -> Iterator[Version]:
-    """Every commit up to `sha` that changed the document, newest first. Raises SourceError."""
-    paths = _paths_with(git_dir, sha, key.name, folder)
-    if not paths:
-        return
-    limited = sorted(paths) if len(paths) <= MAX_PATHS else [folder] if folder else []
-    with reading(git_dir, key.name) as documents:
-        for commit, touched in walk(git_dir, sha, limited):
-            if (version := _version(commit, touched, key, documents)) is not None:
-                yield version
-
-
-def last_changes(
-    git_dir: Path, sha: str, wanted: Mapping[str, Collection[ResourceKey]], shared: Collection[str]
-) -> dict[ResourceKey, Commit]:
-    """The newest commit that changed each wanted document, given by file. Raises SourceError.
-
-    Of a file that is not `shared` by several documents it is the last that touched the file: then no contents are read.
-    After MAX_BLOBS contents the rest falls back to that as well.
-    """
-    found: dict[ResourceKey, Commit] = {}
-    open_keys = {path: set(keys) for path, keys in wanted.items() if keys}
-    newest: dict[str, Commit] = {}
-    if not open_keys:
+    def _origins(self, blobs: Blobs, sha: str, file: str) -> list[Found]:
+        """Where the commit's parents have the document, if not in the file; each is walked from there."""
+        found = []
+        for parent in self._parents(sha):
+            origin = self._locate(blobs, parent, prefer=file)
+            if origin is not None and origin.file != file:
+                self._begin(blobs, parent, origin.file)
+                found.append(origin)
         return found
-    with reading(git_dir) as documents:
-        for commit, touched in walk(git_dir, sha, []):
-            for touch in touched:
-                keys = open_keys.get(touch.path)
-                if not keys:
+
+    def _merges(self) -> frozenset[str]:
+        """All merges. git shows one along a file as no merge where a parent never had the file."""
+        if self._merged is None:
+            try:
+                said = git.run(self._git_dir, "rev-list", "--merges", self._sha)
+            except GitFailed as error:
+                raise unreadable(error) from error
+            self._merged = frozenset(said.decode().split())
+        return self._merged
+
+    def _parents(self, sha: str) -> tuple[str, ...]:
+        return () if sha in self._boundary else commit_at(self._git_dir, sha).parents
+
+    def _removal(self, blobs: Blobs, starts: tuple[str, ...]) -> Edit | None:
+        """The newest commit up to the starts that removed the document for good; walks begin before it."""
+        options = (f"-G{self._finder.mention}", "--diff-filter=DM")
+        for step in walk(self._git_dir, *starts, paths=self._paths, options=options):
+            self._read(blobs, [step])
+            for touch in step.touched:
+                lost = [one for blob in touch.before if (one := self._versions[blob])]
+                if not lost or self._versions[touch.after] or self._locate(blobs, step.commit.sha):
                     continue
-                newest.setdefault(touch.path, commit)
-                alone = touch.path not in shared or documents.read > MAX_BLOBS
-                changed = set(keys) if alone else {key for key in keys if _differs(touch, key, documents)}
-                found |= dict.fromkeys(changed, newest[touch.path] if alone else commit)
-                keys -= changed
-            if not any(open_keys.values()):
-                break
-    return found
-
-
-@contextmanager
-def reading(git_dir: Path, name: str = "") -> Iterator[Documents]:
-    """A git that gives contents by id, one after the other; started when the first is asked for."""
-    process = subprocess.Popen(
-        ["git", "--git-dir", str(git_dir), "cat-file", "--batch"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=git.environment(),
-    )
-    try:
-        yield Documents(cast(IO[bytes], process.stdout), cast(IO[bytes], process.stdin), name)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def walk(git_dir: Path, sha: str, paths: list[str]) -> Iterator[tuple[Commit, list[Touch]]]:
-    """Each commit and the manifests that it changed, newest first; of a merge what it made unlike every parent."""
-    args = ["log", "-c", "--raw", "-z", "--no-renames", "--no-abbrev", f"--format=%x01{COMMIT_FORMAT}", sha, "--"]
-    commit: Commit | None = None
-    touched: list[Touch] = []
-    raw = b""
-    try:
-        with git.stream(git_dir, *args, *paths) as output:
-            for entry in entries(output):
-                text = entry.lstrip(b"\n")
-                if text.startswith(b"\x01"):
-                    if commit is not None:
-                        yield commit, touched
-                    commit, touched, raw = parse_commit(text[1:].decode(errors="replace")), [], b""
-                elif text.startswith(b":") and not raw:
-                    raw = text
-                elif raw:
-                    if is_manifest(entry):
-                        touched.append(_touch(raw, entry.decode(errors="replace")))
-                    raw = b""
-    except GitFailed as error:
-        raise SourceError("the history cannot be read", error.stderr, _HISTORY) from error
-    if commit is not None:
-        yield commit, touched
-
-
-def _paths_with(git_dir: Path, sha: str, name: str, folder: str) -> set[str]:
-    """Every manifest that ever gained or lost the name."""
-    args = ("log", "-c", f"-S{name}", "--name-only", "-z", "--no-renames", "--format=", sha, "--")
-    try:
-        with git.stream(git_dir, *args, *([folder] if folder else [])) as output:
-            paths = (entry.lstrip(b"\n") for entry in entries(output))
-            return {path.decode(errors="surrogateescape") for path in paths if is_manifest(path)}
-    except GitFailed as error:
-        raise SourceError("the history cannot be read", error.stderr, _HISTORY) from error
-
-
-def _version(commit: Commit, touched: list[Touch], key: ResourceKey, documents: Documents) -> Version | None:
-    after, here = _side(touched, key, documents, lambda touch: touch.after)
-    parents = max((len(touch.before) for touch in touched), default=0)
-    sides = [_side(touched, key, documents, lambda touch, n=n: touch.before[n]) for n in range(parents)]
-    if not sides or any(before == after and there == here for before, there in sides):
+                for parent in self._parents(step.commit.sha):
+                    if origin := self._locate(blobs, parent, prefer=touch.path):
+                        self._begin(blobs, parent, origin.file)
+                return Edit(step.commit, step.committed, What.REMOVED, touch.path, lost[0], None)
         return None
-    before, there = sides[0]
-    unreadable = _wrong(touched, documents) if before is None or after is None else ""
-    if before is None and after is None and not unreadable:
-        return None
-    moved = there if there and here and there != here else ""
-    return Version(commit, here or there or touched[0].path, before, after, moved, unreadable)
+
+    def _begin(self, blobs: Blobs, sha: str, file: str) -> None:
+        """Walk the file back from a commit that has the document in it."""
+        if (sha, file) in self._begun:
+            return
+        self._begun.add((sha, file))
+        steps = walk(self._git_dir, sha, paths=[f":(top,literal){file}"], options=["--parents", "--date-order"])
+        self._advance(_Walk(file, chain.from_iterable(self._read(blobs, some) for some in _batches(steps))))
+
+    def _advance(self, within: _Walk) -> None:
+        """Put the walk's next commit among those of the other walks, so that the newest is seen first."""
+        step = next(within.steps, None)
+        if step is not None:
+            self._walks += 1
+            heappush(self._pending, (-step.committed.timestamp(), self._walks, step, within))
+
+    def _read(self, blobs: Blobs, steps: list[Step]) -> list[Step]:
+        """Have the version of every file that the steps touch."""
+        wanted = dict.fromkeys(
+            blob for step in steps for touch in step.touched for blob in (*touch.before, touch.after)
+        )
+        for blob, data in blobs.read(blob for blob in wanted if blob not in self._versions):
+            self._versions[blob] = self._finder(data)
+        return steps
+
+    def _locate(self, blobs: Blobs, tree: str, prefer: str = "") -> Found | None:
+        """The document in the tree: where it can be read first, in `prefer` if it is there."""
+        broken = None
+        names = sorted(self._naming(tree), key=lambda name: name != prefer)
+        for name, data in blobs.read(f"{tree}:{name}" for name in names):
+            version = self._finder(data)
+            found = Found(name.partition(":")[2], version) if version else None
+            if found and found.version.value is not None:
+                return found
+            broken = broken or found
+        return broken
+
+    def _naming(self, tree: str) -> list[str]:
+        """The manifests of a tree in which the document may stand."""
+        for pattern in (self._finder.claim, self._finder.mention):
+            args = ("grep", "-lzE", "--no-recurse-submodules", "-e", pattern, tree, "--", *self._paths)
+            try:
+                said = git.run(self._git_dir, *args)
+            except GitFailed as error:
+                if error.stderr:
+                    raise unreadable(error) from error
+                continue
+            names = (name.partition(b":")[2] for name in said.split(b"\0") if name)
+            return [name.decode() for name in names if is_manifest(name) and _sound(name)][:MAX_FILES]
+        return []
 
 
-def _side(touched: list[Touch], key: ResourceKey, documents: Documents, blob: Any) -> tuple[dict[str, Any] | None, str]:
-    for touch in touched:
-        if (value := documents.of(blob(touch))[0].get(key)) is not None:
-            return value, touch.path
-    return None, ""
+class _Walk:
+    """A walk along one file. Only steps on the way to which the file never lost the document are of it."""
+
+    def __init__(self, file: str, steps: Iterator[Step]) -> None:
+        self.file, self.steps = file, steps
+        self._alive: set[str] | None = None
+
+    def take(self, step: Step) -> Touch | None:
+        """What the step did to the file; None when it is not of the walk, or did nothing."""
+        sha = step.commit.sha
+        if self._alive is None:
+            self._alive = {sha}
+        if sha not in self._alive:
+            return None
+        touch = next((touch for touch in step.touched if touch.path == self.file), None)
+        if touch is None:  # A merge of which git keeps the sides apart.
+            self._alive.update(step.parents)
+        return touch
+
+    def go_on(self, step: Step, before: list[Version | None]) -> None:
+        """Follow the parents that have the document in the file."""
+        if self._alive is not None:
+            alike = len(before) == len(step.parents)
+            kept = [p for p, one in zip(step.parents, before, strict=True) if one] if alike else step.parents
+            self._alive.update(kept)
 
 
-def _wrong(touched: list[Touch], documents: Documents) -> str:
-    """Why a document is not to be found, where what cannot be parsed may be why."""
-    for touch in touched:
-        for blob_id in (touch.after, *touch.before):
-            if wrong := documents.of(blob_id)[1]:
-                return f"{touch.path}: {wrong}"
-    return ""
+def _joined(edits: Iterator[Edit]) -> Iterator[Edit]:
+    """What ends a time in which the document could not be read is told by what differs from before that time."""
+    waiting: list[Edit] = []
+    for edit in edits:
+        waiting.append(edit)
+        if not _broken(edit.before):
+            yield from (msgspec.structs.replace(one, before=edit.before) if _mended(one) else one for one in waiting)
+            waiting = []
+    yield from waiting
 
 
-def _differs(touch: Touch, key: ResourceKey, documents: Documents) -> bool:
-    after = documents.of(touch.after)[0].get(key)
-    return all(documents.of(blob_id)[0].get(key) != after for blob_id in touch.before)
+def _broken(version: Version | None) -> bool:
+    return version is not None and version.value is None
 
 
-def _touch(raw: bytes, path: str) -> Touch:
-    """`:MODE MODE OLD NEW M`; of a merge with a colon, a mode and an id for each parent."""
-    parents = len(raw) - len(raw.lstrip(b":"))
-    words = raw.lstrip(b":").decode().split()
-    ids = ["" if word == _ABSENT else word for word in words[parents + 1 : 2 * parents + 2]]
-    return Touch(path, tuple(ids[:-1]), ids[-1])
+def _mended(edit: Edit) -> bool:
+    return _broken(edit.before) and not _broken(edit.after)
 
 
-def entries(output: IO[bytes]) -> Iterator[bytes]:
-    """What git separates by NUL."""
-    rest = b""
-    while chunk := output.read(1 << 16):
-        *whole, rest = (rest + chunk).split(b"\0")
-        yield from whole
-    if rest:
-        yield rest
+def _batches(steps: Iterator[Step]) -> Iterator[list[Step]]:
+    while some := list(islice(steps, _AHEAD)):
+        yield some
 
 
-def parse_commit(text: str) -> Commit:
-    """What git prints by COMMIT_FORMAT."""
-    sha, author, at, subject = text.rstrip("\n").split("\x1f", 3)
-    return Commit(sha, author, datetime.fromisoformat(at), subject)
+def _escaped(folder: str) -> str:
+    """A folder within a glob."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in folder)
+
+
+def _sound(name: bytes) -> bool:
+    try:
+        return "\n" not in name.decode()
+    except UnicodeDecodeError:
+        return False

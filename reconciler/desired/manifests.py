@@ -92,7 +92,7 @@ class Marked:
 
     def claimed(self) -> set[ResourceKey]:
         """The keys that documents here want to have, right or wrong: what refers to them is not dangling."""
-        return {key for document in self.documents if (key := _claimed(document.value))}
+        return {key for document in self.documents if (key := claimed(document.value))}
 
     def at(self, line: int, path: Path, finding: Diagnostic) -> Diagnostic:
         """The finding, placed at a path of the document that starts on `line`."""
@@ -177,7 +177,8 @@ def load_plain(text: str) -> Any:
     return documents[0].value
 
 
-def _claimed(value: Any) -> ResourceKey | None:
+def claimed(value: Any) -> ResourceKey | None:
+    """The key that a document's value wants to have, right or wrong; None when it names none."""
     metadata = value.get("metadata") if isinstance(value, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
     kind = value.get("kind") if isinstance(value, dict) else None

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any, NoReturn
 
 import msgspec
@@ -143,12 +142,6 @@ def read(text: str, *, positions: bool = False, max_nodes: int = MAX_NODES) -> I
             return
         line += text.count("\n", offset, found)
         offset = found
-
-
-def split(text: str) -> list[str]:
-    """The text cut before each line that is a `---`, which YAML allows nowhere but between documents."""
-    cuts = [0, *(found.start() for found in _MARKER.finditer(text) if found.start()), len(text)]
-    return [text[start:end] for start, end in pairwise(cuts)]
 
 
 def _next_marker(text: str, offset: int, lines: int) -> int | None:

@@ -12,20 +12,24 @@ import os
 import re
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from reconciler.desired import git, watching
+from reconciler.desired import git, moments, watching
+from reconciler.desired.blame import last_commits
+from reconciler.desired.commits import commit_at, entries
 from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing, is_manifest
 from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
-from reconciler.desired.history import COMMIT_FORMAT, Version, entries, last_changes, parse_commit, versions
+from reconciler.desired.moments import Moment
 from reconciler.desired.worktree import WorkTree
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
+
+if TYPE_CHECKING:
+    from reconciler.desired.history import History
 
 __all__ = ["File", "Snapshot", "Source", "SourceError", "SourceUnavailable", "open_source"]
 
@@ -81,14 +85,20 @@ class Source(Protocol):
         """
 
     def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
-        """The last commit, up to the state's revision, that changed each document; without those that git does not
-        know."""
+        """The last commit, up to the state's, that changed each document; without those that git does not know.
 
-    def history(self, revision: Revision, key: ResourceKey) -> Iterator[Version]:
-        """Every commit, up to the revision, that changed the document, newest first. Raises SourceError."""
+        Where a file holds one document, that is the last commit that touched the file; among several, the last that
+        changed the document by value. Where that is too much to look at, the last commit that touched the file.
+        """
 
-    def history_ends(self) -> bool:
-        """Whether what came before the oldest commit is not here: a shallow clone."""
+    def history(self, revision: Revision, key: ResourceKey) -> History:
+        """The commits that changed a document, up to the revision. Raises SourceError where there are none."""
+
+    def moment(self, revision: Revision, text: str) -> Moment:
+        """The time, or the commit, that a person means: `2026-11-20`, `2 days ago`, a branch, tag or commit.
+
+        Raises SourceError when the text is none of these.
+        """
 
     def uncommitted(self) -> int:
         """How many manifests on disk, under the path, differ from HEAD or are not in it, deleted ones included. 0 where
@@ -161,24 +171,21 @@ class Repository:
         return CommitSnapshot(self._place.git_dir, revision, listing.files(), tuple(listing.diagnostics))
 
     def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
-        """One walk back through history, which stops as soon as every document was met. Of a merge only that counts
-        which it made unlike each of its parents: the rest was changed by a commit further back."""
-        wanted: dict[str, list[ResourceKey]] = {}
-        for key in keys:
-            if key in state.resources:
-                wanted.setdefault(state.resources[key].source.file, []).append(key)
+        """One walk back through history, which stops as soon as every document's commit was met."""
         if state.revision.commit is None:
             return {}
-        return last_changes(self._place.git_dir, state.revision.commit.sha, wanted, state.derived("shared", _shared))
+        return last_commits(self._place.git_dir, state.revision.commit.sha, state, keys)
 
-    def history(self, revision: Revision, key: ResourceKey) -> Iterator[Version]:
-        """By the file names that ever held the name, so that it is followed from file to file."""
-        sha = revision.commit.sha if revision.commit is not None else "HEAD"
-        return versions(self._place.git_dir, sha, key, self._path)
+    def history(self, revision: Revision, key: ResourceKey) -> History:
+        """Of a shallow clone, as far back as it goes."""
+        # Imported here: it parses YAML, which a run in which nothing changed does not need.
+        from reconciler.desired.history import History
 
-    def history_ends(self) -> bool:
-        """git marks a shallow clone with a file."""
-        return (self._place.common_dir / "shallow").exists()
+        return History(self._place.git_dir, revision.id, key, self._path, self._boundary())
+
+    def moment(self, revision: Revision, text: str) -> Moment:
+        """A day or time, in UTC unless it says otherwise; else what git knows as a commit; else git's own words."""
+        return moments.find(self._place.git_dir, revision.id, text)
 
     def uncommitted(self) -> int:
         """Ignored files do not count: they are not meant to be committed."""
@@ -196,11 +203,16 @@ class Repository:
         """HEAD, packed-refs and everything under refs."""
         return watching.refs(self._place.git_dir, self._place.common_dir, stop, interval, jitter)
 
-    def _resolve(self, ref: str | None) -> Commit:
-        wanted = f"{ref or 'HEAD'}^{{commit}}"
-        args = ("log", "-1", f"--format={COMMIT_FORMAT}", "--end-of-options", wanted, "--")
+    def _boundary(self) -> frozenset[str]:
+        """The commits of a shallow clone whose parents are not in it."""
         try:
-            return parse_commit(git.run(self._place.git_dir, *args).decode(errors="replace"))
+            return frozenset((self._place.common_dir / "shallow").read_text("ascii").split())
+        except FileNotFoundError:
+            return frozenset()
+
+    def _resolve(self, ref: str | None) -> Commit:
+        try:
+            return commit_at(self._place.git_dir, ref or "HEAD").commit
         except GitFailed as error:
             raise self._unknown(ref) from error
 
@@ -318,12 +330,6 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
                         yield file, output.read(file.size + 1)[:-1]
             except GitFailed as error:
                 raise SourceError("objects cannot be read from git", error.stderr, "run git fsck") from error
-
-
-def _shared(state: DesiredState) -> frozenset[str]:
-    """The files with several documents."""
-    counted = Counter(resource.source.file for resource in state.resources.values())
-    return frozenset(file for file, number in counted.items() if number > 1)
 
 
 def _head_name(git_dir: Path) -> str:

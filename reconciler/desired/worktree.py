@@ -8,14 +8,18 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconciler.desired import git, watching
 from reconciler.desired.files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, File, Listing
-from reconciler.desired.history import Version
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
+
+if TYPE_CHECKING:
+    from reconciler.desired.history import History
+    from reconciler.desired.moments import Moment
 
 UNREADABLE = "unreadable"
 
@@ -72,13 +76,13 @@ class WorkTree:
         """Nothing: what lies on disk need not be in any commit."""
         return {}
 
-    def history(self, revision: Revision, key: ResourceKey) -> Iterator[Version]:
-        """None: it is the commits that have one."""
-        return iter(())
+    def history(self, revision: Revision, key: ResourceKey) -> History:
+        """Raises SourceError."""
+        raise _no_history()
 
-    def history_ends(self) -> bool:
-        """There is none that could end."""
-        return False
+    def moment(self, revision: Revision, text: str) -> Moment:
+        """Raises SourceError."""
+        raise _no_history()
 
     def uncommitted(self) -> int:
         """None: what lies on disk is what is read."""
@@ -98,6 +102,10 @@ class WorkTree:
         except OSError as error:
             listing.diagnostics.append(_unreadable(path, f"the file cannot be read: {error.strerror}"))
             return None
+
+
+def _no_history() -> git.SourceError:
+    return git.SourceError("a work tree has no history", "", "read the commits without --work-tree")
 
 
 def _unreadable(path: str, what: str) -> Diagnostic:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -129,16 +130,25 @@ class Store:
         self,
         key: ResourceKey | None = None,
         *,
+        of_fleet: bool = False,
         since_seq: int | None = None,
+        until: datetime | None = None,
         limit: int = 1000,
         newest_first: bool = False,
     ) -> list[LedgerEntry]:
-        """At most `limit` events, of all or of one resource, that came after `since_seq`."""
+        """At most `limit` events, of all or of one resource, that came after `since_seq` and not after `until`.
+
+        `of_fleet`: only those that are about no one resource.
+        """
         table = tables.event
         wanted = select(table.c.seq, table.c.value).limit(limit)
         wanted = wanted.order_by(table.c.seq.desc() if newest_first else table.c.seq)
         if key is not None:
             wanted = wanted.where(_is(table, key))
+        if of_fleet:
+            wanted = wanted.where(table.c.kind.is_(None))
+        if until is not None:
+            wanted = wanted.where(table.c.at <= until)
         if since_seq is not None:
             wanted = wanted.where(table.c.seq > since_seq)
         decoder = msgspec.json.Decoder(Event)

@@ -54,6 +54,7 @@ class TestChosen:
         ipam.put_network("d", child("10.0.0.192/26"))
         assert cidrs(ipam.put_network("e", CHILD, {4: 26})) == ["10.0.0.0/26"]
 
+    @pytest.mark.needs("whole")
     def test_a_chosen_container_has_room_for_children_and_a_plain_one_for_addresses(self, below: Ipam) -> None:
         below.put_network("mid", IpamNetwork(parent="super", container=True), {4: 30})
         assert cidrs(below.put_network("a", IpamNetwork(parent="mid"), {4: 30})) == ["10.0.0.0/30"]
@@ -225,6 +226,7 @@ class TestParents:
         ipam.put_network("super", SUPER)
         assert cidrs(ipam.put_network("a", CHILD, {4: 28})) == ["10.0.0.0/28"]
 
+    @pytest.mark.needs("whole")
     def test_its_prefixes_change_around_its_children(self, below: Ipam) -> None:
         below.put_network("a", child("10.0.0.64/26"))
         for wide in ("10.0.0.0/23", "10.0.0.64/26", "10.0.0.0/16"):
@@ -232,6 +234,7 @@ class TestParents:
             assert below.check() == []
         assert cidrs(below.put_network("b", CHILD, {4: 26})) == ["10.0.0.0/26"]
 
+    @pytest.mark.needs("whole")
     def test_two_of_its_prefixes_are_joined_and_split_around_its_children(self, below: Ipam) -> None:
         below.put_network("a", child("10.0.0.0/25"))
         below.put_network("super", IpamNetwork((Prefix("10.0.0.0/25"), Prefix("10.0.0.128/25")), container=True))

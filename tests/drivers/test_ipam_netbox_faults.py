@@ -93,6 +93,7 @@ class Netbox:
 def serving(netbox: Netbox, seconds: float = 5) -> Iterator[NetboxIpam]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1
 
         def handle_one(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -114,6 +115,7 @@ def serving(netbox: Netbox, seconds: float = 5) -> Iterator[NetboxIpam]:
                 time.sleep(reply.drip)
                 try:
                     self.wfile.write(byte)
+                    self.wfile.flush()
                 except OSError:
                     return
             self.close_connection = bool(reply.short)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime, timedelta
 
+import pytest
+import yaml
+
+from reconciler.model.event import Event, EventType
+from reconciler.store import Store
 from tests.e2e.desk import Desk, address, network
 
 
@@ -53,6 +58,53 @@ def test_what_is_gone_tells_who_removed_it(lived: Desk) -> None:
     assert done.code == 1
     assert "by Ada" in done.err
     assert "removed it" in done.err
+
+
+def test_at_a_commit_is_yaml_that_can_be_committed_again(lived: Desk) -> None:
+    first = lived.git("rev-parse", "HEAD~1")
+    done = lived.run("history", "ip", "front", "--at", first)
+    assert f'in commit {first[:10]} Ada: "Declare it"' in done.out
+    (document,) = yaml.safe_load_all(done.out)
+    assert document == address("front")
+    assert lived.run("history", "ip/front", "--at", first, "-o", "json").json == address("front")
+
+
+def test_since_leaves_out_what_is_older(lived: Desk) -> None:
+    newest = lived.run("history", "ip/front", "--no-events", "--since", "HEAD", "-o", "json").json
+    assert newest[0]["commit"]["subject"] == "Name it"
+    assert lived.run("history", "ip/front", "--since", "2100-01-01") == (0, "", "")
+
+
+def test_the_revision_that_was_in_force_is_told(lived: Desk) -> None:
+    first = lived.git("rev-parse", "HEAD~1")
+    store = Store.open(f"sqlite:///{lived.store}")
+    at = datetime.now(UTC)
+    store.append(
+        [Event(at, EventType.NORMAL, "RevisionApplied", f"main@{first[:10]} by Ada; 2 resources", revision=first)]
+    )
+    store.close()
+    then = f"{at:%Y-%m-%d %H:%M:%S}Z"
+    assert (
+        f"# in force then: main@{first[:10]} by Ada, since {then}"
+        in lived.run("history", "ip/front", "--at", (at + timedelta(seconds=1)).isoformat()).out
+    )
+    assert f"# in force since {then}" in lived.run("history", "ip/front", "--at", first).out
+    assert "in force" not in lived.run("history", "ip/front", "--at", "HEAD").out
+
+
+def test_a_broken_newest_commit_and_a_leaked_password_are_no_trouble(lived: Desk) -> None:
+    lived.secrets.add("hunter2")
+    lived.commit("Oops", lab=[network(), address("front", password="hunter2")])
+    lived.commit("Break it", lab="{")
+    lines = lived.run("history", "ip/front", "--no-events").out.splitlines()
+    assert [line.rpartition("  ")[2] for line in lines if "commit" in line] == [
+        "removed",
+        "changed",
+        "changed",
+        "created",
+    ]
+    assert "    spec.password: (none) -> ***" in lines
+    assert "password: '***'" in lived.run("history", "ip/front", "--at", "HEAD~1").out
 
 
 @pytest.mark.parametrize(

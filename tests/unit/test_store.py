@@ -113,6 +113,15 @@ class TestActions:
 
 
 class TestEvents:
+    def test_those_of_the_fleet_are_told_apart_and_end_at_a_time(self, store: Store) -> None:
+        hours = [NOW + timedelta(hours=number) for number in range(3)]
+        one, other, two = (
+            msgspec.structs.replace(event(key=key), at=at) for at, key in zip(hours, (None, ONE, None), strict=True)
+        )
+        store.append([one, other, two])
+        assert [entry.event for entry in store.events(of_fleet=True)] == [one, two]
+        assert [entry.event for entry in store.events(until=hours[1])] == [one, other]
+
     @pytest.fixture
     def told(self, store: Store) -> Store:
         keys = [ONE, TWO, None, ONE]

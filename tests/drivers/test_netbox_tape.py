@@ -1,0 +1,36 @@
+"""The player of recorded answers notices what is asked otherwise; a tape that anything passes would prove nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.base import DriverError, IpamNetwork, Prefix
+from drivers.ipam.netbox import NetboxIpam
+from tests.drivers.netbox_fixture import FLEET
+from tests.drivers.netbox_tape import playing
+from tests.drivers.test_ipam_conformance import DUAL
+
+NAME = "TestNetworks.test_put_is_idempotent[]"
+
+
+def as_recorded(ipam: NetboxIpam, prefixes: tuple[Prefix, ...] = DUAL, owner: str = "a") -> None:
+    ipam.put_network("lan", IpamNetwork(prefixes))
+    ipam.acquire("lan", owner)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"owner": "b"}, {"prefixes": DUAL[:1]}, {"prefixes": DUAL[::-1]}], ids=["owner", "fewer", "order"]
+)
+def test_a_request_that_is_otherwise_fails(changed: dict[str, object]) -> None:
+    with pytest.raises(AssertionError, match="recorded is"), playing(NAME) as url:  # noqa: PT012
+        ipam = NetboxIpam(url, lambda: "t", fleet=FLEET)
+        with pytest.raises(DriverError):
+            as_recorded(ipam, **changed)  # type: ignore[arg-type]
+        ipam.close()
+
+
+def test_requests_that_are_not_made_fail() -> None:
+    with pytest.raises(AssertionError, match="recorded requests were not made"), playing(NAME) as url:  # noqa: PT012
+        ipam = NetboxIpam(url, lambda: "t", fleet=FLEET)
+        as_recorded(ipam)
+        ipam.close()
