@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,9 @@ class Missing(Exception):
 
 def main(arguments: list[str]) -> int:
     """Serve until Ctrl-C; with `--test`, run the tests and the benchmark that want a NetBox, and stop."""
+    # A shell starts what it puts into the background with Ctrl-C ignored; and kill is to stop everything too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with serving() as environment:
             if "--test" in arguments:
@@ -53,13 +57,13 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write("".join(f"export {name}={value}\n" for name, value in environment.items()))
             sys.stdout.flush()
             sys.stderr.write("NetBox serves until Ctrl-C.\n")
-            with contextlib.suppress(KeyboardInterrupt):
-                while True:
-                    time.sleep(3600)
-            return 0
+            signal.pause()
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
     except (Missing, databases.NoPostgresql) as missing:
         sys.stderr.write(f"error: {missing}\n")
         return 1
+    return 0
 
 
 def _test(environment: dict[str, str], options: list[str]) -> int:
