@@ -29,6 +29,7 @@ PAGE = 1000
 """Objects asked for at once: the most that NetBox gives unless it is told otherwise (MAX_PAGE_SIZE)."""
 _CHUNK = 64 * 1024
 _WORDS = 400
+_DISTRUST = "CERTIFICATE_VERIFY_FAILED"
 
 Record = dict[str, Any]
 """An object as NetBox writes it."""
@@ -138,7 +139,7 @@ class Wire:
         except (requests.RequestException, HTTPError, OSError, ValueError, LookupError, TypeError) as error:
             # After a request that failed half way the connection is out of step.
             session.close()
-            sent = wrote and not isinstance(error, requests.exceptions.ConnectTimeout | _NotConnected)
+            sent = wrote and not _before_sending(error)
             raise Unreachable(f"{self.url}: {_words_of(error)}", maybe_sent=sent) from None
         finally:
             self._idle.append(session)
@@ -303,6 +304,11 @@ def _seconds(text: str | None) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
+def _before_sending(error: Exception) -> bool:
+    """Whether it failed ahead of the request: no connection, or none with the right one."""
+    return isinstance(error, requests.exceptions.ConnectTimeout | _NotConnected) or _DISTRUST in repr(error)
+
+
 def _words_of(error: Exception) -> str:
     text = repr(error)
     if isinstance(error, TimeoutError | requests.Timeout) or "timed out" in text:
@@ -310,11 +316,9 @@ def _words_of(error: Exception) -> str:
     if isinstance(error, _NotConnected):
         reason = getattr(error.args[0], "reason", error) if error.args else error
         return f"no connection: {str(reason).rpartition(': ')[2]}"
-    if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(error, requests.exceptions.SSLError):
-        return (
-            "its certificate is not trusted; name the file of the CA that signed it with --ipam-ca-file"
-            f" ({text.rpartition('SSLCertVerificationError')[2][:200]})"
-        )
+    if _DISTRUST in text:
+        why = text.partition(f"{_DISTRUST}] certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return f"its certificate is not trusted: {why}; name the file of the CA that signed it with --ipam-ca-file"
     if isinstance(error, requests.ConnectionError | HTTPError):
         return "it closed the connection before its answer was complete"
     if isinstance(error, LookupError | TypeError):

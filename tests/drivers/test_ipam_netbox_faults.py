@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import trustme
 
 from drivers.base import AuthenticationFailed, Busy, Conflict, DriverError, Exhausted, IpamNetwork, Prefix, Unreachable
 from drivers.ipam.netbox import NetboxIpam
@@ -90,7 +93,9 @@ class Netbox:
 
 
 @contextmanager
-def serving(netbox: Netbox, seconds: float = 5) -> Iterator[NetboxIpam]:
+def serving(
+    netbox: Netbox, seconds: float = 5, tls: ssl.SSLContext | None = None, ca_file: str | None = None
+) -> Iterator[NetboxIpam]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1
@@ -127,9 +132,12 @@ def serving(netbox: Netbox, seconds: float = 5) -> Iterator[NetboxIpam]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    ipam = NetboxIpam(f"http://127.0.0.1:{server.server_address[1]}", lambda: TOKEN, seconds=seconds)
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
+    ipam = NetboxIpam(url, lambda: TOKEN, ca_file=ca_file, seconds=seconds)
     try:
         yield ipam
     finally:
@@ -378,3 +386,57 @@ def test_a_network_that_overlaps_one_made_meanwhile_is_taken_back() -> None:
     with serving(netbox) as ipam, pytest.raises(Busy, match=r"x took 10\.1\.0\.0/16 at the same time"):
         ipam.put_network("lan", IpamNetwork((Prefix("10.1.2.0/24"),)))
     assert netbox.bodies[-1] == [{"id": 100}]
+
+
+class TestTls:
+    """Certificates are verified, always: by the system's CAs, or by those of a file in their place."""
+
+    @pytest.fixture
+    def ca(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def ca_file(self, ca: trustme.CA, tmp_path: Path) -> str:
+        path = tmp_path / "ca.pem"
+        ca.cert_pem.write_to_path(str(path))
+        return str(path)
+
+    def context(self, ca: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert(name).configure_cert(context)
+        return context
+
+    def test_by_the_ca_of_a_file(self, ca: trustme.CA, ca_file: str) -> None:
+        with serving(Netbox(), tls=self.context(ca), ca_file=ca_file) as ipam:
+            assert ipam.list() == []
+
+    def test_an_unknown_ca_is_refused_and_gets_no_token(self, ca: trustme.CA) -> None:
+        netbox = Netbox()
+        with (
+            serving(netbox, tls=self.context(ca)) as ipam,
+            pytest.raises(Unreachable, match="--ipam-ca-file") as failed,
+        ):
+            ipam.list()
+        assert netbox.headers == []
+        assert not failed.value.maybe_sent
+
+    def test_so_is_another_host_s_certificate(self, ca: trustme.CA, ca_file: str) -> None:
+        netbox = Netbox()
+        with (
+            serving(netbox, tls=self.context(ca, "netbox.example.org"), ca_file=ca_file) as ipam,
+            pytest.raises(Unreachable, match="not trusted"),
+        ):
+            ipam.list()
+        assert netbox.headers == []
+
+    def test_a_ca_of_requests_environment_is_not_taken(
+        self, ca: trustme.CA, ca_file: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_file)
+        with serving(Netbox(), tls=self.context(ca)) as ipam, pytest.raises(Unreachable, match="not trusted"):
+            ipam.list()
+
+    def test_a_write_that_met_a_bad_certificate_was_not_sent(self, ca: trustme.CA) -> None:
+        with serving(Netbox(), tls=self.context(ca)) as ipam, pytest.raises(Unreachable) as failed:
+            ipam._wire.post("ipam/prefixes/", {})
+        assert not failed.value.maybe_sent
