@@ -118,8 +118,13 @@ def get_command(wanted: tuple[str, ...], output: str, **values: Any) -> None:
         asked = set(wanted)
         addresses = [one for one in addresses if asked & {one.owner, one.network, one.address}]
         numbers = [one for one in numbers if asked & {one.owner, one.pool, str(one.number)}]
-        if not (addresses or numbers):
-            fail(f"nobody holds {' or '.join(wanted)}")
+        known = {text for one in addresses for text in (one.owner, one.network, one.address)}
+        known |= {text for one in numbers for text in (one.owner, one.pool, str(one.number))}
+        if missing := [text for text in wanted if text not in known]:
+            fail(
+                f"nobody holds {' or '.join(missing)}; `groundstate ipam get` lists all that is held,"
+                " `groundstate ipam tree` the networks"
+            )
     if output in ("json", "yaml"):
         click.echo(dump(msgspec.to_builtins({"addresses": addresses, "numbers": numbers}), output))
         return

@@ -123,6 +123,13 @@ def test_a_name_that_is_not_there_is_said(desk: Desk) -> None:
     assert "nobody holds 10.0.0.9" in desk.run("ipam", "get", "10.0.0.9").err
 
 
+def test_one_missing_name_among_others_is_not_passed_over(full: Desk) -> None:
+    held = full.run("ipam", "get")
+    asked = full.run("ipam", "get", held.out.split("\n")[1].split()[0], "nope")
+    assert (held.code, asked.code) == (0, 1)
+    assert "error: nobody holds nope;" in asked.err
+
+
 def test_check_says_that_all_is_sound(full: Desk) -> None:
     done = full.run("ipam", "check")
     assert (done.code, done.out) == (0, "Sound: 3 networks, 1 address.\n")

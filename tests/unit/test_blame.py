@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,18 +12,6 @@ from reconciler.desired.load import load
 from reconciler.desired.source import open_source
 from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import HEAD, Git
-
-
-@pytest.fixture(autouse=True)
-def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the user or the machine."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-
-
-@pytest.fixture
-def git(tmp_path: Path) -> Git:
-    return Git(tmp_path / "fleet")
 
 
 def tenant(name: str, said: str = "one") -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import pytest
 
 from reconciler.desired.source import open_source
 from reconciler.model.resource import ResourceKey
@@ -14,18 +11,6 @@ from tests.unit.desired_worlds import HEAD, TENANT, Git
 
 ACME = ResourceKey("Tenant", "acme")
 BROKEN = f"{HEAD}kind: Tenant\nmetadata: {{name: acme}}\nspec: {{description: [\n"
-
-
-@pytest.fixture(autouse=True)
-def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the user or the machine."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-
-
-@pytest.fixture
-def git(tmp_path: Path) -> Git:
-    return Git(tmp_path / "fleet")
 
 
 def tenant(name: str = "acme", said: str = "one") -> str:

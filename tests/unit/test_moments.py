@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from tests.unit.desired_worlds import TENANT, Git
 
 
 @pytest.fixture
-def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
+def git(tmp_path: Path) -> Git:
     """Two commits on main, on the 10th and the 20th; one on a side from the 12th, merged on the 25th."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     git = Git(tmp_path / "fleet")
     git.commit({"a.yaml": TENANT}, "first", "2026-01-10T00:00:00Z")
     git("checkout", "-q", "-b", "side")

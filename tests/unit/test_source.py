@@ -19,13 +19,6 @@ from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
 
-@pytest.fixture(autouse=True)
-def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the user or the machine."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Git:
     made = Git(tmp_path / "fleet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
+def repository(tmp_path: Path) -> Git:
     """Two manifests, apart from the settings of the user and the machine."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     made = Git(tmp_path / "fleet")
     made.commit({"partition.yaml": PARTITION, "racks/r1.yml": machine("m1"), "README.md": "x"}, "first")
     return made
