@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import inet_ntoa
 
 import msgspec
 
@@ -47,7 +48,7 @@ def parse_address(text: object) -> int:
 def text_of(number: int) -> str:
     """The address, in its canonical form (RFC 5952)."""
     if _MAPPED <= number <= _MAPPED_END:
-        return str(IPv4Address(number - _MAPPED))
+        return inet_ntoa((number - _MAPPED).to_bytes(4))
     return str(IPv6Address(number))
 
 

@@ -7,6 +7,7 @@ block (`blocks.py`). How networks change is in `networks.py` and `prefixes.py`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 from sqlalchemy import Engine
@@ -114,7 +115,10 @@ class EmbeddedIpam:
         """See Ipam."""
         with self._database.statements() as run:
             row = run(f"{_ALLOCATIONS} WHERE a.owner = ?", plain_name("an owner", owner)).fetchone()
-        return _allocation(*row) if row else None
+        if not row:
+            return None
+        owner, network, address, about = row
+        return _allocation(owner, network, address, _about(about))
 
     def check(self) -> list[str]:
         """See Ipam. The pools are in the same tables, and are checked too."""
@@ -133,7 +137,8 @@ class EmbeddedIpam:
                 found = run(f"{_ALLOCATIONS} WHERE p.family <> 0")
             else:
                 found = run(f"{_ALLOCATIONS} WHERE p.network = ?", plain_name("a network", network))
-            return sorted(_allocation(*row) for row in found)
+            said = cache(_about)  # Most say the same.
+            return sorted(_allocation(owner, at, address, said(about)) for owner, at, address, about in found)
 
     def _choose(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> IpamNetwork | None:
         """On PostgreSQL, a new child with one chosen prefix, in one round trip; None when it is not as simple."""
@@ -185,9 +190,12 @@ def _text(about: About) -> str | None:
     return None if about == NOTHING_SAID else msgspec.json.encode(about).decode()
 
 
-def _allocation(owner: str, network: str, address: bytes, about: str | None) -> Allocation:
-    said = NOTHING_SAID if about is None else msgspec.json.decode(about, type=About)
-    return Allocation(owner, network, text_of(int.from_bytes(address)), said)
+def _about(text: str | None) -> About:
+    return NOTHING_SAID if text is None else msgspec.json.decode(text, type=About)
+
+
+def _allocation(owner: str, network: str, address: bytes, about: About) -> Allocation:
+    return Allocation(owner, network, text_of(int.from_bytes(address)), about)
 
 
 def open_ipam(engine: Engine, _settings: IpamSettings) -> EmbeddedIpam:

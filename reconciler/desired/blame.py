@@ -25,6 +25,8 @@ MAX_PARSED = 2_000
 """Documents that are compared by value; behind that, another text counts as another value."""
 MAX_ORIGINS = 50
 """Files of one commit in which a document is searched for that it moved."""
+_AHEAD = 64
+"""Files of one commit that are read in one go."""
 
 
 def last_commits(
@@ -54,7 +56,7 @@ class _Search:
 
     def __init__(self, blobs: Blobs, sha: str, state: DesiredState, wanted: list[ResourceKey]) -> None:
         self.found: dict[ResourceKey, Commit] = {}
-        self._blobs, self._sha, self._state = blobs, sha, state
+        self._sha, self._state = sha, state
         self._alone: dict[str, list[ResourceKey]] = {}
         self._shared: dict[str, _Shared] = {}
         self._met: dict[ResourceKey, Commit] = {}
@@ -85,15 +87,28 @@ class _Search:
     def see(self, step: Step) -> None:
         """Take in the next commit back."""
         gone: dict[str, str] | None = None
-        for touch in step.touched:
-            if keys := self._alone.get(touch.path):
-                if gone is None:
-                    gone = _gone(step)
-                self._file_touched(touch, gone.get(touch.after, ""), keys, step.commit)
-            elif shared := self._shared.get(touch.path):
-                self._documents_touched(step, touch, shared)
-                if not shared.keys:
-                    self._shared.pop(touch.path, None)
+        lost_from = [touch for touch in step.touched if any(touch.before)]
+        for start in range(0, len(step.touched), _AHEAD):
+            touched = step.touched[start : start + _AHEAD]
+            self._look_ahead(touched, lost_from)
+            for touch in touched:
+                if keys := self._alone.get(touch.path):
+                    if gone is None:
+                        gone = _gone(step)
+                    self._file_touched(touch, gone.get(touch.after, ""), keys, step.commit)
+                elif shared := self._shared.get(touch.path):
+                    self._documents_touched(step.commit, touch, shared, lost_from)
+                    if not shared.keys:
+                        self._shared.pop(touch.path, None)
+
+    def _look_ahead(self, touched: Iterable[Touch], lost_from: list[Touch]) -> None:
+        """Read what is about to be asked for in one go: to wait for git once a file takes longer than the reading."""
+        shared = [touch for touch in touched if touch.path in self._shared and not _came_with(touch, lost_from)]
+        newest = [self._newest(touch.path) for touch in shared if touch.path in self._unread]
+        self._reader.look_ahead([*newest, *(blob for touch in shared for blob in (touch.after, *touch.before))])
+
+    def _newest(self, path: str) -> str:
+        return f"{self._sha}:{path}"
 
     def _settle_by_file(self, key: ResourceKey, file: str) -> None:
         if commit := self._met.get(key):
@@ -108,11 +123,15 @@ class _Search:
             return
         self.found.update(dict.fromkeys(keys, commit))
 
-    def _documents_touched(self, step: Step, touch: Touch, shared: _Shared) -> None:
+    def _documents_touched(self, commit: Commit, touch: Touch, shared: _Shared, lost_from: list[Touch]) -> None:
         if shared.fresh:
             shared.fresh = False
             for key in shared.keys:
-                self._met.setdefault(key, step.commit)
+                self._met.setdefault(key, commit)
+        if _came_with(touch, lost_from):
+            self.found.update(dict.fromkeys(shared.keys, commit))
+            shared.keys.clear()
+            return
         if self._reader.spent:
             self.tire()
             return
@@ -124,16 +143,17 @@ class _Search:
         new = after.difference(before[0]).intersection(*(after.difference(one) for one in before[1:]))
         changed = [(piece, key) for piece in new & shared.owners.keys() for key in shared.owners[piece]]
         if changed:
-            self._compare(step, touch, shared, changed, [one - after for one in before])
+            self._compare(commit, touch, shared, changed, [one - after for one in before], lost_from)
         self._reader.keep(touch)
 
     def _compare(
         self,
-        step: Step,
+        commit: Commit,
         touch: Touch,
         shared: _Shared,
         changed: list[tuple[bytes, ResourceKey]],
         before: list[frozenset[bytes]],
+        lost_from: list[Touch],
     ) -> None:
         """Settle what changed by value. `before`: what only each parent has."""
         old = [self._reader.values(some) for some in before]
@@ -141,24 +161,25 @@ class _Search:
         for piece, key in changed:
             if key not in shared.keys:
                 continue
-            value = self._reader.value(piece, key)
-            same = [text for one in old if key in one for text, was in [one[key]] if value is not None and was == value]
+            was = [one[key] for one in old if key in one]
+            if not was and moved is None:
+                moved = self._elsewhere(lost_from, touch.path)
+            origin = None if was or moved is None else moved.get(key)
+            value = self._reader.value(piece, key) if was or origin else None
+            same = [text for text, one in was if value is not None and one == value]
             if same:
                 shared.own(same[0], key)
                 continue
-            if moved is None and not any(key in one for one in old):
-                moved = self._elsewhere(step, touch.path)
             shared.drop(key)
-            origin = (moved or {}).get(key)
-            if origin and origin[2] == value and not any(key in one for one in old):
+            if origin and origin[2] == value:
                 self._shared.setdefault(origin[0], _Shared([])).own(origin[1], key)
             else:
-                self.found[key] = step.commit
+                self.found[key] = commit
 
-    def _elsewhere(self, step: Step, path: str) -> dict[ResourceKey, tuple[str, bytes, Any]]:
+    def _elsewhere(self, lost_from: list[Touch], path: str) -> dict[ResourceKey, tuple[str, bytes, Any]]:
         """What other files lost in the commit: each document's file, text and value."""
-        others = [touch for touch in step.touched if touch.path != path and any(touch.before)]
         lost: dict[ResourceKey, tuple[str, bytes, Any]] = {}
+        others = [touch for touch in lost_from if touch.path != path] if len(lost_from) <= MAX_ORIGINS + 1 else []
         for touch in others if len(others) <= MAX_ORIGINS else ():
             after = self._reader.pieces(touch.after)
             for blob in filter(None, touch.before):
@@ -170,7 +191,7 @@ class _Search:
         """Which text of the file each document is, by the line on which it stands."""
         from reconciler.desired.documents import lines, pieces
 
-        data = next(self._blobs.read([f"{self._sha}:{path}"]))[1] or b""
+        data = self._reader.contents(self._newest(path))
         texts, starts = pieces(data), lines(data)
         for key in shared.keys:
             line = self._state.resources[key].source.line
@@ -201,6 +222,7 @@ class _Reader:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
+        self._ahead: dict[str, bytes] = {}
         self._cut: dict[str, frozenset[bytes]] = {"": frozenset()}
         self._older: dict[str, dict[str, frozenset[bytes]]] = {}
         self._values: dict[bytes, dict[ResourceKey, Any]] = {}
@@ -211,12 +233,22 @@ class _Reader:
         """Whether enough was read."""
         return self._bytes > MAX_BYTES
 
+    def look_ahead(self, ids: Iterable[str]) -> None:
+        """Have these contents at hand for as long as no others are looked ahead for."""
+        wanted = [] if self.spent else [one for one in dict.fromkeys(ids) if one and one not in self._cut]
+        self._ahead = {one: data or b"" for one, data in self._blobs.read(wanted)}
+
+    def contents(self, blob: str) -> bytes:
+        """Of a file, by its id or as `COMMIT:PATH`."""
+        data = self._ahead.pop(blob, None)
+        return self._blobs.one(blob) if data is None else data
+
     def pieces(self, blob: str) -> frozenset[bytes]:
         """The texts of a file's documents."""
         if blob not in self._cut:
             from reconciler.desired.documents import pieces
 
-            data = self._blobs.one(blob)
+            data = self.contents(blob)
             self._bytes += len(data)
             self._cut[blob] = frozenset(pieces(data))
         return self._cut[blob]
@@ -245,6 +277,11 @@ class _Reader:
 
             found = self._values[text] = values(text)
         return found
+
+
+def _came_with(touch: Touch, lost_from: list[Touch]) -> bool:
+    """Whether all that is in the file is of this commit: it is new, and nothing can have moved there."""
+    return not any(touch.before) and not lost_from
 
 
 def _documents_by_file(state: DesiredState) -> Counter[str]:

@@ -52,16 +52,15 @@ def load(folder: Path) -> Known:
     if data is None or hashlib.sha256(data[32:]).digest() != data[:32]:
         return {}
     try:
-        known: Known = _decoder().decode(memoryview(data)[32:])
+        return decoded(memoryview(data)[32:])
     except msgspec.DecodeError:
         return {}
-    return known
 
 
 def save(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]]) -> None:
     """Put these in place of what was known; when two processes do, the last one wins. A disk that is full or read-only
     costs the next run time, no more."""
-    data = msgspec.msgpack.encode({blob: [_record(one) for one in found] for blob, found in blobs.items()})
+    data = encoded(blobs)
     path = _file(folder)
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -76,6 +75,17 @@ def save(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]]) -> None:
         for old in folder.glob("desired-*.msgpack"):
             if old != path:
                 old.unlink(missing_ok=True)
+
+
+def encoded(blobs: Mapping[str, Iterable[Resource[Any]]]) -> bytes:
+    """The resources of each blob, but for the path of its file."""
+    return msgspec.msgpack.encode({blob: [_record(one) for one in found] for blob, found in blobs.items()})
+
+
+def decoded(data: bytes | memoryview) -> Known:
+    """Their records. Raises msgspec.DecodeError."""
+    known: Known = _decoder().decode(data)
+    return known
 
 
 def resources(records: Iterable[Any], file: str) -> tuple[Resource[Any], ...]:

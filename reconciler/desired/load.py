@@ -89,11 +89,11 @@ def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> tu
 
 def _parse(snapshot: Snapshot, unknown: list[File], files: _Files) -> dict[File, tuple[Resource[Any], ...]]:
     # Imported here: a run in which nothing changed needs neither a YAML parser nor a schema validator.
-    from reconciler.desired.manifests import Marked, parse
+    from reconciler.desired.manifests import Marked
+    from reconciler.desired.parallel import parse_all
 
     good = {}
-    for file, data in snapshot.read(unknown):
-        found = parse(file.path, data)
+    for file, data, found in parse_all(unknown, snapshot.read(unknown)):
         if not found.broken:
             good[file] = found.resources
             continue

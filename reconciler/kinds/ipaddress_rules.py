@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -123,6 +124,7 @@ def _fits(spec: IPAddressSpec, held: str | None) -> bool:
     return spec.family is None or family_of(held) == FAMILIES[spec.family]
 
 
+@lru_cache(1024)  # Most addresses of a project have the same said of them.
 def _said(about: About) -> dict[str, Any]:
     """As in the document: one field, as one action writes all of it."""
     return {

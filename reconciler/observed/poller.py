@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-import msgspec
-
-from drivers.base import Allocation, DriverError, Ipam, IpamNetwork, Number, Pool, Pools, Usage
+from drivers.base import DriverError, Ipam, Pools, Usage
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState, PoolState
@@ -55,20 +53,23 @@ class Poller:
 
     def strays(self, known: Collection[ResourceKey]) -> list[Observation]:
         """What the IPAM holds for owners of which nothing is known. Raises DriverError."""
-        everything = _Everything.read(self._connections.ipam, self._connections.pools)
-        return [Observation(key, self._now(), value=everything.of(key)) for key in everything.keys() - set(known)]
+        found, at = everything(self._connections.ipam, self._connections.pools), self._now()
+        return [Observation(key, at, value=value) for key, value in found.items() if key not in known]
 
     def _look_ipam(self, keys: list[ResourceKey]) -> Iterator[Observation]:
         if not keys:
             return
         try:
-            everything = _Everything.read(self._connections.ipam, self._connections.pools)
+            found = everything(self._connections.ipam, self._connections.pools)
         except DriverError as error:
             failure = ReadError(type(error).__name__, str(error))
             yield from (Observation(key, self._now(), error=failure) for key in keys)
             return
-        for key in [*keys, *sorted(everything.keys() - set(keys))]:
-            yield Observation(key, self._now(), value=everything.of(key))
+        at = self._now()
+        for key in keys:
+            value = found.pop(key, None)
+            yield Observation(key, at, value=_NOTHING[key.kind] if value is None else value)
+        yield from (Observation(key, at, value=found[key]) for key in sorted(found))
 
     def _read(self, key: ResourceKey, desired: DesiredState) -> Any:
         ipam, pools = self._connections.ipam, self._connections.pools
@@ -86,51 +87,30 @@ class Poller:
                 return None if resource is None else self._connections.bmc(key, way_to(resource, desired)).read()
 
 
-class _Everything(msgspec.Struct, frozen=True):
-    """All that IPAM and pools hold, by name or owner."""
+def everything(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:
+    """All that IPAM and pools hold, by name or owner; owners in other forms are not ours to judge.
 
-    networks: dict[str, IpamNetwork]
-    usage: dict[str, list[Usage]]
-    allocations: dict[str, Allocation]
-    pools: dict[str, Pool]
-    numbers: dict[str, Number]
-
-    @classmethod
-    def read(cls, ipam: Ipam, pools: Pools) -> Self:
-        usage: dict[str, list[Usage]] = {}
-        for one in ipam.usage():
-            usage.setdefault(one.network, []).append(one)
-        return cls(
-            ipam.networks(),
-            usage,
-            {one.owner: one for one in ipam.list()},
-            pools.pools(),
-            {one.owner: one for one in pools.numbers()},
-        )
-
-    def keys(self) -> set[ResourceKey]:
-        """Of everything that has one; owners in other forms are not ours to judge."""
-        found = {ResourceKey("Network", name) for name in self.networks}
-        found |= {ResourceKey("Pool", name) for name in self.pools}
-        for owner in (*self.allocations, *self.numbers):
-            kind, slash, name = owner.partition("/")
-            if slash and name and kind in _OWNERS:
-                found.add(ResourceKey(kind, name))
-        return found
-
-    def of(self, key: ResourceKey) -> Any:
-        """What is observed of one."""
-        match key.kind:
-            case "Network":
-                network = self.networks.get(key.name)
-                usage = tuple(self.usage.get(key.name, ())) if network is not None else None
-                return NetworkState(network, self.numbers.get(str(key)), usage)
-            case "IPAddress":
-                return AddressState.of(self.allocations.get(str(key)))
-            case "Pool":
-                return PoolState(self.pools.get(key.name))
-            case _:
-                return NumberState.of(self.numbers.get(str(key)))
+    Raises DriverError.
+    """
+    usage: dict[str, list[Usage]] = {}
+    for one in ipam.usage():
+        usage.setdefault(one.network, []).append(one)
+    numbers = {one.owner: one for one in pools.numbers()}
+    found: dict[ResourceKey, Any] = {ResourceKey("Pool", name): PoolState(pool) for name, pool in pools.pools().items()}
+    for owner, number in numbers.items():
+        kind, _, name = owner.partition("/")
+        if name and kind == "Number":
+            found[ResourceKey(kind, name)] = NumberState.of(number)
+        elif name and kind == "Network":
+            found[ResourceKey(kind, name)] = NetworkState(None, number)
+    for name, network in ipam.networks().items():
+        key = ResourceKey("Network", name)
+        found[key] = NetworkState(network, numbers.get(str(key)), tuple(usage.get(name, ())))
+    for allocation in ipam.list():
+        kind, _, name = allocation.owner.partition("/")
+        if name and kind == "IPAddress":
+            found[ResourceKey(kind, name)] = AddressState.of(allocation)
+    return found
 
 
-_OWNERS = ("Network", "IPAddress", "Number")
+_NOTHING = {"Network": NetworkState(), "IPAddress": AddressState(), "Pool": PoolState(), "Number": NumberState.of(None)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -42,7 +43,11 @@ def universe(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey
 
 
 def _in_order(keys: Collection[ResourceKey]) -> list[ResourceKey]:
-    return sorted(keys, key=lambda key: (_ORDER.get(key.kind, len(_ORDER)), key.name))
+    by_kind: dict[str, list[ResourceKey]] = {}
+    for key in keys:
+        by_kind.setdefault(key.kind, []).append(key)
+    kinds = sorted(by_kind, key=lambda kind: (_ORDER.get(kind, len(_ORDER)), kind))
+    return [key for kind in kinds for key in sorted(by_kind[kind], key=attrgetter("name"))]
 
 
 def plan(
