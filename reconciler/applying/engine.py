@@ -16,6 +16,7 @@ import msgspec
 from drivers.base import DriverError, Unreachable
 from reconciler.applying.decide import confirm_delay, deadline, describe, learn, refuse, sent_facts, settle, unreadable
 from reconciler.applying.execute import execute
+from reconciler.applying.remember import remember
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place
 from reconciler.kinds.ipaddress import IPAddressSpec
@@ -23,7 +24,7 @@ from reconciler.kinds.kind import Field, Look
 from reconciler.kinds.living import leaks
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.network import NetworkSpec, NetworkState
-from reconciler.model.action import Action, Bind, Disruption, Forget, InFlight, PinImage
+from reconciler.model.action import Action, Disruption, Forget, InFlight, Remembered
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
@@ -223,8 +224,8 @@ class Engine:
             action = change.actions[0]
             if isinstance(action, Forget):
                 return self._forget(change, action)
-            if isinstance(action, Bind | PinImage):
-                return self._bind(change, action)
+            if isinstance(action, Remembered):
+                return self._note(change, action)
             flight = self._begin(change, action, desired)
         return self._send(flight, desired, seen)
 
@@ -366,19 +367,17 @@ class Engine:
             self._remember(flight.key, facts)
         self._context.tell(event)
 
-    def _bind(self, change: Change, action: Bind | PinImage) -> Outcome:
+    def _note(self, change: Change, action: Remembered) -> Outcome:
         """What is only remembered is done when it is written down."""
-        facts = self._facts.get(change.key, NO_FACTS)
-        if isinstance(action, Bind):
-            bound = msgspec.structs.replace(facts, project=action.project)
-            reason, message = ("Bound", f"to project {action.project}") if action.project else ("Unbound", "it is free")
-        else:
-            bound = msgspec.structs.replace(facts, image=action.image)
-            reason, message = "ImagePinned", f"image {action.image or 'none'}"
-        self._ledger.put_facts({change.key: bound})
-        self._remember(change.key, bound)
+        self._sent += 1
+        noted = remember(action, self._facts, self._context.now(), f"{self._context.epoch}-{self._sent}")
+        self._ledger.put_facts(dict(noted.facts))
+        for key, facts in noted.facts.items():
+            self._remember(key, facts)
         why = f", because of {self._cause(change, self._desired)}" if self._desired is not None else ""
-        self._tell(change.key, reason, f"{message}{why}")
+        for key, (reason, message) in noted.told.items():
+            self._tell(key, reason, f"{message}{why}")
+        reason, message = noted.told[change.key]
         return Waiting(reason, message, 0.0)
 
     def _forget(self, change: Change, action: Forget) -> Outcome:

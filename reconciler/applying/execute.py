@@ -10,11 +10,14 @@ from reconciler.model.action import (
     Acquire,
     Action,
     Bind,
+    Claim,
     DescribeAddress,
     DropNetwork,
     DropPool,
     Forget,
+    Free,
     GiveNumberBack,
+    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
@@ -23,7 +26,9 @@ from reconciler.model.action import (
     Release,
     SetBoot,
     SetIndicator,
+    Settle,
     TakeNumber,
+    Unclaim,
 )
 
 
@@ -54,7 +59,7 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             pools.take(pool, str(key), number=number, ephemeral=ephemeral)
         case GiveNumberBack(key=key):
             pools.give_back(str(key))
-        case Bind() | PinImage() | Forget():
-            pass
+        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free() | Forget():
+            pass  # See applying/remember.py.
         case _:
             assert_never(action)

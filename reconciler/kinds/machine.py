@@ -89,6 +89,31 @@ class Taint(Spec, frozen=True, kw_only=True):
     effect: Annotated[TaintEffect, Meta(description="What it keeps away.")] = TaintEffect.NO_CLAIM
 
 
+class Mode(StrEnum):
+    """What groundstate does with the machine by itself."""
+
+    OBSERVE = "Observe"
+    MANAGED = "Managed"
+
+
+class LifecycleSpec(Spec, frozen=True, kw_only=True):
+    """Whether groundstate inspects, installs and wipes the machine."""
+
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="Observe: it is looked at, and nothing is sent to it. Managed: it is inspected, given to "
+            "MachineClaims, installed, wiped and started and stopped for that; power and boot are then not declared."
+        ),
+    ]
+    request: (
+        Annotated[
+            str, Meta(max_length=253, description="Any word; changing it inspects the machine anew, or tries again.")
+        ]
+        | None
+    ) = None
+
+
 class MachineSpec(Spec, frozen=True, kw_only=True):
     """One machine and its BMC. What is not declared (power, boot, indicatorLED) is observed and left alone."""
 
@@ -131,6 +156,13 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     ) = None
     suspend: Annotated[Pause, Meta(description="Nothing is sent to it; it is observed and shown.")] | None = None
     taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
+    lifecycle: (
+        Annotated[
+            LifecycleSpec,
+            Meta(description="Who cares for the machine's life; left out: only what the document declares is done."),
+        ]
+        | None
+    ) = None
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -173,6 +205,12 @@ def check(resource: Resource[MachineSpec]) -> list[Place]:
         found.append(
             Place("request-without-once", "spec.boot.request", "request is for enabled: Once only", "remove it")
         )
+    if resource.spec.lifecycle is not None:
+        for name in ("power", "boot", "project", "image"):
+            if getattr(resource.spec, name) is not None:
+                what = f"{name} is declared, and lifecycle.mode is {resource.spec.lifecycle.mode}"
+                hint = f"remove {name}, or lifecycle; a machine whose life is managed gets it from its MachineClaim"
+                found.append(Place("lifecycle-and-declared", f"spec.{name}", what, hint))
     if resource.spec.image is not None and resource.spec.project is None:
         found.append(Place("image-without-project", "spec.image", "nobody's machine has an image", "add project"))
     return found

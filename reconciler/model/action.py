@@ -9,6 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from drivers.base import NOTHING_SAID, About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
+from reconciler.model.life import Purpose, Trouble
 from reconciler.model.resource import ResourceKey
 
 
@@ -163,6 +164,43 @@ class PinImage(_Action, frozen=True, tag="pin-image"):
     image: str | None
 
 
+class Claim(_Action, frozen=True, tag="claim"):
+    """Give machines to a MachineClaim, all of these or none: (slot, machine's name) of each. Nothing is sent."""
+
+    path: ClassVar[str] = "spec.count"
+    project: str
+    machines: tuple[tuple[int, str], ...]
+
+
+class Unclaim(_Action, frozen=True, tag="unclaim"):
+    """Take machines back from a MachineClaim: each is stopped, wiped and free again. Nothing is sent by this alone."""
+
+    disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
+    path: ClassVar[str] = "spec.count"
+    machines: tuple[str, ...]
+
+
+class OrderBoot(_Action, frozen=True, tag="order-boot"):
+    """Write down that the machine is to start from the network once, and for what. Nothing is sent by this alone."""
+
+    path: ClassVar[str] = "spec.lifecycle"
+    purpose: Purpose
+    attempt: int = 1
+
+
+class Settle(_Action, frozen=True, tag="settle"):
+    """Write down how an order ended, or what keeps the machine from going on. Nothing is sent."""
+
+    path: ClassVar[str] = "spec.lifecycle"
+    trouble: Trouble | None = None
+
+
+class Free(_Action, frozen=True, tag="free"):
+    """The machine is off and wiped: it is nobody's any more. Nothing is sent."""
+
+    path: ClassVar[str] = "spec.lifecycle"
+
+
 class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
@@ -185,8 +223,16 @@ Action = (
     | GiveVrfBack
     | Bind
     | PinImage
+    | Claim
+    | Unclaim
+    | OrderBoot
+    | Settle
+    | Free
     | Forget
 )
+
+Remembered = Bind | PinImage | Claim | Unclaim | OrderBoot | Settle | Free
+"""Actions that are done when they are written down."""
 
 
 class InFlight(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from reconciler.model.action import InFlight
+from reconciler.model.life import NEWBORN, Life
 from reconciler.model.resource import ResourceKey
 
 
@@ -41,7 +42,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     spec said, for when the document is gone. `place`: which system of which BMC the last spec meant. `joining`: it is
     first declared by a state with which other machines are gone, and these are not forgotten yet. `found_order`: the
     one-time boot order that stood in the document when nothing was known of the machine yet. `project` and `image`:
-    whose machine it is and which image was chosen for it, from the moment at which the rules let that pass.
+    whose machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of
+    a machine that groundstate inspects, installs and wipes.
     """
 
     applied: Applied | None = None
@@ -56,6 +58,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     found_order: str | None = None
     project: str | None = None
     image: str | None = None
+    life: Life = NEWBORN
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
+from reconciler.applying.remember import remember
 from reconciler.kinds.access import BmcSpec
 from reconciler.kinds.fields import DeletionPolicy, Family, Quotas
 from reconciler.kinds.image import Classification, ImageSpec
@@ -38,12 +39,15 @@ from reconciler.model.action import (
     Acquire,
     Action,
     Bind,
+    Claim,
     DescribeAddress,
     DropNetwork,
     DropPool,
     Forget,
+    Free,
     GiveNumberBack,
     GiveVrfBack,
+    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
@@ -52,8 +56,10 @@ from reconciler.model.action import (
     Release,
     SetBoot,
     SetIndicator,
+    Settle,
     TakeNumber,
     TakeVrf,
+    Unclaim,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
@@ -330,11 +336,9 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return NumberState(pool, number or 2, ephemeral), facts
         case GiveNumberBack():
             return NumberState(), facts
-        case Bind(project=project):
-            return value, replace(facts, project=project)
-        case PinImage(image=image):
-            return value, replace(facts, image=image)
         case Forget():
             return value, facts
+        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free():
+            return value, remember(action, {action.key: facts}, NOW, "1-1").facts[action.key]
         case _:
             assert_never(action)

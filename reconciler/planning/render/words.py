@@ -10,11 +10,14 @@ from reconciler.model.action import (
     Acquire,
     Action,
     Bind,
+    Claim,
     DescribeAddress,
     DropNetwork,
     DropPool,
     Forget,
+    Free,
     GiveNumberBack,
+    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
@@ -23,7 +26,9 @@ from reconciler.model.action import (
     Release,
     SetBoot,
     SetIndicator,
+    Settle,
     TakeNumber,
+    Unclaim,
 )
 from reconciler.model.plan import Cause, CauseKind, Change, Difference
 from reconciler.model.resource import Commit
@@ -117,7 +122,15 @@ def action(this: Action) -> str:
             return clean(f"{this.name} to {project}" if project else f"{this.name} to nobody")
         case PinImage(image=image):
             return clean(f"{this.name} {image or 'none'}")
-        case DescribeAddress() | DropNetwork() | DropPool() | Forget():
+        case Claim(machines=machines):
+            return clean(f"{this.name} {', '.join(name for _, name in machines)}")
+        case Unclaim(machines=machines):
+            return clean(f"{this.name} {', '.join(machines)}")
+        case OrderBoot(purpose=purpose, attempt=attempt):
+            return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
+        case Settle(trouble=trouble):
+            return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
+        case DescribeAddress() | Free() | DropNetwork() | DropPool() | Forget():
             return this.name
         case _:
             assert_never(this)

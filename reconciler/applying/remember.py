@@ -1,0 +1,99 @@
+"""Actions that are done when they are written down: what is remembered after each, and how it is told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+
+from reconciler.model.action import Bind, Claim, Free, OrderBoot, PinImage, Remembered, Settle, Unclaim
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.life import NEWBORN, BootOrder, Life
+from reconciler.model.resource import ResourceKey
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """The facts that are different now, and the event of each: (reason, message)."""
+
+    facts: dict[ResourceKey, ResourceFacts]
+    told: dict[ResourceKey, tuple[str, str]]
+
+
+def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now: datetime, name: str) -> Noted:
+    """What is remembered when the action is done. `name`: of the order, where it gives one."""
+    key = action.key
+    match action:
+        case Bind(project=project):
+            told = ("Bound", f"to project {project}") if project else ("Unbound", "it is free")
+            return _noted(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
+        case PinImage(image=image):
+            changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
+            return _noted(key, changed, ("ImagePinned", f"image {image or 'none'}"))
+        case Claim():
+            return _claimed(action, facts, now)
+        case Unclaim(machines=machines):
+            return _unclaimed(key, machines, facts, now)
+        case OrderBoot(purpose=purpose, attempt=attempt):
+            order = BootOrder(name, purpose, now, attempt)
+            life = msgspec.structs.replace(
+                _life(facts, key),
+                order=order,
+                served_at=None,
+                registered_at=None,
+                heard_at=None,
+                progress=None,
+                trouble=None,
+            )
+            return _lives_on(key, facts, life, ("BootOrdered", f"{purpose}, attempt {attempt}, as {name}"))
+        case Settle(trouble=trouble):
+            life = msgspec.structs.replace(_life(facts, key), order=None, trouble=trouble, progress=None)
+            said = ("Settled", action.reason) if trouble is None else (trouble.reason, trouble.message)
+            return _lives_on(key, facts, life, said)
+        case Free():
+            before = _life(facts, key)
+            life = Life(inspected_at=before.inspected_at, wiped=before.wiped, asked=before.asked)
+            freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
+            return _noted(key, freed, ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"))
+        case _:
+            assert_never(action)
+
+
+def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Noted:
+    changed, told = {}, {}
+    for slot, name in action.machines:
+        key = ResourceKey("Machine", name)
+        before = facts.get(key, NO_FACTS)
+        life = msgspec.structs.replace(before.life, claim=action.key.name, slot=slot, claimed_at=now, wiped=None)
+        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, life=life)
+        told[key] = ("Claimed", f"by {action.key}, slot {slot}, for project {action.project}")
+    named = ", ".join(name for _, name in action.machines)
+    told[action.key] = ("Placed", f"{named}")
+    return Noted(changed, told)
+
+
+def _unclaimed(
+    claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime
+) -> Noted:
+    changed, told = {}, {}
+    for name in machines:
+        key = ResourceKey("Machine", name)
+        before = facts.get(key, NO_FACTS)
+        life = msgspec.structs.replace(before.life, releasing_at=now, order=None, trouble=None, phoned_home_at=None)
+        changed[key] = msgspec.structs.replace(before, life=life)
+        told[key] = ("Releasing", f"by {claim}: it is stopped, wiped and free again")
+    told[claim] = ("Releasing", ", ".join(machines))
+    return Noted(changed, told)
+
+
+def _life(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> Life:
+    return facts[key].life if key in facts else NEWBORN
+
+
+def _lives_on(key: ResourceKey, facts: Mapping[ResourceKey, ResourceFacts], life: Life, told: tuple[str, str]) -> Noted:
+    return _noted(key, msgspec.structs.replace(facts.get(key, NO_FACTS), life=life), told)
+
+
+def _noted(key: ResourceKey, facts: ResourceFacts, told: tuple[str, str]) -> Noted:
+    return Noted({key: facts}, {key: told})

@@ -1,0 +1,100 @@
+"""A machine's life as facts with their times; never as a phase, which follows from them (kinds/lifecycle.py)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class Purpose(StrEnum):
+    """What a machine is started from the network for."""
+
+    INSPECT = "inspect"
+    INSTALL = "install"
+    WIPE = "wipe"
+
+
+class FactType(StrEnum):
+    """What the boot service, the agent and the installed system can report of a machine."""
+
+    SCRIPT_SERVED = "script-served"
+    """The boot program asked for its script and got the one that leads to the agent."""
+    REGISTERED = "registered"
+    """The agent is up, has proved which machine it runs on, and has sent what it found there."""
+    ALIVE = "alive"
+    """It still works; the detail says at what."""
+    WRITTEN = "written"
+    """The image is on the disk, and what was read back has its checksum."""
+    WIPED = "wiped"
+    """The disks are empty; the detail is the proof."""
+    AGENT_FAILED = "agent-failed"
+    """The agent cannot go on; the detail says why."""
+    PHONED_HOME = "phoned-home"
+    """The installed system is up."""
+
+
+class BootOrder(msgspec.Struct, frozen=True):
+    """That the machine is to start from the network once. `id` is new for each order, and is the order's name
+    wherever it is spoken of; `attempt` counts those for one purpose, from 1."""
+
+    id: str
+    purpose: Purpose
+    at: datetime
+    attempt: int = 1
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What was written to the machine's disk, for which claim."""
+
+    image: str
+    checksum: str
+    claim: str
+    at: datetime
+
+
+class Wiped(msgspec.Struct, frozen=True):
+    """That the disks were emptied, with one line of proof for each."""
+
+    at: datetime
+    proof: tuple[str, ...] = ()
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What keeps the machine from going on. `final`: until a person asks for another try."""
+
+    reason: str
+    message: str
+    at: datetime
+    final: bool = False
+
+
+class Life(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The facts of one machine.
+
+    `claim` and `slot`: whose it is, and which of the claim's machines, from `claimed_at` until it is wiped and free
+    again; `releasing_at`: since when it is on its way back. `order` is the boot that is under way: `served_at`,
+    `registered_at`, `heard_at` and `progress` are of that order. `asked`: the word of the document's
+    `spec.lifecycle.request` that was taken up last. `unexpected`: facts that came when none such was due, newest first.
+    """
+
+    inspected_at: datetime | None = None
+    claim: str | None = None
+    slot: int | None = None
+    claimed_at: datetime | None = None
+    releasing_at: datetime | None = None
+    order: BootOrder | None = None
+    served_at: datetime | None = None
+    registered_at: datetime | None = None
+    heard_at: datetime | None = None
+    progress: str | None = None
+    written: Written | None = None
+    phoned_home_at: datetime | None = None
+    wiped: Wiped | None = None
+    trouble: Trouble | None = None
+    asked: str | None = None
+    crashes: tuple[datetime, ...] = ()
+
+
+NEWBORN = Life()

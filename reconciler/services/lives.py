@@ -1,0 +1,70 @@
+"""What the services that machines talk to ask of the reconciler, and tell it. The daemon answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+import msgspec
+
+from reconciler.model.life import BootOrder, FactType
+from reconciler.model.resource import ResourceKey
+
+
+class Wait(msgspec.Struct, frozen=True, tag="wait"):
+    """Nothing to do yet: ask again after so many seconds."""
+
+    seconds: int = 5
+
+
+class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
+    """All is done: switch the machine off."""
+
+
+class Install(msgspec.Struct, frozen=True, tag="install"):
+    """Write the image to a disk. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
+    files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`), or `config.ign` alone."""
+
+    image: str
+    url: str
+    checksum: str
+    seed: Mapping[str, str]
+
+
+class Wipe(msgspec.Struct, frozen=True, tag="wipe"):
+    """Empty every disk."""
+
+
+Work = Wait | PowerOffNow | Install | Wipe
+
+
+class Lives(Protocol):
+    """The machines' lives, as the services see them. Calls come from many threads, and are durable when they return.
+
+    Every call may raise StoreError: then nothing was taken up, and whoever asked is to ask again.
+    """
+
+    def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
+        """The declared machine with this UUID (as its BMC says) or one of these MACs (as its BMC or its document
+        says), in any case; None when there is none, or when the two point to different machines."""
+
+    def order(self, key: ResourceKey) -> BootOrder | None:
+        """The boot order that is under way and was not answered by an agent yet: only then may a script lead there."""
+
+    def current(self, key: ResourceKey) -> BootOrder | None:
+        """The boot order that is under way, answered or not."""
+
+    def work(self, key: ResourceKey) -> Work:
+        """What the agent of the machine is to do now."""
+
+    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+        """Take up a fact, reported for this order. False when the order is not the machine's any more."""
+
+    def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """Keep what the agent found in the machine."""
+
+    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+        """Tell that somebody was turned away, as a warning of that reason (CamelCase)."""
+
+    def discovers(self, address: str) -> bool:
+        """Whether an unknown machine that asks from this address may start the discovery image: its partition says."""
