@@ -23,7 +23,8 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.access import place
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look
-from reconciler.kinds.machine import MachineSpec, confirms_order, once_order
+from reconciler.kinds.machine import MachineSpec, once_order
+from reconciler.kinds.machine_rules import confirms_order, ordered_boot
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState
 from reconciler.model.action import (
@@ -169,7 +170,7 @@ def learn(
     drift = {
         field.path: facts.drift.get(field.path, now)
         for field in fields
-        if not field.equal and (known.get(field.path) == field.desired or field.path in facts.drift)
+        if not field.equal and not field.once and (known.get(field.path) == field.desired or field.path in facts.drift)
     }
     prints = {field.path: field.fingerprint(resource.spec) for field in fields if not field.equal}
     learned = msgspec.structs.replace(
@@ -231,7 +232,7 @@ def _confirmed(
         case PowerOn():
             return msgspec.structs.replace(facts, disrupted_at=None, shutdown_ignored=None)
         case SetBoot(override=override) if override.enabled is BootEnabled.ONCE and resource is not None:
-            boot = resource.spec.boot if isinstance(resource.spec, MachineSpec) else None
+            boot = ordered_boot(resource, facts, seen.value)
             if boot is not None and boot.enabled is BootEnabled.ONCE and confirms_order(boot, override, seen.value):
                 return msgspec.structs.replace(facts, once_done=once_order(boot))
     return facts

@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.model.action import Bind, Claim, Free, OrderBoot, PinImage, Remembered, Settle, Unclaim
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.life import NEWBORN, BootOrder, Life
+from reconciler.model.life import NEWBORN, BootOrder, Life, without_order
 from reconciler.model.resource import ResourceKey
 
 
@@ -35,21 +35,18 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
             return _claimed(action, facts, now)
         case Unclaim(machines=machines):
             return _unclaimed(key, machines, facts, now)
-        case OrderBoot(purpose=purpose, attempt=attempt):
-            order = BootOrder(name, purpose, now, attempt)
+        case OrderBoot(purpose=purpose, attempt=attempt, word=word):
             life = msgspec.structs.replace(
-                _life(facts, key),
-                order=order,
-                served_at=None,
-                registered_at=None,
-                heard_at=None,
-                progress=None,
+                without_order(_life(facts, key)),
+                order=BootOrder(name, purpose, now, word),
+                attempts=attempt,
+                tried=word,
                 trouble=None,
             )
-            return _lives_on(key, facts, life, ("BootOrdered", f"{purpose}, attempt {attempt}, as {name}"))
+            return _lives_on(key, facts, life, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
         case Settle(trouble=trouble):
-            life = msgspec.structs.replace(_life(facts, key), order=None, trouble=trouble, progress=None)
-            said = ("Settled", action.reason) if trouble is None else (trouble.reason, trouble.message)
+            life = msgspec.structs.replace(without_order(_life(facts, key)), trouble=trouble)
+            said = ("OrderEnded", action.reason) if trouble is None else (trouble.reason, trouble.message)
             return _lives_on(key, facts, life, said)
         case Free():
             before = _life(facts, key)
@@ -65,7 +62,9 @@ def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: dat
     for slot, name in action.machines:
         key = ResourceKey("Machine", name)
         before = facts.get(key, NO_FACTS)
-        life = msgspec.structs.replace(before.life, claim=action.key.name, slot=slot, claimed_at=now, wiped=None)
+        life = msgspec.structs.replace(
+            before.life, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
+        )
         changed[key] = msgspec.structs.replace(before, project=action.project, image=None, life=life)
         told[key] = ("Claimed", f"by {action.key}, slot {slot}, for project {action.project}")
     named = ", ".join(name for _, name in action.machines)
@@ -80,7 +79,7 @@ def _unclaimed(
     for name in machines:
         key = ResourceKey("Machine", name)
         before = facts.get(key, NO_FACTS)
-        life = msgspec.structs.replace(before.life, releasing_at=now, order=None, trouble=None, phoned_home_at=None)
+        life = msgspec.structs.replace(without_order(before.life), releasing_at=now, attempts=0, trouble=None)
         changed[key] = msgspec.structs.replace(before, life=life)
         told[key] = ("Releasing", f"by {claim}: it is stopped, wiped and free again")
     told[claim] = ("Releasing", ", ".join(machines))

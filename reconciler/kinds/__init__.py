@@ -6,6 +6,7 @@ from drivers.base import SystemState
 from reconciler.kinds import image, ipaddress, machine, network, pool, reservation, size
 from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Kind
+from reconciler.kinds.machine_rules import MachineRules
 from reconciler.kinds.network_rules import NetworkRules
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.kinds.pool_rules import NumberRules, PoolRules
@@ -80,7 +81,7 @@ KINDS: dict[str, Kind] = {
             "A machine and its BMC: power, boot override, indicator LED.",
             machine.MachineSpec,
             check=machine.check,
-            rules=machine.MachineRules(),
+            rules=MachineRules(),
             observed_type=SystemState,
         ),
     )

@@ -186,6 +186,13 @@ class OrderBoot(_Action, frozen=True, tag="order-boot"):
     path: ClassVar[str] = "spec.lifecycle"
     purpose: Purpose
     attempt: int = 1
+    word: str | None = None
+
+
+class OrderErasure(OrderBoot, frozen=True, tag="order-erasure"):
+    """The same, for what ends what is on the disks: to wipe them, or to write an image over another."""
+
+    disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
 
 
 class Settle(_Action, frozen=True, tag="settle"):
@@ -226,6 +233,7 @@ Action = (
     | Claim
     | Unclaim
     | OrderBoot
+    | OrderErasure
     | Settle
     | Free
     | Forget

@@ -37,12 +37,12 @@ class FactType(StrEnum):
 
 class BootOrder(msgspec.Struct, frozen=True):
     """That the machine is to start from the network once. `id` is new for each order, and is the order's name
-    wherever it is spoken of; `attempt` counts those for one purpose, from 1."""
+    wherever it is spoken of; `word` is the `request` of the document for which it was given."""
 
     id: str
     purpose: Purpose
     at: datetime
-    attempt: int = 1
+    word: str | None = None
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -52,6 +52,7 @@ class Written(msgspec.Struct, frozen=True):
     checksum: str
     claim: str
     at: datetime
+    word: str | None = None
 
 
 class Wiped(msgspec.Struct, frozen=True):
@@ -75,8 +76,9 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `claim` and `slot`: whose it is, and which of the claim's machines, from `claimed_at` until it is wiped and free
     again; `releasing_at`: since when it is on its way back. `order` is the boot that is under way: `served_at`,
-    `registered_at`, `heard_at` and `progress` are of that order. `asked`: the word of the document's
-    `spec.lifecycle.request` that was taken up last. `unexpected`: facts that came when none such was due, newest first.
+    `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the machine may go off) are of that
+    order; `attempts` counts the orders for the present purpose, and `tried` is the `request` of the document for which
+    the last of them was given. `asked`: the machine's `lifecycle.request` for which it was inspected last.
     """
 
     inspected_at: datetime | None = None
@@ -85,16 +87,25 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     claimed_at: datetime | None = None
     releasing_at: datetime | None = None
     order: BootOrder | None = None
+    attempts: int = 0
+    tried: str | None = None
     served_at: datetime | None = None
     registered_at: datetime | None = None
     heard_at: datetime | None = None
     progress: str | None = None
+    ended_at: datetime | None = None
     written: Written | None = None
     phoned_home_at: datetime | None = None
     wiped: Wiped | None = None
     trouble: Trouble | None = None
     asked: str | None = None
-    crashes: tuple[datetime, ...] = ()
 
 
 NEWBORN = Life()
+
+
+def without_order(life: Life) -> Life:
+    """The life with no boot under way."""
+    return msgspec.structs.replace(
+        life, order=None, served_at=None, registered_at=None, heard_at=None, progress=None, ended_at=None
+    )

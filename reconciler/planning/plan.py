@@ -234,7 +234,7 @@ def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tu
 
 def _moved(field: Field, facts: ResourceFacts) -> CauseKind:
     applied = facts.applied.fields if facts.applied else {}
-    if field.path not in applied:
+    if field.path not in applied or field.once:
         return CauseKind.COMMIT
     if applied[field.path] == field.desired:
         return CauseKind.DRIFT

@@ -10,7 +10,8 @@ import pytest
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState
 from reconciler.kinds.access import BmcDefaults
 from reconciler.kinds.kind import Look
-from reconciler.kinds.machine import BootSpec, MachineRules, MachineSpec, access, check, once_order
+from reconciler.kinds.machine import BootSpec, MachineSpec, access, check, once_order
+from reconciler.kinds.machine_rules import MachineRules
 from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import HoldKind

@@ -1,0 +1,304 @@
+"""A managed machine's life: what its facts come to, what they ask for next, and which facts may come when. Pure.
+
+The phases are derived each time and never stored. A machine that is nobody's is off; nothing is ever written to a disk,
+or wiped off it, but under an order that was given for just that, to a machine that was seen to be off before.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from drivers.base import BootEnabled, BootTarget, PowerState, SystemState
+from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, ShutdownSpec, once_order
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import FactType, Life, Purpose, Trouble, Wiped, Written, without_order
+from reconciler.model.resource import DesiredState, ResourceKey
+
+SERVED_WITHIN = timedelta(minutes=20)
+"""From an order to the agent's first word: a graceful shutdown, the firmware's start (ten minutes are not rare on
+servers with much memory) and the download of the agent."""
+SILENT_AFTER = timedelta(minutes=3)
+"""The agent says that it is alive every five seconds; then it or the machine has died, or lost its network."""
+INSTALL_WITHIN = timedelta(hours=2)
+WIPE_WITHIN = timedelta(hours=24)
+"""A disk of 20 TB without a secure erase, at 250 MB/s."""
+HOME_WITHIN = timedelta(minutes=20)
+"""From the end of the writing to the system's first word."""
+GRACE = timedelta(minutes=2)
+"""How long the agent may take to switch the machine off by itself."""
+NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
+"""For a machine on which only the agent can be running, which does not hear a power button."""
+ATTEMPTS = 3
+RETRY_AFTER = timedelta(minutes=1)
+"""Times the attempts made."""
+
+
+class Phase(StrEnum):
+    """Where a managed machine is in its life."""
+
+    DISCOVERED = "Discovered"
+    INSPECTING = "Inspecting"
+    AVAILABLE = "Available"
+    CLAIMED = "Claimed"
+    PROVISIONING = "Provisioning"
+    RUNNING = "Running"
+    RELEASING = "Releasing"
+    ERROR = "Error"
+
+
+class Stage(StrEnum):
+    """How far an order has come."""
+
+    NONE = "none"
+    ORDERED = "ordered"
+    WORKING = "working"
+    ENDED = "ended"
+
+
+def managed(spec: MachineSpec) -> bool:
+    """Whether groundstate cares for the machine's life."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.MANAGED
+
+
+def claim_of(life: Life, desired: DesiredState | None) -> MachineClaimSpec | None:
+    """The claim that the machine is bound to, as it is declared now; None when it is not declared any more."""
+    if life.claim is None or desired is None:
+        return None
+    resource = desired.resources.get(ResourceKey("MachineClaim", life.claim))
+    return resource.spec if resource is not None and isinstance(resource.spec, MachineClaimSpec) else None
+
+
+def stage(life: Life) -> Stage:
+    """How far the order under way has come."""
+    if life.order is None:
+        return Stage.NONE
+    if life.ended_at is not None:
+        return Stage.ENDED
+    return Stage.ORDERED if life.registered_at is None else Stage.WORKING
+
+
+def phase(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Phase:
+    """Where the machine is in its life. A machine whose trouble is final is in Error, whosever it is."""
+    life = facts.life
+    if life.trouble is not None and life.trouble.final:
+        return Phase.ERROR
+    if life.releasing_at is not None:
+        return Phase.RELEASING
+    if life.claim is not None:
+        if life.order is not None or life.written is not None:
+            running = life.phoned_home_at is not None and purpose(facts, None, claim) is None
+            return Phase.RUNNING if running and life.order is None else Phase.PROVISIONING
+        return Phase.CLAIMED
+    if life.order is not None:
+        return Phase.INSPECTING
+    return Phase.DISCOVERED if life.inspected_at is None else Phase.AVAILABLE
+
+
+def goal(life: Life) -> Phase:
+    """Where it is on its way to."""
+    return Phase.RUNNING if life.claim is not None and life.releasing_at is None else Phase.AVAILABLE
+
+
+def purpose(facts: ResourceFacts, spec: MachineSpec | None, claim: MachineClaimSpec | None) -> Purpose | None:
+    """What the machine must be started from the network for, if for anything."""
+    life = facts.life
+    if life.releasing_at is not None:
+        return Purpose.WIPE if life.wiped is None or life.wiped.at < life.releasing_at else None
+    if life.claim is not None:
+        return None if claim is None or installed(facts, claim) else Purpose.INSTALL
+    asked = spec.lifecycle.request if spec is not None and spec.lifecycle is not None else life.asked
+    return Purpose.INSPECT if life.inspected_at is None or asked != life.asked else None
+
+
+def installed(facts: ResourceFacts, claim: MachineClaimSpec) -> bool:
+    """Whether the claim's image, and none that was asked for since, is on the disk."""
+    life, written = facts.life, facts.life.written
+    if written is None or written.claim != life.claim:
+        return False
+    return facts.image in (None, written.image) and written.word == claim.request
+
+
+# -- what is asked of the BMC ------------------------------------------------------------------------------------------
+
+
+def boot_of(facts: ResourceFacts, state: SystemState) -> BootSpec | None:
+    """The one-time boot that is, or is to be, ordered of the BMC: from the network for an order under way, else from
+    the disk that was written last. None where the BMC's own order will do."""
+    life = facts.life
+    if life.order is not None:
+        return BootSpec(target=_from_network(state), enabled=BootEnabled.ONCE, request=f"order {life.order.id}")
+    if life.claim is None or life.written is None or life.releasing_at is not None:
+        return None
+    if state.allowed_boot_targets is not None and BootTarget.HDD not in state.allowed_boot_targets:
+        return None  # Then the boot service sends it to its disk.
+    word = f"written {life.written.at.isoformat()}"
+    return BootSpec(target=BootTarget.HDD, enabled=BootEnabled.ONCE, request=word)
+
+
+def _from_network(state: SystemState) -> BootTarget:
+    offered = state.allowed_boot_targets
+    if offered is not None and BootTarget.PXE not in offered and BootTarget.UEFI_HTTP in offered:
+        return BootTarget.UEFI_HTTP
+    return BootTarget.PXE
+
+
+def lived(
+    spec: MachineSpec, facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
+) -> MachineSpec:
+    """The document with what its life asks for put in: project and image, boot override and power."""
+    if not managed(spec):
+        return spec
+    life = facts.life
+    project = facts.project if claim is None else claim.project
+    image = facts.image if claim is None or life.releasing_at is not None else claim.image
+    boot, power = _driven(facts, state, claim, now)
+    shutdown = NO_SYSTEM if nothing_to_lose(life) else spec.shutdown
+    return msgspec.structs.replace(spec, project=project, image=image, boot=boot, power=power, shutdown=shutdown)
+
+
+def nothing_to_lose(life: Life) -> bool:
+    """Whether no system that anybody installed can be running: it was seen off, and has since started from here."""
+    return life.written is None and (life.inspected_at is not None or life.attempts > 1)
+
+
+def _driven(
+    facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
+) -> tuple[BootSpec | None, str | None]:
+    life, boot, off = facts.life, boot_of(facts, state), state.power is PowerState.OFF
+    given = boot is not None and facts.once_done == once_order(boot)
+    if life.order is not None:
+        if given:
+            ending = life.ended_at is not None
+            return boot, None if ending and now < (life.ended_at or now) + GRACE else "Off" if ending else "On"
+        # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
+        return (boot, "Off") if off else (None, "Off")
+    if life.releasing_at is not None:
+        return None, "Off"
+    if life.claim is not None:
+        if claim is None or not installed(facts, claim):
+            return None, None
+        return (boot if given or off else None), "On"
+    return None, None if life.inspected_at is None else "Off"
+
+
+# -- what keeps an order from going on ---------------------------------------------------------------------------------
+
+
+def overdue(life: Life, now: datetime) -> Trouble | None:
+    """What is wrong with the order under way, when it has waited for too long."""
+    order = life.order
+    if order is None or life.ended_at is not None:
+        return None
+    if life.registered_at is None:
+        if now < order.at + SERVED_WITHIN:
+            return None
+        how = "it asked for its boot script, and no agent called" if life.served_at else "it did not start from here"
+        return _trouble("AgentMissing", f"{how} within {_words(SERVED_WITHIN)}", life, now)
+    heard = life.heard_at or life.registered_at
+    if now >= heard + SILENT_AFTER:
+        at = f", at: {life.progress}" if life.progress else ""
+        return _trouble("AgentSilent", f"the agent has been silent for {_words(now - heard)}{at}", life, now)
+    within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
+    if now >= order.at + within:
+        return _trouble("TakesTooLong", f"to {order.purpose} has taken more than {_words(within)}", life, now)
+    return None
+
+
+def missing_home(life: Life, now: datetime) -> bool:
+    """Whether the installed system should have been heard of by now. Its disk is left alone all the same: a machine
+    that was counted as fresh for want of a report lost its data (metal-api#207)."""
+    written = life.written
+    return written is not None and life.phoned_home_at is None and now >= written.at + HOME_WITHIN
+
+
+def retry_at(life: Life) -> datetime | None:
+    """When the next order may be given after trouble; None: at once."""
+    return None if life.trouble is None else life.trouble.at + RETRY_AFTER * max(1, life.attempts)
+
+
+def _trouble(reason: str, message: str, life: Life, now: datetime) -> Trouble:
+    final = life.attempts >= ATTEMPTS
+    tried = f"; attempt {life.attempts} of {ATTEMPTS}"
+    return Trouble(reason, message + tried, now, final)
+
+
+def _words(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+
+
+# -- which fact may come when ------------------------------------------------------------------------------------------
+
+EXPECTED: dict[FactType, frozenset[tuple[Stage, Purpose | None]]] = {
+    FactType.SCRIPT_SERVED: frozenset((Stage.ORDERED, one) for one in Purpose),
+    FactType.REGISTERED: frozenset((Stage.ORDERED, one) for one in Purpose),
+    FactType.ALIVE: frozenset((stage_, one) for one in Purpose for stage_ in (Stage.WORKING, Stage.ENDED)),
+    FactType.WRITTEN: frozenset({(Stage.WORKING, Purpose.INSTALL)}),
+    FactType.WIPED: frozenset({(Stage.WORKING, Purpose.WIPE)}),
+    FactType.AGENT_FAILED: frozenset((Stage.WORKING, one) for one in Purpose),
+    FactType.PHONED_HOME: frozenset({(Stage.NONE, None)}),
+}
+"""The stages, with the purpose of the order, in which a fact is expected. All others are recorded as unexpected and
+change nothing, but for a system that calls from a machine that is being released."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A fact taken up: the life after it, and how it is told. `expected` False: nothing has moved but `trouble`."""
+
+    life: Life
+    reason: str
+    message: str
+    expected: bool = True
+
+
+def take(life: Life, fact: FactType, detail: str, image: str | None, now: datetime) -> Taken:
+    """The life after a fact. `image`: the one that is pinned, which an install writes."""
+    order, at = life.order, stage(life)
+    if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(life, fact):
+        return _unexpected(life, fact, detail, now)
+    replace = msgspec.structs.replace
+    match fact:
+        case FactType.SCRIPT_SERVED:
+            return Taken(replace(life, served_at=now), "ScriptServed", detail)
+        case FactType.REGISTERED:
+            life = replace(life, registered_at=now, heard_at=now)
+            if order is not None and order.purpose is Purpose.INSPECT:
+                life = replace(life, inspected_at=now, asked=order.word, ended_at=now, attempts=0)
+            else:  # From here on what was on the disk is on its way out.
+                life = replace(life, written=None, phoned_home_at=None)
+            return Taken(life, "AgentRegistered", detail)
+        case FactType.ALIVE:
+            return Taken(replace(life, heard_at=now, progress=detail or None), "AgentAlive", detail)
+        case FactType.WRITTEN:
+            word = order.word if order else None
+            written = Written(image or "", detail, life.claim or "", now, word)
+            life = replace(life, written=written, phoned_home_at=None, heard_at=now, ended_at=now, attempts=0)
+            return Taken(life, "ImageWritten", f"{written.image}, read back as {detail}")
+        case FactType.WIPED:
+            proof = tuple(line for line in detail.splitlines() if line.strip())
+            life = replace(life, wiped=Wiped(now, proof), written=None, heard_at=now, ended_at=now, attempts=0)
+            return Taken(life, "DisksWiped", "; ".join(proof))
+        case FactType.AGENT_FAILED:
+            trouble = _trouble("AgentFailed", detail or "the agent gave no reason", life, now)
+            return Taken(replace(without_order(life), trouble=trouble), "AgentFailed", trouble.message)
+        case FactType.PHONED_HOME:
+            return Taken(replace(life, phoned_home_at=now, trouble=None), "PhonedHome", detail)
+
+
+def _out_of_place(life: Life, fact: FactType) -> bool:
+    return fact is FactType.PHONED_HOME and (
+        life.claim is None or life.written is None or life.releasing_at is not None
+    )
+
+
+def _unexpected(life: Life, fact: FactType, detail: str, now: datetime) -> Taken:
+    when = f"while {stage(life)}" + (f" to {life.order.purpose}" if life.order else "")
+    if fact is FactType.PHONED_HOME and life.releasing_at is not None:
+        # The old system still runs (metal-stack: failed_machine_reclaim).
+        trouble = Trouble("FailedReclaim", "its old system called while it is being released", now)
+        return Taken(msgspec.structs.replace(life, trouble=trouble), trouble.reason, trouble.message, expected=False)
+    return Taken(life, "UnexpectedFact", f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False)

@@ -1,0 +1,144 @@
+"""What is done next in a managed machine's life: an order, its end, or the machine's freedom; or why it waits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drivers.base import PowerState, SystemState
+from reconciler.kinds import lifecycle
+from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.ipaddress import AddressState
+from reconciler.kinds.kind import Field, Look, Steps
+from reconciler.kinds.lifecycle import Stage
+from reconciler.kinds.machine import MachineSpec
+from reconciler.model.action import Free, OrderBoot, OrderErasure, Settle
+from reconciler.model.life import Life, Purpose
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import ResourceKey
+
+LIFE = OrderBoot.path
+
+
+def life_field(spec: MachineSpec, look: Look) -> Field:
+    """The phase that it is to reach beside the one that it is in."""
+    claim = lifecycle.claim_of(look.facts.life, look.desired)
+    at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
+    settled = at is goal and look.facts.life.order is None
+    return Field(LIFE, goal.value, at.value, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
+
+
+def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    """The next step, or what it waits for."""
+    life, claim = look.facts.life, lifecycle.claim_of(look.facts.life, look.desired)
+    if life.order is not None:
+        return _under_way(life, state, look)
+    if life.trouble is not None and life.trouble.final and not _asked_anew(spec, life, claim):
+        way_out = "look at the machine, then set or change spec.lifecycle.request to try again"
+        if life.claim is not None and life.releasing_at is None:
+            way_out = f"look at the machine, then set or change spec.request of MachineClaim/{life.claim} to try again"
+        return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, way_out)
+    purpose = lifecycle.purpose(look.facts, spec, claim)
+    if purpose is None:
+        return _at_rest(life, state, look)
+    again = lifecycle.retry_at(life)
+    if life.trouble is not None and again is not None and look.now < again:
+        when = f"it is tried again at {again:%H:%M:%S}Z"
+        return _waits(HoldKind.IN_FLIGHT, life.trouble.reason, life.trouble.message, when)
+    match purpose:
+        case Purpose.INSPECT:
+            return _inspect(spec, state, look)
+        case Purpose.INSTALL:
+            return _install(claim, look)
+        case Purpose.WIPE:
+            return _wipe(spec, state, look)
+
+
+def _under_way(life: Life, state: SystemState, look: Look) -> Steps:
+    trouble = lifecycle.overdue(life, look.now)
+    if trouble is not None:
+        return Steps((Settle(key=look.key, trouble=trouble, reason=trouble.message),))
+    stage, order = lifecycle.stage(life), life.order
+    if stage is Stage.ENDED and state.power is PowerState.OFF:
+        return Steps((Settle(key=look.key, reason="the agent has done its work, and the machine is off"),))
+    words = {
+        Stage.ORDERED: "it is started from the network",
+        Stage.WORKING: life.progress or "the agent is at work",
+        Stage.ENDED: "the agent has done its work and switches the machine off",
+    }
+    by = f"to {order.purpose}" if order is not None else "order"
+    return _waits(HoldKind.IN_FLIGHT, by, words.get(stage, ""), "it goes on by itself")
+
+
+def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
+    if life.releasing_at is not None:
+        if state.power is not PowerState.OFF:
+            return _waits(HoldKind.IN_FLIGHT, "release", "it is wiped, and not off yet", "it goes on when it is off")
+        return Steps((Free(key=look.key, reason="it is off and wiped"),))
+    if life.claim is not None and life.phoned_home_at is None:
+        if lifecycle.missing_home(life, look.now):
+            why = "the installed system has not been heard of; its disk is left alone"
+            way_out = f"look at its console; a change of spec.request of MachineClaim/{life.claim} installs it anew"
+            return _waits(HoldKind.FAILED, "NotHeardOf", why, way_out)
+        return _waits(HoldKind.IN_FLIGHT, "start", "its system is to call", "it goes on by itself")
+    return Steps()
+
+
+def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    asked = spec.lifecycle.request if spec.lifecycle is not None else None
+    if state.power is not PowerState.OFF and asked == look.facts.life.asked:
+        reason = f"power is {state.power}, and a machine that runs is not stopped to be inspected"
+        way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped"
+        return _waits(HoldKind.GUARD, "running", reason, way_out)
+    reason = "nothing is known of what is in it" if look.facts.life.inspected_at is None else "it is asked for"
+    attempt = _attempt(look.facts.life)
+    return Steps((OrderBoot(key=look.key, purpose=Purpose.INSPECT, attempt=attempt, word=asked, reason=reason),))
+
+
+def _install(claim: MachineClaimSpec | None, look: Look) -> Steps:
+    facts = look.facts
+    if claim is None or facts.image is None:
+        why = "no image is chosen for it yet"
+        return _waits(HoldKind.BLOCKED, "image", why, "it goes on when the image is pinned")
+    missing = list(_without_address(facts.life, look))
+    if missing:
+        why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not held yet"
+        return _waits(HoldKind.BLOCKED, "addresses", why, "it goes on when the addresses are there")
+    attempt, written = _attempt(facts.life), facts.life.written
+    order = OrderBoot if written is None else OrderErasure
+    reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
+    return Steps((order(key=look.key, purpose=Purpose.INSTALL, attempt=attempt, word=claim.request, reason=reason),))
+
+
+def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    if state.power is not PowerState.OFF:
+        why = "it is stopped before it is wiped"
+        return _waits(HoldKind.IN_FLIGHT, "release", why, "it goes on when the machine is off")
+    attempt, reason = _attempt(look.facts.life), f"MachineClaim/{look.facts.life.claim} has given it back"
+    word = spec.lifecycle.request if spec.lifecycle is not None else None
+    return Steps((OrderErasure(key=look.key, purpose=Purpose.WIPE, attempt=attempt, word=word, reason=reason),))
+
+
+def _attempt(life: Life) -> int:
+    """A person who asks anew begins from one."""
+    return 1 if life.trouble is None or life.trouble.final else life.attempts + 1
+
+
+def _without_address(life: Life, look: Look) -> Iterator[str]:
+    """The addresses of the machine's slot that are not held yet."""
+    prefix = f"{life.claim}:{life.slot}:"
+    for key in look.desired.resources if look.desired is not None else ():
+        if key.kind == "IPAddress" and key.name.startswith(prefix):
+            seen = look.observed.get(ResourceKey("IPAddress", key.name))
+            if seen is None or not isinstance(seen.value, AddressState) or seen.value.address is None:
+                yield str(key)
+
+
+def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -> bool:
+    """Whether a person has asked for another try since the trouble began."""
+    if life.claim is not None and life.releasing_at is None:
+        return claim is not None and claim.request != life.tried
+    return spec.lifecycle is not None and spec.lifecycle.request != life.tried
+
+
+def _waits(kind: HoldKind, by: str, reason: str, way_out: str) -> Steps:
+    return Steps(holds=(Hold(kind, by, reason, way_out, LIFE),))
