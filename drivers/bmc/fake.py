@@ -168,6 +168,8 @@ class FakeMachine:
         self.credential: Credential | None = None
         self.faults = Faults(fleet.lock)
         self.inventory = NEW_INVENTORY
+        self.booted_from: list[BootTarget | None] = []
+        """What the boot override said each time that it came up; None: its own order."""
         self._state = _new_state(system_id)
         self._coming: list[tuple[float, PowerState]] = []
 
@@ -200,8 +202,11 @@ class FakeMachine:
 
     def _become(self, power: PowerState) -> None:
         boot = self._state.boot
-        if power is PowerState.ON is not self._state.power and boot and boot.enabled is BootEnabled.ONCE:
-            boot = replace(boot, target=BootTarget.NONE, enabled=BootEnabled.DISABLED)
+        if power is PowerState.ON is not self._state.power:
+            overridden = boot is not None and boot.enabled in (BootEnabled.ONCE, BootEnabled.CONTINUOUS)
+            self.booted_from.append(boot.target if boot is not None and overridden else None)
+            if boot is not None and boot.enabled is BootEnabled.ONCE:
+                boot = replace(boot, target=BootTarget.NONE, enabled=BootEnabled.DISABLED)
         self._state = replace(self._state, power=power, boot=boot)
 
     def read(self) -> SystemState:

@@ -20,7 +20,8 @@ from reconciler.applying.remember import remember
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.access import place
 from reconciler.kinds.ipaddress import IPAddressSpec
-from reconciler.kinds.kind import Field, Look
+from reconciler.kinds.kind import BEGINNING, Field, Look
+from reconciler.kinds.lifecycle import take
 from reconciler.kinds.living import leaks
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.network import NetworkSpec, NetworkState
@@ -28,6 +29,7 @@ from reconciler.model.action import Action, Disruption, Forget, InFlight, Rememb
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.life import FactType
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.plan import CauseKind, Change, HoldKind, Plan
@@ -41,6 +43,7 @@ from reconciler.planning.plan import plan
 
 SURVEY_SECONDS = 1.0
 HELD_SECONDS = 30.0
+HEARD_KEPT = timedelta(seconds=30)
 
 
 class Ledger(Protocol):
@@ -97,6 +100,7 @@ class Engine:
         self._desired: DesiredState | None = None
         self._fleet: tuple[datetime, Fleet] | None = None
         self._sent = 0
+        self._heard: dict[ResourceKey, datetime] = {}
 
     # -- what is desired ---------------------------------------------------------------------------------------------
 
@@ -168,6 +172,44 @@ class Engine:
         for seen in found:
             self._record(seen)
         return [seen.key for seen in found if leaks(seen.value)]
+
+    # -- what machines report ----------------------------------------------------------------------------------------
+
+    def remembered(self, key: ResourceKey) -> ResourceFacts:
+        """What is remembered of it."""
+        with self._gate:
+            return self._facts.get(key, NO_FACTS)
+
+    def looks(self, kind: str) -> list[Observation]:
+        """The last look at each resource of a kind."""
+        with self._gate:
+            return [seen for key, seen in self._observed.items() if key.kind == kind]
+
+    def report(self, key: ResourceKey, order: str | None, fact: FactType, detail: str = "") -> bool:
+        """Take up what the boot service, the agent or an installed system says of a machine.
+
+        `order`: for which boot order it is said. False when that is not the machine's any more: then only the ledger
+        says so. Raises StoreError; then nothing was taken up.
+        """
+        now = self._context.now()
+        with self._gate:
+            before = self._facts.get(key)
+            current = before.life.order.id if before is not None and before.life.order is not None else None
+            if before is None or (order is not None and order != current):
+                self._tell(key, "UnexpectedFact", f"{fact}, for order {order}, which is over", EventType.WARNING)
+                return False
+            taken = take(before.life, fact, detail, before.image, now)
+            if taken.life != before.life:
+                after = msgspec.structs.replace(before, life=taken.life)
+                # Signs of life come every few seconds; after a crash one of half a minute ago will do.
+                if fact is not FactType.ALIVE or now - self._heard.get(key, BEGINNING) >= HEARD_KEPT:
+                    self._ledger.put_facts({key: after})
+                    self._heard[key] = now
+                self._remember(key, after)
+            if fact is not FactType.ALIVE or not taken.expected:
+                severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
+                self._tell(key, taken.reason, taken.message, severity)
+            return True
 
     @property
     def in_flight(self) -> int:

@@ -185,6 +185,31 @@ def _driven(
     return None, None if life.inspected_at is None else "Off"
 
 
+class Task(StrEnum):
+    """What the agent is to do now."""
+
+    WAIT = "wait"
+    INSTALL = "install"
+    WIPE = "wipe"
+    POWER_OFF = "poweroff"
+
+
+def task(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Task:
+    """What the agent is to do now. It writes and wipes only under an order that was given for that, to a machine whose
+    claim still says so."""
+    life = facts.life
+    if stage(life) is not Stage.WORKING or life.order is None:
+        return Task.POWER_OFF
+    match life.order.purpose:
+        case Purpose.INSTALL:
+            bound = life.claim is not None and life.releasing_at is None and facts.image is not None
+            return Task.INSTALL if bound and claim is not None else Task.POWER_OFF
+        case Purpose.WIPE:
+            return Task.WIPE if life.releasing_at is not None else Task.POWER_OFF
+        case Purpose.INSPECT:
+            return Task.POWER_OFF
+
+
 # -- what keeps an order from going on ---------------------------------------------------------------------------------
 
 

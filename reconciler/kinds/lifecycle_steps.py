@@ -85,7 +85,8 @@ def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
 
 def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
-    if state.power is not PowerState.OFF and asked == look.facts.life.asked:
+    started_here = look.facts.life.attempts > 0
+    if state.power is not PowerState.OFF and asked == look.facts.life.asked and not started_here:
         reason = f"power is {state.power}, and a machine that runs is not stopped to be inspected"
         way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped"
         return _waits(HoldKind.GUARD, "running", reason, way_out)
