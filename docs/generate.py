@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cli import main
+from docs import lifecycle
 from reconciler.desired.codes import DIAGNOSTICS
 from reconciler.desired.schemas import schema_for
 from reconciler.kinds import KINDS
@@ -32,7 +33,12 @@ Node = dict[str, Any]
 
 def pages() -> dict[str, str]:
     """File name -> text of every generated page."""
-    made = {"kinds.md": _kinds(), "commands.md": _commands(), "diagnostics.md": _diagnostics()}
+    made = {
+        "kinds.md": _kinds(),
+        "commands.md": _commands(),
+        "diagnostics.md": _diagnostics(),
+        "lifecycle.md": ("# A machine's life", "", NOTE, "", *lifecycle.page()),
+    }
     return {name: "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
 
 

@@ -325,5 +325,8 @@ def _unexpected(life: Life, fact: FactType, detail: str, now: datetime) -> Taken
     if fact is FactType.PHONED_HOME and life.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = Trouble("FailedReclaim", "its old system called while it is being released", now)
-        return Taken(msgspec.structs.replace(life, trouble=trouble), trouble.reason, trouble.message, expected=False)
+        kept = (
+            life if life.trouble is not None and life.trouble.final else msgspec.structs.replace(life, trouble=trouble)
+        )
+        return Taken(kept, trouble.reason, trouble.message, expected=False)
     return Taken(life, "UnexpectedFact", f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False)

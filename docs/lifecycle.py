@@ -1,0 +1,129 @@
+"""The page of a machine's life, found by walking through all that can happen to one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from reconciler.applying.remember import remember
+from reconciler.kinds import lifecycle
+from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.lifecycle import EXPECTED, Phase, Stage, phase, purpose, stage, take
+from reconciler.kinds.machine import MachineSpec
+from reconciler.model.action import Claim, Free, OrderBoot, Settle, Unclaim
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.life import FactType, Purpose, Trouble
+from reconciler.model.resource import ResourceKey
+
+KEY, CLAIM = ResourceKey("Machine", "m"), ResourceKey("MachineClaim", "c")
+IMAGE = "debian-12.0.1"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = msgspec.convert(
+    {"partition": "p", "bmc": {"address": "https://bmc"}, "lifecycle": {"mode": "Managed"}}, MachineSpec
+)
+CLAIMED = msgspec.convert({"project": "p", "partitions": ["p"], "size": "s", "image": IMAGE}, MachineClaimSpec)
+
+Edge = tuple[Phase, str, Phase]
+
+
+def edges() -> list[Edge]:
+    """Every way from one phase to another, with what moves it, in the order in which they are met."""
+    found: dict[Edge, None] = {}
+    seen, todo = set[object](), deque([NO_FACTS])
+    while todo:
+        facts = todo.popleft()
+        for label, after in _moves(facts):
+            before_phase, after_phase = phase(facts, CLAIMED), phase(after, CLAIMED)
+            if before_phase is not after_phase:
+                found[before_phase, label, after_phase] = None
+            if (kind := _kind(after)) not in seen:
+                seen.add(kind)
+                todo.append(after)
+    return list(found)
+
+
+def _kind(facts: ResourceFacts) -> object:
+    """Lives that differ in times alone are one."""
+    life = facts.life
+    given = (life.inspected_at, life.claim, life.releasing_at, life.written, life.phoned_home_at, life.wiped)
+    order = life.order.purpose if life.order else None
+    trouble = life.trouble.final if life.trouble else None
+    return (facts.image, stage(life), order, trouble, min(life.attempts, 1), *(one is not None for one in given))
+
+
+def _moves(facts: ResourceFacts) -> Iterator[tuple[str, ResourceFacts]]:
+    life = facts.life
+    now = START + timedelta(seconds=len(repr(life)))
+    remembered = {KEY: facts}
+    for fact in FactType:
+        taken = take(life, fact, "", facts.image, now)
+        yield str(fact), msgspec.structs.replace(facts, life=taken.life)
+    trouble = Trouble("AgentMissing", "", now, final=True)
+    if stage(life) is Stage.ENDED:
+        yield "agent done, off", remember(Settle(key=KEY), remembered, now, "1").facts[KEY]
+    elif life.order is not None:
+        yield "order fails 3 times", remember(Settle(key=KEY, trouble=trouble), remembered, now, "1").facts[KEY]
+    elif (wanted := purpose(facts, SPEC, CLAIMED)) is not None:
+        order = OrderBoot(key=KEY, purpose=wanted)
+        label = f"order to {wanted}" if life.trouble is None else "asked anew"
+        yield label, remember(order, remembered, now, "1").facts[KEY]
+    elif life.releasing_at is not None:
+        yield "off and wiped", remember(Free(key=KEY), remembered, now, "1").facts[KEY]
+    if phase(facts, None) is Phase.AVAILABLE:
+        bound = remember(Claim(key=CLAIM, project="p", machines=((0, KEY.name),)), remembered, now, "1").facts[KEY]
+        yield "claim", msgspec.structs.replace(bound, image=IMAGE)
+    if phase(facts, CLAIMED) is Phase.RUNNING:
+        yield "another image", msgspec.structs.replace(facts, image="debian-12.0.2")
+    if life.claim is not None and life.releasing_at is None:
+        yield "unclaim", remember(Unclaim(key=CLAIM, machines=(KEY.name,)), remembered, now, "1").facts[KEY]
+
+
+def page() -> Iterator[str]:
+    """The lines of docs/reference/lifecycle.md below its head."""
+    yield "The phases are derived from facts, never stored: `reconciler/kinds/lifecycle.py`. This picture was made by"
+    yield "walking through every fact and every step that a managed machine can meet."
+    yield from ("", "```mermaid", "stateDiagram-v2", "    [*] --> Discovered")
+    grouped: dict[tuple[Phase, Phase], list[str]] = {}
+    for before, label, after in edges():
+        grouped.setdefault((before, after), []).append(label)
+    for (before, after), labels in grouped.items():
+        yield f"    {before} --> {after}: {' / '.join(dict.fromkeys(labels))}"
+    yield from ("```", "", "## Which fact is expected when", "")
+    yield "A fact that comes at any other time is recorded (`UnexpectedFact`), and moves nothing."
+    yield from ("", "| fact | expected while |", "|---|---|")
+    for fact, when in EXPECTED.items():
+        yield f"| `{fact}` | {_when(when)} |"
+    yield from ("", "## How long each may take", "", "| what | limit | then |", "|---|---|---|")
+    yield from (f"| {what} | {_span(limit)} | {then} |" for what, limit, then in _LIMITS)
+
+
+def _when(pairs: frozenset[tuple[Stage, Purpose | None]]) -> str:
+    words = []
+    for at in Stage:
+        purposes = [one for one in Purpose if (at, one) in pairs]
+        if len(purposes) == len(Purpose):
+            words.append(f"{at}, whatever for")
+        elif purposes:
+            words.append(f"{at} to {', '.join(purposes)}")
+        elif (at, None) in pairs:
+            words.append("no order is under way, an image is written, and it is not being released")
+    return "; ".join(words)
+
+
+_AGAIN = f"tried {lifecycle.ATTEMPTS} times, then in Error until a person asks anew"
+_LIMITS = (
+    ("an order, until the agent calls", lifecycle.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
+    ("silence of an agent at work", lifecycle.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
+    ("an inspection or installation", lifecycle.INSTALL_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
+    ("a wipe", lifecycle.WIPE_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
+    ("an agent that is done, until the machine is off", lifecycle.GRACE, "it is powered off"),
+    ("a written image, until its system calls", lifecycle.HOME_WITHIN, "`NotHeardOf`; the disk is left alone"),
+)
+
+
+def _span(limit: timedelta) -> str:
+    minutes = int(limit.total_seconds() // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

@@ -1,0 +1,186 @@
+"""The rules of a managed machine's life: which fact may come when, and what can never happen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.base import BootTarget, PowerState, SystemState
+from reconciler.kinds import lifecycle
+from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.lifecycle import EXPECTED, Phase, Stage, Task, overdue, phase, purpose, take, task
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=1)
+IMAGE = "debian-12.0.1"
+CLAIM = msgspec.convert({"project": "p", "partitions": ["p"], "size": "s", "image": IMAGE}, MachineClaimSpec)
+
+
+def life(at: Stage, why: Purpose | None, **more: object) -> Life:
+    """A life in which an order for this has come so far."""
+    found = Life(inspected_at=None if why is Purpose.INSPECT else NOW)
+    if why in (Purpose.INSTALL, Purpose.WIPE):
+        found = msgspec.structs.replace(found, claim="c", slot=0, claimed_at=NOW)
+    if why is Purpose.WIPE:
+        found = msgspec.structs.replace(found, releasing_at=NOW)
+    if at is not Stage.NONE and why is not None:
+        found = msgspec.structs.replace(found, order=BootOrder("1-1", why, NOW), attempts=1)
+    if at in (Stage.WORKING, Stage.ENDED):
+        found = msgspec.structs.replace(found, served_at=NOW, registered_at=NOW, heard_at=NOW)
+    if at is Stage.ENDED:
+        found = msgspec.structs.replace(found, ended_at=NOW)
+    return msgspec.structs.replace(found, **more)
+
+
+PLACES = [(Stage.NONE, None), *((at, why) for at in Stage if at is not Stage.NONE for why in Purpose)]
+
+
+@pytest.mark.parametrize(("at", "why"), PLACES)
+@pytest.mark.parametrize("fact", list(FactType))
+def test_a_fact_moves_a_life_only_when_it_is_expected(fact: FactType, at: Stage, why: Purpose | None) -> None:
+    before = life(at, why)
+    if (at, why) == (Stage.NONE, None):
+        before = life(at, why, claim="c", slot=0, written=Written(IMAGE, "sha256:0", "c", NOW))
+    taken = take(before, fact, "words", IMAGE, LATER)
+    assert taken.expected == ((at, why) in EXPECTED[fact])
+    if not taken.expected:
+        assert "words" in taken.message or taken.reason == "FailedReclaim"
+        assert msgspec.structs.replace(taken.life, trouble=None) == before
+    else:
+        assert taken.life != before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (NO_FACTS.life, Phase.DISCOVERED),
+        (life(Stage.ORDERED, Purpose.INSPECT), Phase.INSPECTING),
+        (life(Stage.NONE, None), Phase.AVAILABLE),
+        (life(Stage.NONE, None, claim="c", slot=0), Phase.CLAIMED),
+        (life(Stage.ORDERED, Purpose.INSTALL), Phase.PROVISIONING),
+        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW)), Phase.PROVISIONING),
+        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), phoned_home_at=NOW), Phase.RUNNING),
+        (life(Stage.NONE, None, claim="c", releasing_at=NOW), Phase.RELEASING),
+        (life(Stage.ENDED, Purpose.WIPE), Phase.RELEASING),
+        (life(Stage.NONE, None, trouble=Trouble("X", "y", NOW, final=True)), Phase.ERROR),
+        (life(Stage.NONE, None, trouble=Trouble("X", "y", NOW)), Phase.AVAILABLE),
+    ],
+)
+def test_a_phase_follows_from_the_facts(before: Life, after: Phase) -> None:
+    assert phase(ResourceFacts(life=before, image=IMAGE), CLAIM) is after
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted"),
+    [
+        (life(Stage.NONE, Purpose.INSPECT), Purpose.INSPECT),
+        (life(Stage.NONE, None), None),
+        (life(Stage.NONE, None, claim="c"), Purpose.INSTALL),
+        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW)), None),
+        (life(Stage.NONE, None, claim="c", written=Written("debian-11.0.1", "x", "c", NOW)), Purpose.INSTALL),
+        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "another", NOW)), Purpose.INSTALL),
+        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW, word="again")), Purpose.INSTALL),
+        (life(Stage.NONE, None, claim="c", releasing_at=NOW), Purpose.WIPE),
+        (life(Stage.NONE, None, claim="c", releasing_at=LATER, wiped=Wiped(NOW)), Purpose.WIPE),
+        (life(Stage.NONE, None, claim="c", releasing_at=NOW, wiped=Wiped(LATER)), None),
+    ],
+)
+def test_what_a_machine_is_started_for(facts: Life, wanted: Purpose | None) -> None:
+    assert purpose(ResourceFacts(life=facts, image=IMAGE), None, CLAIM) is wanted
+
+
+def test_a_claim_that_is_gone_from_git_installs_nothing() -> None:
+    assert purpose(ResourceFacts(life=life(Stage.NONE, None, claim="c"), image=IMAGE), None, None) is None
+
+
+@pytest.mark.parametrize(("at", "why"), PLACES)
+@pytest.mark.parametrize("releasing", [False, True])
+@pytest.mark.parametrize("claim", [CLAIM, None])
+def test_an_agent_writes_and_wipes_under_the_order_for_it_alone(
+    at: Stage, why: Purpose | None, releasing: bool, claim: MachineClaimSpec | None
+) -> None:
+    now = life(at, why, releasing_at=NOW if releasing else None)
+    found = task(ResourceFacts(life=now, image=IMAGE), claim)
+    if found is Task.INSTALL:
+        assert (at, why, releasing, claim) == (Stage.WORKING, Purpose.INSTALL, False, CLAIM)
+    if found is Task.WIPE:
+        assert (at, why, releasing) == (Stage.WORKING, Purpose.WIPE, True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (life(Stage.ORDERED, Purpose.INSPECT), lifecycle.SERVED_WITHIN, "AgentMissing"),
+        (life(Stage.WORKING, Purpose.INSTALL), lifecycle.SILENT_AFTER, "AgentSilent"),
+        (
+            life(Stage.WORKING, Purpose.INSTALL, heard_at=NOW + timedelta(hours=2)),
+            lifecycle.INSTALL_WITHIN,
+            "TakesTooLong",
+        ),
+        (life(Stage.WORKING, Purpose.WIPE, heard_at=NOW + timedelta(hours=24)), lifecycle.WIPE_WITHIN, "TakesTooLong"),
+    ],
+)
+def test_an_order_may_take_so_long_and_no_longer(before: Life, after: timedelta, reason: str) -> None:
+    assert overdue(before, NOW + after - timedelta(seconds=1)) is None
+    found = overdue(before, NOW + after)
+    assert found is not None
+    assert (found.reason, found.final) == (reason, False)
+    last = overdue(msgspec.structs.replace(before, attempts=lifecycle.ATTEMPTS), NOW + after)
+    assert last is not None
+    assert last.final
+
+
+@pytest.mark.parametrize("power", [PowerState.ON, PowerState.POWERING_OFF, PowerState.PAUSED, None])
+def test_no_boot_is_ordered_of_a_machine_that_is_not_off(power: PowerState | None) -> None:
+    facts = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL), image=IMAGE)
+    spec = lifecycle.lived(_spec(), facts, SystemState(power=power), CLAIM, NOW)
+    assert (spec.boot, spec.power) == (None, "Off")
+    spec = lifecycle.lived(_spec(), facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
+    assert spec.boot is not None
+    assert (spec.boot.target, spec.power) == (BootTarget.PXE, "Off")
+
+
+def test_only_a_machine_without_a_system_is_cut_off_unasked() -> None:
+    running = life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), releasing_at=NOW)
+    spec = lifecycle.lived(_spec(), ResourceFacts(life=running), SystemState(power=PowerState.ON), CLAIM, NOW)
+    assert spec.shutdown == _spec().shutdown
+    unknown = lifecycle.lived(_spec(), NO_FACTS, SystemState(power=PowerState.ON), None, NOW)
+    assert unknown.shutdown == _spec().shutdown
+    empty = ResourceFacts(life=life(Stage.WORKING, Purpose.WIPE))
+    assert lifecycle.lived(_spec(), empty, SystemState(power=PowerState.ON), None, NOW).shutdown == lifecycle.NO_SYSTEM
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(FactType)), st.text(max_size=5)), max_size=30), st.sampled_from(PLACES))
+def test_no_report_gives_a_machine_away_or_starts_or_frees_it(
+    facts: list[tuple[FactType, str]], place: tuple[Stage, Purpose | None]
+) -> None:
+    first = now = life(*place)
+    for number, (fact, detail) in enumerate(facts):
+        now = take(now, fact, detail, IMAGE, NOW + timedelta(minutes=number)).life
+    assert (now.claim, now.slot, now.claimed_at, now.releasing_at) == (
+        first.claim,
+        first.slot,
+        first.claimed_at,
+        first.releasing_at,
+    )
+    assert now.order in (first.order, None)
+    if now.wiped is not None:
+        assert first.order is not None
+        assert first.order.purpose is Purpose.WIPE
+    if now.written is not None:
+        assert first.order is not None
+        assert first.order.purpose is Purpose.INSTALL
+
+
+def _spec():  # type: ignore[no-untyped-def]
+    from reconciler.kinds.machine import MachineSpec
+
+    return msgspec.convert(
+        {"partition": "p", "bmc": {"address": "https://bmc"}, "lifecycle": {"mode": "Managed"}}, MachineSpec
+    )
