@@ -13,12 +13,16 @@ from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds import lifecycle
 from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.kinds.lifecycle import EXPECTED, Phase, Stage, Task, overdue, phase, purpose, take, task
+from reconciler.kinds.machine import MachineSpec
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
 IMAGE = "debian-12.0.1"
+SPEC = msgspec.convert(
+    {"partition": "p", "bmc": {"address": "https://bmc"}, "lifecycle": {"mode": "Managed"}}, MachineSpec
+)
 CLAIM = msgspec.convert({"project": "p", "partitions": ["p"], "size": "s", "image": IMAGE}, MachineClaimSpec)
 
 
@@ -139,21 +143,21 @@ def test_an_order_may_take_so_long_and_no_longer(before: Life, after: timedelta,
 @pytest.mark.parametrize("power", [PowerState.ON, PowerState.POWERING_OFF, PowerState.PAUSED, None])
 def test_no_boot_is_ordered_of_a_machine_that_is_not_off(power: PowerState | None) -> None:
     facts = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL), image=IMAGE)
-    spec = lifecycle.lived(_spec(), facts, SystemState(power=power), CLAIM, NOW)
+    spec = lifecycle.lived(SPEC, facts, SystemState(power=power), CLAIM, NOW)
     assert (spec.boot, spec.power) == (None, "Off")
-    spec = lifecycle.lived(_spec(), facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
+    spec = lifecycle.lived(SPEC, facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
     assert spec.boot is not None
     assert (spec.boot.target, spec.power) == (BootTarget.PXE, "Off")
 
 
 def test_only_a_machine_without_a_system_is_cut_off_unasked() -> None:
     running = life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), releasing_at=NOW)
-    spec = lifecycle.lived(_spec(), ResourceFacts(life=running), SystemState(power=PowerState.ON), CLAIM, NOW)
-    assert spec.shutdown == _spec().shutdown
-    unknown = lifecycle.lived(_spec(), NO_FACTS, SystemState(power=PowerState.ON), None, NOW)
-    assert unknown.shutdown == _spec().shutdown
+    spec = lifecycle.lived(SPEC, ResourceFacts(life=running), SystemState(power=PowerState.ON), CLAIM, NOW)
+    assert spec.shutdown == SPEC.shutdown
+    unknown = lifecycle.lived(SPEC, NO_FACTS, SystemState(power=PowerState.ON), None, NOW)
+    assert unknown.shutdown == SPEC.shutdown
     empty = ResourceFacts(life=life(Stage.WORKING, Purpose.WIPE))
-    assert lifecycle.lived(_spec(), empty, SystemState(power=PowerState.ON), None, NOW).shutdown == lifecycle.NO_SYSTEM
+    assert lifecycle.lived(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown == lifecycle.NO_SYSTEM
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(FactType)), st.text(max_size=5)), max_size=30), st.sampled_from(PLACES))
@@ -176,11 +180,3 @@ def test_no_report_gives_a_machine_away_or_starts_or_frees_it(
     if now.written is not None:
         assert first.order is not None
         assert first.order.purpose is Purpose.INSTALL
-
-
-def _spec():  # type: ignore[no-untyped-def]
-    from reconciler.kinds.machine import MachineSpec
-
-    return msgspec.convert(
-        {"partition": "p", "bmc": {"address": "https://bmc"}, "lifecycle": {"mode": "Managed"}}, MachineSpec
-    )
