@@ -206,7 +206,7 @@ class Engine:
                     self._ledger.put_facts({key: after})
                     self._heard[key] = now
                 self._remember(key, after)
-            if fact is not FactType.ALIVE or not taken.expected:
+            if taken.reason:
                 severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
                 self._tell(key, taken.reason, taken.message, severity)
             return True

@@ -272,7 +272,8 @@ change nothing, but for a system that calls from a machine that is being release
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A fact taken up: the life after it, and how it is told. `expected` False: nothing has moved but `trouble`."""
+    """A fact taken up: the life after it, and how it is told; no reason: not worth telling. `expected` False: nothing
+    has moved but `trouble`."""
 
     life: Life
     reason: str
@@ -297,7 +298,7 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
                 life = replace(life, written=None, phoned_home_at=None)
             return Taken(life, "AgentRegistered", detail)
         case FactType.ALIVE:
-            return Taken(replace(life, heard_at=now, progress=detail or None), "AgentAlive", detail)
+            return Taken(replace(life, heard_at=now, progress=detail or None), "", detail)
         case FactType.WRITTEN:
             word = order.word if order else None
             written = Written(image or "", detail, life.claim or "", now, word)
