@@ -44,7 +44,7 @@ from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import Limits
+from reconciler.planning.guards import Limits, unserved
 from reconciler.planning.plan import still_asked
 from reconciler.planning.render import plan_from_json
 from reconciler.store.errors import InstanceHeld, StoreError
@@ -150,7 +150,9 @@ def _remember(where: Where, limits: Limits, prospect: Prospect) -> None:
     store = open_store(where, create=True)
     try:
         with suppress(InstanceHeld), store.instance("apply") as epoch, connections(store, where) as ways:
-            context = Context(now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, limits=limits)
+            context = Context(
+                now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, limits=limits, guards=(unserved,)
+            )
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)
             engine.absorb(prospect.observations)
@@ -201,6 +203,7 @@ def _carry_out(
                 by=operator("apply"),
                 epoch=epoch,
                 limits=limits,
+                guards=(unserved,),
                 commit_of=lambda key: commits.get(key) or prospect.desired.revision.commit,
                 tell=tell,
                 approves=lambda change: progress.allows(change.key) and _approved(change, approved),

@@ -13,7 +13,7 @@ import msgspec
 
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.living import is_held, leaks
-from reconciler.model.action import Disruption
+from reconciler.model.action import Disruption, OrderBoot
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
@@ -197,6 +197,14 @@ def first_look(limits: Limits) -> Guard:
         return {change.key: hold for change in changes if change.disruption is not Disruption.NONE}
 
     return unseen
+
+
+def unserved(changes: Iterable[Change], _fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    """For a program that runs no boot service: no machine is started from the network when nobody would answer it."""
+    ordering = [change for change in changes if any(isinstance(action, OrderBoot) for action in change.actions)]
+    reason = "no boot service runs here, and nothing would answer the machine"
+    way_out = "it goes on in `groundstate run` with --boot-address"
+    return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, way_out) for change in ordering}
 
 
 def hold_back(changes: tuple[Change, ...], guards: Iterable[Guard], fleet: Fleet, now: datetime) -> tuple[Change, ...]:
