@@ -7,7 +7,7 @@ Nothing here sleeps: every outcome says when to come back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -77,6 +77,8 @@ class Context(msgspec.Struct, frozen=True):
     commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     tell: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
+    moved: Callable[[Collection[ResourceKey]], None] = lambda _: None
+    """Is told of keys for which something is to do now because of another one."""
 
 
 class Engine:
@@ -116,7 +118,13 @@ class Engine:
             removed = [key for key in self._facts if key not in desired.resources]
             if self._desired is None:
                 return [*declared, *removed]
-            return [*(key for key in declared if _concerned(key, self._desired, desired)), *removed]
+            own = [key for key in declared if _concerned(key, self._desired, desired)]
+            return [*dict.fromkeys([*own, *self._bound_to(own, removed)]), *removed]
+
+    def _bound_to(self, *changed: Iterable[ResourceKey]) -> list[ResourceKey]:
+        """The machines of claims that have changed or are gone."""
+        claims = {key.name for keys in changed for key in keys if key.kind == "MachineClaim"}
+        return [key for key, facts in self._facts.items() if facts.life.claim in claims] if claims else []
 
     def admit(self, desired: DesiredState) -> tuple[Diagnostic, ...]:
         """Why the state must not take force, for what is remembered: see planning.admission."""
@@ -419,6 +427,7 @@ class Engine:
         why = f", because of {self._cause(change, self._desired)}" if self._desired is not None else ""
         for key, (reason, message) in noted.told.items():
             self._tell(key, reason, f"{message}{why}")
+        self._context.moved([key for key in noted.told if key != change.key])
         reason, message = noted.told[change.key]
         return Waiting(reason, message, 0.0)
 

@@ -52,7 +52,11 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
             before = _life(facts, key)
             life = Life(inspected_at=before.inspected_at, wiped=before.wiped, asked=before.asked)
             freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
-            return _noted(key, freed, ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"))
+            told_both = {
+                key: ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"),
+                ResourceKey("MachineClaim", before.claim or ""): ("GivenBack", f"{key.name} is free again"),
+            }
+            return Noted({key: freed}, told_both)
         case _:
             assert_never(action)
 

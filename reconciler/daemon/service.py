@@ -14,7 +14,7 @@ import msgspec
 from drivers.base import DriverError
 from reconciler.applying.engine import Context, Engine
 from reconciler.daemon.follow import Follower
-from reconciler.daemon.loop import RESYNC, Loop
+from reconciler.daemon.loop import CONFIRM, RESYNC, Loop
 from reconciler.daemon.queue import WorkQueue
 from reconciler.desired.source import Source
 from reconciler.model.event import Event
@@ -69,6 +69,7 @@ class Daemon:
                 guards=(*context.guards, first_look(context.limits)),
                 tell=self._tell,
                 commit_of=self._commit_of,
+                moved=lambda keys: self._loop.put(keys, CONFIRM),
             ),
         )
         self._loop = Loop(

@@ -120,6 +120,7 @@ class World:
                 limits=self._limits,
                 guards=(first_look(self._limits),),
                 tell=self.events.append,
+                moved=lambda keys: self.loop.put(keys, COMMIT),
             )
         facts = Facts(self.store.facts(ResourceFacts), self.store.in_flight())
         self.engine = Engine(self.store, Connections(drivers, self._path), facts, context)

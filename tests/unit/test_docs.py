@@ -58,7 +58,11 @@ def names_in(page: str) -> set[str]:
 
 
 def test_every_event_reason_is_described() -> None:
-    told = {reason for module in ("applying/engine", "applying/decide", "daemon/follow", "kinds/lifecycle") for reason in reasons(module)}
+    told = {
+        reason
+        for module in ("applying/engine", "applying/decide", "daemon/follow", "kinds/lifecycle")
+        for reason in reasons(module)
+    }
     assert told
     assert told | {error.__name__ for error in POLICIES} <= names_in("events.md")
 
