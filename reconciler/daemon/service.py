@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Daemon:
                 guards=(*context.guards, first_look(context.limits)),
                 tell=self._tell,
                 commit_of=self._commit_of,
-                moved=lambda keys: self._loop.put(keys, CONFIRM),
+                moved=self._moved,
             ),
         )
         self._loop = Loop(
@@ -141,6 +141,9 @@ class Daemon:
 
     def _commit_of(self, key: ResourceKey) -> Commit | None:
         return self._follower.commit_of(key)
+
+    def _moved(self, keys: Collection[ResourceKey]) -> None:
+        self._loop.put(keys, CONFIRM)
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = time.perf_counter()
