@@ -32,6 +32,9 @@ GRACE = timedelta(minutes=2)
 """How long the agent may take to switch the machine off by itself."""
 NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
 """For a machine on which only the agent can be running, which does not hear a power button."""
+CRASH_STARTS = 3
+CRASH_WITHIN = timedelta(minutes=15)
+"""A system that is started so often in that time, and does not call, is in a crash loop."""
 ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=1)
 """Times the attempts made."""
@@ -260,6 +263,7 @@ def _words(span: timedelta) -> str:
 
 EXPECTED: dict[FactType, frozenset[tuple[Stage, Purpose | None]]] = {
     FactType.SCRIPT_SERVED: frozenset((Stage.ORDERED, one) for one in Purpose),
+    FactType.SENT_TO_DISK: frozenset({(Stage.NONE, None)}),
     FactType.REGISTERED: frozenset((Stage.ORDERED, one) for one in Purpose),
     FactType.ALIVE: frozenset((stage_, one) for one in Purpose for stage_ in (Stage.WORKING, Stage.ENDED)),
     FactType.WRITTEN: frozenset({(Stage.WORKING, Purpose.INSTALL)}),
@@ -290,6 +294,8 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
     match fact:
         case FactType.SCRIPT_SERVED:
             return Taken(replace(life, served_at=now), "ScriptServed", detail)
+        case FactType.SENT_TO_DISK:
+            return _sent_to_disk(life, detail, now)
         case FactType.REGISTERED:
             life = replace(life, registered_at=now, heard_at=now)
             if order is not None and order.purpose is Purpose.INSPECT:
@@ -312,7 +318,16 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
             trouble = _trouble("AgentFailed", detail or "the agent gave no reason", life, now)
             return Taken(replace(without_order(life), trouble=trouble), "AgentFailed", trouble.message)
         case FactType.PHONED_HOME:
-            return Taken(replace(life, phoned_home_at=now, trouble=None), "PhonedHome", detail)
+            return Taken(replace(life, phoned_home_at=now, trouble=None, starts=()), "PhonedHome", detail)
+
+
+def _sent_to_disk(life: Life, detail: str, now: datetime) -> Taken:
+    starts = (*life.starts, now)[-CRASH_STARTS:]
+    life = msgspec.structs.replace(life, starts=starts)
+    if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
+        return Taken(life, "SentToDisk", detail)
+    why = f"it was started {len(starts)} times within {_words(now - starts[0])}, and its system has not called"
+    return Taken(msgspec.structs.replace(life, trouble=Trouble("CrashLoop", why, now)), "CrashLoop", why)
 
 
 def _out_of_place(life: Life, fact: FactType) -> bool:

@@ -21,6 +21,8 @@ class FactType(StrEnum):
 
     SCRIPT_SERVED = "script-served"
     """The boot program asked for its script and got the one that leads to the agent."""
+    SENT_TO_DISK = "sent-to-disk"
+    """The boot program asked for its script with no order under way, and was sent to the machine's disk."""
     REGISTERED = "registered"
     """The agent is up, has proved which machine it runs on, and has sent what it found there."""
     ALIVE = "alive"
@@ -78,7 +80,8 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     again; `releasing_at`: since when it is on its way back. `order` is the boot that is under way: `served_at`,
     `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the machine may go off) are of that
     order; `attempts` counts the orders for the present purpose, and `tried` is the `request` of the document for which
-    the last of them was given. `asked`: the machine's `lifecycle.request` for which it was inspected last.
+    the last of them was given. `asked`: the machine's `lifecycle.request` for which it was inspected last. `starts`:
+    when it was sent to its disk, the last few since its system called.
     """
 
     inspected_at: datetime | None = None
@@ -99,6 +102,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     wiped: Wiped | None = None
     trouble: Trouble | None = None
     asked: str | None = None
+    starts: tuple[datetime, ...] = ()
 
 
 NEWBORN = Life()

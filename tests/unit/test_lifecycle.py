@@ -160,6 +160,20 @@ def test_only_a_machine_without_a_system_is_cut_off_unasked() -> None:
     assert lifecycle.lived(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown == lifecycle.NO_SYSTEM
 
 
+def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_crash_loop() -> None:
+    now = life(Stage.NONE, None, claim="c", slot=0, written=Written(IMAGE, "x", "c", NOW))
+    told = []
+    for minute in (0, 5, 10):
+        taken = take(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=minute))
+        now, _ = taken.life, told.append(taken.reason)
+    assert told == ["SentToDisk", "SentToDisk", "CrashLoop"]
+    assert now.trouble is not None
+    assert not now.trouble.final
+    assert take(now, FactType.PHONED_HOME, "", IMAGE, NOW + timedelta(minutes=11)).life.trouble is None
+    later = take(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=40))
+    assert later.reason == "SentToDisk"
+
+
 @given(st.lists(st.tuples(st.sampled_from(list(FactType)), st.text(max_size=5)), max_size=30), st.sampled_from(PLACES))
 def test_no_report_gives_a_machine_away_or_starts_or_frees_it(
     facts: list[tuple[FactType, str]], place: tuple[Stage, Purpose | None]
