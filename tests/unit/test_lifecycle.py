@@ -165,7 +165,8 @@ def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_cras
     told = []
     for minute in (0, 5, 10):
         taken = take(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=minute))
-        now, _ = taken.life, told.append(taken.reason)
+        now = taken.life
+        told.append(taken.reason)
     assert told == ["SentToDisk", "SentToDisk", "CrashLoop"]
     assert now.trouble is not None
     assert not now.trouble.final
