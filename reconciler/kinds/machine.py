@@ -247,6 +247,9 @@ class MachineRules:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
             holds += [_declared("suspend", spec.suspend.reason, path) for path in sorted(paths, key=str)]
+        if observes(spec):
+            paths = {one.path for part in parts for one in (*part.actions, *part.holds)}
+            holds += [_observed(path) for path in sorted(paths, key=str)]
         return Steps(tuple(a for part in parts for a in part.actions), tuple(dict.fromkeys(holds)))
 
     def removal(self, look: Look) -> Steps:
@@ -279,6 +282,11 @@ class MachineRules:
                 return 120.0
             case _:
                 return 60.0
+
+
+def observes(spec: MachineSpec) -> bool:
+    """Whether the machine is only looked at, and nothing is sent to it."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.OBSERVE
 
 
 def once_order(boot: BootSpec) -> str:
@@ -321,6 +329,13 @@ def _state(value: Any) -> SystemState:
 
 def _declared(word: str, reason: str, path: str | None = None) -> Hold:
     return Hold(HoldKind.DECLARED, word, reason, f"remove spec.{word} from the document", path)
+
+
+def _observed(path: str | None) -> Hold:
+    way_out = (
+        f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without lifecycle what is declared is sent"
+    )
+    return Hold(HoldKind.DECLARED, "observe", f"it is only looked at (lifecycle.mode {Mode.OBSERVE})", way_out, path)
 
 
 def _refused(path: str, reason: str, way_out: str) -> Steps:
