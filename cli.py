@@ -14,6 +14,8 @@ from reconciler.commands.options import SETTINGS_FILE, find_settings, load_setti
 
 _COMMANDS = {
     "init": "reconciler.commands.init:init_command",
+    "discover": "reconciler.commands.discover:discover_command",
+    "adopt": "reconciler.commands.adopt:adopt_command",
     "validate": "reconciler.commands.inform:validate_command",
     "plan": "reconciler.commands.plan:plan_command",
     "apply": "reconciler.commands.apply:apply_command",
@@ -24,6 +26,7 @@ _COMMANDS = {
     "history": "reconciler.commands.history:history_command",
     "ipam": "reconciler.commands.ipam:ipam_group",
     "explain": "reconciler.commands.inform:explain_command",
+    "inventory": "reconciler.commands.inventory:inventory_command",
     "explain-size": "reconciler.commands.sizes:explain_size_command",
     "schema": "reconciler.commands.inform:schema_command",
     "demo": "reconciler.commands.demo:demo_command",
@@ -32,6 +35,8 @@ _COMMANDS = {
 }
 _SUMMARIES = {
     "init": "Begin a repository of desired state.",
+    "discover": "Find BMCs; write Machine documents for them.",
+    "adopt": "Take over machines that were only looked at.",
     "validate": "Check the desired state; show every problem.",
     "plan": "Show what apply would do.",
     "apply": "Make the fleet as declared.",
@@ -42,6 +47,7 @@ _SUMMARIES = {
     "history": "Who changed what in which commit.",
     "ipam": "What the IPAM holds: prefixes, addresses, numbers.",
     "explain": "What a kind, or a field of it, means.",
+    "inventory": "What is in a machine, and what changed.",
     "explain-size": "Why each size fits a machine or not.",
     "schema": "Print a kind's JSON Schema.",
     "demo": "See it at work on a simulated fleet.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -170,6 +170,29 @@ class BmcDriver(Protocol):
 
     def close(self) -> None:
         """Delete sessions and close connections. Later calls on its systems raise Unreachable."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """That something at an address may be a BMC. `sure`: it said so itself, before any login. `fingerprint`: of its
+    certificate, as `Tls.fingerprint` has it; `trusted`: the trust that was asked for holds for it."""
+
+    address: str
+    sure: bool
+    trusted: bool
+    fingerprint: str | None = None
+    product: str = ""
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """A BmcDriver that can tell BMCs from other hosts."""
+
+    def probe(self, address: str, tls: Tls, seconds: float) -> Found | None:
+        """Ask, without a login, whether this is a BMC; None: nobody listens, or something else does. `seconds`: how
+        long a connection may take. Never raises for what it finds. Raises Rejected for a malformed address."""
+
+    def systems(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The ids of the systems behind the BMC. Logs in. Raises DriverError."""
 
 
 class Prefix(msgspec.Struct, frozen=True, order=True):
@@ -382,6 +405,7 @@ class Disk(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     size: int
     model: str = ""
+    serial: str = ""
 
 
 class Gpu(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -390,15 +414,44 @@ class Gpu(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str = ""
 
 
+class MemoryModule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A memory module; `size` in bytes, 0 where the other side does not say."""
+
+    name: str
+    size: int
+    model: str = ""
+    serial: str = ""
+
+
+class Nic(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A network interface; `mac` in lower case with colons, `speed` in Mbit/s, 0 where the other side does not say."""
+
+    name: str
+    mac: str
+    speed: int = 0
+
+
+class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is at the other end of an interface's cable, as it says itself (LLDP, IEEE 802.1AB)."""
+
+    interface: str
+    system: str
+    port: str
+    chassis: str = ""
+
+
 class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is in a machine; `memory` in bytes. `missing`: the parts of which the other side says nothing, by these
-    names (`processors`, `memory`, `disks`, `gpus`): unknown, not absent."""
+    names (`processors`, `memory`, `disks`, `gpus`): unknown, not absent. None for one of the last three is that too."""
 
     processors: tuple[Processor, ...] = ()
     memory: int = 0
     disks: tuple[Disk, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     missing: tuple[str, ...] = ()
+    modules: tuple[MemoryModule, ...] | None = None
+    nics: tuple[Nic, ...] | None = None
+    neighbours: tuple[Neighbour, ...] | None = None
 
 
 class SecretSource(Protocol):

@@ -20,6 +20,7 @@ from drivers.base import (
     BootTarget,
     DriverError,
     Endpoint,
+    Found,
     IndicatorLED,
     Inventory,
     Rejected,
@@ -33,6 +34,7 @@ from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, Address, Wire, parse_address
 from drivers.bmc.redfish_inventory import read_inventory
+from drivers.bmc.redfish_probe import probe
 from drivers.bmc.redfish_system import LookedAt, some_of, system_state
 
 CLOSE_SECONDS = 30.0
@@ -55,6 +57,22 @@ class RedfishDriver:
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """The system. A BMC has one login: that of the credential it was last opened with. Raises Rejected."""
+        return RedfishSystem(self._connector(endpoint), endpoint.system_id)
+
+    def probe(self, address: str, tls: Tls, seconds: float) -> Found | None:
+        """Whether this is a BMC, without a login. Raises Rejected for a malformed address."""
+        return probe(address, tls, seconds)
+
+    def systems(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The ids of the BMC's systems, by name. Logs in, at most once. Raises DriverError."""
+        connector = self._connector(endpoint)
+        try:
+            members = connector.get(connector.systems_uri()).json()["Members"]
+            return tuple(sorted(member["@odata.id"].rstrip("/").rpartition("/")[2] for member in members))
+        except _NONSENSE as error:
+            raise Unreachable(f"{connector.url}: its list of systems makes no sense: {type(error).__name__}") from error
+
+    def _connector(self, endpoint: Endpoint) -> OneShotConnector:
         address = parse_address(endpoint.address, endpoint.tls)
         with self._lock:
             if self._closed:
@@ -64,7 +82,7 @@ class RedfishDriver:
                 connector = OneShotConnector(Wire(address, endpoint.tls, self._seconds), endpoint.credential)
                 self._connectors[address, endpoint.tls] = connector
             connector.credential = endpoint.credential
-        return RedfishSystem(connector, endpoint.system_id)
+        return connector
 
     def close(self) -> None:
         """Delete every session and close every connection, several at a time, in 30 s at most."""

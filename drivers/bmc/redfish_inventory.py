@@ -7,11 +7,22 @@ is listed but not there (404) is left out: it was pulled meanwhile.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from drivers.base import AuthenticationFailed, Disk, DriverError, Gpu, Inventory, Processor, Unreachable
+from drivers.base import (
+    AuthenticationFailed,
+    Disk,
+    DriverError,
+    Gpu,
+    Inventory,
+    MemoryModule,
+    Nic,
+    Processor,
+    Unreachable,
+)
 from drivers.bmc.redfish_errors import Broken, Forbidden, NotFound
 from drivers.bmc.redfish_system import text
 
@@ -53,8 +64,10 @@ def read_inventory(
     # A machine has processors and memory; a BMC that lists none does not know yet (OpenBMC with the power off).
     is_listed = any(_is_cpu(one) for one in listed)
     processors = tuple(_processor(one) for one in listed if _is_cpu(one)) or _processors_by_summary(system)
-    memory = _part(lambda: _modules(reader.members(system.get("Memory")))) or _memory_by_summary(system)
+    modules = _part(lambda: reader.members(system.get("Memory")))
+    memory = _number(sum(map(_capacity, modules or ()))) or _memory_by_summary(system)
     disks = _disks(reader, system)
+    nics = _part(lambda: reader.members(system.get("EthernetInterfaces")))
     known = {
         "processors": bool(processors),
         "memory": bool(memory),
@@ -67,6 +80,8 @@ def read_inventory(
         disks=tuple(disks or ()),
         gpus=tuple(Gpu(_model(one)) for one in listed if one.get("ProcessorType") in _GPUS),
         missing=tuple(name for name, is_known in known.items() if not is_known),
+        modules=tuple(_module(one) for one in modules if _capacity(one)) if modules else None,
+        nics=None if nics is None else tuple(nic for one in nics if (nic := _nic(one)) is not None),
     )
 
 
@@ -190,8 +205,31 @@ def _processors_by_summary(system: Document) -> tuple[Processor, ...]:
     return (Processor(_model(summary), cores // count, threads // count),) * count
 
 
-def _modules(modules: list[Document]) -> int:
-    return _number(sum(_number(one.get("CapacityMiB")) for one in modules) * _MIB)
+def _capacity(module: Document) -> int:
+    return _number(_number(module.get("CapacityMiB")) * _MIB)
+
+
+def _module(document: Document) -> MemoryModule:
+    return MemoryModule(_name(document, ("Id", "Name")), _capacity(document), _part_number(document), _serial(document))
+
+
+def _part_number(document: Document) -> str:
+    return text(document.get("PartNumber")) or _model(document)
+
+
+def _nic(document: Document) -> Nic | None:
+    """None where there is no MAC address. The permanent one is the card's own, whatever was set since."""
+    for key in ("PermanentMACAddress", "MACAddress"):
+        if mac := _mac(document.get(key)):
+            return Nic(_name(document, ("Id", "Name")), mac, _number(document.get("SpeedMbps")))
+    return None
+
+
+def _mac(value: object) -> str | None:
+    digits = re.sub(r"[:.-]", "", value.strip().lower()) if isinstance(value, str) else ""
+    if not re.fullmatch(r"[0-9a-f]{12}", digits) or digits in ("0" * 12, "f" * 12):
+        return None
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
 def _memory_by_summary(system: Document) -> int:
@@ -233,8 +271,16 @@ def _devices(_: _Reader, storages: list[Document]) -> list[Disk]:
 
 
 def _disk(document: Document, names: tuple[str, ...]) -> Disk:
-    named = [name for key in names if (name := text(document.get(key)))]
-    return Disk(named[0] if named else "", _number(document.get("CapacityBytes")), _model(document))
+    size = _number(document.get("CapacityBytes"))
+    return Disk(_name(document, names), size, _model(document), _serial(document))
+
+
+def _name(document: Document, keys: tuple[str, ...]) -> str:
+    return next((name for key in keys if (name := text(document.get(key)))), "")
+
+
+def _serial(document: Document) -> str:
+    return text(document.get("SerialNumber")) or ""
 
 
 def _list(value: object) -> list[Any]:

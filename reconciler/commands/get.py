@@ -14,6 +14,7 @@ import msgspec
 
 from reconciler.commands.options import Where, filter_options, option, output_option, where_from, where_options
 from reconciler.commands.workspace import (
+    derived_labels,
     facts_of,
     now,
     observed_types,
@@ -24,12 +25,15 @@ from reconciler.commands.workspace import (
     words,
 )
 from reconciler.kinds import KINDS
+from reconciler.kinds.inventory import NOTHING_KNOWN, Known
+from reconciler.kinds.machine_labels import AGGREGATE
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.conditions import conditions, status_word
 from reconciler.planning.guards import Limits, standard_guards
+from reconciler.planning.inventories import inventory_conditions, labels_of
 from reconciler.planning.plan import plan, universe
 from reconciler.planning.select import select
 from reconciler.planning.tables import View, age, columns
@@ -82,13 +86,15 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         try:
             facts = facts_of(store)
             told = [(view, [entry.event for entry in _newest(store, 10, view.key)]) for view in views]
+            inventories = store.inventories.all()
         finally:
             store.close()
     if output != "text":
         found = [_document(view) | {"events": msgspec.to_builtins(events)} for view, events in told]
         click.echo(dump(found, output))
         return
-    click.echo("\n\n".join(_described(view, events, facts) for view, events in told))
+    known = {view.key: inventories.get(view.key.name, NOTHING_KNOWN) for view in views}
+    click.echo("\n\n".join(_described(view, events, facts, known[view.key]) for view, events in told))
 
 
 @click.command("events", short_help="What happened: the audit ledger.")
@@ -114,7 +120,9 @@ def events_command(
         try:
             if targets or selector:
                 desired = read_or_exit(open_source(where), store)
-                keys = select(targets, selector, desired, facts_of(store).resources)
+                keys = select(
+                    targets, selector, desired, facts_of(store).resources, lambda: derived_labels(store, desired)
+                )
             _follow(store, keys, limit, output, watch=watch)
         except KeyboardInterrupt:
             pass
@@ -153,10 +161,12 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
         desired = read_or_exit(open_source(where), store)
         facts = facts_of(store)
         observed = {one.key: one for one in store.observations(observed_types())}
+        inventories = store.inventories.all()
     finally:
         store.close()
     everything = universe(desired, facts)
-    chosen = select(targets, selector, desired, everything)
+    labels = labels_of(desired, inventories)
+    chosen = select(targets, selector, desired, everything, lambda: labels)
     at = now()
     planned = plan(desired, observed, facts, at, standard_guards(Limits()))
     found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
@@ -164,8 +174,12 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
     order = list(KINDS)
     views = []
     for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
+        resource = desired.resources.get(key)
         states = conditions(key, desired, observed, facts, at, found.get(key))
-        views.append(View(key, desired.resources.get(key), observed.get(key), status_word(states), states))
+        if key.kind == "Machine":
+            known = inventories.get(key.name, NOTHING_KNOWN)
+            states = (*states, *inventory_conditions(resource, known, desired))
+        views.append(View(key, resource, observed.get(key), status_word(states), states, labels.get(key, {})))
     return views
 
 
@@ -176,7 +190,8 @@ def _tables(views: list[View], *, wide: bool) -> None:
     for index, kind in enumerate(dict.fromkeys(view.key.kind for view in views)):
         if index:
             click.echo()
-        shown = columns(kind, wide=wide)
+        found = {name.removeprefix(AGGREGATE) for view in views for name in view.derived if name.startswith(AGGREGATE)}
+        shown = columns(kind, wide=wide, aggregates=sorted(found))
         rows = [[column.cell(view, at) for column in shown] for view in views if view.key.kind == kind]
         print_table([column.title for column in shown], rows, narrow=not wide)
 
@@ -216,6 +231,8 @@ def _document(view: View) -> dict[str, Any]:
             if value := dict(getattr(view.resource, name)):
                 found["metadata"][name] = value
         found["spec"] = msgspec.to_builtins(view.resource.spec)
+        if view.derived:
+            status["labels"] = dict(view.derived)
         status["source"] = str(view.resource.source)
     return found | {"status": status}
 
@@ -229,7 +246,7 @@ def dump(value: object, output: str) -> str:
     return dump_yaml(value).rstrip("\n")
 
 
-def _described(view: View, events: list[Event], facts: Facts) -> str:
+def _described(view: View, events: list[Event], facts: Facts, known: Known) -> str:
     at = now()
     document = _document(view)
     lines = [str(view.key), f"Status:      {view.status}"]
@@ -239,6 +256,10 @@ def _described(view: View, events: list[Event], facts: Facts) -> str:
     if seen is not None:
         lines.append(f"Seen:        {age(seen.taken_at, at)} ago")
         lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
+    if view.derived:
+        lines += ["Labels of its inventory:", *(f"  {name}={text}" for name, text in view.derived.items())]
+    for kept in known.all:
+        lines.append(f"Inventory:   {kept.origin}, {age(kept.taken_at, at)} ago; `groundstate inventory` shows it")
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {one.message}" for one in view.conditions]
     if flight := facts.in_flight.get(view.key):

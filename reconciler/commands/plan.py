@@ -44,6 +44,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.admission import admit
 from reconciler.planning.guards import Limits, standard_guards
+from reconciler.planning.inventories import labels_of, on_sizes
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
@@ -120,7 +121,10 @@ def look_ahead(
         refuse(admit(desired, facts))
         facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
         everything = universe(desired, facts)
-        chosen = select(targets, selector, desired, everything) if targets or selector else set(everything)
+        inventories = store.inventories.all()
+        chosen = set(everything)
+        if targets or selector:
+            chosen = select(targets, selector, desired, everything, lambda: labels_of(desired, inventories))
         keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
         filtered_by = in_words(targets, selector)
         if only is not None:
@@ -136,6 +140,7 @@ def look_ahead(
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
+    warnings = (*warnings, *on_sizes(keys, desired, inventories))
     planned = _plan(desired, observed, facts, limits, keys, filtered_by, warnings)
     moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     return Prospect(

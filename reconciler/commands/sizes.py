@@ -38,7 +38,7 @@ def explain_size_command(machine: str, inventory: IO[str] | None, output: str, *
     where = where_from(values)
     with words():
         desired = read_or_exit(open_source(where))
-        resource = _machine(machine, desired)
+        resource = one_machine(machine, desired)
         seen = _from_file(inventory) if inventory is not None else _from_bmc(resource, desired, where)
     found = [explain(size.key.name, size.spec.constraints, seen) for size in desired.of_kind("Size")]
     declared = resource.spec.size
@@ -53,7 +53,8 @@ def explain_size_command(machine: str, inventory: IO[str] | None, output: str, *
     raise click.exceptions.Exit(0 if is_right(declared, found) else 1)
 
 
-def _machine(name: str, desired: DesiredState) -> Resource[Any]:
+def one_machine(name: str, desired: DesiredState) -> Resource[Any]:
+    """The machine of that name. Exits with words when it is not one; raises Unmatched for none."""
     target = name if "/" in name else f"machine/{name}"
     found = sorted(select([target], "", desired))
     if len(found) != 1 or found[0].kind != "Machine":

@@ -22,7 +22,7 @@ from reconciler.commands.options import REPO_LOCAL_STORE, Where
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.resource import DesiredState
+from reconciler.model.resource import DesiredState, ResourceKey
 
 if TYPE_CHECKING:
     from drivers.registry import Registry
@@ -215,6 +215,13 @@ def _note_new(path: Path) -> None:
 def facts_of(store: Store) -> Facts:
     """Everything that the store remembers, for a plan."""
     return Facts(resources=store.facts(ResourceFacts), in_flight=store.in_flight())
+
+
+def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
+    """The labels that follow from what the store knows to be in the machines."""
+    from reconciler.planning.inventories import labels_of
+
+    return labels_of(desired, store.inventories.all())
 
 
 def observed_types() -> dict[str, type]:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from reconciler.desired.findings import Finding
 from reconciler.kinds import versions
+from reconciler.kinds.aggregate import AggregateSpec
 from reconciler.kinds.image import ImageSpec, meant, reference, stands_at
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.overlap import example
@@ -22,6 +23,7 @@ def check(desired: DesiredState, claimed: Collection[ResourceKey] = ()) -> list[
         *_images(desired.of_kind("Image")),
         *_no_such_image(desired, claimed),
         *_too_many_projects(desired),
+        *_aggregates(desired.of_kind("Aggregate")),
     ]
 
 
@@ -51,6 +53,18 @@ def _images(images: list[Resource[ImageSpec]]) -> Iterator[Finding]:
         if same is not image:
             what = f"{same.key} is the same version of {image.spec.os}"
             yield Finding("duplicate-image", image, ("spec", "version"), what, f"at {same.source}", "keep one of them")
+
+
+def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
+    """A machine has one number of a name. Twice in one document is that document's own error."""
+    first: dict[str, Resource[AggregateSpec]] = {}
+    for one in declared:
+        for index, item in enumerate(one.spec.items):
+            other = first.setdefault(item.target_path, one)
+            if other is not one:
+                what = f"{item.target_path} is made by {other.key} already"
+                path = ("spec", "items", index, "targetPath")
+                yield Finding("duplicate-aggregate", one, path, what, f"at {other.source}", "rename one of them")
 
 
 def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> Iterator[Finding]:

@@ -52,6 +52,7 @@ DIAGNOSTICS: dict[str, str] = {
     "duplicate-image": "Two images are of the same version of one operating system.",
     "no-such-image": "A machine's image is none that is declared.",
     "too-many-projects": "A tenant has more projects than its quota allows.",
+    "duplicate-aggregate": "Two Aggregates make a number of the same name.",
     "duplicate-bmc": "Two machines name the same BMC and the same system, or one of them no system at all.",
     "duplicate-mac": "Two machines, or one twice, name the same MAC address.",
     "duplicate-address": "Two IPAddresses ask for the same address.",
@@ -76,5 +77,6 @@ DIAGNOSTICS: dict[str, str] = {
     "image-expires": "Machines have an image whose last day comes within 30 days.",
     "image-deprecated": "Machines have an image that is deprecated; they keep it.",
     "size-image": "Machines have an image that their size does not run any more; they keep it.",
+    "size-differs": "A machine's document declares another size than the one that its inventory fits.",
     "quota-exceeded": "A project or a tenant has more than its quota allows by now; it keeps it.",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivers.base import SystemState
-from reconciler.kinds import image, ipaddress, machine, network, pool, reservation, size
+from reconciler.kinds import aggregate, image, ipaddress, machine, network, pool, reservation, size
 from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.machine_rules import MachineRules
@@ -19,6 +19,14 @@ KINDS: dict[str, Kind] = {
         Kind("Project", "projects", ("proj",), "A piece of work of one tenant, with its quotas.", ProjectSpec),
         Kind("Partition", "partitions", ("part",), "A place with machines and their common settings.", PartitionSpec),
         Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check),
+        Kind(
+            "Aggregate",
+            "aggregates",
+            ("agg",),
+            "Numbers of each machine's inventory, to be shown and selected by.",
+            aggregate.AggregateSpec,
+            check=aggregate.check,
+        ),
         Kind(
             "SizeReservation",
             "sizereservations",

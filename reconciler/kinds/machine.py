@@ -209,6 +209,11 @@ def check(resource: Resource[MachineSpec]) -> list[Place]:
     return found
 
 
+def observes(spec: MachineSpec) -> bool:
+    """Whether the machine is only looked at, and nothing is sent to it."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.OBSERVE
+
+
 def once_order(boot: BootSpec) -> str:
     """What makes one Once order differ from another."""
     return digest(boot)

@@ -20,7 +20,7 @@ from drivers.base import (
 from reconciler.kinds import binding, lifecycle
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle_steps import LIFE, life_field, life_steps
-from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, once_order
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, observes, once_order
 from reconciler.model.action import (
     Action,
     Bind,
@@ -83,6 +83,9 @@ class MachineRules:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
             holds += [_declared("suspend", spec.suspend.reason, path) for path in sorted(paths, key=str)]
+        if observes(spec):
+            paths = {one.path for part in parts for one in (*part.actions, *part.holds)}
+            holds += [_observed(path) for path in sorted(paths, key=str)]
         return Steps(tuple(a for part in parts for a in part.actions), tuple(dict.fromkeys(holds)))
 
     def removal(self, look: Look) -> Steps:
@@ -160,6 +163,13 @@ def _state(value: Any) -> SystemState:
 
 def _declared(word: str, reason: str, path: str | None = None) -> Hold:
     return Hold(HoldKind.DECLARED, word, reason, f"remove spec.{word} from the document", path)
+
+
+def _observed(path: str | None) -> Hold:
+    way_out = (
+        f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without lifecycle what is declared is sent"
+    )
+    return Hold(HoldKind.DECLARED, "observe", f"it is only looked at (lifecycle.mode {Mode.OBSERVE})", way_out, path)
 
 
 def _refused(path: str, reason: str, way_out: str) -> Steps:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.base import Bmc, BmcDriver, Credential, Endpoint, Ipam, Pools, Tls
+from drivers.base import Bmc, BmcDriver, Credential, Endpoint, Finder, Ipam, Pools, Tls
 from reconciler.kinds.access import CredentialRef
 from reconciler.kinds.machine import Access, MachineSpec, access
 from reconciler.kinds.partition import PartitionSpec
@@ -48,11 +48,17 @@ class Connections:
         with self._lock:
             held = self._open.get(key)
             if held is None or held[0] != way:
-                held = (way, self._drivers.bmc(way.driver).open(self._endpoint(way)))
+                held = (way, self._drivers.bmc(way.driver).open(self.endpoint(way)))
                 self._open[key] = held
             return held[1]
 
-    def _endpoint(self, way: Access) -> Endpoint:
+    def finder(self, driver: str) -> Finder | None:
+        """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""
+        found = self._drivers.bmc(driver)
+        return found if isinstance(found, Finder) else None
+
+    def endpoint(self, way: Access) -> Endpoint:
+        """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed."""
         reference = way.credential_ref
         resolve = None if reference is None else lambda: self._drivers.secret(self._located(reference))
         ca_file = str(self._base / way.tls.ca_file) if way.tls.ca_file else None

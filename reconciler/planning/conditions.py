@@ -21,7 +21,7 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 SUSPENDED, MAINTENANCE, BOOT_OVERRIDE = "Suspended", "Maintenance", "BootOverride"
 
-_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE}
+_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": "Observed"}
 _NEEDS_PEOPLE = frozenset({"AuthenticationFailed", "Rejected", "Unsupported"})
 """Read errors that do not go away by waiting."""
 
@@ -51,7 +51,7 @@ def conditions(
 
 
 def status_word(found: tuple[Condition, ...]) -> str:
-    """Ready, Reconciling, Held, Suspended, Maintenance, Stalled, Unknown or Forgotten: one word for a table."""
+    """Ready, Reconciling, Held, Observed, Suspended, Maintenance, Stalled, Unknown or Forgotten: a word for a table."""
     true = {condition.type for condition in found if condition.status is Status.TRUE}
     ready = next(condition for condition in found if condition.type == READY)
     for word in (SUSPENDED, MAINTENANCE):
@@ -61,7 +61,7 @@ def status_word(found: tuple[Condition, ...]) -> str:
         return "Unknown"
     if ready.status is Status.TRUE:
         return READY
-    if ready.reason in ("Held", "Forgotten"):
+    if ready.reason in ("Held", "Forgotten", "Observed"):
         return ready.reason
     return STALLED if STALLED in true else RECONCILING
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import msgspec
 
 from reconciler.kinds import KINDS, find
+from reconciler.kinds.machine_labels import is_derived
 from reconciler.model.resource import DesiredState, ResourceKey
 
 ALL = "all"
+
+Derived = Mapping[ResourceKey, Mapping[str, str]]
+"""Labels that stand in no document, by resource."""
 
 _SET = re.compile(r"^(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
 _EQUAL = re.compile(r"^(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s,()]*)$")
@@ -56,9 +60,16 @@ def _requirement(part: str) -> Requirement:
 
 
 def select(
-    targets: Iterable[str], selector: str, desired: DesiredState, others: Iterable[ResourceKey] = ()
+    targets: Iterable[str],
+    selector: str,
+    desired: DesiredState,
+    others: Iterable[ResourceKey] = (),
+    derived: Callable[[], Derived] | None = None,
 ) -> set[ResourceKey]:
     """The keys that targets and selector mean; no targets, or `all`: all kinds. `others` are known but not declared.
+
+    `derived` gives the labels that stand in no document (kinds.machine_labels); it is asked when the selector names
+    such a label. Without it there are none.
 
     As in kubectl, a word that is no kind is a name when it follows a bare kind, or another such name.
 
@@ -73,7 +84,10 @@ def select(
             raise Unmatched(_nothing(kind, pattern, keys))
         found = found | matches
     requirements = parse_selector(selector)
-    return {key for key in found if all(r.accepts(_labels(key, desired)) for r in requirements)}
+    if not requirements:
+        return found
+    more = derived() if derived is not None and any(is_derived(r.key) for r in requirements) else {}
+    return {key for key in found if all(r.accepts(_labels(key, desired, more)) for r in requirements)}
 
 
 def in_words(targets: Iterable[str], selector: str) -> str:
@@ -81,9 +95,13 @@ def in_words(targets: Iterable[str], selector: str) -> str:
     return " ".join([*targets, *([f"-l {selector}"] if selector else [])])
 
 
-def _labels(key: ResourceKey, desired: DesiredState) -> Mapping[str, str]:
+def _labels(key: ResourceKey, desired: DesiredState, derived: Derived) -> Mapping[str, str]:
     resource = desired.resources.get(key)
-    return resource.labels if resource else {}
+    declared = resource.labels if resource else {}
+    if key.kind != "Machine":
+        return declared
+    own = {name: text for name, text in declared.items() if not is_derived(name)}
+    return {**own, **derived.get(key, {})}
 
 
 def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from drivers.base import SystemState
 from reconciler.kinds.ipaddress import AddressState
+from reconciler.kinds.machine_labels import AGGREGATE, SIZE
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState, PoolState, size_of
 from reconciler.model.observation import Observation
@@ -27,6 +28,8 @@ class View(msgspec.Struct, frozen=True):
     observation: Observation | None
     status: str
     conditions: tuple[Condition, ...]
+    derived: Mapping[str, str] = {}
+    """Labels that stand in no document."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -37,9 +40,10 @@ class Column(msgspec.Struct, frozen=True):
     wide: bool = False
 
 
-def columns(kind: str, *, wide: bool) -> list[Column]:
-    """The kind's columns, in order."""
-    every = [Column("NAME", lambda view, _: view.key.name), *_COLUMNS.get(kind, ()), *_COMMON]
+def columns(kind: str, *, wide: bool, aggregates: Iterable[str] = ()) -> list[Column]:
+    """The kind's columns, in order. `aggregates`: the names of those that machines have, for -o wide."""
+    more = [_derived(f"{AGGREGATE}{name}", name.upper()) for name in aggregates] if kind == "Machine" else []
+    every = [Column("NAME", lambda view, _: view.key.name), *_COLUMNS.get(kind, ()), *more, *_COMMON]
     return [column for column in every if wide or not column.wide]
 
 
@@ -69,6 +73,10 @@ def _machine(title: str, read: Callable[[SystemState], object], *, wide: bool = 
         return NONE if value is None else str(value)
 
     return Column(title, cell, wide)
+
+
+def _derived(label: str, title: str) -> Column:
+    return Column(title, lambda view, _: view.derived.get(label, NONE), wide=True)
 
 
 def _boot(state: SystemState) -> str | None:
@@ -131,6 +139,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         _machine("HEALTH", lambda state: state.health, wide=True),
         _machine("MODEL", lambda state: state.model, wide=True),
         _spec("size", "SIZE", wide=True),
+        _derived(SIZE, "FITS"),
         Column("BMC", lambda view, _: view.resource.spec.bmc.address if view.resource else NONE, wide=True),
     ),
     "Pool": (Column("RANGES", _ranges), Column("HELD", _held)),

@@ -22,6 +22,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store import instance, tables
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, StoreError
+from reconciler.store.inventory import InventoryTable, forget
 from reconciler.store.work import WorkTable
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class Store:
         self._database = database
         self.work = WorkTable(database)
         """The rows behind the daemon's durable queue."""
+        self.inventories = InventoryTable(database)
+        """What is in the machines."""
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Store:
@@ -247,6 +250,8 @@ def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFac
     for key in (key for key, value in facts.items() if value is None):
         connection.execute(delete(tables.facts).where(_is(tables.facts, key)))
         connection.execute(delete(tables.observation).where(_is(tables.observation, key)))
+        if key.kind == "Machine":
+            forget(connection, key.name)
 
 
 def _append(connection: Connection, events: list[Event]) -> None:

@@ -102,6 +102,15 @@ event = Table(
     Column("value", Text, nullable=False),
 )
 
+inventory = Table(
+    "inventory",
+    metadata,
+    Column("machine", Text, primary_key=True),
+    Column("origin", Text, primary_key=True),
+    Column("taken_at", UtcTime),
+    Column("value", Text, nullable=False),
+)
+
 queue = Table(
     "queue",
     metadata,

@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import AuthenticationFailed, Bmc, Disk, Endpoint, Gpu, Inventory, Processor, Unreachable
+from drivers.base import (
+    AuthenticationFailed,
+    Bmc,
+    Disk,
+    Endpoint,
+    Gpu,
+    Inventory,
+    MemoryModule,
+    Nic,
+    Processor,
+    Unreachable,
+)
 from drivers.bmc.fake import NEW_INVENTORY, FakeFleet, Fault, FaultKind
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_inventory import read_inventory
@@ -20,7 +31,13 @@ from tests.drivers.test_bmc_any_document import places, values
 
 PARTS = ("Processors", "Memory", "Storage")
 CPU = Processor("Xeon", 8, 16)
-WHOLE = Inventory((CPU, CPU), 64 << 30, (Disk("Bay0", 960_000_000_000, "PM9A3"),), (Gpu("H100"),))
+WHOLE = Inventory(
+    (CPU, CPU),
+    64 << 30,
+    (Disk("Bay0", 960_000_000_000, "PM9A3"),),
+    (Gpu("H100"),),
+    modules=(MemoryModule("1", 32 << 30), MemoryModule("2", 32 << 30)),
+)
 
 
 def documents() -> dict[str, Any]:
@@ -262,3 +279,39 @@ def test_a_fault_of_reads_strikes_the_looking_too() -> None:
     fleet.machine("bmc-1").faults.add(Fault(FaultKind.UNREACHABLE))
     with pytest.raises(Unreachable, match="as ordered"):
         fleet.open(Endpoint("fake", "bmc-1")).inventory()
+
+
+def with_nics(*members: dict[str, Any]) -> dict[str, Any]:
+    path = f"{SYSTEM}/EthernetInterfaces"
+    found = with_system(EthernetInterfaces={"@odata.id": path})
+    found[path] = {"Members": [{"@odata.id": f"{path}/{at}"} for at in range(len(members))]}
+    return found | {f"{path}/{at}": {"Id": f"NIC.{at}", **one} for at, one in enumerate(members)}
+
+
+@pytest.mark.parametrize(
+    ("document", "mac"),
+    [
+        ({"MACAddress": "52:54:00:AB:CD:EF"}, "52:54:00:ab:cd:ef"),
+        ({"MACAddress": "02:00:00:00:00:01", "PermanentMACAddress": "5254.00ab.cdef"}, "52:54:00:ab:cd:ef"),
+        ({"MACAddress": "52-54-00-ab-cd-ef", "PermanentMACAddress": "N/A"}, "52:54:00:ab:cd:ef"),
+        ({"MACAddress": "00:00:00:00:00:00"}, None),
+        ({"MACAddress": 7}, None),
+        ({}, None),
+    ],
+)
+def test_an_interface_has_the_mac_address_of_its_card_or_is_left_out(document: dict[str, Any], mac: str | None) -> None:
+    nics = looked(with_nics(document)).nics
+    assert nics == (() if mac is None else (Nic("NIC.0", mac),))
+
+
+def test_interfaces_that_are_not_offered_are_unknown_and_not_none() -> None:
+    assert looked(documents()).nics is None
+
+
+def test_a_module_has_its_serial_number_and_part_number() -> None:
+    found = documents()
+    path = f"{SYSTEM}/Memory/1"
+    found[path] |= {"SerialNumber": "S1", "PartNumber": "M393A4K40EB3", "Id": "A1"}
+    modules = looked(found).modules
+    assert modules is not None
+    assert modules[0] == MemoryModule("A1", 32 << 30, "M393A4K40EB3", "S1")

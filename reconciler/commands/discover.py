@@ -1,0 +1,375 @@
+"""`groundstate discover`: look for BMCs, and write a Machine document for each system behind them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+import click
+import msgspec
+
+from drivers.base import DriverError, Found, SystemState, Tls
+from reconciler.commands.options import Where, option, where_from, where_options
+from reconciler.commands.workspace import (
+    EXIT_ERROR,
+    cache_dir,
+    connections,
+    fail,
+    now,
+    observed_types,
+    on_terminal,
+    open_source,
+    open_store,
+    read_or_exit,
+    words,
+)
+from reconciler.kinds.access import same_bmc
+from reconciler.kinds.machine import Access, MachineSpec
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.observed.connections import Connections
+from reconciler.observed.discovery import Candidate, identify, look, paced, trust
+from reconciler.planning.discovery import (
+    HTTPS,
+    MOST_ADDRESSES,
+    Declared,
+    Identity,
+    Partition,
+    Proposal,
+    Range,
+    declared,
+    parse_range,
+    partition_of,
+    propose,
+)
+from reconciler.planning.leases import read_leases
+from reconciler.store import Store
+
+FOLDER = "machines"
+_NAMED = 10
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a person said."""
+
+    ranges: tuple[str, ...]
+    leases: tuple[Path, ...]
+    partition: str | None
+    port: int
+    rate: float
+    concurrency: int
+    timeout: float
+    insecure: bool
+    ca_file: str | None
+    fingerprint: str | None
+    yes: bool
+
+    @property
+    def tls(self) -> dict[str, Any] | None:
+        """The trust that is named on the command line, as a document has it."""
+        given = {"insecure": self.insecure, "caFile": self.ca_file, "fingerprint": self.fingerprint}
+        return {name: value for name, value in given.items() if value} or None
+
+
+@click.command("discover", short_help="Find BMCs; write Machine documents for them.")
+@click.argument("ranges", nargs=-1, metavar="[RANGE]...")
+@click.option(
+    "--leases",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A DHCP server's leases, dnsmasq's or Kea's memfile: the addresses in them are looked at.",
+)
+@click.option("--partition", metavar="NAME", help="The Partition of what is found.  [default: by its bmcNetworks]")
+@option("--port", default=HTTPS, type=click.IntRange(1, 65535), help="Where BMCs listen.")
+@option("--rate", default=50.0, type=click.FloatRange(0.1, 10_000), help="Most addresses that are asked in a second.")
+@option("--concurrency", default=32, type=click.IntRange(1, 1024), help="How many are asked side by side.")
+@option("--timeout", default=2.0, type=click.FloatRange(0.1, 60), help="Seconds that a connection may take.")
+@click.option("--insecure", is_flag=True, help="Trust any certificate; it is written into the documents.")
+@click.option("--ca-file", metavar="FILE", help="Trust these authorities; it is written into the documents.")
+@click.option("--fingerprint", metavar="SHA256", help="Trust this certificate; it is written into the documents.")
+@click.option("--yes", is_flag=True, help="Look through more than 65,536 addresses.")
+@click.option("--out", metavar="DIR", help="Write a file for each machine there, instead of all to stdout.")
+@click.option("--branch", metavar="NAME", help="Commit the files on this branch; work tree and HEAD stay as they are.")
+@click.option("--push", is_flag=True, help="Push that branch to origin.")
+@where_options
+def discover_command(out: str | None, branch: str | None, push: bool, **values: Any) -> None:
+    """Look through RANGEs (a prefix, a range a-b, address:port), DHCP leases or the partitions' bmcNetworks for BMCs.
+
+    Whoever says to be a Redfish service is logged in to once, with the credentialRef that its partition declares, and
+    each system behind it becomes a Machine that is looked at and to which nothing is sent (lifecycle.mode Observe).
+    Where no trust is declared and the certificate is not trusted by the system, it is pinned as it was seen first.
+    What is declared already is left alone, so that a second run finds nothing new.
+
+    Exit codes: 0, or 1 when a BMC was found and could not be read.
+
+    \b
+    Examples:
+      groundstate discover --out machines                  what bmcNetworks of the partitions say
+      groundstate discover 10.1.0.0/24 --partition fra1
+      groundstate discover --leases /var/lib/misc/dnsmasq.leases --branch found --push
+    """
+    where = where_from(values)
+    options = Options(**{name: values.pop(name) for name in Options.__struct_fields__})
+    if push and branch is None:
+        raise click.UsageError("--push is for --branch")
+    if options.tls and len(options.tls) > 1:
+        raise click.UsageError("--insecure, --ca-file and --fingerprint exclude each other")
+    with words():
+        desired = read_or_exit(open_source(where))
+        store = open_store(where, create=False)
+        try:
+            known = _declared(desired, where, store, out, branch)
+            with connections(store, where) as ways:
+                found, troubles = _find(options, desired, known, ways)
+        finally:
+            store.close()
+        proposals, skipped = propose(found, known)
+        for one in skipped:
+            _say(f"{one.address}: skipped; {one.why}")
+        for proposal in proposals:
+            for note in proposal.notes:
+                _say(f"{proposal.name}: {note}")
+        _deliver(proposals, where, out, branch, push=push)
+    if troubles:
+        raise click.exceptions.Exit(EXIT_ERROR)
+
+
+# -- what to look at ---------------------------------------------------------------------------------------------------
+
+
+def _find(
+    options: Options, desired: DesiredState, known: Declared, ways: Connections
+) -> tuple[list[Identity], list[str]]:
+    partitions = desired.of_kind("Partition")
+    ranges = [*_ranges(options, partitions), *_leased(options)]
+    total = sum(one.size for one in ranges)
+    if total > MOST_ADDRESSES and not options.yes:
+        fail(f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or --yes to look at them all")
+    if not ranges:
+        fail("there is nothing to look through; name a RANGE, --leases, or declare bmcNetworks in a Partition")
+    skipped: list[str] = []
+    todo = _candidates(ranges, partitions, options, known, skipped)
+    found: list[tuple[Candidate, Found]] = []
+    for candidate, seen in _bar(paced(_looker(ways, options), todo, options.rate, options.concurrency), total):
+        if seen is not None:
+            found.append((candidate, seen))
+    for text in skipped[:_NAMED]:
+        _say(text)
+    if len(skipped) > _NAMED:
+        _say(f"and {len(skipped) - _NAMED:,} more that are declared already")
+    return _read(found, options, partitions, ways)
+
+
+def _ranges(options: Options, partitions: list[Partition]) -> list[Range]:
+    try:
+        if options.ranges:
+            return [parse_range(text, options.port, options.partition) for text in options.ranges]
+        if options.leases:
+            return []
+        chosen = [one for one in partitions if options.partition in (None, one.key.name)]
+        return [parse_range(text, options.port, one.key.name) for one in chosen for text in one.spec.bmc_networks]
+    except ValueError as error:
+        fail(str(error))
+
+
+def _leased(options: Options) -> Iterator[Range]:
+    for path in options.leases:
+        try:
+            leases = read_leases(path.read_text("utf-8", "replace"), now())
+        except OSError as error:
+            fail(f"{path}: it cannot be read: {error.strerror}")
+        for line, why in leases.problems[:_NAMED]:
+            _say(f"{path}:{line}: left out; {why}")
+        if len(leases.problems) > _NAMED:
+            _say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that make no sense")
+        _say(f"{path}: {len(leases.found):,} leases in force, {leases.expired:,} that have run out")
+        for lease in leases.found:
+            address = f"[{lease.address}]" if ":" in lease.address else lease.address
+            yield parse_range(address, options.port, options.partition)
+
+
+def _candidates(
+    ranges: Iterable[Range], partitions: list[Partition], options: Options, known: Declared, skipped: list[str]
+) -> Iterator[Candidate]:
+    by_name = {one.key.name: one for one in partitions}
+    seen: set[str] = set()
+    for one in ranges:
+        for host in one.hosts():
+            url = f"https://{host}"
+            bmc = same_bmc(url)
+            if bmc in seen:
+                continue
+            seen.add(bmc)
+            if bmc in known.bmcs:
+                skipped.append(f"{url}: skipped; it is the BMC of Machine/{known.bmcs[bmc]}")
+                continue
+            name = one.partition or partition_of(_bare(host), partitions)
+            if name is None or name not in by_name:
+                _no_partition(url, name, by_name)
+            yield Candidate(url, name, _way(url, by_name[name], options))
+
+
+def _bare(host: str) -> str:
+    return host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+
+
+def _no_partition(url: str, name: str | None, known: Iterable[str]) -> NoReturn:
+    if name is not None:
+        fail(f"there is no Partition {name}; there are {', '.join(known) or 'none'}")
+    fail(f"{url}: in no Partition's bmcNetworks; declare it there, or name one with --partition")
+
+
+def _way(url: str, partition: Partition, options: Options) -> Access:
+    bmc = partition.spec.bmc
+    tls = bmc.tls.trust() if bmc and bmc.tls else Tls()
+    if options.tls is not None:
+        tls = Tls(options.ca_file, options.fingerprint, options.insecure)
+    driver = bmc.driver if bmc and bmc.driver else "redfish"
+    return Access(driver, url, None, tls, bmc.credential_ref if bmc else None)
+
+
+def _looker(ways: Connections, options: Options) -> Any:
+    def looked(candidate: Candidate) -> Found | None:
+        finder = ways.finder(candidate.way.driver)
+        return None if finder is None else look(finder, candidate, options.timeout)
+
+    return looked
+
+
+def _bar(results: Iterator[Any], total: int) -> Iterator[Any]:
+    if not on_terminal(sys.stderr):
+        yield from results
+        return
+    with click.progressbar(results, length=total, label="Looking for BMCs", file=sys.stderr) as bar:
+        yield from bar
+
+
+# -- who is there ------------------------------------------------------------------------------------------------------
+
+
+def _read(
+    found: list[tuple[Candidate, Found]], options: Options, partitions: list[Partition], ways: Connections
+) -> tuple[list[Identity], list[str]]:
+    """Log in to what was found. A login that is refused is told, and not tried again."""
+    by_name = {one.key.name: one for one in partitions}
+
+    def read(one: tuple[Candidate, Found]) -> list[Identity] | str:
+        candidate, seen = one
+        bmc = by_name[candidate.partition].spec.bmc
+        is_declared = options.tls is not None or bool(bmc and bmc.tls)
+        trusted = trust(seen, candidate.way, is_declared=is_declared)
+        if trusted.refused is not None:
+            return trusted.refused
+        if candidate.way.credential_ref is None:
+            return f"Partition/{candidate.partition} declares no bmc.credentialRef, so nobody logs in"
+        way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
+        finder = ways.finder(way.driver)
+        try:
+            document = options.tls or trusted.document
+            return identify(ways, finder, candidate, way, document) if finder is not None else []
+        except DriverError as error:
+            return f"{type(error).__name__}: {error}"
+
+    read_all: list[Identity] = []
+    troubles: list[str] = []
+    in_order = sorted(found, key=lambda one: one[0].url)
+    results = dict(paced(lambda at: read(in_order[at]), iter(range(len(in_order))), options.rate, options.concurrency))
+    for at, (candidate, _) in enumerate(in_order):
+        said = results[at]
+        if isinstance(said, str):
+            troubles.append(candidate.url)
+            _say(f"{candidate.url}: a BMC, not read; {said}")
+        else:
+            read_all += said
+    _say(f"{len(found):,} BMCs found, {len(read_all):,} systems read")
+    return read_all, troubles
+
+
+def _declared(desired: DesiredState, where: Where, store: Store, out: str | None, branch: str | None) -> Declared:
+    """What stands in git, in the files that an earlier run wrote, and on the branch that it made."""
+    machines: list[Resource[MachineSpec]] = desired.of_kind("Machine")
+    if branch is not None:
+        machines = [*machines, *_on_branch(where, branch)]
+    elif out is not None and Path(out).is_dir():
+        machines = [*machines, *_in_folder(Path(out))]
+    looks = {one.key: one.value for one in store.observations(observed_types())}
+    uuids = {
+        value.uuid.lower(): one.key.name
+        for one in machines
+        if isinstance(value := looks.get(one.key), SystemState) and value.uuid
+    }
+    noted = {uuid.lower(): one.key.name for one in machines if (uuid := one.annotations.get("uuid"))}
+    return declared(machines, {**noted, **uuids})
+
+
+def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
+    from reconciler.desired.branch import branch_exists
+    from reconciler.desired.load import load
+
+    if branch_exists(Path(where.repo), branch):
+        source = open_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
+        known = load(source.snapshot(), cache=cache_dir()).known
+        yield from (one for found in known.values() for one in found if one.key.kind == "Machine")
+
+
+def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:
+    from reconciler.desired.manifests import parse
+
+    for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
+        yield from (one for one in parse(str(path), path.read_bytes()).resources if one.key.kind == "Machine")
+
+
+# -- where it goes -----------------------------------------------------------------------------------------------------
+
+
+def _deliver(proposals: list[Proposal], where: Where, out: str | None, branch: str | None, *, push: bool) -> None:
+    from reconciler.desired.manifests import dump_yaml
+
+    texts = {one.name: dump_yaml(one.document) for one in proposals}
+    if branch is not None:
+        _commit(texts, where, out, branch, push=push)
+    elif out is not None:
+        _write(texts, Path(out))
+    elif texts:
+        click.echo("---\n".join(texts.values()), nl=False)
+    if not texts:
+        _say("nothing new")
+
+
+def _write(texts: dict[str, str], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            path = folder / f"{name}.yaml"
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+            _say(f"wrote {path}")
+    except FileExistsError as error:
+        fail(f"{error.filename}: it exists already and is left as it is; move it, or name another --out")
+    except OSError as error:
+        fail(f"{folder}: it cannot be written: {error.strerror}")
+
+
+def _commit(texts: dict[str, str], where: Where, out: str | None, branch: str, *, push: bool) -> None:
+    from reconciler.desired.branch import branch_exists, commit_on_branch
+    from reconciler.desired.branch import push as pushed
+
+    repository = Path(where.repo)
+    folder = PurePosixPath(where.path) / (out or FOLDER)
+    if folder.is_absolute() or ".." in folder.parts:
+        fail(f"--out {out}: with --branch it is a folder of the repository")
+    files = {str(folder / f"{name}.yaml"): text for name, text in texts.items()}
+    if files:
+        subject = f"Add {len(files)} found machine{'s' if len(files) > 1 else ''}"
+        message = f"{subject}\n\n" + "\n".join(f"- {ResourceKey('Machine', name)}" for name in texts) + "\n"
+        commit = commit_on_branch(repository, branch, where.ref, files, message)
+        if commit is not None:
+            _say(f"committed {len(files)} files on {branch} as {commit[:10]}")
+    if push and branch_exists(repository, branch):
+        pushed(repository, branch)
+        _say(f"pushed {branch} to origin")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,137 @@
+"""`groundstate inventory`: what is in a machine, by its BMC and by the agent, and what changed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from drivers.base import DriverError
+from reconciler.commands.get import dump
+from reconciler.commands.options import Where, output_option, where_from, where_options
+from reconciler.commands.sizes import one_machine
+from reconciler.commands.workspace import (
+    connections,
+    fail,
+    now,
+    on_terminal,
+    open_source,
+    open_store,
+    operator,
+    read_or_exit,
+    words,
+)
+from reconciler.kinds.inventory import Known, Origin
+from reconciler.kinds.machine_labels import size_of
+from reconciler.model.event import Event, EventType
+from reconciler.model.resource import DesiredState, Resource
+from reconciler.planning.inventories import changes, disagreements, listed
+from reconciler.planning.render.inventory import difference_lines, inventory_lines
+from reconciler.planning.render.words import ansi, plain
+from reconciler.store import Store
+
+
+@click.command("inventory", short_help="What is in a machine, and what changed.")
+@click.argument("machine", metavar="MACHINE")
+@click.option("--source", type=click.Choice([str(one) for one in Origin]), help="Only what the BMC or the agent says.")
+@click.option("--diff", is_flag=True, help="Only what changed, and by what the two differ; exit code 2 if anything.")
+@click.option("--refresh", is_flag=True, help="Ask the BMC now, and keep what it says.")
+@click.option("--accept", is_flag=True, help="What is there now is as it should be: a loss is told no longer.")
+@where_options
+@output_option("text", "wide", "json", "yaml", default="text")
+def inventory_command(
+    machine: str, source: str | None, diff: bool, refresh: bool, accept: bool, output: str, **values: Any
+) -> None:
+    """Show what is kept of a machine: read from its BMC by the daemon once a day, and sent by the agent when it ran.
+
+    What changed is measured against the last inventory that was as it should be; it stays told until the part is back
+    or somebody says --accept.
+
+    \b
+    Examples:
+      groundstate inventory r12-01
+      groundstate inventory r12-01 --refresh -o wide
+      groundstate inventory r12-01 --diff
+    """
+    where = where_from(values)
+    with words():
+        desired = read_or_exit(open_source(where))
+        resource = one_machine(machine, desired)
+        store = open_store(where, create=refresh or accept)
+        try:
+            if refresh:
+                _refresh(resource, desired, where, store)
+            if accept:
+                _accept(resource, store, source)
+            known = _chosen(store.inventories.of(resource.key.name), source)
+        finally:
+            store.close()
+    if output in ("json", "yaml"):
+        click.echo(dump(_form(resource, known, desired), output))
+    else:
+        colour = on_terminal(sys.stdout)
+        paint = ansi if colour else plain
+        size = size_of(resource, known.best, desired)
+        lines = (
+            difference_lines(known, paint)
+            if diff
+            else inventory_lines(str(resource.key), known, size, now(), wide=output == "wide", paint=paint)
+        )
+        for line in lines:
+            click.echo(line, color=colour)
+    if diff and (any(changes(one) for one in known.all) or disagreements(known)):
+        raise click.exceptions.Exit(2)
+
+
+def _refresh(resource: Resource[Any], desired: DesiredState, where: Where, store: Store) -> None:
+    from reconciler.observed.connections import way_to
+    from reconciler.observed.inventory import take
+
+    try:
+        with connections(store, where) as ways:
+            seen = ways.bmc(resource.key, way_to(resource, desired)).inventory()
+    except DriverError as error:
+        fail(f"{resource.key}: what is in it cannot be read: {error}")
+    by = operator("inventory")
+    events = take(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
+    store.append(msgspec.structs.replace(event, by=by) for event in events)
+
+
+def _accept(resource: Resource[Any], store: Store, source: str | None) -> None:
+    for kept in _chosen(store.inventories.of(resource.key.name), source).all:
+        found = changes(kept)
+        if kept.previous is None:
+            continue
+        store.inventories.accept(kept.machine, kept.origin)
+        message = f"{kept.origin}: {listed(found)}"
+        event = Event(now(), EventType.NORMAL, "InventoryAccepted", message, resource.key, by=operator("inventory"))
+        store.append([event])
+        click.echo(f"accepted: {message}", err=True)
+
+
+def _chosen(known: Known, source: str | None) -> Known:
+    match source:
+        case Origin.OUT_OF_BAND:
+            return Known(out_of_band=known.out_of_band)
+        case Origin.IN_BAND:
+            return Known(in_band=known.in_band)
+        case _:
+            return known
+
+
+def _form(resource: Resource[Any], known: Known, desired: DesiredState) -> dict[str, Any]:
+    sources = {}
+    for kept in known.all:
+        form = msgspec.to_builtins(kept)
+        form.pop("machine")
+        form["changes"] = [str(one) for one in changes(kept)]
+        sources[form.pop("origin")] = form
+    size = size_of(resource, known.best, desired)
+    return {
+        "machine": resource.key.name,
+        "sources": sources,
+        "disagreements": [str(one) for one in disagreements(known)],
+        "size": {"name": size.name, "why": size.why},
+    }

@@ -1,0 +1,98 @@
+"""Commits new files on a branch by git's plumbing: work tree, index and current branch stay as they are."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconciler.desired import git
+from reconciler.desired.git import GitFailed, SourceError
+
+PUSH_TIMEOUT = 120.0
+_NO_COMMIT = "0" * 40
+
+
+def branch_exists(folder: Path, branch: str) -> bool:
+    """Whether the repository has the branch. Raises SourceError for what is no repository or no branch's name."""
+    return _tip(_git_dir(folder), _checked(folder, branch)) is not None
+
+
+def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, str], message: str) -> str | None:
+    """Commit the files (path from the repository's root -> text) on the branch, which begins at `start` if it is new.
+
+    Returns the commit; None when the branch holds just these files already. A file that is there with other contents
+    is not written over. Raises SourceError.
+    """
+    git_dir, branch = _git_dir(folder), _checked(folder, branch)
+    if f"refs/heads/{branch}" in _checked_out(git_dir):
+        hint = "name another branch, or leave --branch out and commit the files yourself"
+        raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
+    tip = _tip(git_dir, branch)
+    try:
+        base = (
+            tip or git.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}").decode().strip()
+        )
+        tree = _tree(git_dir, base, files)
+        if tree == git.run(git_dir, "rev-parse", f"{base}^{{tree}}").decode().strip():
+            return None
+        made = git.run(git_dir, "commit-tree", "-p", base, tree, stdin=message.encode()).decode().strip()
+        # Somebody who moved the branch meanwhile is not undone.
+        git.run(git_dir, "update-ref", "-m", message.splitlines()[0], f"refs/heads/{branch}", made, tip or _NO_COMMIT)
+    except GitFailed as error:
+        raise SourceError(f"nothing was committed on {branch}", error.stderr, "see what git says") from error
+    return made
+
+
+def push(folder: Path, branch: str, remote: str = "origin") -> None:
+    """Push the branch to the remote, never by force. Raises SourceError."""
+    ref = f"refs/heads/{_checked(folder, branch)}"
+    try:
+        git.run(_git_dir(folder), "push", "--quiet", remote, f"{ref}:{ref}", timeout=PUSH_TIMEOUT)
+    except GitFailed as error:
+        hint = f"the commit is on the local branch; `git push {remote} {branch}` tries again"
+        raise SourceError(f"{branch} was not pushed to {remote}", error.stderr, hint) from error
+
+
+def _tree(git_dir: Path, base: str, files: Mapping[str, str]) -> str:
+    with tempfile.TemporaryDirectory(prefix="groundstate-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git.run(git_dir, "read-tree", base, extra=index)
+        for path, text in files.items():
+            blob = git.run(git_dir, "hash-object", "-w", "--stdin", stdin=text.encode()).decode().strip()
+            listed = git.run(git_dir, "ls-tree", base, "--", path, extra=index).decode()
+            if listed and blob not in listed:
+                raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
+            git.run(git_dir, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", extra=index)
+        return git.run(git_dir, "write-tree", extra=index).decode().strip()
+
+
+def _git_dir(folder: Path) -> Path:
+    try:
+        return Path(git.run(folder, "rev-parse", "--absolute-git-dir", discover=True).decode().rstrip("\n"))
+    except GitFailed as error:
+        raise SourceError(f"{folder} is no git repository", error.stderr, "--branch needs a local clone") from error
+
+
+def _checked(folder: Path, branch: str) -> str:
+    try:
+        if branch.startswith("-"):
+            raise GitFailed("a branch's name does not start with -")
+        git.run(_git_dir(folder), "check-ref-format", f"refs/heads/{branch}")
+    except GitFailed as error:
+        raise SourceError(f"{branch!r} is no name for a branch", error.stderr, "such as found-machines") from error
+    return branch
+
+
+def _checked_out(git_dir: Path) -> set[str]:
+    """Branches that a work tree of the repository has."""
+    listed = git.run(git_dir, "worktree", "list", "--porcelain").decode(errors="replace")
+    return {line.removeprefix("branch ") for line in listed.splitlines() if line.startswith("branch ")}
+
+
+def _tip(git_dir: Path, branch: str) -> str | None:
+    try:
+        found = git.run(git_dir, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+    except GitFailed:
+        return None
+    return found.decode().strip()

@@ -1,0 +1,83 @@
+"""What is kept of a machine's inventory, from its BMC and from the agent that ran on it, and what counts. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from drivers.base import Inventory
+from reconciler.model.observation import ReadError
+
+
+class Origin(StrEnum):
+    """Who says it: the BMC, or the agent that ran on the machine itself."""
+
+    OUT_OF_BAND = "out-of-band"
+    IN_BAND = "in-band"
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one origin says. `value` was seen first at `since`, and last at `taken_at`; None: it never said anything.
+
+    `previous`: what it said before, last at `previous_at`, until a person accepts the change. `error`: why the newest
+    try, at `tried_at`, failed.
+    """
+
+    machine: str
+    origin: Origin
+    value: Inventory | None = None
+    since: datetime | None = None
+    taken_at: datetime | None = None
+    previous: Inventory | None = None
+    previous_at: datetime | None = None
+    error: ReadError | None = None
+    tried_at: datetime | None = None
+
+
+class Known(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that is kept of one machine."""
+
+    out_of_band: Kept | None = None
+    in_band: Kept | None = None
+
+    @property
+    def all(self) -> tuple[Kept, ...]:
+        """Both, as far as there are two."""
+        return tuple(one for one in (self.out_of_band, self.in_band) if one is not None)
+
+    @property
+    def best(self) -> Inventory | None:
+        """What counts: the agent, which looks with the machine's own eyes, and the BMC where the agent says nothing."""
+        told = [one.value for one in (self.in_band, self.out_of_band) if one is not None and one.value is not None]
+        return joined(*told) if len(told) == 2 else told[0] if told else None
+
+
+NOTHING_KNOWN = Known()
+
+_LISTED = ("processors", "memory", "disks", "gpus")
+_OPTIONAL = ("modules", "nics", "neighbours")
+
+
+def joined(first: Inventory, second: Inventory) -> Inventory:
+    """The first, and what it does not say from the second."""
+    taken: dict[str, Any] = {name: getattr(second, name) for name in _OPTIONAL if getattr(first, name) is None}
+    gained = {name for name in _LISTED if name in first.missing and name not in second.missing}
+    taken |= {name: getattr(second, name) for name in gained}
+    taken["missing"] = tuple(name for name in first.missing if name not in gained)
+    return msgspec.structs.replace(first, **taken)
+
+
+def as_json(inventory: Inventory) -> dict[str, Any]:
+    """The inventory as paths see it: a part of which nothing is known is absent, and so is a number not told."""
+    found: dict[str, Any] = {}
+    for name in (*_LISTED, *_OPTIONAL):
+        value = getattr(inventory, name)
+        if value is not None and name not in inventory.missing:
+            # A list, as JSON has it: paths do not know tuples.
+            found[name] = list(msgspec.to_builtins(value)) if isinstance(value, tuple) else value
+    if not found.get("memory"):
+        found.pop("memory", None)
+    return found

@@ -1,0 +1,93 @@
+"""What is said about machines' inventories: conditions, and warnings beside a plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds.inventory import Kept, Known
+from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.machine_labels import derived_labels, size_of
+from reconciler.kinds.partchange import PartChange, between, differences
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.outcome import Condition, Status
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
+NAMED = 5
+
+Inventories = Mapping[str, Known]
+"""What is kept, by the machine's name."""
+
+
+def changes(kept: Kept) -> tuple[PartChange, ...]:
+    """By what the newest reading differs from the last one that was as it should be."""
+    return () if kept.value is None or kept.previous is None else differences(kept.previous, kept.value)
+
+
+def disagreements(known: Known) -> tuple[PartChange, ...]:
+    """By what the BMC and the agent differ."""
+    bmc, agent = known.out_of_band, known.in_band
+    if bmc is None or agent is None or bmc.value is None or agent.value is None:
+        return ()
+    return between(bmc.value, agent.value)
+
+
+def inventory_conditions(resource: Resource[Any] | None, known: Known, desired: DesiredState) -> Iterator[Condition]:
+    """A machine's conditions that follow from its inventory; each only while it is False.
+
+    InventoryComplete is False from a loss on until the part is back or a person accepts that it is gone
+    (`groundstate inventory --accept`): the next reading says the same as this one, and must not silence it.
+    """
+    if resource is None or not isinstance(resource.spec, MachineSpec):
+        return
+    for kept in known.all:
+        if kept.error is not None:
+            message = f"{kept.origin}: {kept.error.message}"
+            yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
+        lost = [one for one in changes(kept) if one.loss]
+        if lost:
+            message = f"{kept.origin}: {listed(lost)}; `groundstate inventory --accept` when that is meant"
+            yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
+    if problem := _size_problem(resource, known, desired):
+        yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)
+
+
+def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: Inventories) -> tuple[Diagnostic, ...]:
+    """The machines of which the document declares another size than the one that their inventory fits."""
+    found = []
+    for key in sorted(keys):
+        resource = desired.resources.get(key)
+        known = inventories.get(key.name) if key.kind == "Machine" else None
+        if resource is None or known is None:
+            continue
+        if problem := _size_problem(resource, known, desired):
+            hint = f"`groundstate explain-size {key.name}` tells each constraint; correct spec.size, or the size"
+            said = f"{key}: {problem}"
+            found.append(Diagnostic("size-differs", Severity.WARNING, said, resource.source, "", hint))
+    return tuple(found)
+
+
+def labels_of(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
+    """The labels that follow from the machines' inventories."""
+    return {
+        one.key: derived_labels(one, inventories[one.key.name].best, desired)
+        for one in desired.of_kind("Machine")
+        if one.key.name in inventories
+    }
+
+
+def listed(found: Collection[PartChange]) -> str:
+    """The first few in words."""
+    words = "; ".join(str(one) for one in list(found)[:NAMED])
+    return f"{words}; and {len(found) - NAMED} more" if len(found) > NAMED else words
+
+
+def _size_problem(resource: Resource[MachineSpec], known: Known, desired: DesiredState) -> str | None:
+    """Nothing while it is not known what is in the machine."""
+    if resource.spec.size is None or known.best is None:
+        return None
+    size = size_of(resource, known.best, desired)
+    if size.name == resource.spec.size or not size.settled:
+        return None
+    return f"size {resource.spec.size} is declared, and by what is in it {size.why}"
