@@ -22,6 +22,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store import instance, tables
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, StoreError
+from reconciler.store.tokens import TokenTable
 from reconciler.store.work import WorkTable
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class Store:
         self._database = database
         self.work = WorkTable(database)
         """The rows behind the daemon's durable queue."""
+        self.tokens = TokenTable(database)
+        """What machines show to the services."""
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Store:
