@@ -44,6 +44,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "urllib3": ("drivers/ipam/netbox",),
     "structlog": ("reconciler/services/",),
     "prometheus_client": ("reconciler/services/",),
+    "werkzeug": ("reconciler/services/boot/",),
+    "cheroot": ("reconciler/services/boot/listener.py",),
+    "cryptography": ("reconciler/services/boot/tls.py",),
     "trustme": ("drivers/bmc/emulator.py",),
 }
 
