@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from drivers.base import SystemState
-from reconciler.kinds import aggregate, image, ipaddress, machine, network, pool, reservation, size
+from reconciler.kinds import aggregate, image, ipaddress, machine, network, partition, pool, reservation, size
 from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.machine_rules import MachineRules
 from reconciler.kinds.network_rules import NetworkRules
-from reconciler.kinds.partition import PartitionSpec
 from reconciler.kinds.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.tenancy import ProjectSpec, TenantSpec
 
@@ -17,7 +16,14 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("Tenant", "tenants", (), "A customer or department that owns projects.", TenantSpec),
         Kind("Project", "projects", ("proj",), "A piece of work of one tenant, with its quotas.", ProjectSpec),
-        Kind("Partition", "partitions", ("part",), "A place with machines and their common settings.", PartitionSpec),
+        Kind(
+            "Partition",
+            "partitions",
+            ("part",),
+            "A place with machines and their common settings.",
+            partition.PartitionSpec,
+            check=partition.check,
+        ),
         Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check),
         Kind(
             "Aggregate",

@@ -23,7 +23,8 @@ class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
 
 class Install(msgspec.Struct, frozen=True, tag="install"):
     """Write the image to a disk. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
-    files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`), or `config.ign` alone."""
+    files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
+    alone, as planning/seed.py builds them with MARKS: the boot service puts the way to phone home in their place."""
 
     image: str
     url: str
@@ -62,6 +63,9 @@ class Lives(Protocol):
 
     def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
         """Keep what the agent found in the machine."""
+
+    def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
+        """Keep what the agent found in a machine that nobody declared. May come again for the same one."""
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """Tell that somebody was turned away, as a warning of that reason (CamelCase)."""

@@ -23,6 +23,7 @@ from reconciler.store import instance, tables
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.inventory import InventoryTable, forget
+from reconciler.store.tokens import TokenTable
 from reconciler.store.work import WorkTable
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Store:
         """The rows behind the daemon's durable queue."""
         self.inventories = InventoryTable(database)
         """What is in the machines."""
+        self.tokens = TokenTable(database)
+        """What machines show to the services."""
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Store:

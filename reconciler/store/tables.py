@@ -121,3 +121,18 @@ queue = Table(
     Column("token", Text),
     Column("lease_until", UtcTime),
 )
+
+token = Table(
+    "token",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("machine", Text),
+    Column("order_id", Text, nullable=False),
+    Column("uuid", Text),
+    Column("macs", Text, nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    Column("expires", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
+    Column("revoked_at", UtcTime),
+)

@@ -45,6 +45,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "structlog": ("reconciler/services/",),
     "prometheus_client": ("reconciler/services/",),
     "jmespath": ("reconciler/kinds/aggregate.py",),
+    "werkzeug": ("reconciler/services/boot/",),
+    "cheroot": ("reconciler/services/boot/listener.py",),
+    "cryptography": ("reconciler/services/boot/tls.py",),
     "trustme": ("drivers/bmc/emulator.py",),
 }
 

@@ -1,0 +1,242 @@
+"""What the agent and the installed system ask for and tell, over HTTPS and with a token."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Collection, Mapping
+from typing import Any, NoReturn, TypeVar, assert_never
+
+import msgspec
+from werkzeug import Request, Response
+
+from reconciler.model.life import FactType
+from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
+from reconciler.planning.seed import PhoneHome, fill
+from reconciler.services.boot import names
+from reconciler.services.boot.desk import Desk, Refused, form, plain
+from reconciler.services.boot.pages import find
+from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
+
+T = TypeVar("T")
+
+TOLD = {
+    "alive": FactType.ALIVE,
+    "written": FactType.WRITTEN,
+    "wiped": FactType.WIPED,
+    "agent-failed": FactType.AGENT_FAILED,
+}
+"""What an agent may report. The other facts are the service's own to state."""
+
+BEGIN = (TokenPurpose.BOOT, TokenPurpose.DISCOVER)
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """What the agent says of itself and of the machine that it runs on."""
+
+    order: str
+    uuid: str = ""
+    serial: str = ""
+    macs: tuple[str, ...] = ()
+    agent: str = ""
+    inventory: Mapping[str, Any] = {}
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A fact, as the agent reports it."""
+
+    type: str
+    detail: str = ""
+
+
+class Agent:
+    """The pages of the HTTPS listener."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def register(self, request: Request) -> Response:
+        """`POST /agent/v1/register`: the boot token, once, for a session."""
+        desk, said = self._desk, _body(request, Registration)
+        text, grant = self._shown(request, BEGIN)
+        self._same_machine(request, grant, said)
+        if said.order != grant.order:
+            self._stale(request, grant, said.order)
+        self._current(request, grant)
+        now = desk.now()
+        session = msgspec.structs.replace(grant, purpose=TokenPurpose.SESSION, expires=now + desk.settings.session_life)
+        try:
+            got = desk.tokens.exchange(text, BEGIN, session, now)
+        except BadToken as bad:
+            self._bad(request, bad)
+        try:
+            taken = self._take(grant, said)
+        except Exception:
+            # It was not taken up, so the agent has to come again, with what it has.
+            desk.tokens.take_back(text, got)
+            raise
+        if not taken:
+            self._stale(request, grant, said.order)
+        return form({"session": got})
+
+    def work(self, request: Request) -> Response:
+        """`GET /agent/v1/work`: what to do now, a line for each part."""
+        return plain("".join(f"{line}\n" for line in lines(self._work(request))))
+
+    def seed(self, request: Request) -> Response:
+        """`GET /agent/v1/seed`: a tar of what the installed system finds at its first start; 204 when there is none."""
+        desk, (_, grant) = self._desk, self._shown(request, (TokenPurpose.SESSION,))
+        self._current(request, grant)
+        work = desk.lives.work(grant.machine) if grant.machine else PowerOffNow()
+        if not isinstance(work, Install) or not work.seed:
+            return Response(status=204)
+        now = desk.now()
+        home = msgspec.structs.replace(
+            grant, purpose=TokenPurpose.PHONE_HOME, expires=now + desk.settings.phone_home_life
+        )
+        token = desk.tokens.issue(home, now)
+        places = desk.places
+        way = PhoneHome(f"{places.https}/phone-home/v1", token, places.pin, f"{places.http}/phone-home/v1/{token}")
+        answer = Response(packed(fill(work.seed, way), int(now.timestamp())), content_type="application/x-tar")
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    def facts(self, request: Request) -> Response:
+        """`POST /agent/v1/facts`: what the agent did, or why it cannot."""
+        _, grant = self._shown(request, (TokenPurpose.SESSION,))
+        said = _body(request, Told)
+        fact = TOLD.get(said.type)
+        if fact is None:
+            raise Refused(400, f"{said.type!r} is no fact that an agent reports; those are {', '.join(TOLD)}")
+        # A machine that nobody declared has no life that a fact could belong to.
+        if grant.machine is not None and not self._desk.lives.report(grant.machine, grant.order, fact, said.detail):
+            self._stale(request, grant, grant.order)
+        return form({})
+
+    def phone_home(self, request: Request, token: str | None = None) -> Response:
+        """`POST /phone-home/v1`: the installed system is up. The token may stand in the URL for those who can send no
+        header, as cloud-init's own module."""
+        desk = self._desk
+        text, grant = self._shown(request, (TokenPurpose.PHONE_HOME,), token)
+        if grant.machine is None:
+            raise Refused(400, "this token is for no machine")
+        try:
+            desk.tokens.use(text, (TokenPurpose.PHONE_HOME,), desk.now())
+        except BadToken as bad:
+            self._bad(request, bad)
+        try:
+            taken = desk.lives.report(grant.machine, grant.order, FactType.PHONED_HOME)
+        except Exception:
+            desk.tokens.take_back(text)
+            raise
+        if not taken:
+            self._stale(request, grant, grant.order)
+        return form({})
+
+    def _work(self, request: Request) -> Work:
+        _, grant = self._shown(request, (TokenPurpose.SESSION,))
+        if grant.machine is None:
+            return PowerOffNow()
+        current = self._desk.lives.current(grant.machine)
+        if current is None:
+            # The order is settled, so whoever still works on it is done.
+            return PowerOffNow()
+        if current.id != grant.order:
+            self._stale(request, grant, grant.order)
+        return self._desk.lives.work(grant.machine)
+
+    def _take(self, grant: Grant, said: Registration) -> bool:
+        lives = self._desk.lives
+        collected = {"serial": said.serial, "agent": said.agent, **said.inventory}
+        if grant.machine is None:
+            lives.found(grant.uuid or names.uuid(said.uuid), names.macs(said.macs), collected)
+            return True
+        if not lives.report(grant.machine, grant.order, FactType.REGISTERED, said.agent[:200]):
+            return False
+        lives.took_inventory(grant.machine, collected)
+        return True
+
+    def _same_machine(self, request: Request, grant: Grant, said: Registration) -> None:
+        """What was asked for by a machine may be used by it alone."""
+        uuid, macs = names.uuid(said.uuid), names.macs(said.macs)
+        wrong = None
+        if grant.uuid is not None and (uuid is None or not names.same_uuid(grant.uuid, uuid)):
+            wrong = f"its UUID is {uuid or 'missing'}"
+        elif not set(grant.macs) <= set(macs):
+            wrong = f"it has no network card {grant.macs[0]}"
+        elif grant.machine is not None and find(self._desk, uuid, macs)[0] != grant.machine:
+            wrong = "its UUID and MAC addresses are not those that the machine's BMC and document tell"
+        if wrong is not None:
+            whose = str(grant.machine) if grant.machine else grant.order
+            message = f"the token for {whose} was shown by another machine: {wrong}"
+            self._desk.refuse(request, 403, "AgentOfAnotherMachine", message, grant.machine)
+
+    def _current(self, request: Request, grant: Grant) -> None:
+        if grant.machine is not None:
+            current = self._desk.lives.current(grant.machine)
+            if current is None or current.id != grant.order:
+                self._stale(request, grant, grant.order)
+
+    def _stale(self, request: Request, grant: Grant, order: str) -> NoReturn:
+        message = f"boot order {order[:100]} is not what {grant.machine or 'the machine'} is started for"
+        self._desk.refuse(request, 409, "BootOrderNotCurrent", message, grant.machine)
+
+    def _shown(
+        self, request: Request, purposes: Collection[TokenPurpose], token: str | None = None
+    ) -> tuple[str, Grant]:
+        """The token of the request and what it stands for."""
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        text = token if token is not None else text.strip() if scheme.lower() == "bearer" else ""
+        if not text:
+            self._desk.refuse(request, 401, "TokenRefused", "no token was shown")
+        try:
+            return text, self._desk.tokens.look(text, purposes, self._desk.now())
+        except BadToken as bad:
+            self._bad(request, bad)
+
+    def _bad(self, request: Request, bad: BadToken) -> NoReturn:
+        grant = bad.grant
+        # What is shown and was never given out is not repeated: it may be another service's.
+        what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.order}"
+        why = "it is none of ours" if bad.fault is TokenFault.UNKNOWN else f"it is {bad.fault}"
+        message = f"{what} was shown and refused: {why}"
+        self._desk.refuse(request, 401, "TokenRefused", message, grant.machine if grant else None, str(bad))
+
+
+def lines(work: Work) -> list[str]:
+    """The work as the agent reads it: `name value`."""
+    match work:
+        case Wait(seconds=seconds):
+            return ["work wait", f"seconds {seconds}"]
+        case PowerOffNow():
+            return ["work poweroff"]
+        case Wipe():
+            return ["work wipe"]
+        case Install():
+            checksum = work.checksum.removeprefix("sha256:")
+            parts = {"image": work.image, "url": work.url, "sha256": checksum, "disk": "auto"}
+            for name, value in parts.items():
+                if not value or any(character.isspace() for character in value):
+                    raise ValueError(f"{name} {value!r} cannot be told to the agent: it has white space, or is empty")
+            return ["work install", *(f"{name} {value}" for name, value in parts.items())]
+        case _:
+            assert_never(work)
+
+
+def packed(seed: Mapping[str, str], at: int) -> bytes:
+    """A tar of the files, readable by root alone; `at`: their time, in seconds since 1970."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, text in sorted(seed.items()):
+            content = text.encode()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.mode = len(content), at, 0o600
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _body(request: Request, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(request.get_data(cache=False), type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(400, f"the body cannot be read: {error}") from None

@@ -1,0 +1,76 @@
+"""How much of a flood gets through: the first of a kind at once, the rest as a number."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+QUIET = timedelta(minutes=10)
+"""So long after one of a kind, others like it are only counted."""
+
+MOST = 20
+"""Of one kind, from however many addresses, in QUIET."""
+
+REMEMBERED = 4096
+"""Kinds and addresses that are kept in mind; beyond these, the oldest are forgotten."""
+
+
+class Gate:
+    """Decides of each (kind, address) whether it is told. Safe for use by several threads."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[str, str], datetime] = OrderedDict()
+        self._untold: dict[str, int] = {}
+        self._told: dict[str, list[datetime]] = {}
+        self._lock = threading.Lock()
+
+    def passes(self, kind: str, address: str, now: datetime) -> int | None:
+        """None: it is not told. Else the number of the kind, from anywhere, that were not told before it."""
+        place = (kind, network(address))
+        with self._lock:
+            recent = [at for at in self._told.get(kind, []) if now - at < QUIET]
+            last = self._last.get(place)
+            if len(recent) >= MOST or (last is not None and now - last < QUIET):
+                self._untold[kind] = self._untold.get(kind, 0) + 1
+                return None
+            self._told[kind] = [*recent, now]
+            self._last[place] = now
+            self._last.move_to_end(place)
+            if len(self._last) > REMEMBERED:
+                self._last.popitem(last=False)
+            return self._untold.pop(kind, 0)
+
+
+class Pace:
+    """So many of something for each address in `window`, and no more. Safe for use by several threads."""
+
+    def __init__(self, most: int, window: timedelta) -> None:
+        self._most, self._window = most, window
+        self._seen: OrderedDict[str, list[datetime]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def allows(self, address: str, now: datetime) -> bool:
+        """Whether one more is within the limit; it counts if so."""
+        place = network(address)
+        with self._lock:
+            recent = [at for at in self._seen.pop(place, []) if now - at < self._window]
+            allowed = len(recent) < self._most
+            self._seen[place] = [*recent, now] if allowed else recent
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+            return allowed
+
+
+def network(address: str) -> str:
+    """Whoever has one IPv6 address has all of its /64."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return address

@@ -1,0 +1,223 @@
+"""One HTTP or HTTPS listener: cheroot, with deadlines and a fair share for each client.
+
+cheroot gives each connection a thread as soon as it is accepted, makes the TLS handshake while nobody else is accepted,
+and lets a client that sends a byte now and then go on for ever. Here a connection waits for its first byte without a
+thread, the handshake is made by the thread that reads, and each request and each answer has an end.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from cheroot.errors import FatalSSLAlert
+from cheroot.server import HTTPConnection
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from cheroot.wsgi import Gateway_10, Server
+
+from reconciler.services.boot.app import LONGER
+from reconciler.services.boot.gate import network
+from reconciler.services.boot.settings import BootError, Limits, host
+
+HEADERS = 16 * 1024
+"""Most bytes of a request's line and headers."""
+
+BODY = 4 * 1024 * 1024
+"""Most bytes of a request's body; the application allows less for most."""
+
+TICK = 1.0
+
+
+class Listener:
+    """Serves `app` from `start` to `stop`, in threads of its own. Raises BootError when it cannot listen there."""
+
+    def __init__(
+        self,
+        name: str,
+        place: tuple[str, int],
+        app: Callable[..., Any],
+        limits: Limits,
+        log: Any,
+        certificate: tuple[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._server = _Server(place, app, limits, log.bind(listener=name))
+        if certificate is not None:
+            self._server.ssl_adapter = _Tls(*certificate)
+        try:
+            self._server.prepare()
+        except OSError as error:
+            where = f"{host(place[0])}:{place[1]}"
+            raise BootError(f"boot service: cannot listen on {where} ({name}): {error}; choose another port") from error
+        self._thread = threading.Thread(target=self._server.serve, name=f"boot-{name}", daemon=True)
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._end_late, name=f"boot-{name}-watch", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.bind_addr[1])
+
+    def start(self) -> None:
+        """Serve."""
+        self._thread.start()
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Stop; what is in hand is given a few seconds."""
+        self._ended.set()
+        self._server.stop()
+        for thread in (self._thread, self._watch):
+            if thread.ident is not None:
+                thread.join()
+
+    def _end_late(self) -> None:
+        while not self._ended.wait(TICK):
+            self._server.end_late(time.monotonic())
+
+
+class _Tls(BuiltinSSLAdapter):
+    """TLS of which the handshake is made when the connection is first read from."""
+
+    def __init__(self, cert: str, key: str) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.load_cert_chain(cert, key)
+
+    def wrap(self, sock: socket.socket) -> tuple[socket.socket, dict[str, str]]:
+        """cheroot's hook, called on the thread that accepts."""
+        try:
+            wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError as gone:
+            sock.close()
+            raise FatalSSLAlert(*gone.args) from gone
+        return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+
+class _Connection(HTTPConnection):
+    """A connection that knows until when its client has time."""
+
+    server: _Server
+    remote_addr: str
+    counted: str | None = None
+    deadline: float | None = None
+
+    def communicate(self) -> Any:
+        """cheroot's hook: one request, from its first byte to the end of its answer, in a worker's thread."""
+        self.deadline = time.monotonic() + self.server.limits.receive
+        try:
+            return super().communicate()  # type: ignore[no-untyped-call]
+        finally:
+            self.deadline = None
+
+    def longer(self, size: int) -> None:
+        """The request was read; an answer of so many bytes follows."""
+        limits = self.server.limits
+        self.deadline = time.monotonic() + limits.send + size / limits.slowest
+
+    def close(self) -> None:
+        """cheroot's hook."""
+        self.server.forget(self)
+        with suppress(OSError, ValueError):
+            super().close()
+
+    def cut(self) -> None:
+        """Wake whoever reads or writes on it with an error. Not SSLSocket's own shutdown, which others may not call."""
+        with suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+
+class _Gateway(Gateway_10):
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # cheroot's stub says None of its base
+        """cheroot's hook."""
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
+        environ[LONGER] = self.req.conn.longer
+        return environ
+
+
+class _Server(Server):
+    ConnectionClass = _Connection
+    expiration_interval = 0.2  # and what it takes at most to stop
+
+    def __init__(self, place: tuple[str, int], app: Callable[..., Any], limits: Limits, log: Any) -> None:
+        super().__init__(
+            place,
+            app,
+            numthreads=limits.threads,
+            max=limits.threads,
+            server_name="groundstate",
+            request_queue_size=128,
+            timeout=limits.idle,
+            shutdown_timeout=2,
+            accepted_queue_size=limits.connections,
+            # Whoever finds the queue full is told so; the thread that accepts never waits.
+            accepted_queue_timeout=0,
+        )
+        self.gateway = _Gateway
+        self.max_request_header_size, self.max_request_body_size = HEADERS, BODY
+        self.keep_alive_conn_limit = limits.connections
+        self.limits, self._log = limits, log
+        self._open: set[_Connection] = set()
+        self._of: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        """cheroot's hook; where it fails, nothing is left open."""
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
+
+    def process_conn(self, conn: _Connection) -> None:
+        """cheroot's hook, on the thread that accepts: a new connection, or one on which something can be read."""
+        if conn.counted is not None:
+            super().process_conn(conn)
+        elif self._admit(conn):
+            # To be looked at when there is something to read; closed when there is nothing for too long.
+            self.put_conn(conn)
+        else:
+            self._log.debug("ConnectionRefused", client=conn.remote_addr)
+            conn.cut()
+            conn.close()
+
+    def _admit(self, conn: _Connection) -> bool:
+        place = network(conn.remote_addr)
+        with self._lock:
+            if len(self._open) >= self.limits.connections or self._of[place] >= self.limits.per_address:
+                return False
+            self._open.add(conn)
+            self._of[place] += 1
+        conn.counted = place
+        return True
+
+    def forget(self, conn: _Connection) -> None:
+        """The connection is closed."""
+        with self._lock:
+            if conn in self._open:
+                self._open.remove(conn)
+                place = str(conn.counted)
+                self._of[place] -= 1
+                if not self._of[place]:
+                    del self._of[place]
+
+    def end_late(self, moment: float) -> None:
+        """Cut the connections whose clients took longer than they have."""
+        with self._lock:
+            late = [one for one in self._open if (end := one.deadline) is not None and end < moment]
+        for one in late:
+            self._log.info("ConnectionCut", client=one.remote_addr, why="too slow")
+            one.cut()
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        """cheroot's hook: broken connections and handshakes; nothing that a person has to act on, mostly."""
+        say = self._log.error if level >= 40 else self._log.debug
+        say("ConnectionFailed", message=msg.strip(), exc_info=traceback and level >= 40)

@@ -1,0 +1,121 @@
+"""What boot programs ask for over plain HTTP: their scripts, and files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from werkzeug import Request, Response
+from werkzeug.exceptions import NotFound
+from werkzeug.wsgi import FileWrapper
+
+from reconciler.model.life import BootOrder, FactType
+from reconciler.model.resource import ResourceKey
+from reconciler.model.token import Grant, TokenPurpose
+from reconciler.services.boot import names, scripts
+from reconciler.services.boot.desk import Desk, Refused, plain
+from reconciler.services.boot.files import Blob
+from reconciler.services.boot.settings import LOADERS
+
+PIECE = 128 * 1024
+"""Bytes of a file that are read and sent at once."""
+
+DISCOVER = "discover"
+"""What the order of a machine that nobody declared begins with."""
+
+
+class Pages:
+    """The pages of the plain HTTP listener."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def first(self, request: Request) -> Response:
+        """`/boot.ipxe`: the script that DHCP points to."""
+        return plain(scripts.first(self._desk.places.http))
+
+    def machine(self, request: Request, uuid: str = "") -> Response:
+        """`/boot/<uuid>?mac=..&mac=..`: the machine's own script. The first MAC is that of the card in use."""
+        asked = names.uuid(uuid)
+        macs = names.macs(request.args.getlist("mac"))
+        key, asked = find(self._desk, asked, macs)
+        if key is not None:
+            order = self._desk.lives.order(key)
+            if order is None:
+                return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
+            return self._ordered(request, key, order, asked, macs)
+        if (asked or macs) and self._desk.lives.discovers(request.remote_addr or ""):
+            return self._discovered(request, asked, macs)
+        return plain(scripts.to_disk("this machine is not known here"))
+
+    def file(self, request: Request, checksum: str, name: str = "") -> Response:
+        """`/files/<sha256>/<name>`: a file of the store, or a part of it. The name is for those who look at that."""
+        blob = self._desk.files.open(checksum)
+        if blob is None:
+            raise NotFound("there is no such file here")
+        return send(request, blob, checksum)
+
+    def loader(self, request: Request, name: str) -> Response:
+        """`/ipxe.efi` and the like."""
+        folder = self._desk.settings.loaders
+        if folder is None or name not in LOADERS:
+            raise NotFound("there is no such file here")
+        try:
+            file = (folder / name).open("rb", buffering=0)
+        except OSError:
+            raise NotFound(f"there is no {name} in the folder of boot programs") from None
+        seen = (folder / name).stat()
+        return send(request, Blob(file, seen.st_size, seen.st_mtime), f"{seen.st_size:x}-{seen.st_mtime_ns:x}")
+
+    def _ordered(
+        self, request: Request, key: ResourceKey, order: BootOrder, uuid: str | None, macs: tuple[str, ...]
+    ) -> Response:
+        ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
+        if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED):
+            raise Refused(503, "what this machine is to do has just changed", retry=5)
+        return self._agent(ticket)
+
+    def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
+        # Tokens of one order replace each other, and two machines' must not.
+        order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
+        return self._agent(
+            self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
+        )
+
+    def _end(self) -> datetime:
+        return self._desk.now() + self._desk.settings.boot_life
+
+    def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
+        now, places = self._desk.now(), self._desk.places
+        if not self._desk.scripts.allows(request.remote_addr or "", now):
+            raise Refused(503, "too many scripts were asked for from this address", retry=30)
+        token = self._desk.tokens.issue(grant, now)
+        return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
+
+    def _agent(self, ticket: scripts.Ticket) -> Response:
+        settings, files = self._desk.settings, self._desk.files
+        kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
+        return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, settings.arguments))
+
+
+def find(desk: Desk, uuid: str | None, macs: tuple[str, ...]) -> tuple[ResourceKey | None, str | None]:
+    """The declared machine, and its UUID the way round in which it was found."""
+    for one in dict.fromkeys((uuid, names.turned(uuid) if uuid else None)):
+        if (one or macs) and (key := desk.lives.find(one or "", macs)) is not None:
+            return key, one or uuid
+    return None, uuid
+
+
+def send(request: Request, blob: Blob, tag: str) -> Response:
+    """The file, or the part that is asked for, with what lets a client go on where it stopped (RFC 9110, 13 and 14)."""
+    body: Any = FileWrapper(blob.file, PIECE)
+    answer = Response(body, direct_passthrough=True, content_type="application/octet-stream")
+    answer.call_on_close(blob.file.close)
+    answer.content_length = blob.size
+    answer.last_modified = datetime.fromtimestamp(blob.modified, UTC)
+    answer.set_etag(tag)
+    try:
+        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=blob.size)
+    except Exception:
+        answer.close()
+        raise

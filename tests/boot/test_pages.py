@@ -1,0 +1,253 @@
+"""Scripts and files, over plain HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.model.life import FactType
+from reconciler.model.token import TokenPurpose
+from reconciler.services.boot.files import Files
+from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service
+
+STRANGER = "/boot/99999999-0000-4000-8000-000000000009?mac=52-54-00-77-02-09"
+
+
+def test_the_first_script_asks_for_the_machine_s_own_again_and_again(service: Service) -> None:
+    answer = service.get("/boot.ipxe")
+    assert answer.headers["Cache-Control"] == "no-store"
+    lines = answer.text.splitlines()
+    assert lines[0] == "#!ipxe"
+    [chain] = [line for line in lines if line.startswith("chain ")]
+    asked = f"{service.server.places.http}/boot/${{uuid}}?mac=${{netX/mac:hexhyp}}&mac=${{net0/mac:hexhyp}}&"
+    assert asked in chain
+    assert "goto ask" in lines
+    assert lines[-1] == "exit"
+
+
+def test_a_machine_with_an_order_is_led_to_the_agent(service: Service) -> None:
+    lines = service.script().splitlines()
+    http, https = service.server.places.http, service.server.places.https
+    [kernel] = [line for line in lines if line.startswith("kernel ")]
+    [initrd] = [line for line in lines if line.startswith("initrd ")]
+    words = kernel.split()
+    assert words[1].startswith(f"{http}/files/")
+    assert service.get(words[1].removeprefix(http)).text == "kernel\n"
+    assert service.get(initrd.split()[1].removeprefix(http)).text == "initrd\n"
+    assert f"gs.api={https}" in words
+    assert f"gs.pin={service.server.identity.pin}" in words
+    assert f"gs.order={ORDER}" in words
+    assert "BOOTIF=01-52-54-00-77-02-01" in words
+    assert {"console=tty0", "console=ttyS0,115200", "panic=60", "initrd=initrd.img"} <= set(words)
+    assert initrd.split()[1].endswith("/initrd.img")
+    token = next(word for word in words if word.startswith("gs.token=")).removeprefix("gs.token=")
+    grant = service.store.tokens.look(token, {TokenPurpose.BOOT}, START)
+    assert (grant.machine, grant.order, grant.uuid, grant.macs) == (ONE, ORDER, UUIDS[ONE], (MACS[ONE],))
+    assert service.lives.facts == [FactType.SCRIPT_SERVED]
+
+
+FORMS = [
+    f"/boot/{UUIDS[ONE]}?mac={MACS[ONE]}",
+    f"/boot/{UUIDS[ONE].upper()}?mac=",
+    f"/boot/{UUIDS[ONE].replace('-', '')}",
+    f"/boot/?mac={MACS[ONE]}",
+    "/boot/?mac=52-54-00-77-02-01",
+    "/boot/00000000-0000-0000-0000-000000000000?mac=525400770201",
+    f"/boot/nonsense?mac=&mac=zz&mac={MACS[ONE].upper()}",
+]
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_a_machine_is_known_by_uuid_or_mac_in_any_form(service: Service, path: str) -> None:
+    assert "gs.token=" in service.get(path).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/boot/{UUIDS[TWO]}?mac={MACS[TWO]}",
+        f"/boot/{UUIDS[ONE]}?mac={MACS[TWO]}",
+        STRANGER,
+        "/boot/",
+        "/boot/x",
+        "/boot/%00%0Aexit?mac=%0Aexit",
+        "/boot/" + "a" * 2000,
+    ],
+)
+def test_others_go_to_their_disk(service: Service, path: str) -> None:
+    answer = service.get(path)
+    assert answer.status == 200
+    lines = answer.text.splitlines()
+    assert lines[0] == "#!ipxe"
+    assert lines[-3:] == ["iseq ${platform} efi && exit ||", "sanboot --no-describe --drive 0x80 ||", "exit"]
+    assert "kernel" not in answer.text
+    assert service.lives.facts == []
+
+
+def test_a_machine_whose_agent_has_answered_goes_to_its_disk(service: Service) -> None:
+    service.session()
+    assert "gs.token" not in service.script()
+
+
+def test_an_unknown_machine_is_discovered_where_that_is_allowed(service: Service) -> None:
+    service.lives.discovering = True
+    answer = service.get(STRANGER).text
+    assert "gs.order=discover-99999999-0000-4000-8000-000000000009" in answer
+    assert "BOOTIF=01-52-54-00-77-02-09" in answer
+    assert "gs.token" not in service.get("/boot/").text
+
+
+def test_scripts_for_the_agent_are_given_to_one_address_at_a_pace(service: Service) -> None:
+    answers = [service.get(f"/boot/{UUIDS[ONE]}").status for _ in range(61)]
+    assert answers == [200] * 60 + [503]
+    service.now += timedelta(minutes=1)
+    assert service.get(f"/boot/{UUIDS[ONE]}").status == 200
+
+
+def test_a_failure_inside_is_no_traceback(service: Service) -> None:
+    service.lives.broken = True
+    answer = service.get(f"/boot/{UUIDS[ONE]}")
+    assert (answer.status, answer.text) == (503, "the service cannot answer now; ask again\n")
+    assert "the disk is full" in service.log.getvalue()
+
+
+def test_an_order_that_changes_meanwhile_is_asked_for_again(service: Service) -> None:
+    service.lives.overtaken = True
+    answer = service.get(f"/boot/{UUIDS[ONE]}")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def path_of(checksum: str) -> str:
+    return f"/files/{checksum.removeprefix('sha256:')}"
+
+
+def test_a_file_is_served_by_its_checksum_under_any_name(service: Service) -> None:
+    path = path_of(service.keep(b"content"))
+    for one in (path, f"{path}/root.img", f"{path}/a%20b"):
+        answer = service.get(one)
+        assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"content", "7")
+        assert answer.headers["Accept-Ranges"] == "bytes"
+
+
+def test_head_says_what_get_would_without_the_content(service: Service) -> None:
+    answer = service.get(path_of(service.keep(b"content")), "HEAD")
+    assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "7")
+
+
+def test_what_a_client_has_already_is_not_sent(service: Service) -> None:
+    path = path_of(service.keep(b"content"))
+    tag = service.get(path).headers["ETag"]
+    assert service.get(path, If_None_Match=tag).status == 304
+    assert service.get(path, If_None_Match='"other"').status == 200
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.integers(0, 400_000), length=st.integers(1, 400_000))
+def test_a_range_is_that_part_of_the_file(service: Service, first: int, length: int) -> None:
+    content = bytes(range(256)) * 1200
+    answer = service.get(path_of(service.keep(content)), Range=f"bytes={first}-{first + length - 1}")
+    if first < len(content):
+        assert answer.status == 206
+        last = min(first + length, len(content)) - 1
+        assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(content)}"
+        assert answer.body == content[first : last + 1]
+    else:
+        assert answer.status == 416
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/files/{'0' * 64}",
+        f"/files/{'A' * 64}",
+        "/files/../state.db",
+        "/files/..%2fstate.db",
+        "/files/%2e%2e/state.db",
+        "//files//etc/passwd",
+        f"/files/{'a' * 63}%00",
+        "/files/",
+        "/private",
+        "/..%2Fstate.db",
+        "/undionly.kpxe",
+        "/agent/v1/work",
+    ],
+)
+def test_nothing_else_can_be_fetched(service: Service, path: str) -> None:
+    assert service.get(path).status in (400, 404)
+
+
+def test_boot_programs_are_served_by_their_names(service: Service) -> None:
+    assert service.get("/ipxe.efi").body == b"MZ"
+
+
+def test_a_file_whose_content_changed_is_not_served(service: Service) -> None:
+    checksum = service.keep(b"content")
+    stored = service.folder / "files" / checksum.removeprefix("sha256:")
+    assert service.get(path_of(checksum)).status == 200
+    stored.write_bytes(b"CONTENT")
+    assert service.get(path_of(checksum)).status == 404
+    service.keep(b"content")
+    assert service.get(path_of(checksum)).body == b"content"
+
+
+def test_a_file_that_somebody_put_there_is_served_if_it_is_what_it_is_called(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    good = files.add(written(tmp_path / "x", b"content")).removeprefix("sha256:")
+    again = Files(tmp_path)
+    blob = again.open(good)
+    assert blob is not None
+    assert blob.file.read() == b"content"
+    blob.file.close()
+    written(tmp_path / ("0" * 64), b"content")
+    assert again.open("0" * 64) is None
+
+
+def test_a_file_is_read_once_to_be_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(tmp_path)
+    name = files.add(written(tmp_path / "x", b"content"))
+    read: list[object] = []
+    digest = hashlib.file_digest
+
+    def counted(file: Any, name: str) -> Any:
+        read.append(file)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    for _ in range(3):
+        blob = files.open(name)
+        assert blob is not None
+        blob.file.close()
+    assert len(read) == 1
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    files = Files(tmp_path / "files")
+    name = files.add(written(tmp_path / "x", b"content")).removeprefix("sha256:")
+    (tmp_path / "files" / name).unlink()
+    (tmp_path / "files" / name).symlink_to(tmp_path / "x")
+    assert files.open(name) is None
+
+
+def test_what_is_no_checksum_is_no_path(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no SHA-256"):
+        Files(tmp_path).open("../x")
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_taken_in(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Files(tmp_path / "files").add(tmp_path / "none")
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
