@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from reconciler.applying.engine import Context
+from reconciler.commands.boot_service import boot_from, boot_options, boot_service
 from reconciler.commands.options import Where, guard_options, limits_from, option, where_from, where_options
 from reconciler.commands.workspace import (
     RANDOM,
@@ -28,6 +29,7 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.queue import StoredQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.desired.source import SourceError
+from reconciler.planning.guards import unserved
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
 
@@ -40,6 +42,7 @@ from reconciler.services.log import default_json, logger
 @option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are worked on side by side.")
 @option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
 @option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", help="auto: JSON off a terminal.")
+@boot_options
 def run_command(interval: float, resync: float, concurrency: int, listen: str, log_format: str, **values: Any) -> None:
     """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
 
@@ -49,7 +52,9 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
     Examples:
       groundstate run --repo https://git.example/fleet.git --store postgresql:///groundstate
       groundstate run --work-tree          take up edits as files are saved
+      groundstate run --boot-address 10.77.0.1 --boot-image /srv/groundstate/agent
     """
+    boot = boot_from(values)
     limits, where = limits_from(values), where_from(values)
     log = logger(sys.stderr, json=default_json() if log_format == "auto" else log_format == "json")
     stop = threading.Event()
@@ -60,12 +65,19 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
             with store.instance("run") as epoch, connections(store, where) as ways:
                 queue = StoredQueue(store, str(epoch))
                 queue.recover(now())
-                context = Context(now=now, random=RANDOM.random, by=operator("run"), epoch=epoch, limits=limits)
+                context = Context(
+                    now=now,
+                    random=RANDOM.random,
+                    by=operator("run"),
+                    epoch=epoch,
+                    limits=limits,
+                    guards=() if boot.address else (unserved,),
+                )
                 pace = Pace(git=interval, resync=resync, workers=concurrency)
                 daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log, cache_dir())
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda *_: stop.set())
-                with _health(listen, daemon) as health:
+                with _health(listen, daemon) as health, boot_service(boot, daemon.lives, store, where, log):
                     log.info("Started", repository=source.location, store=store.where, port=health.port)
                     daemon.run(stop)
                     log.info("Stopped")

@@ -183,6 +183,15 @@ def store_url(where: Where) -> str:
     return f"sqlite:///{(beside / REPO_LOCAL_STORE).absolute()}"
 
 
+def state_folder(where: Where) -> Path:
+    """Where files of this fleet are kept that are in no database: beside an SQLite store, else beside the repository."""
+    url = store_url(where)
+    if url.startswith("sqlite:///"):
+        return Path(url.removeprefix("sqlite:///")).parent
+    beside = Path(where.repo) if Path(where.repo).is_dir() else Path.cwd()
+    return (beside / REPO_LOCAL_STORE).absolute().parent
+
+
 def open_store(where: Where, *, create: bool) -> Store:
     """The store. `create` False: an empty one in memory stands in for one that does not exist yet."""
     from reconciler.store import Store, StoreError

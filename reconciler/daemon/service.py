@@ -14,15 +14,17 @@ import msgspec
 from drivers.base import DriverError
 from reconciler.applying.engine import Context, Engine
 from reconciler.daemon.follow import Follower
+from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.daemon.loop import CONFIRM, RESYNC, Loop
 from reconciler.daemon.queue import WorkQueue
 from reconciler.desired.source import Source
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
+from reconciler.observed.inventory import InventoryReader
 from reconciler.planning.guards import first_look
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
@@ -86,6 +88,12 @@ class Daemon:
             source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted, cache
         )
         self.metrics.broken_when(lambda: self._follower.broken)
+        parts = Parts(store.inventories, self._ledger_and_tell, context.now)
+        self.lives = DaemonLives(self._engine, self._moved, self._warn, parts)
+        """What the boot service speaks to."""
+        self._reader = InventoryReader(
+            connections, store.inventories, self._ledger_and_tell, context.now, context.random
+        )
         self._stop = threading.Event()
         self._broke: list[Exception] = []
 
@@ -97,11 +105,14 @@ class Daemon:
         self._stop = stop
         follow = threading.Thread(target=self._guarded, args=(self._follow, stop), name="follow", daemon=True)
         keep = threading.Thread(target=self._guarded, args=(self._keep_house, stop), name="house", daemon=True)
-        follow.start()
-        keep.start()
+        read = threading.Thread(target=self._guarded, args=(self._reader.run, stop), name="inventory", daemon=True)
+        beside = (follow, keep, read)
+        for thread in beside:
+            thread.start()
         self._loop.run(stop, self._pace.workers)
-        follow.join(timeout=10)
-        keep.join(timeout=10)
+        self._reader.wake()
+        for thread in beside:
+            thread.join(timeout=10)
         if self._broke:
             raise self._broke[0]
         self._engine.flush()
@@ -156,6 +167,7 @@ class Daemon:
         for key in state.resources:
             counts[key.kind] = counts.get(key.kind, 0) + 1
         self.metrics.adopted(counts, self._now().timestamp())
+        self._reader.adopt(state)
 
     def _tell(self, event: Event) -> None:
         self.metrics.heard(event)
@@ -164,6 +176,9 @@ class Daemon:
     def _ledger_and_tell(self, event: Event) -> None:
         self._store.append([event])
         self._tell(event)
+
+    def _warn(self, key: ResourceKey | None, reason: str, message: str) -> None:
+        self._ledger_and_tell(Event(at=self._now(), type=EventType.WARNING, reason=reason, message=message, key=key))
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         self._log.error("StepFailed", key=str(key), exc_info=error)

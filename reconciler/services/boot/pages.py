@@ -42,6 +42,7 @@ class Pages:
         if key is not None:
             order = self._desk.lives.order(key)
             if order is None:
+                self._desk.lives.report(key, "", FactType.SENT_TO_DISK, request.remote_addr or "")
                 return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
             return self._ordered(request, key, order, asked, macs)
         if (asked or macs) and self._desk.lives.discovers(request.remote_addr or ""):

@@ -1,0 +1,101 @@
+"""The boot service of `groundstate run`: its options, and its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from reconciler.commands.options import Where, option
+from reconciler.commands.workspace import fail, now, state_folder
+from reconciler.services.lives import Lives
+from reconciler.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class BootOptions(msgspec.Struct, frozen=True):
+    """How the boot service is asked for; no address: it is not."""
+
+    address: str | None = None
+    image: Path | None = None
+    files: Path | None = None
+    port: int = 0
+    agent_port: int = 0
+    cert: Path | None = None
+    key: Path | None = None
+    loaders: Path | None = None
+
+
+def boot_options(command: F) -> F:
+    """--boot-address and what belongs to it."""
+    for decorate in reversed(
+        (
+            option("--boot-address", metavar="ADDRESS", help="Run the boot service; machines reach it under this."),
+            option("--boot-image", type=_FOLDER, metavar="DIR", help="The agent's vmlinuz and initrd (./dev image)."),
+            option(
+                "--boot-files",
+                type=_FOLDER,
+                metavar="DIR",
+                help="Files that it gives out, called by their SHA-256.  [default: beside the store]",
+            ),
+            option("--boot-port", default=9809, type=click.IntRange(0, 65535), help="Plain HTTP: scripts and files."),
+            option("--boot-agent-port", default=9810, type=click.IntRange(0, 65535), help="HTTPS: the agent's API."),
+            option("--boot-cert", type=_FILE, metavar="FILE", help="Its certificate (PEM), instead of its own."),
+            option("--boot-key", type=_FILE, metavar="FILE", help="The key of --boot-cert (PEM)."),
+            option("--boot-loaders", type=_FOLDER, metavar="DIR", help="Where ipxe.efi and undionly.kpxe lie."),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def boot_from(values: dict[str, Any]) -> BootOptions:
+    """Take the boot options out of a command's values."""
+    names = ("address", "image", "files", "port", "agent_port", "cert", "key", "loaders")
+    found = BootOptions(**{name: values.pop(f"boot_{name}") for name in names})
+    if found.address and found.image is None:
+        fail("--boot-address needs --boot-image, the folder of the agent's image; ./dev image makes one")
+    return found
+
+
+@contextmanager
+def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where, log: Any) -> Iterator[None]:
+    """Serve machines as long as the block lasts, if it was asked for."""
+    if options.address is None or options.image is None:
+        yield
+        return
+    # Imported here: those who serve nothing need neither a web server nor TLS.
+    from reconciler.services.boot.files import Files
+    from reconciler.services.boot.server import BootServer
+    from reconciler.services.boot.settings import BootError, BootSettings
+
+    folder = state_folder(where) / "boot"
+    files = Files(options.files or folder / "files")
+    try:
+        kernel, initrd = (files.add(options.image / name) for name in ("vmlinuz", "initrd"))
+        settings = BootSettings(
+            address=options.address,
+            folder=folder,
+            kernel=kernel,
+            initrd=initrd,
+            http_port=options.port,
+            https_port=options.agent_port,
+            cert=options.cert,
+            key=options.key,
+            loaders=options.loaders,
+        )
+        server = BootServer(settings, lives, store.tokens, files, now, log)
+    except BootError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"--boot-image {options.image}: {error.strerror or error}; ./dev image makes the agent's image")
+    with server:
+        log.info("BootServiceStarted", http=server.places.http, https=server.places.https, files=str(options.files))
+        yield

@@ -1,0 +1,204 @@
+"""The machines' lives as the boot service sees them: who asks, what it is to do, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from drivers.base import SystemState
+from reconciler.applying.engine import Engine
+from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.image import ImageSpec
+from reconciler.kinds.inventory import Known, Origin
+from reconciler.kinds.ipaddress import AddressState, IPAddressSpec
+from reconciler.kinds.lifecycle import Stage, Task, claim_of, stage, task
+from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.network import NetworkSpec, NetworkState
+from reconciler.kinds.partition import Discovery, PartitionSpec
+from reconciler.model.event import Event
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import BootOrder, FactType
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.observed.inventory import take
+from reconciler.planning import seed
+from reconciler.planning.inband import read_inband
+from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
+from reconciler.store.errors import StoreError
+from reconciler.store.inventory import InventoryTable
+
+INDEX_KEPT = timedelta(seconds=30)
+
+
+class Parts:
+    """What is known of the parts of machines, as far as lives need it. `told` takes events for ledger and log."""
+
+    def __init__(self, keeps: InventoryTable, told: Callable[[Event], None], now: Callable[[], datetime]) -> None:
+        self._keeps, self._told, self._now = keeps, told, now
+        self._index: tuple[datetime, dict[str, str]] | None = None
+
+    def collected(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """Keep what the agent found. Raises StoreError."""
+        for event in take(self._keeps, key, Origin.IN_BAND, read_inband(collected), self._now()):
+            self._told(event)
+        self._index = None
+
+    def macs(self, name: str) -> list[str]:
+        """The MAC addresses of a machine as its BMC or the agent told them, in lower case."""
+        return _macs(self._keeps.of(name))
+
+    def machine_of(self, mac: str) -> str | None:
+        """The name of the machine whose BMC, or whose agent, told this MAC address."""
+        now = self._now()
+        if self._index is None or now - self._index[0] > INDEX_KEPT:
+            every = self._keeps.all()
+            self._index = now, {mac: name for name in sorted(every) for mac in _macs(every[name])}
+        return self._index[1].get(mac)
+
+
+class DaemonLives:
+    """See services.lives.Lives. `moved` is told which machine has something new, so that it is looked at soon."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        moved: Callable[[Collection[ResourceKey]], None],
+        tell: Callable[[ResourceKey | None, str, str], None],
+        parts: Parts,
+    ) -> None:
+        self._engine, self._moved, self._tell, self._parts = engine, moved, tell, parts
+
+    def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
+        """See Lives."""
+        desired = self._engine.desired
+        if desired is None:
+            return None
+        wanted = {mac.lower() for mac in macs}
+        by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
+        by_mac = {one.key for one in desired.of_kind("Machine") if wanted & {mac.lower() for mac in one.spec.macs}}
+        by_mac |= {ResourceKey("Machine", name) for mac in wanted if (name := self._parts.machine_of(mac))}
+        found = {key for key in by_uuid or by_mac if key in desired.resources}
+        if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
+            return None
+        return found.pop()
+
+    def order(self, key: ResourceKey) -> BootOrder | None:
+        """See Lives."""
+        life = self._engine.remembered(key).life
+        return life.order if stage(life) is Stage.ORDERED else None
+
+    def current(self, key: ResourceKey) -> BootOrder | None:
+        """See Lives."""
+        return self._engine.remembered(key).life.order
+
+    def work(self, key: ResourceKey) -> Work:
+        """See Lives."""
+        facts, desired = self._engine.remembered(key), self._engine.desired
+        claim = claim_of(facts.life, desired)
+        match task(facts, claim):
+            case Task.WIPE:
+                return Wipe()
+            case Task.WAIT:
+                return Wait()
+            case Task.INSTALL if claim is not None and desired is not None:
+                return self._install(key, facts, claim, desired)
+            case _:
+                return PowerOffNow()
+
+    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+        """See Lives."""
+        if fact is FactType.SENT_TO_DISK:
+            with suppress(StoreError):  # A machine is to find its disk whatever becomes of the store.
+                self._engine.report(key, None, fact, detail)
+            return True
+        # A system that calls home does so under no order: the one that installed it is over.
+        taken = self._engine.report(key, None if fact is FactType.PHONED_HOME else order, fact, detail)
+        self._moved([key])
+        return taken
+
+    def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """See Lives."""
+        self._parts.collected(key, collected)
+
+    def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
+        """See Lives."""
+        what = f"a machine that nobody declared, UUID {uuid or 'unknown'}, MACs {', '.join(macs) or 'unknown'}"
+        self._tell(None, "MachineFound", what)
+
+    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+        """See Lives."""
+        self._tell(key, reason, message)
+
+    def discovers(self, address: str) -> bool:
+        """See Lives."""
+        return any(_discovers(one.spec, address) for one in self._partitions())
+
+    def _install(self, key: ResourceKey, facts: ResourceFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
+        image = desired.resources.get(ResourceKey("Image", facts.image or ""))
+        machine = desired.resources.get(key)
+        if image is None or machine is None or not isinstance(image.spec, ImageSpec):
+            return Wait(30)  # A commit took it away; the plan says so.
+        life, partition = facts.life, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
+        host = seed.Host(
+            claim=life.claim or "",
+            machine=key.name,
+            slot=life.slot or 0,
+            instance=life.order.id if life.order is not None else "",
+            macs=tuple(self._ordered_macs(machine)),
+            addresses=tuple(self._addresses(facts, desired)),
+            dns=partition.spec.dns_servers if partition is not None else (),
+            ntp=partition.spec.ntp_servers if partition is not None else (),
+        )
+        return Install(image.key.name, image.spec.root.url, image.spec.root.checksum, seed.build(claim, host))
+
+    def _addresses(self, facts: ResourceFacts, desired: DesiredState) -> Iterable[seed.SeedAddress]:
+        life, looks = facts.life, {one.key: one.value for one in self._engine.looks("IPAddress")}
+        networks = {one.key.name: one.value for one in self._engine.looks("Network")}
+        for resource in slot_addresses(desired, life.claim or "", life.slot or 0):
+            held = looks.get(resource.key)
+            network = networks.get(resource.spec.network)
+            if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
+                yield _in_seed(resource.spec.network, held.address, network, desired)
+
+    def _partitions(self) -> list[Resource[PartitionSpec]]:
+        desired = self._engine.desired
+        return desired.of_kind("Partition") if desired is not None else []
+
+    def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
+        declared = [mac.lower() for mac in machine.spec.macs]
+        return list(dict.fromkeys([*declared, *self._parts.macs(machine.key.name)]))
+
+
+def slot_addresses(desired: DesiredState, claim: str, slot: int) -> list[Resource[IPAddressSpec]]:
+    """The addresses that a claim implies for one of its machines, in the order of its networks."""
+    prefix = f"{claim}:{slot}:"
+    return [one for one in desired.of_kind("IPAddress") if one.key.name.startswith(prefix)]
+
+
+def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredState) -> seed.SeedAddress:
+    held = ip_address(address)
+    resource = desired.resources.get(ResourceKey("Network", name))
+    declared = resource.spec.prefixes if resource is not None and isinstance(resource.spec, NetworkSpec) else ()
+    for prefix in network.prefixes or ():
+        within = ip_network(prefix.cidr)
+        if held in within:
+            ways = (one.gateway for one in declared or () if ip_network(one.cidr) == within)
+            return seed.SeedAddress(name, address, within.prefixlen, next(ways, None))
+    return seed.SeedAddress(name, address, held.max_prefixlen)
+
+
+def _macs(known: Known) -> list[str]:
+    nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
+    return [nic.mac.lower() for nic in nics if nic.mac]
+
+
+def _has_uuid(seen: Any, asked: str) -> bool:
+    return isinstance(seen, SystemState) and bool(asked) and (seen.uuid or "").lower() == asked.lower()
+
+
+def _discovers(spec: PartitionSpec, address: str) -> bool:
+    if spec.boot is None or spec.boot.discovery is not Discovery.ALLOW:
+        return False
+    return any(ip_address(address) in ip_network(network.cidr) for network in spec.boot.networks)
