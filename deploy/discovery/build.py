@@ -50,12 +50,19 @@ GCONV = "/usr/lib/x86_64-linux-gnu/gconv"
 FILES = {"/usr/share/misc/pci.ids": "pci.ids", f"{GCONV}/IBM850.so": "libc6"}
 GCONV_MODULES = b"alias CP850// IBM850//\nmodule IBM850// INTERNAL IBM850 1\nmodule INTERNAL IBM850// IBM850 1\n"
 # Kernel modules, by directory or file below `kernel/`: what a server's disks, network cards and clocks need.
-MODULES = """
-    drivers/ata drivers/block/virtio_blk.ko drivers/block/xen-blkfront.ko drivers/char/hw_random drivers/char/ipmi
-    drivers/firmware/qemu_fw_cfg.ko drivers/hv drivers/message/fusion drivers/mmc drivers/net/bonding
-    drivers/net/ethernet drivers/net/hyperv drivers/net/virtio_net.ko drivers/net/vmxnet3 drivers/net/xen-netfront.ko
-    drivers/nvme/host drivers/pci/controller drivers/scsi drivers/usb/host drivers/virtio net/8021q
-""".split()
+MODULES = (
+    *("drivers/ata/", "drivers/block/virtio_blk.ko", "drivers/block/xen-blkfront.ko", "drivers/char/hw_random/"),
+    *(
+        "drivers/char/ipmi/",
+        "drivers/firmware/qemu_fw_cfg.ko",
+        "drivers/hv/",
+        "drivers/message/fusion/",
+        "drivers/mmc/",
+    ),
+    *("drivers/net/bonding/", "drivers/net/ethernet/", "drivers/net/hyperv/", "drivers/net/virtio_net.ko"),
+    *("drivers/net/vmxnet3/", "drivers/net/xen-netfront.ko", "drivers/nvme/host/", "drivers/pci/controller/"),
+    *("drivers/scsi/", "drivers/usb/host/", "drivers/virtio/", "net/8021q/"),
+)
 ACCOUNTS = {
     "etc/passwd": b"root:x:0:0:root:/:/bin/sh\n_lldpd:x:101:101::/run/lldpd:/bin/false\n",
     "etc/group": b"root:x:0:\n_lldpd:x:101:\n",
@@ -135,7 +142,7 @@ def modules(tree: Tree, kernel: Path) -> None:
     place = f"lib/modules/{base.name}"
     debian.run("depmod", "-b", kernel, base.name)
     needs = dict(re.findall(r"^(\S+):(.*)$", (base / "modules.dep").read_text(), re.MULTILINE))
-    chosen = {path for path in needs if path.removeprefix("kernel/").startswith(tuple(MODULES))}
+    chosen = {path for path in needs if path.removeprefix("kernel/").startswith(MODULES)}
     chosen |= {need for path in chosen for need in needs[path].split()}
     for path in chosen:
         tree.copy(base / path, f"{place}/{path}")

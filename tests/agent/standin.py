@@ -49,7 +49,9 @@ class StandIn:
         end = time.monotonic() + timeout
         while not ready(self):
             if time.monotonic() > end:
-                raise AssertionError(f"no {what} within {timeout:g} s; heard {self.facts[-5:]}, asked {self.requests[-5:]}")
+                raise AssertionError(
+                    f"no {what} within {timeout:g} s; heard {self.facts[-5:]}, asked {self.requests[-5:]}"
+                )
             time.sleep(0.1)
 
     def answer(self, method: str, path: str, bearer: str, body: bytes) -> Answer:
@@ -118,10 +120,10 @@ def serving(
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self._send(answer)
+            self._send(status, answer)
 
-        def _send(self, answer: bytes) -> None:
-            if self.path.lstrip("/") in standin.files:
+        def _send(self, status: int, answer: bytes) -> None:
+            if status == 200 and self.path.lstrip("/") in standin.files:
                 if standin.slow:
                     time.sleep(standin.slow)
                 if standin.cut:

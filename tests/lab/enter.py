@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,12 @@ PROGRAMS = (
     *("unshare", "ip", "mount", "dnsmasq", "lldpd", "lldpcli", "libvirtd", "virsh", "qemu-img", "qemu-system-x86_64"),
     *("lshw", "dmidecode", "curl", "zstd", "sfdisk", "mkfs.vfat", "mcopy", "depmod", "busybox", "dpkg-deb", "apt-get"),
 )
-FILES = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/ipxe/ipxe.efi", "/usr/lib/ipxe/qemu/pxe-virtio.rom", "/dev/net/tun")
+FILES = (
+    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/lib/ipxe/ipxe.efi",
+    "/usr/lib/ipxe/qemu/pxe-virtio.rom",
+    "/dev/net/tun",
+)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "net/tun")
 EMPTY = ("/run", "/var/tmp", "/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
 
@@ -66,7 +72,8 @@ def in_lab(seconds: int) -> Callable[[Callable[..., None]], Callable[..., None]]
             _prepare()
             _again(os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0], seconds)
 
-        return pytest.mark.timeout(seconds + 30)(outside)
+        marked: Callable[..., None] = pytest.mark.timeout(seconds + 30)(outside)
+        return marked
 
     return decorate
 
@@ -79,14 +86,17 @@ def _prepare() -> None:
 
 
 def _again(node: str, seconds: int) -> None:
-    """Run the one test inside; what it printed is shown when it fails."""
-    pytest_ = command("pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=short", f"--timeout={seconds}", node)
+    """Run the one test inside; what it printed is shown when it fails, and its logs are kept until the next run."""
+    kept = ROOT / ".cache" / "lab" / "run" / re.sub(r"\W+", "-", node.rpartition("::")[2])
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short", f"--timeout={seconds}", f"--basetemp={kept}"]
+    pytest_ = command("pytest", *options, node)
     try:
         done = subprocess.run(pytest_, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 20, check=False)
     except subprocess.TimeoutExpired as late:
         pytest.fail(f"not done in {seconds} s:\n{late.stdout!r}", pytrace=False)
     if done.returncode:
-        pytest.fail(f"inside the lab:\n{done.stdout}\n{done.stderr}", pytrace=False)
+        pytest.fail(f"inside the lab (its logs are in {kept}):\n{done.stdout}\n{done.stderr}", pytrace=False)
 
 
 def main(arguments: list[str]) -> None:
@@ -104,7 +114,9 @@ def main(arguments: list[str]) -> None:
     os.environ[INSIDE] = "1"
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     # There is no way out of here, and whom to trust is said by each client.
-    for name in [name for name in os.environ if name.lower().endswith(("_proxy", "ca_bundle")) or name.startswith("SSL_")]:
+    for name in [
+        name for name in os.environ if name.lower().endswith(("_proxy", "ca_bundle")) or name.startswith("SSL_")
+    ]:
         del os.environ[name]
     sys.exit(_first_process([sys.executable, "-m", *arguments[1:]]))
 

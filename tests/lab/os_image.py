@@ -25,7 +25,7 @@ export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 exec > /dev/ttyS0 2>&1 < /dev/null
 for module in MODULES; do modprobe -q $module; done
-acpid -f -c /etc/acpi -a /etc/acpid.conf -l /dev/null > /dev/null 2>&1 &
+acpid -f -l /dev/null > /dev/null 2>&1 &
 seed=$(findfs LABEL=CIDATA 2> /dev/null); mkdir -p /seed; touch /tmp/none
 [ -z "$seed" ] || mount -t vfat -o ro "$seed" /seed || echo "INSTALLED-OS-FAILED seed $seed cannot be mounted"
 value() { sed -n "s/^$1: *//p" /seed/meta-data 2> /dev/null | tr -d "\\"'\\r" | head -n 1; }
@@ -46,7 +46,7 @@ url=$(value phone_home_url)
 tries=0
 while [ -n "$url" ] && [ $tries -lt 60 ]; do
     wget -q -O - --header "Authorization: Bearer $(value phone_home_token)" --header 'Content-Type: application/json' \\
-        --post-data '{"type":"phoned-home"}' "$url" > /dev/null 2> /tmp/wget && { echo "INSTALLED-OS-PHONED-HOME"; break; }
+        --post-data '{"type":"phoned-home"}' "$url" > /dev/null 2> /tmp/wget && echo INSTALLED-OS-PHONED-HOME && break
     [ $tries != 0 ] || echo "INSTALLED-OS-WAITING $(cat /tmp/wget)"
     tries=$((tries + 1)); sleep 1
 done
@@ -91,7 +91,6 @@ def _root(kernel: Path, name: str) -> Tree:
     tree.file("etc/image", f"{name}\n".encode())
     # The power button, as a BMC presses it for a graceful shutdown.
     tree.file("etc/acpi/PWRF/00000080", b"#!/bin/sh\nsync\npoweroff -f\n", 0o755)
-    tree.file("etc/acpid.conf", b"PWRF/00000080 PWRF/00000080\n")
     for path in ("proc", "sys", "dev", "tmp"):
         tree.directory(path)
     base = next((kernel / "lib" / "modules").iterdir())

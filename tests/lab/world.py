@@ -210,7 +210,9 @@ dhcp-boot=tag:!ipxe,tag:efi64,ipxe.efi
 
     # -- processes, logs, waiting
 
-    def spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Run it until the lab ends; what it says is in the log of this name."""
         with (self.logs / name).open("ab") as log:
             variables = {**os.environ, **(environment or {})}

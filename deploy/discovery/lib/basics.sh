@@ -8,9 +8,9 @@ nap() {
     sleep "$1"
 }
 
-# What is being done, for the console and for whoever keeps the service informed.
+# What is being done, for the console and for whoever keeps the service informed; "@ of " is how far it is, later.
 doing() {
-    say "$*"
+    say "$(echo "$*" | sed 's/@ of //')"
     echo "$*" > "$T/doing"
 }
 
