@@ -1,0 +1,79 @@
+# The machine's disks, by their names in /sys/block. SYS and DEV may be a directory of a test's own.
+
+SYS=${SYS:-/sys}
+DEV=${DEV:-/dev}
+MIB=1048576
+
+# Names of all disks that belong to the machine: not removable, and not made of others.
+disks() {
+    in_image || [ "$SYS" != /sys ] || return 1
+    for path in "$SYS"/block/*; do
+        name=${path##*/}
+        case $name in
+        loop* | ram* | zram* | sr* | fd* | dm-* | md* | nbd* | mmcblk*boot* | mmcblk*rpmb) continue ;;
+        esac
+        # "hidden": one path of an NVMe disk that has several; the disk itself is listed too.
+        [ "$(attribute "$name" removable)" = 0 ] && [ "$(attribute "$name" hidden)" != 1 ] && echo "$name"
+    done
+}
+
+attribute() {
+    cat "$SYS/block/$1/$2" 2>/dev/null
+}
+
+# /sys/block counts in 512 bytes whatever the disk's own sectors are.
+bytes_of() {
+    echo $(($(attribute "$1" size) * 512))
+}
+
+# choose_disk WISH AT-LEAST-BYTES: sets DISK and BYTES, or WHY.
+# WISH: `auto`, /dev/NAME or a serial number. auto is the smallest that is large enough, by name among equals.
+choose_disk() {
+    case $1 in
+    '' | auto) found=$(candidates "$2" | sort -n -k 1,1 -k 2,2 | sed -n '1s/.* //p') ;;
+    /dev/*) found=$(disks | grep -x -- "${1#/dev/}") ;;
+    *) found=$(for name in $(disks); do [ "$(serial_of "$name")" != "$1" ] || echo "$name"; done | head -n 1) ;;
+    esac
+    if [ -z "$found" ]; then
+        WHY="no disk for the image: asked for ${1:-auto}, of at least $2 bytes; there are: $(disks | paste -s -d ' ' -)"
+        return 1
+    fi
+    DISK=$DEV/$found
+    BYTES=$(bytes_of "$found")
+}
+
+candidates() {
+    for name in $(disks); do
+        size=$(bytes_of "$name")
+        if [ "$(attribute "$name" ro)" = 0 ] && [ "$size" -ge "$1" ] && [ "$size" -gt "$MIB" ] && ! in_use "$name"; then
+            echo "$size $name"
+        fi
+    done
+}
+
+# Is something of it mounted? The image itself lives in memory, so this is for those who put it elsewhere.
+in_use() {
+    grep -q "^$DEV/$1" "${MOUNTS:-/proc/mounts}"
+}
+
+serial_of() {
+    for place in serial device/serial; do
+        [ ! -r "$SYS/block/$1/$place" ] || { tr -d ' \n' < "$SYS/block/$1/$place"; return; }
+    done
+}
+
+# zero DISK FIRST-BYTE BYTES, both multiples of 512
+zero() {
+    head -c "$3" /dev/zero | dd of="$1" bs=$MIB seek="$2" oflag=seek_bytes iflag=fullblock conv=notrunc 2> "$T/zero.error"
+}
+
+# Nothing boots from a disk without its first MiB, and no firmware restores a partition table from its last.
+blank_ends() {
+    zero "$1" 0 $MIB && zero "$1" $(($2 - MIB)) $MIB && sync
+}
+
+# What is read next comes from the disk, not from memory.
+drop_caches() {
+    sync
+    echo 3 > /proc/sys/vm/drop_caches
+}

@@ -1,0 +1,102 @@
+# Emptying every disk, with proof. A way of wiping counts only when what is read back afterwards is all zeroes.
+
+PLACES=64
+PLACE=65536
+EDGE=$((64 * MIB))
+# Kept in the disk while an ATA erase runs. Public on purpose: after a power cut it must be possible to go on.
+ATA_PASSWORD=groundstate
+
+# The work `wipe`. Sets RESULT to one line a disk, or WHY and fails; every disk is tried whatever became of the others.
+wipe_disks() {
+    failed=
+    for disk in $(disks); do
+        if wipe_disk "$disk"; then
+            RESULT="$RESULT${RESULT:+
+}$PROOF"
+        else
+            failed="$failed${failed:+; }$disk: $WHY"
+        fi
+    done
+    if [ -n "$failed" ]; then
+        WHY="not wiped: $failed"
+        return 1
+    fi
+    [ -n "$RESULT" ] || RESULT="this machine has no disks"
+}
+
+# The first way that works and is proved; the ends are always overwritten, whatever the disk promised.
+wipe_disk() {
+    DISK=$DEV/$1 BYTES=$(bytes_of "$1")
+    if [ "$BYTES" = 0 ]; then PROOF="$1 0 bytes: no medium"; return 0; fi
+    WHY="it is read-only"
+    [ "$(attribute "$1" ro)" = 0 ] || return 1
+    for way in nvme_format ata_erase zero_out discard overwrite; do
+        doing "wiping $1 ($BYTES bytes): $way"
+        "$way" "$1" > "$T/way.log" 2>&1 || continue
+        WHY="it cannot be written: $(last_line "$T/zero.error")"
+        blank_edges || return 1
+        if prove; then
+            PROOF="$1 $BYTES bytes: $way, then zeroes read back at $PLACES places"
+            say "$PROOF"
+            return 0
+        fi
+        say "$1: not all zeroes after $way"
+        WHY="data was read back after every way of wiping"
+    done
+    return 1
+}
+
+nvme_format() {
+    case $1 in nvme*) ;; *) return 1 ;; esac
+    command -v nvme > /dev/null || return 1
+    nvme format "$DISK" --ses=2 --force || nvme format "$DISK" --ses=1 --force
+}
+
+# Only where the disk says that it can, is not frozen by its firmware, and has no password but ours.
+ata_erase() {
+    case $1 in sd*) ;; *) return 1 ;; esac
+    command -v hdparm > /dev/null || return 1
+    hdparm -I "$DISK" 2>/dev/null | sed -n '/^Security:/,$p' | tr '\t' ' ' > "$T/security"
+    grep -q '^ *supported$' "$T/security" && grep -q 'not *frozen' "$T/security" || return 1
+    if ! grep -q 'not *enabled' "$T/security"; then
+        hdparm --security-unlock "$ATA_PASSWORD" "$DISK"
+        hdparm --security-disable "$ATA_PASSWORD" "$DISK" || return 1
+    fi
+    hdparm --user-master u --security-set-pass "$ATA_PASSWORD" "$DISK" || return 1
+    hdparm --user-master u --security-erase "$ATA_PASSWORD" "$DISK" && return 0
+    hdparm --security-disable "$ATA_PASSWORD" "$DISK"
+    return 1
+}
+
+# The full path: busybox has an applet of the name that cannot do this.
+zero_out() {
+    [ "$(attribute "$1" queue/write_zeroes_max_bytes)" -gt 0 ] 2>/dev/null && /usr/sbin/blkdiscard -f -z "$DISK"
+}
+
+discard() {
+    [ "$(attribute "$1" queue/discard_max_bytes)" -gt 0 ] 2>/dev/null && /usr/sbin/blkdiscard -f "$DISK"
+}
+
+overwrite() {
+    zero "$DISK" 0 "$BYTES"
+}
+
+blank_edges() {
+    edge=$EDGE
+    [ "$BYTES" -gt "$edge" ] || edge=$BYTES
+    zero "$DISK" 0 "$edge" && zero "$DISK" $((BYTES - edge)) "$edge"
+}
+
+# Evenly over the disk, the first and the last place at its ends.
+prove() {
+    drop_caches
+    step=$(((BYTES - PLACE) / (PLACES - 1) / 512 * 512))
+    place=0
+    while [ "$place" -lt "$PLACES" ]; do
+        at=$((place * step))
+        [ "$place" -lt $((PLACES - 1)) ] || at=$((BYTES - PLACE))
+        dd if="$DISK" bs=$PLACE skip="$at" count=$PLACE iflag=skip_bytes,count_bytes,fullblock 2>/dev/null > "$T/place"
+        [ "$(wc -c < "$T/place")" = "$PLACE" ] && [ "$(tr -d '\000' < "$T/place" | wc -c)" = 0 ] || return 1
+        place=$((place + 1))
+    done
+}

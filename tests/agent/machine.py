@@ -1,0 +1,88 @@
+"""A machine for the discovery agent to run on, made of files: its disks, its command line, and busybox's shell.
+
+The agent's own parts run unchanged. Replaced are only what would touch this machine (see `in_image` in basics.sh) and
+pauses, which are noted and cut short.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.agent.standin import TOKEN
+
+DISCOVERY = Path(__file__).resolve().parents[2] / "deploy" / "discovery"
+PROGRAMS = ("busybox", "curl", "sfdisk", "mkfs.vfat", "mcopy", "zstd")
+MIB = 1 << 20
+PRELUDE = """\
+GS_ONLY_DEFINE=1
+. "$AGENT"
+nap() { echo "$1" >> "$T/naps"; sleep 0.02; }
+inventory() { echo '{"lshw":null}'; }
+"""
+
+
+def missing() -> list[str]:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was said on the console, and for how many seconds each pause was meant."""
+
+    console: str
+    naps: list[int]
+
+
+@dataclass
+class Machine:
+    """Everything is below `root`."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("sys/block", "dev", "tmp"):
+            (self.root / name).mkdir(parents=True)
+
+    def disk(self, name: str, mib: int, *, removable: bool = False, ro: bool = False, serial: str = "") -> Path:
+        """A disk full of somebody's data."""
+        path, attributes = self.root / "dev" / name, self.root / "sys" / "block" / name
+        path.write_bytes(b"old data" * (mib * MIB // 8))
+        attributes.mkdir()
+        values = {"size": mib * 2048, "removable": int(removable), "ro": int(ro), "serial": serial}
+        for attribute, value in values.items():
+            (attributes / attribute).write_text(f"{value}\n")
+        return path
+
+    def run(self, api: str, hooks: str = "", arguments: str = "") -> Run:
+        """The agent from its start until it switches the machine off; `hooks` may define its functions anew."""
+        temporary = self.root / "tmp"
+        (self.root / "cmdline").write_text(
+            f"console=ttyS0 gs.api={api} gs.token={TOKEN} gs.order=order-7 gs.lldp=0 {arguments}\n"
+        )
+        environment = {
+            "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
+            "AGENT": str(DISCOVERY / "agent"),
+            "GS_LIB": str(DISCOVERY / "lib"),
+            "SYS": str(self.root / "sys"),
+            "DEV": str(self.root / "dev"),
+            "CMDLINE": str(self.root / "cmdline"),
+            "T": str(temporary),
+        }
+        done = subprocess.run(
+            ["busybox", "sh", "-c", f"{PRELUDE}{hooks}\nmain"],
+            env=environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        naps = temporary / "naps"
+        noted = [int(line) for line in naps.read_text().split()] if naps.exists() else []
+        return Run(done.stdout + done.stderr, noted)
+
+
+needs_programs = pytest.mark.skipif(bool(missing()), reason=f"the agent's programs are missing: {', '.join(missing())}")

@@ -1,0 +1,61 @@
+"""How disks are emptied: all of them or the wipe has failed, and only what was read back is believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.agent.machine import MIB, Machine, Run, needs_programs
+from tests.agent.standin import StandIn, serving
+
+pytestmark = needs_programs
+
+
+def wipe(machine: Machine, standin: StandIn, hooks: str = "") -> Run:
+    standin.work = ["work wipe", "work poweroff"]
+    with serving(standin) as url:
+        return machine.run(url, hooks)
+
+
+def test_every_disk_of_the_machine_is_emptied_with_one_line_of_proof_each(tmp_path: Path) -> None:
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    disks = [machine.disk("sda", 8), machine.disk("vdb", 3)]
+    stick = machine.disk("sdu", 4, removable=True)
+    wipe(machine, standin)
+    proof = "overwrite, then zeroes read back at 64 places"
+    assert standin.heard("wiped") == [f"sda 8388608 bytes: {proof}\nvdb 3145728 bytes: {proof}"]
+    assert not any(any(disk.read_bytes()) for disk in disks)
+    assert stick.read_bytes().startswith(b"old data")
+
+
+def test_a_read_only_disk_fails_the_wipe_but_the_others_are_emptied(tmp_path: Path) -> None:
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 3, ro=True)
+    other = machine.disk("sdb", 3)
+    wipe(machine, standin)
+    assert standin.heard("wiped") == []
+    assert standin.heard("agent-failed") == ["not wiped: sda: it is read-only"]
+    assert not any(other.read_bytes())
+
+
+def test_a_disk_that_still_has_data_is_never_called_wiped(tmp_path: Path) -> None:
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 8)
+    keeps = 'drop_caches() { printf secret | dd of="$DISK" bs=1 seek=8388600 conv=notrunc 2>/dev/null; }'
+    wipe(machine, standin, keeps)
+    assert standin.heard("wiped") == []
+    assert standin.heard("agent-failed") == ["not wiped: sda: data was read back after every way of wiping"]
+
+
+def test_a_disk_that_lies_about_discarding_is_overwritten(tmp_path: Path) -> None:
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    disk = machine.disk("sda", 140)
+    run = wipe(machine, standin, "discard() { return 0; }")
+    assert "sda: not all zeroes after discard" in run.console
+    assert standin.heard("wiped") == [f"sda {140 * MIB} bytes: overwrite, then zeroes read back at 64 places"]
+    assert not any(disk.read_bytes())
+
+
+def test_a_machine_without_disks_says_so(tmp_path: Path) -> None:
+    standin = StandIn()
+    wipe(Machine(tmp_path / "m"), standin)
+    assert standin.heard("wiped") == ["this machine has no disks"]

@@ -1,0 +1,126 @@
+"""The discovery image on a (virtual) machine, against a stand-in for the boot service: a whole life, step by step."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import hashlib
+import json
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.agent.standin import SESSION, TOKEN, StandIn, serving, tar
+from tests.lab.enter import in_lab
+from tests.lab.prepare import IMAGE, OS_IMAGE
+from tests.lab.world import ADDRESS, Lab
+
+WEB, API = 8001, 8002
+SCRIPT = f"""\
+#!ipxe
+kernel http://{ADDRESS}:{WEB}/vmlinuz initrd=initrd console=ttyS0 quiet panic=-1 BOOTIF=01-${{net0/mac:hexhyp}} \
+gs.api=https://{ADDRESS}:{API} gs.pin=PIN gs.token={TOKEN} gs.order=order-7 gs.lldp=10
+initrd http://{ADDRESS}:{WEB}/initrd
+boot
+"""
+META = f"""\
+local-hostname: web-3
+phone_home_url: http://{ADDRESS}:{WEB}/agent/v1/phone-home
+phone_home_token: {SESSION}
+"""
+NETWORK = "version: 2\nethernets:\n  lan:\n    addresses: [10.77.0.33/24]\n"
+
+
+@contextlib.contextmanager
+def boot_service(standin: StandIn, directory: Path) -> Iterator[None]:
+    """Files over http, as the firmware's iPXE has no TLS of ours; the agent's part over https, pinned."""
+    certificate = trustme.CA().issue_cert("groundstate.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    public = x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).public_key()
+    key = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pin = "sha256//" + base64.b64encode(hashlib.sha256(key).digest()).decode()
+    standin.files["boot.ipxe"] = SCRIPT.replace("PIN", pin).encode()
+    for name in ("vmlinuz", "initrd"):
+        standin.files[name] = (IMAGE / name).read_bytes()
+    standin.files["os.raw.gz"] = OS_IMAGE.read_bytes()
+    with serving(standin, ADDRESS, WEB), serving(standin, ADDRESS, API, context):
+        yield
+
+
+class Redfish:
+    """Just enough of a client to press the buttons."""
+
+    def __init__(self, lab: Lab, n: int) -> None:
+        self.url = lab.bmc_url + lab.machine(n).system
+        self.session = requests.Session()
+        self.session.auth, self.session.verify = lab.credentials, str(lab.ca_file)
+
+    def boot(self, target: str) -> None:
+        override = {"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Once"}
+        self.session.patch(self.url, json={"Boot": override}, timeout=30).raise_for_status()
+
+    def reset(self, kind: str) -> None:
+        url = f"{self.url}/Actions/ComputerSystem.Reset"
+        self.session.post(url, json={"ResetType": kind}, timeout=30).raise_for_status()
+
+    def is_off(self) -> bool:
+        return bool(self.session.get(self.url, timeout=30).json()["PowerState"] == "Off")
+
+
+def order(lab: Lab, redfish: Redfish, standin: StandIn, target: str, *work: str) -> int:
+    """Start the machine for this work; where its serial log was."""
+    lab.until("power off", 30, redfish.is_off)
+    standin.work[:] = [*work, "work poweroff"]
+    mark = lab.mark(0)
+    redfish.boot(target)
+    redfish.reset("On")
+    return mark
+
+
+def install() -> str:
+    digest = hashlib.sha256(OS_IMAGE.read_bytes()).hexdigest()
+    url = f"https://{ADDRESS}:{API}/os.raw.gz"
+    return f"work install\nimage lab-os-1\nurl {url}\nsha256 {digest}\ndisk auto"
+
+
+@in_lab(600)
+def test_a_machine_is_inspected_installed_started_and_wiped(tmp_path: Path) -> None:
+    standin = StandIn(seed=tar({"meta-data": META, "user-data": "#cloud-config\n", "network-config": NETWORK}))
+    with Lab(tmp_path) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        redfish, machine = Redfish(lab, 0), lab.machine(0)
+
+        order(lab, redfish, standin, "Pxe", "work poweroff")
+        lab.wait_serial(0, "groundstate-agent: switching off: as told", 180)
+        assert standin.registered[0]["uuid"] == machine.uuid
+        assert standin.registered[0]["serial"] == machine.serial
+        assert standin.registered[0]["macs"] == [machine.mac]
+        assert standin.registered[0]["order"] == "order-7"
+        assert standin.registered[0]["agent"] == json.loads((IMAGE / "manifest.json").read_text())["version"]
+        assert "leaf01" in json.dumps(standin.registered[0]["inventory"]["lldp"])
+        assert machine.port in json.dumps(standin.registered[0]["inventory"]["lldp"])
+
+        order(lab, redfish, standin, "Pxe", install())
+        standin.wait_for(lambda it: it.heard("written") or it.heard("agent-failed"), 240, "image written")
+        assert standin.heard("written") == [hashlib.sha256(gzip.decompress(OS_IMAGE.read_bytes())).hexdigest()]
+
+        mark = order(lab, redfish, standin, "Hdd")
+        up = lab.wait_serial(0, "INSTALLED-OS-UP", 180, mark)
+        assert up == "INSTALLED-OS-UP hostname=web-3 address=10.77.0.33/24 image=lab-os-1"
+        standin.wait_for(lambda it: it.heard("phoned-home"), 60, "call from the installed system")
+        redfish.reset("GracefulShutdown")
+
+        order(lab, redfish, standin, "Pxe", "work wipe")
+        standin.wait_for(lambda it: it.heard("wiped") or it.heard("agent-failed"), 240, "proof of wiping")
+        assert standin.heard("wiped")[0].startswith("vda 2147483648 bytes: ")
+        lab.until("power off", 60, redfish.is_off)
+        blank = subprocess.run(["cmp", "-n", str(2 << 30), str(machine.disk), "/dev/zero"], check=False)
+        assert blank.returncode == 0
