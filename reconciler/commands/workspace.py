@@ -184,7 +184,7 @@ def store_url(where: Where) -> str:
 
 
 def state_folder(where: Where) -> Path:
-    """Where files of this fleet are kept that are in no database: beside an SQLite store, else beside the repository."""
+    """Where files of this fleet are kept that are in no database: beside an SQLite store, or the repository."""
     url = store_url(where)
     if url.startswith("sqlite:///"):
         return Path(url.removeprefix("sqlite:///")).parent

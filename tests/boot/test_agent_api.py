@@ -152,7 +152,7 @@ def test_work_needs_a_session(service: Service, path: str) -> None:
 
 def test_a_session_ends(service: Service) -> None:
     session = service.session()
-    service.now += timedelta(hours=12)
+    service.now += timedelta(hours=25)
     assert service.call("GET", "/agent/v1/work", session).status == 401
 
 
