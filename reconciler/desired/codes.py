@@ -50,7 +50,7 @@ DIAGNOSTICS: dict[str, str] = {
     "overlapping-sizes": "A machine can be of two sizes; one such machine is described.",
     "never-matches": "No machine can be of the size: its constraints exclude each other.",
     "duplicate-image": "Two images are of the same version of one operating system.",
-    "no-such-image": "A machine's image is none that is declared.",
+    "no-such-image": "A machine's or a claim's image is none that is declared.",
     "too-many-projects": "A tenant has more projects than its quota allows.",
     "duplicate-bmc": "Two machines name the same BMC and the same system, or one of them no system at all.",
     "duplicate-mac": "Two machines, or one twice, name the same MAC address.",
@@ -67,7 +67,7 @@ DIAGNOSTICS: dict[str, str] = {
     "outside-pool": "A number that is asked for is in no range of its pool.",
     "duplicate-number": "Two resources ask for the same number of a pool.",
     "other-project": "An address is asked for in another project's private network, or for another project's machine.",
-    "other-partition": "An address is for a machine of another partition than its network's.",
+    "other-partition": "An address, or a claim, joins a machine and a network of different partitions.",
     "machine-gone": "An address is for a machine that is not declared: a warning.",
     "no-such-family": "An IPAddress asks for a family that its network has no prefix of.",
     # Beside what is remembered

@@ -25,6 +25,7 @@ from reconciler.kinds.fields import Mac, PartitionRef, Spec, Text, reference
 from reconciler.kinds.image import REFERENCE_PATTERN
 from reconciler.kinds.kind import Field, Look, Place, Steps
 from reconciler.model.action import Action, Bind, Forget, PinImage, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.plan import Hold, HoldKind, digest
 from reconciler.model.resource import Resource
 
@@ -155,6 +156,9 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         Annotated[Pause, Meta(description="People work on it: power and boot are left alone, the LED is not.")] | None
     ) = None
     suspend: Annotated[Pause, Meta(description="Nothing is sent to it; it is observed and shown.")] | None = None
+    cordon: (
+        Annotated[Pause, Meta(description="It is given to no claim anew; whose it is, keeps it.")] | None
+    ) = None
     taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
     lifecycle: (
         Annotated[
@@ -186,6 +190,20 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
         tls=tls.trust() if tls else Tls(),
         credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
     )
+
+
+SIZE_LABEL = "groundstate/size"
+"""The label that onboarding gives a machine of which no document says the size."""
+
+
+def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:
+    """Which Size the machine is: as its document says, else as its label does. `facts`: what else is known of it."""
+    return machine.spec.size or machine.labels.get(SIZE_LABEL)
+
+
+def managed(spec: MachineSpec) -> bool:
+    """Whether groundstate inspects, gives away, installs and wipes it."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.MANAGED
 
 
 def check(resource: Resource[MachineSpec]) -> list[Place]:
@@ -222,7 +240,8 @@ class MachineRules:
     def fields(self, resource: Resource[MachineSpec], look: Look) -> tuple[Field, ...]:
         """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
         spec, state = resource.spec, _state(look.value)
-        found = binding.fields(_assignment(spec), look.facts)
+        # Whose a claim's machine is, the claim says.
+        found = [] if look.facts.life.claim is not None else binding.fields(_assignment(spec), look.facts)
         if spec.boot is not None:
             found.append(_boot_field(spec.boot, state, look))
         if spec.power is not None:
