@@ -192,8 +192,7 @@ def lacking(count: int, held: Iterable[Holder]) -> tuple[int, ...]:
 def tolerates(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
     """Whether one of them takes the taint; no value and an empty one are the same, as in Kubernetes."""
     return any(
-        one.key == taint.key
-        and (one.operator is TolerationOperator.EXISTS or (one.value or "") == (taint.value or ""))
+        one.key == taint.key and (one.operator is TolerationOperator.EXISTS or (one.value or "") == (taint.value or ""))
         for one in tolerations
     )
 

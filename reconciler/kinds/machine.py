@@ -156,9 +156,7 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         Annotated[Pause, Meta(description="People work on it: power and boot are left alone, the LED is not.")] | None
     ) = None
     suspend: Annotated[Pause, Meta(description="Nothing is sent to it; it is observed and shown.")] | None = None
-    cordon: (
-        Annotated[Pause, Meta(description="It is given to no claim anew; whose it is, keeps it.")] | None
-    ) = None
+    cordon: Annotated[Pause, Meta(description="It is given to no claim anew; whose it is, keeps it.")] | None = None
     taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
     lifecycle: (
         Annotated[
@@ -196,7 +194,7 @@ SIZE_LABEL = "groundstate/size"
 """The label that onboarding gives a machine of which no document says the size."""
 
 
-def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:
+def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:  # noqa: ARG001
     """Which Size the machine is: as its document says, else as its label does. `facts`: what else is known of it."""
     return machine.spec.size or machine.labels.get(SIZE_LABEL)
 
