@@ -71,6 +71,7 @@ DIAGNOSTICS: dict[str, str] = {
     "machine-gone": "An address is for a machine that is not declared: a warning.",
     "no-such-family": "An IPAddress asks for a family that its network has no prefix of.",
     # Beside what is remembered
+    "machine-claimed": "A machine is not declared, or not managed, any more while it is a claim's.",
     "image-in-use": "An image is not declared any more, and machines have it.",
     "image-expired": "Machines have an image whose last day is over; they keep it.",
     "image-expires": "Machines have an image whose last day comes within 30 days.",

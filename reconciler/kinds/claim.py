@@ -157,6 +157,12 @@ def of_claim(key: ResourceKey) -> OfClaim | None:
     return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
 
 
+def spoken(key: ResourceKey) -> str:
+    """The key as people are told of it: of an address that nobody declared by itself, for which claim it is."""
+    meant = of_claim(key)
+    return str(key) if meant is None else f"{key} ({meant})"
+
+
 def claim_of(desired: DesiredState, life: Life) -> Resource[MachineClaimSpec] | None:
     """The claim whose machine it is, as it is declared now; None for nobody's, and when the claim is gone from git."""
     return desired.resources.get(ResourceKey("MachineClaim", life.claim)) if life.claim is not None else None

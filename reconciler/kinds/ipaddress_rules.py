@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from drivers.base import About
-from reconciler.kinds.claim import holders, of_claim
+from reconciler.kinds.claim import holders, of_claim, spoken
 from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.kind import Field, Look, Steps
@@ -179,7 +179,7 @@ def _waits_for(spec: IPAddressSpec, look: Look) -> tuple[Hold, ...]:
     if spec.address is None and look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
             if not _is_held(look.observed.get(key)):
-                reason = f"{key} names its address in {spec.network}; who takes any, takes it after that"
+                reason = f"{spoken(key)} names its address in {spec.network}; who takes any, takes it after that"
                 holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
                 break
     return tuple(holds)

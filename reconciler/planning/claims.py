@@ -1,4 +1,4 @@
-"""What is new for a project: machines for its claims; and all within its quotas, and not kept back for another. Pure."""
+"""What is new for a project: machines for its claims; all within its quotas, and not kept back for another. Pure."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ class _Trial(msgspec.Struct):
 
     chosen: list[Chosen]
     places: dict[Place, Shelf]
-    takes: int = 0
-    hold: Hold | None = None
+    full: quotas.Account | None = None
+    kept_from: Place | None = None
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -128,9 +128,7 @@ class _Pass:
         open_ = tuple(slot for slot in lacks if slot not in occupied)
         trial = self._try(spec, open_, [one for one in candidates if not one.reasons])
         if len(trial.chosen) < len(lacks) and not (spec.partial and trial.chosen):
-            hold = trial.hold or _short(claim, len(open_), candidates)
-            self._give_up(spec, trial)
-            return msgspec.structs.replace(found, holds=(hold,))
+            return msgspec.structs.replace(found, holds=(self._give_up(claim, open_, trial, candidates),))
         self._keep(spec, trial)
         return msgspec.structs.replace(found, chosen=tuple(trial.chosen))
 
@@ -160,13 +158,12 @@ class _Pass:
         for slot in lacks:
             account = next((one for one in self._accounts.get(spec.project, ()) if one.full), None)
             if account is not None:
-                trial.hold = quotas.refusal(account)
+                trial.full = account
                 break
             chosen = self._next(spec, slot, groups, trial, loads)
             if chosen is None:
                 break
             trial.chosen.append(chosen)
-            trial.takes += 1
             for one in self._accounts.get(spec.project, ()):
                 one.users.append(ResourceKey("Machine", chosen.machine))
         return trial
@@ -216,9 +213,7 @@ class _Pass:
         stock = _stock(shelf, tolerated=group.tolerated)
         if stock.allows(spec.project):
             return True
-        kept = self._fleet.desired.derived("reservations by place", reservations.by_place)[group.place]
-        hold = reservations.refusal(group.place, spec.project, stock, kept)
-        trial.hold = trial.hold or msgspec.structs.replace(hold, path=None)
+        trial.kept_from = trial.kept_from or group.place
         return False
 
     def _shelve(self, spec: MachineClaimSpec, group: _Group, trial: _Trial) -> None:
@@ -234,9 +229,20 @@ class _Pass:
 
     # -- how it ends ---------------------------------------------------------------------------------------------------
 
-    def _give_up(self, spec: MachineClaimSpec, trial: _Trial) -> None:
-        for account in self._accounts.get(spec.project, ()):
-            del account.users[len(account.users) - trial.takes :]
+    def _give_up(self, claim: Claim, lacks: tuple[int, ...], trial: _Trial, candidates: tuple[Candidate, ...]) -> Hold:
+        """Nothing of the trial is kept; the first rule that stopped it is told, in numbers as they are without it."""
+        project = claim.spec.project
+        for account in self._accounts.get(project, ()):
+            del account.users[len(account.users) - len(trial.chosen) :]
+        if trial.full is not None:
+            hold = quotas.refusal(trial.full)
+        elif trial.kept_from is not None:
+            there = self._fleet.desired.derived("reservations by place", reservations.by_place)[trial.kept_from]
+            stock = self._shelves[trial.kept_from].stock
+            hold = msgspec.structs.replace(reservations.refusal(trial.kept_from, project, stock, there), path=None)
+        else:
+            return _short(claim, len(lacks), candidates)
+        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {_more(len(lacks))} asked for")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
         self._shelves |= trial.places
@@ -299,9 +305,8 @@ def _short(claim: Claim, wanted: int, candidates: tuple[Candidate, ...]) -> Hold
     """Why there are too few, in numbers."""
     spec, name = claim.spec, claim.key.name
     free = sum(1 for one in candidates if not one.reasons)
-    needed = "1 more machine is" if wanted == 1 else f"{wanted:,} more machines are"
     where = ", ".join(spec.partitions)
-    reason = f"{needed} needed and {free:,} can be had in {where}"
+    reason = f"{_more(wanted)} needed and {free:,} can be had in {where}"
     away = [one.reasons[0] for one in candidates if one.reasons]
     if away:
         which = "that are named" if spec.machines else "there"
@@ -311,3 +316,7 @@ def _short(claim: Claim, wanted: int, candidates: tuple[Candidate, ...]) -> Hold
     part = " or set spec.partial," if free and not spec.partial else ""
     way_out = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
     return Hold(HoldKind.GUARD, "placement", reason, way_out)
+
+
+def _more(wanted: int) -> str:
+    return "1 more machine is" if wanted == 1 else f"{wanted:,} more machines are"

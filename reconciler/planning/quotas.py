@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.claim import of_claim
+from reconciler.kinds.claim import spoken
 from reconciler.kinds.image import stands_at
 from reconciler.kinds.living import is_held
 from reconciler.model.action import Bind
@@ -110,15 +110,10 @@ def machine_accounts(desired: DesiredState, observed: ObservedState, facts: Fact
 def refusal(account: Account) -> Hold:
     """What is said when it is full."""
     limit, users = account.limit, sorted(account.users)
-    said = ", ".join(map(_called, users[:NAMED]))
+    said = ", ".join(spoken(user).partition("/")[2] for user in users[:NAMED])
     more = f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
     reason = f"{account.said}: {said}{more}" if users else account.said
     return Hold(HoldKind.GUARD, "quota", reason, limit.way_out)
-
-
-def _called(key: ResourceKey) -> str:
-    meant = of_claim(key)
-    return f"{meant}, in {meant.network}" if meant is not None else key.name
 
 
 def _let_in(

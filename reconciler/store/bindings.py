@@ -60,8 +60,8 @@ def _leaving(connection: Connection, machine: str) -> bool:
 
 def _said(machine: str, slot: Slot) -> str:
     return (
-        f"Machine/{machine}, or slot {slot[1]} of MachineClaim/{slot[0]}, is bound already; another groundstate has been "
-        "quicker, and nothing was changed: plan again"
+        f"Machine/{machine}, or slot {slot[1]} of MachineClaim/{slot[0]}, is bound already: another groundstate has "
+        "been quicker; nothing was changed, plan again"
     )
 
 
