@@ -130,8 +130,8 @@ def _in_full(kind: str, value: Entry) -> Entry:
 def _facts(
     key: ResourceKey, rest: Entry, desired: DesiredState, observed: Mapping[ResourceKey, Observation]
 ) -> ResourceFacts:
-    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now; `life`
-    has times in seconds, too."""
+    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now; `life` has its
+    times in seconds, too."""
     resource = desired.resources.get(key)
     found = ResourceFacts(
         deletion_policy=rest.get("deletion_policy"), project=rest.get("project"), image=rest.get("image")
