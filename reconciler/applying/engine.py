@@ -353,7 +353,7 @@ class Engine:
     def _fields(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
         rules = KINDS[resource.key.kind].rules
         facts = self._facts.get(resource.key, NO_FACTS)
-        look = Look(resource.key, seen.value, facts, self._observed, self._desired)
+        look = Look(resource.key, seen.value, facts, self._observed, self._desired, self._facts)
         return rules.fields(resource, look) if rules else ()
 
     def _begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:

@@ -103,7 +103,8 @@ def guard_options(command: F) -> F:
                 "--max-released",
                 type=limit,
                 default=str(TENTH),
-                help="Most addresses, numbers and networks that are released because nobody declares them any more.",
+                help="Most addresses, numbers and networks, and most machines of claims, that are released because "
+                "nobody declares them any more.",
             ),
             option("--allow-empty", is_flag=True, help="Let a desired state without machines through."),
         )

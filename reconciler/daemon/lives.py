@@ -10,11 +10,11 @@ from typing import Any
 
 from drivers.base import SystemState
 from reconciler.applying.engine import Engine
-from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.claim import MachineClaimSpec, slot_addresses
 from reconciler.kinds.image import ImageSpec
 from reconciler.kinds.inventory import Known, Origin
-from reconciler.kinds.ipaddress import AddressState, IPAddressSpec
-from reconciler.kinds.lifecycle import Stage, Task, claim_of, stage, task
+from reconciler.kinds.ipaddress import AddressState
+from reconciler.kinds.lifecycle import Stage, Task, claim_spec, stage, task
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.network import NetworkSpec, NetworkState
 from reconciler.kinds.partition import Discovery, PartitionSpec
@@ -96,7 +96,7 @@ class DaemonLives:
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
         facts, desired = self._engine.remembered(key), self._engine.desired
-        claim = claim_of(facts.life, desired)
+        claim = claim_spec(facts.life, desired)
         match task(facts, claim):
             case Task.WIPE:
                 return Wipe()
@@ -156,11 +156,11 @@ class DaemonLives:
     def _addresses(self, facts: ResourceFacts, desired: DesiredState) -> Iterable[seed.SeedAddress]:
         life, looks = facts.life, {one.key: one.value for one in self._engine.looks("IPAddress")}
         networks = {one.key.name: one.value for one in self._engine.looks("Network")}
-        for resource in slot_addresses(desired, life.claim or "", life.slot or 0):
-            held = looks.get(resource.key)
-            network = networks.get(resource.spec.network)
+        for key in slot_addresses(desired, life):
+            held, name = looks.get(key), desired.resources[key].spec.network
+            network = networks.get(name)
             if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
-                yield _in_seed(resource.spec.network, held.address, network, desired)
+                yield _in_seed(name, held.address, network, desired)
 
     def _partitions(self) -> list[Resource[PartitionSpec]]:
         desired = self._engine.desired
@@ -169,12 +169,6 @@ class DaemonLives:
     def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
         declared = [mac.lower() for mac in machine.spec.macs]
         return list(dict.fromkeys([*declared, *self._parts.macs(machine.key.name)]))
-
-
-def slot_addresses(desired: DesiredState, claim: str, slot: int) -> list[Resource[IPAddressSpec]]:
-    """The addresses that a claim implies for one of its machines, in the order of its networks."""
-    prefix = f"{claim}:{slot}:"
-    return [one for one in desired.of_kind("IPAddress") if one.key.name.startswith(prefix)]
 
 
 def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredState) -> seed.SeedAddress:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from reconciler.desired.findings import Finding, Path
+from reconciler.kinds.claim import spoken
 from reconciler.kinds.fields import FAMILIES
 from reconciler.kinds.ipaddress import IPAddressSpec
 from reconciler.kinds.network import NetworkSpec, PrefixSpec, families, parent_of, wanted
@@ -153,7 +154,7 @@ def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -
         if address := resource.spec.address:
             other = owners.setdefault((spaces.get(resource.spec.network, ""), address), resource)
             if other is not resource:
-                what = f"{address} is already asked for by {other.key}"
+                what = f"{address} is already asked for by {spoken(other.key)}"
                 yield Finding(
                     "duplicate-address", resource, ("spec", "address"), what, f"at {other.source}", "take another"
                 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import combinations
+from typing import Any
 
 from reconciler.desired.findings import Finding
 from reconciler.kinds import versions
 from reconciler.kinds.aggregate import AggregateSpec
 from reconciler.kinds.image import ImageSpec, meant, reference, stands_at
-from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.overlap import example
 from reconciler.kinds.size import SizeSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -68,18 +68,18 @@ def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
 
 
 def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> Iterator[Finding]:
-    users: dict[str, list[Resource[MachineSpec]]] = {}
-    for machine in desired.of_kind("Machine"):
-        if (text := machine.spec.image) is not None:
-            users.setdefault(text, []).append(machine)
+    users: dict[str, list[Resource[Any]]] = {}
+    for user in (*desired.of_kind("Machine"), *desired.of_kind("MachineClaim")):
+        if (text := user.spec.image) is not None:
+            users.setdefault(text, []).append(user)
     broken = [key.name for key in claimed if key.kind == "Image"]
-    for text, machines in users.items():
+    for text, those in users.items():
         wanted = reference(text)
         if wanted is None or meant(text, desired) or any(map(wanted.means, broken)):
             continue
         others = [image.key.name for image in desired.of_kind("Image") if image.spec.os == wanted.os]
         hint = f"there are {listed(reversed(others), 3)}" if others else f"declare it; there is no {wanted.os} at all"
-        yield Finding("no-such-image", machines[0], ("spec", "image"), f"no Image is {text}", named(machines), hint)
+        yield Finding("no-such-image", those[0], ("spec", "image"), f"no Image is {text}", named(those), hint)
 
 
 def named(users: Collection[Resource[object]]) -> str:

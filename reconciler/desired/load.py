@@ -14,6 +14,7 @@ from reconciler.desired import cache as disk
 from reconciler.desired import references
 from reconciler.desired.files import File
 from reconciler.desired.findings import Finding
+from reconciler.desired.implied import with_implied
 from reconciler.desired.source import Snapshot
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -65,7 +66,8 @@ def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None 
         refused = any(d.severity is Severity.ERROR for d in diagnostics)
         state = None
         if not refused:
-            state = DesiredState(snapshot.revision, {resource.key: resource for resource in everything})
+            declared = DesiredState(snapshot.revision, {resource.key: resource for resource in everything})
+            state = with_implied(declared)
         if cache is not None and parsed:
             disk.save(cache, {file.blob_id: found for file, found in files.good.items()})
     return Loaded(state, tuple(diagnostics), len(snapshot.files), len(everything), files.good)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from reconciler.desired import addressing, catalogue, networks
+from reconciler.desired import addressing, catalogue, claims, implied, networks
 from reconciler.desired.findings import Finding, Path
 from reconciler.kinds import KINDS
 from reconciler.kinds.access import same_bmc
@@ -35,10 +35,23 @@ def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] =
     # Not yet a state in force; as one value the rules of kinds can read it.
     sound = [resource for resources in by_kind.values() for resource in resources]
     state = DesiredState(Revision("", "", ""), {resource.key: resource for resource in sound})
-    found.extend(addressing.check(state))
-    found.extend(networks.check(state, claimed))
+    # What a claim implies is held against the same rules as what is declared.
+    everything = implied.with_implied(state)
+    between = [*addressing.check(everything), *networks.check(everything, claimed)]
+    found.extend(_once(implied.at_the_claim(finding, state) for finding in between))
     found.extend(catalogue.check(state, claimed))
+    found.extend(claims.check(state))
     return found
+
+
+def _once(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """What is wrong with a claim's network is wrong with the address of each of its machines."""
+    said = set()
+    for finding in findings:
+        what = (finding.code, finding.resource.key, finding.path, finding.summary)
+        if what not in said:
+            said.add(what)
+            yield finding
 
 
 def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
@@ -62,9 +75,11 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
             for resource in found:
                 value = get(resource.spec)
                 if isinstance(value, tuple):
+                    outer, _, inner = field.partition(".")
+                    rest = (inner,) if inner else ()
                     for index, name in enumerate(value):
                         if name not in known:
-                            users.setdefault((target, name), []).append((resource, ("spec", field, index)))
+                            users.setdefault((target, name), []).append((resource, ("spec", outer, index, *rest)))
                 elif value is not None and value not in known:
                     users.setdefault((target, value), []).append((resource, ("spec", field)))
     for (target, name), places in users.items():
@@ -115,12 +130,28 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
 @cache
 def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
     """A kind's fields that name resources, one or a list of them: how to read it from a spec, its name in documents,
-    the kind it names."""
+    the kind it names. A field of the items of a list is called `list.field`."""
     spec = msgspec.inspect.type_info(KINDS[kind].spec_type)
     if not isinstance(spec, msgspec.inspect.StructType):
         raise TypeError(f"{kind}'s spec is no struct")
     found = ((field, _target(field.type)) for field in spec.fields)
-    return tuple((operator.attrgetter(field.name), field.encode_name, target) for field, target in found if target)
+    own = [(operator.attrgetter(field.name), field.encode_name, target) for field, target in found if target]
+    return (*own, *(one for field in spec.fields for one in _in_items(field)))
+
+
+def _in_items(field: msgspec.inspect.Field) -> Iterator[tuple[Callable[[Any], Any], str, str]]:
+    items = field.type.type if isinstance(field.type, msgspec.inspect.Metadata) else field.type
+    if not isinstance(items, msgspec.inspect.VarTupleType) or not isinstance(
+        items.item_type, msgspec.inspect.StructType
+    ):
+        return
+    for inner in items.item_type.fields:
+        if target := _target(inner.type):
+            yield _each(field.name, inner.name), f"{field.encode_name}.{inner.encode_name}", target
+
+
+def _each(outer: str, inner: str) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda spec: tuple(getattr(item, inner) for item in getattr(spec, outer))
 
 
 def _target(node: msgspec.inspect.Type) -> str | None:

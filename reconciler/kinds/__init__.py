@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from drivers.base import SystemState
-from reconciler.kinds import aggregate, image, ipaddress, machine, network, partition, pool, reservation, size
+from reconciler.kinds import aggregate, claim, image, ipaddress, machine, network, partition, pool, reservation, size
+from reconciler.kinds.claim_rules import ClaimRules
 from reconciler.kinds.ipaddress_rules import IPAddressRules
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.machine_rules import MachineRules
@@ -97,6 +98,16 @@ KINDS: dict[str, Kind] = {
             check=machine.check,
             rules=MachineRules(),
             observed_type=SystemState,
+        ),
+        Kind(
+            "MachineClaim",
+            "machineclaims",
+            ("claim", "claims"),
+            "Machines for a project: placed, installed, kept, wiped.",
+            claim.MachineClaimSpec,
+            check=claim.check,
+            rules=ClaimRules(),
+            observed_type=claim.ClaimState,
         ),
     )
 }

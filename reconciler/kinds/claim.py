@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,9 +12,11 @@ from msgspec import Meta
 
 from reconciler.kinds.fields import Address, PartitionRef, ProjectRef, Spec, Text, reference
 from reconciler.kinds.image import REFERENCE_PATTERN
-from reconciler.kinds.kind import Place
-from reconciler.kinds.machine import ShutdownSpec
-from reconciler.model.resource import Resource
+from reconciler.kinds.kind import Look, Place
+from reconciler.kinds.machine import ShutdownSpec, Taint
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import Life
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 Word = Annotated[str, Meta(min_length=1, max_length=253)]
 
@@ -57,7 +61,10 @@ class ClaimNetwork(Spec, frozen=True, kw_only=True):
     network: Annotated[str, reference("Network", "The Network.")]
     addresses: Annotated[
         tuple[Address, ...],
-        Meta(description="Addresses to use instead of any free ones: one for each machine, in order."),
+        Meta(
+            description="Addresses to use instead of any free ones: one for each machine, in order. Of another family "
+            "that the network has it is any free one all the same."
+        ),
     ] = ()
 
 
@@ -71,7 +78,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     ]
     size: Annotated[str, reference("Size", "The Size that they have.")] | None = None
     selector: Annotated[
-        dict[str, str], Meta(description="Labels that they have, those of their size and of aggregates among them.")
+        dict[str, str], Meta(description="Labels that they have; those of their Size count as theirs.")
     ] = msgspec.field(default_factory=dict)
     machines: Annotated[
         tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
@@ -110,19 +117,151 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     ) = None
 
 
+class ClaimState(msgspec.Struct, frozen=True):
+    """What is seen of a claim outside: nothing. Whose a machine is, is remembered of the machine."""
+
+
+class Holder(msgspec.Struct, frozen=True, order=True):
+    """A machine that is a claim's, and in which slot. `leaving`: it is on its way back."""
+
+    slot: int
+    machine: str
+    project: str | None = None
+    leaving: bool = False
+
+
+class OfClaim(msgspec.Struct, frozen=True):
+    """What an address that a claim implies is for: a slot's address of a family (4 or 6) in a network."""
+
+    claim: str
+    slot: int
+    network: str
+    family: int
+
+    @property
+    def name(self) -> str:
+        """The name of the IPAddress. A person's document cannot have it: names have no colon."""
+        return f"{self.claim}:{self.slot}:{self.network}:{self.family}"
+
+    def __str__(self) -> str:
+        return f"MachineClaim/{self.claim}, slot {self.slot}"
+
+
+_IMPLIED = re.compile(r"(?P<claim>[^:]+):(?P<slot>[0-9]+):(?P<network>[^:]+):(?P<family>[46])")
+_BRACED = re.compile(r"\{[^{}]*\}?|\}")
+
+
+def of_claim(key: ResourceKey) -> OfClaim | None:
+    """What the address is for, when a claim implies it; None for one that somebody declared, and for other kinds."""
+    found = _IMPLIED.fullmatch(key.name) if key.kind == "IPAddress" else None
+    return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
+
+
+def spoken(key: ResourceKey) -> str:
+    """The key as people are told of it: of an address that nobody declared by itself, for which claim it is."""
+    meant = of_claim(key)
+    return str(key) if meant is None else f"{key} ({meant})"
+
+
+def claim_of(desired: DesiredState, life: Life) -> Resource[MachineClaimSpec] | None:
+    """The claim whose machine it is, as it is declared now; None for nobody's, and when the claim is gone from git."""
+    return desired.resources.get(ResourceKey("MachineClaim", life.claim)) if life.claim is not None else None
+
+
+def slot_addresses(desired: DesiredState, life: Life) -> list[ResourceKey]:
+    """The addresses that its claim implies for the machine, in the order of the claim's networks."""
+    claim = claim_of(desired, life)
+    if claim is None:
+        return []
+    order = {one.network: index for index, one in enumerate(claim.spec.networks)}
+    by_slot = desired.derived("addresses by slot", _by_slot).get((claim.key.name, life.slot or 0), [])
+    return [key for _, key in sorted((order.get(meant.network, 0), key) for key, meant in by_slot)]
+
+
+def _by_slot(desired: DesiredState) -> dict[tuple[str, int], list[tuple[ResourceKey, OfClaim]]]:
+    found: dict[tuple[str, int], list[tuple[ResourceKey, OfClaim]]] = {}
+    for key in desired.resources:
+        if (meant := of_claim(key)) is not None:
+            found.setdefault((meant.claim, meant.slot), []).append((key, meant))
+    return found
+
+
+def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tuple[Holder, ...]]:
+    """The machines of every claim that has any, in order of slot."""
+    found: dict[str, list[Holder]] = {}
+    for key, facts in remembered.items():
+        life = facts.life
+        if life.claim is not None and key.kind == "Machine":
+            one = Holder(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
+            found.setdefault(life.claim, []).append(one)
+    return {claim: tuple(sorted(holders)) for claim, holders in found.items()}
+
+
+def holders(claim: str, look: Look) -> tuple[Holder, ...]:
+    """The machines of one claim, in order of slot."""
+    return look.once("holders", lambda: all_holders(look.remembered)).get(claim, ())
+
+
+def surplus(count: int, held: Iterable[Holder]) -> tuple[Holder, ...]:
+    """Those to be given back: fewer machines than before are the first of them."""
+    return tuple(one for one in held if one.slot >= count and not one.leaving)
+
+
+def lacking(count: int, held: Iterable[Holder]) -> tuple[int, ...]:
+    """The slots in which there is no machine, or one that is on its way back."""
+    there = {one.slot for one in held if not one.leaving}
+    return tuple(slot for slot in range(count) if slot not in there)
+
+
+def tolerates(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
+    """Whether one of them takes the taint; no value and an empty one are the same, as in Kubernetes."""
+    return any(
+        one.key == taint.key and (one.operator is TolerationOperator.EXISTS or (one.value or "") == (taint.value or ""))
+        for one in tolerations
+    )
+
+
 def check(resource: Resource[MachineClaimSpec]) -> list[Place]:
     """Rules of one MachineClaim that a schema cannot say."""
-    spec, found = resource.spec, []
+    spec = resource.spec
+    return [*_machines(spec), *_addresses(spec), *_hostname(spec), *_values(spec)]
+
+
+def _machines(spec: MachineClaimSpec) -> Iterator[Place]:
     if spec.size is None and not spec.selector and not spec.machines:
         hint = "add size, selector or machines"
-        found.append(Place("claim-of-anything", "spec", "nothing says which machines are meant", hint))
-    if spec.machines and len(spec.machines) < spec.count:
-        what = f"{spec.count} are claimed of {len(spec.machines)} machines"
-        found.append(Place("too-few-machines", "spec.machines", what, "name more machines, or lower count"))
+        yield Place("claim-of-anything", "spec", "nothing says which machines are meant", hint)
+    if spec.machines and len(set(spec.machines)) < spec.count:
+        what = f"{spec.count} are claimed of {len(set(spec.machines))} machines"
+        yield Place("too-few-machines", "spec.machines", what, "name more machines, or lower count")
+    for field, names in (("partitions", spec.partitions), ("machines", spec.machines)):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Place("named-twice", f"spec.{field}.{index}", f"{name} is in the list already", "remove one")
+
+
+def _addresses(spec: MachineClaimSpec) -> Iterator[Place]:
     for index, one in enumerate(spec.networks):
+        path = f"spec.networks.{index}"
+        if any(other.network == one.network for other in spec.networks[:index]):
+            yield Place("named-twice", f"{path}.network", f"{one.network} is in the list already", "remove one")
         if one.addresses and len(one.addresses) < spec.count:
             what = f"{len(one.addresses)} addresses for {spec.count} machines"
-            found.append(
-                Place("too-few-addresses", f"spec.networks.{index}.addresses", what, "give one for each machine")
-            )
-    return found
+            yield Place("too-few-addresses", f"{path}.addresses", what, "give one for each machine")
+
+
+def _hostname(spec: MachineClaimSpec) -> Iterator[Place]:
+    braced = set(_BRACED.findall(spec.hostname))
+    if unknown := braced - {"{claim}", "{slot}"}:
+        what = f"{min(unknown)} means nothing here"
+        yield Place("hostname-words", "spec.hostname", what, "write {claim} and {slot}; other braces are not names")
+    elif spec.count > 1 and "{slot}" not in braced:
+        what = f"{spec.count} machines would have one name"
+        yield Place("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
+
+
+def _values(spec: MachineClaimSpec) -> Iterator[Place]:
+    for index, one in enumerate(spec.tolerations):
+        if one.operator is TolerationOperator.EXISTS and one.value is not None:
+            path = f"spec.tolerations.{index}.value"
+            yield Place("toleration-value", path, "with Exists, any value is tolerated", "remove value, or operator")

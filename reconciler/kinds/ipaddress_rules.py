@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from drivers.base import About
+from reconciler.kinds.claim import holders, of_claim, spoken
 from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.kind import Field, Look, Steps
@@ -74,6 +75,8 @@ class IPAddressRules:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
         declares or remembers has leaked if it is ephemeral, and is collected."""
         state = _state(look.value)
+        if blocked := _in_use(look, state):
+            return blocked
         if look.stray:
             why = "it has leaked: it is ephemeral, and its owner is neither declared nor remembered"
             release = Release(key=look.key, address=state.address or "", reason=why)
@@ -105,6 +108,20 @@ class IPAddressRules:
     def patience(self, action: Action, resource: Resource[IPAddressSpec] | None) -> float:
         """The IPAM answers when it is done, and to ask it twice does no harm."""
         return 1.0
+
+
+def _in_use(look: Look, state: AddressState) -> Steps | None:
+    """A claim's address stays while a machine is in the slot that it is for: the machine may still answer to it."""
+    meant = of_claim(look.key)
+    if meant is None or state.address is None:
+        return None
+    machine = next((one.machine for one in holders(meant.claim, look) if one.slot == meant.slot), None)
+    if machine is None:
+        return None
+    reason = f"Machine/{machine} is still in {meant}"
+    hold = Hold(HoldKind.BLOCKED, f"Machine/{machine}", reason, "it goes on when the machine is wiped and free")
+    release = Release(key=look.key, address=state.address, reason="its slot is gone")
+    return Steps((release, Forget(key=look.key, reason="released")), (hold,))
 
 
 def _state(value: Any) -> AddressState:
@@ -162,7 +179,7 @@ def _waits_for(spec: IPAddressSpec, look: Look) -> tuple[Hold, ...]:
     if spec.address is None and look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
             if not _is_held(look.observed.get(key)):
-                reason = f"{key} names its address in {spec.network}; who takes any, takes it after that"
+                reason = f"{spoken(key)} names its address in {spec.network}; who takes any, takes it after that"
                 holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
                 break
     return tuple(holds)

@@ -12,11 +12,11 @@ from enum import StrEnum
 import msgspec
 
 from drivers.base import BootEnabled, BootTarget, PowerState, SystemState
-from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, ShutdownSpec, once_order
+from reconciler.kinds.claim import MachineClaimSpec, claim_of
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import FactType, Life, Purpose, Trouble, Wiped, Written, without_order
-from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.resource import DesiredState
 
 SERVED_WITHIN = timedelta(minutes=20)
 """From an order to the agent's first word: a graceful shutdown, the firmware's start (ten minutes are not rare on
@@ -62,17 +62,10 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-def managed(spec: MachineSpec) -> bool:
-    """Whether groundstate cares for the machine's life."""
-    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.MANAGED
-
-
-def claim_of(life: Life, desired: DesiredState | None) -> MachineClaimSpec | None:
-    """The claim that the machine is bound to, as it is declared now; None when it is not declared any more."""
-    if life.claim is None or desired is None:
-        return None
-    resource = desired.resources.get(ResourceKey("MachineClaim", life.claim))
-    return resource.spec if resource is not None and isinstance(resource.spec, MachineClaimSpec) else None
+def claim_spec(life: Life, desired: DesiredState | None) -> MachineClaimSpec | None:
+    """What the claim that the machine is bound to says now; None when it is not declared any more."""
+    claim = claim_of(desired, life) if desired is not None else None
+    return claim.spec if claim is not None else None
 
 
 def stage(life: Life) -> Stage:

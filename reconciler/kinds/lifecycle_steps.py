@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import lifecycle
-from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.claim import MachineClaimSpec, slot_addresses, spoken
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle import Stage
@@ -14,14 +14,13 @@ from reconciler.kinds.machine import MachineSpec
 from reconciler.model.action import Free, OrderBoot, OrderErasure, Settle
 from reconciler.model.life import Life, Purpose
 from reconciler.model.plan import Hold, HoldKind
-from reconciler.model.resource import ResourceKey
 
 LIFE = OrderBoot.path
 
 
 def life_field(spec: MachineSpec, look: Look) -> Field:
     """The phase that it is to reach beside the one that it is in."""
-    claim = lifecycle.claim_of(look.facts.life, look.desired)
+    claim = lifecycle.claim_spec(look.facts.life, look.desired)
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
     settled = at is goal and look.facts.life.order is None
     return Field(LIFE, goal.value, at.value, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
@@ -29,7 +28,7 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
 
 def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     """The next step, or what it waits for."""
-    life, claim = look.facts.life, lifecycle.claim_of(look.facts.life, look.desired)
+    life, claim = look.facts.life, lifecycle.claim_spec(look.facts.life, look.desired)
     if life.order is not None:
         return _under_way(life, state, look)
     if life.trouble is not None and life.trouble.final and not _asked_anew(spec, life, claim):
@@ -126,12 +125,10 @@ def _attempt(life: Life) -> int:
 
 def _without_address(life: Life, look: Look) -> Iterator[str]:
     """The addresses of the machine's slot that are not held yet."""
-    prefix = f"{life.claim}:{life.slot}:"
-    for key in look.desired.resources if look.desired is not None else ():
-        if key.kind == "IPAddress" and key.name.startswith(prefix):
-            seen = look.observed.get(ResourceKey("IPAddress", key.name))
-            if seen is None or not isinstance(seen.value, AddressState) or seen.value.address is None:
-                yield str(key)
+    for key in slot_addresses(look.desired, life) if look.desired is not None else ():
+        seen = look.observed.get(key)
+        if seen is None or not isinstance(seen.value, AddressState) or seen.value.address is None:
+            yield spoken(key)
 
 
 def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kinds.claim import spoken
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Look
@@ -71,7 +72,7 @@ def _by_network(look: Look) -> dict[str, list[Tenant]]:
         if isinstance(value, AddressState) and value.address is not None and value.network is not None:
             length = 32 if family_of(value.address) == 4 else 128
             leaves = _leaves(key, look, ephemeral=value.about.ephemeral)
-            found.setdefault(value.network, []).append(Tenant(str(key), f"{value.address}/{length}", leaves))
+            found.setdefault(value.network, []).append(Tenant(spoken(key), f"{value.address}/{length}", leaves))
         elif isinstance(value, NetworkState) and value.network is not None and value.network.parent is not None:
             leaves = _leaves(key, look, ephemeral=False)
             inside = found.setdefault(value.network.parent, [])

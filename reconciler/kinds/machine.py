@@ -18,6 +18,7 @@ from reconciler.kinds.fields import Mac, PartitionRef, Spec, Text, reference
 from reconciler.kinds.image import REFERENCE_PATTERN
 from reconciler.kinds.kind import Place
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
+from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.plan import digest
 from reconciler.model.resource import Resource
 
@@ -148,6 +149,7 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         Annotated[Pause, Meta(description="People work on it: power and boot are left alone, the LED is not.")] | None
     ) = None
     suspend: Annotated[Pause, Meta(description="Nothing is sent to it; it is observed and shown.")] | None = None
+    cordon: Annotated[Pause, Meta(description="It is given to no claim anew; whose it is, keeps it.")] | None = None
     taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
     lifecycle: (
         Annotated[
@@ -179,6 +181,20 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
         tls=tls.trust() if tls else Tls(),
         credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
     )
+
+
+SIZE_LABEL = "groundstate/size"
+"""The label that onboarding gives a machine of which no document says the size."""
+
+
+def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:  # noqa: ARG001
+    """Which Size the machine is: as its document says, else as its label does. `facts`: what else is known of it."""
+    return machine.spec.size or machine.labels.get(SIZE_LABEL)
+
+
+def managed(spec: MachineSpec) -> bool:
+    """Whether groundstate inspects, gives away, installs and wipes it."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.MANAGED
 
 
 def check(resource: Resource[MachineSpec]) -> list[Place]:

@@ -20,7 +20,7 @@ from drivers.base import (
 from reconciler.kinds import binding, lifecycle
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle_steps import LIFE, life_field, life_steps
-from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, observes, once_order
+from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
 from reconciler.model.action import (
     Action,
     Bind,
@@ -51,7 +51,7 @@ class MachineRules:
         state = _state(look.value)
         spec = _lived(resource.spec, look)
         found = binding.fields(_assignment(spec), look.facts)
-        if lifecycle.managed(spec):
+        if managed(spec):
             found.append(life_field(spec, look))
         if spec.boot is not None:
             found.append(_boot_field(spec.boot, state, look))
@@ -67,7 +67,7 @@ class MachineRules:
         spec = _lived(resource.spec, look)
         parts = _binding_steps(spec, look, fields)
         bound = len(parts)
-        if lifecycle.managed(spec) and any(field.path == LIFE and not field.equal for field in fields):
+        if managed(spec) and any(field.path == LIFE and not field.equal for field in fields):
             step = life_steps(spec, state, look)
             if spec.maintenance and step.actions:
                 step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFE),))
@@ -121,7 +121,7 @@ class MachineRules:
 
 
 def _lived(spec: MachineSpec, look: Look) -> MachineSpec:
-    claim = lifecycle.claim_of(look.facts.life, look.desired)
+    claim = lifecycle.claim_spec(look.facts.life, look.desired)
     return lifecycle.lived(spec, look.facts, _state(look.value), claim, look.now)
 
 
@@ -129,8 +129,7 @@ def ordered_boot(resource: Resource[Any], facts: ResourceFacts, value: Any) -> B
     """The boot override that is asked of the machine now, by its document or for its life."""
     if not isinstance(resource.spec, MachineSpec):
         return None
-    managed = lifecycle.managed(resource.spec)
-    return lifecycle.boot_of(facts, _state(value)) if managed else resource.spec.boot
+    return lifecycle.boot_of(facts, _state(value)) if managed(resource.spec) else resource.spec.boot
 
 
 def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:

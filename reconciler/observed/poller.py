@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from drivers.base import DriverError, Ipam, Pools, Usage
+from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState, PoolState
@@ -39,8 +40,11 @@ class Poller:
     ) -> Iterator[Observation]:
         """Look at all, BMCs side by side, each observation as it comes. The IPAM is looked at whole, and what it holds
         beside those that were asked for comes too."""
+        keys = list(keys)
         machines = [key for key in keys if key.kind == "Machine"]
-        yield from self._look_ipam([key for key in keys if key.kind != "Machine"])
+        at = self._now()
+        yield from (Observation(key, at, ClaimState()) for key in keys if key.kind == "MachineClaim")
+        yield from self._look_ipam([key for key in keys if key.kind not in ("Machine", "MachineClaim")])
         if not machines:
             return
         with ThreadPoolExecutor(min(concurrency, len(machines)), thread_name_prefix="look") as pool:
@@ -78,6 +82,8 @@ class Poller:
                 return NetworkState(ipam.network(key.name), pools.number(str(key)))
             case "IPAddress":
                 return AddressState.of(ipam.holding(str(key)))
+            case "MachineClaim":
+                return ClaimState()
             case "Pool":
                 return PoolState(pools.pools().get(key.name))
             case "Number":

@@ -6,11 +6,12 @@ A revision that is refused here is refused whole, like one with a broken documen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
-from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 NAMED = 10
 """How many users of one thing are named."""
@@ -20,14 +21,46 @@ def admit(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     """Every reason to refuse the state, none when it may take force.
 
     An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148):
-    nobody could tell what the machine runs, or install it again.
+    nobody could tell what the machine runs, or install it again. A machine stays declared, with its life, while it is a
+    claim's: nobody would wipe it, and its name and addresses would be another's.
     """
+    return (*_images_in_use(desired, facts), *_claimed(desired, facts))
+
+
+def _images_in_use(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     users: dict[str, list[ResourceKey]] = {}
     for key, remembered in facts.resources.items():
         image = remembered.image
         if image is not None and key in desired.resources and ResourceKey("Image", image) not in desired.resources:
             users.setdefault(image, []).append(key)
-    return tuple(_in_use(image, sorted(found), desired) for image, found in sorted(users.items()))
+    return tuple(_in_use(image, sorted(found), desired, facts) for image, found in sorted(users.items()))
+
+
+def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
+    for key in sorted(key for key, one in facts.resources.items() if one.life.claim is not None):
+        machine, life = desired.resources.get(key), facts.resources[key].life
+        if key.kind != "Machine" or (machine is not None and machine.spec.lifecycle is not None):
+            continue
+        whose = ResourceKey("MachineClaim", life.claim or "")
+        claim = desired.resources.get(whose)
+        where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
+        said = f"{key} is not declared any more" if machine is None else f"{key} has no spec.lifecycle any more"
+        still = "on its way back from" if life.releasing_at is not None else "a machine of"
+        way_out = "wait until it is free" if life.releasing_at is not None else _way_out(whose, life.slot or 0, claim)
+        yield Diagnostic(
+            "machine-claimed",
+            Severity.ERROR,
+            f"{said}, and it is {still} {whose}{where}, slot {life.slot}",
+            machine.source if machine is not None else claim.source if claim is not None else None,
+            "it would never be wiped",
+            f"declare it as before; it can go when it is free: {way_out}",
+        )
+
+
+def _way_out(whose: ResourceKey, slot: int, claim: Resource[Any] | None) -> str:
+    if claim is None:
+        return f"remove {whose} in a commit of its own, and wait until its machines are wiped"
+    return f"lower spec.count of {whose} to {slot} or remove it, and wait until the machine is wiped"
 
 
 def listed(names: Iterable[str], most: int = NAMED) -> str:
@@ -36,15 +69,17 @@ def listed(names: Iterable[str], most: int = NAMED) -> str:
     return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
 
 
-def _in_use(image: str, users: list[ResourceKey], desired: DesiredState) -> Diagnostic:
+def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: Facts) -> Diagnostic:
     sources = [desired.resources[key].source for key in users]
     who = listed(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
     count = "1 machine has" if len(users) == 1 else f"{len(users):,} machines have"
+    claimed = any(facts.resources[key].life.claim is not None for key in users)
+    whose = "these, or of their claims," if claimed else "these"
     return Diagnostic(
         "image-in-use",
         Severity.ERROR,
         f"Image {image} is not declared any more, and {count} it",
         sources[0],
         who,
-        "declare it again; it can go when spec.image of these says another and that has taken effect",
+        f"declare it again; it can go when spec.image of {whose} says another and that has taken effect",
     )

@@ -1,19 +1,53 @@
-"""What is new for a project must be within its quotas, and not kept back for another. Pure."""
+"""What is new for a project: machines for its claims; all within its quotas, and not kept back for another. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
 from reconciler.kinds.binding import waits_for_project
-from reconciler.model.action import Acquire, Bind, PinImage, PutNetwork
+from reconciler.model.action import Acquire, Bind, Claim, PinImage, PutNetwork
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Change, Hold
+from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.placement import Placement, place
 from reconciler.planning.quotas import over_quota
 from reconciler.planning.reservations import kept_back
+
+
+def place_claims(
+    changes: tuple[Change, ...], desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime
+) -> tuple[Change, ...]:
+    """The changes; those of claims that lack machines with the machines that they get, or with what stops them."""
+    if not any(map(_lacks, changes)):
+        return changes
+    placements = place(desired, observed, facts, now)
+    return tuple(
+        _placed(change, placements[change.key.name], desired) if _lacks(change) else change for change in changes
+    )
+
+
+def _lacks(change: Change) -> bool:
+    """Whether it is a declared claim that neither gives back nor is held for what it says; what is left is to place."""
+    return (
+        change.key.kind == "MachineClaim"
+        and change.source is not None
+        and not change.actions
+        and all(hold.kind is HoldKind.IN_FLIGHT for hold in change.held_by)
+    )
+
+
+def _placed(change: Change, found: Placement, desired: DesiredState) -> Change:
+    if not found.chosen:
+        return msgspec.structs.replace(change, held_by=(*change.held_by, *found.holds))
+    spec = desired.resources[change.key].spec
+    machines = tuple((one.slot, one.machine) for one in found.chosen)
+    reason = "; ".join(f"{one.machine}: {one.rule}" for one in found.chosen)
+    claim = Claim(key=change.key, project=spec.project, machines=machines, reason=reason)
+    return msgspec.structs.replace(change, actions=(claim,))
 
 
 def hold_claims(

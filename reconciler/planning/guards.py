@@ -11,9 +11,10 @@ from typing import Self
 
 import msgspec
 
+from reconciler.kinds.claim import Holder, all_holders
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.living import is_held, leaks
-from reconciler.model.action import Disruption, OrderBoot
+from reconciler.model.action import Disruption, OrderBoot, Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
@@ -70,7 +71,8 @@ class Fleet(msgspec.Struct, frozen=True):
     look small; `lost` of them are no longer declared; `seen` were looked at, `unreachable` of them without success;
     `disrupted` are down, or going down, because groundstate sent it.
     `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
-    `releasing` of them would be given up, as nobody declares them any more.
+    `releasing` of them would be given up, as nobody declares them any more. `claimed` machines are claims';
+    `returning` of them are on their way back, or would be, as no claim asks for them any more.
     """
 
     machines: int
@@ -83,6 +85,8 @@ class Fleet(msgspec.Struct, frozen=True):
     remembered: int = 0
     held: int = 0
     releasing: int = 0
+    claimed: int = 0
+    returning: int = 0
 
 
 Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
@@ -95,6 +99,7 @@ def survey(
     known = [key for key, fact in facts.resources.items() if key.kind == "Machine" and not fact.joining]
     held, releasing = _held(desired, observed, facts)
     looks = [look for key, look in observed.items() if key.kind == "Machine" and key in desired.resources]
+    claims = all_holders(facts.resources)
     return Fleet(
         machines=desired.count("Machine"),
         known=len(known),
@@ -106,7 +111,14 @@ def survey(
         remembered=len(facts.resources),
         held=held,
         releasing=releasing,
+        claimed=sum(map(len, claims.values())),
+        returning=sum(_returning(claim, one, desired) for claim, held in claims.items() for one in held),
     )
+
+
+def _returning(claim: str, holder: Holder, desired: DesiredState) -> bool:
+    declared = desired.resources.get(ResourceKey("MachineClaim", claim))
+    return holder.leaving or declared is None or holder.slot >= declared.spec.count
 
 
 def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:
@@ -181,7 +193,20 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
         return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
 
-    return (empty, removed, unreachable, released, budget)
+    def given_back(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+        allowed = int(limits.max_released.of(fleet.claimed))
+        if limits.max_released.percent:
+            allowed = max(1, allowed)
+        if fleet.returning <= allowed:
+            return {}
+        reason = (
+            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be given back and wiped, or are on their "
+            f"way; {allowed} may ({limits.max_released})"
+        )
+        giving = (change for change in changes if any(isinstance(action, Unclaim) for action in change.actions))
+        return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
+
+    return (empty, removed, unreachable, released, given_back, budget)
 
 
 def first_look(limits: Limits) -> Guard:

@@ -29,7 +29,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.planning.advice import on_images, on_quotas
-from reconciler.planning.claims import hold_claims
+from reconciler.planning.claims import hold_claims, place_claims
 from reconciler.planning.guards import Fleet, Guard, hold_back, survey
 
 _ORDER = {name: index for index, name in enumerate(KINDS)}
@@ -71,6 +71,7 @@ def plan(
     memo: dict[str, Any] = {}
     found = [plan_resource(key, desired, observed, facts, now, memo) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
+    changes = place_claims(changes, desired, observed, facts, now)
     changes = hold_claims(changes, desired, observed, facts)
     if changes:
         changes = hold_back(changes, guards, fleet() if fleet else survey(desired, observed, facts, now), now)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kinds.claim import spoken
 from reconciler.kinds.image import stands_at
 from reconciler.kinds.living import is_held
 from reconciler.model.action import Bind
@@ -40,21 +41,17 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """All of one kind that the projects of one tenant are declared to have, by project, each in order of name."""
+    """All of one kind that the projects of one tenant are declared to have, by project, each in order of name.
+
+    `crowded`: more is declared than may be, what claims ask for among it.
+    """
 
     kind: str
     members: Mapping[str, tuple[ResourceKey, ...]]
     limits: Mapping[str, Limit]
     """By project, where it has one."""
     tenant: Limit | None
-
-    @property
-    def crowded(self) -> bool:
-        """Whether more is declared than may be."""
-        total = sum(map(len, self.members.values()))
-        if self.tenant is not None and total > self.tenant.most:
-            return True
-        return any(len(self.members[name]) > limit.most for name, limit in self.limits.items())
+    crowded: bool
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -80,34 +77,61 @@ def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> 
     """A hold for each machine, address and network that is new and beyond a limit.
 
     While no more is declared than may be, which is the usual case and is worked out once a desired state, this costs
-    nothing; otherwise it costs a pass over what the tenant in question has of that kind.
+    nothing; otherwise it costs a pass over what the tenant in question has of that kind. Machines of claims that are on
+    their way back count, whatever is declared.
     """
     return {
-        key: hold
-        for group in desired.derived("crowded groups", _crowded)
-        for key, hold in _beyond(group, observed, facts)
+        key: hold for group in _to_judge(desired, facts) for key, hold in _let_in(group, observed, facts)[2].items()
     }
 
 
 def exceeded(desired: DesiredState, observed: ObservedState, facts: Facts) -> Iterator[Account]:
     """The limits of which more is taken up already than they allow: they were lowered."""
-    for group in desired.derived("crowded groups", _crowded):
+    for group in _to_judge(desired, facts):
         tenant, projects, _ = _accounts(group, observed, facts)
         yield from (
             one for one in (*projects.values(), *([tenant] if tenant else ())) if len(one.users) > one.limit.most
         )
 
 
-def _beyond(group: Group, observed: ObservedState, facts: Facts) -> Iterator[tuple[ResourceKey, Hold]]:
+def machine_accounts(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[str, tuple[Account, ...]]:
+    """The accounts that a machine of a project counts in, by project, with what is established in them, and then those
+    that wait to be bound by name."""
+    found: dict[str, tuple[Account, ...]] = {}
+    for group in desired.derived("limited groups", _limited):
+        if group.kind == "Machine":
+            tenant, projects, _ = _let_in(group, observed, facts)
+            for project in group.members:
+                accounts = (projects.get(project), tenant)
+                found[project] = tuple(account for account in accounts if account is not None)
+    return found
+
+
+def refusal(account: Account) -> Hold:
+    """What is said when it is full."""
+    limit, users = account.limit, sorted(account.users)
+    said = ", ".join(spoken(user).partition("/")[2] for user in users[:NAMED])
+    more = f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
+    reason = f"{account.said}: {said}{more}" if users else account.said
+    return Hold(HoldKind.GUARD, "quota", reason, limit.way_out)
+
+
+def _let_in(
+    group: Group, observed: ObservedState, facts: Facts
+) -> tuple[Account | None, dict[str, Account], dict[ResourceKey, Hold]]:
+    """The accounts once what is new came in, as far as there was room, and a hold for each that found none."""
     tenant, projects, new = _accounts(group, observed, facts)
+    holds = {}
     for key, project in new:
         accounts = [account for account in (projects.get(project), tenant) if account is not None]
         full = next((account for account in accounts if account.full), None)
         if full is not None:
-            yield key, _hold(full, key)
+            path = Bind.path if key.kind == "Machine" else None
+            holds[key] = msgspec.structs.replace(refusal(full), path=path)
         else:
             for account in accounts:
                 account.users.append(key)
+    return tenant, projects, holds
 
 
 def _accounts(
@@ -117,15 +141,24 @@ def _accounts(
     tenant = Account(group.tenant, []) if group.tenant is not None else None
     projects = {name: Account(limit, []) for name, limit in group.limits.items()}
     new: list[tuple[ResourceKey, str]] = []
+    claimed = _claimed(facts) if group.kind == "Machine" else {}
     for project, keys in group.members.items():
-        for key in keys:
-            if not _established(key, observed, facts):
-                new.append((key, project))
-                continue
-            for account in (projects.get(project), tenant):
-                if account is not None:
-                    account.users.append(key)
+        given = claimed.get(project, ())
+        there = [key for key in keys if _established(key, observed, facts)]
+        new += [(key, project) for key in keys if not _established(key, observed, facts)]
+        for account in (projects.get(project), tenant):
+            if account is not None:
+                account.users.extend(dict.fromkeys((*there, *given)))
     return tenant, projects, sorted(new)
+
+
+def _claimed(facts: Facts) -> dict[str, list[ResourceKey]]:
+    """The machines that claims have got, by project; those on their way back among them."""
+    found: dict[str, list[ResourceKey]] = {}
+    for key, one in facts.resources.items():
+        if one.life.claim is not None and one.project is not None:
+            found.setdefault(one.project, []).append(key)
+    return found
 
 
 def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> bool:
@@ -137,40 +170,51 @@ def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> boo
     return key in facts.in_flight or seen is None or seen.error is not None or is_held(seen.value)
 
 
-def _hold(account: Account, key: ResourceKey) -> Hold:
-    limit, users = account.limit, sorted(account.users)
-    said = ", ".join(user.name for user in users[:NAMED])
-    more = f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
-    reason = account.said
-    return Hold(
-        HoldKind.GUARD,
-        "quota",
-        f"{reason}: {said}{more}" if users else reason,
-        limit.way_out,
-        Bind.path if key.kind == "Machine" else None,
-    )
-
-
 # -- what is declared --------------------------------------------------------------------------------------------------
 
 
-def _crowded(desired: DesiredState) -> list[Group]:
-    return [group for group in _groups(desired) if group.crowded]
+def _to_judge(desired: DesiredState, facts: Facts) -> list[Group]:
+    groups = desired.derived("limited groups", _limited)
+    if any(group.kind == "Machine" and not group.crowded for group in groups):
+        claims = any(one.life.claim is not None for one in facts.resources.values())
+        return [group for group in groups if group.crowded or (claims and group.kind == "Machine")]
+    return [group for group in groups if group.crowded]
+
+
+def _limited(desired: DesiredState) -> list[Group]:
+    return [group for group in _groups(desired) if group.tenant is not None or group.limits]
 
 
 def _groups(desired: DesiredState) -> Iterator[Group]:
     for kind, field in COUNTED.items():
-        tenants: dict[str, dict[str, list[ResourceKey]]] = {}
-        for resource in desired.of_kind(kind):
-            name = project_of(resource, desired)
-            project = desired.resources.get(ResourceKey("Project", name)) if name is not None else None
-            if project is not None:
-                members = tenants.setdefault(project.spec.tenant, {})
-                members.setdefault(project.key.name, []).append(resource.key)
-        for tenant, projects in tenants.items():
+        asked = _asked(desired) if kind == "Machine" else {}
+        for tenant, projects in _members(kind, desired).items():
             limits = {name: limit for name in projects if (limit := _project_limit(name, field, desired)) is not None}
-            found = {name: tuple(keys) for name, keys in projects.items()}
-            yield Group(kind, found, limits, _tenant_limit(tenant, field, desired))
+            most = _tenant_limit(tenant, field, desired)
+            counts = {name: len(keys) + asked.get(name, 0) for name, keys in projects.items()}
+            crowded = most is not None and sum(counts.values()) > most.most
+            crowded = crowded or any(counts[name] > limit.most for name, limit in limits.items())
+            yield Group(kind, {name: tuple(keys) for name, keys in projects.items()}, limits, most, crowded)
+
+
+def _members(kind: str, desired: DesiredState) -> dict[str, dict[str, list[ResourceKey]]]:
+    """By tenant and project. Machines may come to any project by claims, so that all are there for them."""
+    tenants: dict[str, dict[str, list[ResourceKey]]] = {}
+    for project in desired.of_kind("Project") if kind == "Machine" else ():
+        tenants.setdefault(project.spec.tenant, {}).setdefault(project.key.name, [])
+    for resource in desired.of_kind(kind):
+        name = project_of(resource, desired)
+        found = desired.resources.get(ResourceKey("Project", name)) if name is not None else None
+        if found is not None:
+            tenants.setdefault(found.spec.tenant, {}).setdefault(found.key.name, []).append(resource.key)
+    return tenants
+
+
+def _asked(desired: DesiredState) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for claim in desired.of_kind("MachineClaim"):
+        found[claim.spec.project] = found.get(claim.spec.project, 0) + claim.spec.count
+    return found
 
 
 def project_of(resource: Resource[Any], desired: DesiredState) -> str | None:

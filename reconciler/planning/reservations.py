@@ -7,18 +7,20 @@ checkSizeReservations).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from reconciler.kinds.image import stands_at
+from reconciler.kinds.machine import managed, size_of
 from reconciler.kinds.reservation import SizeReservationSpec
 from reconciler.model.action import Bind
 from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.planning.candidates import Fleet, could_be_given
 
 Place = tuple[str, str]
 """A size and a partition: reservations, and what they count, are of one of each."""
@@ -70,18 +72,50 @@ def kept_back(
     All that wait to be bound go in order of key, so that one alone is judged as it is among all; those that are
     `barred`, by a quota, take nothing.
     """
-    reservations = desired.derived("reservations by place", _by_place)
+    reservations = desired.derived("reservations by place", by_place)
     if not reservations:
         return {}
     holds: dict[ResourceKey, Hold] = {}
-    for place in {_place(desired.resources[key]) for key in claiming} & reservations.keys():
-        machines = desired.derived("machines by place", _machines_by_place).get(place, [])
-        has, free, waiting = _count(machines, observed, facts)
-        going = [machine for machine in waiting if machine.key not in barred]
-        holds.update(
-            _judge(place, Stock(len(free), _reserved(reservations[place]), has), free, going, reservations[place])
-        )
+    for place in {place_of(desired.resources[key]) for key in claiming} & reservations.keys():
+        holds.update(shelf(place, desired, observed, facts, barred).holds)
     return {key: hold for key, hold in holds.items() if key in claiming}
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """The stock of a place once those that wait to be bound by name have come in; which machines could be given out
+    before that; and a hold for each that is kept back for others."""
+
+    stock: Stock
+    free: frozenset[ResourceKey]
+    holds: Mapping[ResourceKey, Hold]
+
+    def before(self, machine: ResourceKey) -> Stock:
+        """The stock as it is for this machine. One that could not be given to just anybody takes nothing away from
+        others."""
+        return self.stock if machine in self.free else msgspec.structs.replace(self.stock, free=self.stock.free + 1)
+
+
+def shelf(
+    place: Place,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    barred: Collection[ResourceKey] = (),
+) -> Shelf:
+    """What there is in a place, `barred` machines taking nothing."""
+    machines = desired.derived("machines by place", _machines_by_place).get(place, [])
+    reservations = desired.derived("reservations by place", by_place).get(place, [])
+    has, free, waiting = _count(machines, desired, observed, facts)
+    now, holds = Shelf(Stock(len(free), _reserved(reservations), has), frozenset(free), {}), {}
+    for machine in waiting:
+        if machine.key in barred:
+            continue
+        here = now.before(machine.key)
+        if here.allows(machine.spec.project):
+            now = msgspec.structs.replace(now, stock=here.less_one(machine.spec.project))
+        else:
+            holds[machine.key] = refusal(place, machine.spec.project, here, reservations)
+    return msgspec.structs.replace(now, holds=holds)
 
 
 def _reserved(reservations: list[Resource[SizeReservationSpec]]) -> dict[str, int]:
@@ -91,33 +125,21 @@ def _reserved(reservations: list[Resource[SizeReservationSpec]]) -> dict[str, in
     return found
 
 
-def _judge(
-    place: Place,
-    stock: Stock,
-    free: Collection[ResourceKey],
-    waiting: list[Resource[Any]],
-    reservations: list[Resource[SizeReservationSpec]],
-) -> Iterator[tuple[ResourceKey, Hold]]:
-    for machine in waiting:
-        # A machine that could not be given to anybody just now takes nothing away from others.
-        here = stock if machine.key in free else msgspec.structs.replace(stock, free=stock.free + 1)
-        if here.allows(machine.spec.project):
-            stock = here.less_one(machine.spec.project)
-        else:
-            yield machine.key, _hold(place, machine.spec.project, here, reservations)
-
-
 def _count(
-    machines: list[Resource[Any]], observed: ObservedState, facts: Facts
+    machines: list[Resource[Any]], desired: DesiredState, observed: ObservedState, facts: Facts
 ) -> tuple[dict[str, int], set[ResourceKey], list[Resource[Any]]]:
     """How many each project has, which could be given out, and which are declared a project's and not bound yet."""
     has: dict[str, int] = {}
     free: set[ResourceKey] = set()
-    waiting = []
+    waiting, fleet = [], Fleet(desired, observed, facts)
     for machine in machines:
         owner, spec = facts.resources.get(machine.key, NO_FACTS).project, machine.spec
         if owner is not None:
             has[owner] = has.get(owner, 0) + 1
+            continue
+        if managed(spec):
+            if could_be_given(machine, fleet):
+                free.add(machine.key)
             continue
         seen = observed.get(machine.key)
         if spec.taints or (seen is not None and seen.error is not None):
@@ -129,7 +151,8 @@ def _count(
     return has, free, waiting
 
 
-def _hold(place: Place, project: str, stock: Stock, reservations: list[Resource[SizeReservationSpec]]) -> Hold:
+def refusal(place: Place, project: str, stock: Stock, reservations: list[Resource[SizeReservationSpec]]) -> Hold:
+    """What is said when a machine is kept back."""
     size, partition = place
     others = stock.kept_from(project)
     kept = ", ".join(f"{number} for {other}" for other, number in others.items())
@@ -140,11 +163,13 @@ def _hold(place: Place, project: str, stock: Stock, reservations: list[Resource[
     return Hold(HoldKind.GUARD, "reservation", reason, way_out, Bind.path)
 
 
-def _place(machine: Resource[Any]) -> Place:
-    return machine.spec.size or "", machine.spec.partition
+def place_of(machine: Resource[Any]) -> Place:
+    """Its size, as far as documents tell, and its partition."""
+    return size_of(machine) or "", machine.spec.partition
 
 
-def _by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservationSpec]]]:
+def by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservationSpec]]]:
+    """The reservations of each place that has any."""
     found: dict[Place, list[Resource[SizeReservationSpec]]] = {}
     for one in desired.of_kind("SizeReservation"):
         for partition in one.spec.partitions:
@@ -155,5 +180,5 @@ def _by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservatio
 def _machines_by_place(desired: DesiredState) -> dict[Place, list[Resource[Any]]]:
     found: dict[Place, list[Resource[Any]]] = {}
     for machine in desired.of_kind("Machine"):
-        found.setdefault(_place(machine), []).append(machine)
+        found.setdefault(place_of(machine), []).append(machine)
     return found

@@ -15,6 +15,10 @@ class Fenced(StoreError):
     """Another instance has taken over: this one must send nothing more."""
 
 
+class AlreadyBound(StoreError):
+    """The machine, or the slot, is taken: another has been quicker. Nothing was changed."""
+
+
 class InstanceHeld(StoreError):
     """Another process is at work on this store. `str()` names it."""
 

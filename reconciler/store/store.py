@@ -19,7 +19,7 @@ from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
-from reconciler.store import instance, tables
+from reconciler.store import bindings, instance, tables
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.inventory import InventoryTable, forget
@@ -247,7 +247,9 @@ def _is(table: Table, key: ResourceKey) -> Any:
 
 
 def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-    rows = [{**_columns(key), "value": _json(value)} for key, value in facts.items() if value is not None]
+    bindings.write(connection, facts)
+    ordered = sorted(facts.items(), key=lambda pair: pair[0])
+    rows = [{**_columns(key), "value": _json(value)} for key, value in ordered if value is not None]
     if rows:
         _upsert(connection, tables.facts, rows)
     for key in (key for key, value in facts.items() if value is None):

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -70,6 +71,15 @@ facts = Table(
     Column("kind", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+binding = Table(
+    "binding",
+    metadata,
+    Column("machine", Text, primary_key=True),
+    Column("claim", Text, nullable=False),
+    Column("slot", Integer, nullable=False),
+    UniqueConstraint("claim", "slot"),
 )
 
 in_flight = Table(

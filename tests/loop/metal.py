@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState
 from reconciler.daemon.loop import CONFIRM
-from reconciler.kinds.lifecycle import Task, claim_of, task
+from reconciler.kinds.lifecycle import Task, claim_spec, task
 from reconciler.model.life import FactType
 from reconciler.model.resource import ResourceKey
 from tests.loop.world import World
@@ -73,7 +73,7 @@ class Metal:
 
     def _work(self) -> None:
         facts = self.world.engine.remembered(self.key)
-        claim = claim_of(facts.life, self.world.engine.desired)
+        claim = claim_spec(facts.life, self.world.engine.desired)
         current = facts.life.order.id if facts.life.order else None
         todo = task(facts, claim) if current == self.order else Task.POWER_OFF
         match todo:

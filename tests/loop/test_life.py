@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drivers.base import PowerState
-from reconciler.kinds.lifecycle import Phase, claim_of, phase
+from reconciler.kinds.lifecycle import Phase, claim_spec, phase
 from tests.loop.metal import Metal, live
 from tests.loop.world import World, declare, machine
 
@@ -16,7 +16,7 @@ MANAGED = {"lifecycle": {"mode": "Managed"}}
 
 def at(world: World, name: str) -> Phase:
     facts = world.engine.remembered(Metal(world, name).key)
-    return phase(facts, claim_of(facts.life, world.desired))
+    return phase(facts, claim_spec(facts.life, world.desired))
 
 
 @pytest.fixture

@@ -14,11 +14,14 @@ from typing import Any
 
 import msgspec
 
+from reconciler.desired.implied import with_implied
 from reconciler.kinds import KINDS
+from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.kind import Look
 from reconciler.kinds.machine import once_order
 from reconciler.model.action import Action, InFlight
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
+from reconciler.model.life import Life
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
@@ -64,8 +67,10 @@ def read(folder: Path) -> Case:
 
 def build(case: Case) -> World:
     """The values that the case stands for."""
-    desired = DesiredState(REVISION, dict(_resources(case.desired)))
+    desired = with_implied(DesiredState(REVISION, dict(_resources(case.desired))))
     observed = dict(_observations(case.observed))
+    claims = {key for key in (*desired.resources, *dict(_each(case.facts))) if key.kind == "MachineClaim"}
+    observed |= {key: Observation(key, NOW, ClaimState()) for key in claims}
     remembered = {key: _facts(key, rest, desired, observed) for key, rest in _each(case.facts)}
     flights = {key: _flight(key, rest) for key, rest in _each(case.in_flight)}
     limits: dict[str, Any] = {n: Limit.parse(v) if isinstance(v, str) else v for n, v in case.limits.items()}
@@ -125,7 +130,8 @@ def _in_full(kind: str, value: Entry) -> Entry:
 def _facts(
     key: ResourceKey, rest: Entry, desired: DesiredState, observed: Mapping[ResourceKey, Observation]
 ) -> ResourceFacts:
-    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now."""
+    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now; `life` has its
+    times in seconds, too."""
     resource = desired.resources.get(key)
     found = ResourceFacts(
         deletion_policy=rest.get("deletion_policy"), project=rest.get("project"), image=rest.get("image")
@@ -140,6 +146,9 @@ def _facts(
     for name in ("shutdown_ignored", "disrupted_at"):
         if name in rest:
             values[name] = NOW - timedelta(seconds=rest[name])
+    if "life" in rest:
+        ago = {name: NOW - timedelta(seconds=value) for name, value in rest["life"].items() if name.endswith("_at")}
+        values["life"] = msgspec.convert({**rest["life"], **ago}, Life)
     if "failed" in rest and resource is not None:
         rules = KINDS[key.kind].rules
         assert rules is not None

@@ -26,10 +26,21 @@ from drivers.base import (
 )
 from reconciler.applying.remember import remember
 from reconciler.kinds.access import BmcSpec
+from reconciler.kinds.claim import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
 from reconciler.kinds.fields import DeletionPolicy, Family, Quotas
 from reconciler.kinds.image import Classification, ImageSpec
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec
-from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Pause, ShutdownSpec, Taint, once_order
+from reconciler.kinds.machine import (
+    BootSpec,
+    Escalate,
+    LifecycleSpec,
+    MachineSpec,
+    Mode,
+    Pause,
+    ShutdownSpec,
+    Taint,
+    once_order,
+)
 from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
 from reconciler.kinds.reservation import SizeReservationSpec
@@ -54,6 +65,7 @@ from reconciler.model.action import (
     PutNetwork,
     PutPool,
     Release,
+    Remembered,
     SetBoot,
     SetIndicator,
     Settle,
@@ -62,6 +74,7 @@ from reconciler.model.action import (
     Unclaim,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
+from reconciler.model.life import BootOrder, Life, Purpose
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan, Scope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
@@ -133,6 +146,16 @@ machine_specs = st.builds(
     size=st.sampled_from([None, "c1"]),
     taints=st.sampled_from([(), (), (Taint(key="burn-in"),)]),
 )
+managed_specs = st.builds(
+    MachineSpec,
+    partition=st.sampled_from(["p", "p", "q"]),
+    rack=st.sampled_from([None, "r1", "r2", "r3"]),
+    bmc=st.just(BmcSpec(address="bmc")),
+    size=st.sampled_from([None, "c1", "c1"]),
+    lifecycle=st.sampled_from([LifecycleSpec(mode=Mode.MANAGED)] * 3 + [LifecycleSpec(mode=Mode.OBSERVE)]),
+    cordon=st.sampled_from([None, None, None, Pause(reason="to be sold")]),
+    taints=st.sampled_from([(), (), (), (Taint(key="burn-in"),)]),
+)
 overrides = st.builds(
     BootOverride,
     target=st.sampled_from([BootTarget.NONE, BootTarget.PXE]),
@@ -199,8 +222,21 @@ pools = st.builds(PoolState, st.sampled_from([None, Pool((Range(1, 9),), 1), Poo
 number_specs = st.builds(NumberSpec, pool=st.just("vrfs"), number=st.sampled_from([None, 3]))
 numbers = st.sampled_from([NumberState(), NumberState("vrfs", 3, True), NumberState("asns", 5)])
 
+claim_specs = st.builds(
+    MachineClaimSpec,
+    project=st.sampled_from(["shop", "ware"]),
+    partitions=st.sampled_from([("p",), ("p", "q"), ("q", "p")]),
+    size=st.sampled_from(["c1", "c1", None]),
+    count=st.integers(0, 5),
+    partial=st.booleans(),
+    image=st.sampled_from(["debian-12", "debian-12.0.1", "debian-11"]),
+    spread=st.sampled_from([SpreadSpec(), SpreadSpec(by=SpreadBy.NONE), SpreadSpec(labels={"role": "web"})]),
+    tolerations=st.sampled_from([(), (Toleration(key="burn-in"),)]),
+)
+
 KINDS = {
-    "Machine": (machine_specs, systems, [f"r{i // 10:02d}-{i % 10:02d}" for i in range(30)]),
+    "MachineClaim": (claim_specs, st.just(ClaimState()), ["db", "web", "zoo"]),
+    "Machine": (machine_specs | managed_specs, systems, [f"r{i // 10:02d}-{i % 10:02d}" for i in range(30)]),
     "Pool": (pool_specs, pools, ["vrfs", "asns"]),
     "Network": (network_specs, networks, ["net1", "net2"]),
     "IPAddress": (address_specs, addresses, ["vip1", "vip2", "vip3"]),
@@ -273,7 +309,29 @@ def worlds(draw: st.DrawFn) -> World:
                 observed[key] = seen(key, draw(states))
             elif look == "unreadable":
                 observed[key] = unreachable(key)
-    return World(DesiredState(REVISION, resources), observed, Facts(facts, {}))
+    return World(DesiredState(REVISION, resources), observed, Facts(draw(lived(facts)), {}))
+
+
+@st.composite
+def lived(draw: st.DrawFn, facts: dict[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
+    """The facts, some of the machines inspected, some claims'; no slot has two."""
+    slots = iter(draw(st.permutations([(claim, slot) for claim in ("db", "web", "gone") for slot in range(4)])))
+    found = dict(facts)
+    for key in (key for key in facts if key.kind == "Machine"):
+        match draw(st.sampled_from(["new", "inspected", "inspected", "in order", "claimed", "leaving"])):
+            case "inspected":
+                life = Life(inspected_at=NOW)
+            case "in order":
+                life = Life(inspected_at=NOW, order=BootOrder("1-1", Purpose.INSPECT, NOW))
+            case "claimed" | "leaving" as word:
+                claim, slot = next(slots, (None, None))
+                leaving = NOW if word == "leaving" and claim else None
+                life = Life(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=leaving)
+            case _:
+                continue
+        project = draw(st.sampled_from(["shop", "ware"])) if life.claim else facts[key].project
+        found[key] = msgspec.structs.replace(facts[key], life=life, project=project)
+    return found
 
 
 @st.composite
@@ -293,6 +351,9 @@ def carried_out(action: Action, world: World) -> World:
     if isinstance(action, Forget):
         rest = {k: f for k, f in world.facts.resources.items() if k != key}
         return msgspec.structs.replace(world, facts=Facts(rest, {}))
+    if isinstance(action, Remembered):
+        noted = remember(action, world.facts.resources, NOW, "1-1")
+        return msgspec.structs.replace(world, facts=Facts({**world.facts.resources, **noted.facts}, {}))
     value, facts = _effect(action, world.observed[key].value, facts, world.desired)
     observed = world.observed | {key: seen(key, value)}
     return World(world.desired, observed, Facts({**world.facts.resources, key: facts}, {}))
@@ -339,6 +400,6 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
         case Forget():
             return value, facts
         case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free():
-            return value, remember(action, {action.key: facts}, NOW, "1-1").facts[action.key]
+            raise AssertionError("it is done when it is written down")
         case _:
             assert_never(action)

@@ -36,6 +36,13 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "IPAddress": {"network": "Network", "project": "Project"},
         "SizeReservation": {"size": "Size", "project": "Project", "partitions": "Partition"},
         "Machine": {"partition": "Partition", "size": "Size", "project": "Project"},
+        "MachineClaim": {
+            "project": "Project",
+            "partitions": "Partition",
+            "size": "Size",
+            "machines": "Machine",
+            "networks.network": "Network",
+        },
     }
 
 

@@ -198,6 +198,8 @@ def _entry(group: list[Change], style: Style) -> Iterator[str]:
     told = words.cause(first.cause, since=False) + _since(group)
     yield from _beside(style.paint(_COLOURS[first.verb], what), len(what), told, style)
     yield from names
+    if claims := words.of_claims(group):
+        yield f"      for {claims}"
     yield from (f"      {line}" for one in first.differences for line in words.difference(one))
     yield from (f"      -> {words.action(action)}" for action in first.actions)
     yield from _hold_lines(holds(first), style, "      ")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from reconciler.kinds.claim import of_claim
 from reconciler.model.action import (
     Acquire,
     Action,
@@ -157,8 +158,15 @@ def cause(this: Cause, *, since: bool = True) -> str:
 
 
 def name(change: Change) -> str:
-    """`Machine r12-01`."""
-    return clean(f"{change.key.kind} {change.key.name}")
+    """`Machine r12-01`; of an address that nobody declared by itself, for which claim it is."""
+    meant = of_claim(change.key)
+    return clean(f"{change.key.kind} {change.key.name}" + (f" ({meant})" if meant is not None else ""))
+
+
+def of_claims(changes: Iterable[Change]) -> str:
+    """`MachineClaim/web, MachineClaim/db`: the claims of which these are addresses; empty where there is none."""
+    meant = filter(None, (of_claim(change.key) for change in changes))
+    return clean(", ".join(sorted({f"MachineClaim/{one.claim}" for one in meant})))
 
 
 def moment(at: datetime) -> str:

@@ -1,0 +1,39 @@
+"""Rules between claims and what they name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.desired.findings import Finding
+from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+
+def check(state: DesiredState) -> Iterator[Finding]:
+    """Everything that is wrong between claims, networks and machines. What is not declared is found elsewhere."""
+    for claim in state.of_kind("MachineClaim"):
+        yield from _networks(claim, state)
+        yield from _machines(claim, state)
+
+
+def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:
+    """A network of one partition is of no use to a machine in another."""
+    for index, one in enumerate(claim.spec.networks):
+        network = state.resources.get(ResourceKey("Network", one.network))
+        where = network.spec.partition if network is not None else None
+        elsewhere = [name for name in claim.spec.partitions if where is not None and name != where]
+        if network is not None and elsewhere:
+            what = f"Network/{one.network} is in Partition/{where}, and machines may come to stand in {elsewhere[0]}"
+            hint = f"leave only {where} in spec.partitions, or take a network without a partition"
+            path = ("spec", "networks", index, "network")
+            yield Finding("other-partition", claim, path, what, f"the network is at {network.source}", hint)
+
+
+def _machines(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:
+    for index, name in enumerate(claim.spec.machines):
+        machine = state.resources.get(ResourceKey("Machine", name))
+        if machine is not None and machine.spec.partition not in claim.spec.partitions:
+            what = f"Machine/{name} is in Partition/{machine.spec.partition}, which spec.partitions does not name"
+            hint = "add the partition, or remove the machine"
+            path = ("spec", "machines", index)
+            yield Finding("other-partition", claim, path, what, f"the machine is at {machine.source}", hint)

@@ -1,0 +1,74 @@
+"""What is done about a claim: machines are given back here; which ones it gets is for the plan as a whole to say. Pure.
+
+A claim is judged by which machines are remembered to be its own. New ones are chosen by `planning/placement.py`, which
+sees all claims at once, and added to the change there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.kinds.claim import Holder, MachineClaimSpec, holders, lacking, surplus
+from reconciler.kinds.kind import Field, Look, Steps
+from reconciler.model.action import Action, Claim, Forget, Unclaim
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import Resource
+
+COUNT, PROJECT = Claim.path, "spec.project"
+
+
+class ClaimRules:
+    """The reconciled half of MachineClaim."""
+
+    def fields(self, resource: Resource[MachineClaimSpec], look: Look) -> tuple[Field, ...]:
+        """How many machines it has, not counting those on their way back; and for which project it got them."""
+        spec, held = resource.spec, holders(resource.key.name, look)
+        live = [one for one in held if not one.leaving]
+        settled = not lacking(spec.count, held) and not surplus(spec.count, held)
+        others = sorted({one.project or "" for one in live} - {spec.project})
+        whose = others[0] if others else spec.project
+        return (
+            Field(COUNT, spec.count, len(live) if held else None, settled),
+            Field(PROJECT, spec.project, whose if live else None, not others),
+        )
+
+    def steps(self, resource: Resource[MachineClaimSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+        """Give back what is too much, the highest slots."""
+        spec, held = resource.spec, holders(resource.key.name, look)
+        project = next(field for field in fields if field.path == PROJECT)
+        if not project.equal:
+            reason = f"its machines are project {project.observed}'s, and go to no other before they were wiped"
+            way_out = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
+            return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
+        over = surplus(spec.count, held)
+        return Steps((_unclaim(look, over, f"spec.count is {spec.count}"),)) if over else Steps()
+
+    def removal(self, look: Look) -> Steps:
+        """All of its machines are given back; it is forgotten when each is free again."""
+        held = holders(look.key.name, look)
+        live = tuple(one for one in held if not one.leaving)
+        forget = Forget(key=look.key, reason="no longer declared, and has no machine any more")
+        if live:
+            return Steps((_unclaim(look, live, "no longer declared"), forget))
+        if held:
+            reason = f"{named(held)}: on the way back, not wiped and free yet"
+            return Steps((forget,), (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are free"),))
+        return Steps() if look.stray else Steps((forget,))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Written down is done."""
+        return True
+
+    def patience(self, action: Action, resource: Resource[MachineClaimSpec] | None) -> float:
+        """Nothing is sent."""
+        return 1.0
+
+
+def named(held: Iterable[Holder]) -> str:
+    """`Machine/m1 (slot 0), Machine/m2 (slot 1)`."""
+    return ", ".join(f"Machine/{one.machine} (slot {one.slot})" for one in held)
+
+
+def _unclaim(look: Look, held: tuple[Holder, ...], reason: str) -> Unclaim:
+    return Unclaim(key=look.key, machines=tuple(one.machine for one in held), reason=f"{reason}; they are wiped")

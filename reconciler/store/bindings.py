@@ -1,0 +1,79 @@
+"""The table that holds what facts say of claims once more, with the keys that make a second binding impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.resource import ResourceKey
+from reconciler.store import tables
+from reconciler.store.errors import AlreadyBound
+
+Slot = tuple[str, int]
+"""A claim, and which of its machines."""
+
+MANY = 500
+"""From so many machines on, all rows are read at once: a statement has only so many parameters."""
+
+
+def write(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+    """Make the rows of these machines be what their facts say, in the transaction that writes the facts.
+
+    A machine goes from one slot to another only by way of none, and to none only by being given back: who has not heard
+    of a binding cannot write it away. Raises AlreadyBound; the transaction is then lost.
+    """
+    wanted = {key.name: _slot(value) for key, value in facts.items() if key.kind == "Machine"}
+    if not wanted:
+        return
+    there = _read(connection, wanted)
+    for machine, slot in there.items():
+        if wanted[machine] not in (None, slot):
+            raise AlreadyBound(_said(machine, slot))
+    for machine, slot in there.items():
+        if wanted[machine] is None:
+            if facts[ResourceKey("Machine", machine)] is not None and not _leaving(connection, machine):
+                raise AlreadyBound(_said(machine, slot))
+            connection.execute(delete(tables.binding).where(tables.binding.c.machine == machine))
+    # In one order everywhere, or two that meet would wait for each other.
+    for machine, slot in sorted((name, slot) for name, slot in wanted.items() if slot is not None):
+        if machine not in there:
+            _insert(connection, machine, slot)
+
+
+def _insert(connection: Connection, machine: str, slot: Slot) -> None:
+    try:
+        connection.execute(insert(tables.binding), {"machine": machine, "claim": slot[0], "slot": slot[1]})
+    except IntegrityError as error:
+        raise AlreadyBound(_said(machine, slot)) from error
+
+
+def _leaving(connection: Connection, machine: str) -> bool:
+    table = tables.facts
+    wanted = select(table.c.value).where(table.c.kind == "Machine", table.c.name == machine)
+    value = connection.execute(wanted).scalar()
+    return value is None or msgspec.json.decode(value, type=ResourceFacts).life.releasing_at is not None
+
+
+def _said(machine: str, slot: Slot) -> str:
+    return (
+        f"Machine/{machine}, or slot {slot[1]} of MachineClaim/{slot[0]}, is bound already: another groundstate has "
+        "been quicker; nothing was changed, plan again"
+    )
+
+
+def _slot(facts: ResourceFacts | None) -> Slot | None:
+    life = facts.life if facts is not None else None
+    return (life.claim, life.slot or 0) if life is not None and life.claim is not None else None
+
+
+def _read(connection: Connection, machines: Iterable[str]) -> dict[str, Slot]:
+    table, names = tables.binding, list(machines)
+    wanted = select(table.c.machine, table.c.claim, table.c.slot)
+    if len(names) <= MANY:
+        wanted = wanted.where(table.c.machine.in_(names))
+    asked = set(names)
+    return {machine: (claim, slot) for machine, claim, slot in connection.execute(wanted) if machine in asked}

@@ -1,0 +1,441 @@
+"""Which machines claims get, and why not the others."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.base import PowerState, ResetType, SystemState
+from reconciler.kinds.claim import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration, TolerationOperator
+from reconciler.kinds.fields import Quotas
+from reconciler.kinds.machine import LifecycleSpec, Mode, Pause, Taint
+from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.model.action import Claim, Disruption, InFlight, PowerOn
+from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.life import BootOrder, Life, Purpose, Trouble
+from reconciler.model.observation import Observation
+from reconciler.model.plan import HoldKind
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.planning.candidates import CODES
+from reconciler.planning.placement import Placement, Placements, place
+from reconciler.planning.reservations import Stock, shelf
+from tests.unit.planning_worlds import (
+    NOW,
+    World,
+    carried_out,
+    desired,
+    image,
+    machine,
+    planned,
+    reserved,
+    resource,
+    seen,
+    unreachable,
+    worlds,
+)
+
+OFF = SystemState(power=PowerState.OFF)
+MANAGED = LifecycleSpec(mode=Mode.MANAGED)
+READY = ResourceFacts(life=Life(inspected_at=NOW))
+RANGES = tuple(Constraint(type=ConstraintType(name), min=1, max=8) for name in ("cores", "memory"))
+CATALOGUE = (
+    resource("Tenant", "acme", TenantSpec()),
+    resource("Project", "shop", ProjectSpec(tenant="acme")),
+    resource("Project", "ware", ProjectSpec(tenant="acme")),
+    resource("Size", "c1", SizeSpec(constraints=RANGES, images={"debian": ">= 12"})),
+    resource("Size", "old", SizeSpec(constraints=RANGES, images={"debian": "< 12"})),
+    image("debian-12.0.1", classification="supported"),
+)
+
+
+def box(name: str, **spec: Any) -> Resource[Any]:
+    return machine(name, **{"size": "c1", "lifecycle": MANAGED, **spec})
+
+
+def claim(name: str = "web", **spec: Any) -> Resource[MachineClaimSpec]:
+    given = {"project": "shop", "partitions": ("p",), "size": "c1", "image": "debian-12", **spec}
+    return resource("MachineClaim", name, MachineClaimSpec(**given))
+
+
+def of(claim: str, slot: int, project: str = "shop", *, leaving: bool = False) -> ResourceFacts:
+    life = Life(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
+    return ResourceFacts(project=project, life=life)
+
+
+def world(*resources: Resource[Any], facts: Mapping[str, ResourceFacts] | None = None) -> World:
+    """Every machine is off and inspected, but for what `facts` say of some."""
+    state = desired(*CATALOGUE, *resources)
+    machines = [one.key for one in state.of_kind("Machine")]
+    remembered = {key: (facts or {}).get(key.name, READY) for key in machines}
+    return World(state, {key: seen(key, OFF) for key in machines}, Facts(remembered, {}))
+
+
+def placed(this: World) -> Placements:
+    return place(this.desired, this.observed, this.facts, NOW)
+
+
+def names(found: Placement) -> dict[int, str]:
+    return {one.slot: one.machine for one in found.chosen}
+
+
+def web(*resources: Resource[Any], facts: Mapping[str, ResourceFacts] | None = None) -> Placement:
+    return placed(world(*resources, facts=facts))["web"]
+
+
+# -- why not -----------------------------------------------------------------------------------------------------------
+
+M = ResourceKey("Machine", "m1")
+ON = seen(M, SystemState(power=PowerState.ON))
+FLIGHT = InFlight("1-1", M, PowerOn(key=M, reset_type=ResetType.ON), NOW, NOW, "ada", "commit")
+
+
+class Case(msgspec.Struct, kw_only=True):
+    """A machine that would do but for one thing."""
+
+    spec: dict[str, Any] = {}
+    claim: dict[str, Any] = {}
+    facts: ResourceFacts = READY
+    look: Observation | None = seen(M, OFF)
+    flying: bool = False
+    said: str
+
+
+def life(**facts: Any) -> ResourceFacts:
+    return ResourceFacts(life=Life(**{"inspected_at": NOW, **facts}))
+
+
+CASES = {
+    "partition": Case(spec={}, claim={"partitions": ("q",), "machines": ("m1",)}, said="it is in partition p"),
+    "unmanaged": Case(spec={"lifecycle": LifecycleSpec(mode=Mode.OBSERVE)}, said="lifecycle.mode is not Managed"),
+    "size": Case(spec={"size": None}, said="nobody knows its size"),
+    "labels": Case(claim={"selector": {"role": "web"}}, said="it has no label role"),
+    "image": Case(spec={"size": "old"}, claim={"size": "old"}, said="size old runs debian < 12, not debian-12.0.1"),
+    "claimed": Case(facts=of("db", 2, leaving=True), said="MachineClaim/db's, slot 2, and on its way back"),
+    "project": Case(facts=msgspec.structs.replace(READY, project="ware"), said="it is project ware's"),
+    "suspend": Case(spec={"suspend": Pause(reason="sold")}, said="suspend: sold"),
+    "maintenance": Case(spec={"maintenance": Pause(reason="fan")}, said="maintenance: fan"),
+    "cordon": Case(spec={"cordon": Pause(reason="to go")}, said="cordon: to go"),
+    "taint": Case(spec={"taints": (Taint(key="gpu", value="a100"),)}, said="taint gpu=a100"),
+    "uninspected": Case(facts=NO_FACTS, said="no agent has said yet what is in it"),
+    "trouble": Case(facts=life(trouble=Trouble("Silent", "nothing came", NOW)), said="Silent: nothing came"),
+    "order": Case(facts=life(order=BootOrder("1-1", Purpose.WIPE, NOW)), said="from the network to wipe"),
+    "in-flight": Case(flying=True, said="power-on is under way"),
+    "unseen": Case(look=unreachable(M), said="Unreachable: connection refused"),
+    "on": Case(look=ON, said="its power is On"),
+    "health": Case(look=seen(M, SystemState(power=PowerState.OFF, health="Critical")), said="health is Critical"),
+}
+
+
+def judged(case: Case, *, named: bool = False) -> Placement:
+    given = {**case.claim, **({"machines": ("m1",)} if named else {})}
+    state = desired(*CATALOGUE, box("m1", **case.spec), claim(**given))
+    observed = {M: case.look} if case.look is not None else {}
+    return place(state, observed, Facts({M: case.facts}, {M: FLIGHT} if case.flying else {}), NOW)["web"]
+
+
+def test_there_is_a_case_for_every_reason() -> None:
+    assert CASES.keys() == CODES.keys()
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["any", "by name"])
+@pytest.mark.parametrize("code", CASES)
+def test_one_thing_keeps_a_machine_away_even_if_it_is_asked_for_by_name(code: str, named: bool) -> None:
+    found = judged(CASES[code], named=named)
+    [candidate] = found.candidates
+    assert [reason.code for reason in candidate.reasons] == [code]
+    assert CASES[code].said in candidate.reasons[0].said
+    assert not found.chosen
+    [hold] = found.holds
+    assert (hold.kind, hold.by) == (HoldKind.GUARD, "placement")
+    assert f"1 {CODES[code][0]}" in hold.reason
+
+
+def test_a_machine_that_nobody_has_looked_at_is_not_given_away() -> None:
+    found = judged(Case(look=None, said=""))
+    assert [reason.said for reason in found.candidates[0].reasons] == ["it has not been looked at"]
+
+
+def test_without_any_of_it_the_machine_is_given() -> None:
+    assert names(judged(Case(said=""))) == {0: "m1"}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "taken"),
+    [
+        (Toleration(key="gpu", value="a100"), True),
+        (Toleration(key="gpu", operator=TolerationOperator.EXISTS), True),
+        (Toleration(key="gpu", value="h100"), False),
+        (Toleration(key="gpu"), False),
+        (Toleration(key="burn-in", value="a100"), False),
+    ],
+)
+def test_a_toleration_takes_a_taint_of_its_key_and_value(toleration: Toleration, taken: bool) -> None:
+    tainted = box("m1", taints=(Taint(key="gpu", value="a100"),))
+    assert bool(web(tainted, claim(tolerations=(toleration,))).chosen) is taken
+
+
+def test_the_labels_of_a_size_and_the_label_of_onboarding_count() -> None:
+    size = msgspec.structs.replace(CATALOGUE[3], labels={"class": "small"})
+    labelled = msgspec.structs.replace(box("m1", size=None), labels={"groundstate/size": "c1"})
+    assert names(web(size, labelled, claim(size=None, selector={"class": "small"}))) == {0: "m1"}
+
+
+# -- how many ----------------------------------------------------------------------------------------------------------
+
+
+def boxes(*wanted: str, **spec: Any) -> list[Resource[Any]]:
+    return [box(name, **spec) for name in wanted]
+
+
+def test_all_or_nothing_unless_partial() -> None:
+    two = boxes("m1", "m2")
+    assert names(web(*two, claim(count=3))) == {}
+    assert names(web(*two, claim(count=3, partial=True))) == {0: "m1", 1: "m2"}
+
+
+def test_the_lowest_free_slots_are_filled() -> None:
+    facts = {"m1": of("web", 1), "m2": of("web", 3)}
+    assert names(web(*boxes("m1", "m2", "m3", "m4"), claim(count=4), facts=facts)) == {0: "m3", 2: "m4"}
+
+
+def test_a_slot_is_not_filled_while_a_machine_is_on_its_way_out_of_it() -> None:
+    fleet, facts = boxes("m1", "m2", "m3"), {"m1": of("web", 0, leaving=True)}
+    found = web(*fleet, claim(count=2), facts=facts)
+    assert not found.chosen
+    assert [(hold.kind, hold.by) for hold in found.holds] == [(HoldKind.BLOCKED, "release")]
+    assert names(web(*fleet, claim(count=2, partial=True), facts=facts)) == {1: "m2"}
+
+
+def test_of_two_claims_the_first_by_name_comes_first_and_one_that_gets_nothing_takes_nothing() -> None:
+    fleet = boxes("m1", "m2")
+    found = placed(world(*fleet, claim("b", count=1), claim("a", count=2)))
+    assert (names(found["a"]), names(found["b"])) == ({0: "m1", 1: "m2"}, {})
+    assert [reason.said for reason in found["b"].candidates[0].reasons] == [
+        "a claim that comes before this one gets it"
+    ]
+    found = placed(world(*fleet, claim("b", count=1), claim("a", count=3)))
+    assert (names(found["a"]), names(found["b"])) == ({}, {0: "m1"})
+
+
+def test_machines_that_wait_to_be_bound_by_name_come_before_claims() -> None:
+    quota = resource("Project", "shop", ProjectSpec(tenant="acme", quotas=Quotas(machines=1)))
+    found = web(*boxes("m1"), quota, machine("z9", project="shop"), claim(count=1))
+    assert not found.chosen
+    assert [hold.by for hold in found.holds] == ["quota"]
+
+
+def test_a_quota_counts_what_is_on_its_way_back() -> None:
+    quota = resource("Project", "shop", ProjectSpec(tenant="acme", quotas=Quotas(machines=1)))
+    found = web(*boxes("m1", "m2"), quota, claim(), facts={"m1": of("gone", 0, leaving=True)})
+    assert [hold.reason for hold in found.holds] == [
+        "project shop has 1 machine and may have 1 (spec.quotas.machines, shop.yaml:1): m1; 1 more machine is asked for"
+    ]
+
+
+@pytest.mark.parametrize(("free", "given"), [(5, 0), (6, 1)])
+def test_what_is_kept_back_for_others_is_not_given(free: int, given: int) -> None:
+    """The strict rule: red reserves 5 and has none; blue reserves 1 and has 10; green has no reservation."""
+    blue = {f"b{n}": of("blue", n, "blue") for n in range(10)}
+    fleet = [*boxes(*blue), *boxes(*(f"m{n}" for n in range(free)))]
+    kept = [reserved("red", 5), reserved("blue", 1)]
+    assert len(web(*fleet, *kept, claim(), facts=blue).chosen) == given
+
+
+def test_a_claim_takes_of_its_own_reservation() -> None:
+    assert len(web(*boxes("m1", "m2"), reserved("shop", 2), reserved("ware", 1), claim(count=2)).chosen) == 2
+
+
+def test_a_tainted_machine_that_is_tolerated_takes_nothing_from_a_reservation() -> None:
+    tainted = box("m2", taints=(Taint(key="gpu"),))
+    kept = web(box("m1"), tainted, reserved("ware", 1), claim(tolerations=(Toleration(key="gpu"),)))
+    assert names(kept) == {0: "m2"}
+
+
+# -- which -------------------------------------------------------------------------------------------------------------
+
+
+def test_partitions_are_tried_in_the_order_given() -> None:
+    there = msgspec.structs.replace(box("m2"), spec=msgspec.structs.replace(box("m2").spec, partition="q"))
+    fleet = [*boxes("m1", "m3"), there]
+    assert names(web(*fleet, claim(count=3, partitions=("q", "p")))) == {0: "m2", 1: "m1", 2: "m3"}
+
+
+def racked(**racks: str) -> list[Resource[Any]]:
+    return [box(name, rack=rack) for name, rack in racks.items()]
+
+
+def test_machines_come_from_the_racks_in_which_the_project_has_the_fewest() -> None:
+    fleet = racked(a1="a", a2="a", a3="a", b1="b", c1="c", c2="c")
+    facts = {"a1": of("db", 0), "c1": of("other", 0, "ware")}
+    found = web(*fleet, claim(count=4), facts=facts)
+    assert list(names(found).values()) == ["b1", "c2", "a2", "a3"]
+    assert found.chosen[0].rule == "of 3 racks, b with 0 of project shop; there the first by name"
+
+
+def test_spread_labels_are_stronger_than_the_project() -> None:
+    """P is rack b, T is rack a: there is none in both, and the labels win."""
+    fleet = racked(a1="a", a2="a", a3="a", b1="b", b2="b")
+    facts = {"a1": of("x", 0), "a2": of("x", 1), "b1": of("db", 0)}
+    db = claim("db", spread=SpreadSpec(labels={"app": "db"}))
+    assert names(web(*fleet, db, claim(spread=SpreadSpec(labels={"app": "db"})), facts=facts)) == {0: "a3"}
+    assert names(web(*fleet, db, claim(), facts=facts)) == {0: "b2"}
+
+
+def test_without_spread_the_name_decides() -> None:
+    fleet = racked(a1="a", a2="a", b1="b")
+    assert list(names(web(*fleet, claim(count=2, spread=SpreadSpec(by=SpreadBy.NONE)))).values()) == ["a1", "a2"]
+
+
+def test_machines_asked_for_by_name_are_the_only_ones_looked_at() -> None:
+    found = web(*boxes("m1", "m2", "m3"), claim(size=None, machines=("m3", "m2"), count=1))
+    assert names(found) == {0: "m2"}
+    assert [one.machine for one in found.candidates] == ["m3", "m2"]
+
+
+# -- always ------------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> World:
+    """Many claims and machines that would do, and limits that bite."""
+    limit = st.sampled_from([None, 2, 4, 6])
+    people = [
+        resource("Tenant", "acme", TenantSpec(quotas=TenantQuotas(machines=draw(limit)))),
+        *(
+            resource("Project", name, ProjectSpec(tenant="acme", quotas=Quotas(machines=draw(limit))))
+            for name in ("shop", "ware")
+        ),
+        *(reserved(name, amount) for name in ("shop", "ware") if (amount := draw(st.integers(0, 3)))),
+    ]
+    claims = [
+        claim(
+            name,
+            project=draw(st.sampled_from(["shop", "ware"])),
+            count=draw(st.integers(0, 5)),
+            partial=draw(st.booleans()),
+            size=draw(st.sampled_from(["c1", None])),
+            tolerations=draw(st.sampled_from([(), (Toleration(key="t"),)])),
+            spread=draw(st.sampled_from([SpreadSpec(), SpreadSpec(labels={"a": "b"}), SpreadSpec(by=SpreadBy.NONE)])),
+        )
+        for name in draw(st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, min_size=1))
+    ]
+    fleet = [
+        box(
+            f"m{n:02d}",
+            rack=draw(st.sampled_from([None, "r1", "r2"])),
+            size=draw(st.sampled_from(["c1", "c1", None])),
+            taints=draw(st.sampled_from([(), (), (Taint(key="t"),)])),
+        )
+        for n in range(draw(st.integers(0, 12)))
+    ]
+    direct = [machine(f"x{n}", size="c1", project="shop") for n in range(draw(st.integers(0, 2)))]
+    slots = draw(st.permutations([(name, slot) for name in ("a", "b", "z") for slot in range(4)]))
+    facts = {}
+    for one, (name, slot) in zip(fleet, slots, strict=False):
+        if draw(st.integers(0, 3)) == 0:
+            facts[one.key.name] = of(name, slot, draw(st.sampled_from(["shop", "ware"])), leaving=draw(st.booleans()))
+    bound = {one.key.name: NO_FACTS for one in direct}
+    this = world(*people, *claims, *fleet, *direct, facts={**facts, **bound})
+    looks = {one.key: seen(one.key, ClaimState()) for one in claims}
+    return msgspec.structs.replace(this, observed={**this.observed, **looks})
+
+
+def _given(found: Placements) -> list[str]:
+    return [one.machine for placement in found.values() for one in placement.chosen]
+
+
+@settings(max_examples=200)
+@given(worlds() | crowded())
+def test_no_machine_is_chosen_twice_nor_one_with_a_reason_against_it(this: World) -> None:
+    found = placed(this)
+    assert max(Counter(_given(found)).values(), default=0) <= 1
+    for placement in found.values():
+        reasons = {one.machine: one.reasons for one in placement.candidates}
+        assert all(not reasons[one.machine] for one in placement.chosen)
+        slots = [one.slot for one in placement.chosen]
+        assert set(slots) <= set(placement.lacks)
+        assert len(set(slots)) == len(slots)
+        spec = this.desired.resources[ResourceKey("MachineClaim", placement.claim)].spec
+        assert spec.partial or len(slots) in (0, len(placement.lacks))
+        assert bool(placement.chosen) != bool(placement.holds) or not placement.lacks
+
+
+@given(worlds() | crowded(), st.integers(0, 2**32))
+def test_the_order_of_things_does_not_matter(this: World, seed: int) -> None:
+    order = random.Random(seed)
+
+    def shuffled(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
+        return dict(order.sample(list(mapping.items()), len(mapping)))
+
+    state = DesiredState(this.desired.revision, shuffled(this.desired.resources))
+    other = World(state, shuffled(this.observed), Facts(shuffled(this.facts.resources), {}))
+    assert placed(other) == placed(this)
+
+
+@settings(max_examples=200)
+@given(worlds() | crowded())
+def test_claims_one_by_one_get_what_all_get_together_and_never_more_than_a_quota(this: World) -> None:
+    before = _machines_of(this)
+    together = {c.key: c.actions for c in planned(this).changes if c.goes and isinstance(c.actions[0], Claim)}
+    for key, actions in together.items():
+        again = {c.key: c.actions for c in planned(this).changes}
+        assert again[key] == actions
+        this = carried_out(actions[0], this)
+    has = _machines_of(this)
+    for project in this.desired.of_kind("Project"):
+        name = project.key.name
+        quotas = [project.spec.quotas, this.desired.resources[ResourceKey("Tenant", "acme")].spec.project_quotas]
+        most = next((one.machines for one in quotas if one is not None and one.machines is not None), None)
+        assert most is None or has[name] <= max(most, before[name])
+    tenant = this.desired.resources.get(ResourceKey("Tenant", "acme"))
+    whole = tenant.spec.quotas if tenant is not None else None
+    if isinstance(whole, TenantQuotas) and whole.machines is not None:
+        assert sum(has.values()) <= max(whole.machines, sum(before.values()))
+
+
+@settings(max_examples=300)
+@given(crowded())
+def test_what_was_kept_back_before_is_kept_back_after(this: World) -> None:
+    """As long as there is enough for all reservations, there is enough after every claim."""
+    for change in planned(this).changes:
+        before = shelf(("c1", "p"), this.desired, this.observed, this.facts).stock
+        if change.goes and isinstance(change.actions[0], Claim):
+            this = carried_out(change.actions[0], this)
+            after = shelf(("c1", "p"), this.desired, this.observed, this.facts).stock
+            assert after.free < 0 or before.free < _open(before) or after.free >= _open(after)
+
+
+def _open(stock: Stock) -> int:
+    return sum(map(stock.open, stock.reserved))
+
+
+@given(crowded())
+def test_a_claim_that_went_through_asks_for_nothing_more(this: World) -> None:
+    for change in planned(this).changes:
+        if change.goes and change.key.kind == "MachineClaim":
+            this = carried_out(change.actions[0], this)
+            rest = {one.key: one for one in planned(this).changes}.get(change.key)
+            partial = this.desired.resources[change.key].spec.partial if change.source else False
+            assert rest is None or rest.held_by or partial or change.disruption is not Disruption.NONE
+
+
+def _machines_of(this: World) -> Counter[str]:
+    """What counts: claimed machines, and those that are declared to be a project's and bound."""
+    found: Counter[str] = Counter()
+    for key, one in this.facts.resources.items():
+        if key.kind != "Machine" or one.project is None:
+            continue
+        declared = this.desired.resources.get(key)
+        if one.life.claim is not None:
+            found[one.project] += 1
+        elif declared is not None and declared.spec.project is not None:
+            found[declared.spec.project] += 1
+    return found
