@@ -41,6 +41,7 @@ from reconciler.kinds.machine import (
     Taint,
     once_order,
 )
+from reconciler.kinds.machine_rules import ordered_boot
 from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
 from reconciler.kinds.reservation import SizeReservationSpec
@@ -369,9 +370,9 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
         case SetIndicator(led=led):
             return replace(value, indicator=led), facts
         case SetBoot(override=override):
-            boot = wanted.resources[action.key].spec.boot
+            boot = ordered_boot(wanted.resources[action.key], facts, value)
             kept = override if override.mode else replace(override, mode=value.boot.mode)
-            done = once_order(boot) if override.enabled is BootEnabled.ONCE else None
+            done = once_order(boot) if boot and override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
         case PutNetwork(network=network, lengths=lengths):
             chosen = tuple(Prefix(f"10.1.200.0/{length}") for _, length in lengths)

@@ -36,7 +36,7 @@ from tests.unit.planning_worlds import (
 )
 
 KEY = ResourceKey("Machine", "n1")
-WORDS = {"Ready", "Reconciling", "Held", "Suspended", "Maintenance", "Stalled", "Unknown", "Forgotten"}
+WORDS = {"Ready", "Reconciling", "Held", "Observed", "Suspended", "Maintenance", "Stalled", "Unknown", "Forgotten"}
 ON = SystemState(power=PowerState.ON, indicator=IndicatorLED.OFF)
 PAUSE = Pause(reason="fan swap")
 
