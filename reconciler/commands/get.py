@@ -25,6 +25,7 @@ from reconciler.commands.workspace import (
     words,
 )
 from reconciler.kinds import KINDS
+from reconciler.kinds.claim import Holder, all_holders, of_claim, spoken, standing
 from reconciler.kinds.inventory import NOTHING_KNOWN, Known
 from reconciler.kinds.machine_labels import AGGREGATE
 from reconciler.model.event import Event, EventType
@@ -36,7 +37,7 @@ from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.inventories import inventory_conditions, labels_of
 from reconciler.planning.plan import plan, universe
 from reconciler.planning.select import select
-from reconciler.planning.tables import View, age, columns
+from reconciler.planning.tables import Slot, View, age, columns
 from reconciler.store import LedgerEntry, Store
 
 
@@ -172,15 +173,22 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
     found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
     found |= {item.key: item for item in planned.unknown}
     order = list(KINDS)
-    views = []
+    views, holders = [], all_holders(facts.resources)
     for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
         resource = desired.resources.get(key)
         states = conditions(key, desired, observed, facts, at, found.get(key))
         if key.kind == "Machine":
             known = inventories.get(key.name, NOTHING_KNOWN)
             states = (*states, *inventory_conditions(resource, known, desired))
-        views.append(View(key, resource, observed.get(key), status_word(states), states, labels.get(key, {})))
+        machines = _machines(holders.get(key.name, ()), facts) if key.kind == "MachineClaim" else ()
+        derived = labels.get(key, {})
+        views.append(View(key, resource, observed.get(key), status_word(states), states, derived, machines))
     return views
+
+
+def _machines(held: tuple[Holder, ...], facts: Facts) -> tuple[Slot, ...]:
+    lives = (facts.resources[ResourceKey("Machine", one.machine)].life for one in held)
+    return tuple(Slot(one.slot, one.machine, standing(life)) for one, life in zip(held, lives, strict=True))
 
 
 def _tables(views: list[View], *, wide: bool) -> None:
@@ -234,6 +242,8 @@ def _document(view: View) -> dict[str, Any]:
         if view.derived:
             status["labels"] = dict(view.derived)
         status["source"] = str(view.resource.source)
+    if view.machines:
+        status["machines"] = [msgspec.to_builtins(one) for one in view.machines]
     return found | {"status": status}
 
 
@@ -252,6 +262,11 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
     lines = [str(view.key), f"Status:      {view.status}"]
     if view.resource is not None:
         lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
+    if (meant := of_claim(view.key)) is not None:
+        lines.append(f"For:         {meant}; {view.key} has no document of its own")
+    if view.machines:
+        lines.append("Machines:")
+        lines += [f"  slot {one.slot}  {one.machine}  {one.standing}" for one in view.machines]
     seen = view.observation
     if seen is not None:
         lines.append(f"Seen:        {age(seen.taken_at, at)} ago")
@@ -280,7 +295,8 @@ def _event_line(event: Event, output: str) -> str:
         return msgspec.json.encode(event).decode()
     at: datetime = event.at
     who = f"  [{event.by}]" if event.by else ""
-    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {event.key or 'fleet'}  {event.reason}: {event.message}{who}"
+    whose = spoken(event.key) if event.key is not None else "fleet"
+    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {whose}  {event.reason}: {event.message}{who}"
     colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
     return click.style(line, fg=colour) if colour else line
 

@@ -15,7 +15,9 @@ from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Num
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.workspace import connections, fail, now, on_terminal, open_store, operator, words
+from reconciler.kinds.claim import spoken
 from reconciler.model.event import Event, EventType
+from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.render.tree import ASCII, Marks, bar, free_words, pool_lines, tree, tree_lines
 from reconciler.planning.render.words import ansi, plain
@@ -131,6 +133,12 @@ def get_command(wanted: tuple[str, ...], output: str, **values: Any) -> None:
     _print_held(addresses, numbers, wide=output == "wide")
 
 
+def _owner(allocation: Allocation) -> str:
+    """The owner, and where it is a claim's slot, of which claim."""
+    kind, _, name = allocation.owner.partition("/")
+    return spoken(ResourceKey(kind, name)) if kind and name else allocation.owner
+
+
 def _print_held(addresses: list[Allocation], numbers: list[Number], *, wide: bool) -> None:
     type_of = {True: "Ephemeral", False: "Static"}
     if addresses:
@@ -139,7 +147,7 @@ def _print_held(addresses: list[Allocation], numbers: list[Number], *, wide: boo
             [
                 one.address,
                 one.network,
-                one.owner,
+                _owner(one),
                 type_of[one.about.ephemeral],
                 one.about.project or "-",
                 one.about.dns_name or "-",

@@ -53,8 +53,6 @@ def at_the_claim(finding: Finding, state: DesiredState) -> Finding:
 
 def _path(spec: MachineClaimSpec, meant: OfClaim, path: Path) -> Path:
     index = next(index for index, one in enumerate(spec.networks) if one.network == meant.network)
-    if path == ("spec", "project"):
-        return path
     given = path == ("spec", "address") and spec.networks[index].addresses
     return ("spec", "networks", index, *(("addresses", meant.slot) if given else ("network",)))
 

@@ -94,7 +94,8 @@ def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> tup
         *_declared_otherwise(machine, wanted, fleet),
         *_owned(fleet.remembered(machine)),
         *_kept(machine, wanted),
-        *_unready(machine, fleet),
+        # Of one that is not Managed nothing of this can be known.
+        *(_unready(machine, fleet) if managed(machine.spec) else ()),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import KINDS, RECONCILED
+from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.kind import Field, Look, Rules, Steps
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
@@ -106,7 +107,9 @@ def plan_resource(
         return None
     resource, seen = desired.resources.get(key), observed.get(key)
     remembered = facts.resources.get(key, NO_FACTS)
-    if resource is None and key.kind == "Machine":
+    if key.kind == "MachineClaim":
+        seen = Observation(key, now, ClaimState())
+    elif resource is None and key.kind == "Machine":
         seen = seen or Observation(key, now)
     elif seen is None or seen.error is not None:
         return _unknown(key, seen)

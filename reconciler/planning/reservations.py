@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.image import stands_at
-from reconciler.kinds.machine import managed, size_of
+from reconciler.kinds.machine import size_of
 from reconciler.kinds.reservation import SizeReservationSpec
 from reconciler.model.action import Bind
 from reconciler.model.facts import NO_FACTS, Facts
@@ -103,7 +103,7 @@ def shelf(
     barred: Collection[ResourceKey] = (),
 ) -> Shelf:
     """What there is in a place, `barred` machines taking nothing."""
-    machines = desired.derived("machines by place", _machines_by_place).get(place, [])
+    machines = desired.derived("machines by place", machines_by_place).get(place, [])
     reservations = desired.derived("reservations by place", by_place).get(place, [])
     has, free, waiting = _count(machines, desired, observed, facts)
     now, holds = Shelf(Stock(len(free), _reserved(reservations), has), frozenset(free), {}), {}
@@ -137,7 +137,8 @@ def _count(
         if owner is not None:
             has[owner] = has.get(owner, 0) + 1
             continue
-        if managed(spec):
+        if spec.lifecycle is not None:
+            # Such a machine is bound by claims alone.
             if could_be_given(machine, fleet):
                 free.add(machine.key)
             continue
@@ -177,7 +178,8 @@ def by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservation
     return found
 
 
-def _machines_by_place(desired: DesiredState) -> dict[Place, list[Resource[Any]]]:
+def machines_by_place(desired: DesiredState) -> dict[Place, list[Resource[Any]]]:
+    """The machines of each place, in order of name."""
     found: dict[Place, list[Resource[Any]]] = {}
     for machine in desired.of_kind("Machine"):
         found.setdefault(place_of(machine), []).append(machine)

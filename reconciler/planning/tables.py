@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import SystemState
+from reconciler.kinds.claim import of_claim
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.machine_labels import AGGREGATE, SIZE
 from reconciler.kinds.network import NetworkState
@@ -20,8 +21,17 @@ from reconciler.model.resource import Resource, ResourceKey
 NONE = "-"
 
 
+class Slot(msgspec.Struct, frozen=True):
+    """A machine of a claim: in which slot, and how far it is."""
+
+    slot: int
+    machine: str
+    standing: str
+
+
 class View(msgspec.Struct, frozen=True):
-    """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full."""
+    """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full.
+    `machines`: those of a claim."""
 
     key: ResourceKey
     resource: Resource[Any] | None
@@ -30,6 +40,7 @@ class View(msgspec.Struct, frozen=True):
     conditions: tuple[Condition, ...]
     derived: Mapping[str, str] = {}
     """Labels that stand in no document."""
+    machines: tuple[Slot, ...] = ()
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -118,6 +129,27 @@ def _held(view: View, _: datetime) -> str:
     return NONE if pool is None else f"{pool.held:,}/{size_of(pool):,}"
 
 
+def _placed(view: View, _: datetime) -> str:
+    return str(sum(1 for one in view.machines if one.standing != "Releasing"))
+
+
+def _running(view: View, _: datetime) -> str:
+    return str(sum(1 for one in view.machines if one.standing == "Running"))
+
+
+def _machines(view: View, _: datetime) -> str:
+    return ",".join(one.machine for one in view.machines) or NONE
+
+
+def _partitions(view: View, _: datetime) -> str:
+    return ",".join(view.resource.spec.partitions) if view.resource else NONE
+
+
+def _claim(view: View, _: datetime) -> str:
+    meant = of_claim(view.key)
+    return NONE if meant is None else str(meant)
+
+
 def _ranges(view: View, _: datetime) -> str:
     return ",".join(view.resource.spec.ranges) if view.resource else NONE
 
@@ -156,8 +188,19 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         _spec("network", "NETWORK"),
         Column("ADDRESS", _address),
         _spec("type", "TYPE"),
+        Column("CLAIM", _claim),
         _spec("machine", "MACHINE", wide=True),
         _spec("dns_name", "DNS NAME", wide=True),
+    ),
+    "MachineClaim": (
+        _spec("project", "PROJECT"),
+        _spec("size", "SIZE"),
+        _spec("count", "WANTED"),
+        Column("PLACED", _placed),
+        Column("RUNNING", _running),
+        _spec("image", "IMAGE", wide=True),
+        Column("PARTITIONS", _partitions, wide=True),
+        Column("MACHINES", _machines, wide=True),
     ),
     "Number": (_spec("pool", "POOL"), Column("NUMBER", _number)),
     "Project": (_spec("tenant", "TENANT"),),

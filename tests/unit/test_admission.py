@@ -5,13 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.kinds.access import place
+from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.kinds.image import ImageSpec
+from reconciler.kinds.machine import LifecycleSpec, Mode
 from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.life import Life
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
 from reconciler.planning.advice import on_images
 from reconciler.planning.known import take_in
-from tests.unit.planning_worlds import NOW, desired, machine
+from tests.unit.planning_worlds import NOW, desired, machine, resource
 from tests.unit.planning_worlds import image as declared
 
 OLD = "debian-12.0.20260101"
@@ -66,3 +69,37 @@ def test_an_image_is_warned_of_from_thirty_days_before_its_last() -> None:
         state = desired(one, image(expires=expires, classification="supported"))
         found = on_images([one.key], state, Facts({one.key: HAS}, {}), NOW)
         assert [told.code for told in found] == codes
+
+
+CLAIMED = ResourceFacts(project="shop", life=Life(claim="web", slot=2, claimed_at=NOW))
+LEAVING = ResourceFacts(project="shop", life=Life(claim="web", slot=2, claimed_at=NOW, releasing_at=NOW))
+CLAIM = resource("MachineClaim", "web", MachineClaimSpec(project="shop", partitions=("p",), image="debian-12"))
+MANAGED = machine("n1", lifecycle=LifecycleSpec(mode=Mode.OBSERVE))
+
+
+def test_a_claimed_machine_stays_declared_and_names_its_claim_and_the_way_out() -> None:
+    [found] = admit(desired(CLAIM), Facts({MANAGED.key: CLAIMED}, {}))
+    assert (found.code, found.summary) == (
+        "machine-claimed",
+        "Machine/n1 is not declared any more, and it is a machine of MachineClaim/web (web.yaml:1), slot 2",
+    )
+    assert "lower spec.count of MachineClaim/web to 2 or remove it" in found.hint
+    assert str(found.source) == "web.yaml:1:1"
+
+
+def test_a_machine_on_its_way_back_stays_until_it_is_free_whatever_became_of_the_claim() -> None:
+    [found] = admit(desired(), Facts({MANAGED.key: LEAVING}, {}))
+    assert "on its way back from MachineClaim/web, slot 2" in found.summary
+    assert "wait until it is free" in found.hint
+    assert admit(desired(), Facts({MANAGED.key: ResourceFacts(life=Life(inspected_at=NOW))}, {})) == ()
+
+
+def test_a_machine_and_its_claim_do_not_go_in_one_commit() -> None:
+    [found] = admit(desired(), Facts({MANAGED.key: CLAIMED}, {}))
+    assert "remove MachineClaim/web in a commit of its own" in found.hint
+
+
+def test_a_claimed_machine_may_be_only_observed_for_a_while_but_keeps_its_life() -> None:
+    assert admit(desired(CLAIM, MANAGED), Facts({MANAGED.key: CLAIMED}, {})) == ()
+    [found] = admit(desired(CLAIM, machine("n1")), Facts({MANAGED.key: CLAIMED}, {}))
+    assert found.summary.startswith("Machine/n1 has no spec.lifecycle any more")

@@ -1,0 +1,202 @@
+"""Claims get machines and give them back; addresses come before and go after."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drivers.base import PowerState, SystemState
+from drivers.bmc.fake import FakeFleet
+from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.pools import EmbeddedPools
+from reconciler.applying.engine import Context, Engine
+from reconciler.applying.remember import remember
+from reconciler.desired.implied import with_implied
+from reconciler.model.action import Free
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.life import Life
+from reconciler.model.observation import Observation
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.connections import Connections, Drivers
+from reconciler.store import AlreadyBound, Store
+from tests.loop.world import ALL, START, World, declare, machine
+
+ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+READY = ResourceFacts(life=Life(inspected_at=START))
+WEB = ResourceKey("MachineClaim", "web")
+
+
+def fleet(count: int | None, *machines: str, **claim: Any) -> DesiredState:
+    """Machines of a lab, and a claim for some of them unless `count` is None; each has an address."""
+    asked = {
+        "project": "shop",
+        "partitions": ["lab"],
+        "selector": {},
+        "machines": list(machines),
+        "count": count,
+        "image": "debian-12",
+        "networks": [{"network": "front"}],
+        **claim,
+    }
+    return with_implied(
+        declare(
+            ("Partition", "lab", {}),
+            ("Tenant", "acme", {}),
+            ("Project", "shop", {"tenant": "acme"}),
+            (
+                "Image",
+                "debian-12.0.1",
+                {"os": "debian", "version": "12.0.1", "classification": "supported", "root": ROOT},
+            ),
+            ("Network", "front", {"prefixes": [{"cidr": "10.0.0.0/24"}]}),
+            *(machine(name, lifecycle={"mode": "Managed"}) for name in machines),
+            *([("MachineClaim", "web", asked)] if count is not None else []),
+            revision=f"{count}" * 40 if count is not None else "f" * 40,
+        )
+    )
+
+
+def inspected(tmp_path: Path, *machines: str) -> World:
+    """A world whose machines are off and inspected."""
+    world = World(tmp_path)
+    world.store.put_facts({ResourceKey("Machine", name): READY for name in machines})
+    world.restart()
+    return world
+
+
+def whose(world: World) -> dict[str, int | None]:
+    """Machine -> slot, of the claimed ones."""
+    return {key.name: one.life.slot for key, one in world.facts().items() if one.life.claim is not None}
+
+
+def by_hand(world: World, name: str, power: PowerState) -> None:
+    """Somebody presses the button."""
+    bmc = world.bmc(name)
+    bmc.state = msgspec.structs.replace(bmc.state, power=power)
+
+
+def addresses(world: World) -> set[str]:
+    return {one.owner for one in world.ipam.list()}
+
+
+def free(world: World, name: str) -> None:
+    """What the machine's own life comes to once it was wiped."""
+    key = ResourceKey("Machine", name)
+    world.store.put_facts(dict(remember(Free(key=key), world.facts(), world.now(), "").facts))
+    world.restart()
+
+
+def test_a_claim_is_placed_and_its_addresses_are_there_and_nothing_is_left_to_do(tmp_path: Path) -> None:
+    world = inspected(tmp_path, "m1", "m2", "m3")
+    world.commit(fleet(2, "m1", "m2", "m3"))
+    world.run(60)
+    assert whose(world) == {"m1": 0, "m2": 1}
+    assert world.facts()[ResourceKey("Machine", "m1")].project == "shop"
+    assert addresses(world) == {"IPAddress/web:0:front:4", "IPAddress/web:1:front:4"}
+    assert world.reasons("web") == ["Placed"]
+    assert world.reasons("m1") == ["Claimed"]
+    assert not world.engine.plan().changes
+    world.restart()
+    world.run(60)
+    assert whose(world) == {"m1": 0, "m2": 1}
+    assert not world.engine.plan().changes
+
+
+def test_a_claim_waits_with_all_of_it_until_there_is_enough(tmp_path: Path) -> None:
+    world = inspected(tmp_path, "m1", "m2")
+    by_hand(world, "m2", PowerState.ON)
+    world.commit(fleet(2, "m1", "m2"))
+    world.run(60)
+    assert whose(world) == {}
+    assert len(addresses(world)) == 2, "they do not wait for machines"
+    by_hand(world, "m2", PowerState.OFF)
+    world.run(600)
+    assert whose(world) == {"m1": 0, "m2": 1}
+
+
+def test_the_address_of_a_slot_goes_when_its_machine_is_free_and_not_before(tmp_path: Path) -> None:
+    world = inspected(tmp_path, "m1", "m2")
+    world.commit(fleet(2, "m1", "m2"))
+    world.run(60)
+    world.commit(fleet(1, "m1", "m2"))
+    world.run(60)
+    assert world.facts()[ResourceKey("Machine", "m2")].life.releasing_at is not None
+    assert len(addresses(world)) == 2
+    assert world.facts()[ResourceKey("Machine", "m1")].life.releasing_at is None
+    free(world, "m2")
+    world.run(60)
+    assert addresses(world) == {"IPAddress/web:0:front:4"}
+    assert whose(world) == {"m1": 0}
+    assert not world.engine.plan().changes
+
+
+def test_a_claim_that_goes_is_forgotten_with_its_last_machine(tmp_path: Path) -> None:
+    world = inspected(tmp_path, "m1", "m2")
+    world.commit(fleet(2, "m1", "m2"))
+    world.run(60)
+    world.commit(fleet(None, "m1", "m2"))
+    world.run(60)
+    assert WEB in world.facts()
+    for name in ("m1", "m2"):
+        free(world, name)
+        world.run(60)
+    assert WEB not in world.facts()
+    assert addresses(world) == set()
+    assert not world.engine.plan().changes
+
+
+def test_of_many_engines_that_place_at_once_none_binds_a_machine_twice(store: Store, tmp_path: Path) -> None:
+    """The instance lock keeps them apart; this is what holds when it does not."""
+    names = [f"m{n:02d}" for n in range(12)]
+    claims = [f"c{n}" for n in range(6)]
+    base, like = fleet(None, *names), fleet(2, *names).resources[WEB]
+    keys = [ResourceKey("MachineClaim", name) for name in claims]
+    wanted = {key: msgspec.structs.replace(like, key=key) for key in keys}
+    state = DesiredState(base.revision, {**base.resources, **wanted})
+    store.put_facts({_key(name): READY for name in names})
+    engines = [_engine(store, tmp_path, number) for number in range(6)]
+    for number, engine in enumerate(engines):
+        engine.adopt(state)
+        # Each has seen others off, so that they do not all choose alike.
+        engine.absorb(
+            Observation(_key(name), START, SystemState(power=PowerState.OFF)) for name in names[number : number + 7]
+        )
+    gate, lost = threading.Barrier(len(engines)), []
+
+    def work(number: int) -> None:
+        gate.wait()
+        for turn in range(len(claims)):
+            key = ResourceKey("MachineClaim", claims[(number + turn) % len(claims)])
+            try:
+                engines[number].step(key)
+            except AlreadyBound as error:
+                lost.append(error)
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        list(pool.map(work, range(len(engines))))
+    facts = store.facts(ResourceFacts)
+    bound = {key.name: (one.life.claim, one.life.slot) for key, one in facts.items() if one.life.claim is not None}
+    assert len(set(bound.values())) == len(bound) > 0
+    assert lost, "they did meet"
+    for claim in claims:
+        assert sum(1 for whose, _ in bound.values() if whose == claim) in (0, 2), "all or nothing"
+
+
+def _key(name: str) -> ResourceKey:
+    return ResourceKey("Machine", name)
+
+
+def _engine(store: Store, path: Path, number: int) -> Engine:
+    drivers = Drivers(
+        lambda _: FakeFleet(lambda: 0.0), _no_secret, EmbeddedIpam(store.engine), EmbeddedPools(store.engine)
+    )
+    context = Context(now=lambda: START, random=lambda: 0.0, by=f"engine {number}", epoch=number, limits=ALL)
+    return Engine(store, Connections(drivers, path), Facts(store.facts(ResourceFacts), {}), context)
+
+
+def _no_secret(_reference: object) -> Any:
+    raise AssertionError("no credential is asked for")
