@@ -25,13 +25,14 @@ from reconciler.commands.workspace import (
     words,
 )
 from reconciler.kinds import KINDS
-from reconciler.kinds.claim import Holder, all_holders, of_claim, spoken, standing
+from reconciler.kinds.claim import Holder, all_holders, of_claim, spoken
 from reconciler.kinds.inventory import NOTHING_KNOWN, Known
+from reconciler.kinds.lifecycle import phase
 from reconciler.kinds.machine_labels import AGGREGATE
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.plan import Change, Unknown
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import Resource, ResourceKey
 from reconciler.planning.conditions import conditions, status_word
 from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.inventories import inventory_conditions, labels_of
@@ -180,15 +181,16 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
         if key.kind == "Machine":
             known = inventories.get(key.name, NOTHING_KNOWN)
             states = (*states, *inventory_conditions(resource, known, desired))
-        machines = _machines(holders.get(key.name, ()), facts) if key.kind == "MachineClaim" else ()
+        machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()
         derived = labels.get(key, {})
         views.append(View(key, resource, observed.get(key), status_word(states), states, derived, machines))
     return views
 
 
-def _machines(held: tuple[Holder, ...], facts: Facts) -> tuple[Slot, ...]:
-    lives = (facts.resources[ResourceKey("Machine", one.machine)].life for one in held)
-    return tuple(Slot(one.slot, one.machine, standing(life)) for one, life in zip(held, lives, strict=True))
+def _machines(held: tuple[Holder, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[Slot, ...]:
+    lives = (facts.resources[ResourceKey("Machine", one.machine)] for one in held)
+    spec = claim.spec if claim is not None else None
+    return tuple(Slot(one.slot, one.machine, str(phase(life, spec))) for one, life in zip(held, lives, strict=True))
 
 
 def _tables(views: list[View], *, wide: bool) -> None:

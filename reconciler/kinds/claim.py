@@ -202,13 +202,6 @@ def holders(claim: str, look: Look) -> tuple[Holder, ...]:
     return look.once("holders", lambda: all_holders(look.remembered)).get(claim, ())
 
 
-def standing(life: Life) -> str:
-    """How far a claimed machine is, in a word."""
-    if life.releasing_at is not None:
-        return "Releasing"
-    return "Running" if life.phoned_home_at is not None else "Claimed"
-
-
 def surplus(count: int, held: Iterable[Holder]) -> tuple[Holder, ...]:
     """Those to be given back: fewer machines than before are the first of them."""
     return tuple(one for one in held if one.slot >= count and not one.leaving)

@@ -158,7 +158,8 @@ def lived(
 
 def nothing_to_lose(life: Life) -> bool:
     """Whether no system that anybody installed can be running: it was seen off, and has since started from here."""
-    return life.written is None and (life.inspected_at is not None or life.attempts > 1)
+    ours = life.order is not None or life.claim is not None
+    return ours and life.written is None and (life.inspected_at is not None or life.attempts > 1)
 
 
 def _driven(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState
+from drivers.bmc.fake import FakeMachine
 from reconciler.daemon.loop import CONFIRM
 from reconciler.kinds.lifecycle import Task, claim_spec, task
 from reconciler.model.life import FactType
@@ -18,7 +19,7 @@ SECONDS = 5.0
 class Metal:
     """One machine's inside. `disk`: the image on it, None when it is empty; `agent` and `system`: whether they run.
 
-    `ticks_to_write`: how long writing takes. `dead`: nothing starts any more.
+    `ticks_to_write`: how long writing takes. `dead`: nothing starts any more. `mute`: the system does not call.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -26,13 +27,14 @@ class Metal:
         self.disk: str | None = None
         self.half_written = False
         self.order: str | None = None
-        self.agent = self.system = self.dead = False
+        self.agent = self.system = self.dead = self.mute = self.fails_to_write = False
         self.ticks_to_write, self.written_ticks = 2, 0
         self.writes: list[str] = []
         self._boots = len(self.bmc.booted_from)
 
     @property
-    def bmc(self):  # type: ignore[no-untyped-def]
+    def bmc(self) -> FakeMachine:
+        """The BMC of it."""
         return self.world.bmc(self.name)
 
     def report(self, fact: FactType, detail: str = "", order: str | None = None) -> bool:
@@ -69,7 +71,8 @@ class Metal:
             self.report(FactType.REGISTERED, order=order.id)
         elif self.disk is not None and not self.half_written:
             self.system = True
-            self.report(FactType.PHONED_HOME)
+            if not self.mute:
+                self.report(FactType.PHONED_HOME)
 
     def _work(self) -> None:
         facts = self.world.engine.remembered(self.key)
@@ -77,6 +80,10 @@ class Metal:
         current = facts.life.order.id if facts.life.order else None
         todo = task(facts, claim) if current == self.order else Task.POWER_OFF
         match todo:
+            case Task.INSTALL if self.fails_to_write:
+                self.agent = False
+                self.report(FactType.AGENT_FAILED, "the checksum is another", self.order)
+                self.bmc.state = replace(self.bmc.state, power=PowerState.OFF)
             case Task.INSTALL:
                 self.disk, self.half_written = facts.image, True
                 self.written_ticks += 1

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from drivers.base import PowerState
+from drivers.bmc.fake import Fault, FaultKind
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
+from reconciler.model.life import FactType
 from tests.loop.metal import Metal, live
+from tests.loop.test_claims import fleet
 from tests.loop.world import World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}
@@ -38,8 +43,6 @@ def test_a_managed_machine_is_inspected_once_and_off_afterwards(world: World) ->
 
 
 def test_a_machine_that_runs_is_not_stopped_to_be_inspected(world: World) -> None:
-    from msgspec.structs import replace
-
     metal = Metal(world, "m1")
     metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
     world.commit(declare(machine("m1", **MANAGED)))
@@ -62,3 +65,132 @@ def test_a_machine_from_which_no_agent_calls_is_tried_three_times_then_left_to_p
     world.commit(declare(machine("m1", lifecycle={"mode": "Managed", "request": "mended"}), revision="b" * 40))
     live(world, [metal], 900)
     assert at(world, "m1") is Phase.AVAILABLE
+
+
+def claimed(world: World, *names: str, **claim: Any) -> list[Metal]:
+    """Machines that are inspected, and a claim for all of them that is running."""
+    metals = [Metal(world, name) for name in names]
+    world.commit(fleet(None, *names))
+    live(world, metals, 300)
+    assert {at(world, name) for name in names} == {Phase.AVAILABLE}
+    world.commit(fleet(len(names), *names, **claim))
+    return metals
+
+
+def test_a_claim_is_installed_runs_and_is_wiped_when_it_goes(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"]
+    assert metal.system
+    assert metal.bmc.booted_from == ["Pxe", "Pxe", "Hdd"]
+    assert world.engine.plan().changes == ()
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert metal.writes == ["debian-12.0.1", "wiped"]
+    assert metal.bmc.state.power is PowerState.OFF
+    assert world.engine.plan().changes == ()
+    assert world.ipam.list() == []
+
+
+def test_nothing_is_wiped_while_the_machine_is_not_seen_off(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    metal.bmc.faults.add(Fault(FaultKind.SHUTDOWN_IGNORED, times=None))
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 3600)
+    assert at(world, "m1") is Phase.RELEASING
+    assert metal.system
+    assert metal.writes == ["debian-12.0.1"]
+    assert len(world.ipam.list()) == 1
+    assert "ShutdownIgnored" in world.reasons("m1")
+
+
+def test_a_power_cut_while_the_image_is_written_has_it_written_again_whole(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.ticks_to_write = 8
+    while not metal.half_written:
+        live(world, [metal], 5)
+    metal.cut_power()
+    live(world, [metal], 1200)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"]
+    assert "AgentSilent" in world.reasons("m1")
+
+
+def test_an_agent_that_cannot_write_is_tried_three_times_and_a_word_of_the_claim_tries_again(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.fails_to_write = True
+    live(world, [metal], 3600)
+    assert at(world, "m1") is Phase.ERROR
+    assert world.reasons("m1").count("AgentFailed") == 3
+    metal.fails_to_write = False
+    world.commit(fleet(1, "m1", request="the image is mended"))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.RUNNING
+
+
+def test_another_word_in_the_claim_writes_the_image_anew(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    world.commit(fleet(1, "m1", request="again"))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"] * 2
+    live(world, [metal], 3600)
+    assert metal.writes == ["debian-12.0.1"] * 2
+
+
+def test_a_system_that_does_not_call_keeps_its_disk(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.mute = True
+    live(world, [metal], 4 * 3600)
+    assert at(world, "m1") is Phase.PROVISIONING
+    assert metal.writes == ["debian-12.0.1"]
+    assert metal.bmc.state.power is PowerState.ON
+    metal.report(FactType.PHONED_HOME)
+    assert at(world, "m1") is Phase.RUNNING
+
+
+def test_an_old_system_that_calls_while_it_is_released_is_told_of_and_wiped_all_the_same(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 5)
+    metal.report(FactType.PHONED_HOME)
+    live(world, [metal], 900)
+    assert "FailedReclaim" in world.reasons("m1")
+    assert at(world, "m1") is Phase.AVAILABLE
+
+
+@pytest.mark.parametrize("seconds", range(0, 240, 10))
+def test_a_process_that_dies_at_any_moment_of_a_life_loses_nothing_and_does_nothing_twice(
+    tmp_path: Path, seconds: int
+) -> None:
+    world = World(tmp_path, on_after=2.0, off_after=2.0)
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], seconds)
+    world.restart()
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"]
+    assert metal.bmc.booted_from == ["Pxe", "Pxe", "Hdd"]
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], seconds)
+    world.restart()
+    live(world, [metal], 1200)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert metal.writes == ["debian-12.0.1", "wiped"]
+    assert world.ipam.list() == []
+
+
+def test_four_machines_at_once_each_get_their_own(world: World) -> None:
+    names = ("m1", "m2", "m3", "m4")
+    metals = claimed(world, *names)
+    live(world, metals, 600)
+    assert {at(world, name) for name in names} == {Phase.RUNNING}
+    assert all(metal.writes == ["debian-12.0.1"] for metal in metals)
+    slots = {world.engine.remembered(metal.key).life.slot for metal in metals}
+    assert slots == {0, 1, 2, 3}
+    assert len({one.address for one in world.ipam.list()}) == 4
