@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from reconciler.model.life import FactType
+from reconciler.model.token import TokenPurpose
 from reconciler.services.boot import tls
 from reconciler.services.boot.settings import BootError, BootSettings
 from tests.boot.world import Service
@@ -68,6 +70,15 @@ def test_curl_takes_the_pin_and_no_other(service: Service, right: bool, status: 
     url = f"{service.server.places.https}/agent/v1/work"
     command = ["curl", "-sk", "--pinnedpubkey", pin, "-o", "/dev/null", "-w", "%{http_code}", url]
     assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == status
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_a_system_phones_home_with_curl_as_the_documentation_shows(service: Service) -> None:
+    token, places = service.issue(TokenPurpose.PHONE_HOME), service.server.places
+    header = ("-H", f"Authorization: Bearer {token}")
+    command = ["curl", "-sfk", "--pinnedpubkey", places.pin, "-X", "POST", *header, f"{places.https}/phone-home/v1"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert service.lives.facts == [FactType.PHONED_HOME]
 
 
 def test_certificate_and_key_are_given_together(service: Service, tmp_path: Path) -> None:
