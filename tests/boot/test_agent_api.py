@@ -83,6 +83,7 @@ def test_what_is_refused_begins_no_session_and_is_told(
     assert answer.status == status, answer
     assert "gs-" not in answer.text
     assert service.lives.reported == before
+    assert service.lives.inventories.keys() <= {ONE for fact in service.lives.facts if fact is FactType.REGISTERED}
     assert len(service.lives.turned_away) == 1
 
 

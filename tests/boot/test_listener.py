@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.services.boot.settings import BootError, Limits
+from reconciler.services.boot.listener import Listener
+from reconciler.services.boot.server import BootServer
+from reconciler.services.boot.settings import BootError, BootSettings, Limits
+from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.boot.world import Service, registration
 
@@ -182,9 +185,18 @@ def test_each_request_is_one_line_of_the_log_without_tokens(service: Service) ->
 
 
 def test_a_port_that_is_taken_is_said_to_be_so(tmp_path: Path, service: Service) -> None:
-    from reconciler.services.boot.listener import Listener
-    from reconciler.services.log import logger
-
     port = int(service.server.places.http.rpartition(":")[2])
     with pytest.raises(BootError, match=rf"cannot listen on 127.0.0.1:{port} \(http\).*choose another port"):
         Listener("http", ("127.0.0.1", port), lambda *_: [], Limits(), logger(service.log, json=True))
+
+
+def test_a_service_that_cannot_have_its_second_port_leaves_the_first(tmp_path: Path, service: Service) -> None:
+    taken = int(service.server.places.https.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    given = {"address": "127.0.0.1", "listen": "127.0.0.1", "folder": tmp_path / "b", "kernel": "", "initrd": ""}
+    broken = BootSettings(**given, http_port=port, https_port=taken)  # type: ignore[arg-type]  # of several types
+    log = logger(service.log, json=True)
+    with pytest.raises(BootError, match="https"):
+        BootServer(broken, service.lives, service.store.tokens, service.files, lambda: service.now, log)
+    socket.create_server(("127.0.0.1", port)).close()

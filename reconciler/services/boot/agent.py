@@ -151,10 +151,8 @@ class Agent:
         if grant.machine is None:
             lives.found(grant.uuid or names.uuid(said.uuid), names.macs(said.macs), collected)
             return True
-        if not lives.report(grant.machine, grant.order, FactType.REGISTERED, said.agent[:200]):
-            return False
         lives.took_inventory(grant.machine, collected)
-        return True
+        return lives.report(grant.machine, grant.order, FactType.REGISTERED, said.agent[:200])
 
     def _same_machine(self, request: Request, grant: Grant, said: Registration) -> None:
         """What was asked for by a machine may be used by it alone."""

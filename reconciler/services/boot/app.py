@@ -117,10 +117,10 @@ def agent_pages(desk: Desk) -> Application:
 def _limit(request: Request, most: int) -> None:
     if request.method not in ("POST", "PUT", "PATCH"):
         return
-    if request.content_length is None:
+    if "Transfer-Encoding" in request.headers:
         # Of a body in chunks nobody knows how long it gets.
         raise LengthRequired("say in Content-Length how long the body is")
-    if request.content_length > most:
+    if (request.content_length or 0) > most:
         raise RequestEntityTooLarge(f"the body has more than {most} bytes")
     request.max_content_length = most
 

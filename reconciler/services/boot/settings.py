@@ -24,9 +24,9 @@ class Limits(msgspec.Struct, frozen=True):
     more for each `slowest` bytes of it.
     """
 
-    threads: int = 48
+    threads: int = 64
     connections: int = 384
-    per_address: int = 16
+    per_address: int = 8
     idle: int = 10
     receive: float = 30.0
     send: float = 30.0

@@ -1,0 +1,47 @@
+"""How much of a flood gets through."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.services.boot.gate import MOST, QUIET, REMEMBERED, Gate, Pace, network
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_the_first_of_a_kind_and_address_is_told_and_the_rest_counted() -> None:
+    gate = Gate()
+    assert [gate.passes("a", "10.0.0.1", NOW) for _ in range(4)] == [0, None, None, None]
+    assert gate.passes("b", "10.0.0.1", NOW) == 0
+    assert gate.passes("a", "10.0.0.2", NOW) == 3
+    assert gate.passes("a", "10.0.0.1", NOW + QUIET) == 0
+
+
+def test_a_flood_from_everywhere_leaves_few() -> None:
+    gate = Gate()
+    told = [gate.passes("a", f"10.{n >> 8}.{n & 255}.1", NOW) for n in range(10 * REMEMBERED)]
+    assert sum(one is not None for one in told) == MOST
+    assert gate.passes("a", "10.0.0.1", NOW + QUIET) == 10 * REMEMBERED - MOST
+
+
+def test_a_pace_is_each_address_s_own() -> None:
+    pace = Pace(2, timedelta(minutes=1))
+    assert [pace.allows("10.0.0.1", NOW) for _ in range(3)] == [True, True, False]
+    assert pace.allows("10.0.0.2", NOW)
+    assert pace.allows("10.0.0.1", NOW + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1:2:3:4", "2001:db8::/64"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_one_ipv6_address_is_as_good_as_another_of_its_network(address: str, place: str) -> None:
+    assert network(address) == place
