@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.discovery import debian
+from deploy.discovery import debian, stub
 from deploy.discovery.tree import Tree
 
 HERE = Path(__file__).resolve().parent
@@ -124,7 +124,7 @@ def programs(tree: Tree) -> list[Path]:
         raise debian.Missing(f"programs are missing; install them: apt-get install {' '.join(absent)}")
     if debian.libraries(busybox):
         raise debian.Missing("busybox is not the static one; install it: apt-get install busybox-static")
-    paths = {*wanted, *(library for path in wanted for library in debian.libraries(Path(path)))}
+    paths = {*wanted, *(library for path in wanted for library in needed(tree, path))}
     for path in sorted(paths):
         tree.copy(Path(path), path)
     for applet in debian.run(busybox, "--list").split():
@@ -134,6 +134,19 @@ def programs(tree: Tree) -> list[Path]:
         tree.link(f"usr/bin/{name}", "mtools")
     tree.file(f"{GCONV}/gconv-modules", GCONV_MODULES)
     return [Path(path).resolve() for path in sorted(paths)]
+
+
+def needed(tree: Tree, program: str) -> list[str]:
+    """The program's libraries. In the place of ICU, and of what only ICU needs, there is a stub."""
+    found = debian.libraries(Path(program))
+    for path in found:
+        icu = re.search(r"/(libicuuc\.so\.(\d+))$", path)
+        if icu:
+            users = [Path(one).read_bytes() for one in found if "/libxml2.so" in one]
+            functions = [name for user in users for name in stub.names_used(user, icu[2])]
+            tree.file(path, stub.library(icu[1], functions))
+            return [one for one in found if not re.search(r"/(libicu\w+|libstdc\+\+|libgcc_s)\.so", one)]
+    return found
 
 
 def modules(tree: Tree, kernel: Path) -> None:

@@ -39,6 +39,9 @@ class StandIn:
     facts: list[tuple[str, str]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     slow: float = 0
+    """Seconds before a file is sent."""
+    pace: dict[str, float] = field(default_factory=dict)
+    """Seconds for each MiB of the file of this name."""
 
     def heard(self, kind: str) -> list[str]:
         """Details of the facts of this type, in order."""
@@ -129,8 +132,11 @@ def serving(
                 if standin.cut:
                     answer = answer[: standin.cut.pop(0)]
                     self.close_connection = True
+            pace = standin.pace.get(self.path.lstrip("/"), 0)
             with contextlib.suppress(OSError):
-                self.wfile.write(answer)
+                for at in range(0, len(answer), 1 << 20):
+                    self.wfile.write(answer[at : at + (1 << 20)])
+                    time.sleep(pace)
 
         do_GET = do_POST = do_HEAD = _serve  # noqa: N815
 

@@ -161,7 +161,7 @@ def test_work_goes_on_while_the_service_does_not_answer(tmp_path: Path) -> None:
     machine.disk("vda", 16)
     run = install(machine, standin, image)
     assert standin.heard("written") == [digest(image)]
-    assert "the service does not answer (503); the work goes on" in run.console
+    assert "the service does not take reports (503); the work goes on" in run.console
     assert "the service is back" in run.console
     assert standin.heard("alive")[0].endswith("of debian-12")
 

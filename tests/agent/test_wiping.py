@@ -49,6 +49,9 @@ def test_a_disk_that_still_has_data_is_never_called_wiped(tmp_path: Path) -> Non
 def test_a_disk_that_lies_about_discarding_is_overwritten(tmp_path: Path) -> None:
     machine, standin = Machine(tmp_path / "m"), StandIn()
     disk = machine.disk("sda", 140)
+    queue = tmp_path / "m/sys/block/sda/queue"
+    queue.mkdir()
+    (queue / "discard_max_bytes").write_text("4194304\n")
     run = wipe(machine, standin, "discard() { return 0; }")
     assert "sda: not all zeroes after discard" in run.console
     assert standin.heard("wiped") == [f"sda {140 * MIB} bytes: overwrite, then zeroes read back at 64 places"]
@@ -59,3 +62,25 @@ def test_a_machine_without_disks_says_so(tmp_path: Path) -> None:
     standin = StandIn()
     wipe(Machine(tmp_path / "m"), standin)
     assert standin.heard("wiped") == ["this machine has no disks"]
+
+
+def test_the_ways_of_wiping_are_those_that_the_disk_offers(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "m")
+    machine.disk("vda", 1)
+    queue = tmp_path / "m/sys/block/vda/queue"
+    queue.mkdir()
+    (queue / "write_zeroes_max_bytes").write_text("2147483136\n")
+    (queue / "discard_max_bytes").write_text("0\n")
+    run = machine.run("http://127.0.0.1:9", "ways_for vda; exit")
+    assert run.console.split() == ["zero_out", "overwrite"]
+
+
+def test_an_ata_erase_is_for_a_disk_that_offers_it_and_is_not_frozen(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "m")
+    machine.disk("sda", 1)
+    offers = (
+        "Security:\\n\\tMaster password revision code = 65534\\n\\t\\tsupported\\n\\tnot\\tenabled\\n\\t%s\\tfrozen\\n"
+    )
+    hooks = f'hdparm() {{ printf "{offers}" "$FROZEN"; }}; mkdir -p "$T"; '
+    ways = "FROZEN=not; ways_for sda; echo; FROZEN=; ways_for sda; exit"
+    assert machine.run("http://127.0.0.1:9", hooks + ways).console.split() == ["ata_erase", "overwrite", "overwrite"]

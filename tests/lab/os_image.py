@@ -29,7 +29,7 @@ acpid -f -l /dev/null > /dev/null 2>&1 &
 seed=$(findfs LABEL=CIDATA 2> /dev/null); mkdir -p /seed; touch /tmp/none
 [ -z "$seed" ] || mount -t vfat -o ro "$seed" /seed || echo "INSTALLED-OS-FAILED seed $seed cannot be mounted"
 value() { sed -n "s/^$1: *//p" /seed/meta-data 2> /dev/null | tr -d "\\"'\\r" | head -n 1; }
-hostname "$(value local-hostname)"
+name=$(value local-hostname); hostname "${name:-localhost}"
 card=$(basename "$(ls -d /sys/class/net/e* | head -n 1)")
 ip link set lo up; ip link set "$card" up
 address=$(grep -o -E '([0-9]{1,3}[.]){3}[0-9]{1,3}/[0-9]+' /seed/network-config 2> /dev/null | head -n 1)

@@ -91,7 +91,7 @@ def install() -> str:
     return f"work install\nimage lab-os-1\nurl {url}\nsha256 {digest}\ndisk auto"
 
 
-@in_lab(600)
+@in_lab(900)
 def test_a_machine_is_inspected_installed_started_and_wiped(tmp_path: Path) -> None:
     standin = StandIn(seed=tar({"meta-data": META, "user-data": "#cloud-config\n", "network-config": NETWORK}))
     with Lab(tmp_path) as lab, boot_service(standin, tmp_path):
@@ -124,3 +124,49 @@ def test_a_machine_is_inspected_installed_started_and_wiped(tmp_path: Path) -> N
         lab.until("power off", 60, redfish.is_off)
         blank = subprocess.run(["cmp", "-n", str(2 << 30), str(machine.disk), "/dev/zero"], check=False)
         assert blank.returncode == 0
+
+
+@in_lab(900)
+def test_a_power_cut_while_the_image_is_written_leaves_nothing_to_boot(tmp_path: Path) -> None:
+    standin = StandIn(pace={"os.raw.gz": 1.5})
+    with Lab(tmp_path) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        redfish, machine = Redfish(lab, 0), lab.machine(0)
+
+        order(lab, redfish, standin, "Pxe", install())
+        lab.until("data on the disk", 180, lambda: any(_part(machine.disk)))
+        lab.power_cut(0)
+        assert standin.heard("written") == []
+
+        mark = order(lab, redfish, standin, "Hdd")
+        lab.wait_serial(
+            0, "No bootable option or device was found|BdsDxe: No|failed to load|UEFI Interactive", 90, mark
+        )
+        assert "INSTALLED-OS-UP" not in lab.serial(0)[mark:]
+        lab.power_cut(0)
+
+        standin.pace.clear()
+        order(lab, redfish, standin, "Pxe", install())
+        standin.wait_for(lambda it: it.heard("written") or it.heard("agent-failed"), 240, "image written")
+        mark = order(lab, redfish, standin, "Hdd")
+        lab.wait_serial(0, "INSTALLED-OS-UP hostname=localhost address=10.77.0.1[0-9]+/24 image=lab-os-1", 180, mark)
+
+
+@in_lab(600)
+def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> None:
+    standin = StandIn()
+    with Lab(tmp_path, machines=0) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        started = [lab.bare(1, "bios"), lab.bare(2, "uefi-pxe", disk=True)]
+        for process in started:
+            process.wait(240)
+        assert {one["uuid"] for one in standin.registered} == {lab.machine(1).uuid, lab.machine(2).uuid}
+        disks = {one["uuid"]: json.dumps(one["inventory"]["lsblk"]) for one in standin.registered}
+        assert ["vda" in disks[lab.machine(n).uuid] for n in (1, 2)] == [False, True]
+
+
+def _part(disk: Path) -> bytes:
+    """Some of what lies behind the first MiB, where the image's data is."""
+    with disk.open("rb") as file:
+        file.seek(8 << 20)
+        return file.read(1 << 20)

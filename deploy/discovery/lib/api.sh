@@ -61,10 +61,13 @@ fact_body() {
     printf '{"type":"%s","detail":"%s"}' "$1" "$(printf '%s\n' "$2" | json_text)"
 }
 
-# Until killed. A service that does not answer does not stop the work; one that says that the order is gone does.
+# Until told to stop, which it does between two reports, so that none comes after the result. A service that does not answer does not stop the work; one that says that the order is gone does.
 keep_telling() {
     lost=
-    while nap 5; do
+    trap 'exit 0' TERM
+    while :; do
+        nap 5 &
+        wait $!
         fact_body alive "$(what_now)" > "$T/alive"
         request POST facts "$T/alive" "$T/alive.answer"
         case $CODE in
@@ -74,7 +77,7 @@ keep_telling() {
             ;;
         409) switch_off "the order is not this machine's any more" ;;
         *)
-            [ -n "$lost" ] || say "the service does not answer ($CODE); the work goes on"
+            [ -n "$lost" ] || say "the service does not take reports ($CODE); the work goes on"
             lost=yes
             ;;
         esac

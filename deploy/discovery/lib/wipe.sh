@@ -30,7 +30,7 @@ wipe_disk() {
     if [ "$BYTES" = 0 ]; then PROOF="$1 0 bytes: no medium"; return 0; fi
     WHY="it is read-only"
     [ "$(attribute "$1" ro)" = 0 ] || return 1
-    for way in nvme_format ata_erase zero_out discard overwrite; do
+    for way in $(ways_for "$1"); do
         doing "wiping $1 ($BYTES bytes): $way"
         "$way" "$1" > "$T/way.log" 2>&1 || continue
         WHY="it cannot be written: $(last_line "$T/zero.error")"
@@ -46,18 +46,30 @@ wipe_disk() {
     return 1
 }
 
+# The ways that this disk offers, the most thorough first; the last is always possible.
+ways_for() {
+    case $1 in
+    nvme*) ! command -v nvme > /dev/null || echo nvme_format ;;
+    sd*) ! has_ata_erase "$1" || echo ata_erase ;;
+    esac
+    [ "$(($(attribute "$1" queue/write_zeroes_max_bytes)))" = 0 ] || echo zero_out
+    [ "$(($(attribute "$1" queue/discard_max_bytes)))" = 0 ] || echo discard
+    echo overwrite
+}
+
 nvme_format() {
-    case $1 in nvme*) ;; *) return 1 ;; esac
-    command -v nvme > /dev/null || return 1
     nvme format "$DISK" --ses=2 --force || nvme format "$DISK" --ses=1 --force
 }
 
-# Only where the disk says that it can, is not frozen by its firmware, and has no password but ours.
-ata_erase() {
-    case $1 in sd*) ;; *) return 1 ;; esac
+# Only where the disk says that it can, and its firmware has not frozen it.
+has_ata_erase() {
     command -v hdparm > /dev/null || return 1
-    hdparm -I "$DISK" 2>/dev/null | sed -n '/^Security:/,$p' | tr '\t' ' ' > "$T/security"
-    grep -q '^ *supported$' "$T/security" && grep -q 'not *frozen' "$T/security" || return 1
+    hdparm -I "$DEV/$1" 2>/dev/null | sed -n '/^Security:/,$p' | tr '\t' ' ' > "$T/security"
+    grep -q '^ *supported$' "$T/security" && grep -q 'not *frozen' "$T/security"
+}
+
+# A password that is set already can only be ours, from an erase that was cut off; with any other this way fails.
+ata_erase() {
     if ! grep -q 'not *enabled' "$T/security"; then
         hdparm --security-unlock "$ATA_PASSWORD" "$DISK"
         hdparm --security-disable "$ATA_PASSWORD" "$DISK" || return 1
@@ -70,11 +82,11 @@ ata_erase() {
 
 # The full path: busybox has an applet of the name that cannot do this.
 zero_out() {
-    [ "$(attribute "$1" queue/write_zeroes_max_bytes)" -gt 0 ] 2>/dev/null && /usr/sbin/blkdiscard -f -z "$DISK"
+    /usr/sbin/blkdiscard -f -z "$DISK"
 }
 
 discard() {
-    [ "$(attribute "$1" queue/discard_max_bytes)" -gt 0 ] 2>/dev/null && /usr/sbin/blkdiscard -f "$DISK"
+    /usr/sbin/blkdiscard -f "$DISK"
 }
 
 overwrite() {
