@@ -40,6 +40,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
+from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
@@ -227,12 +228,15 @@ def _carry_out(
 
 def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
     """Whether each action of the change was shown. How a machine is taken down or up may be chosen anew: force after
-    an ignored shutdown is the document's own word."""
+    an ignored shutdown is the document's own word. A claim gets, and gives back, the machines that were shown."""
     shown = approved.get(change.key)
-    return shown is not None and all(
-        any(type(action) is type(other) and action.path == other.path for other in shown.actions)
-        for action in change.actions
-    )
+    return shown is not None and all(any(_alike(action, other) for other in shown.actions) for action in change.actions)
+
+
+def _alike(action: Action, other: Action) -> bool:
+    if isinstance(action, Claim | Unclaim) and isinstance(other, Claim | Unclaim) and action.machines != other.machines:
+        return False
+    return type(action) is type(other) and action.path == other.path
 
 
 @contextmanager
