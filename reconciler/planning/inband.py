@@ -32,7 +32,9 @@ def read_inband(collected: Mapping[str, object]) -> Inventory:
     processors, modules = _processors(tree), _modules(tree)
     memory = sum(one.size for one in modules) or _memory(tree, collected.get("memory_kb"))
     disks = _disks(collected.get("lsblk"))
-    known = {"processors": bool(processors), "memory": bool(memory), "disks": disks is not None, "gpus": bool(tree)}
+    # A tree without a processor is not a machine's.
+    is_whole = any(one.get("class") == "processor" for one in tree)
+    known = {"processors": bool(processors), "memory": bool(memory), "disks": disks is not None, "gpus": is_whole}
     return Inventory(
         processors=processors,
         memory=memory if memory <= _MAX_NUMBER else 0,
