@@ -79,3 +79,11 @@ def test_a_machine_that_is_forgotten_has_none(store: Store) -> None:
     store.put_facts({ResourceKey("Machine", "m1"): ResourceFacts()})
     store.put_facts({ResourceKey("Machine", "m1"): None})
     assert list(store.inventories.all()) == ["m2"]
+
+
+def test_of_many_machines_those_that_are_asked_for_are_read(store: Store) -> None:
+    for name in ("m1", "m2", "m3"):
+        store.inventories.put(name, BMC, TWO, NOW)
+    assert sorted(store.inventories.all({"m1", "m3", "m9"})) == ["m1", "m3"]
+    assert store.inventories.all(set()) == {}
+    assert sorted(store.inventories.all({f"m{n}" for n in range(1000)})) == ["m1", "m2", "m3"]

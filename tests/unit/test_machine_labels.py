@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from drivers.base import Disk, Inventory, Processor
+from reconciler.desired.load import load
 from reconciler.kinds.inventory import Kept, Known, Origin
 from reconciler.kinds.machine_labels import SIZE, effective_labels, size_of
 from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
@@ -16,6 +17,7 @@ from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.inventories import inventory_conditions, labels_of, on_sizes
 from reconciler.planning.select import select
+from tests.unit import desired_worlds as worlds
 from tests.unit.planning_worlds import desired, machine, resource
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -82,6 +84,15 @@ def test_the_labels_of_a_machine_are_its_own_and_those_of_its_inventory() -> Non
 def test_a_derived_label_cannot_be_declared() -> None:
     found = effective_labels(state().resources[ResourceKey("Machine", "m1")], None, state())
     assert found == {"rack": "r1"}
+
+
+@pytest.mark.parametrize("label", [SIZE, "aggregate/disks.count"])
+def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None:
+    text = worlds.machine("m1").replace("  name: m1\n", f"  name: m1\n  labels: {{{label}: x}}\n")
+    (found,) = load(worlds.MemorySnapshot({"m.yaml": text, "p.yaml": worlds.PARTITION})).diagnostics
+    assert (found.code, found.summary) == ("derived-label", f"the label {label} cannot be declared")
+    assert found.source is not None
+    assert found.source.line == 5
 
 
 @pytest.mark.parametrize(
