@@ -44,7 +44,7 @@ from reconciler.planning.discovery import (
     propose,
 )
 from reconciler.planning.leases import read_leases
-from reconciler.planning.render.words import count
+from reconciler.planning.render.words import clean, count
 from reconciler.store import Store
 
 FOLDER = "machines"
@@ -281,11 +281,12 @@ def _read(
     troubles: list[str] = []
     in_order = sorted(found, key=lambda one: one[0].url)
     results = dict(paced(lambda at: read(in_order[at]), iter(range(len(in_order))), options.rate, options.concurrency))
-    for at, (candidate, _) in enumerate(in_order):
+    for at, (candidate, seen) in enumerate(in_order):
         said = results[at]
         if isinstance(said, str):
             troubles.append(candidate.url)
-            _say(f"{candidate.url}: a BMC, not read; {said}")
+            named = f" ({seen.product})" if seen.product else ""
+            _say(f"{candidate.url}: a BMC{named}, not read; {said}")
         else:
             read_all += said
     _say(f"{count(len(found), 'BMC')} found, {count(len(read_all), 'system')} read")
@@ -378,4 +379,5 @@ def _commit(texts: dict[str, str], where: Where, out: str | None, branch: str, *
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    # What BMCs and lease files say stands in it.
+    click.echo(clean(text), err=True)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
 
 MAX_PARTS = 1024
@@ -24,6 +26,20 @@ _NO_DISKS = re.compile(r"^(zram|ram|loop|fd|sr|nbd|md|dm-)\d")
 _BARE_MAC = "00:00:00:00:00:00"
 
 Node = dict[str, Any]
+
+
+class Dmi(msgspec.Struct, frozen=True):
+    """Which machine it says that it is; empty where it does not."""
+
+    uuid: str = ""
+    serial: str = ""
+    product: str = ""
+
+
+def read_dmi(collected: Mapping[str, object]) -> Dmi:
+    """What the firmware says of the machine (SMBIOS), UUID in lower case. Never raises for what it finds."""
+    said = next(_objects(collected.get("dmi")), {})
+    return Dmi(_text(said.get("uuid")).lower(), _text(said.get("serial")), _text(said.get("product")))
 
 
 def read_inband(collected: Mapping[str, object]) -> Inventory:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
-from reconciler.planning.inband import MAX_PARTS, MAX_TEXT, read_inband
+from reconciler.planning.inband import MAX_PARTS, MAX_TEXT, Dmi, read_dmi, read_inband
 
 BANKS = [
     {"id": "bank:0", "class": "memory", "slot": "DIMM_A1", "size": 32 << 30, "product": "M393", "serial": "D1"},
@@ -212,3 +212,16 @@ def test_what_this_machine_s_own_tools_print_is_read() -> None:
     seen = read_inband({"lsblk": printed("lsblk", "-J", "-b", "-O"), "link": printed("ip", "-j", "-d", "link")})
     assert "disks" not in seen.missing
     assert seen.nics is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ({"uuid": "4C4C4544-0035", "serial": "S1 ", "product": "R750"}, Dmi("4c4c4544-0035", "S1", "R750")),
+        ({"uuid": None, "serial": ["x"]}, Dmi("", "x")),
+        (None, Dmi()),
+        ("text", Dmi()),
+    ],
+)
+def test_the_machine_says_which_it_is_as_far_as_it_does(said: object, read: Dmi) -> None:
+    assert read_dmi({"dmi": said}) == read
