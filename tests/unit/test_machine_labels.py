@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.base import Disk, Inventory, Processor
+from drivers.base import Disk, Inventory, Nic, Processor
 from reconciler.desired.load import load
 from reconciler.kinds.inventory import Kept, Known, Origin
 from reconciler.kinds.machine_labels import SIZE, effective_labels, size_of
@@ -161,3 +161,10 @@ def test_an_inventory_that_cannot_be_read_is_a_condition() -> None:
     failed = Known(kept(None, error=ReadError("Unreachable", "no answer"), tried_at=NOW))
     (found,) = inventory_conditions(now.resources[ResourceKey("Machine", "m1")], failed, now)
     assert (found.type, found.reason, found.since) == ("InventoryRead", "Unreachable", NOW)
+
+
+def test_a_machine_is_known_by_the_mac_addresses_of_both() -> None:
+    one, two = (msgspec.structs.replace(SMALL, nics=(Nic("e", f"52:54:00:00:00:0{n}"),)) for n in (1, 2))
+    both = Known(kept(one), kept(two, Origin.IN_BAND))
+    assert both.macs == {"52:54:00:00:00:01", "52:54:00:00:00:02"}
+    assert Known(kept(SMALL)).macs == set()
