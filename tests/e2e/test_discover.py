@@ -248,7 +248,9 @@ def test_an_inventory_is_read_kept_compared_and_accepted(observed: Desk, hall: H
     store.close()
     lost = observed.run("inventory", ONE, "--diff")
     assert (lost.code, "disk /dev/sd1 is gone" in lost.out) == (2, True)
-    assert observed.run("inventory", ONE, "-o", "json").json["sources"]["in-band"]["changes"]
+    form = observed.run("inventory", ONE, "-o", "json").json
+    assert form["sources"]["in-band"]["changes"]
+    assert (form["aggregates"]["disks.count"], form["aggregates"]["cpus.threads"]) == (1, None)
     assert "InventoryComplete=False" in observed.run("describe", f"machine/{ONE}").out
     wide = observed.run("get", "machines", "-l", "aggregate/disks.count=1", "-o", "wide").out
     assert "DISKS.CAPACITY" in wide
