@@ -81,7 +81,9 @@ def read_inventory(
         gpus=tuple(Gpu(_model(one)) for one in listed if one.get("ProcessorType") in _GPUS),
         missing=tuple(name for name, is_known in known.items() if not is_known),
         modules=tuple(_module(one) for one in modules if _capacity(one)) if modules else None,
-        nics=None if nics is None else tuple(nic for one in nics if (nic := _nic(one)) is not None),
+        nics=tuple(nic for one in nics if (nic := _nic(one)) is not None)
+        if nics or (nics == [] and is_listed)
+        else None,
     )
 
 

@@ -78,7 +78,10 @@ def _document(root: Reply) -> dict[str, Any]:
 
 
 def _is_root(document: dict[str, Any]) -> bool:
-    kind = document.get("@odata.type")
-    return isinstance(document.get("RedfishVersion"), str) or (
-        isinstance(kind, str) and kind.startswith("#ServiceRoot.")
+    kind, systems = document.get("@odata.type"), document.get("Systems")
+    where = systems.get("@odata.id") if isinstance(systems, dict) else None
+    return (
+        isinstance(document.get("RedfishVersion"), str)
+        or (isinstance(kind, str) and kind.startswith("#ServiceRoot."))
+        or (isinstance(where, str) and where.startswith(ROOT))
     )

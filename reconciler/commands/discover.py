@@ -44,6 +44,7 @@ from reconciler.planning.discovery import (
     propose,
 )
 from reconciler.planning.leases import read_leases
+from reconciler.planning.render.words import clean, count
 from reconciler.store import Store
 
 FOLDER = "machines"
@@ -230,9 +231,14 @@ def _way(url: str, partition: Partition, options: Options) -> Access:
 
 
 def _looker(ways: Connections, options: Options) -> Any:
+    deaf: set[str] = set()
+
     def looked(candidate: Candidate) -> Found | None:
         finder = ways.finder(candidate.way.driver)
-        return None if finder is None else look(finder, candidate, options.timeout)
+        if finder is None and candidate.way.driver not in deaf:
+            deaf.add(candidate.way.driver)
+            _say(f"the driver {candidate.way.driver} of Partition/{candidate.partition} cannot look for BMCs")
+        return None if finder is None else look(ways, finder, candidate, options.timeout)
 
     return looked
 
@@ -275,14 +281,15 @@ def _read(
     troubles: list[str] = []
     in_order = sorted(found, key=lambda one: one[0].url)
     results = dict(paced(lambda at: read(in_order[at]), iter(range(len(in_order))), options.rate, options.concurrency))
-    for at, (candidate, _) in enumerate(in_order):
+    for at, (candidate, seen) in enumerate(in_order):
         said = results[at]
         if isinstance(said, str):
             troubles.append(candidate.url)
-            _say(f"{candidate.url}: a BMC, not read; {said}")
+            named = f" ({seen.product})" if seen.product else ""
+            _say(f"{candidate.url}: a BMC{named}, not read; {said}")
         else:
             read_all += said
-    _say(f"{len(found):,} BMCs found, {len(read_all):,} systems read")
+    _say(f"{count(len(found), 'BMC')} found, {count(len(read_all), 'system')} read")
     return read_all, troubles
 
 
@@ -365,11 +372,12 @@ def _commit(texts: dict[str, str], where: Where, out: str | None, branch: str, *
         message = f"{subject}\n\n" + "\n".join(f"- {ResourceKey('Machine', name)}" for name in texts) + "\n"
         commit = commit_on_branch(repository, branch, where.ref, files, message)
         if commit is not None:
-            _say(f"committed {len(files)} files on {branch} as {commit[:10]}")
+            _say(f"committed {count(len(files), 'file')} on {branch} as {commit[:10]}")
     if push and branch_exists(repository, branch):
         pushed(repository, branch)
         _say(f"pushed {branch} to origin")
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    # What BMCs and lease files say stands in it.
+    click.echo(clean(text), err=True)

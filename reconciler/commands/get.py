@@ -88,7 +88,7 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         try:
             facts = facts_of(store)
             told = [(view, [entry.event for entry in _newest(store, 10, view.key)]) for view in views]
-            inventories = store.inventories.all()
+            inventories = store.inventories.all({view.key.name for view in views})
         finally:
             store.close()
     if output != "text":
@@ -163,12 +163,11 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
         desired = read_or_exit(open_source(where), store)
         facts = facts_of(store)
         observed = {one.key: one for one in store.observations(observed_types())}
-        inventories = store.inventories.all()
+        chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
+        inventories = store.inventories.all({key.name for key in chosen if key.kind == "Machine"})
     finally:
         store.close()
-    everything = universe(desired, facts)
     labels = labels_of(desired, inventories)
-    chosen = select(targets, selector, desired, everything, lambda: labels)
     at = now()
     planned = plan(desired, observed, facts, at, standard_guards(Limits()))
     found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}

@@ -23,6 +23,7 @@ from reconciler.commands.workspace import (
     read_or_exit,
     words,
 )
+from reconciler.kinds.aggregate import aggregates, items
 from reconciler.kinds.inventory import Known, Origin
 from reconciler.kinds.machine_labels import size_of
 from reconciler.model.event import Event, EventType
@@ -134,4 +135,5 @@ def _form(resource: Resource[Any], known: Known, desired: DesiredState) -> dict[
         "sources": sources,
         "disagreements": [str(one) for one in disagreements(known)],
         "size": {"name": size.name, "why": size.why},
+        "aggregates": aggregates(known.best, items(desired)),
     }

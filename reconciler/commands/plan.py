@@ -23,6 +23,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.workspace import (
     connections,
+    derived_labels,
     facts_of,
     fail,
     noting_uncommitted,
@@ -44,7 +45,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.admission import admit
 from reconciler.planning.guards import Limits, standard_guards
-from reconciler.planning.inventories import labels_of, on_sizes
+from reconciler.planning.inventories import on_sizes
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
@@ -121,16 +122,16 @@ def look_ahead(
         refuse(admit(desired, facts))
         facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
         everything = universe(desired, facts)
-        inventories = store.inventories.all()
         chosen = set(everything)
         if targets or selector:
-            chosen = select(targets, selector, desired, everything, lambda: labels_of(desired, inventories))
+            chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
         filtered_by = in_words(targets, selector)
         if only is not None:
             wanted, filtered_by = set(only), "a saved plan"
             keys = [key for key in keys if key in wanted]
         asked = set(keys)
+        inventories = store.inventories.all(_sized(asked, desired))
         # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
         looked = [key for key in everything if key.kind != "Machine" or (refresh and key in asked)]
         known = set(everything)
@@ -149,6 +150,12 @@ def look_ahead(
         tuple(observed.values()),
         frozenset(keys),
     )
+
+
+def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
+    """The machines of which the document says a size, which is held against what is in them."""
+    machines = (desired.resources[key] for key in keys if key.kind == "Machine" and key in desired.resources)
+    return {one.key.name for one in machines if one.spec.size is not None}
 
 
 def _plan(

@@ -14,8 +14,13 @@ _NO_COMMIT = "0" * 40
 
 
 def branch_exists(folder: Path, branch: str) -> bool:
-    """Whether the repository has the branch. Raises SourceError for what is no repository or no branch's name."""
-    return _tip(_git_dir(folder), _checked(folder, branch)) is not None
+    """Whether the repository has the branch. Raises SourceError for what is no repository, no branch's name, or a
+    branch that a work tree has, as that would be behind it after a commit."""
+    git_dir, branch = _git_dir(folder), _checked(folder, branch)
+    if f"refs/heads/{branch}" in _checked_out(git_dir):
+        hint = "name another branch, or leave --branch out and commit the files yourself"
+        raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
+    return _tip(git_dir, branch) is not None
 
 
 def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, str], message: str) -> str | None:
@@ -24,11 +29,8 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
     Returns the commit; None when the branch holds just these files already. A file that is there with other contents
     is not written over. Raises SourceError.
     """
-    git_dir, branch = _git_dir(folder), _checked(folder, branch)
-    if f"refs/heads/{branch}" in _checked_out(git_dir):
-        hint = "name another branch, or leave --branch out and commit the files yourself"
-        raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
-    tip = _tip(git_dir, branch)
+    is_there, git_dir = branch_exists(folder, branch), _git_dir(folder)
+    tip = _tip(git_dir, branch) if is_there else None
     try:
         base = (
             tip or git.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}").decode().strip()
@@ -51,7 +53,7 @@ def push(folder: Path, branch: str, remote: str = "origin") -> None:
         git.run(_git_dir(folder), "push", "--quiet", remote, f"{ref}:{ref}", timeout=PUSH_TIMEOUT)
     except GitFailed as error:
         hint = f"the commit is on the local branch; `git push {remote} {branch}` tries again"
-        raise SourceError(f"{branch} was not pushed to {remote}", error.stderr, hint) from error
+        raise SourceError(f"{branch} was not pushed to {remote}", _short(error.stderr), hint) from error
 
 
 def _tree(git_dir: Path, base: str, files: Mapping[str, str]) -> str:
@@ -65,6 +67,12 @@ def _tree(git_dir: Path, base: str, files: Mapping[str, str]) -> str:
                 raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
             git.run(git_dir, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", extra=index)
         return git.run(git_dir, "write-tree", extra=index).decode().strip()
+
+
+def _short(stderr: str) -> str:
+    """What git says in the lines that say what is wrong, without its page of advice."""
+    lines = [" ".join(line.split()) for line in stderr.splitlines()]
+    return "; ".join(line for line in lines if line.startswith(("!", "error:", "fatal:"))) or stderr
 
 
 def _git_dir(folder: Path) -> Path:

@@ -44,6 +44,7 @@ DIAGNOSTICS: dict[str, str] = {
     "credential-ref": "A credentialRef has not exactly one of env, file and exec.",
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL holds a user or a password; credentials are only ever referred to.",
+    "derived-label": "A machine declares a label that follows from its inventory (groundstate/size, aggregate/...).",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
     "dangling-reference": "A field names a resource that does not exist.",

@@ -11,6 +11,7 @@ from reconciler.kinds.access import BmcDefaults
 from reconciler.kinds.image import ImageSpec
 from reconciler.kinds.kind import Place
 from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.machine_labels import is_derived
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.model.resource import Resource
 
@@ -23,6 +24,7 @@ def check(resource: Resource[Any]) -> list[Place]:
     found = own(resource) if own else []
     spec = resource.spec
     if isinstance(spec, MachineSpec):
+        found.extend(_derived(resource))
         found.extend(_access(spec.bmc))
         if "@" in spec.bmc.address:
             found.extend(_userinfo(spec.bmc.address, "spec.bmc.address"))
@@ -33,6 +35,12 @@ def check(resource: Resource[Any]) -> list[Place]:
             if artifact := getattr(spec, name):
                 found.extend(_userinfo(artifact.url, f"spec.{name}.url"))
     return found
+
+
+def _derived(machine: Resource[MachineSpec]) -> Iterator[Place]:
+    for label in filter(is_derived, machine.labels):
+        hint = "remove it; it follows from what is in the machine"
+        yield Place("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
 
 
 def _access(bmc: BmcDefaults) -> Iterator[Place]:

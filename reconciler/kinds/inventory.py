@@ -54,6 +54,13 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
         told = [one.value for one in (self.in_band, self.out_of_band) if one is not None and one.value is not None]
         return joined(*told) if len(told) == 2 else told[0] if told else None
 
+    @property
+    def macs(self) -> frozenset[str]:
+        """Every MAC address that either says, in lower case. Not all are of this machine alone: the interface between
+        a host and its BMC may have the same in each."""
+        values = [one.value.nics or () for one in self.all if one.value is not None]
+        return frozenset(nic.mac for nics in values for nic in nics)
+
 
 NOTHING_KNOWN = Known()
 

@@ -30,6 +30,17 @@ def size_of(machine: Resource[MachineSpec], inventory: Inventory | None, desired
     """The machine's size by its inventory: exactly one fits, or none is told."""
     if inventory is None:
         return SizeOf(None, f"what is in {machine.key} is not known yet", settled=False)
+    # A fleet has few models of machines: each is held against the sizes once for a revision.
+    known = desired.derived("size of", lambda _: dict[object, SizeOf]())
+    disks = tuple((one.name, one.size) for one in inventory.disks)
+    model = (inventory.processors, inventory.memory, disks, inventory.gpus, inventory.missing)
+    found = known.get(model)
+    if found is None:
+        found = known[model] = _size_of(inventory, desired)
+    return found
+
+
+def _size_of(inventory: Inventory, desired: DesiredState) -> SizeOf:
     fits, unknown, silent = [], [], set[str]()
     for size in desired.of_kind("Size"):
         found = explain(size.key.name, size.spec.constraints, inventory)
@@ -43,9 +54,8 @@ def size_of(machine: Resource[MachineSpec], inventory: Inventory | None, desired
     if fits:
         return SizeOf(None, f"it is of {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
     if unknown:
-        return SizeOf(
-            None, f"it may be of size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown", settled=False
-        )
+        why = f"it may be of size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown"
+        return SizeOf(None, why, settled=False)
     return SizeOf(None, "it is of no size" if desired.count("Size") else "no Size is declared")
 
 

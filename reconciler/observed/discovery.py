@@ -67,10 +67,10 @@ def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
         yield running.pop(done), done.result()
 
 
-def look(finder: Finder, candidate: Candidate, seconds: float) -> Found | None:
-    """Whether there is a BMC. A defect in the driver is taken for nothing found."""
+def look(connections: Connections, finder: Finder, candidate: Candidate, seconds: float) -> Found | None:
+    """Whether there is a BMC."""
     try:
-        return finder.probe(candidate.url, candidate.way.tls, seconds)
+        return finder.probe(candidate.url, connections.endpoint(candidate.way).tls, seconds)
     except DriverError:
         return None
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
 
 MAX_PARTS = 1024
@@ -26,13 +28,29 @@ _BARE_MAC = "00:00:00:00:00:00"
 Node = dict[str, Any]
 
 
+class Dmi(msgspec.Struct, frozen=True):
+    """Which machine it says that it is; empty where it does not."""
+
+    uuid: str = ""
+    serial: str = ""
+    product: str = ""
+
+
+def read_dmi(collected: Mapping[str, object]) -> Dmi:
+    """What the firmware says of the machine (SMBIOS), UUID in lower case. Never raises for what it finds."""
+    said = next(_objects(collected.get("dmi")), {})
+    return Dmi(_text(said.get("uuid")).lower(), _text(said.get("serial")), _text(said.get("product")))
+
+
 def read_inband(collected: Mapping[str, object]) -> Inventory:
     """What was collected. Never raises for what it finds."""
     tree = list(_nodes(collected.get("lshw")))
     processors, modules = _processors(tree), _modules(tree)
     memory = sum(one.size for one in modules) or _memory(tree, collected.get("memory_kb"))
     disks = _disks(collected.get("lsblk"))
-    known = {"processors": bool(processors), "memory": bool(memory), "disks": disks is not None, "gpus": bool(tree)}
+    # A tree without a processor is not a machine's.
+    is_whole = any(one.get("class") == "processor" for one in tree)
+    known = {"processors": bool(processors), "memory": bool(memory), "disks": disks is not None, "gpus": is_whole}
     return Inventory(
         processors=processors,
         memory=memory if memory <= _MAX_NUMBER else 0,

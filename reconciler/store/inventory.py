@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, delete, select
 
 from drivers.base import Inventory
-from reconciler.kinds.inventory import Kept, Known, Origin
+from reconciler.kinds.inventory import NOTHING_KNOWN, Kept, Known, Origin
 from reconciler.model.observation import ReadError
 from reconciler.store import tables
 from reconciler.store.database import Database
 from reconciler.store.errors import StoreError
 
 _TABLE = tables.inventory
+_NAMED = 500
+"""More machines than this are not named to the database; it is asked for all."""
 _FIELDS = {Origin.OUT_OF_BAND: "out_of_band", Origin.IN_BAND: "in_band"}
 
 
@@ -25,22 +27,23 @@ class InventoryTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self) -> dict[str, Known]:
-        """All that is kept, by the machine's name."""
+    def all(self, machines: Collection[str] | None = None) -> dict[str, Known]:
+        """All that is kept, or what is of these machines, by the machine's name."""
+        wanted = select(_TABLE.c.machine, _TABLE.c.origin, _TABLE.c.value)
+        if machines is not None and len(machines) <= _NAMED:
+            wanted = wanted.where(_TABLE.c.machine.in_(machines))
         found: dict[str, dict[str, Kept]] = {}
         with self._database.read() as connection:
-            rows = connection.execute(select(_TABLE.c.machine, _TABLE.c.origin, _TABLE.c.value)).all()
+            rows = connection.execute(wanted).all()
         for machine, origin, value in rows:
-            kept = _decoded(machine, origin, value)
-            found.setdefault(machine, {})[_FIELDS[kept.origin]] = kept
+            if machines is None or machine in machines:
+                kept = _decoded(machine, origin, value)
+                found.setdefault(machine, {})[_FIELDS[kept.origin]] = kept
         return {machine: Known(**kept) for machine, kept in found.items()}
 
     def of(self, machine: str) -> Known:
         """What is kept of one machine."""
-        wanted = select(_TABLE.c.machine, _TABLE.c.origin, _TABLE.c.value).where(_TABLE.c.machine == machine)
-        with self._database.read() as connection:
-            found = [_decoded(*row) for row in connection.execute(wanted).all()]
-        return Known(**{_FIELDS[one.origin]: one for one in found})
+        return self.all({machine}).get(machine, NOTHING_KNOWN)
 
     def put(self, machine: str, origin: Origin, value: Inventory, at: datetime) -> Kept:
         """Keep what was read; returns what is kept now. The last different value stays as `previous` until a person

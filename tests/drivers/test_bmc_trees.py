@@ -254,7 +254,7 @@ def test_a_recorded_machine_holds_what_a_person_counts(inside: Inside, driver: R
             assert " ".join(seen.missing) == inside.missing
 
 
-@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 7), ("nv-libredfish-lenovo", 8)])
+@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 8), ("nv-libredfish-lenovo", 9)])
 def test_a_recorded_bmc_that_expands_is_asked_little(tree: str, most: int, driver: RedfishDriver, pki: Pki) -> None:
     with RedfishServer(pki.context, recording(tree)) as server:
         look_inside(server, driver, pki, tree)
@@ -269,3 +269,38 @@ def test_every_machine_of_the_table_is_looked_into() -> None:
 
 def test_every_recording_is_in_the_table() -> None:
     assert {file.name.removesuffix(".tar.xz") for file in TREES.glob("*.tar.xz")} == {one.tree for one in RECORDED}
+
+
+@pytest.mark.parametrize(
+    ("tree", "modules", "nics"),
+    [
+        ("csm-rie-EX425", 16, 1),
+        # The second and the third interface have one MAC address.
+        ("csm-rie-Gigabyte", 16, 3),
+        # Its interfaces have no MAC address.
+        ("csm-rie-Intel", 6, 0),
+        ("csm-rie-OpenBMC-stock", None, None),
+        ("dmtf-public-bladed", None, None),
+        # A VLAN has the MAC address of its interface.
+        ("dmtf-public-rackmount1", 3, 4),
+        ("nv-libredfish-dell", 16, 5),
+        ("nv-libredfish-hpe", 16, 7),
+        ("nv-libredfish-lenovo", 16, 5),
+    ],
+)
+def test_a_recorded_machine_s_modules_and_interfaces_are_those_that_a_person_counts(
+    tree: str, modules: int | None, nics: int | None, driver: RedfishDriver, pki: Pki
+) -> None:
+    with RedfishServer(pki.context, recording(tree)) as server:
+        for seen in look_inside(server, driver, pki, tree):
+            assert (None if seen.modules is None else len(seen.modules)) == modules
+            assert (None if seen.nics is None else len(seen.nics)) == nics
+
+
+@pytest.mark.parametrize("tree", sorted({one.tree for one in RECORDED}))
+def test_a_recorded_bmc_is_found_and_its_systems_are_listed(tree: str, driver: RedfishDriver, pki: Pki) -> None:
+    with RedfishServer(pki.context, recording(tree)) as server:
+        found = driver.probe(server.address, pki.tls, 2.0)
+        assert found is not None
+        assert (found.sure, found.trusted) == (True, True)
+        assert {one.system_id for one in RECORDED if one.tree == tree} <= set(driver.systems(endpoint(server, pki.tls)))

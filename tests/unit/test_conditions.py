@@ -10,7 +10,7 @@ from hypothesis import given
 
 from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
 from reconciler.kinds.ipaddress import AddressState, IPAddressSpec
-from reconciler.kinds.machine import BootSpec, Pause, once_order
+from reconciler.kinds.machine import BootSpec, LifecycleSpec, Mode, Pause, once_order
 from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.kinds.tenancy import TenantSpec
 from reconciler.model.action import InFlight, PowerOff
@@ -186,3 +186,14 @@ def test_what_is_only_declared_is_accepted() -> None:
     tenant = resource("Tenant", "t", TenantSpec())
     (ready,) = of(World(desired(tenant), {}, Facts({}, {})), tenant.key)
     assert (ready.status, ready.reason) == (Status.TRUE, "Accepted")
+
+
+@pytest.mark.parametrize(
+    ("declared", "word", "reason"), [("Lit", "Observed", "Observed"), ("Off", "Ready", "Reconciled")]
+)
+def test_a_machine_that_is_only_looked_at_says_so_when_it_is_not_as_declared(
+    declared: str, word: str, reason: str
+) -> None:
+    found = of(world(indicator_led=declared, lifecycle=LifecycleSpec(mode=Mode.OBSERVE)))
+    assert status_word(found) == word
+    assert found[0].reason == reason

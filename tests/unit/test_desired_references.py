@@ -29,6 +29,7 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Project": {"tenant": "Tenant"},
         "Partition": {},
         "Size": {},
+        "Aggregate": {},
         "Image": {},
         "Pool": {"partition": "Partition"},
         "Network": {"parent": "Network", "partition": "Partition", "project": "Project"},

@@ -225,3 +225,21 @@ def test_a_disabled_override_names_a_target_that_the_bmc_offers(offered: list[st
     [action], _ = steps(document(boot={"enabled": "Disabled"}), at)
     assert isinstance(action, SetBoot)
     assert (action.override.target, action.override.enabled) == (target, "Disabled")
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "sent"),
+    [({"mode": "Observe"}, []), ({"mode": "Managed"}, ["spec.indicatorLED"]), (None, ["spec.indicatorLED"])],
+)
+def test_nothing_is_sent_to_a_machine_that_is_only_observed(lifecycle: dict[str, str] | None, sent: list[str]) -> None:
+    more = {} if lifecycle is None else {"lifecycle": lifecycle}
+    one, at = document(indicatorLED="Lit", **more), look(power="On", indicator="Off")
+    found = RULES.steps(one, at, RULES.fields(one, at))
+    held = {hold.path for hold in found.holds if hold.kind is HoldKind.DECLARED}
+    assert [action.path for action in found.actions if action.path not in held] == sent
+    assert [hold.by for hold in found.holds] == ([] if sent else ["observe"])
+
+
+def test_a_machine_that_is_observed_and_as_declared_is_held_by_nothing() -> None:
+    one, at = document(indicatorLED="Lit", lifecycle={"mode": "Observe"}), look(power="On", indicator="Lit")
+    assert steps(one, at) == ([], [])

@@ -1,0 +1,100 @@
+"""A BMC is told from other hosts without a login, and nothing secret goes to what is not trusted."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from drivers.base import AuthenticationFailed, Credential, Finder, Rejected, Tls
+from drivers.bmc.redfish import RedfishDriver
+from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint, extended, reply
+
+SECONDS = 2.0
+ANY = Tls(insecure=True)
+
+
+def address(server: RedfishServer) -> str:
+    return endpoint(server, ANY).address
+
+
+def test_the_redfish_driver_can_look_for_bmcs(driver: RedfishDriver) -> None:
+    assert isinstance(driver, Finder)
+
+
+def test_a_bmc_that_says_so_is_found_without_a_login(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    found = driver.probe(address(server), pki.tls, SECONDS)
+    assert found is not None
+    assert (found.address, found.sure, found.trusted) == (address(server), True, True)
+    assert [one for one in server.requests if "Authorization" in one.headers or one.method != "GET"] == []
+
+
+@pytest.mark.parametrize(
+    ("trust", "trusted"),
+    [("ca", True), ("pin", True), ("insecure", True), ("system", False), ("another pin", False)],
+)
+def test_the_certificate_is_told_and_whether_the_trust_holds_for_it(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki, trust: str, trusted: bool
+) -> None:
+    seen = driver.probe(address(server), ANY, SECONDS)
+    assert seen is not None
+    ways = {
+        "ca": pki.tls,
+        "pin": Tls(fingerprint=seen.fingerprint),
+        "insecure": ANY,
+        "system": Tls(),
+        "another pin": Tls(fingerprint="sha256:" + "0" * 64),
+    }
+    found = driver.probe(address(server), ways[trust], SECONDS)
+    assert found is not None
+    assert (found.trusted, found.fingerprint) == (trusted, seen.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sure"),
+    [
+        (reply(401, extended("log in")), False),
+        (reply(404, extended("no")), None),
+        (reply(200, {"hello": "world"}), None),
+        (reply(500), None),
+        (reply(200, {"@odata.type": "#ServiceRoot.v1_0_0.ServiceRoot"}), True),
+    ],
+)
+def test_another_host_is_none_and_one_that_wants_a_login_first_may_be(
+    driver: RedfishDriver, server: RedfishServer, answer: Any, sure: bool | None
+) -> None:
+    server.misbehave("GET", ROOT, answer, times=None)
+    server.misbehave("GET", f"{ROOT}/", answer, times=None)
+    found = driver.probe(address(server), ANY, SECONDS)
+    assert (None if found is None else found.sure) is sure
+
+
+def test_where_nobody_listens_there_is_nothing(driver: RedfishDriver) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        assert driver.probe(f"127.0.0.1:{free.getsockname()[1]}", ANY, SECONDS) is None
+
+
+def test_what_does_not_speak_tls_is_nothing(driver: RedfishDriver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        assert driver.probe(f"127.0.0.1:{plain.getsockname()[1]}", ANY, 0.2) is None
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1", "user@127.0.0.1", "https://"])
+def test_a_malformed_address_is_refused(driver: RedfishDriver, text: str) -> None:
+    with pytest.raises(Rejected):
+        driver.probe(text, ANY, SECONDS)
+
+
+def test_the_systems_of_a_bmc_are_listed(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    ids = driver.systems(endpoint(server, pki.tls))
+    assert [driver.open(endpoint(server, pki.tls, one)).read().power is not None for one in ids] == [True]
+    assert server.count("POST") == 1
+
+
+def test_a_refused_login_is_one_try(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    wrong = endpoint(server, pki.tls, login=Credential("operator", "wrong"))
+    with pytest.raises(AuthenticationFailed):
+        driver.systems(wrong)
+    assert server.count("POST") == 1

@@ -1,0 +1,68 @@
+"""Inventories through real connections and the store: what becomes of a machine's parts, from reading to condition."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drivers.bmc.fake import NEW_INVENTORY, FakeFleet, Fault, FaultKind
+from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.pools import EmbeddedPools
+from reconciler.kinds.access import BmcSpec
+from reconciler.kinds.machine import MachineSpec
+from reconciler.model.event import Event
+from reconciler.model.resource import ResourceKey
+from reconciler.observed.connections import Connections, Drivers
+from reconciler.observed.inventory import InventoryReader
+from reconciler.planning.inventories import inventory_conditions
+from reconciler.store import Store
+from tests.unit.planning_worlds import desired, resource
+
+KEY = ResourceKey("Machine", "m1")
+STATE = desired(resource("Machine", "m1", MachineSpec(partition="p", bmc=BmcSpec(address="bmc-1", driver="fake"))))
+
+
+def test_a_disk_that_is_pulled_is_a_condition_until_it_is_back(tmp_path: Path) -> None:
+    store, fleet = Store.open(f"sqlite:///{tmp_path / 'state.db'}"), FakeFleet(lambda: 0.0)
+    drivers = Drivers(
+        lambda _: fleet, lambda _: pytest.fail("no credential"), EmbeddedIpam(store.engine), EmbeddedPools(store.engine)
+    )
+    events: list[Event] = []
+    clock = [datetime(2026, 3, 1, tzinfo=UTC)]
+    reader = InventoryReader(
+        Connections(drivers, tmp_path), store.inventories, events.append, lambda: clock[0], lambda: 0.5
+    )
+    reader.adopt(STATE)
+    told = []
+    for disks in (NEW_INVENTORY.disks, NEW_INVENTORY.disks[:1], NEW_INVENTORY.disks[:1], NEW_INVENTORY.disks):
+        fleet.machine("bmc-1").inventory = msgspec.structs.replace(NEW_INVENTORY, disks=disks)
+        assert reader.due() == [KEY]
+        reader.read(KEY)
+        clock[0] += timedelta(hours=24)
+        told.append([one.type for one in inventory_conditions(STATE.resources[KEY], store.inventories.of("m1"), STATE)])
+    assert told == [[], ["InventoryComplete"], ["InventoryComplete"], []]
+    assert [one.reason for one in events] == ["InventoryTaken", "InventoryChanged", "InventoryChanged"]
+    store.close()
+
+
+def test_a_bmc_that_does_not_answer_is_a_condition_and_what_was_read_stays(tmp_path: Path) -> None:
+    store, fleet = Store.open(f"sqlite:///{tmp_path / 'state.db'}"), FakeFleet(lambda: 0.0)
+    drivers = Drivers(
+        lambda _: fleet, lambda _: pytest.fail("no credential"), EmbeddedIpam(store.engine), EmbeddedPools(store.engine)
+    )
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    reader = InventoryReader(
+        Connections(drivers, tmp_path), store.inventories, lambda _: None, lambda: now, lambda: 0.5
+    )
+    reader.adopt(STATE)
+    reader.read(KEY)
+    fleet.machine("bmc-1").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+    reader.read(KEY)
+    known = store.inventories.of("m1")
+    assert known.best == NEW_INVENTORY
+    (found,) = inventory_conditions(STATE.resources[KEY], known, STATE)
+    assert (found.type, found.reason) == ("InventoryRead", "Unreachable")
+    store.close()

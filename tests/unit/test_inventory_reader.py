@@ -1,0 +1,171 @@
+"""Inventories are read when they are due; a change and a failure are told once, and stop nothing."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.base import AuthenticationFailed, Disk, DriverError, Inventory, Unreachable
+from reconciler.kinds.inventory import Origin
+from reconciler.model.event import Event, EventType
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.inventory import InventoryReader, take
+from reconciler.store import Store
+from tests.unit.planning_worlds import desired, machine
+
+TWO = Inventory(disks=(Disk("a", 1, serial="S1"), Disk("b", 1, serial="S2")))
+ONE = Inventory(disks=TWO.disks[:1])
+M1, M2 = ResourceKey("Machine", "m1"), ResourceKey("Machine", "m2")
+
+
+class World:
+    """Machines of which a test says what their BMCs answer; a clock that it moves."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+        self.answers: dict[str, Inventory | DriverError] = {}
+        self.events: list[Event] = []
+        self.store = Store.open("sqlite://")
+        self.read: list[ResourceKey] = []
+
+    def reader(self) -> InventoryReader:
+        return InventoryReader(self, self.store.inventories, self.events.append, lambda: self.now, lambda: 0.0)  # type: ignore[arg-type]
+
+    def bmc(self, key: ResourceKey, _way: object) -> Any:
+        self.read.append(key)
+        return Answering(self.answers[key.name])
+
+    def told(self) -> list[tuple[str, str]]:
+        return [(one.reason, one.type) for one in self.events]
+
+
+class Answering(msgspec.Struct):
+    answer: Inventory | DriverError
+
+    def inventory(self) -> Inventory:
+        if isinstance(self.answer, DriverError):
+            raise self.answer
+        return self.answer
+
+
+def fleet(*names: str) -> DesiredState:
+    return desired(*(machine(name) for name in names))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_machine_is_due_when_it_is_first_seen_and_then_a_day_later(world: World) -> None:
+    reader = world.reader()
+    world.answers["m1"] = TWO
+    reader.adopt(fleet("m1"))
+    assert reader.due() == [M1]
+    reader.read(M1)
+    assert reader.due() == []
+    world.now += timedelta(hours=24)
+    assert reader.due() == [M1]
+
+
+def test_what_was_read_before_a_restart_is_not_read_again_at_once(world: World) -> None:
+    world.store.inventories.put("m1", Origin.OUT_OF_BAND, TWO, world.now)
+    reader = world.reader()
+    reader.adopt(fleet("m1", "m2"))
+    assert reader.due() == [M2]
+
+
+def test_who_asks_has_it_read_now(world: World) -> None:
+    world.store.inventories.put("m1", Origin.OUT_OF_BAND, TWO, world.now)
+    reader = world.reader()
+    reader.adopt(fleet("m1"))
+    reader.ask(M1)
+    assert reader.due() == [M1]
+
+
+def test_a_new_revision_changes_nothing_for_machines_that_wait(world: World) -> None:
+    reader = world.reader()
+    world.answers["m1"] = TWO
+    reader.adopt(fleet("m1"))
+    reader.read(M1)
+    reader.adopt(fleet("m1", "m2"))
+    assert reader.due() == [M2]
+
+
+def test_a_machine_that_is_gone_is_not_read(world: World) -> None:
+    reader = world.reader()
+    reader.adopt(fleet("m1"))
+    reader.adopt(fleet("m2"))
+    reader.read(M1)
+    assert world.read == []
+    assert reader.due() == [M2]
+
+
+def test_the_first_inventory_a_loss_and_a_gain_are_events(world: World) -> None:
+    reader = world.reader()
+    reader.adopt(fleet("m1"))
+    for answer in (TWO, TWO, ONE, TWO):
+        world.answers["m1"] = answer
+        reader.read(M1)
+    assert world.told() == [
+        ("InventoryTaken", EventType.NORMAL),
+        ("InventoryChanged", EventType.WARNING),
+        ("InventoryChanged", EventType.NORMAL),
+    ]
+    assert world.events[1].message == "out-of-band: disk b is gone: 1 bytes, S2"
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [(Unreachable("no answer"), [10, 20, 40]), (AuthenticationFailed("refused"), [360, 360, 360])],
+)
+def test_a_failure_is_told_once_and_tried_again_later_and_later(
+    world: World, error: DriverError, waits: list[int]
+) -> None:
+    reader = world.reader()
+    reader.adopt(fleet("m1"))
+    world.answers["m1"] = error
+    for minutes in waits:
+        reader.read(M1)
+        world.now += timedelta(minutes=minutes) - timedelta(seconds=1)
+        assert reader.due() == []
+        world.now += timedelta(seconds=1)
+        assert reader.due() == [M1]
+    assert world.told() == [("InventoryUnreadable", EventType.WARNING)]
+
+
+def test_a_defect_in_a_driver_is_a_failure_like_another(world: World) -> None:
+    reader = world.reader()
+    reader.adopt(fleet("m1"))
+    reader.read(M1)
+    kept = world.store.inventories.of("m1").out_of_band
+    assert kept is not None
+    assert kept.error is not None
+    assert kept.error.reason == "Internal"
+
+
+def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> None:
+    reader, stop, names = world.reader(), threading.Event(), [f"m{n}" for n in range(12)]
+    world.answers = dict.fromkeys(names, TWO)
+
+    def tell(event: Event) -> None:
+        world.events.append(event)
+        if len(world.events) == len(names):
+            stop.set()
+            reader.wake()
+
+    reader._tell = tell
+    reader.adopt(fleet(*names))
+    reader.run(stop)
+    assert set(world.store.inventories.all()) == set(names)
+
+
+def test_what_the_agent_sends_is_kept_and_told_apart(world: World) -> None:
+    take(world.store.inventories, M1, Origin.OUT_OF_BAND, TWO, world.now)
+    events = take(world.store.inventories, M1, Origin.IN_BAND, ONE, world.now)
+    assert [one.reason for one in events] == ["InventoryTaken"]
+    assert world.store.inventories.of("m1").best == ONE

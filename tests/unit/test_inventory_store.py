@@ -1,0 +1,89 @@
+"""Inventories are kept with what was there before, until somebody accepts the change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from drivers.base import Disk, Inventory
+from reconciler.kinds.inventory import NOTHING_KNOWN, Known, Origin
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import ReadError
+from reconciler.model.resource import ResourceKey
+from reconciler.store import Store
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LATER, LATEST = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+BMC = Origin.OUT_OF_BAND
+TWO = Inventory(disks=(Disk("a", 1), Disk("b", 1)))
+ONE = Inventory(disks=(Disk("a", 1),))
+NONE = Inventory()
+
+
+def test_what_was_put_is_there_by_machine_and_origin(store: Store) -> None:
+    kept = store.inventories.put("m1", BMC, TWO, NOW)
+    agent = store.inventories.put("m1", Origin.IN_BAND, ONE, LATER)
+    assert (kept.value, kept.since, kept.taken_at, kept.previous) == (TWO, NOW, NOW, None)
+    assert store.inventories.of("m1") == Known(kept, agent)
+    assert store.inventories.all() == {"m1": Known(kept, agent)}
+    assert store.inventories.of("m2") == NOTHING_KNOWN
+
+
+def test_the_same_again_is_newer_and_no_change(store: Store) -> None:
+    store.inventories.put("m1", BMC, TWO, NOW)
+    kept = store.inventories.put("m1", BMC, TWO, LATER)
+    assert (kept.since, kept.taken_at, kept.previous) == (NOW, LATER, None)
+
+
+def test_a_change_keeps_what_was_there_before_with_its_time(store: Store) -> None:
+    store.inventories.put("m1", BMC, TWO, NOW)
+    kept = store.inventories.put("m1", BMC, ONE, LATER)
+    assert (kept.value, kept.since, kept.previous, kept.previous_at) == (ONE, LATER, TWO, NOW)
+    assert store.inventories.put("m1", BMC, ONE, LATEST).previous == TWO
+
+
+def test_a_second_change_is_still_measured_against_what_was_as_it_should_be(store: Store) -> None:
+    for at, value in ((NOW, TWO), (LATER, ONE), (LATEST, NONE)):
+        kept = store.inventories.put("m1", BMC, value, at)
+    assert (kept.value, kept.previous, kept.previous_at) == (NONE, TWO, NOW)
+
+
+def test_a_change_that_is_taken_back_is_none(store: Store) -> None:
+    for at, value in ((NOW, TWO), (LATER, ONE), (LATEST, TWO)):
+        kept = store.inventories.put("m1", BMC, value, at)
+    assert (kept.value, kept.previous, kept.previous_at) == (TWO, None, None)
+
+
+def test_an_accepted_change_is_how_it_should_be(store: Store) -> None:
+    store.inventories.put("m1", BMC, TWO, NOW)
+    store.inventories.put("m1", BMC, ONE, LATER)
+    kept = store.inventories.accept("m1", BMC)
+    assert (kept.value, kept.previous, kept.previous_at) == (ONE, None, None)
+
+
+def test_a_failure_keeps_what_was_read_until_it_can_be_read_again(store: Store) -> None:
+    store.inventories.put("m1", BMC, TWO, NOW)
+    failed = store.inventories.fail("m1", BMC, ReadError("Unreachable", "no answer"), LATER)
+    assert (failed.value, failed.taken_at, failed.tried_at) == (TWO, NOW, LATER)
+    assert failed.error == ReadError("Unreachable", "no answer")
+    assert store.inventories.put("m1", BMC, TWO, LATEST).error is None
+
+
+def test_a_failure_can_be_all_that_is_known(store: Store) -> None:
+    store.inventories.fail("m1", BMC, ReadError("Unreachable", "no answer"), NOW)
+    assert store.inventories.of("m1").best is None
+
+
+def test_a_machine_that_is_forgotten_has_none(store: Store) -> None:
+    store.inventories.put("m1", BMC, TWO, NOW)
+    store.inventories.put("m2", BMC, TWO, NOW)
+    store.put_facts({ResourceKey("Machine", "m1"): ResourceFacts()})
+    store.put_facts({ResourceKey("Machine", "m1"): None})
+    assert list(store.inventories.all()) == ["m2"]
+
+
+def test_of_many_machines_those_that_are_asked_for_are_read(store: Store) -> None:
+    for name in ("m1", "m2", "m3"):
+        store.inventories.put(name, BMC, TWO, NOW)
+    assert sorted(store.inventories.all({"m1", "m3", "m9"})) == ["m1", "m3"]
+    assert store.inventories.all(set()) == {}
+    assert sorted(store.inventories.all({f"m{n}" for n in range(1000)})) == ["m1", "m2", "m3"]
