@@ -35,7 +35,6 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Network": {"parent": "Network", "partition": "Partition", "project": "Project"},
         "Number": {"pool": "Pool", "project": "Project"},
         "IPAddress": {"network": "Network", "project": "Project"},
-        "Aggregate": {},
         "SizeReservation": {"size": "Size", "project": "Project", "partitions": "Partition"},
         "Machine": {"partition": "Partition", "size": "Size", "project": "Project"},
         "MachineClaim": {
