@@ -7,7 +7,7 @@ Nothing here sleeps: every outcome says when to come back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -180,6 +180,19 @@ class Engine:
         for seen in found:
             self._record(seen)
         return [seen.key for seen in found if leaks(seen.value)]
+
+    def label(self, labels: Mapping[ResourceKey, Mapping[str, str]]) -> list[ResourceKey]:
+        """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
+        with self._gate:
+            changed = {
+                key: msgspec.structs.replace(facts, labels=dict(labels.get(key, {})))
+                for key, facts in self._facts.items()
+                if key.kind == "Machine" and facts.labels != labels.get(key, {})
+            }
+            self._ledger.put_facts(dict(changed))
+            for key, facts in changed.items():
+                self._remember(key, facts)
+            return list(changed)
 
     # -- what machines report ----------------------------------------------------------------------------------------
 

@@ -27,12 +27,13 @@ from reconciler.commands.workspace import (
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim import Holder, all_holders, of_claim, spoken
 from reconciler.kinds.inventory import NOTHING_KNOWN, Known
-from reconciler.kinds.lifecycle import phase
+from reconciler.kinds.lifecycle import claim_spec, phase
+from reconciler.kinds.machine import managed
 from reconciler.kinds.machine_labels import AGGREGATE
 from reconciler.model.event import Event, EventType
-from reconciler.model.facts import Facts
+from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.plan import Change, Unknown
-from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.conditions import conditions, status_word
 from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.inventories import inventory_conditions, labels_of
@@ -182,8 +183,26 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
             states = (*states, *inventory_conditions(resource, known, desired))
         machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()
         derived = labels.get(key, {})
-        views.append(View(key, resource, observed.get(key), status_word(states), states, derived, machines))
+        views.append(
+            View(
+                key,
+                resource,
+                observed.get(key),
+                status_word(states),
+                states,
+                derived,
+                machines,
+                _phase(key, desired, facts),
+            )
+        )
     return views
+
+
+def _phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
+    resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
+    if key.kind != "Machine" or resource is None or not managed(resource.spec):
+        return None
+    return str(phase(remembered, claim_spec(remembered.life, desired)))
 
 
 def _machines(held: tuple[Holder, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[Slot, ...]:
@@ -228,6 +247,8 @@ def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> No
 def _document(view: View) -> dict[str, Any]:
     seen = view.observation
     status: dict[str, Any] = {"conditions": [msgspec.to_builtins(one) for one in view.conditions]}
+    if view.phase is not None:
+        status["phase"] = view.phase
     if seen is not None:
         status["observedAt"] = msgspec.to_builtins(seen.taken_at)
         if seen.error is not None:
@@ -261,6 +282,8 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
     at = now()
     document = _document(view)
     lines = [str(view.key), f"Status:      {view.status}"]
+    if view.phase is not None:
+        lines.append(f"Phase:       {view.phase}")
     if view.resource is not None:
         lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
     if (meant := of_claim(view.key)) is not None:

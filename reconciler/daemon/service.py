@@ -26,6 +26,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory import InventoryReader
 from reconciler.planning.guards import first_look
+from reconciler.planning.inventories import labels_of
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -94,6 +95,7 @@ class Daemon:
         self._reader = InventoryReader(
             connections, store.inventories, self._ledger_and_tell, context.now, context.random
         )
+        self._relabel = False
         self._stop = threading.Event()
         self._broke: list[Exception] = []
 
@@ -133,6 +135,8 @@ class Daemon:
         collected = time.monotonic() - COLLECT_SECONDS
         while not stop.wait(FLUSH_SECONDS):
             self._engine.flush()
+            if self._relabel:
+                self._label()
             if self._engine.desired is not None and time.monotonic() - collected >= COLLECT_SECONDS:
                 collected = time.monotonic()
                 with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
@@ -168,12 +172,20 @@ class Daemon:
             counts[key.kind] = counts.get(key.kind, 0) + 1
         self.metrics.adopted(counts, self._now().timestamp())
         self._reader.adopt(state)
+        self._relabel = True
 
     def _tell(self, event: Event) -> None:
         self.metrics.heard(event)
         log_event(self._log, event)
 
+    def _label(self) -> None:
+        """Work out anew what machines are by their inventories; claims that wait for such machines are looked at."""
+        desired, self._relabel = self._engine.desired, False
+        if desired is not None and self._engine.label(labels_of(desired, self._store.inventories.all())):
+            self._moved([claim.key for claim in desired.of_kind("MachineClaim")])
+
     def _ledger_and_tell(self, event: Event) -> None:
+        self._relabel |= event.reason in ("InventoryTaken", "InventoryChanged")
         self._store.append([event])
         self._tell(event)
 

@@ -184,12 +184,12 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
 
 
 SIZE_LABEL = "groundstate/size"
-"""The label that onboarding gives a machine of which no document says the size."""
+"""The label that follows from what is in a machine; no document can give it."""
 
 
-def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:  # noqa: ARG001
-    """Which Size the machine is: as its document says, else as its label does. `facts`: what else is known of it."""
-    return machine.spec.size or machine.labels.get(SIZE_LABEL)
+def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:
+    """Which Size the machine is: as its document says, else as its inventory does."""
+    return machine.spec.size or facts.labels.get(SIZE_LABEL)
 
 
 def managed(spec: MachineSpec) -> bool:

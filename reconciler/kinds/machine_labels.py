@@ -10,11 +10,11 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler.kinds.aggregate import aggregates, items, shown
-from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.machine import SIZE_LABEL, MachineSpec
 from reconciler.kinds.sizing import Verdict, explain
 from reconciler.model.resource import DesiredState, Resource
 
-SIZE = "groundstate/size"
+SIZE = SIZE_LABEL
 AGGREGATE = "aggregate/"
 
 

@@ -43,7 +43,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     first declared by a state with which other machines are gone, and these are not forgotten yet. `found_order`: the
     one-time boot order that stood in the document when nothing was known of the machine yet. `project` and `image`:
     whose machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of
-    a machine that groundstate inspects, installs and wipes.
+    a machine that groundstate inspects, installs and wipes. `labels`: what follows from its inventory, in no document.
     """
 
     applied: Applied | None = None
@@ -59,6 +59,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     project: str | None = None
     image: str | None = None
     life: Life = NEWBORN
+    labels: dict[str, str] = {}
 
 
 class Facts(msgspec.Struct, frozen=True):

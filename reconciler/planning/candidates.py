@@ -82,10 +82,11 @@ class Fleet(msgspec.Struct, frozen=True):
         return self.size_of(machine, self.remembered(machine))
 
     def labels(self, machine: Resource[MachineSpec]) -> Mapping[str, str]:
-        """Its labels, and those of its Size that it does not say otherwise."""
+        """Its labels, those of its inventory, and those of its Size that it does not say otherwise."""
         name = self.size(machine)
         size = self.desired.resources.get(ResourceKey("Size", name)) if name is not None else None
-        return {**size.labels, **machine.labels} if size is not None else machine.labels
+        own = {**machine.labels, **self.remembered(machine).labels}
+        return {**size.labels, **own} if size is not None else own
 
 
 def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> tuple[Reason, ...]:

@@ -43,7 +43,7 @@ class Capacity(msgspec.Struct, frozen=True, rename="camel"):
 
 def capacity(desired: DesiredState, observed: ObservedState, facts: Facts) -> list[Capacity]:
     """Every partition and size of which there are machines, reservations or claims, in order of name."""
-    machines = desired.derived("machines by place", reservations.machines_by_place)
+    machines = reservations.machines_by_place(desired, facts)
     asked = _asked(desired, facts)
     reserved = desired.derived("reservations by place", reservations.by_place)
     places = {*machines, *asked, *reserved}

@@ -150,6 +150,9 @@ def _own(resource: Resource[object] | None, remembered: ResourceFacts, seen: Obs
     for word, pause in ((SUSPENDED, spec.suspend), (MAINTENANCE, spec.maintenance)):
         if pause is not None:
             yield Condition(word, Status.TRUE, "Declared", pause.reason)
+    if (trouble := remembered.life.trouble) is not None:
+        said = "Final" if trouble.final else "Noted"
+        yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
     boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
     ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
     if not ordered or spec.boot is None or boot is None or seen is None:

@@ -76,7 +76,7 @@ def kept_back(
     if not reservations:
         return {}
     holds: dict[ResourceKey, Hold] = {}
-    for place in {place_of(desired.resources[key]) for key in claiming} & reservations.keys():
+    for place in {place_of(desired.resources[key], facts) for key in claiming} & reservations.keys():
         holds.update(shelf(place, desired, observed, facts, barred).holds)
     return {key: hold for key, hold in holds.items() if key in claiming}
 
@@ -103,7 +103,7 @@ def shelf(
     barred: Collection[ResourceKey] = (),
 ) -> Shelf:
     """What there is in a place, `barred` machines taking nothing."""
-    machines = desired.derived("machines by place", machines_by_place).get(place, [])
+    machines = machines_of(place, desired, facts)
     reservations = desired.derived("reservations by place", by_place).get(place, [])
     has, free, waiting = _count(machines, desired, observed, facts)
     now, holds = Shelf(Stock(len(free), _reserved(reservations), has), frozenset(free), {}), {}
@@ -164,9 +164,9 @@ def refusal(place: Place, project: str, stock: Stock, reservations: list[Resourc
     return Hold(HoldKind.GUARD, "reservation", reason, way_out, Bind.path)
 
 
-def place_of(machine: Resource[Any]) -> Place:
-    """Its size, as far as documents tell, and its partition."""
-    return size_of(machine) or "", machine.spec.partition
+def place_of(machine: Resource[Any], facts: Facts) -> Place:
+    """Its size, as far as it is known, and its partition."""
+    return size_of(machine, facts.resources.get(machine.key, NO_FACTS)) or "", machine.spec.partition
 
 
 def by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservationSpec]]]:
@@ -178,9 +178,30 @@ def by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservation
     return found
 
 
-def machines_by_place(desired: DesiredState) -> dict[Place, list[Resource[Any]]]:
-    """The machines of each place, in order of name."""
+def machines_of(place: Place, desired: DesiredState, facts: Facts) -> list[Resource[Any]]:
+    """The machines of a place, in order of name."""
+    declared, silent = desired.derived("machines by declared place", _machines_by_declared_place)
+    found = [*declared.get(place, ()), *(one for one in silent if place_of(one, facts) == place)]
+    return sorted(found, key=lambda machine: machine.key)
+
+
+def machines_by_place(desired: DesiredState, facts: Facts) -> dict[Place, list[Resource[Any]]]:
+    """The same for every place."""
     found: dict[Place, list[Resource[Any]]] = {}
     for machine in desired.of_kind("Machine"):
-        found.setdefault(place_of(machine), []).append(machine)
+        found.setdefault(place_of(machine, facts), []).append(machine)
     return found
+
+
+def _machines_by_declared_place(
+    desired: DesiredState,
+) -> tuple[dict[Place, list[Resource[Any]]], list[Resource[Any]]]:
+    """By the size of their documents; and those whose documents say none."""
+    found: dict[Place, list[Resource[Any]]] = {}
+    silent = []
+    for machine in desired.of_kind("Machine"):
+        if machine.spec.size is None:
+            silent.append(machine)
+        else:
+            found.setdefault((machine.spec.size, machine.spec.partition), []).append(machine)
+    return found, silent

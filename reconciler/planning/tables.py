@@ -41,6 +41,8 @@ class View(msgspec.Struct, frozen=True):
     derived: Mapping[str, str] = {}
     """Labels that stand in no document."""
     machines: tuple[Slot, ...] = ()
+    phase: str | None = None
+    """Of a machine whose life is managed."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -168,6 +170,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         _machine("POWER", lambda state: state.power),
         _machine("BOOT", _boot, wide=True),
         _machine("LED", lambda state: state.indicator, wide=True),
+        Column("PHASE", lambda view, _: view.phase or NONE),
         _machine("HEALTH", lambda state: state.health, wide=True),
         _machine("MODEL", lambda state: state.model, wide=True),
         _spec("size", "SIZE", wide=True),

@@ -182,10 +182,16 @@ def test_a_toleration_takes_a_taint_of_its_key_and_value(toleration: Toleration,
     assert bool(web(tainted, claim(tolerations=(toleration,))).chosen) is taken
 
 
-def test_the_labels_of_a_size_and_the_label_of_onboarding_count() -> None:
+def test_the_labels_of_a_size_and_those_of_the_inventory_count() -> None:
     size = msgspec.structs.replace(CATALOGUE[3], labels={"class": "small"})
+    known = {"m1": msgspec.structs.replace(READY, labels={"groundstate/size": "c1", "aggregate/disks": "2"})}
+    asked = claim(size=None, selector={"class": "small", "aggregate/disks": "2"})
+    assert names(web(size, box("m1", size=None), asked, facts=known)) == {0: "m1"}
+
+
+def test_no_document_gives_a_machine_the_size_of_its_inventory() -> None:
     labelled = msgspec.structs.replace(box("m1", size=None), labels={"groundstate/size": "c1"})
-    assert names(web(size, labelled, claim(size=None, selector={"class": "small"}))) == {0: "m1"}
+    assert names(web(labelled, claim(size="c1"))) == {}
 
 
 # -- how many ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,165 @@
+"""A fleet of the lab's machines: a git repository that declares them, and a real daemon that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tests.lab.enter import ROOT
+from tests.lab.prepare import IMAGE, OS_IMAGE
+from tests.lab.world import ADDRESS, IPXE, Lab
+
+HTTP, API = 9809, 9810
+HEAD = "apiVersion: groundstate/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+
+
+class LabFleet:
+    """`steps` are told with the seconds since the start, for the figures of a run."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.repository = lab.directory / "fleet"
+        self.store = lab.directory / "state.db"
+        self.files = lab.directory / "files"
+        self._daemons = 0
+        self.files.mkdir()
+        self.repository.mkdir()
+        digest = hashlib.sha256(OS_IMAGE.read_bytes()).hexdigest()
+        shutil.copyfile(OS_IMAGE, self.files / digest)
+        self.image = f"http://{ADDRESS}:{HTTP}/files/{digest}/os.raw.gz"
+        self.checksum = f"sha256:{digest}"
+        self._git("init", "-q", "-b", "main")
+        shutil.copyfile(lab.ca_file, self.repository / "bmc-ca.pem")
+        self.commit("Declare the place", base=self._base())
+
+    # -- git
+
+    def commit(self, subject: str, **files: str | None) -> None:
+        """Write these files (`name` for name.yaml; None takes one away) and commit them."""
+        for name, text in files.items():
+            path = self.repository / f"{name}.yaml"
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
+        self._git("add", "--all")
+        self._git("commit", "-q", "-m", subject)
+
+    def machine(self, n: int) -> str:
+        """The document of a managed machine."""
+        machine = self.lab.machine(n)
+        bmc = f"{{address: '{self.lab.bmc_url}', systemId: {machine.uuid}}}"
+        spec = f"{{partition: lab, rack: r{n % 2}, bmc: {bmc}, lifecycle: {{mode: Managed}}}}"
+        return HEAD.format(kind="Machine", name=machine.name, spec=spec)
+
+    def claim(self, name: str = "web", count: int = 1, **more: Any) -> str:
+        """The document of a claim for machines of the lab's one size."""
+        spec = {
+            "project": "shop",
+            "partitions": ["lab"],
+            "size": "small",
+            "count": count,
+            "image": "lab-1",
+            "networks": [{"network": "front"}],
+            "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleExam ada"],
+            **more,
+        }
+        return HEAD.format(kind="MachineClaim", name=name, spec=json.dumps(spec))
+
+    def _base(self) -> str:
+        tls = "{caFile: bmc-ca.pem}"
+        boot = f"{{networks: [{{cidr: 10.77.0.0/24, range: 10.77.0.100-10.77.0.200}}], server: {ADDRESS}}}"
+        sizes = [{"type": "cores", "min": 1, "max": 1}, {"type": "memory", "min": "512Mi", "max": "1Gi"}]
+        sizes.append({"type": "storage", "min": "1G", "max": "4G"})
+        front = "{prefixes: [{cidr: 10.77.0.0/24, reserved: [10.77.0.1-10.77.0.209]}]}"
+        root = f"{{url: '{self.image}', checksum: '{self.checksum}'}}"
+        image = f"{{os: lab, version: 1.0.0, classification: supported, root: {root}}}"
+        documents = (
+            ("Tenant", "acme", "{}"),
+            ("Project", "shop", "{tenant: acme}"),
+            ("Partition", "lab", f"{{bmc: {{credentialRef: {{env: BMC}}, tls: {tls}}}, boot: {boot}}}"),
+            ("Size", "small", f"{{constraints: {json.dumps(sizes)}}}"),
+            ("Network", "front", front),
+            ("Image", "lab-1.0.0", image),
+        )
+        return "---\n".join(HEAD.format(kind=kind, name=name, spec=spec) for kind, name, spec in documents)
+
+    def _git(self, *words: str) -> None:
+        who = ["-c", "user.name=Ada", "-c", "user.email=ada@fleet.example"]
+        self.lab.run("git", "-C", str(self.repository), *who, *words)
+
+    # -- groundstate
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The daemon, with its boot service; DHCP as its own command says."""
+        self._daemons += 1
+        options = ["--boot-address", ADDRESS, "--boot-image", str(IMAGE), "--boot-files", str(self.files)]
+        options += ["--boot-loaders", str(IPXE), "--listen", "127.0.0.1:0", "--log-format", "text"]
+        process = self.lab.spawn(
+            f"daemon-{self._daemons}",
+            self._command("run", *options, "--interval", "1", "--resync", "10"),
+            self._environment(),
+        )
+        self.lab.wait_log(f"daemon-{self._daemons}", "Started", 60)
+        if self._daemons == 1:
+            self.lab.dhcp(self.ask("boot", "dnsmasq", "--tftp-root", str(self.lab.tftp)))
+        return process
+
+    def ask(self, *words: str, codes: Sequence[int] = (0,)) -> str:
+        """What a command prints."""
+        done = subprocess.run(
+            self._command(*words), capture_output=True, text=True, env=self._environment(), check=False
+        )
+        assert done.returncode in codes, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def events(self) -> list[dict[str, Any]]:
+        """The ledger, oldest first."""
+        found: list[dict[str, Any]] = json.loads(self.ask("events", "--limit", "1000", "-o", "json") or "[]")
+        return found
+
+    def told(self, machine: int | str, reason: str) -> list[str]:
+        """The messages of this reason about a machine."""
+        name = machine if isinstance(machine, str) else self.lab.machine(machine).name
+        return [
+            e["message"] for e in self.events() if e["reason"] == reason and (e.get("key") or {}).get("name") == name
+        ]
+
+    def wait_told(self, machine: int, reason: str, timeout: float, times: int = 1) -> str:
+        """The message of the last of so many events of this reason."""
+        found = self.lab.until(
+            f"{times} x {reason} of {self.lab.machine(machine).name}",
+            timeout,
+            lambda: (told := self.told(machine, reason))[times - 1 :],
+            self._shown,
+        )
+        return found[-1]
+
+    def phase(self, n: int) -> str:
+        """Where the machine is in its life."""
+        found = json.loads(self.ask("get", f"machine/{self.lab.machine(n).name}", "-o", "json"))
+        return str((found[0] if isinstance(found, list) else found)["status"].get("phase"))
+
+    def wait_phase(self, n: int, phase: str, timeout: float) -> None:
+        self.lab.until(f"{self.lab.machine(n).name} {phase}", timeout, lambda: self.phase(n) == phase, self._shown)
+
+    def _shown(self) -> str:
+        events = (f"{e['at']} {(e.get('key') or {}).get('name')} {e['reason']}: {e['message']}" for e in self.events())
+        return "\n".join([*events, self.lab.log(f"daemon-{self._daemons}")[-2000:]])
+
+    def _command(self, *words: str) -> list[str]:
+        where = ["--repo", str(self.repository), "--store", str(self.store)]
+        group = 2 if words[0] == "boot" else 1
+        first = words[:group]
+        wanted = where[:2] if words[0] == "boot" else where
+        return [sys.executable, str(ROOT / "cli.py"), *first, *wanted, *words[group:]]
+
+    def _environment(self) -> dict[str, str]:
+        user, password = self.lab.credentials
+        return {**os.environ, "BMC_USERNAME": user, "BMC_PASSWORD": password, "PYTHONUNBUFFERED": "1"}
