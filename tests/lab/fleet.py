@@ -76,7 +76,7 @@ class LabFleet:
         tls = "{caFile: bmc-ca.pem}"
         boot = f"{{networks: [{{cidr: 10.77.0.0/24, range: 10.77.0.100-10.77.0.200}}], server: {ADDRESS}}}"
         sizes = [{"type": "cores", "min": 1, "max": 1}, {"type": "memory", "min": "512Mi", "max": "1Gi"}]
-        sizes.append({"type": "storage", "min": "1G", "max": "4G"})
+        sizes.append({"type": "storage", "min": "1Gi", "max": "4Gi"})
         front = "{prefixes: [{cidr: 10.77.0.0/24, reserved: [10.77.0.1-10.77.0.209]}]}"
         root = f"{{url: '{self.image}', checksum: '{self.checksum}'}}"
         image = f"{{os: lab, version: 1.0.0, classification: supported, root: {root}}}"
