@@ -121,8 +121,7 @@ class LabFleet:
 
     def events(self) -> list[dict[str, Any]]:
         """The ledger, oldest first."""
-        found: list[dict[str, Any]] = json.loads(self.ask("events", "--limit", "1000", "-o", "json") or "[]")
-        return found
+        return [json.loads(line) for line in self.ask("events", "--limit", "1000", "-o", "json").splitlines()]
 
     def told(self, machine: int | str, reason: str) -> list[str]:
         """The messages of this reason about a machine."""
@@ -158,7 +157,9 @@ class LabFleet:
         group = 2 if words[0] == "boot" else 1
         first = words[:group]
         wanted = where[:2] if words[0] == "boot" else where
-        return [sys.executable, str(ROOT / "cli.py"), *first, *wanted, *words[group:]]
+        # In the repository, as relative paths of documents begin where the settings file is looked for.
+        inside = ["env", "-C", str(self.repository)]
+        return [*inside, sys.executable, str(ROOT / "cli.py"), *first, *wanted, *words[group:]]
 
     def _environment(self) -> dict[str, str]:
         user, password = self.lab.credentials
