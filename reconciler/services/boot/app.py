@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.exceptions import HTTPException, LengthRequired, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wsgi import ClosingIterator
 
@@ -117,10 +117,10 @@ def agent_pages(desk: Desk) -> Application:
 def _limit(request: Request, most: int) -> None:
     if request.method not in ("POST", "PUT", "PATCH"):
         return
-    if "Transfer-Encoding" in request.headers:
-        # Of a body in chunks nobody knows how long it gets.
-        raise LengthRequired("say in Content-Length how long the body is")
     if (request.content_length or 0) > most:
+        # Whoever still sends would not see the answer. The listener lets no more than LARGE come to here.
+        while request.environ["wsgi.input"].read(SMALL):
+            pass
         raise RequestEntityTooLarge(f"the body has more than {most} bytes")
     request.max_content_length = most
 

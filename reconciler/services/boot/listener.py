@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from cheroot.errors import FatalSSLAlert
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Gateway_10, Server
 
@@ -100,9 +100,21 @@ class _Tls(BuiltinSSLAdapter):
         return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
 
+class _Request(HTTPRequest):
+    def read_request_headers(self) -> bool:
+        """cheroot's hook. Of a body in chunks nobody knows how long it gets, and what is left of it would be taken for
+        the next request."""
+        if not super().read_request_headers():  # type: ignore[no-untyped-call]
+            return False
+        if self.chunked_read:
+            self.simple_response("411 Length Required", "say in Content-Length how long the body is")
+        return not self.chunked_read
+
+
 class _Connection(HTTPConnection):
     """A connection that knows until when its client has time."""
 
+    RequestHandlerClass = _Request
     server: _Server
     remote_addr: str
     counted: str | None = None
