@@ -24,7 +24,8 @@ def place_claims(
     """The changes; those of claims that lack machines with the machines that they get, or with what stops them."""
     if not any(map(_lacks, changes)):
         return changes
-    placements = place(desired, observed, facts, now)
+    lacking = {change.key.name for change in changes if _lacks(change)}
+    placements = place(desired, observed, facts, now, only=lacking)
     return tuple(
         _placed(change, placements[change.key.name], desired) if _lacks(change) else change for change in changes
     )
