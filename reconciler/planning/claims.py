@@ -13,7 +13,8 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.placement import Placement, place
+from reconciler.planning.placed import Placement
+from reconciler.planning.placement import place
 from reconciler.planning.quotas import over_quota
 from reconciler.planning.reservations import kept_back
 

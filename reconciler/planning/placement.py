@@ -6,63 +6,26 @@ A claim gets all that it lacks or nothing, unless it takes part of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.claim import Holder, MachineClaimSpec, all_holders, lacking, surplus
-from reconciler.kinds.claim_rules import named
+from reconciler.kinds.claim import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.image import Refusal, choose
 from reconciler.kinds.machine import MachineSpec, size_of
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning import quotas, reservations
 from reconciler.planning.available import Available, Group, Groups
-from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, most_frequent, why_not
+from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, why_not
+from reconciler.planning.placed import Candidate, Chosen, Claim, Placement, Placements, before, more, short
 from reconciler.planning.reservations import Place, Shelf
 from reconciler.planning.spreading import Load, Neighbour, best, labels_of, load, rule
 
-Claim = Resource[MachineClaimSpec]
 Machine = Resource[MachineSpec]
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A machine that was looked at for a claim, and everything that keeps it from it."""
-
-    machine: str
-    partition: str
-    rack: str | None
-    size: str | None
-    reasons: tuple[Reason, ...] = ()
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """A machine that a claim would get, and by which rule."""
-
-    slot: int
-    machine: str
-    partition: str
-    rack: str | None
-    rule: str
-
-
-class Placement(msgspec.Struct, frozen=True):
-    """What becomes of one claim. `held`: what it has; `lacks`: slots without a machine; `candidates`: of a claim that
-    lacks machines, all that were looked at, in the order in which they would be preferred."""
-
-    claim: str
-    held: tuple[Holder, ...] = ()
-    lacks: tuple[int, ...] = ()
-    chosen: tuple[Chosen, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
-    holds: tuple[Hold, ...] = ()
-
-
-Placements = Mapping[str, Placement]
-"""By claim."""
 
 
 def place(
@@ -126,7 +89,7 @@ class _Pass:
         wanted = Wanted(spec, None if isinstance(image, Refusal) else image)
         if explain:
             found = msgspec.structs.replace(found, candidates=tuple(self._candidates(claim, wanted)))
-        stop = _before(claim, held, lacks, image)
+        stop = before(claim, held, lacks, image)
         if stop or not lacks:
             return msgspec.structs.replace(found, holds=stop)
         occupied = {one.slot for one in held}
@@ -250,8 +213,8 @@ class _Pass:
             stock = self._shelves[trial.kept_from].stock
             hold = msgspec.structs.replace(reservations.refusal(trial.kept_from, project, stock, there), path=None)
         else:
-            return _short(claim, lacks, candidates)
-        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {_more(lacks)} asked for")
+            return short(claim, lacks, candidates)
+        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
         self._shelves |= trial.places
@@ -287,38 +250,3 @@ def _by_partition(desired: DesiredState) -> dict[str, list[Machine]]:
     for machine in desired.of_kind("Machine"):
         found.setdefault(machine.spec.partition, []).append(machine)
     return found
-
-
-def _before(claim: Claim, held: tuple[Holder, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
-    """What stops a claim before any machine is looked at."""
-    spec = claim.spec
-    if surplus(spec.count, held) or any(one.project != spec.project for one in held if not one.leaving):
-        return (Hold(HoldKind.BLOCKED, "release", "machines are to be given back first", "it goes on after that"),)
-    leaving = [one for one in held if one.leaving and one.slot in lacks]
-    if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"{named(leaving)}: on the way back, and the slot is not free before that"
-        return (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are wiped and free"),)
-    if isinstance(image, Refusal):
-        return (Hold(HoldKind.GUARD, image.by, image.reason, image.way_out),)
-    return ()
-
-
-def _short(claim: Claim, wanted: int, candidates: tuple[Candidate, ...]) -> Hold:
-    """Why there are too few, in numbers."""
-    spec, name = claim.spec, claim.key.name
-    free = sum(1 for one in candidates if not one.reasons)
-    where = ", ".join(spec.partitions)
-    reason = f"{_more(wanted)} needed and {free:,} can be had in {where}"
-    away = [one.reasons[0] for one in candidates if one.reasons]
-    if away:
-        which = "that are named" if spec.machines else "there"
-        reason += f"; of {len(candidates):,} {which}, {most_frequent(away)}"
-    elif not candidates:
-        reason += "; no other machine stands there"
-    part = " or set spec.partial," if free and not spec.partial else ""
-    way_out = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
-    return Hold(HoldKind.GUARD, "placement", reason, way_out)
-
-
-def _more(wanted: int) -> str:
-    return "1 more machine is" if wanted == 1 else f"{wanted:,} more machines are"

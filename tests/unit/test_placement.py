@@ -27,7 +27,8 @@ from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.available import Available
 from reconciler.planning.candidates import CODES, Fleet, Wanted, why_not
-from reconciler.planning.placement import Placement, Placements, place
+from reconciler.planning.placed import Placement, Placements
+from reconciler.planning.placement import place
 from reconciler.planning.reservations import Stock, shelf
 from tests.unit.planning_worlds import (
     NOW,
