@@ -23,7 +23,8 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.capacity import Capacity, capacity
-from reconciler.planning.placement import Placement, place
+from reconciler.planning.placed import Placement
+from reconciler.planning.placement import place
 from reconciler.planning.render.placements import candidate_rows, placement_lines
 from reconciler.planning.render.ranges import fold
 from reconciler.planning.select import select
@@ -50,7 +51,7 @@ def explain_placement_command(claim: str, output: str, **values: Any) -> None:
     with words():
         desired, observed, facts = _known(where_from(values))
         key = _claim(claim, desired)
-    found = place(desired, observed, facts, now(), explain=(key.name,))[key.name]
+    found = place(desired, observed, facts, now(), only=(key.name,), explain=(key.name,))[key.name]
     if output == "text":
         click.echo("\n".join(placement_lines(desired.resources[key], found)))
         if found.candidates:

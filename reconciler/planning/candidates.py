@@ -100,12 +100,25 @@ def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> tup
     )
 
 
+def ready(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
+    """Whether a claim that tolerates all of its taints could have it now. That is all of `why_not` but for what depends
+    on the claim."""
+    spec = machine.spec
+    if not managed(spec) or spec.suspend or spec.maintenance or spec.cordon:
+        return False
+    return not any(_owned(fleet.remembered(machine))) and not any(_unready(machine, fleet))
+
+
 def could_be_given(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
     """Whether a claim that asks for nothing and tolerates nothing could have it now."""
-    if not managed(machine.spec) or any(_owned(fleet.remembered(machine))):
+    return not machine.spec.taints and ready(machine, fleet)
+
+
+def suits(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> bool:
+    """Whether a machine that is ready is one of those that the claim asks for. That is the rest of `why_not`."""
+    if wanted.spec.machines and machine.key.name not in wanted.spec.machines:
         return False
-    spec = machine.spec
-    return not (spec.suspend or spec.maintenance or spec.cordon or spec.taints) and not any(_unready(machine, fleet))
+    return not any(_declared_otherwise(machine, wanted, fleet)) and not any(_kept(machine, wanted))
 
 
 def most_frequent(reasons: Iterable[Reason], most: int = 3) -> str:

@@ -13,7 +13,8 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.placement import Placement, place
+from reconciler.planning.placed import Placement
+from reconciler.planning.placement import place
 from reconciler.planning.quotas import over_quota
 from reconciler.planning.reservations import kept_back
 
@@ -24,7 +25,8 @@ def place_claims(
     """The changes; those of claims that lack machines with the machines that they get, or with what stops them."""
     if not any(map(_lacks, changes)):
         return changes
-    placements = place(desired, observed, facts, now)
+    lacking = {change.key.name for change in changes if _lacks(change)}
+    placements = place(desired, observed, facts, now, only=lacking)
     return tuple(
         _placed(change, placements[change.key.name], desired) if _lacks(change) else change for change in changes
     )

@@ -6,62 +6,26 @@ A claim gets all that it lacks or nothing, unless it takes part of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.claim import Holder, MachineClaimSpec, all_holders, lacking, surplus
-from reconciler.kinds.claim_rules import named
+from reconciler.kinds.claim import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.image import Refusal, choose
 from reconciler.kinds.machine import MachineSpec, size_of
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning import quotas, reservations
-from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, most_frequent, why_not
+from reconciler.planning.available import Available, Group, Groups
+from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, why_not
+from reconciler.planning.placed import Candidate, Chosen, Claim, Placement, Placements, before, more, short
 from reconciler.planning.reservations import Place, Shelf
 from reconciler.planning.spreading import Load, Neighbour, best, labels_of, load, rule
 
-Claim = Resource[MachineClaimSpec]
 Machine = Resource[MachineSpec]
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A machine that was looked at for a claim, and everything that keeps it from it."""
-
-    machine: str
-    partition: str
-    rack: str | None
-    size: str | None
-    reasons: tuple[Reason, ...] = ()
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """A machine that a claim would get, and by which rule."""
-
-    slot: int
-    machine: str
-    partition: str
-    rack: str | None
-    rule: str
-
-
-class Placement(msgspec.Struct, frozen=True):
-    """What becomes of one claim. `held`: what it has; `lacks`: slots without a machine; `candidates`: of a claim that
-    lacks machines, all that were looked at, in the order in which they would be preferred."""
-
-    claim: str
-    held: tuple[Holder, ...] = ()
-    lacks: tuple[int, ...] = ()
-    chosen: tuple[Chosen, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
-    holds: tuple[Hold, ...] = ()
-
-
-Placements = Mapping[str, Placement]
-"""By claim."""
 
 
 def place(
@@ -71,14 +35,25 @@ def place(
     now: datetime,
     *,
     size_of: SizeOf = size_of,
+    only: Collection[str] | None = None,
     explain: Collection[str] = (),
 ) -> Placements:
-    """What every claim has and would get now. `explain`: claims whose candidates are wanted although they lack none."""
-    judge = _Pass(Fleet(desired, observed, facts, size_of), now)
-    return {
-        claim.key.name: judge.claim(claim, explain=claim.key.name in explain)
-        for claim in desired.of_kind("MachineClaim")
-    }
+    """What claims have and would get now.
+
+    `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
+    claims whose candidates are wanted although they get what they lack, or lack nothing.
+    """
+    judge, found = _Pass(Fleet(desired, observed, facts, size_of), now), {}
+    last = max(only, default="") if only is not None else None
+    for claim in desired.of_kind("MachineClaim"):
+        name = claim.key.name
+        if last is not None and name > last:
+            break
+        asked = only is None or name in only
+        placement = judge.claim(claim, explain=name in explain, tell=asked)
+        if asked:
+            found[name] = placement
+    return found
 
 
 class _Trial(msgspec.Struct):
@@ -90,47 +65,45 @@ class _Trial(msgspec.Struct):
     kept_from: Place | None = None
 
 
-class _Group(msgspec.Struct, frozen=True):
-    """Machines that differ in nothing that counts but their names: of one place and rack. `tolerated`: none of them
-    could be given to just anybody, as they are tainted."""
-
-    place: Place
-    rack: str
-    tolerated: bool
-
-
 class _Pass:
     """The one pass: what was given out before is not there for those that come after."""
 
     def __init__(self, fleet: Fleet, now: datetime) -> None:
         self._fleet, self._now = fleet, now
         self._holders = all_holders(fleet.facts.resources)
+        self._available = Available(fleet)
         self._taken: set[str] = set()
         self._shelves: dict[Place, Shelf] = {}
         self._barred = quotas.over_quota(fleet.desired, fleet.observed, fleet.facts).keys()
         self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
         self._neighbours: list[Neighbour] = list(self._settled())
 
-    def claim(self, claim: Claim, *, explain: bool) -> Placement:
-        """Place one claim."""
+    def claim(self, claim: Claim, *, explain: bool, tell: bool) -> Placement:
+        """Place one claim. `tell`: with what stops it, if it is stopped."""
         spec, held = claim.spec, self._holders.get(claim.key.name, ())
         lacks = lacking(spec.count, held)
+        found = Placement(claim.key.name, held, lacks)
         if not lacks and not explain:
-            return Placement(claim.key.name, held)
+            return found
         image = choose(spec.image, self._fleet.desired, self._now)
         wanted = Wanted(spec, None if isinstance(image, Refusal) else image)
-        candidates = tuple(self._candidates(claim, wanted))
-        found = Placement(claim.key.name, held, lacks, (), candidates)
-        stop = _before(claim, held, lacks, image)
+        if explain:
+            found = msgspec.structs.replace(found, candidates=tuple(self._candidates(claim, wanted)))
+        stop = before(claim, held, lacks, image)
         if stop or not lacks:
             return msgspec.structs.replace(found, holds=stop)
         occupied = {one.slot for one in held}
         open_ = tuple(slot for slot in lacks if slot not in occupied)
-        trial = self._try(spec, open_, [one for one in candidates if not one.reasons])
-        if len(trial.chosen) < len(lacks) and not (spec.partial and trial.chosen):
-            return msgspec.structs.replace(found, holds=(self._give_up(claim, open_, trial, candidates),))
-        self._keep(spec, trial)
-        return msgspec.structs.replace(found, chosen=tuple(trial.chosen))
+        trial = self._try(spec, open_, self._available.matching(wanted))
+        if len(trial.chosen) == len(lacks) or (spec.partial and trial.chosen):
+            self._keep(spec, trial)
+            return msgspec.structs.replace(found, chosen=tuple(trial.chosen))
+        self._give_up(spec, trial)
+        if not tell:
+            return found
+        candidates = found.candidates or tuple(self._candidates(claim, wanted))
+        hold = self._told(claim, len(open_), trial, candidates)
+        return msgspec.structs.replace(found, candidates=candidates, holds=(hold,))
 
     def _candidates(self, claim: Claim, wanted: Wanted) -> Iterator[Candidate]:
         machines = self._fleet.desired.derived("machines by partition", _by_partition)
@@ -151,9 +124,8 @@ class _Pass:
             reasons = (*reasons, Reason("claimed", "a claim that comes before this one gets it"))
         return Candidate(name, spec.partition, spec.rack, self._fleet.size(machine), reasons)
 
-    def _try(self, spec: MachineClaimSpec, lacks: tuple[int, ...], free: list[Candidate]) -> _Trial:
+    def _try(self, spec: MachineClaimSpec, lacks: tuple[int, ...], groups: Groups) -> _Trial:
         trial = _Trial([], {})
-        groups = _grouped(free, self._tainted(free))
         loads: dict[Place, Load] = {}
         for slot in lacks:
             account = next((one for one in self._accounts.get(spec.project, ()) if one.full), None)
@@ -172,14 +144,16 @@ class _Pass:
         self,
         spec: MachineClaimSpec,
         slot: int,
-        groups: dict[_Group, list[str]],
+        groups: Groups,
         trial: _Trial,
         loads: dict[Place, Load],
     ) -> Chosen | None:
         """The first partition in which one can be had; there the best rack; there the first name."""
         for partition in spec.partitions:
             there = [group for group in groups if group.place[1] == partition and groups[group]]
-            allowed = [group for group in there if self._allows(spec, group, trial)]
+            kinds = {(group.place, group.tainted): group for group in there}
+            open_ = {kind for kind, group in kinds.items() if self._allows(spec, group, trial)}
+            allowed = [group for group in there if (group.place, group.tainted) in open_]
             if not allowed:
                 continue
             for group in allowed:
@@ -206,34 +180,32 @@ class _Pass:
             self._shelves[place] = reservations.shelf(place, fleet.desired, fleet.observed, fleet.facts, self._barred)
         return self._shelves[place]
 
-    def _allows(self, spec: MachineClaimSpec, group: _Group, trial: _Trial) -> bool:
+    def _allows(self, spec: MachineClaimSpec, group: Group, trial: _Trial) -> bool:
         shelf = self._shelf(group.place, trial)
         if shelf is None:
             return True
-        stock = _stock(shelf, tolerated=group.tolerated)
+        stock = _stock(shelf, tainted=group.tainted)
         if stock.allows(spec.project):
             return True
         trial.kept_from = trial.kept_from or group.place
         return False
 
-    def _shelve(self, spec: MachineClaimSpec, group: _Group, trial: _Trial) -> None:
+    def _shelve(self, spec: MachineClaimSpec, group: Group, trial: _Trial) -> None:
         shelf = self._shelf(group.place, trial)
         if shelf is not None:
-            stock = _stock(shelf, tolerated=group.tolerated).less_one(spec.project)
+            stock = _stock(shelf, tainted=group.tainted).less_one(spec.project)
             trial.places[group.place] = msgspec.structs.replace(shelf, stock=stock)
-
-    def _tainted(self, free: list[Candidate]) -> frozenset[str]:
-        resources = self._fleet.desired.resources
-        tainted = (one.machine for one in free if resources[ResourceKey("Machine", one.machine)].spec.taints)
-        return frozenset(tainted)
 
     # -- how it ends ---------------------------------------------------------------------------------------------------
 
-    def _give_up(self, claim: Claim, lacks: tuple[int, ...], trial: _Trial, candidates: tuple[Candidate, ...]) -> Hold:
-        """Nothing of the trial is kept; the first rule that stopped it is told, in numbers as they are without it."""
-        project = claim.spec.project
-        for account in self._accounts.get(project, ()):
+    def _give_up(self, spec: MachineClaimSpec, trial: _Trial) -> None:
+        """Nothing of the trial is kept."""
+        for account in self._accounts.get(spec.project, ()):
             del account.users[len(account.users) - len(trial.chosen) :]
+
+    def _told(self, claim: Claim, lacks: int, trial: _Trial, candidates: tuple[Candidate, ...]) -> Hold:
+        """The first rule that stopped it, in numbers as they are without the trial."""
+        project = claim.spec.project
         if trial.full is not None:
             hold = quotas.refusal(trial.full)
         elif trial.kept_from is not None:
@@ -241,11 +213,12 @@ class _Pass:
             stock = self._shelves[trial.kept_from].stock
             hold = msgspec.structs.replace(reservations.refusal(trial.kept_from, project, stock, there), path=None)
         else:
-            return _short(claim, len(lacks), candidates)
-        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {_more(len(lacks))} asked for")
+            return short(claim, lacks, candidates)
+        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
         self._shelves |= trial.places
+        self._available.take(one.machine for one in trial.chosen)
         for one in trial.chosen:
             self._taken.add(one.machine)
             machine = self._fleet.desired.resources[ResourceKey("Machine", one.machine)]
@@ -266,18 +239,10 @@ class _Pass:
         return Neighbour(project, self._fleet.size(machine), spec.partition, spec.rack or "", labels)
 
 
-def _stock(shelf: Shelf, *, tolerated: bool) -> reservations.Stock:
+def _stock(shelf: Shelf, *, tainted: bool) -> reservations.Stock:
     """As reservations judge a machine: one that is tainted was not in the stock, and comes on top of it."""
     stock = shelf.stock
-    return msgspec.structs.replace(stock, free=stock.free + 1) if tolerated else stock
-
-
-def _grouped(free: list[Candidate], tainted: frozenset[str]) -> dict[_Group, list[str]]:
-    groups: dict[_Group, list[str]] = {}
-    for one in free:
-        group = _Group((one.size or "", one.partition), one.rack or "", one.machine in tainted)
-        groups.setdefault(group, []).append(one.machine)
-    return {group: sorted(names) for group, names in groups.items()}
+    return msgspec.structs.replace(stock, free=stock.free + 1) if tainted else stock
 
 
 def _by_partition(desired: DesiredState) -> dict[str, list[Machine]]:
@@ -285,38 +250,3 @@ def _by_partition(desired: DesiredState) -> dict[str, list[Machine]]:
     for machine in desired.of_kind("Machine"):
         found.setdefault(machine.spec.partition, []).append(machine)
     return found
-
-
-def _before(claim: Claim, held: tuple[Holder, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
-    """What stops a claim before any machine is looked at."""
-    spec = claim.spec
-    if surplus(spec.count, held) or any(one.project != spec.project for one in held if not one.leaving):
-        return (Hold(HoldKind.BLOCKED, "release", "machines are to be given back first", "it goes on after that"),)
-    leaving = [one for one in held if one.leaving and one.slot in lacks]
-    if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"{named(leaving)}: on the way back, and the slot is not free before that"
-        return (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are wiped and free"),)
-    if isinstance(image, Refusal):
-        return (Hold(HoldKind.GUARD, image.by, image.reason, image.way_out),)
-    return ()
-
-
-def _short(claim: Claim, wanted: int, candidates: tuple[Candidate, ...]) -> Hold:
-    """Why there are too few, in numbers."""
-    spec, name = claim.spec, claim.key.name
-    free = sum(1 for one in candidates if not one.reasons)
-    where = ", ".join(spec.partitions)
-    reason = f"{_more(wanted)} needed and {free:,} can be had in {where}"
-    away = [one.reasons[0] for one in candidates if one.reasons]
-    if away:
-        which = "that are named" if spec.machines else "there"
-        reason += f"; of {len(candidates):,} {which}, {most_frequent(away)}"
-    elif not candidates:
-        reason += "; no other machine stands there"
-    part = " or set spec.partial," if free and not spec.partial else ""
-    way_out = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
-    return Hold(HoldKind.GUARD, "placement", reason, way_out)
-
-
-def _more(wanted: int) -> str:
-    return "1 more machine is" if wanted == 1 else f"{wanted:,} more machines are"

@@ -40,6 +40,15 @@ class TestNetworks:
         ipam.put_network("lan", IpamNetwork(()))
         assert ipam.network("lan") == IpamNetwork(())
 
+    def test_an_owner_may_have_colons_in_its_name(self, ipam: Ipam) -> None:
+        owner = "IPAddress/web:0:lan:4"
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        assert ipam.acquire("lan", owner) == "10.0.0.2"
+        assert ipam.holding(owner) == Allocation(owner, "lan", "10.0.0.2")
+        assert [one.owner for one in ipam.list()] == [owner]
+        ipam.release(owner)
+        assert ipam.holding(owner) is None
+
     def test_put_is_idempotent(self, ipam: Ipam) -> None:
         ipam.put_network("lan", IpamNetwork(DUAL))
         ipam.acquire("lan", "a")

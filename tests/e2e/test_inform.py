@@ -179,7 +179,7 @@ class TestCommandLine:
             return desk.run(env=wanted)
 
         assert completed("groundstate pl", 1).out == "plain,plan\n"
-        assert completed("groundstate get mach", 2).out == "plain,machines\n"
+        assert completed("groundstate get mach", 2).out == "plain,machines\nplain,machineclaims\n"
 
     def test_help_lists_every_command_and_each_has_examples(self, desk: Desk) -> None:
         listed = desk.run("--help").out.partition("Commands:")[2]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.claim import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration, TolerationOperator
 from reconciler.kinds.fields import Quotas
+from reconciler.kinds.image import choose
 from reconciler.kinds.machine import LifecycleSpec, Mode, Pause, Taint
 from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
@@ -24,8 +25,10 @@ from reconciler.model.life import BootOrder, Life, Purpose, Trouble
 from reconciler.model.observation import Observation
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.candidates import CODES
-from reconciler.planning.placement import Placement, Placements, place
+from reconciler.planning.available import Available
+from reconciler.planning.candidates import CODES, Fleet, Wanted, why_not
+from reconciler.planning.placed import Placement, Placements
+from reconciler.planning.placement import place
 from reconciler.planning.reservations import Stock, shelf
 from tests.unit.planning_worlds import (
     NOW,
@@ -79,7 +82,8 @@ def world(*resources: Resource[Any], facts: Mapping[str, ResourceFacts] | None =
 
 
 def placed(this: World) -> Placements:
-    return place(this.desired, this.observed, this.facts, NOW)
+    claims = [one.key.name for one in this.desired.of_kind("MachineClaim")]
+    return place(this.desired, this.observed, this.facts, NOW, explain=claims)
 
 
 def names(found: Placement) -> dict[int, str]:
@@ -405,6 +409,17 @@ def test_claims_one_by_one_get_what_all_get_together_and_never_more_than_a_quota
     whole = tenant.spec.quotas if tenant is not None else None
     if isinstance(whole, TenantQuotas) and whole.machines is not None:
         assert sum(has.values()) <= max(whole.machines, sum(before.values()))
+
+
+@given(worlds() | crowded())
+def test_the_short_way_to_find_machines_agrees_with_the_reasons_that_are_told(this: World) -> None:
+    fleet = Fleet(this.desired, this.observed, this.facts)
+    chosen = choose("debian-12", this.desired, NOW)
+    for one in this.desired.of_kind("MachineClaim"):
+        wanted = Wanted(one.spec, chosen if isinstance(chosen, Resource) else None)
+        found = {name for names in Available(fleet).matching(wanted).values() for name in names}
+        machines = this.desired.of_kind("Machine")
+        assert found == {machine.key.name for machine in machines if not why_not(machine, wanted, fleet)}
 
 
 @settings(max_examples=300)

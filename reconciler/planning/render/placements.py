@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.model.resource import Resource
-from reconciler.planning.placement import Candidate, Placement
+from reconciler.planning.placed import Candidate, Placement
 from reconciler.planning.render.words import clean, count
 
 
