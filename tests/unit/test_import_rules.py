@@ -44,7 +44,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "urllib3": ("drivers/ipam/netbox",),
     "structlog": ("reconciler/services/",),
     "prometheus_client": ("reconciler/services/",),
-    "jmespath": ("reconciler/kinds/aggregate.py",),
+    "jmespath": ("reconciler/kinds/aggregate.py", "reconciler/kinds/inventory_path.py"),
     "trustme": ("drivers/bmc/emulator.py",),
 }
 
