@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import msgspec
 
 from drivers.base import DriverError, Found, SystemState, Tls
+from reconciler.commands.delivering import deliver, say
 from reconciler.commands.options import Where, option, where_from, where_options
 from reconciler.commands.workspace import (
     EXIT_ERROR,
@@ -27,7 +28,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import Access, MachineSpec
-from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource
 from reconciler.observed.connections import Connections
 from reconciler.observed.discovery import Candidate, identify, look, paced, trust
 from reconciler.planning.discovery import (
@@ -36,7 +37,6 @@ from reconciler.planning.discovery import (
     Declared,
     Identity,
     Partition,
-    Proposal,
     Range,
     declared,
     parse_range,
@@ -44,10 +44,9 @@ from reconciler.planning.discovery import (
     propose,
 )
 from reconciler.planning.leases import read_leases
-from reconciler.planning.render.words import clean, count
+from reconciler.planning.render.words import count
 from reconciler.store import Store
 
-FOLDER = "machines"
 _NAMED = 10
 
 
@@ -127,11 +126,11 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
             store.close()
         proposals, skipped = propose(found, known)
         for one in skipped:
-            _say(f"{one.address}: skipped; {one.why}")
+            say(f"{one.address}: skipped; {one.why}")
         for proposal in proposals:
             for note in proposal.notes:
-                _say(f"{proposal.name}: {note}")
-        _deliver(proposals, where, out, branch, push=push)
+                say(f"{proposal.name}: {note}")
+        deliver(proposals, where, out, branch, push=push)
     if troubles:
         raise click.exceptions.Exit(EXIT_ERROR)
 
@@ -156,9 +155,9 @@ def _find(
         if seen is not None:
             found.append((candidate, seen))
     for text in skipped[:_NAMED]:
-        _say(text)
+        say(text)
     if len(skipped) > _NAMED:
-        _say(f"and {len(skipped) - _NAMED:,} more that are declared already")
+        say(f"and {len(skipped) - _NAMED:,} more that are declared already")
     return _read(found, options, partitions, ways)
 
 
@@ -181,10 +180,10 @@ def _leased(options: Options) -> Iterator[Range]:
         except OSError as error:
             fail(f"{path}: it cannot be read: {error.strerror}")
         for line, why in leases.problems[:_NAMED]:
-            _say(f"{path}:{line}: left out; {why}")
+            say(f"{path}:{line}: left out; {why}")
         if len(leases.problems) > _NAMED:
-            _say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that make no sense")
-        _say(f"{path}: {len(leases.found):,} leases in force, {leases.expired:,} that have run out")
+            say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that make no sense")
+        say(f"{path}: {len(leases.found):,} leases in force, {leases.expired:,} that have run out")
         for lease in leases.found:
             address = f"[{lease.address}]" if ":" in lease.address else lease.address
             yield parse_range(address, options.port, options.partition)
@@ -237,7 +236,7 @@ def _looker(ways: Connections, options: Options) -> Any:
         finder = ways.finder(candidate.way.driver)
         if finder is None and candidate.way.driver not in deaf:
             deaf.add(candidate.way.driver)
-            _say(f"the driver {candidate.way.driver} of Partition/{candidate.partition} cannot look for BMCs")
+            say(f"the driver {candidate.way.driver} of Partition/{candidate.partition} cannot look for BMCs")
         return None if finder is None else look(ways, finder, candidate, options.timeout)
 
     return looked
@@ -286,10 +285,10 @@ def _read(
         if isinstance(said, str):
             troubles.append(candidate.url)
             named = f" ({seen.product})" if seen.product else ""
-            _say(f"{candidate.url}: a BMC{named}, not read; {said}")
+            say(f"{candidate.url}: a BMC{named}, not read; {said}")
         else:
             read_all += said
-    _say(f"{count(len(found), 'BMC')} found, {count(len(read_all), 'system')} read")
+    say(f"{count(len(found), 'BMC')} found, {count(len(read_all), 'system')} read")
     return read_all, troubles
 
 
@@ -325,59 +324,3 @@ def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:
 
     for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
         yield from (one for one in parse(str(path), path.read_bytes()).resources if one.key.kind == "Machine")
-
-
-# -- where it goes -----------------------------------------------------------------------------------------------------
-
-
-def _deliver(proposals: list[Proposal], where: Where, out: str | None, branch: str | None, *, push: bool) -> None:
-    from reconciler.desired.manifests import dump_yaml
-
-    texts = {one.name: dump_yaml(one.document) for one in proposals}
-    if branch is not None:
-        _commit(texts, where, out, branch, push=push)
-    elif out is not None:
-        _write(texts, Path(out))
-    elif texts:
-        click.echo("---\n".join(texts.values()), nl=False)
-    if not texts:
-        _say("nothing new")
-
-
-def _write(texts: dict[str, str], folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            path = folder / f"{name}.yaml"
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-            _say(f"wrote {path}")
-    except FileExistsError as error:
-        fail(f"{error.filename}: it exists already and is left as it is; move it, or name another --out")
-    except OSError as error:
-        fail(f"{folder}: it cannot be written: {error.strerror}")
-
-
-def _commit(texts: dict[str, str], where: Where, out: str | None, branch: str, *, push: bool) -> None:
-    from reconciler.desired.branch import branch_exists, commit_on_branch
-    from reconciler.desired.branch import push as pushed
-
-    repository = Path(where.repo)
-    folder = PurePosixPath(where.path) / (out or FOLDER)
-    if folder.is_absolute() or ".." in folder.parts:
-        fail(f"--out {out}: with --branch it is a folder of the repository")
-    files = {str(folder / f"{name}.yaml"): text for name, text in texts.items()}
-    if files:
-        subject = f"Add {len(files)} found machine{'s' if len(files) > 1 else ''}"
-        message = f"{subject}\n\n" + "\n".join(f"- {ResourceKey('Machine', name)}" for name in texts) + "\n"
-        commit = commit_on_branch(repository, branch, where.ref, files, message)
-        if commit is not None:
-            _say(f"committed {count(len(files), 'file')} on {branch} as {commit[:10]}")
-    if push and branch_exists(repository, branch):
-        pushed(repository, branch)
-        _say(f"pushed {branch} to origin")
-
-
-def _say(text: str) -> None:
-    # What BMCs and lease files say stands in it.
-    click.echo(clean(text), err=True)

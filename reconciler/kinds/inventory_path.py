@@ -1,0 +1,140 @@
+"""Paths over the inventory: JMESPath, as far as a path yields one value or one collection. Pure.
+
+That is checked against the inventory's type before there is any inventory, so that a slip of the pen is told when it is
+made. The library parses and searches; what is allowed is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from drivers.base import Inventory
+
+
+class Malformed(ValueError):
+    """A path that cannot be used; the text says why and what is possible."""
+
+
+def element(path: str) -> Any:
+    """The type of the one value, or of the members of the one collection, that the path yields. Raises Malformed."""
+    return _one_of(_type(compiled(path).parsed, Inventory))
+
+
+@lru_cache(maxsize=1024)
+def compiled(path: str) -> Any:
+    """The path, ready to be searched with. Raises Malformed."""
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        return jmespath.compile(path)
+    except JMESPathError as error:
+        raise Malformed(" ".join(str(error).split())) from None
+
+
+class _Many(msgspec.Struct, frozen=True):
+    """A collection of values of a type."""
+
+    of: Any
+
+
+def _one_of(found: Any) -> Any:
+    if isinstance(found, _Many):
+        if isinstance(found.of, _Many):
+            raise Malformed("it yields several collections")
+        return found.of
+    return found
+
+
+def _type(node: Mapping[str, Any], here: Any) -> Any:
+    """What a node of a parsed path yields where it is held against a value of the type `here`."""
+    inner = node["children"]
+    match node["type"]:
+        case "field":
+            return _field(node["value"], here)
+        case "identity":
+            return here
+        case "subexpression" | "index_expression":
+            for one in inner:
+                here = _type(one, here)
+            return here
+        case "index":
+            return _members(here)
+        case "projection":
+            return _Many(_type(inner[1], _members(_type(inner[0], here))))
+        case "filter_projection":
+            members = _members(_type(inner[0], here))
+            _condition(inner[2], members)
+            return _Many(_type(inner[1], members))
+        case "flatten":
+            found = _type(inner[0], here)
+            return _Many(_one_of(_Many(_members(found)) if not isinstance(_members(found), _Many) else found.of))
+        case "multi_select_list" | "multi_select_dict":
+            raise Malformed("it yields several collections")
+        case other:
+            raise Malformed(f"{other.replace('_', ' ')}s are not for paths")
+
+
+def _condition(node: Mapping[str, Any], here: Any) -> None:
+    """What a filter asks for must be there, whatever it does with it."""
+    if node["type"] == "field":
+        _field(node["value"], here)
+    elif node["type"] == "subexpression":
+        _type(node, here)
+    else:
+        for one in node["children"]:
+            _condition(one, here)
+
+
+def _members(found: Any) -> Any:
+    if not isinstance(found, _Many):
+        raise Malformed("[...] stands behind what is no list")
+    return found.of
+
+
+def _field(name: str, here: Any) -> Any:
+    fields = _fields(here)
+    if name not in fields:
+        near = get_close_matches(name, fields, 1)
+        known = ", ".join(fields)
+        hint = f"did you mean {near[0]}?" if near else f"there are {known}" if fields else "it stands behind a value"
+        if isinstance(here, _Many):
+            hint = f"it stands behind a list: write [*].{name}"
+        raise Malformed(f"there is no {name}; {hint}")
+    return fields[name]
+
+
+def _fields(here: Any) -> dict[str, Any]:
+    if isinstance(here, _Many) or not (isinstance(here, type) and issubclass(here, msgspec.Struct)):
+        return {}
+    return dict(_typed(here))
+
+
+@lru_cache
+def _typed(struct: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    return tuple(_read(struct))
+
+
+def _read(struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(struct):
+        if field.name != "missing":
+            yield field.name, _plain(msgspec.inspect.type_info(field.type))
+
+
+def _plain(node: msgspec.inspect.Type) -> Any:
+    match node:
+        case msgspec.inspect.UnionType(types=types):
+            return next(_plain(one) for one in types if not isinstance(one, msgspec.inspect.NoneType))
+        case msgspec.inspect.VarTupleType(item_type=inner):
+            return _Many(_plain(inner))
+        case msgspec.inspect.StructType(cls=cls):
+            return cls
+        case msgspec.inspect.IntType():
+            return int
+        case _:
+            return str
