@@ -44,7 +44,6 @@ DOORS: dict[str, tuple[str, ...]] = {
     "urllib3": ("drivers/ipam/netbox",),
     "structlog": ("reconciler/services/",),
     "prometheus_client": ("reconciler/services/",),
-    "jmespath": ("reconciler/kinds/aggregate.py",),
     "werkzeug": ("reconciler/services/boot/",),
     "cheroot": ("reconciler/services/boot/listener.py",),
     "cryptography": ("reconciler/services/boot/tls.py",),
