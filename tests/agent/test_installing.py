@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import random
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -163,7 +164,22 @@ def test_work_goes_on_while_the_service_does_not_answer(tmp_path: Path) -> None:
     assert standin.heard("written") == [digest(image)]
     assert "the service does not take reports (503); the work goes on" in run.console
     assert "the service is back" in run.console
-    assert standin.heard("alive")[0].endswith("of debian-12")
+    assert re.fullmatch(r"writing ([0-9]+ %|[0-9.]+[kMG]? bytes) of debian-12", standin.heard("alive")[0])
+
+
+@pytest.mark.parametrize(
+    ("meter", "shown"),
+    [
+        ("", "0 bytes"),
+        (" 43  600M   43  258M    0     0  12.1M      0  0:00:49  0:00:21  0:00:28 12.0M", "43 %"),
+        ("  0     0    0  258M    0     0  12.1M      0 --:--:--  0:00:21 --:--:-- 12.0M", "258M bytes"),
+    ],
+)
+def test_how_far_it_is_comes_from_the_meter(tmp_path: Path, meter: str, shown: str) -> None:
+    head = "  % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current"
+    machine = Machine(tmp_path / "m")
+    (machine.root / "tmp" / "meter").write_text(f"{head}\n{meter}\r")
+    assert machine.run("http://127.0.0.1:9", "how_far; exit").console == f"{shown}\n"
 
 
 @pytest.mark.parametrize(

@@ -95,5 +95,5 @@ what_now() {
 # From curl's progress meter: percent, or what has come when the whole is not known.
 how_far() {
     tr '\r' '\n' < "$T/meter" 2>/dev/null |
-        awk 'NF >= 12 && $1 ~ /^[0-9]+$/ {p = $1; got = $4} END {print p + 0 > 0 ? p " %" : (got == "" ? 0 : got) " bytes"}'
+        awk 'NF >= 12 && $1 ~ /^[0-9]+$/ {p = $1; got = $4} END {print ((p + 0) ? p " %" : (got == "" ? 0 : got) " bytes")}'
 }
