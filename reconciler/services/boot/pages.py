@@ -9,7 +9,7 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import FileWrapper
 
-from reconciler.model.life import BootOrder, FactType
+from reconciler.model.life import BootOrder, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.services.boot import names, scripts
@@ -19,6 +19,9 @@ from reconciler.services.boot.settings import LOADERS
 
 PIECE = 128 * 1024
 """Bytes of a file that are read and sent at once."""
+
+NEIGHBOURS = 35
+"""Seconds for which an agent listens for the switch, if it says nothing before: they speak every 30 (IEEE 802.1AB)."""
 
 DISCOVER = "discover"
 """What the order of a machine that nobody declared begins with."""
@@ -74,14 +77,13 @@ class Pages:
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED):
             raise Refused(503, "what this machine is to do has just changed", retry=5)
-        return self._agent(ticket)
+        return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
-        return self._agent(
-            self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
-        )
+        ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
+        return self._agent(ticket, NEIGHBOURS)
 
     def _end(self) -> datetime:
         return self._desk.now() + self._desk.settings.boot_life
@@ -93,10 +95,10 @@ class Pages:
         token = self._desk.tokens.issue(grant, now)
         return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
 
-    def _agent(self, ticket: scripts.Ticket) -> Response:
+    def _agent(self, ticket: scripts.Ticket, neighbours: int) -> Response:
         settings, files = self._desk.settings, self._desk.files
         kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
-        return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, settings.arguments))
+        return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, f"{settings.arguments} gs.lldp={neighbours}"))
 
 
 def find(desk: Desk, uuid: str | None, macs: tuple[str, ...]) -> tuple[ResourceKey | None, str | None]:
