@@ -227,6 +227,8 @@ class Engine:
                     self._ledger.put_facts({key: after})
                     self._heard[key] = now
                 self._remember(key, after)
+                # What follows may follow soon, however long it took to come to this.
+                self._waiting_since.pop(key, None)
             if taken.reason:
                 severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
                 self._tell(key, taken.reason, taken.message, severity)

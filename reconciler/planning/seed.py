@@ -139,7 +139,12 @@ def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
         values["public-keys"] = list(spec.ssh_keys)
     lines = [f"{name}: {_json(value)}" for name, value in values.items()]
     if home is not None:
-        told = {"phone_home_url": home.url, "phone_home_token": home.token, "phone_home_pin": home.pin}
+        told = {
+            "phone_home_url": home.url,
+            "phone_home_token": home.token,
+            "phone_home_pin": home.pin,
+            "phone_home_simple_url": home.simple_url,
+        }
         # As they are, for a shell script that reads this with sed.
         lines += [
             f"{name}: {value}\n" if _PLAIN.fullmatch(value) else f"{name}: {_json(value)}"

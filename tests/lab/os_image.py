@@ -42,7 +42,8 @@ else
     address=$(ip -4 addr show dev "$card" | sed -n 's/.*inet \\([^ ]*\\).*/\\1/p')
 fi
 echo "INSTALLED-OS-UP hostname=$(hostname) address=$address image=$(cat /etc/image)"
-url=$(value phone_home_url)
+# busybox's TLS knows no curve that our certificate could have.
+url=$(value phone_home_simple_url); url=${url:-$(value phone_home_url)}
 tries=0
 while [ -n "$url" ] && [ $tries -lt 60 ]; do
     wget -q -O - --header "Authorization: Bearer $(value phone_home_token)" --header 'Content-Type: application/json' \\

@@ -52,6 +52,7 @@ def test_meta_data_say_who_the_machine_is_and_how_it_phones_home() -> None:
         "phone_home_url": HOME.url,
         "phone_home_token": HOME.token,
         "phone_home_pin": HOME.pin,
+        "phone_home_simple_url": HOME.simple_url,
     }
     assert f"\nphone_home_url: {HOME.url}\nphone_home_token: {HOME.token}\n" in text
 

@@ -24,10 +24,12 @@ member() {
     printf ','
 }
 
-# LLDP is sent every few seconds (30 by the standard's default), so the first frame takes a while.
+# LLDP is sent every few seconds (30 by the standard's default), so the first frame takes a while. Who does not listen
+# for it says nothing, which is not the same as that there is nobody.
 neighbours() {
     left=$(argument gs.lldp)
     left=${left:-8}
+    [ "$left" -gt 0 ] || return 1
     while [ "$left" -gt 0 ] && ! lldpcli -f json show neighbors 2>/dev/null | grep -q '"chassis"'; do
         sleep 1
         left=$((left - 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections import Counter
@@ -230,6 +231,10 @@ class _Server(Server):
             one.cut()
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
-        """cheroot's hook: broken connections and handshakes; nothing that a person has to act on, mostly."""
-        say = self._log.error if level >= 40 else self._log.debug
-        say("ConnectionFailed", message=msg.strip(), exc_info=traceback and level >= 40)
+        """cheroot's hook: broken connections and handshakes; nothing that a person has to act on, mostly.
+
+        Whoever speaks no TLS that we do, or hangs up in the middle of it, is no error of ours (cheroot calls it one).
+        """
+        theirs = isinstance(sys.exc_info()[1], OSError)
+        say = self._log.error if level >= 40 and not theirs else self._log.debug
+        say("ConnectionFailed", message=msg.strip(), exc_info=traceback and level >= 40 and not theirs)

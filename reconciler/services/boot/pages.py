@@ -98,7 +98,8 @@ class Pages:
     def _agent(self, ticket: scripts.Ticket, neighbours: int) -> Response:
         settings, files = self._desk.settings, self._desk.files
         kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
-        return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, f"{settings.arguments} gs.lldp={neighbours}"))
+        arguments = f"{settings.arguments} gs.lldp={neighbours}"
+        return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, arguments))
 
 
 def find(desk: Desk, uuid: str | None, macs: tuple[str, ...]) -> tuple[ResourceKey | None, str | None]:
