@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from tests.lab.enter import ROOT
@@ -22,8 +24,9 @@ HEAD = "apiVersion: groundstate/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nsp
 class LabFleet:
     """`steps` are told with the seconds since the start, for the figures of a run."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
+    def __init__(self, lab: Lab, discovery: str = "Deny") -> None:
+        self.lab, self._discovery = lab, discovery
+        self._options: tuple[str, ...] = ()
         self.repository = lab.directory / "fleet"
         self.store = lab.directory / "state.db"
         self.files = lab.directory / "files"
@@ -74,7 +77,8 @@ class LabFleet:
 
     def _base(self) -> str:
         tls = "{caFile: bmc-ca.pem}"
-        boot = f"{{networks: [{{cidr: 10.77.0.0/24, range: 10.77.0.100-10.77.0.200}}], server: {ADDRESS}}}"
+        boot = f"{{networks: [{{cidr: 10.77.0.0/24, range: 10.77.0.100-10.77.0.200}}], server: {ADDRESS}"
+        boot += f", discovery: {self._discovery}}}"
         sizes = [{"type": "cores", "min": 1, "max": 1}, {"type": "memory", "min": "512Mi", "max": "1Gi"}]
         sizes.append({"type": "storage", "min": "1Gi", "max": "4Gi"})
         front = "{prefixes: [{cidr: 10.77.0.0/24, reserved: [10.77.0.1-10.77.0.209]}]}"
@@ -96,20 +100,27 @@ class LabFleet:
 
     # -- groundstate
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *more: str) -> subprocess.Popen[bytes]:
         """The daemon, with its boot service; DHCP as its own command says."""
         self._daemons += 1
+        self._options = more or self._options
         options = ["--boot-address", ADDRESS, "--boot-image", str(IMAGE), "--boot-files", str(self.files)]
         options += ["--boot-loaders", str(IPXE), "--listen", "127.0.0.1:0", "--log-format", "text"]
-        process = self.lab.spawn(
+        process = self._process = self.lab.spawn(
             f"daemon-{self._daemons}",
-            self._command("run", *options, "--interval", "1", "--resync", "10"),
+            self._command("run", *options, *self._options, "--interval", "1", "--resync", "10"),
             self._environment(),
         )
         self.lab.wait_log(f"daemon-{self._daemons}", "Started", 60)
         if self._daemons == 1:
             self.lab.dhcp(self.ask("boot", "dnsmasq", "--tftp-root", str(self.lab.tftp)))
         return process
+
+    def kill(self) -> None:
+        """End the daemon as nobody should, and start another."""
+        self._process.kill()
+        self._process.wait(10)
+        self.start()
 
     def ask(self, *words: str, codes: Sequence[int] = (0,)) -> str:
         """What a command prints."""
@@ -129,6 +140,23 @@ class LabFleet:
         return [
             e["message"] for e in self.events() if e["reason"] == reason and (e.get("key") or {}).get("name") == name
         ]
+
+    def reasons(self) -> list[str]:
+        """The reason of every event, oldest first."""
+        return [event["reason"] for event in self.events()]
+
+    def token_of(self, n: int) -> str:
+        """The boot token that the machine's agent was started with last."""
+        found = re.findall(r"gs\.token=(\S+)", self.lab.serial(n))
+        return found[-1] if found else "none"
+
+    def figures(self, n: int) -> str:
+        """Seconds since the first event of the machine, of each of them."""
+        events = [one for one in self.events() if (one.get("key") or {}).get("name") == self.lab.machine(n).name]
+        at = [datetime.fromisoformat(one["at"]) for one in events]
+        return "\n".join(
+            f"{(t - at[0]).total_seconds():6.1f} s  {e['reason']}" for t, e in zip(at, events, strict=True)
+        )
 
     def wait_told(self, machine: int, reason: str, timeout: float, times: int = 1) -> str:
         """The message of the last of so many events of this reason."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import ssl
 import subprocess
-import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from tests.lab.enter import in_lab
-from tests.lab.fleet import LabFleet
-from tests.lab.world import Lab
+from tests.lab.fleet import API, LabFleet
+from tests.lab.world import ADDRESS, Lab
+
+UP = "INSTALLED-OS-UP hostname=web-{slot} address=10.77.0.{address}/24 image=lab-os-1"
 
 
 @in_lab(900)
@@ -18,29 +24,118 @@ def test_from_an_address_in_git_to_a_running_system_and_back(tmp_path: Path) -> 
         fleet.start()
         fleet.commit("Add m0", m0=fleet.machine(0))
         fleet.wait_phase(0, "Available", 240)
-        inventory = fleet.ask("inventory", "m0", "-o", "json")
-        assert "leaf01" in inventory
+        assert "leaf01" in fleet.ask("inventory", "m0", "-o", "json")
         assert "small" in fleet.ask("get", "machines", "-o", "wide")
+
+        token = fleet.token_of(0)
         fleet.commit("Claim one", web=fleet.claim())
         fleet.wait_told(0, "ImageWritten", 240)
-        up = lab.wait_serial(0, "INSTALLED-OS-UP", 180)
-        assert up == "INSTALLED-OS-UP hostname=web-0 address=10.77.0.210/24 image=lab-os-1"
+        assert lab.wait_serial(0, "INSTALLED-OS-UP", 180) == UP.format(slot=0, address=210)
         fleet.wait_phase(0, "Running", 60)
-        fleet.ask("plan")
+        fleet.lab.until("an empty plan", 60, lambda: "No changes" in fleet.ask("plan", codes=(0, 2, 3)))
+
+        assert _register(token) == 401, "a token that was used is refused"
+        assert any("TokenRefused" in reason for reason in fleet.reasons())
+
         fleet.commit("Give it back", web=None)
-        proof = fleet.wait_told(0, "DisksWiped", 300)
-        assert proof.startswith("vda 2147483648 bytes: ")
+        assert fleet.wait_told(0, "DisksWiped", 300).startswith("vda 2147483648 bytes: ")
         fleet.wait_phase(0, "Available", 60)
-        blank = subprocess.run(["cmp", "-n", str(2 << 30), str(lab.machine(0).disk), "/dev/zero"], check=False)
-        assert blank.returncode == 0
+        assert _blank(lab.machine(0).disk)
         assert not lab.is_on(0)
-        assert "10.77.0.210" not in fleet.ask("ipam", "get", "-o", "json", codes=(0, 1))
-        print(_figures(fleet))
+        lab.until("no address held", 60, lambda: "10.77.0.210" not in fleet.ask("ipam", "get", codes=(0, 1)))
+        (tmp_path / "figures").write_text(fleet.figures(0))
 
 
-def _figures(fleet: LabFleet) -> str:
-    """Seconds since the first order, of each step."""
-    events = [one for one in fleet.events() if (one.get("key") or {}).get("name") == "m0"]
-    start = time.mktime(time.strptime(events[0]["at"][:19], "%Y-%m-%dT%H:%M:%S"))
-    at = (time.mktime(time.strptime(one["at"][:19], "%Y-%m-%dT%H:%M:%S")) - start for one in events)
-    return "\n".join(f"{seconds:6.0f} s  {one['reason']}" for seconds, one in zip(at, events, strict=True))
+@in_lab(1500)
+def test_a_power_cut_and_a_daemon_killed_at_each_step_end_well(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        fleet = LabFleet(lab)
+        fleet.start()
+        fleet.commit("Add m0", m0=fleet.machine(0))
+        for reason in ("BootOrdered", "ScriptServed", "AgentRegistered"):
+            fleet.wait_told(0, reason, 180)
+            fleet.kill()
+        fleet.wait_phase(0, "Available", 240)
+        fleet.commit("Claim one", web=fleet.claim())
+        fleet.wait_told(0, "BootOrdered", 60, times=2)
+        fleet.kill()
+        fleet.wait_told(0, "AgentRegistered", 240, times=2)
+        fleet.kill()
+        lab.until("data on the disk", 180, lambda: any(_inside(lab.machine(0).disk)))
+        lab.power_cut(0)
+        fleet.wait_told(0, "AgentSilent", 300)
+        fleet.kill()
+        fleet.wait_told(0, "ImageWritten", 420)
+        fleet.kill()
+        assert lab.wait_serial(0, "INSTALLED-OS-UP", 180) == UP.format(slot=0, address=210)
+        fleet.wait_phase(0, "Running", 90)
+        fleet.kill()
+        assert len(fleet.told(0, "ImageWritten")) == 1
+        fleet.commit("Give it back", web=None)
+        fleet.wait_told(0, "Releasing", 60)
+        fleet.kill()
+        fleet.wait_told(0, "DisksWiped", 300)
+        fleet.kill()
+        fleet.wait_phase(0, "Available", 120)
+        assert _blank(lab.machine(0).disk)
+        assert len(fleet.told(0, "DisksWiped")) == 1
+        lab.until("no address held", 60, lambda: "10.77.0.210" not in fleet.ask("ipam", "get", codes=(0, 1)))
+
+
+@in_lab(1500)
+def test_four_machines_at_once(tmp_path: Path) -> None:
+    with Lab(tmp_path, machines=4, memory_mib=640) as lab:
+        fleet = LabFleet(lab)
+        fleet.start("--max-disrupted", "4", "--max-released", "4")
+        fleet.commit("Add four", **{lab.machine(n).name: fleet.machine(n) for n in range(4)})
+        for n in range(4):
+            fleet.wait_phase(n, "Available", 600)
+        fleet.commit("Claim four", web=fleet.claim(count=4))
+        for n in range(4):
+            fleet.wait_phase(n, "Running", 900)
+        up = {re.search("INSTALLED-OS-UP[^\r\n]*", lab.serial(n)) for n in range(4)}
+        expected = {UP.format(slot=slot, address=210 + slot) for slot in range(4)}
+        assert {found.group(0) for found in up if found is not None} == expected
+        fleet.commit("Give them back", web=None)
+        for n in range(4):
+            fleet.wait_phase(n, "Available", 900)
+            assert _blank(lab.machine(n).disk)
+
+
+@in_lab(600)
+def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(tmp_path: Path) -> None:
+    """A BIOS machine, and one whose UEFI speaks PXE by itself: nobody declared them, and the partition lets them in."""
+    with Lab(tmp_path, machines=0) as lab:
+        fleet = LabFleet(lab, discovery="Allow")
+        fleet.start()
+        started = [lab.bare(1, "bios"), lab.bare(2, "uefi-pxe", disk=True)]
+        for process in started:
+            process.wait(300)
+        found = " ".join(event["message"] for event in fleet.events() if event["reason"] == "MachineFound")
+        assert lab.machine(1).uuid in found
+        assert lab.machine(2).uuid in found
+
+
+def _register(token: str) -> int:
+    """What the service answers to somebody who shows this token."""
+    body = json.dumps({"uuid": "", "macs": [], "order": "1-2", "inventory": {}}).encode()
+    request = urllib.request.Request(
+        f"https://{ADDRESS}:{API}/agent/v1/register", body, {"Authorization": f"Bearer {token}"}
+    )
+    trusting = ssl._create_unverified_context()  # noqa: S323  it is asked for its answer alone
+    try:
+        with urllib.request.urlopen(request, context=trusting, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def _blank(disk: Path) -> bool:
+    return subprocess.run(["cmp", "-n", str(2 << 30), str(disk), "/dev/zero"], check=False).returncode == 0
+
+
+def _inside(disk: Path) -> bytes:
+    """Some of what lies behind the first MiB, where the image's data is."""
+    with disk.open("rb") as file:
+        file.seek(8 << 20)
+        return file.read(1 << 20)
