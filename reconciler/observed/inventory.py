@@ -193,7 +193,7 @@ def _event(key: ResourceKey, origin: Origin, changed: Iterable[PartChange], at: 
 
 def _summary(value: Inventory) -> str:
     cores = sum(one.cores for one in value.processors)
-    parts = [f"{len(value.processors)} processors, {cores} cores", f"{value.memory >> 30} GiB of memory"]
+    parts = [f"{len(value.processors)} processors, {cores} cores", f"{_size(value.memory)} of memory"]
     parts += [f"{len(value.disks)} disks", f"{len(value.gpus)} GPUs"]
     told = [
         part
@@ -201,3 +201,7 @@ def _summary(value: Inventory) -> str:
         if name not in value.missing
     ]
     return ", ".join(told) or "nothing is told"
+
+
+def _size(number: int) -> str:
+    return f"{number >> 30} GiB" if number >= 1 << 30 else f"{number >> 20} MiB"

@@ -125,7 +125,7 @@ class Agent:
         except BadToken as bad:
             self._bad(request, bad)
         try:
-            taken = desk.lives.report(grant.machine, grant.order, FactType.PHONED_HOME)
+            taken = desk.lives.report(grant.machine, grant.order, FactType.PHONED_HOME, f"from {request.remote_addr}")
         except Exception:
             desk.tokens.take_back(text)
             raise

@@ -45,7 +45,7 @@ class Pages:
         if key is not None:
             order = self._desk.lives.order(key)
             if order is None:
-                self._desk.lives.report(key, "", FactType.SENT_TO_DISK, request.remote_addr or "")
+                self._desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {request.remote_addr}")
                 return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
             return self._ordered(request, key, order, asked, macs)
         if (asked or macs) and self._desk.lives.discovers(request.remote_addr or ""):
@@ -75,7 +75,7 @@ class Pages:
         self, request: Request, key: ResourceKey, order: BootOrder, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
-        if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED):
+        if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
             raise Refused(503, "what this machine is to do has just changed", retry=5)
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
