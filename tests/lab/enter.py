@@ -53,10 +53,11 @@ def command(module: str, *arguments: str) -> list[str]:
     return [*unshare, sys.executable, "-m", "tests.lab.enter", "--inside", module, *arguments]
 
 
-def in_lab(seconds: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def in_lab(seconds: int, *, every_commit: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A test that runs inside: skipped, with the reason, where it cannot; failed after so many seconds.
 
-    Booting takes minutes, so it is for `./dev lab` and for whoever sets GROUNDSTATE_LAB=1.
+    Booting takes minutes, so it is for `./dev lab` and for whoever sets GROUNDSTATE_LAB=1; those for every commit run
+    with GROUNDSTATE_LAB=commit too, as .ci/run sets it.
     """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
@@ -65,7 +66,7 @@ def in_lab(seconds: int) -> Callable[[Callable[..., None]], Callable[..., None]]
             if inside():
                 test(*arguments, **named)
                 return
-            if os.environ.get(WANTED) != "1":
+            if os.environ.get(WANTED) not in ("1", "commit" if every_commit else "1"):
                 pytest.skip("boots virtual machines, which takes minutes; run ./dev lab, or set GROUNDSTATE_LAB=1")
             if lacking := missing():
                 pytest.skip(f"the virtual lab needs {', '.join(lacking)}; see tests/lab/packages.txt")

@@ -17,7 +17,7 @@ from tests.lab.world import ADDRESS, Lab
 UP = "INSTALLED-OS-UP hostname=web-{slot} address=10.77.0.{address}/24 image=lab-os-1"
 
 
-@in_lab(900)
+@in_lab(900, every_commit=True)
 def test_from_an_address_in_git_to_a_running_system_and_back(tmp_path: Path) -> None:
     with Lab(tmp_path) as lab:
         fleet = LabFleet(lab)
@@ -102,7 +102,7 @@ def test_four_machines_at_once(tmp_path: Path) -> None:
             assert _blank(lab.machine(n).disk)
 
 
-@in_lab(600)
+@in_lab(600, every_commit=True)
 def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(tmp_path: Path) -> None:
     """A BIOS machine, and one whose UEFI speaks PXE by itself: nobody declared them, and the partition lets them in."""
     with Lab(tmp_path, machines=0) as lab:
