@@ -117,6 +117,7 @@ _AGAIN = f"tried {lifecycle.ATTEMPTS} times, then in Error until a person asks a
 _LIMITS = (
     ("an order, until the agent calls", lifecycle.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
     ("silence of an agent at work", lifecycle.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
+    ("silence of one whose machine is seen off", lifecycle.GONE_AFTER, f"`AgentGone`; {_AGAIN}"),
     ("an inspection or installation", lifecycle.INSTALL_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
     ("a wipe", lifecycle.WIPE_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
     ("an agent that is done, until the machine is off", lifecycle.GRACE, "it is powered off"),
@@ -126,4 +127,6 @@ _LIMITS = (
 
 def _span(limit: timedelta) -> str:
     minutes = int(limit.total_seconds() // 60)
+    if not minutes:
+        return f"{limit.total_seconds():g} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

@@ -31,6 +31,7 @@ from yaml.events import (
 from yaml.reader import ReaderError
 
 MAX_DEPTH = 32
+_TOO_DEEP = f"more than {MAX_DEPTH} levels deep"
 MAX_NODES = 20_000
 MAX_DIGITS = 19
 """What a signed 64-bit integer needs; Python itself refuses to read more than 4,300."""
@@ -231,7 +232,7 @@ class _Reader:
                 stack.append(parent)
                 parent, in_map = value, kind is MappingStartEvent
                 if len(stack) > MAX_DEPTH:
-                    self._abandon(event, "yaml-too-deep", f"more than {MAX_DEPTH} levels deep", hint="nest less")
+                    self._abandon(event, "yaml-too-deep", _TOO_DEEP, hint="nest less")
             if nodes > self.max_nodes:
                 self._abandon(
                     event, "yaml-too-large", f"more than {self.max_nodes:,} values", hint="split the document"
@@ -291,6 +292,9 @@ class _Reader:
         line, column = self._at(mark or begun) if mark or begun else start
         self.stopped = max(line, self.line + 1)
         problem = str(getattr(error, "problem", None) or "it cannot be read")
+        if "maximum nesting depth" in problem:  # libyaml's own limit, reached before a value that could be counted.
+            self.faults.append(Fault("yaml-too-deep", line, column, _TOO_DEEP, hint="nest less"))
+            return
         context = getattr(error, "context", None) or ""
         why = f"{context} that begins on line {self._at(begun)[0]}" if context and begun else context
         hint = next((hint for words, hint in _SYNTAX_HINTS.items() if words in problem), "correct the YAML")

@@ -23,6 +23,8 @@ SERVED_WITHIN = timedelta(minutes=20)
 servers with much memory) and the download of the agent."""
 SILENT_AFTER = timedelta(minutes=3)
 """The agent says that it is alive every five seconds; then it or the machine has died, or lost its network."""
+GONE_AFTER = timedelta(seconds=30)
+"""The same, of an agent whose machine is seen off."""
 INSTALL_WITHIN = timedelta(hours=2)
 WIPE_WITHIN = timedelta(hours=24)
 """A disk of 20 TB without a secure erase, at 250 MB/s."""
@@ -169,8 +171,7 @@ def _driven(
     given = boot is not None and facts.once_done == once_order(boot)
     if life.order is not None:
         if given:
-            ending = life.ended_at is not None
-            return boot, None if ending and now < (life.ended_at or now) + GRACE else "Off" if ending else "On"
+            return boot, _power_under(life, now)
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
         return (boot, "Off") if off else (None, "Off")
     if life.releasing_at is not None:
@@ -179,7 +180,7 @@ def _driven(
         if claim is None or not installed(facts, claim):
             return None, None
         return (boot if given or off else None), "On"
-    return None, None if life.inspected_at is None else "Off"
+    return None, None  # Whoever started a machine that is nobody's had a reason.
 
 
 class Task(StrEnum):
@@ -207,11 +208,19 @@ def task(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Task:
             return Task.POWER_OFF
 
 
+def _power_under(life: Life, now: datetime) -> str | None:
+    """On until the agent calls. While it is at work nobody else touches the power: that it is off then means that it
+    has gone. In the end it switches off by itself, and is switched off when it does not."""
+    if life.ended_at is not None:
+        return None if now < life.ended_at + GRACE else "Off"
+    return "On" if life.registered_at is None else None
+
+
 # -- what keeps an order from going on ---------------------------------------------------------------------------------
 
 
-def overdue(life: Life, now: datetime) -> Trouble | None:
-    """What is wrong with the order under way, when it has waited for too long."""
+def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
+    """What is wrong with the order under way, when it has waited for too long. `off`: the machine is seen off."""
     order = life.order
     if order is None or life.ended_at is not None:
         return None
@@ -221,6 +230,9 @@ def overdue(life: Life, now: datetime) -> Trouble | None:
         how = "it asked for its boot script, and no agent called" if life.served_at else "it did not start from here"
         return _trouble("AgentMissing", f"{how} within {_words(SERVED_WITHIN)}", life, now)
     heard = life.heard_at or life.registered_at
+    # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
+    if off and now >= heard + GONE_AFTER:
+        return _trouble("AgentGone", f"the machine went off, at: {life.progress or 'work'}", life, now)
     if now >= heard + SILENT_AFTER:
         at = f", at: {life.progress}" if life.progress else ""
         return _trouble("AgentSilent", f"the agent has been silent for {_words(now - heard)}{at}", life, now)

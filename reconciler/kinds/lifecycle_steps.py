@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import lifecycle
@@ -22,8 +23,10 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
     """The phase that it is to reach beside the one that it is in."""
     claim = lifecycle.claim_spec(look.facts.life, look.desired)
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
-    settled = at is goal and look.facts.life.order is None
-    return Field(LIFE, goal.value, at.value, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
+    by_others = _started_by_others(look.facts.life, look.value)
+    settled = at is goal and look.facts.life.order is None and not by_others
+    seen = f"{at}, running" if by_others else at.value
+    return Field(LIFE, goal.value, seen, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
 
 
 def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
@@ -53,7 +56,7 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
 
 
 def _under_way(life: Life, state: SystemState, look: Look) -> Steps:
-    trouble = lifecycle.overdue(life, look.now)
+    trouble = lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
     if trouble is not None:
         return Steps((Settle(key=look.key, trouble=trouble, reason=trouble.message),))
     stage, order = lifecycle.stage(life), life.order
@@ -79,7 +82,15 @@ def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
             way_out = f"look at its console; a change of spec.request of MachineClaim/{life.claim} installs it anew"
             return _waits(HoldKind.FAILED, "NotHeardOf", why, way_out)
         return _waits(HoldKind.IN_FLIGHT, "start", "its system is to call", "it goes on by itself")
+    if _started_by_others(life, state):
+        way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped and inspected"
+        return _waits(HoldKind.GUARD, "running", "it is nobody's, and was started by others; no claim gets it", way_out)
     return Steps()
+
+
+def _started_by_others(life: Life, state: Any) -> bool:
+    """Whether a machine that is nobody's runs, for which nothing was ordered."""
+    return life.claim is None and life.order is None and isinstance(state, SystemState) and state.power is PowerState.ON
 
 
 def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:

@@ -98,10 +98,10 @@ class TestLookingAtIt:
 
     def test_a_table_says_declared_and_observed(self, lab: Lab) -> None:
         header, *rows = lab.desk.run("get", "machines").out.splitlines()
-        assert header.split() == ["NAME", "PARTITION", "RACK", "DECLARED", "POWER", "STATUS", "SEEN"]
-        assert [row.split()[:6] for row in rows] == [
-            ["db", "lab", "-", "-", "Off", "Ready"],
-            ["web", "lab", "-", "On", "On", "Ready"],
+        assert header.split() == ["NAME", "PARTITION", "RACK", "DECLARED", "POWER", "PHASE", "STATUS", "SEEN"]
+        assert [row.split()[:7] for row in rows] == [
+            ["db", "lab", "-", "-", "Off", "-", "Ready"],
+            ["web", "lab", "-", "On", "On", "-", "Ready"],
         ]
 
     @pytest.mark.parametrize("output", ["table", "wide"])

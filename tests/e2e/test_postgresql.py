@@ -26,7 +26,7 @@ def test_apply_plan_and_events(desk: Desk, url: str) -> None:
     assert desk.run("apply", "--yes").code == 0
     assert desk.run("plan").code == 0
     assert desk.run("events", "ip/web").out.count("ActionConfirmed") == 1
-    assert desk.run("get", "ip/web").out.split()[-5:-3] == ["net", "10.0.0.1"]
+    assert desk.run("get", "ip/web").out.splitlines()[1].split()[1:3] == ["net", "10.0.0.1"]
 
 
 def test_a_killed_daemon_is_succeeded_and_nothing_is_lost_or_doubled(desk: Desk, url: str) -> None:

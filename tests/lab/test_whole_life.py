@@ -63,7 +63,7 @@ def test_a_power_cut_and_a_daemon_killed_at_each_step_end_well(tmp_path: Path) -
         fleet.kill()
         lab.until("data on the disk", 180, lambda: any(_inside(lab.machine(0).disk)))
         lab.power_cut(0)
-        fleet.wait_told(0, "AgentSilent", 300)
+        fleet.wait_told(0, "AgentGone", 300)
         fleet.kill()
         fleet.wait_told(0, "ImageWritten", 420)
         fleet.kill()

@@ -54,6 +54,17 @@ def test_a_machine_that_runs_is_not_stopped_to_be_inspected(world: World) -> Non
     assert at(world, "m1") is Phase.AVAILABLE
 
 
+def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> None:
+    metal = Metal(world, "m1")
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], 120)
+    metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
+    before = len(metal.bmc.writes)
+    live(world, [metal], 3600)
+    assert len(metal.bmc.writes) == before
+    assert [hold.by for hold in world.engine.plan().changes[0].held_by] == ["running"]
+
+
 def test_a_machine_from_which_no_agent_calls_is_tried_three_times_then_left_to_people(world: World) -> None:
     metal = Metal(world, "m1")
     metal.dead = True
@@ -113,9 +124,20 @@ def test_a_power_cut_while_the_image_is_written_has_it_written_again_whole(world
     while not metal.half_written:
         live(world, [metal], 5)
     metal.cut_power()
-    live(world, [metal], 1200)
+    live(world, [metal], 600)
     assert at(world, "m1") is Phase.RUNNING
     assert metal.writes == ["debian-12.0.1"]
+    assert "AgentGone" in world.reasons("m1")
+
+
+def test_an_agent_that_hangs_is_noticed_by_its_silence(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.ticks_to_write = 8
+    while not metal.half_written:
+        live(world, [metal], 5)
+    metal.agent = False
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.RUNNING
     assert "AgentSilent" in world.reasons("m1")
 
 

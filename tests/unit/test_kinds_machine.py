@@ -228,16 +228,22 @@ def test_a_disabled_override_names_a_target_that_the_bmc_offers(offered: list[st
 
 
 @pytest.mark.parametrize(
-    ("lifecycle", "sent"),
-    [({"mode": "Observe"}, []), ({"mode": "Managed"}, ["spec.indicatorLED"]), (None, ["spec.indicatorLED"])],
+    ("lifecycle", "sent", "held_by"),
+    [
+        ({"mode": "Observe"}, [], ["observe"]),
+        ({"mode": "Managed"}, ["spec.indicatorLED"], ["running"]),
+        (None, ["spec.indicatorLED"], []),
+    ],
 )
-def test_nothing_is_sent_to_a_machine_that_is_only_observed(lifecycle: dict[str, str] | None, sent: list[str]) -> None:
+def test_nothing_is_sent_to_a_machine_that_is_only_observed(
+    lifecycle: dict[str, str] | None, sent: list[str], held_by: list[str]
+) -> None:
     more = {} if lifecycle is None else {"lifecycle": lifecycle}
     one, at = document(indicatorLED="Lit", **more), look(power="On", indicator="Off")
     found = RULES.steps(one, at, RULES.fields(one, at))
     held = {hold.path for hold in found.holds if hold.kind is HoldKind.DECLARED}
     assert [action.path for action in found.actions if action.path not in held] == sent
-    assert [hold.by for hold in found.holds] == ([] if sent else ["observe"])
+    assert [hold.by for hold in found.holds] == held_by
 
 
 def test_a_machine_that_is_observed_and_as_declared_is_held_by_nothing() -> None:
