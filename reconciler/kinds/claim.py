@@ -13,7 +13,7 @@ from msgspec import Meta
 from reconciler.kinds.fields import Address, PartitionRef, ProjectRef, Spec, Text, reference
 from reconciler.kinds.image import REFERENCE_PATTERN
 from reconciler.kinds.kind import Look, Place
-from reconciler.kinds.machine import ShutdownSpec, Taint
+from reconciler.kinds.machine import Taint
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -109,9 +109,6 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     ) = None
     spread: Annotated[SpreadSpec, Meta(description="How they lie to each other.")] = SpreadSpec()
     tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that do not keep it away.")] = ()
-    shutdown: Annotated[ShutdownSpec, Meta(description="How a machine is taken down when it is given back.")] = (
-        ShutdownSpec()
-    )
     request: (
         Annotated[str, Meta(max_length=253, description="Any word; changing it writes the image to each anew.")] | None
     ) = None
