@@ -228,17 +228,17 @@ def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
         if now < order.at + SERVED_WITHIN:
             return None
         how = "it asked for its boot script, and no agent called" if life.served_at else "it did not start from here"
-        return _trouble("AgentMissing", f"{how} within {_words(SERVED_WITHIN)}", life, now)
+        return failed(life, "AgentMissing", f"{how} within {_words(SERVED_WITHIN)}", now)
     heard = life.heard_at or life.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
-        return _trouble("AgentGone", f"the machine went off, at: {life.progress or 'work'}", life, now)
+        return failed(life, "AgentGone", f"the machine went off, at: {life.progress or 'work'}", now)
     if now >= heard + SILENT_AFTER:
         at = f", at: {life.progress}" if life.progress else ""
-        return _trouble("AgentSilent", f"the agent has been silent for {_words(now - heard)}{at}", life, now)
+        return failed(life, "AgentSilent", f"the agent has been silent for {_words(now - heard)}{at}", now)
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.at + within:
-        return _trouble("TakesTooLong", f"to {order.purpose} has taken more than {_words(within)}", life, now)
+        return failed(life, "TakesTooLong", f"to {order.purpose} has taken more than {_words(within)}", now)
     return None
 
 
@@ -254,7 +254,8 @@ def retry_at(life: Life) -> datetime | None:
     return None if life.trouble is None else life.trouble.at + RETRY_AFTER * max(1, life.attempts)
 
 
-def _trouble(reason: str, message: str, life: Life, now: datetime) -> Trouble:
+def failed(life: Life, reason: str, message: str, now: datetime) -> Trouble:
+    """Trouble that ends an order: the last of so many attempts is final."""
     final = life.attempts >= ATTEMPTS
     tried = f"; attempt {life.attempts} of {ATTEMPTS}"
     return Trouble(reason, message + tried, now, final)
@@ -321,7 +322,7 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
             life = replace(life, wiped=Wiped(now, proof), written=None, heard_at=now, ended_at=now, attempts=0)
             return Taken(life, "DisksWiped", "; ".join(proof))
         case FactType.AGENT_FAILED:
-            trouble = _trouble("AgentFailed", detail or "the agent gave no reason", life, now)
+            trouble = failed(life, "AgentFailed", detail or "the agent gave no reason", now)
             return Taken(replace(without_order(life), trouble=trouble), "AgentFailed", trouble.message)
         case FactType.PHONED_HOME:
             return Taken(replace(life, phoned_home_at=now, trouble=None, starts=()), "PhonedHome", detail)

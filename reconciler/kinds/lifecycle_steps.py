@@ -12,8 +12,8 @@ from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle import Stage
 from reconciler.kinds.machine import MachineSpec
-from reconciler.model.action import Free, OrderBoot, OrderErasure, Settle
-from reconciler.model.life import Life, Purpose
+from reconciler.model.action import Free, OrderBoot, OrderErasure, PowerOn, SetBoot, Settle
+from reconciler.model.life import Life, Purpose, Trouble
 from reconciler.model.plan import Hold, HoldKind
 
 LIFE = OrderBoot.path
@@ -56,7 +56,7 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
 
 
 def _under_way(life: Life, state: SystemState, look: Look) -> Steps:
-    trouble = lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
+    trouble = _refused(life, look) or lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
     if trouble is not None:
         return Steps((Settle(key=look.key, trouble=trouble, reason=trouble.message),))
     stage, order = lifecycle.stage(life), life.order
@@ -69,6 +69,16 @@ def _under_way(life: Life, state: SystemState, look: Look) -> Steps:
     }
     by = f"to {order.purpose}" if order is not None else "order"
     return _waits(HoldKind.IN_FLIGHT, by, words.get(stage, ""), "it goes on by itself")
+
+
+def _refused(life: Life, look: Look) -> Trouble | None:
+    """A step of the order that will not be tried again: the BMC would not have it, or nobody knows whether it arrived.
+    The next order is another one, and begins with the machine off."""
+    for path in (SetBoot.path, PowerOn.path):
+        failure = look.facts.failures.get(path)
+        if failure is not None and failure.terminal and life.order is not None and failure.at >= life.order.at:
+            return lifecycle.failed(life, "OrderNotTaken", f"{path}: {failure.message}", look.now)
+    return None
 
 
 def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:

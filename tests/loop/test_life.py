@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import PowerState
-from drivers.bmc.fake import Fault, FaultKind
+from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
 from reconciler.model.life import FactType
 from tests.loop.metal import Metal, live
@@ -52,6 +52,16 @@ def test_a_machine_that_runs_is_not_stopped_to_be_inspected(world: World) -> Non
     world.commit(declare(machine("m1", lifecycle={"mode": "Managed", "request": "now"}), revision="b" * 40))
     live(world, [metal], 600)
     assert at(world, "m1") is Phase.AVAILABLE
+
+
+def test_an_order_of_which_nobody_knows_whether_it_arrived_is_replaced_by_another(world: World) -> None:
+    metal = Metal(world, "m1")
+    metal.bmc.faults.add(Fault(FaultKind.REQUEST_LOST, frozenset({Call.SET_BOOT})))
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], 600)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert world.reasons("m1").count("BootOrdered") == 2
+    assert metal.bmc.booted_from == ["Pxe"]
 
 
 def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> None:

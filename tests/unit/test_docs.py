@@ -21,7 +21,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
-_TELLERS = {"_tell", "_event", "_told", "_say", "_complain", "Taken", "Trouble", "_trouble"}
+_TELLERS = {"_tell", "_event", "_told", "_say", "_complain", "Taken", "Trouble", "failed"}
 
 
 @pytest.mark.parametrize(("name", "text"), generate.pages().items())
@@ -60,7 +60,13 @@ def names_in(page: str) -> set[str]:
 def test_every_event_reason_is_described() -> None:
     told = {
         reason
-        for module in ("applying/engine", "applying/decide", "daemon/follow", "kinds/lifecycle")
+        for module in (
+            "applying/engine",
+            "applying/decide",
+            "daemon/follow",
+            "kinds/lifecycle",
+            "kinds/lifecycle_steps",
+        )
         for reason in reasons(module)
     }
     assert told
