@@ -230,11 +230,16 @@ def _confirmed(
     facts = msgspec.structs.replace(facts, failures=failures)
     match flight.action:
         case PowerOn():
-            return msgspec.structs.replace(facts, disrupted_at=None, shutdown_ignored=None)
+            serves = facts.life.claim is None or facts.life.phoned_home_at is not None
+            down = None if serves else facts.disrupted_at
+            return msgspec.structs.replace(facts, disrupted_at=down, shutdown_ignored=None)
         case SetBoot(override=override) if override.enabled is BootEnabled.ONCE and resource is not None:
             boot = ordered_boot(resource, facts, seen.value)
             if boot is not None and boot.enabled is BootEnabled.ONCE and confirms_order(boot, override, seen.value):
-                return msgspec.structs.replace(facts, once_done=once_order(boot))
+                life = facts.life
+                if life.order is not None:  # Such an override is sent to a machine alone that is seen off.
+                    life = msgspec.structs.replace(life, stopped_at=seen.taken_at)
+                return msgspec.structs.replace(facts, once_done=once_order(boot), life=life)
     return facts
 
 

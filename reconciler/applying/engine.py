@@ -89,7 +89,7 @@ class Engine:
         self._poller = Poller(connections, context.now)
         self._guards = (*standard_guards(context.limits), *context.guards)
         self._gate = threading.RLock()
-        self._facts = dict(facts.resources)
+        self._facts = {key: _listening(one, context.now()) for key, one in facts.resources.items()}
         self._flights = dict(facts.in_flight)
         self._down = {key for key, fact in self._facts.items() if fact.disrupted_at is not None}
         self._observed: dict[ResourceKey, Observation] = {}
@@ -222,6 +222,10 @@ class Engine:
             taken = take(before.life, fact, detail, before.image, now)
             if taken.life != before.life:
                 after = msgspec.structs.replace(before, life=taken.life)
+                if fact is FactType.PHONED_HOME and taken.expected:
+                    after = msgspec.structs.replace(after, disrupted_at=None)
+                if fact is FactType.REGISTERED and (uuid := self._uuid(key)) is not None:
+                    after = msgspec.structs.replace(after, life=msgspec.structs.replace(after.life, system=uuid))
                 # Signs of life come every few seconds; after a crash one of half a minute ago will do.
                 if fact is not FactType.ALIVE or now - self._heard.get(key, BEGINNING) >= HEARD_KEPT:
                     self._ledger.put_facts({key: after})
@@ -233,6 +237,10 @@ class Engine:
                 severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
                 self._tell(key, taken.reason, taken.message, severity)
             return True
+
+    def _uuid(self, key: ResourceKey) -> str | None:
+        seen = self._observed.get(key)
+        return getattr(seen.value, "uuid", None) if seen is not None else None
 
     @property
     def in_flight(self) -> int:
@@ -540,6 +548,13 @@ class Engine:
         event = self._event(key, reason, message, severity)
         self._ledger.append([event])
         self._context.tell(event)
+
+
+def _listening(facts: ResourceFacts, now: datetime) -> ResourceFacts:
+    """While nobody listened no agent could be heard: its silence begins now."""
+    if facts.life.registered_at is None or facts.life.ended_at is not None:
+        return facts
+    return msgspec.structs.replace(facts, life=msgspec.structs.replace(facts.life, heard_at=now))
 
 
 def _place(key: ResourceKey, desired: DesiredState) -> str:

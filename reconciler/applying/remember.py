@@ -8,9 +8,9 @@ from typing import assert_never
 
 import msgspec
 
-from reconciler.model.action import Bind, Claim, Free, OrderBoot, PinImage, Remembered, Settle, Unclaim
+from reconciler.model.action import Bind, Claim, Free, OrderBoot, OrderErasure, PinImage, Remembered, Settle, Unclaim
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.life import NEWBORN, BootOrder, Life, without_order
+from reconciler.model.life import NEWBORN, BootOrder, Life, Purpose, without_order
 from reconciler.model.resource import ResourceKey
 
 
@@ -40,17 +40,22 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
                 without_order(_life(facts, key)),
                 order=BootOrder(name, purpose, now, word),
                 attempts=attempt,
+                stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
                 tried=word,
                 trouble=None,
             )
-            return _lives_on(key, facts, life, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
+            was = facts.get(key, NO_FACTS)
+            # From here until its new system calls, it does not do what its project has it for.
+            down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
+            ordered = msgspec.structs.replace(was, life=life, disrupted_at=down)
+            return _noted(key, ordered, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
         case Settle(trouble=trouble):
             life = msgspec.structs.replace(without_order(_life(facts, key)), trouble=trouble)
             said = ("OrderEnded", action.reason) if trouble is None else (trouble.reason, trouble.message)
             return _lives_on(key, facts, life, said)
         case Free():
             before = _life(facts, key)
-            life = Life(inspected_at=before.inspected_at, wiped=before.wiped, asked=before.asked)
+            life = Life(inspected_at=before.inspected_at, wiped=before.wiped, asked=before.asked, system=before.system)
             freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
             told_both = {
                 key: ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"),

@@ -14,7 +14,7 @@ from reconciler.kinds.claim import MachineClaimSpec, slot_addresses
 from reconciler.kinds.image import ImageSpec
 from reconciler.kinds.inventory import Known, Origin
 from reconciler.kinds.ipaddress import AddressState
-from reconciler.kinds.lifecycle import Stage, Task, claim_spec, stage, task
+from reconciler.kinds.lifecycle import Stage, Task, claim_spec, stage, stands, task
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.network import NetworkSpec, NetworkState
 from reconciler.kinds.partition import Discovery, PartitionSpec
@@ -49,6 +49,14 @@ class Parts:
         """The MAC addresses of a machine as its BMC or the agent told them, in lower case."""
         return _macs(self._keeps.of(name))
 
+    def unwiped(self, name: str, proof: str) -> list[str]:
+        """The disks that the agent has found in the machine, now or before, and that the proof does not name."""
+        kept = self._keeps.of(name).in_band
+        known = [] if kept is None else [one for one in (kept.value, kept.previous) if one is not None]
+        wiped = {line.split(" ", 1)[0] for line in proof.splitlines()}
+        names = {disk.name.removeprefix("/dev/") for value in known for disk in value.disks}
+        return sorted(names - wiped)
+
     def machine_of(self, mac: str) -> str | None:
         """The name of the machine whose BMC, or whose agent, told this MAC address."""
         now = self._now()
@@ -67,8 +75,9 @@ class DaemonLives:
         moved: Callable[[Collection[ResourceKey]], None],
         tell: Callable[[ResourceKey | None, str, str], None],
         parts: Parts,
+        now: Callable[[], datetime],
     ) -> None:
-        self._engine, self._moved, self._tell, self._parts = engine, moved, tell, parts
+        self._engine, self._moved, self._tell, self._parts, self._now = engine, moved, tell, parts, now
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Lives."""
@@ -82,20 +91,36 @@ class DaemonLives:
         found = {key for key in by_uuid or by_mac if key in desired.resources}
         if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
             return None
-        return found.pop()
+        key = found.pop()
+        known = set(self._ordered_macs(desired.resources[key]))
+        # Two machines with one UUID are not rare (bmc.md): of a machine whose MACs are known, one has to be shown.
+        return key if not wanted or not known or wanted & known else None
 
     def order(self, key: ResourceKey) -> BootOrder | None:
         """See Lives."""
         life = self._engine.remembered(key).life
-        return life.order if stage(life) is Stage.ORDERED else None
+        return life.order if stage(life) is Stage.ORDERED and self._stands(key) else None
 
     def current(self, key: ResourceKey) -> BootOrder | None:
         """See Lives."""
-        return self._engine.remembered(key).life.order
+        life = self._engine.remembered(key).life
+        return life.order if stage(life) is not Stage.ORDERED or self._stands(key) else None
+
+    def _stands(self, key: ResourceKey) -> bool:
+        """Whether its order is still meant, by what git says and what was seen last."""
+        desired, facts = self._engine.desired, self._engine.remembered(key)
+        machine = desired.resources.get(key) if desired is not None else None
+        if machine is None:
+            return False
+        seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
+        state = seen if isinstance(seen, SystemState) else SystemState()
+        return stands(machine.spec, facts, state, claim_spec(facts.life, desired), self._now())
 
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
         facts, desired = self._engine.remembered(key), self._engine.desired
+        if stage(facts.life) is Stage.WORKING and not self._stands(key):
+            return Wait(30)
         claim = claim_spec(facts.life, desired)
         match task(facts, claim):
             case Task.WIPE:
@@ -114,6 +139,8 @@ class DaemonLives:
                 self._engine.report(key, None, fact, detail)
             return True
         # A system that calls home does so under no order: the one that installed it is over.
+        if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
+            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}"
         taken = self._engine.report(key, None if fact is FactType.PHONED_HOME else order, fact, detail)
         self._moved([key])
         return taken

@@ -90,7 +90,7 @@ class Daemon:
         )
         self.metrics.broken_when(lambda: self._follower.broken)
         parts = Parts(store.inventories, self._ledger_and_tell, context.now)
-        self.lives = DaemonLives(self._engine, self._moved, self._warn, parts)
+        self.lives = DaemonLives(self._engine, self._moved, self._warn, parts, context.now)
         """What the boot service speaks to."""
         self._reader = InventoryReader(
             connections, store.inventories, self._ledger_and_tell, context.now, context.random

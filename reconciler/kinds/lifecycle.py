@@ -14,6 +14,7 @@ import msgspec
 from drivers.base import BootEnabled, BootTarget, PowerState, SystemState
 from reconciler.kinds.claim import MachineClaimSpec, claim_of
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
+from reconciler.model.action import SetBoot
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import FactType, Life, Purpose, Trouble, Wiped, Written, without_order
 from reconciler.model.resource import DesiredState
@@ -109,7 +110,7 @@ def purpose(facts: ResourceFacts, spec: MachineSpec | None, claim: MachineClaimS
     if life.claim is not None:
         return None if claim is None or installed(facts, claim) else Purpose.INSTALL
     asked = spec.lifecycle.request if spec is not None and spec.lifecycle is not None else life.asked
-    return Purpose.INSPECT if life.inspected_at is None or asked != life.asked else None
+    return Purpose.INSPECT if life.inspected_at is None or asked not in (None, life.asked) else None
 
 
 def installed(facts: ResourceFacts, claim: MachineClaimSpec) -> bool:
@@ -133,6 +134,9 @@ def boot_of(facts: ResourceFacts, state: SystemState) -> BootSpec | None:
         return None
     if state.allowed_boot_targets is not None and BootTarget.HDD not in state.allowed_boot_targets:
         return None  # Then the boot service sends it to its disk.
+    refused = facts.failures.get(SetBoot.path)
+    if refused is not None and refused.terminal and refused.at >= life.written.at:
+        return None
     word = f"written {life.written.at.isoformat()}"
     return BootSpec(target=BootTarget.HDD, enabled=BootEnabled.ONCE, request=word)
 
@@ -159,9 +163,9 @@ def lived(
 
 
 def nothing_to_lose(life: Life) -> bool:
-    """Whether no system that anybody installed can be running: it was seen off, and has since started from here."""
-    ours = life.order is not None or life.claim is not None
-    return ours and life.written is None and (life.inspected_at is not None or life.attempts > 1)
+    """Whether no system that anybody installed can be running: it was seen off, and has since started from here, for an
+    agent that has not written one or has not ended yet."""
+    return life.stopped_at is not None and (life.written is None or life.ended_at is not None)
 
 
 def _driven(
@@ -181,6 +185,23 @@ def _driven(
             return None, None
         return (boot if given or off else None), "On"
     return None, None  # Whoever started a machine that is nobody's had a reason.
+
+
+def stands(
+    spec: MachineSpec, facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
+) -> bool:
+    """Whether the order under way is still meant: what git says by now, and what is seen, would give it again."""
+    life = facts.life
+    if life.order is None or not managed(spec) or spec.suspend is not None or spec.maintenance is not None:
+        return False
+    if another_system(life, state) or overdue(life, now) is not None:
+        return False
+    return stage(life) is not Stage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
+
+
+def another_system(life: Life, state: SystemState) -> bool:
+    """Whether what answers at the BMC's address is not the system whose life this is."""
+    return life.system is not None and state.uuid is not None and state.uuid.lower() != life.system.lower()
 
 
 class Task(StrEnum):
@@ -225,7 +246,8 @@ def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
     if order is None or life.ended_at is not None:
         return None
     if life.registered_at is None:
-        if now < order.at + SERVED_WITHIN:
+        # Until it is seen off, others decide how long that takes: guards, people, its own system.
+        if life.stopped_at is None or now < max(order.at, life.stopped_at) + SERVED_WITHIN:
             return None
         how = "it asked for its boot script, and no agent called" if life.served_at else "it did not start from here"
         return failed(life, "AgentMissing", f"{how} within {_words(SERVED_WITHIN)}", now)
@@ -276,7 +298,8 @@ EXPECTED: dict[FactType, frozenset[tuple[Stage, Purpose | None]]] = {
     FactType.WRITTEN: frozenset({(Stage.WORKING, Purpose.INSTALL)}),
     FactType.WIPED: frozenset({(Stage.WORKING, Purpose.WIPE)}),
     FactType.AGENT_FAILED: frozenset((Stage.WORKING, one) for one in Purpose),
-    FactType.PHONED_HOME: frozenset({(Stage.NONE, None)}),
+    # An agent's power-off may come out as a restart.
+    FactType.PHONED_HOME: frozenset({(Stage.NONE, None), (Stage.ENDED, Purpose.INSTALL)}),
 }
 """The stages, with the purpose of the order, in which a fact is expected. All others are recorded as unexpected and
 change nothing, but for a system that calls from a machine that is being released."""
@@ -325,7 +348,8 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
             trouble = failed(life, "AgentFailed", detail or "the agent gave no reason", now)
             return Taken(replace(without_order(life), trouble=trouble), "AgentFailed", trouble.message)
         case FactType.PHONED_HOME:
-            return Taken(replace(life, phoned_home_at=now, trouble=None, starts=()), "PhonedHome", detail)
+            life = replace(without_order(life), phoned_home_at=now, stopped_at=None, trouble=None, starts=())
+            return Taken(life, "PhonedHome", detail)
 
 
 def _sent_to_disk(life: Life, detail: str, now: datetime) -> Taken:

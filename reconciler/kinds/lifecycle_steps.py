@@ -33,7 +33,7 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     """The next step, or what it waits for."""
     life, claim = look.facts.life, lifecycle.claim_spec(look.facts.life, look.desired)
     if life.order is not None:
-        return _under_way(life, state, look)
+        return _under_way(life, lifecycle.purpose(look.facts, spec, claim), state, look)
     if life.trouble is not None and life.trouble.final and not _asked_anew(spec, life, claim):
         way_out = "look at the machine, then set or change spec.lifecycle.request to try again"
         if life.claim is not None and life.releasing_at is None:
@@ -50,12 +50,14 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         case Purpose.INSPECT:
             return _inspect(spec, state, look)
         case Purpose.INSTALL:
-            return _install(claim, look)
+            return _install(claim, state, look)
         case Purpose.WIPE:
             return _wipe(spec, state, look)
 
 
-def _under_way(life: Life, state: SystemState, look: Look) -> Steps:
+def _under_way(life: Life, wanted: Purpose | None, state: SystemState, look: Look) -> Steps:
+    if lifecycle.stage(life) is Stage.ORDERED and life.order is not None and wanted is not life.order.purpose:
+        return Steps((Settle(key=look.key, reason=f"to {life.order.purpose} is not asked for any more"),))
     trouble = _refused(life, look) or lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
     if trouble is not None:
         return Steps((Settle(key=look.key, trouble=trouble, reason=trouble.message),))
@@ -115,8 +117,13 @@ def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     return Steps((OrderBoot(key=look.key, purpose=Purpose.INSPECT, attempt=attempt, word=asked, reason=reason),))
 
 
-def _install(claim: MachineClaimSpec | None, look: Look) -> Steps:
+def _install(claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
     facts = look.facts
+    if facts.life.written is None and facts.life.stopped_at is None and state.power is PowerState.ON:
+        # Such as a store that was restored from a backup of before the installation.
+        reason = "it runs, and by what is remembered nothing is installed on it"
+        way_out = "look at what runs there; power it off to have the image written"
+        return _waits(HoldKind.GUARD, "running", reason, way_out)
     if claim is None or facts.image is None:
         why = "no image is chosen for it yet"
         return _waits(HoldKind.BLOCKED, "image", why, "it goes on when the image is pinned")

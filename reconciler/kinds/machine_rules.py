@@ -37,6 +37,7 @@ from reconciler.model.action import (
     Unclaim,
 )
 from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import Life, Purpose
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
@@ -79,6 +80,8 @@ class MachineRules:
                     step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
                 parts.append(step)
         holds = [hold for part in parts for hold in part.holds]
+        if managed(spec) and lifecycle.another_system(look.facts.life, state):
+            holds.append(_other_machine(look.facts.life, state))
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
@@ -90,6 +93,10 @@ class MachineRules:
 
     def removal(self, look: Look) -> Steps:
         """A machine that git no longer declares is forgotten, never powered off."""
+        if look.facts.life.claim is not None:
+            reason = f"it is MachineClaim/{look.facts.life.claim}'s"
+            way_out = "declare it again, and remove it when the claim has given it back"
+            return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, way_out),))
         return Steps((Forget(key=look.key, reason="no longer declared; its power is left as it is"),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
@@ -151,13 +158,25 @@ def _binding_steps(spec: MachineSpec, look: Look, fields: tuple[Field, ...]) -> 
         step = binding.project_steps(wanted, look)
         bound = bool(step.actions)
         parts.append(step)
-    if binding.IMAGE in differing:
+    order = look.facts.life.order
+    if binding.IMAGE in differing and order is not None and order.purpose is Purpose.INSTALL:
+        why = f"{look.facts.image} is being written"
+        parts.append(
+            Steps(holds=(Hold(HoldKind.IN_FLIGHT, "to install", why, "it goes on after that", binding.IMAGE),))
+        )
+    elif binding.IMAGE in differing:
         parts.append(binding.image_steps(wanted, look, bound=bound))
     return parts
 
 
 def _state(value: Any) -> SystemState:
     return value if isinstance(value, SystemState) else SystemState()
+
+
+def _other_machine(life: Life, state: SystemState) -> Hold:
+    reason = f"the system at its BMC's address has UUID {state.uuid}, and the one whose life this is had {life.system}"
+    way_out = "correct spec.bmc, or remove the document and declare the machine anew"
+    return Hold(HoldKind.GUARD, "another-system", reason, way_out)
 
 
 def _declared(word: str, reason: str, path: str | None = None) -> Hold:

@@ -78,10 +78,11 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `claim` and `slot`: whose it is, and which of the claim's machines, from `claimed_at` until it is wiped and free
     again; `releasing_at`: since when it is on its way back. `order` is the boot that is under way: `served_at`,
-    `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the machine may go off) are of that
-    order; `attempts` counts the orders for the present purpose, and `tried` is the `request` of the document for which
-    the last of them was given. `asked`: the machine's `lifecycle.request` for which it was inspected last. `starts`:
-    when it was sent to its disk, the last few since its system called.
+    `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the machine may go off) are of
+    that order. `stopped_at`: since when it was seen off and has been started by nobody else; `system`: the UUID that
+    its BMC told when an agent called last. `attempts` counts the orders for the present purpose, and `tried` is the
+    `request` of the document for which the last of them was given. `asked`: the machine's `lifecycle.request` for
+    which it was inspected last. `starts`: when it was sent to its disk, the last few since its system called.
     """
 
     inspected_at: datetime | None = None
@@ -90,6 +91,8 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     claimed_at: datetime | None = None
     releasing_at: datetime | None = None
     order: BootOrder | None = None
+    stopped_at: datetime | None = None
+    system: str | None = None
     attempts: int = 0
     tried: str | None = None
     served_at: datetime | None = None

@@ -14,8 +14,9 @@ import msgspec
 from reconciler.kinds.claim import Holder, all_holders
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.living import is_held, leaks
-from reconciler.model.action import Disruption, OrderBoot, Unclaim
+from reconciler.model.action import Disruption, OrderBoot, OrderErasure, Unclaim
 from reconciler.model.facts import Facts
+from reconciler.model.life import Purpose
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -170,7 +171,7 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
 
     def budget(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = max(1, int(limits.max_disrupted.of(fleet.machines))) if limits.max_disrupted.of(1) else 0
-        wanting = [c for c in changes if c.goes and c.disruption is Disruption.DISRUPTIVE]
+        wanting = [c for c in changes if c.goes and (c.disruption is Disruption.DISRUPTIVE or _installs_anew(c))]
         fresh = [c for c in wanting if c.key not in fleet.disrupted]
         room = max(0, allowed - len(fleet.disrupted))
         reason = (
@@ -207,6 +208,10 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
 
     return (empty, removed, unreachable, released, given_back, budget)
+
+
+def _installs_anew(change: Change) -> bool:
+    return any(isinstance(a, OrderErasure) and a.purpose is Purpose.INSTALL for a in change.actions)
 
 
 def first_look(limits: Limits) -> Guard:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.agent.machine import MIB, Machine, Run, needs_programs
 from tests.agent.standin import StandIn, serving
 
@@ -58,10 +60,42 @@ def test_a_disk_that_lies_about_discarding_is_overwritten(tmp_path: Path) -> Non
     assert not any(disk.read_bytes())
 
 
-def test_a_machine_without_disks_says_so(tmp_path: Path) -> None:
+def test_a_machine_in_which_no_disk_is_found_is_not_wiped(tmp_path: Path) -> None:
     standin = StandIn()
     wipe(Machine(tmp_path / "m"), standin)
-    assert standin.heard("wiped") == ["this machine has no disks"]
+    assert standin.heard("wiped") == []
+    assert "no proof" in standin.heard("agent-failed")[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "devices/pci0/host2/rport-2:0-1/target2:0:1/2:0:1:0",
+        "devices/platform/host3/session1/target3:0:0/3:0:0:1",
+    ],
+)
+def test_a_lun_of_a_san_is_nobodys_to_wipe(tmp_path: Path, path: str) -> None:
+    standin, machine = StandIn(), Machine(tmp_path / "m")
+    lun, own = machine.disk("sdb", 1), machine.disk("sda", 1)
+    lun.write_bytes(b"x" * MIB)
+    real = tmp_path / "m/sys" / path
+    real.mkdir(parents=True)
+    (tmp_path / "m/sys/block/sdb/device").symlink_to(real)
+    wipe(machine, standin)
+    assert [told.split()[0] for told in standin.heard("wiped")] == ["sda"]
+    assert lun.read_bytes() == b"x" * MIB
+    assert not any(own.read_bytes())
+
+
+def test_a_disk_over_a_network_is_nobodys_to_wipe(tmp_path: Path) -> None:
+    standin, machine = StandIn(), Machine(tmp_path / "m")
+    far = machine.disk("nvme0n1", 1)
+    machine.disk("vda", 1)
+    far.write_bytes(b"x" * MIB)
+    (tmp_path / "m/sys/block/nvme0n1/device").mkdir(exist_ok=True)
+    (tmp_path / "m/sys/block/nvme0n1/device/transport").write_text("tcp\n")
+    wipe(machine, standin)
+    assert far.read_bytes() == b"x" * MIB
 
 
 def test_the_ways_of_wiping_are_those_that_the_disk_offers(tmp_path: Path) -> None:

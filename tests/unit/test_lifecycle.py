@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds import lifecycle
 from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.kinds.lifecycle import EXPECTED, Phase, Stage, Task, overdue, phase, purpose, take, task
-from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.machine import LifecycleSpec, MachineSpec, Mode, Pause
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
 
@@ -34,11 +35,13 @@ def life(at: Stage, why: Purpose | None, **more: object) -> Life:
     if why is Purpose.WIPE:
         found = msgspec.structs.replace(found, releasing_at=NOW)
     if at is not Stage.NONE and why is not None:
-        found = msgspec.structs.replace(found, order=BootOrder("1-1", why, NOW), attempts=1)
+        found = msgspec.structs.replace(found, order=BootOrder("1-1", why, NOW), attempts=1, stopped_at=NOW)
     if at in (Stage.WORKING, Stage.ENDED):
         found = msgspec.structs.replace(found, served_at=NOW, registered_at=NOW, heard_at=NOW)
     if at is Stage.ENDED:
         found = msgspec.structs.replace(found, ended_at=NOW)
+        if why is Purpose.INSTALL:
+            found = msgspec.structs.replace(found, written=Written(IMAGE, "sha256:0", "c", NOW))
     return msgspec.structs.replace(found, **more)
 
 
@@ -158,6 +161,42 @@ def test_only_a_machine_without_a_system_is_cut_off_unasked() -> None:
     assert unknown.shutdown == SPEC.shutdown
     empty = ResourceFacts(life=life(Stage.WORKING, Purpose.WIPE))
     assert lifecycle.lived(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown == lifecycle.NO_SYSTEM
+    unstopped = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSPECT, attempts=2, stopped_at=None))
+    assert lifecycle.lived(SPEC, unstopped, SystemState(power=PowerState.ON), None, NOW).shutdown == SPEC.shutdown
+
+
+def test_an_order_is_not_late_before_its_machine_was_seen_off() -> None:
+    assert overdue(life(Stage.ORDERED, Purpose.INSTALL, stopped_at=None), NOW + timedelta(days=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "stands"),
+    [
+        ({}, True),
+        ({"suspend": Pause(reason="wait")}, False),
+        ({"maintenance": Pause(reason="disk")}, False),
+        ({"lifecycle": LifecycleSpec(mode=Mode.OBSERVE)}, False),
+        ({"lifecycle": None}, False),
+    ],
+)
+def test_an_order_stands_only_while_git_would_give_it_again(changed: dict[str, Any], stands: bool) -> None:
+    spec = msgspec.structs.replace(SPEC, **changed)
+    facts = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL), image=IMAGE)
+    assert lifecycle.stands(spec, facts, SystemState(), CLAIM, NOW) is stands
+
+
+def test_an_order_does_not_stand_when_its_image_is_there_or_its_machine_is_another() -> None:
+    there = life(Stage.ORDERED, Purpose.INSTALL, written=Written(IMAGE, "x", "c", NOW))
+    assert not lifecycle.stands(SPEC, ResourceFacts(life=there, image=IMAGE), SystemState(), CLAIM, NOW)
+    known = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL, system="aa"), image=IMAGE)
+    assert not lifecycle.stands(SPEC, known, SystemState(uuid="bb"), CLAIM, NOW)
+    assert lifecycle.stands(SPEC, known, SystemState(uuid="AA"), CLAIM, NOW)
+    assert not lifecycle.stands(SPEC, known, SystemState(), CLAIM, NOW + timedelta(hours=1))
+
+
+def test_a_request_that_is_taken_away_asks_for_nothing() -> None:
+    inspected = ResourceFacts(life=life(Stage.NONE, None, asked="now"))
+    assert purpose(inspected, SPEC, None) is None
 
 
 def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_crash_loop() -> None:

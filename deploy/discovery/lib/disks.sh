@@ -4,7 +4,7 @@ SYS=${SYS:-/sys}
 DEV=${DEV:-/dev}
 MIB=1048576
 
-# Names of all disks that belong to the machine: not removable, and not made of others.
+# Names of all disks that belong to the machine: not removable, not made of others, and not somewhere else.
 disks() {
     in_image || [ "$SYS" != /sys ] || return 1
     for path in "$SYS"/block/*; do
@@ -13,8 +13,19 @@ disks() {
         loop* | ram* | zram* | sr* | fd* | dm-* | md* | nbd* | mmcblk*boot* | mmcblk*rpmb) continue ;;
         esac
         # "hidden": one path of an NVMe disk that has several; the disk itself is listed too.
+        elsewhere "$name" && continue
         [ "$(attribute "$name" removable)" = 0 ] && [ "$(attribute "$name" hidden)" != 1 ] && echo "$name"
     done
+}
+
+# Whether the disk is a LUN of a SAN or an NVMe namespace over a network, which other machines may use: Fibre Channel
+# (rport-), iSCSI and its like (session), and any NVMe transport but PCI Express.
+elsewhere() {
+    case $(readlink -f "$SYS/block/$1/device" 2>/dev/null) in
+    */rport-* | */session[0-9]* | */vport-*) return 0 ;;
+    esac
+    transport=$(attribute "$1" device/transport)
+    [ -n "$transport" ] && [ "$transport" != pcie ]
 }
 
 attribute() {

@@ -21,7 +21,11 @@ wipe_disks() {
         WHY="not wiped: $failed"
         return 1
     fi
-    [ -n "$RESULT" ] || RESULT="this machine has no disks"
+    # A controller without a driver looks just like that, and what is behind it is not wiped.
+    if [ -z "$RESULT" ]; then
+        WHY="no disk is found, so there is no proof that any is wiped"
+        return 1
+    fi
 }
 
 # The first way that works and is proved; the ends are always overwritten, whatever the disk promised.
