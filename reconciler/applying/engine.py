@@ -29,7 +29,7 @@ from reconciler.model.action import Action, Disruption, Forget, InFlight, Rememb
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
-from reconciler.model.life import FactType
+from reconciler.model.life import FactType, Life
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.plan import CauseKind, Change, HoldKind, Plan
@@ -215,7 +215,7 @@ class Engine:
         now = self._context.now()
         with self._gate:
             before = self._facts.get(key)
-            current = before.life.order.id if before is not None and before.life.order is not None else None
+            current = _spoken_for(before.life, fact) if before is not None else None
             if before is None or (order is not None and order != current):
                 self._tell(key, "UnexpectedFact", f"{fact}, for order {order}, which is over", EventType.WARNING)
                 return False
@@ -548,6 +548,13 @@ class Engine:
         event = self._event(key, reason, message, severity)
         self._ledger.append([event])
         self._context.tell(event)
+
+
+def _spoken_for(life: Life, fact: FactType) -> str | None:
+    """The order for which this may be said: a system calls for the one that installed it."""
+    if fact is FactType.PHONED_HOME:
+        return life.written.order if life.written is not None else None
+    return life.order.id if life.order is not None else None
 
 
 def _listening(facts: ResourceFacts, now: datetime) -> ResourceFacts:

@@ -138,10 +138,9 @@ class DaemonLives:
             with suppress(StoreError):  # A machine is to find its disk whatever becomes of the store.
                 self._engine.report(key, None, fact, detail)
             return True
-        # A system that calls home does so under no order: the one that installed it is over.
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
             fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}"
-        taken = self._engine.report(key, None if fact is FactType.PHONED_HOME else order, fact, detail)
+        taken = self._engine.report(key, order, fact, detail)
         self._moved([key])
         return taken
 

@@ -336,8 +336,8 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
         case FactType.ALIVE:
             return Taken(replace(life, heard_at=now, progress=detail or None), "", detail)
         case FactType.WRITTEN:
-            word = order.word if order else None
-            written = Written(image or "", detail, life.claim or "", now, word)
+            word, id_ = (order.word, order.id) if order else (None, "")
+            written = Written(image or "", detail, life.claim or "", now, word, id_)
             life = replace(life, written=written, phoned_home_at=None, heard_at=now, ended_at=now, attempts=0)
             return Taken(life, "ImageWritten", f"{written.image}, read back as {detail}")
         case FactType.WIPED:

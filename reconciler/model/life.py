@@ -48,13 +48,14 @@ class BootOrder(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What was written to the machine's disk, for which claim."""
+    """What was written to the machine's disk, for which claim, under which order."""
 
     image: str
     checksum: str
     claim: str
     at: datetime
     word: str | None = None
+    order: str = ""
 
 
 class Wiped(msgspec.Struct, frozen=True):

@@ -17,32 +17,32 @@ from tests.lab.world import ADDRESS, Lab
 UP = "INSTALLED-OS-UP hostname=web-{slot} address=10.77.0.{address}/24 image=lab-os-1"
 
 
-@in_lab(900, every_commit=True)
+@in_lab(1800, every_commit=True)
 def test_from_an_address_in_git_to_a_running_system_and_back(tmp_path: Path) -> None:
     with Lab(tmp_path) as lab:
         fleet = LabFleet(lab)
         fleet.start()
         fleet.commit("Add m0", m0=fleet.machine(0))
-        fleet.wait_phase(0, "Available", 240)
+        fleet.wait_phase(0, "Available", 480)
         assert "leaf01" in fleet.ask("inventory", "m0", "-o", "json")
         assert "small" in fleet.ask("get", "machines", "-o", "wide")
 
         token = fleet.token_of(0)
         fleet.commit("Claim one", web=fleet.claim())
-        fleet.wait_told(0, "ImageWritten", 240)
-        assert lab.wait_serial(0, "INSTALLED-OS-UP", 180) == UP.format(slot=0, address=210)
-        fleet.wait_phase(0, "Running", 60)
-        fleet.lab.until("an empty plan", 60, lambda: "No changes" in fleet.ask("plan", codes=(0, 2, 3)))
+        fleet.wait_told(0, "ImageWritten", 480)
+        assert lab.wait_serial(0, "INSTALLED-OS-UP", 360) == UP.format(slot=0, address=210)
+        fleet.wait_phase(0, "Running", 180)
+        fleet.lab.until("an empty plan", 120, lambda: "No changes" in fleet.ask("plan", codes=(0, 2, 3)))
 
         assert _register(token) == 401, "a token that was used is refused"
         assert any("TokenRefused" in reason for reason in fleet.reasons())
 
         fleet.commit("Give it back", web=None)
-        assert fleet.wait_told(0, "DisksWiped", 300).startswith("vda 2147483648 bytes: ")
-        fleet.wait_phase(0, "Available", 60)
+        assert fleet.wait_told(0, "DisksWiped", 480).startswith("vda 2147483648 bytes: ")
+        fleet.wait_phase(0, "Available", 180)
         assert _blank(lab.machine(0).disk)
         assert not lab.is_on(0)
-        lab.until("no address held", 60, lambda: "10.77.0.210" not in fleet.ask("ipam", "get", codes=(0, 1)))
+        lab.until("no address held", 120, lambda: "10.77.0.210" not in fleet.ask("ipam", "get", codes=(0, 1)))
         (tmp_path / "figures").write_text(fleet.figures(0))
 
 
@@ -102,7 +102,7 @@ def test_four_machines_at_once(tmp_path: Path) -> None:
             assert _blank(lab.machine(n).disk)
 
 
-@in_lab(600, every_commit=True)
+@in_lab(1200, every_commit=True)
 def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(tmp_path: Path) -> None:
     """A BIOS machine, and one whose UEFI speaks PXE by itself: nobody declared them, and the partition lets them in."""
     with Lab(tmp_path, machines=0) as lab:
@@ -110,7 +110,7 @@ def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(
         fleet.start()
         started = [lab.bare(1, "bios"), lab.bare(2, "uefi-pxe", disk=True)]
         for process in started:
-            process.wait(300)
+            process.wait(600)
         found = " ".join(event["message"] for event in fleet.events() if event["reason"] == "MachineFound")
         assert lab.machine(1).uuid in found
         assert lab.machine(2).uuid in found

@@ -185,6 +185,18 @@ def test_a_system_that_does_not_call_keeps_its_disk(world: World) -> None:
     assert at(world, "m1") is Phase.RUNNING
 
 
+def test_a_call_for_another_installation_is_not_taken_for_this_one(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.mute = True
+    live(world, [metal], 300)
+    assert not metal.report(FactType.PHONED_HOME, order="0-1")
+    assert at(world, "m1") is Phase.PROVISIONING
+    written = world.engine.remembered(metal.key).life.written
+    assert written is not None
+    assert metal.report(FactType.PHONED_HOME, order=written.order)
+    assert at(world, "m1") is Phase.RUNNING
+
+
 def test_an_old_system_that_calls_while_it_is_released_is_told_of_and_wiped_all_the_same(world: World) -> None:
     (metal,) = claimed(world, "m1")
     live(world, [metal], 300)
