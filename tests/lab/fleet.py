@@ -38,7 +38,8 @@ class LabFleet:
         self.image = f"http://{ADDRESS}:{HTTP}/files/{digest}/os.raw.gz"
         self.checksum = f"sha256:{digest}"
         self._git("init", "-q", "-b", "main")
-        shutil.copyfile(lab.ca_file, self.repository / "bmc-ca.pem")
+        if lab.ca_file.exists():  # Without machines there is no BMC.
+            shutil.copyfile(lab.ca_file, self.repository / "bmc-ca.pem")
         self.commit("Declare the place", base=self._base())
 
     # -- git
