@@ -63,6 +63,7 @@ class Metal:
     def _boot(self, target: BootTarget | None) -> None:
         order = self.world.engine.remembered(self.key).life.order
         life = self.world.engine.remembered(self.key).life
+        self.agent = self.system = False
         if self.dead:
             return
         if target is BootTarget.PXE and order is not None and life.registered_at is None:

@@ -12,9 +12,10 @@ from drivers.base import PowerState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
 from reconciler.model.life import FactType
+from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
-from tests.loop.world import World, declare, machine
+from tests.loop.world import EVERYTHING, World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}
 
@@ -238,3 +239,37 @@ def test_four_machines_at_once_each_get_their_own(world: World) -> None:
     slots = {world.engine.remembered(metal.key).life.slot for metal in metals}
     assert slots == {0, 1, 2, 3}
     assert len({one.address for one in world.ipam.list()}) == 4
+
+
+def test_no_more_are_installed_anew_at_once_than_may_be_disrupted(tmp_path: Path) -> None:
+    limits = Limits(Limit(count=1), EVERYTHING, EVERYTHING, EVERYTHING)
+    world = World(tmp_path, limits, on_after=2.0, off_after=2.0)
+    names = ("m1", "m2", "m3")
+    metals = claimed(world, *names)
+    live(world, metals, 600)
+    assert {at(world, name) for name in names} == {Phase.RUNNING}
+    world.commit(fleet(3, *names, request="again"))
+    down = []
+    for _ in range(360):
+        live(world, metals, 5)
+        down.append(sum(1 for metal in metals if not metal.system))
+    assert max(down) == 1
+    assert [metal.writes for metal in metals] == [["debian-12.0.1"] * 2] * 3
+
+
+def test_another_system_at_the_address_is_left_alone(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    metal.bmc.state = replace(metal.bmc.state, uuid="00000000-0000-4000-8000-000000000001")
+    world.commit(fleet(1, "m1", request="again"))
+    live(world, [metal], 600)
+    assert at(world, "m1") is Phase.RUNNING
+    system = "00000000-0000-4000-8000-000000000001"
+    assert world.engine.remembered(metal.key).life.system == system
+    metal.bmc.state = replace(metal.bmc.state, uuid="00000000-0000-4000-8000-000000000002")
+    writes = len(metal.bmc.writes)
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 3600)
+    assert len(metal.bmc.writes) == writes
+    assert metal.system
+    assert metal.writes == ["debian-12.0.1"] * 2
