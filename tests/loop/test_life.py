@@ -273,3 +273,37 @@ def test_another_system_at_the_address_is_left_alone(world: World) -> None:
     assert len(metal.bmc.writes) == writes
     assert metal.system
     assert metal.writes == ["debian-12.0.1"] * 2
+
+
+def test_an_image_that_is_changed_while_another_is_written_is_written_after_it(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.ticks_to_write = 8
+    while not metal.half_written:
+        live(world, [metal], 5)
+    world.commit(fleet(1, "m1", request="while it is written"))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"] * 2
+
+
+def test_a_daemon_that_was_away_for_long_does_not_take_its_absence_for_the_agents(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.ticks_to_write = 8
+    while not metal.half_written:
+        live(world, [metal], 5)
+    world.at += 3600
+    world.restart()
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"]
+    assert not {"AgentSilent", "AgentGone", "TakesTooLong"} & set(world.reasons("m1"))
+
+
+def test_a_bmc_that_does_not_keep_the_order_for_the_disk_is_left_to_its_own(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    while metal.writes == []:
+        live(world, [metal], 5)
+    metal.bmc.faults.add(Fault(FaultKind.BOOT_NOT_KEPT, times=None))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.RUNNING
+    assert metal.bmc.booted_from[-1] is None
