@@ -142,7 +142,7 @@ systems = st.builds(
 def test_whatever_bmcs_say_the_documents_are_valid_together(everything: list[Identity]) -> None:
     proposals, _ = propose(everything, NOBODY)
     files = {f"{one.name}.yaml": dump_yaml(one.document) for one in proposals}
-    loaded = load(MemorySnapshot({"p.yaml": PARTITION, **files}))
+    loaded = load(MemorySnapshot({"places/p.yaml": PARTITION, **files}))
     assert loaded.diagnostics == ()
     assert loaded.resources == len(proposals) + 1
 
