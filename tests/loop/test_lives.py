@@ -1,0 +1,77 @@
+"""What the boot service is told of machines: which one asks, and what counts as proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from drivers.base import Disk, Inventory
+from reconciler.daemon.lives import DaemonLives, Parts
+from reconciler.kinds.inventory import Origin
+from reconciler.model.resource import ResourceKey
+from tests.loop.world import START, World, declare, machine
+
+UUID = "00000000-0000-4000-8000-00000000000a"
+MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
+M1 = ResourceKey("Machine", "m1")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A machine whose BMC tells its UUID and whose document has its MAC; and another that tells nothing."""
+    world = World(tmp_path)
+    for name, uuid in (("m1", UUID), ("m2", None)):
+        world.bmc(name).state = replace(world.bmc(name).state, uuid=uuid)
+    world.commit(declare(machine("m1", macs=[MAC]), machine("m2")))
+    world.run(5)
+    return world
+
+
+@pytest.fixture
+def parts(world: World) -> Parts:
+    return Parts(world.store.inventories, lambda _event: None, world.now)
+
+
+@pytest.fixture
+def lives(world: World, parts: Parts) -> DaemonLives:
+    return DaemonLives(world.engine, lambda _keys: None, lambda *_: None, parts, world.now)
+
+
+@pytest.mark.parametrize(
+    ("uuid", "macs", "found"),
+    [
+        (UUID, [MAC], M1),
+        (UUID.upper(), [MAC.upper()], M1),
+        (UUID, [], M1),
+        ("", [MAC], M1),
+        (UUID, [OTHER], None),
+        ("", [OTHER], None),
+        ("", [], None),
+    ],
+)
+def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
+    lives: DaemonLives, uuid: str, macs: list[str], found: ResourceKey | None
+) -> None:
+    assert lives.find(uuid, macs) == found
+
+
+def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: DaemonLives, parts: Parts) -> None:
+    parts.collected(
+        ResourceKey("Machine", "m2"), {"link": [{"ifname": "eth0", "address": OTHER, "link_type": "ether"}]}
+    )
+    assert parts.machine_of(OTHER) == "m2"
+    assert lives.find("", [OTHER]) == ResourceKey("Machine", "m2")
+
+
+def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts: Parts) -> None:
+    keep = world.store.inventories
+    assert parts.unwiped("m1", "") == []
+    keep.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1), Disk("/dev/sdb", 1))), START)
+    assert parts.unwiped("m1", "sda 1 bytes: discard\nsdb 1 bytes: discard") == []
+    assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"]
+    keep.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 1),)), START)
+    assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"], "it was there before"
+    keep.accept("m1", Origin.IN_BAND)
+    assert parts.unwiped("m1", "sda 1 bytes: discard") == []
