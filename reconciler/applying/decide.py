@@ -261,6 +261,8 @@ def _expired(
     # for one boot is never given on a guess: the machine may have used the first one up.
     terminal = once or (accepted and isinstance(action, SetBoot | SetIndicator))
     message = _WHY_NOT[accepted, once]
+    if once and resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None:
+        message = f"{message}; change spec.boot.request to give the order again"
     rules = KINDS[flight.key.kind].rules
     fingerprint = None
     if rules is not None and resource is not None:
@@ -272,9 +274,9 @@ def _expired(
 
 _WHY_NOT = {
     (True, False): "was accepted, and does not show",
-    (True, True): "was accepted, and does not show; change spec.boot.request to give the order again",
+    (True, True): "was accepted, and does not show",
     (False, False): "may not have arrived, and does not show",
-    (False, True): "may have arrived and been used up; change spec.boot.request to give the order again",
+    (False, True): "may have arrived and been used up",
 }
 
 

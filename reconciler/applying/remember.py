@@ -50,7 +50,10 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
             ordered = msgspec.structs.replace(was, life=life, disrupted_at=down)
             return _noted(key, ordered, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
         case Settle(trouble=trouble):
-            life = msgspec.structs.replace(without_order(_life(facts, key)), trouble=trouble)
+            before = _life(facts, key)
+            # At rest anybody may start it; after trouble what runs there is still what was started from here.
+            stopped = before.stopped_at if trouble is not None else None
+            life = msgspec.structs.replace(without_order(before), trouble=trouble, stopped_at=stopped)
             said = ("OrderEnded", action.reason) if trouble is None else (trouble.reason, trouble.message)
             return _lives_on(key, facts, life, said)
         case Free():

@@ -139,7 +139,8 @@ class DaemonLives:
                 self._engine.report(key, None, fact, detail)
             return True
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
-            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}"
+            way_out = f"look for them; if they are gone for good, `groundstate inventory {key.name} --accept`"
+            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}; {way_out}"
         taken = self._engine.report(key, order, fact, detail)
         self._moved([key])
         return taken

@@ -357,7 +357,7 @@ def _sent_to_disk(life: Life, detail: str, now: datetime) -> Taken:
     life = msgspec.structs.replace(life, starts=starts)
     if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
         return Taken(life, "SentToDisk", detail)
-    why = f"it was started {len(starts)} times within {_words(now - starts[0])}, and its system has not called"
+    why = f"it was started {len(starts)} times within {_words(CRASH_WITHIN)}, and its system has not called"
     return Taken(msgspec.structs.replace(life, trouble=Trouble("CrashLoop", why, now)), "CrashLoop", why)
 
 

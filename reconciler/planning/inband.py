@@ -22,7 +22,7 @@ MAX_NODES = 20_000
 MAX_TEXT = 253
 _MAX_NUMBER = 2**63 - 1
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
-_NO_DISKS = re.compile(r"^(zram|ram|loop|fd|sr|nbd|md|dm-)\d")
+_NO_DISKS = re.compile(r"^(zram|ram|loop|fd|sr|nbd|md|dm-)\d|^mmcblk\d+(boot|rpmb)")
 _BARE_MAC = "00:00:00:00:00:00"
 
 Node = dict[str, Any]

@@ -82,7 +82,9 @@ def test_a_lun_of_a_san_is_nobodys_to_wipe(tmp_path: Path, path: str) -> None:
     real.mkdir(parents=True)
     (tmp_path / "m/sys/block/sdb/device").symlink_to(real)
     wipe(machine, standin)
-    assert [told.split()[0] for told in standin.heard("wiped")] == ["sda"]
+    [told] = standin.heard("wiped")
+    assert [line.split()[0] for line in told.splitlines()] == ["sda", "sdb"]
+    assert "sdb left alone" in told
     assert lun.read_bytes() == b"x" * MIB
     assert not any(own.read_bytes())
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from drivers.base import PowerState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
-from reconciler.model.life import FactType
+from reconciler.model.life import FactType, Life
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -173,6 +173,31 @@ def test_another_word_in_the_claim_writes_the_image_anew(world: World) -> None:
     assert metal.writes == ["debian-12.0.1"] * 2
     live(world, [metal], 3600)
     assert metal.writes == ["debian-12.0.1"] * 2
+
+
+def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: World) -> None:
+    """Restored from a backup that was taken when the machine was claimed, and its image not yet written."""
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.RUNNING
+    facts = world.engine.remembered(metal.key)
+    bound = ("inspected_at", "claim", "slot", "claimed_at", "system")
+    restored = Life(**{name: getattr(facts.life, name) for name in bound})
+    world.store.put_facts({metal.key: replace(facts, life=restored, image=None, once_done=None)})
+    writes = len(metal.bmc.writes)
+    world.restart()
+    live(world, [metal], 3600)
+    assert len(metal.bmc.writes) == writes
+    assert metal.system
+    assert metal.writes == ["debian-12.0.1"]
+
+
+def test_a_machine_that_came_to_rest_is_one_that_anybody_may_have_started(world: World) -> None:
+    metal = Metal(world, "m1")
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert world.engine.remembered(metal.key).life.stopped_at is None
 
 
 def test_a_system_that_does_not_call_keeps_its_disk(world: World) -> None:

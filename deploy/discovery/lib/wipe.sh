@@ -26,6 +26,11 @@ wipe_disks() {
         WHY="no disk is found, so there is no proof that any is wiped"
         return 1
     fi
+    # Named too, as the inventory has them.
+    for path in "$SYS"/block/*; do
+        ! elsewhere "${path##*/}" || RESULT="$RESULT
+${path##*/} left alone: it is reached over a network, and others may use it"
+    done
 }
 
 # The first way that works and is proved; the ends are always overwritten, whatever the disk promised.
