@@ -45,6 +45,8 @@ class BootTarget(StrEnum):
     HDD = "Hdd"
     CD = "Cd"
     USB = "Usb"
+    USB_CD = "UsbCd"
+    """Supermicro's word for its virtual CD; Redfish has no such value."""
     FLOPPY = "Floppy"
     SD_CARD = "SDCard"
     BIOS_SETUP = "BiosSetup"
@@ -92,7 +94,8 @@ class BootOverride(msgspec.Struct, frozen=True):
 class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One look at one ComputerSystem. Every part is optional: of 50 recorded systems 6 have no Boot, 17 no UUID.
 
-    `allowed_resets`: what the BMC offers, inline or by ActionInfo; None when it does not say.
+    `allowed_resets`: what the BMC offers, inline or by ActionInfo; None when it does not say. `media`: the URLs of the
+    images in its virtual drives that can be started from; None when that was not asked.
     """
 
     power: PowerState | None = None
@@ -106,6 +109,7 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str | None = None
     allowed_resets: tuple[ResetType, ...] | None = None
     allowed_boot_targets: tuple[BootTarget, ...] | None = None
+    media: tuple[str, ...] | None = None
 
 
 class Tls(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -145,8 +149,9 @@ class Endpoint(msgspec.Struct, frozen=True):
 class Bmc(Protocol):
     """One ComputerSystem behind a BMC. May be shared between threads; requests to one BMC go one at a time."""
 
-    def read(self) -> SystemState:
-        """Read the system once. Raises DriverError."""
+    def read(self, *, media: bool = False) -> SystemState:
+        """Read the system once; with `media`, what is in its virtual drives too, at a few requests more. Raises
+        DriverError."""
 
     def reset(self, reset_type: ResetType) -> None:
         """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises DriverError."""
@@ -156,6 +161,13 @@ class Bmc(Protocol):
 
     def set_indicator(self, led: IndicatorLED) -> None:
         """Set the indicator LED once. Raises DriverError."""
+
+    def insert_media(self, url: str) -> None:
+        """Put the CD image at this URL into a free virtual drive, once. Raises Rejected when none is free, saying what
+        is in them; Unsupported when there is none; DriverError."""
+
+    def eject_media(self, url: str) -> None:
+        """Take the image out of whichever virtual drive it is in, once. In none is success. Raises DriverError."""
 
     def inventory(self) -> Inventory:
         """Read what is in the machine, part by part; a part that is not offered is named missing. Raises DriverError

@@ -59,10 +59,12 @@ class Call(StrEnum):
     RESET = "reset"
     SET_BOOT = "set_boot"
     SET_INDICATOR = "set_indicator"
+    INSERT_MEDIA = "insert_media"
+    EJECT_MEDIA = "eject_media"
 
 
 READS = frozenset({Call.READ})
-WRITES = frozenset({Call.RESET, Call.SET_BOOT, Call.SET_INDICATOR})
+WRITES = frozenset(Call) - READS
 EVERY_CALL = READS | WRITES
 
 
@@ -106,6 +108,22 @@ STRIKES = {
 """The calls that a kind of fault can strike, where not every one."""
 
 
+class Insert(msgspec.Struct, frozen=True):
+    """That an image was put into the virtual drive."""
+
+    url: str
+
+
+class Eject(msgspec.Struct, frozen=True):
+    """That an image was taken out of it."""
+
+    url: str
+
+
+Value = ResetType | BootOverride | IndicatorLED | Insert | Eject
+"""What can be written."""
+
+
 class Fault(msgspec.Struct, frozen=True):
     """A fault to order. `on`: the calls it may strike. `times`: how often it strikes; None: until cleared."""
 
@@ -120,7 +138,7 @@ class Write(msgspec.Struct, frozen=True):
     at: float
     address: str
     system_id: str
-    value: ResetType | BootOverride | IndicatorLED
+    value: Value
     fault: FaultKind | None = None
 
 
@@ -168,6 +186,8 @@ class FakeMachine:
         self.credential: Credential | None = None
         self.faults = Faults(fleet.lock)
         self.inventory = NEW_INVENTORY
+        self.media: tuple[str, ...] | None = ()
+        """What is in its only virtual drive; None: it has none."""
         self.booted_from: list[BootTarget | None] = []
         """What the boot override said each time that it came up; None: its own order."""
         self._state = _new_state(system_id)
@@ -209,11 +229,11 @@ class FakeMachine:
                 boot = replace(boot, target=BootTarget.NONE, enabled=BootEnabled.DISABLED)
         self._state = replace(self._state, power=power, boot=boot)
 
-    def read(self) -> SystemState:
+    def read(self, *, media: bool) -> SystemState:
         """What the BMC tells, faults and all."""
         with self._fleet.lock:
             self._fail(self.faults.take(Call.READ, FAILING))
-            state = self.state
+            state = replace(self.state, media=(self.media or ()) if media else None)
             boot = state.boot
             if boot is None or boot.enabled is not BootEnabled.ONCE:
                 return state
@@ -227,7 +247,7 @@ class FakeMachine:
             self._fail(self.faults.take(Call.READ, FAILING))
             return self.inventory
 
-    def write(self, call: Call, value: ResetType | BootOverride | IndicatorLED) -> None:
+    def write(self, call: Call, value: Value) -> None:
         """Take a write as the BMC would, faults and all."""
         with self._fleet.lock:
             fault = self.faults.take(call, FAILING)
@@ -254,7 +274,7 @@ class FakeMachine:
             case _:
                 return
 
-    def _do(self, value: ResetType | BootOverride | IndicatorLED) -> None:
+    def _do(self, value: Value) -> None:
         match value:
             case ResetType():
                 self._reset(value)
@@ -264,6 +284,17 @@ class FakeMachine:
                 if self._state.indicator is None:
                     raise Unsupported(f"system {self.system_id} at {self.address} has no indicator LED")
                 self._state = replace(self._state, indicator=value)
+            case Insert(url=url):
+                self._insert(url)
+            case Eject(url=url):
+                self.media = tuple(one for one in self.media or () if one != url)
+
+    def _insert(self, url: str) -> None:
+        if self.media is None:
+            raise Unsupported(f"system {self.system_id} at {self.address} has no virtual drive")
+        if self.media:
+            raise Rejected(f"the virtual drive is not free; in it is {self.media[0]}")
+        self.media = (url,)
 
     def _reset(self, reset_type: ResetType) -> None:
         allowed = self._state.allowed_resets
@@ -315,9 +346,9 @@ class FakeBmc:
         self._endpoint = endpoint
         self._closed = closed
 
-    def read(self) -> SystemState:
+    def read(self, *, media: bool = False) -> SystemState:
         """See Bmc."""
-        return self._machine().read()
+        return self._machine().read(media=media)
 
     def reset(self, reset_type: ResetType) -> None:
         """See Bmc."""
@@ -330,6 +361,14 @@ class FakeBmc:
     def set_indicator(self, led: IndicatorLED) -> None:
         """See Bmc."""
         self._machine().write(Call.SET_INDICATOR, led)
+
+    def insert_media(self, url: str) -> None:
+        """See Bmc."""
+        self._machine().write(Call.INSERT_MEDIA, Insert(url))
+
+    def eject_media(self, url: str) -> None:
+        """See Bmc."""
+        self._machine().write(Call.EJECT_MEDIA, Eject(url))
 
     def inventory(self) -> Inventory:
         """See Bmc."""

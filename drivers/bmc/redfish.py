@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import sushy
 from sushy import exceptions
 
@@ -34,6 +35,7 @@ from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, Address, Wire, parse_address
 from drivers.bmc.redfish_inventory import read_inventory
+from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish_probe import probe
 from drivers.bmc.redfish_system import LookedAt, some_of, system_state
 
@@ -116,11 +118,12 @@ class RedfishSystem:
         self._asked = False
         self._resets: tuple[ResetType, ...] | None = None
 
-    def read(self) -> SystemState:
-        """One GET, once the system's path and its allowed resets are known. Raises DriverError."""
+    def read(self, *, media: bool = False) -> SystemState:
+        """One GET, once the system's path and its allowed resets are known; some more for media. Raises DriverError."""
         with self._understood():
             system = self._look()
-            return system_state(system, self._allowed_resets(system))
+            state = system_state(system, self._allowed_resets(system))
+            return msgspec.structs.replace(state, media=self._media(system)) if media else state
 
     def reset(self, reset_type: ResetType) -> None:
         """A look, and one POST. A value that the BMC does not list is not sent. Raises DriverError."""
@@ -163,6 +166,42 @@ class RedfishSystem:
                 system.set_indicator_led(sushy.IndicatorLED(led.value))
             else:
                 raise Unsupported(f"{self._connector.url}: the system {system.path} has no indicator LED")
+
+    def insert_media(self, url: str) -> None:
+        """A look, and one POST or PATCH; once more when it was refused for a value that is missing. Raises DriverError.
+
+        Raises Unsupported without a drive, Rejected when none is free.
+        """
+        with self._understood():
+            request = to_insert(self._drives(self._look()), url)
+            try:
+                self._send(request)
+            except Rejected as refused:
+                whole = more_is_wanted(request, refused)
+                if whole is None:
+                    raise
+                self._send(whole)
+
+    def eject_media(self, url: str) -> None:
+        """A look, and one POST or PATCH, or none when it is not in. Raises DriverError."""
+        with self._understood():
+            request = to_eject(self._drives(self._look()), url)
+            if request is not None:
+                self._send(request)
+
+    def _drives(self, system: LookedAt) -> tuple[Drive, ...]:
+        connector = self._connector
+        return read_drives(system.document, lambda path: connector.get(path).json(), expands=connector.expands)
+
+    def _media(self, system: LookedAt) -> tuple[str, ...]:
+        try:
+            return media_of(self._drives(system))
+        except (Rejected, Unsupported):
+            return ()  # Nothing is known to be in them; the write says what is wrong.
+
+    def _send(self, request: Request) -> None:
+        send = self._connector.patch if request.method == "PATCH" else self._connector.post
+        send(request.path, data=request.body)
 
     def inventory(self) -> Inventory:
         """A look, and 200 GETs at most, each in its turn with others' requests. Raises DriverError."""

@@ -8,42 +8,30 @@ from __future__ import annotations
 
 import math
 import re
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from drivers.base import (
-    AuthenticationFailed,
     Disk,
-    DriverError,
     Gpu,
     Inventory,
     MemoryModule,
     Nic,
     Processor,
-    Unreachable,
 )
-from drivers.bmc.redfish_errors import Broken, Forbidden, NotFound
+from drivers.bmc.redfish_errors import NotFound
+from drivers.bmc.redfish_reader import Document, Reader, Unread, is_absent, part
 from drivers.bmc.redfish_system import text
 
 MAX_REQUESTS = 200
 """GETs for one inventory; the largest recorded machine needs 73 where nothing can be expanded."""
 MAX_SECONDS = 180.0
 """For one inventory: no request is begun later. A large one takes about 60 s (stmcginnis/gofish#535)."""
-EXPAND = "?$expand=.($levels=1)"
-"""Members in place of links to them (DSP0266 7.3.1), where the service root offers it."""
 
 _MAX_PROCESSORS = 1024
 _MAX_NUMBER = 2**63 - 1
 _MIB, _GIB = 2**20, 2**30
 _GPUS = ("GPU", "Accelerator")
-
-T = TypeVar("T")
-Document = dict[str, Any]
-
-
-class _Unread(Exception):
-    """A part was not offered, or not to be read to its end."""
 
 
 def read_inventory(
@@ -59,15 +47,15 @@ def read_inventory(
     A part that the BMC does not offer or refuses is named in `missing`, and so is what `requests` and `seconds` did not
     suffice for. Raises AuthenticationFailed when the login does not hold, Unreachable when the BMC stops answering.
     """
-    reader = _Reader(get, expands, requests, seconds)
-    listed = _part(lambda: reader.members(system.get("Processors"))) or []
+    reader = Reader(get, expands, requests, seconds)
+    listed = part(lambda: reader.members(system.get("Processors"))) or []
     # A machine has processors and memory; a BMC that lists none does not know yet (OpenBMC with the power off).
     is_listed = any(_is_cpu(one) for one in listed)
     processors = tuple(_processor(one) for one in listed if _is_cpu(one)) or _processors_by_summary(system)
-    modules = _part(lambda: reader.members(system.get("Memory")))
+    modules = part(lambda: reader.members(system.get("Memory")))
     memory = _number(sum(map(_capacity, modules or ()))) or _memory_by_summary(system)
     disks = _disks(reader, system)
-    nics = _part(lambda: reader.members(system.get("EthernetInterfaces")))
+    nics = part(lambda: reader.members(system.get("EthernetInterfaces")))
     known = {
         "processors": bool(processors),
         "memory": bool(memory),
@@ -85,108 +73,6 @@ def read_inventory(
         if nics or (nics == [] and is_listed)
         else None,
     )
-
-
-class _Reader:
-    """GETs within bounds, each resource once."""
-
-    def __init__(self, get: Callable[[str], Document], expands: bool, requests: int, seconds: float) -> None:
-        self._get, self._expands = get, expands
-        self._left, self._until = requests, time.monotonic() + seconds
-        self._was_silent = False
-
-    def members(self, link: object) -> list[Document]:
-        """A collection's members that are in the machine. Raises _Unread, AuthenticationFailed, Unreachable."""
-        return self.documents(list(self._listed(_path(link))))
-
-    def documents(self, listed: object) -> list[Document]:
-        """What is there of a list of links, or of whole documents; in the order of their paths, as BMCs change theirs.
-
-        Raises as `members`.
-        """
-        if not isinstance(listed, list):
-            raise _Unread
-        by_path = {_path(one): one for one in listed}
-        found = (self._document(path, by_path[path]) for path in sorted(by_path))
-        return [one for one in found if one is not None and not _is_absent(one)]
-
-    def _document(self, path: str, given: Document) -> Document | None:
-        if any(not name.startswith("@odata.") for name in given):
-            return given
-        try:
-            document = self._read(path)
-        except NotFound:
-            return None
-        if "Id" not in document and "error" in document:
-            # 200 with an error in it (recorded from an Intel S2600BPB).
-            raise _Unread
-        return document
-
-    def _listed(self, path: str) -> Iterator[object]:
-        """What a collection lists, on all its pages."""
-        page = self._first_page(path)
-        while True:
-            members = page.get("Members")
-            if not isinstance(members, list):
-                raise _Unread
-            yield from members
-            if page.get("Members@odata.nextLink") is None:
-                return
-            # A BMC that links pages in a circle ends at the bound of requests.
-            page = self._read(_path({"@odata.id": page["Members@odata.nextLink"]}))
-
-    def _first_page(self, path: str) -> Document:
-        if self._expands:
-            try:
-                page = self._read(path + EXPAND)
-                if isinstance(page.get("Members"), list):
-                    return page
-            except (_Unread, NotFound):
-                pass
-            # It promised what it cannot do, so it is not asked for it again.
-            self._expands = False
-        return self._read(path)
-
-    def _read(self, path: str) -> Document:
-        """One GET. Raises NotFound; _Unread; AuthenticationFailed; Unreachable at the second GET without an answer."""
-        if self._left <= 0 or time.monotonic() >= self._until:
-            raise _Unread
-        self._left -= 1
-        try:
-            return self._get(path)
-        except (NotFound, AuthenticationFailed) as error:
-            if isinstance(error, Forbidden):
-                raise _Unread from error
-            raise
-        except Unreachable as error:
-            # One resource may be too slow or too large; a BMC that is gone must not be waited for at each.
-            if self._was_silent and not isinstance(error, Broken):
-                raise
-            self._was_silent = self._was_silent or not isinstance(error, Broken)
-            raise _Unread from error
-        except (DriverError, ValueError) as error:
-            raise _Unread from error
-
-
-def _part(read: Callable[[], T]) -> T | None:
-    """What was read; None for a part that was not."""
-    try:
-        return read()
-    except (_Unread, NotFound):
-        return None
-
-
-def _path(link: object) -> str:
-    """Where a link leads. Raises _Unread for what is no link."""
-    path = link.get("@odata.id") if isinstance(link, dict) else None
-    if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
-        raise _Unread
-    return path.replace(" ", "%20").rstrip("/")
-
-
-def _is_absent(document: Document) -> bool:
-    status = document.get("Status")
-    return isinstance(status, dict) and status.get("State") == "Absent"
 
 
 def _is_cpu(document: Document) -> bool:
@@ -247,7 +133,7 @@ def _summary(system: Document, name: str) -> Document:
     return found if isinstance(found, dict) else {}
 
 
-def _disks(reader: _Reader, system: Document) -> list[Disk] | None:
+def _disks(reader: Reader, system: Document) -> list[Disk] | None:
     """The drives, or else what the older SimpleStorage tells; None unless all that is offered was read."""
     ways = {"Storage": _drives, "SimpleStorage": _devices}
     offered = {name: read for name, read in ways.items() if system.get(name) is not None}
@@ -256,20 +142,20 @@ def _disks(reader: _Reader, system: Document) -> list[Disk] | None:
         try:
             if found := read(reader, reader.members(system[name])):
                 return found
-        except (_Unread, NotFound):
+        except (Unread, NotFound):
             is_whole = False
     return [] if is_whole else None
 
 
-def _drives(reader: _Reader, storages: list[Document]) -> list[Disk]:
+def _drives(reader: Reader, storages: list[Document]) -> list[Disk]:
     # Two controllers may list the same drive.
     listed = [drive for storage in storages for drive in _list(storage.get("Drives"))]
     return [_disk(one, ("Id", "Name")) for one in reader.documents(listed)]
 
 
-def _devices(_: _Reader, storages: list[Document]) -> list[Disk]:
+def _devices(_: Reader, storages: list[Document]) -> list[Disk]:
     listed = [device for storage in storages for device in _list(storage.get("Devices"))]
-    return [_disk(one, ("Name",)) for one in listed if isinstance(one, dict) and not _is_absent(one)]
+    return [_disk(one, ("Name",)) for one in listed if isinstance(one, dict) and not is_absent(one)]
 
 
 def _disk(document: Document, names: tuple[str, ...]) -> Disk:

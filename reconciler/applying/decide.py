@@ -19,7 +19,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
 )
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, media
 from reconciler.kinds.access import place
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look
@@ -31,6 +31,7 @@ from reconciler.model.action import (
     Acquire,
     Disruption,
     InFlight,
+    InsertMedia,
     PowerOff,
     PowerOn,
     PutNetwork,
@@ -183,6 +184,7 @@ def learn(
             if prints.get(path) == failure.fingerprint or path not in paths
         },
         shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
+        life=media.seen(facts.life, fields),
     )
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh
@@ -206,6 +208,8 @@ def sent_facts(flight: InFlight, facts: ResourceFacts) -> ResourceFacts:
     """What is remembered from the moment of sending: that this machine is being taken down."""
     if flight.action.disruption is Disruption.DISRUPTIVE:
         return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
+    if isinstance(flight.action, InsertMedia):
+        return msgspec.structs.replace(facts, life=media.inserting(facts.life, flight.action.url))
     return facts
 
 
@@ -326,7 +330,7 @@ def _told(flight: InFlight, now: datetime, reason: str, what: str, severity: Eve
 
 def describe(flight: InFlight) -> str:
     """The action in words: `power-off (GracefulShutdown)`."""
-    for name in ("reset_type", "led", "address", "network", "pool"):
+    for name in ("reset_type", "led", "url", "address", "network", "pool"):
         detail = getattr(flight.action, name, None)
         if isinstance(detail, str):
             return f"{flight.action.name} ({detail})"

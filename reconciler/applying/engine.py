@@ -24,6 +24,7 @@ from reconciler.kinds.kind import BEGINNING, Field, Look
 from reconciler.kinds.lifecycle import take
 from reconciler.kinds.living import leaks
 from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.media import watched
 from reconciler.kinds.network import NetworkSpec, NetworkState
 from reconciler.model.action import Action, Disruption, Forget, InFlight, Remembered
 from reconciler.model.diagnostic import Diagnostic
@@ -254,7 +255,7 @@ class Engine:
         desired = self._desired
         if desired is None:
             return Waiting("NoDesiredState", "no desired state is in force yet", HELD_SECONDS)
-        seen = self._poller.look(key, desired)
+        seen = self._poller.look(key, desired, media=watched(self.remembered(key).life))
         with self._gate:
             self._record(seen)
             if seen.error is not None:

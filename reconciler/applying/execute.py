@@ -14,9 +14,11 @@ from reconciler.model.action import (
     DescribeAddress,
     DropNetwork,
     DropPool,
+    EjectMedia,
     Forget,
     Free,
     GiveNumberBack,
+    InsertMedia,
     OrderBoot,
     PinImage,
     PowerOff,
@@ -41,6 +43,10 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             bmc().set_boot(override)
         case SetIndicator(led=led):
             bmc().set_indicator(led)
+        case InsertMedia(url=url):
+            bmc().insert_media(url)
+        case EjectMedia(url=url):
+            bmc().eject_media(url)
         case PutNetwork(key=key, network=network, lengths=lengths):
             ipam.put_network(key.name, network, dict(lengths))
         case DropNetwork(key=key):

@@ -35,10 +35,10 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
             return _claimed(action, facts, now)
         case Unclaim(machines=machines):
             return _unclaimed(key, machines, facts, now)
-        case OrderBoot(purpose=purpose, attempt=attempt, word=word):
+        case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media):
             life = msgspec.structs.replace(
                 without_order(_life(facts, key)),
-                order=BootOrder(name, purpose, now, word),
+                order=BootOrder(name, purpose, now, word, media),
                 attempts=attempt,
                 stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
                 tried=word,
@@ -58,7 +58,8 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
             return _lives_on(key, facts, life, said)
         case Free():
             before = _life(facts, key)
-            life = Life(inspected_at=before.inspected_at, wiped=before.wiped, asked=before.asked, system=before.system)
+            kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "asked", "system", "media")}
+            life = Life(**kept)
             freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
             told_both = {
                 key: ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"),

@@ -37,6 +37,7 @@ from reconciler.commands.workspace import (
     words,
 )
 from reconciler.kinds import RECONCILED
+from reconciler.kinds.media import watched
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -137,7 +138,7 @@ def look_ahead(
         known = set(everything)
         remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
         with connections(store, where) as open_connections:
-            fresh = tuple(_look(open_connections, looked, desired, concurrency))
+            fresh = tuple(_look(open_connections, looked, desired, facts, concurrency))
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
@@ -180,17 +181,16 @@ def _plan(
 
 
 def _look(
-    open_connections: Connections, looked: list[ResourceKey], desired: DesiredState, concurrency: int
+    open_connections: Connections, looked: list[ResourceKey], desired: DesiredState, facts: Facts, concurrency: int
 ) -> Iterable[Observation]:
     from reconciler.observed.poller import Poller
 
-    poller = Poller(open_connections, now)
+    media = {key for key, one in facts.resources.items() if watched(one.life)}
+    seen = Poller(open_connections, now).look_all(looked, desired, concurrency, media)
     if not on_terminal(sys.stderr) or len(looked) < 2:
-        yield from poller.look_all(looked, desired, concurrency)
+        yield from seen
         return
-    with click.progressbar(
-        poller.look_all(looked, desired, concurrency), length=len(looked), label="Looking at the fleet", file=sys.stderr
-    ) as bar:
+    with click.progressbar(seen, length=len(looked), label="Looking at the fleet", file=sys.stderr) as bar:
         yield from bar
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from drivers.base import BootEnabled, BootTarget, PowerState, SystemState
+from reconciler.kinds import media
 from reconciler.kinds.claim import MachineClaimSpec, claim_of
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
@@ -125,11 +126,12 @@ def installed(facts: ResourceFacts, claim: MachineClaimSpec) -> bool:
 
 
 def boot_of(facts: ResourceFacts, state: SystemState) -> BootSpec | None:
-    """The one-time boot that is, or is to be, ordered of the BMC: from the network for an order under way, else from
-    the disk that was written last. None where the BMC's own order will do."""
+    """The one-time boot that is, or is to be, ordered of the BMC: for an order under way from the network, or from the
+    virtual drive, else from the disk that was written last. None where the BMC's own order will do."""
     life = facts.life
     if life.order is not None:
-        return BootSpec(target=_from_network(state), enabled=BootEnabled.ONCE, request=f"order {life.order.id}")
+        target = media.disc(state) if life.order.media is not None else _from_network(state)
+        return BootSpec(target=target, enabled=BootEnabled.ONCE, request=f"order {life.order.id}")
     if life.claim is None or life.written is None or life.releasing_at is not None:
         return None
     if state.allowed_boot_targets is not None and BootTarget.HDD not in state.allowed_boot_targets:
@@ -177,7 +179,7 @@ def _driven(
         if given:
             return boot, _power_under(life, now)
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
-        return (boot, "Off") if off else (None, "Off")
+        return (boot, "Off") if off and media.ready(life, state) else (None, "Off")
     if life.releasing_at is not None:
         return None, "Off"
     if life.claim is not None:

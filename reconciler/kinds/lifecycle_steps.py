@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from drivers.base import PowerState, SystemState
-from reconciler.kinds import lifecycle
+from reconciler.kinds import lifecycle, media
 from reconciler.kinds.claim import MachineClaimSpec, slot_addresses, spoken
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look, Steps
@@ -50,7 +50,7 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         case Purpose.INSPECT:
             return _inspect(spec, state, look)
         case Purpose.INSTALL:
-            return _install(claim, state, look)
+            return _install(spec, claim, state, look)
         case Purpose.WIPE:
             return _wipe(spec, state, look)
 
@@ -76,7 +76,7 @@ def _under_way(life: Life, wanted: Purpose | None, state: SystemState, look: Loo
 def _refused(life: Life, look: Look) -> Trouble | None:
     """A step of the order that will not be tried again: the BMC would not have it, or nobody knows whether it arrived.
     The next order is another one, and begins with the machine off."""
-    for path in (SetBoot.path, PowerOn.path):
+    for path in (media.MEDIA, SetBoot.path, PowerOn.path):
         failure = look.facts.failures.get(path)
         if failure is not None and failure.terminal and life.order is not None and failure.at >= life.order.at:
             return lifecycle.failed(life, "OrderNotTaken", f"{path}: {failure.message}", look.now)
@@ -113,11 +113,10 @@ def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped"
         return _waits(HoldKind.GUARD, "running", reason, way_out)
     reason = "nothing is known of what is in it" if look.facts.life.inspected_at is None else "it is asked for"
-    attempt = _attempt(look.facts.life)
-    return Steps((OrderBoot(key=look.key, purpose=Purpose.INSPECT, attempt=attempt, word=asked, reason=reason),))
+    return Steps((_order(OrderBoot, Purpose.INSPECT, asked, reason, spec, state, look),))
 
 
-def _install(claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
+def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
     facts = look.facts
     if facts.life.written is None and facts.life.stopped_at is None and state.power is PowerState.ON:
         # Such as a store that was restored from a backup of before the installation.
@@ -131,19 +130,32 @@ def _install(claim: MachineClaimSpec | None, state: SystemState, look: Look) -> 
     if missing:
         why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not held yet"
         return _waits(HoldKind.BLOCKED, "addresses", why, "it goes on when the addresses are there")
-    attempt, written = _attempt(facts.life), facts.life.written
+    written = facts.life.written
     order = OrderBoot if written is None else OrderErasure
     reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
-    return Steps((order(key=look.key, purpose=Purpose.INSTALL, attempt=attempt, word=claim.request, reason=reason),))
+    return Steps((_order(order, Purpose.INSTALL, claim.request, reason, spec, state, look),))
 
 
 def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     if state.power is not PowerState.OFF:
         why = "it is stopped before it is wiped"
         return _waits(HoldKind.IN_FLIGHT, "release", why, "it goes on when the machine is off")
-    attempt, reason = _attempt(look.facts.life), f"MachineClaim/{look.facts.life.claim} has given it back"
+    reason = f"MachineClaim/{look.facts.life.claim} has given it back"
     word = spec.lifecycle.request if spec.lifecycle is not None else None
-    return Steps((OrderErasure(key=look.key, purpose=Purpose.WIPE, attempt=attempt, word=word, reason=reason),))
+    return Steps((_order(OrderErasure, Purpose.WIPE, word, reason, spec, state, look),))
+
+
+def _order(
+    kind: type[OrderBoot],
+    purpose: Purpose,
+    word: str | None,
+    reason: str,
+    spec: MachineSpec,
+    state: SystemState,
+    look: Look,
+) -> OrderBoot:
+    image, attempt = media.image_for(spec, state, look.desired), _attempt(look.facts.life)
+    return kind(key=look.key, purpose=purpose, attempt=attempt, word=word, media=image, reason=reason)
 
 
 def _attempt(life: Life) -> int:

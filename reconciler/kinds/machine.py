@@ -17,6 +17,7 @@ from reconciler.kinds.access import BmcDefaults, BmcSpec, CredentialRef
 from reconciler.kinds.fields import Mac, PartitionRef, Spec, Text, reference
 from reconciler.kinds.image import REFERENCE_PATTERN
 from reconciler.kinds.kind import Place
+from reconciler.kinds.partition import StartFrom
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.plan import digest
@@ -100,6 +101,9 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
             "MachineClaims, installed, wiped and started and stopped for that; power and boot are then not declared."
         ),
     ]
+    start_from: (
+        Annotated[StartFrom, Meta(description="From where it starts the agent, if not as its Partition says.")] | None
+    ) = None
     request: (
         Annotated[
             str, Meta(max_length=253, description="Any word; changing it inspects the machine anew, or tries again.")

@@ -17,7 +17,7 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
-from reconciler.kinds import binding, lifecycle
+from reconciler.kinds import binding, lifecycle, media
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle_steps import LIFE, life_field, life_steps
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
@@ -25,8 +25,10 @@ from reconciler.model.action import (
     Action,
     Bind,
     Claim,
+    EjectMedia,
     Forget,
     Free,
+    InsertMedia,
     OrderBoot,
     PinImage,
     PowerOff,
@@ -54,6 +56,8 @@ class MachineRules:
         found = binding.fields(_assignment(spec), look.facts)
         if managed(spec):
             found.append(life_field(spec, look))
+            drive = media.media_field(look.facts.life, state)
+            found += [] if drive is None else [drive]
         if spec.boot is not None:
             found.append(_boot_field(spec.boot, state, look))
         if spec.power is not None:
@@ -73,7 +77,7 @@ class MachineRules:
             if spec.maintenance and step.actions:
                 step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFE),))
             parts.append(step)
-        for path, build in ((BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps)):
+        for path, build in ((media.MEDIA, _media_steps), (BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps)):
             if any(field.path == path and not field.equal for field in fields):
                 step = build(spec, state, look)
                 if spec.maintenance and path != LED:
@@ -109,6 +113,10 @@ class MachineRules:
                 return state.boot is not None and _kept(override, state.boot)
             case SetIndicator(led=led):
                 return state.indicator is led
+            case InsertMedia(url=url):
+                return state.media is not None and url in state.media
+            case EjectMedia(url=url):
+                return state.media is not None and url not in state.media
             case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free():
                 return True  # written down is done
             case _:
@@ -121,8 +129,8 @@ class MachineRules:
                 return float(resource.spec.shutdown.timeout_seconds) if resource else 300.0
             case PowerOn():
                 return 300.0
-            case PowerOff():
-                return 120.0
+            case PowerOff() | InsertMedia():
+                return 120.0  # Some BMCs fetch the whole image first.
             case _:
                 return 60.0
 
@@ -223,6 +231,10 @@ def _kept(asked: BootOverride, seen: BootOverride) -> bool:
         asked.enabled is BootEnabled.ONCE and seen.target is BootTarget.UEFI_TARGET
     )
     return enabled and target and (asked.mode is None or seen.mode == asked.mode)
+
+
+def _media_steps(_: MachineSpec, state: SystemState, look: Look) -> Steps:
+    return media.media_steps(look.facts.life, state, look)
 
 
 def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:

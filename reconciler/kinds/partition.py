@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -19,6 +20,13 @@ class Discovery(StrEnum):
 
     ALLOW = "Allow"
     DENY = "Deny"
+
+
+class StartFrom(StrEnum):
+    """From where a machine starts the agent."""
+
+    NETWORK = "Network"
+    VIRTUAL_MEDIA = "VirtualMedia"
 
 
 class BootNetwork(Spec, frozen=True, kw_only=True):
@@ -53,6 +61,17 @@ class BootService(Spec, frozen=True, kw_only=True):
             "off. Deny: it goes to its disk."
         ),
     ] = Discovery.DENY
+    start_from: (
+        Annotated[
+            StartFrom,
+            Meta(
+                description="Network: by PXE, or by UEFI HTTP where a BMC offers no PXE. VirtualMedia: from a CD image "
+                "that the BMC fetches from the boot service, for machines that cannot do either. Left out: Network "
+                "where the BMC offers it."
+            ),
+        ]
+        | None
+    ) = None
     interface: (
         Annotated[str, Meta(pattern=r"^[^\s/]{1,15}$", description="The network card on which DHCP listens.")] | None
     ) = None
@@ -95,6 +114,16 @@ def check(resource: Resource[PartitionSpec]) -> list[Place]:
             what = f"{network.router} is not in {network.cidr}, so no machine there reaches it"
             found.append(Place("boot-router", f"{path}.router", what, "give an address of the network"))
     return found
+
+
+HTTP_PORT = 9809
+"""Of the boot service, unless it is said."""
+
+
+def service(boot: BootService) -> str:
+    """Where the boot service is reached: `10.77.0.1` and `http://10.77.0.1:9809/` as `http://10.77.0.1:9809`."""
+    split = urlsplit(boot.server if "//" in boot.server else f"//{boot.server}")
+    return f"http://{split.hostname}:{split.port or HTTP_PORT}"
 
 
 def ends(text: str) -> tuple[str, str] | None:

@@ -67,6 +67,20 @@ class SetIndicator(_Action, frozen=True, tag="set-indicator"):
     led: IndicatorLED
 
 
+class InsertMedia(_Action, frozen=True, tag="insert-media"):
+    """Put the CD image at this URL into the machine's virtual drive."""
+
+    path: ClassVar[str] = "virtualMedia"
+    url: str
+
+
+class EjectMedia(_Action, frozen=True, tag="eject-media"):
+    """Take it out again."""
+
+    path: ClassVar[str] = "virtualMedia"
+    url: str
+
+
 class PutNetwork(_Action, frozen=True, tag="put-network"):
     """Make the network in the IPAM be exactly this. `lengths`: for each family, the length of a prefix that the IPAM
     is to choose from the parent."""
@@ -181,12 +195,14 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
 
 
 class OrderBoot(_Action, frozen=True, tag="order-boot"):
-    """Write down that the machine is to start from the network once, and for what. Nothing is sent by this alone."""
+    """Write down that the machine is to start the agent once, and for what: from the network, or from the CD image at
+    the URL `media`. Nothing is sent by this alone."""
 
     path: ClassVar[str] = "spec.lifecycle"
     purpose: Purpose
     attempt: int = 1
     word: str | None = None
+    media: str | None = None
 
 
 class OrderErasure(OrderBoot, frozen=True, tag="order-erasure"):
@@ -217,6 +233,8 @@ Action = (
     | PowerOff
     | SetBoot
     | SetIndicator
+    | InsertMedia
+    | EjectMedia
     | PutNetwork
     | DropNetwork
     | Acquire

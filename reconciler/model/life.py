@@ -38,13 +38,22 @@ class FactType(StrEnum):
 
 
 class BootOrder(msgspec.Struct, frozen=True):
-    """That the machine is to start from the network once. `id` is new for each order, and is the order's name
-    wherever it is spoken of; `word` is the `request` of the document for which it was given."""
+    """That the machine is to start the agent once. `id` is new for each order, and is the order's name wherever it is
+    spoken of; `word` is the `request` of the document for which it was given; `media`: the URL of the CD image that it
+    is to start from, None for the network."""
 
     id: str
     purpose: Purpose
     at: datetime
     word: str | None = None
+    media: str | None = None
+
+
+class Inserted(msgspec.Struct, frozen=True):
+    """That a CD image was, or may have been, put into the machine's virtual drive, for which order."""
+
+    url: str
+    order: str
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -84,6 +93,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     its BMC told when an agent called last. `attempts` counts the orders for the present purpose, and `tried` is the
     `request` of the document for which the last of them was given. `asked`: the machine's `lifecycle.request` for
     which it was inspected last. `starts`: when it was sent to its disk, the last few since its system called.
+    `media`: what is in its virtual drive, until it is seen gone.
     """
 
     inspected_at: datetime | None = None
@@ -107,6 +117,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     trouble: Trouble | None = None
     asked: str | None = None
     starts: tuple[datetime, ...] = ()
+    media: Inserted | None = None
 
 
 NEWBORN = Life()

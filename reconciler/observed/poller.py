@@ -24,10 +24,11 @@ class Poller:
         self._connections = connections
         self._now = now
 
-    def look(self, key: ResourceKey, desired: DesiredState) -> Observation:
-        """One look. A driver's error, or a defect in a driver, makes it an unknown."""
+    def look(self, key: ResourceKey, desired: DesiredState, *, media: bool = False) -> Observation:
+        """One look; with `media`, into a machine's virtual drives too. A driver's error, or a defect in a driver, makes
+        it an unknown."""
         try:
-            value = self._read(key, desired)
+            value = self._read(key, desired, media)
         except DriverError as error:
             return Observation(key, self._now(), error=ReadError(type(error).__name__, str(error)))
         except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
@@ -36,10 +37,14 @@ class Poller:
         return Observation(key, self._now(), value=value)
 
     def look_all(
-        self, keys: Iterable[ResourceKey], desired: DesiredState, concurrency: int = 64
+        self,
+        keys: Iterable[ResourceKey],
+        desired: DesiredState,
+        concurrency: int = 64,
+        media: Collection[ResourceKey] = (),
     ) -> Iterator[Observation]:
         """Look at all, BMCs side by side, each observation as it comes. The IPAM is looked at whole, and what it holds
-        beside those that were asked for comes too."""
+        beside those that were asked for comes too. `media`: machines whose virtual drives are looked into."""
         keys = list(keys)
         machines = [key for key in keys if key.kind == "Machine"]
         at = self._now()
@@ -48,7 +53,7 @@ class Poller:
         if not machines:
             return
         with ThreadPoolExecutor(min(concurrency, len(machines)), thread_name_prefix="look") as pool:
-            waiting = [pool.submit(self.look, key, desired) for key in machines]
+            waiting = [pool.submit(self.look, key, desired, media=key in media) for key in machines]
             try:
                 for done in as_completed(waiting):
                     yield done.result()
@@ -75,7 +80,7 @@ class Poller:
             yield Observation(key, at, value=_NOTHING[key.kind] if value is None else value)
         yield from (Observation(key, at, value=found[key]) for key in sorted(found))
 
-    def _read(self, key: ResourceKey, desired: DesiredState) -> Any:
+    def _read(self, key: ResourceKey, desired: DesiredState, media: bool) -> Any:
         ipam, pools = self._connections.ipam, self._connections.pools
         match key.kind:
             case "Network":
@@ -90,7 +95,9 @@ class Poller:
                 return NumberState.of(pools.number(str(key)))
             case _:
                 resource = desired.resources.get(key)
-                return None if resource is None else self._connections.bmc(key, way_to(resource, desired)).read()
+                if resource is None:
+                    return None
+                return self._connections.bmc(key, way_to(resource, desired)).read(media=media)
 
 
 def everything(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:

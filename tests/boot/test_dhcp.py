@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler.kinds.partition import PartitionSpec, check
+from reconciler.kinds.partition import BootService, PartitionSpec, check, service
 from reconciler.model.resource import Resource, ResourceKey, Source
 from reconciler.services.boot import dhcp
 from reconciler.services.boot.settings import BootError
@@ -80,7 +80,7 @@ def test_kea_needs_the_tftp_server_s_address() -> None:
 
 @pytest.mark.parametrize("server", ["10.77.0.1", "10.77.0.1:9809", "http://10.77.0.1", "http://10.77.0.1:9809/"])
 def test_a_server_is_an_address_or_a_url(server: str) -> None:
-    assert dhcp.base(server) == "http://10.77.0.1:9809"
+    assert service(BootService(networks=(), server=server)) == "http://10.77.0.1:9809"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from reconciler.store import Store
 from tests.loop.world import World, declare, machine
 
 WRITES = ("put_facts", "begin_action", "end_action", "append", "put_observations")
-SENDS = ("reset", "set_boot", "set_indicator")
+SENDS = ("reset", "set_boot", "set_indicator", "insert_media", "eject_media")
 IPAM = ("put_network", "acquire", "release", "drop_network")
 POOLS = ("put_pool", "take", "give_back", "drop_pool")
 
@@ -61,9 +61,9 @@ def arm(world: World, reaper: Reaper) -> None:
         bmc = opened(endpoint)
         read = bmc.read
 
-        def looking() -> Any:
+        def looking(*, media: bool = False) -> Any:
             reaper.looked.add(endpoint.address)
-            return read()
+            return read(media=media)
 
         def sending(call: Callable[..., Any]) -> Callable[..., Any]:
             def sent(*arguments: Any) -> Any:
@@ -164,7 +164,7 @@ def test_the_looks_of_a_plan_settle_what_took_effect_meanwhile(tmp_path: Path, a
     taken_at = world.now() + timedelta(seconds=after)
     world.at += 60
     world.engine.adopt(declared)
-    world.engine.absorb([Observation(ResourceKey("Machine", "m1"), taken_at, world.bmc("m1").read())])
+    world.engine.absorb([Observation(ResourceKey("Machine", "m1"), taken_at, world.bmc("m1").state)])
     assert len(world.store.in_flight()) == left
     assert world.reasons("m1") == ["ActionSent", "ActionConfirmed"][: 2 - left]
 

@@ -42,6 +42,7 @@ from reconciler.kinds.machine import (
     once_order,
 )
 from reconciler.kinds.machine_rules import ordered_boot
+from reconciler.kinds.media import inserting
 from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
 from reconciler.kinds.reservation import SizeReservationSpec
@@ -55,10 +56,12 @@ from reconciler.model.action import (
     DescribeAddress,
     DropNetwork,
     DropPool,
+    EjectMedia,
     Forget,
     Free,
     GiveNumberBack,
     GiveVrfBack,
+    InsertMedia,
     OrderBoot,
     PinImage,
     PowerOff,
@@ -374,6 +377,10 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             kept = override if override.mode else replace(override, mode=value.boot.mode)
             done = once_order(boot) if boot and override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
+        case InsertMedia(url=url):
+            return replace(value, media=(url,)), replace(facts, life=inserting(facts.life, url))
+        case EjectMedia():
+            return replace(value, media=()), facts
         case PutNetwork(network=network, lengths=lengths):
             chosen = tuple(Prefix(f"10.1.200.0/{length}") for _, length in lengths)
             made = replace(network, prefixes=(*network.prefixes, *chosen))

@@ -15,9 +15,11 @@ from reconciler.model.action import (
     DescribeAddress,
     DropNetwork,
     DropPool,
+    EjectMedia,
     Forget,
     Free,
     GiveNumberBack,
+    InsertMedia,
     OrderBoot,
     PinImage,
     PowerOff,
@@ -103,6 +105,8 @@ def action(this: Action) -> str:
             return f"{this.name} {detail}"
         case SetBoot(override=override):
             return " ".join(str(w) for w in (this.name, override.target, override.enabled, override.mode) if w)
+        case InsertMedia(url=url) | EjectMedia(url=url):
+            return clean(f"{this.name} {url}")
         case PutNetwork(network=network, lengths=lengths):
             chosen = [f"a free /{length}" for _, length in lengths]
             within = f" of {network.parent}" if network.parent else ""

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from reconciler.kinds.partition import BootNetwork, BootService, PartitionSpec, ends
+from reconciler.kinds.partition import BootNetwork, BootService, PartitionSpec, ends, service
 from reconciler.model.resource import Resource
-from reconciler.services.boot.settings import HTTP_PORT, BootError
+from reconciler.services.boot.settings import BootError
 
 BIOS, EFI, EFI_HTTP = (0,), (7, 9), (16,)
 """Client architectures: BIOS; UEFI on x86-64, by both numbers that firmware uses; the same, starting over HTTP."""
@@ -37,7 +37,7 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def base(self) -> str:
         """The boot service's URL, without a path."""
-        return base(self.boot.server)
+        return service(self.boot)
 
 
 def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[Part]:
@@ -50,12 +50,6 @@ def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[Part]:
     if not found:
         raise BootError("no partition has spec.boot, which says over which networks machines are started; add it")
     return found
-
-
-def base(server: str) -> str:
-    """`10.77.0.1` and `http://10.77.0.1:9809/` as `http://10.77.0.1:9809`."""
-    split = urlsplit(server if "//" in server else f"//{server}")
-    return f"http://{split.hostname}:{split.port or HTTP_PORT}"
 
 
 # -- dnsmasq -----------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from reconciler.kinds.partition import HTTP_PORT
 from reconciler.services.boot.scripts import CONSOLES
 
-HTTP_PORT, HTTPS_PORT = 9809, 9810
+HTTPS_PORT = 9810
 
 
 class BootError(Exception):
