@@ -1,7 +1,8 @@
 """The discovery image: `./dev image`.
 
-Makes `vmlinuz`, `initrd` and `manifest.json` from Debian packages and the recipe in this directory. Programs are those
-installed on this machine; the kernel is fetched and unpacked. Equal inputs give equal bytes.
+Makes `vmlinuz`, `initrd`, both again as `agent.iso`, and `manifest.json` from Debian packages and the recipe in this
+directory. Programs are those installed on this machine; the kernel is fetched and unpacked. Equal inputs give equal
+bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.discovery import debian, stub
+from deploy.discovery import debian, media, stub
 from deploy.discovery.tree import Tree
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +73,7 @@ ACCOUNTS = {
 def main(arguments: list[str]) -> int:
     """Build, and say where it is."""
     parser = argparse.ArgumentParser(prog="./dev image", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "dist" / "discovery", help="directory for the three files")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist" / "discovery", help="directory for the four files")
     parser.add_argument("--kernel", choices=("cloud-amd64", "amd64"), default="cloud-amd64", help="Debian's flavour")
     parser.add_argument("--ca", type=Path, help="certificate authority that the agent is to trust (PEM), for gs.ca=1")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "discovery", help="for fetched packages")
@@ -88,7 +89,7 @@ def main(arguments: list[str]) -> int:
 
 
 def build(out: Path, flavour: str, cache: Path, ca: Path | None = None) -> dict[str, dict[str, dict[str, int]]]:
-    """Write the three files to `out`; returns the manifest. Raises debian.Missing, OSError."""
+    """Write the four files to `out`; returns the manifest. Raises debian.Missing, OSError."""
     package = debian.latest_kernel(flavour)
     kernel, version = debian.unpacked(package, cache)
     tree = Tree()
@@ -99,10 +100,12 @@ def build(out: Path, flavour: str, cache: Path, ca: Path | None = None) -> dict[
     name = digest(json.dumps([sources, {path: digest(data) for path, data in tree.files()}]).encode())[:12]
     tree.file("etc/groundstate/version", f"{name}\n".encode())
     out.mkdir(parents=True, exist_ok=True)
+    at = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     outputs = {
         "vmlinuz": next((kernel / "boot").glob("vmlinuz-*")).read_bytes(),
-        "initrd": packed(tree.archive(int(os.environ.get("SOURCE_DATE_EPOCH", "0")))),
+        "initrd": packed(tree.archive(at)),
     }
+    outputs[media.NAME] = media.image(outputs["vmlinuz"], outputs["initrd"], at)
     for path, data in outputs.items():
         (out / path).write_bytes(data)
     manifest = {

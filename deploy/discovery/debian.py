@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 MISSING = "{what} is missing: {hint}"
@@ -15,12 +15,12 @@ class Missing(Exception):
     """Something that the image is made of is not on this machine; says what, and how to get it."""
 
 
-def run(*command: object) -> str:
+def run(*command: object, environment: Mapping[str, str] | None = None) -> str:
     """Its output. Raises Missing when there is no such program or it fails."""
     words = [str(word) for word in command]
     if shutil.which(words[0]) is None:
         raise Missing(MISSING.format(what=words[0], hint="install the Debian package that has it"))
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise Missing(f"`{' '.join(words)}` failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

@@ -13,7 +13,8 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.applying.engine import Context, Engine
+from reconciler.applying.context import Context
+from reconciler.applying.engine import Engine
 from reconciler.applying.progress import Progress, Row, Stage
 from reconciler.commands.live import Board
 from reconciler.commands.options import (

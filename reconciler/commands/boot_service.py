@@ -72,12 +72,13 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
         yield
         return
     # Imported here: those who serve nothing need neither a web server nor TLS.
+    from reconciler.kinds.media import IMAGE
     from reconciler.services.boot.files import Files
     from reconciler.services.boot.server import BootServer
     from reconciler.services.boot.settings import BootError, BootSettings
 
     folder = state_folder(where) / "boot"
-    files = Files(options.files or folder / "files")
+    files, image = Files(options.files or folder / "files"), options.image / IMAGE
     try:
         kernel, initrd = (files.add(options.image / name) for name in ("vmlinuz", "initrd"))
         settings = BootSettings(
@@ -90,6 +91,7 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
             cert=options.cert,
             key=options.key,
             loaders=options.loaders,
+            media=image if image.exists() else None,
         )
         server = BootServer(settings, lives, store.tokens, files, now, log)
     except BootError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.applying.engine import Context
+from reconciler.applying.context import Context
 from reconciler.commands.boot_service import boot_from, boot_options, boot_service
 from reconciler.commands.options import Where, guard_options, limits_from, option, where_from, where_options
 from reconciler.commands.workspace import (

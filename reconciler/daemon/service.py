@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError
-from reconciler.applying.engine import Context, Engine
+from reconciler.applying.context import Context
+from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.daemon.loop import CONFIRM, RESYNC, Loop

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from reconciler.store.migrate import migrate
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
+
+_LOOK_AGAIN_SECONDS = 0.02
 
 OLDEST_SQLITE = (3, 35)
 """The first with RETURNING."""
@@ -154,9 +157,28 @@ def _connect_sqlite(connection: Any, _record: object) -> None:
     # Without this the sqlite3 module decides by itself where a transaction begins, and reads see no snapshot.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA journal_mode = WAL")
+    keep_journal(connection)
     # WAL with NORMAL may lose the last commits when the power goes (sqlite.org/pragma.html#pragma_synchronous).
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def keep_journal(connection: Any, pause: Callable[[float], None] = time.sleep) -> None:
+    """Keep a write-ahead log, which a new file does not do by itself.
+
+    While another connection writes to the new file, SQLite refuses the change at once, whatever the connection's
+    timeout: waiting with a read lock for a write lock might wait for ever (sqlite.org/c3ref/busy_handler.html). So
+    that is waited out here, `pause` being given the seconds. Raises sqlite3.OperationalError.
+    """
+    for _ in range(round(BUSY_SECONDS / _LOOK_AGAIN_SECONDS)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            pause(_LOOK_AGAIN_SECONDS)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -24,9 +24,12 @@ WANTED = "GROUNDSTATE_LAB"
 PROGRAMS = (
     *("unshare", "ip", "mount", "dnsmasq", "lldpd", "lldpcli", "libvirtd", "virsh", "qemu-img", "qemu-system-x86_64"),
     *("lshw", "dmidecode", "curl", "zstd", "sfdisk", "mkfs.vfat", "mcopy", "depmod", "busybox", "dpkg-deb", "apt-get"),
+    *("grub-mkimage", "xorriso", "mformat"),
 )
 FILES = (
     "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    "/usr/lib/grub/i386-pc/linux.mod",
+    "/usr/lib/grub/x86_64-efi/linux.mod",
     "/usr/lib/ipxe/ipxe.efi",
     "/usr/lib/ipxe/qemu/pxe-virtio.rom",
     "/dev/net/tun",

@@ -18,14 +18,16 @@ from tests.lab.prepare import IMAGE, OS_IMAGE
 from tests.lab.world import ADDRESS, IPXE, Lab
 
 HTTP, API = 9809, 9810
+PLAIN_DHCP = "port=0\ninterface=br0\nbind-interfaces\ndhcp-range=10.77.0.100,10.77.0.200,255.255.255.0,10m\n"
+"""Of somebody who has never heard of starting machines from the network."""
 HEAD = "apiVersion: groundstate/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n"
 
 
 class LabFleet:
     """`steps` are told with the seconds since the start, for the figures of a run."""
 
-    def __init__(self, lab: Lab, discovery: str = "Deny") -> None:
-        self.lab, self._discovery = lab, discovery
+    def __init__(self, lab: Lab, discovery: str = "Deny", start_from: str = "Network") -> None:
+        self.lab, self._discovery, self._start_from = lab, discovery, start_from
         self._options: tuple[str, ...] = ()
         self.repository = lab.directory / "fleet"
         self.store = lab.directory / "state.db"
@@ -79,7 +81,7 @@ class LabFleet:
     def _base(self) -> str:
         tls = "{caFile: bmc-ca.pem}"
         boot = f"{{networks: [{{cidr: 10.77.0.0/24, range: 10.77.0.100-10.77.0.200}}], server: {ADDRESS}"
-        boot += f", discovery: {self._discovery}}}"
+        boot += f", discovery: {self._discovery}, startFrom: {self._start_from}}}"
         sizes = [{"type": "cores", "min": 1, "max": 1}, {"type": "memory", "min": "512Mi", "max": "1Gi"}]
         sizes.append({"type": "storage", "min": "1Gi", "max": "4Gi"})
         front = "{prefixes: [{cidr: 10.77.0.0/24, reserved: [10.77.0.1-10.77.0.209]}]}"
@@ -114,7 +116,8 @@ class LabFleet:
         )
         self.lab.wait_log(f"daemon-{self._daemons}", "Started", 60)
         if self._daemons == 1:
-            self.lab.dhcp(self.ask("boot", "dnsmasq", "--tftp-root", str(self.lab.tftp)))
+            network = self._start_from == "Network"
+            self.lab.dhcp(self.ask("boot", "dnsmasq", "--tftp-root", str(self.lab.tftp)) if network else PLAIN_DHCP)
         return process
 
     def kill(self) -> None:

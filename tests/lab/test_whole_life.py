@@ -103,6 +103,27 @@ def test_four_machines_at_once(tmp_path: Path) -> None:
             assert _blank(lab.machine(n).disk)
 
 
+@in_lab(1200)
+def test_a_machine_that_cannot_start_from_the_network_lives_by_virtual_media(tmp_path: Path) -> None:
+    """Its DHCP server gives out addresses and nothing to start."""
+    with Lab(tmp_path) as lab:
+        fleet = LabFleet(lab, start_from="VirtualMedia")
+        fleet.start()
+        fleet.commit("Add m0", m0=fleet.machine(0))
+        fleet.wait_phase(0, "Available", 480)
+        fleet.commit("Claim one", web=fleet.claim())
+        assert lab.wait_serial(0, "INSTALLED-OS-UP", 480) == UP.format(slot=0, address=210)
+        fleet.wait_phase(0, "Running", 180)
+        fleet.commit("Give it back", web=None)
+        fleet.wait_phase(0, "Available", 480)
+        assert _blank(lab.machine(0).disk)
+        drive = json.loads(lab.redfish(f"{lab.machine(0).system}/VirtualMedia/Cd"))
+        assert not drive["Inserted"]
+        sent = [one["message"].split()[0] for one in fleet.events() if one["reason"] == "ActionSent"]
+        assert sent.count("insert-media") == sent.count("eject-media") == 3
+        (tmp_path / "figures").write_text(fleet.figures(0))
+
+
 @in_lab(1200, every_commit=True)
 def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(tmp_path: Path) -> None:
     """A BIOS machine, and one whose UEFI speaks PXE by itself: nobody declared them, and the partition lets them in."""

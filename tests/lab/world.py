@@ -262,6 +262,11 @@ dhcp-boot=tag:!ipxe,tag:efi64,ipxe.efi
             time.sleep(0.25)
         return answer
 
+    def redfish(self, path: str) -> str:
+        """What the BMCs answer to a GET."""
+        login = ":".join(self.credentials)
+        return self.run("curl", "-sSf", "--cacert", str(self.ca_file), "-u", login, f"{self.bmc_url}{path}")
+
     def run(self, *command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

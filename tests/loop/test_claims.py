@@ -13,7 +13,8 @@ from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
-from reconciler.applying.engine import Context, Engine
+from reconciler.applying.context import Context
+from reconciler.applying.engine import Engine
 from reconciler.applying.remember import remember
 from reconciler.desired.implied import with_implied
 from reconciler.model.action import Free

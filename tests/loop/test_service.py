@@ -12,7 +12,7 @@ import pytest
 from drivers.bmc.fake import FakeFleet
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
-from reconciler.applying.engine import Context
+from reconciler.applying.context import Context
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.desired.source import open_source

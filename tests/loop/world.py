@@ -16,7 +16,8 @@ import msgspec
 from drivers.bmc.fake import FakeFleet, FakeMachine
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
-from reconciler.applying.engine import Context, Engine
+from reconciler.applying.context import Context
+from reconciler.applying.engine import Engine
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.kinds import KINDS

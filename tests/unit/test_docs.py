@@ -21,7 +21,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
-_TELLERS = {"_tell", "_event", "_told", "_say", "_complain", "Taken", "Trouble", "failed"}
+_TELLERS = {"tell", "event", "_tell", "_event", "_told", "_say", "_complain", "Taken", "Trouble", "failed"}
 
 
 @pytest.mark.parametrize(("name", "text"), generate.pages().items())
@@ -63,6 +63,10 @@ def test_every_event_reason_is_described() -> None:
         for module in (
             "applying/engine",
             "applying/decide",
+            "applying/hear",
+            "applying/reports",
+            "applying/sending",
+            "applying/waits",
             "daemon/follow",
             "kinds/lifecycle",
             "kinds/lifecycle_steps",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from reconciler.store import Store, StoreError, tables
+from reconciler.store.database import BUSY_SECONDS, keep_journal
 from reconciler.store.migrate import HEAD, SCRIPTS, version
 
 
@@ -41,6 +43,34 @@ def test_several_that_open_an_empty_database_at_once_all_succeed(empty_store_url
     assert [store.get_meta("name") for store in stores] == [None] * 4
     for store in stores:
         store.close()
+
+
+def test_an_open_waits_for_one_that_makes_the_tables_in_a_new_file(tmp_path: Path) -> None:
+    first, second = (sqlite3.connect(tmp_path / "new.db", isolation_level=None) for _ in range(2))
+    first.execute("BEGIN IMMEDIATE")
+    paused = []
+
+    def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 3:
+            first.execute("COMMIT")
+
+    keep_journal(second, pause)
+    assert second.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert len(paused) == 3
+    for connection in (first, second):
+        connection.close()
+
+
+def test_an_open_does_not_wait_for_ever(tmp_path: Path) -> None:
+    first, second = (sqlite3.connect(tmp_path / "new.db", isolation_level=None) for _ in range(2))
+    first.execute("BEGIN IMMEDIATE")
+    paused: list[float] = []
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        keep_journal(second, paused.append)
+    assert sum(paused) == pytest.approx(BUSY_SECONDS)
+    for connection in (first, second):
+        connection.close()
 
 
 def test_a_database_of_a_newer_program_is_refused(store_url: str) -> None:

@@ -45,11 +45,23 @@ json_text() {
     tr -cd '\011\012\040-\176' | sed 's/\\/\\\\/g; s/"/\\"/g' | tr '\011' ' ' | awk 'NR > 1 {printf "\\n"} {printf "%s", $0}'
 }
 
-# The directory for what is kept while running, and what the command line says.
-set_up() {
+start_again() {
+    say "starting again: ${1:-there is nothing to do}"
+    in_image || exit 1
+    sync
+    reboot -f
+    while :; do sleep 60; done
+}
+
+# The directory for what is kept while running.
+make_room() {
     T=${T:-/tmp/agent}
     mkdir -p "$T"
     umask 077
+}
+
+# What the command line says.
+set_up() {
     VERSION=$(cat "${ETC:-/etc/groundstate}/version" 2>/dev/null || echo unknown)
     API=$(argument gs.api)
     API=${API%/}

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wsgi import ClosingIterator
 
+from reconciler.kinds.media import IMAGE
 from reconciler.services.boot.agent import Agent
 from reconciler.services.boot.desk import REFUSED, Desk, Refused, monotonic, plain
 from reconciler.services.boot.pages import Pages
@@ -82,6 +83,7 @@ def boot_pages(desk: Desk) -> Application:
         Rule("/files/<sha256:checksum>", methods=["GET"], endpoint="file"),
         Rule("/files/<sha256:checksum>/<name>", methods=["GET"], endpoint="file"),
         Rule("/phone-home/v1/<token>", methods=["POST"], endpoint="phone-home"),
+        Rule(f"/{IMAGE}", methods=["GET"], endpoint="media"),
         Rule("/<name>", methods=["GET"], endpoint="loader"),
     ]
     made: dict[str, Page] = {
@@ -89,6 +91,7 @@ def boot_pages(desk: Desk) -> Application:
         "machine": pages.machine,
         "file": pages.file,
         "loader": pages.loader,
+        "media": pages.media,
         "phone-home": agent.phone_home,
     }
     return Application("http", rules, made, desk.log)

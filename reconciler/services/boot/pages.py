@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from werkzeug import Request, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import FileWrapper
 
+from reconciler.kinds.media import IMAGE
 from reconciler.model.life import BootOrder, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
@@ -64,12 +66,13 @@ class Pages:
         folder = self._desk.settings.loaders
         if folder is None or name not in LOADERS:
             raise NotFound("there is no such file here")
-        try:
-            file = (folder / name).open("rb", buffering=0)
-        except OSError:
-            raise NotFound(f"there is no {name} in the folder of boot programs") from None
-        seen = (folder / name).stat()
-        return send(request, Blob(file, seen.st_size, seen.st_mtime), f"{seen.st_size:x}-{seen.st_mtime_ns:x}")
+        return _from(request, folder, name)
+
+    def media(self, request: Request) -> Response:
+        """`/agent.iso`: the CD image, which BMCs fetch in parts."""
+        if self._desk.settings.media is None:
+            raise NotFound("there is no CD image here; ./dev image makes one beside the agent's other files")
+        return _from(request, self._desk.settings.folder, IMAGE)
 
     def _ordered(
         self, request: Request, key: ResourceKey, order: BootOrder, uuid: str | None, macs: tuple[str, ...]
@@ -100,6 +103,15 @@ class Pages:
         kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
         arguments = f"{settings.arguments} gs.lldp={neighbours}"
         return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, arguments))
+
+
+def _from(request: Request, folder: Path, name: str) -> Response:
+    try:
+        file = (folder / name).open("rb", buffering=0)
+    except OSError:
+        raise NotFound(f"there is no {name} here") from None
+    seen = (folder / name).stat()
+    return send(request, Blob(file, seen.st_size, seen.st_mtime), f"{seen.st_size:x}-{seen.st_mtime_ns:x}")
 
 
 def find(desk: Desk, uuid: str | None, macs: tuple[str, ...]) -> tuple[ResourceKey | None, str | None]:

@@ -7,7 +7,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from reconciler.services.boot import app, tls
+from reconciler.kinds.media import IMAGE
+from reconciler.services.boot import app, media, tls
 from reconciler.services.boot.desk import Desk, Places
 from reconciler.services.boot.files import Files
 from reconciler.services.boot.listener import Listener
@@ -19,7 +20,7 @@ from reconciler.services.lives import Lives
 class BootServer:
     """Serves in threads of its own, from `start` (or as a context) on. `files` give out URLs of it then.
 
-    Raises BootError where it is made, when it cannot listen, or its certificate cannot be had.
+    Raises BootError where it is made, when it cannot listen, or its certificate cannot be had; OSError.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class BootServer:
         )
         """Where machines reach it."""
         files.serve_from(self.places.http)
+        if settings.media is not None:
+            media.write(settings.media, settings.folder / IMAGE, f"{settings.arguments} gs.boot={self.places.http}")
 
     def start(self) -> None:
         """Serve."""

@@ -40,7 +40,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     `address`: the name or address under which machines reach it. Port 0 is any free one. `folder`: of this service
     alone; its certificate is kept there. `cert` and `key`: PEM files to use instead of a certificate of its own.
     `kernel` and `initrd`: checksums of the agent's, in the file store. `loaders`: the folder that holds `ipxe.efi` and
-    `undionly.kpxe`.
+    `undionly.kpxe`. `media`: the agent's CD image as it was built, for machines that start from virtual media.
     """
 
     address: str
@@ -53,6 +53,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     cert: Path | None = None
     key: Path | None = None
     loaders: Path | None = None
+    media: Path | None = None
     arguments: str = CONSOLES
     limits: Limits = Limits()
     boot_life: timedelta = timedelta(minutes=15)

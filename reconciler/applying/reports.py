@@ -1,0 +1,52 @@
+"""The way in for what machines say of themselves: heard, written down, told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from reconciler.applying.hear import hear, is_over
+from reconciler.applying.memory import Memory
+from reconciler.applying.telling import Teller
+from reconciler.applying.waits import Waits
+from reconciler.kinds.kind import BEGINNING
+from reconciler.model.event import EventType
+from reconciler.model.life import FactType
+from reconciler.model.resource import ResourceKey
+
+HEARD_KEPT = timedelta(seconds=30)
+
+
+class Reports:
+    """Takes up facts; knows when each machine's signs of life were last written down."""
+
+    def __init__(self, memory: Memory, teller: Teller, waits: Waits, now: Callable[[], datetime]) -> None:
+        self._memory, self._teller, self._waits, self._now = memory, teller, waits, now
+        self._kept: dict[ResourceKey, datetime] = {}
+
+    def take_up(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
+        """See `Engine.report`."""
+        now = self._now()
+        with self._memory.gate:
+            before = self._memory.facts.get(key)
+            if before is None or is_over(before, fact, order):
+                message = f"{fact}, for order {order}, which is over"
+                self._teller.tell(key, "UnexpectedFact", message, EventType.WARNING)
+                return False
+            heard = hear(before, fact, detail, self._system(key), now)
+            if heard.facts is not before:
+                # Signs of life come every few seconds; after a crash one of half a minute ago will do.
+                if fact is FactType.ALIVE and now - self._kept.get(key, BEGINNING) < HEARD_KEPT:
+                    self._memory.believe(key, heard.facts)
+                else:
+                    self._memory.keep({key: heard.facts})
+                    self._kept[key] = now
+                # What follows may follow soon, however long it took to come to this.
+                self._waits.moves(key)
+            if heard.reason:
+                self._teller.tell(key, heard.reason, heard.message, heard.severity)
+            return True
+
+    def _system(self, key: ResourceKey) -> str | None:
+        seen = self._memory.observed.get(key)
+        return getattr(seen.value, "uuid", None) if seen is not None else None

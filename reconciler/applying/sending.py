@@ -1,0 +1,103 @@
+"""Actions under way: written down, sent once, and settled by what a look shows or by a refusal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from drivers.base import DriverError, Unreachable
+from reconciler.applying.context import Context
+from reconciler.applying.decide import Settled, describe, refuse, sent_facts, settle
+from reconciler.applying.execute import execute
+from reconciler.applying.lanes import place_of
+from reconciler.applying.memory import Memory
+from reconciler.applying.telling import Teller
+from reconciler.kinds import KINDS
+from reconciler.model.action import Action, Disruption, InFlight
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Outcome, Waiting
+from reconciler.model.plan import Change
+from reconciler.model.resource import DesiredState, Resource
+from reconciler.observed.connections import Connections, way_to
+
+
+class Sender:
+    """Numbers what is sent, sends it, and knows what the other side is known to have taken."""
+
+    def __init__(self, connections: Connections, memory: Memory, teller: Teller, context: Context) -> None:
+        self._connections, self._memory, self._teller, self._context = connections, memory, teller, context
+        self._accepted: set[str] = set()
+        self._sent = 0
+
+    def name(self) -> str:
+        """A name that nothing else has, in this run or another: of an action, or of a boot order."""
+        self._sent += 1
+        return f"{self._context.epoch}-{self._sent}"
+
+    def begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
+        """Write down that it is about to be sent. Raises StoreError; then it must not be."""
+        now, key = self._context.now(), change.key
+        rules = KINDS[key.kind].rules
+        patience = rules.patience(action, desired.resources.get(key)) if rules else 0.0
+        flight = InFlight(
+            id=self.name(),
+            key=key,
+            action=action,
+            sent_at=now,
+            deadline=now + timedelta(seconds=patience),
+            by=self._context.by,
+            cause=self._teller.cause(change, desired),
+            place=place_of(key, desired),
+        )
+        message = f"{describe(flight)}, because of {flight.cause}"
+        event = self._teller.event(key, "ActionSent", message, action_id=flight.id)
+        self._memory.begin(flight, sent_facts(flight, self._memory.of(key)), event, self._context.epoch)
+        self._teller.pass_on(event)
+        return flight
+
+    def send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
+        """Send it, once; slow, so without the gate."""
+        key = flight.key
+        try:
+            execute(
+                flight.action,
+                self._connections.ipam,
+                self._connections.pools,
+                lambda: self._connections.bmc(key, way_to(desired.resources[key], desired)),
+            )
+        except DriverError as error:
+            if isinstance(error, Unreachable) and error.maybe_sent:
+                return Waiting("Confirming", f"{describe(flight)}: {error}; it may have arrived, so look first", 1.0)
+            return self._refused(flight, error, desired, seen)
+        self._accepted.add(flight.id)
+        return Waiting("Confirming", f"{describe(flight)} was sent", 0.0 if key.kind != "Machine" else 0.5)
+
+    def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
+        """Whether a look says what has become of it; then it is under way no more."""
+        facts, accepted = self._memory.of(flight.key), flight.id in self._accepted
+        settled = settle(flight, seen, resource, facts, self._context.now(), accepted=accepted)
+        if settled is None:
+            return False
+        self._end(flight, settled)
+        return True
+
+    def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
+        resource, key = desired.resources.get(flight.key), flight.key
+        fields = self._memory.compare(resource, seen) if resource else ()
+        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.path)
+        now, random = self._context.now(), self._context.random()
+        with self._memory.gate:
+            before = self._memory.of(key)
+            if flight.action.disruption is Disruption.DISRUPTIVE:
+                before = msgspec.structs.replace(before, disrupted_at=None)
+            settled, outcome = refuse(flight, error, next(prints, None), before, now, random)
+            self._end(flight, settled)
+        return outcome
+
+    def _end(self, flight: InFlight, settled: Settled) -> None:
+        with self._memory.gate:
+            self._memory.end(flight, settled.facts, settled.event)
+            self._accepted.discard(flight.id)
+        self._teller.pass_on(settled.event)

@@ -1,0 +1,56 @@
+"""What is told: to the ledger, which is the audit trail, and to whoever listens."""
+
+from __future__ import annotations
+
+from reconciler.applying.context import Context, Ledger
+from reconciler.applying.memory import Memory
+from reconciler.model.event import Event, EventType
+from reconciler.model.plan import CauseKind, Change
+from reconciler.model.resource import DesiredState, ResourceKey
+
+
+class Teller:
+    """Makes events, with the revision that is in force and who speaks, and sees that they are heard."""
+
+    def __init__(self, ledger: Ledger, memory: Memory, context: Context) -> None:
+        self._ledger, self._memory, self._context = ledger, memory, context
+
+    def event(
+        self,
+        key: ResourceKey | None,
+        reason: str,
+        message: str,
+        severity: EventType = EventType.NORMAL,
+        action_id: str | None = None,
+    ) -> Event:
+        """An event of now. `action_id`: of the action that it is about."""
+        desired = self._memory.desired
+        return Event(
+            at=self._context.now(),
+            type=severity,
+            reason=reason,
+            message=message,
+            key=key,
+            revision=desired.revision.id if desired else None,
+            action_id=action_id,
+            by=self._context.by,
+        )
+
+    def tell(self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL) -> None:
+        """Write an event down and pass it on. Raises StoreError."""
+        event = self.event(key, reason, message, severity)
+        self._ledger.append([event])
+        self.pass_on(event)
+
+    def pass_on(self, event: Event) -> None:
+        """Tell of what is written down already."""
+        self._context.tell(event)
+
+    def cause(self, change: Change, desired: DesiredState) -> str:
+        """Why a change is made, in words: `commit 1a2b3c4 by Ada`."""
+        if change.cause.kind is CauseKind.LEAK:
+            return "a leak"
+        if change.cause.kind is CauseKind.DRIFT:
+            return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
+        commit = self._context.commit_of(change.key) if change.source else desired.revision.commit
+        return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)
