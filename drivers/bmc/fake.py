@@ -468,5 +468,5 @@ def _new_state(system_id: str) -> SystemState:
         manufacturer="groundstate",
         model="fake",
         allowed_resets=tuple(ResetType),
-        allowed_boot_targets=tuple(BootTarget),
+        allowed_boot_targets=tuple(target for target in BootTarget if target is not BootTarget.USB_CD),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from reconciler.desired import addressing, catalogue, claims, implied, networks
+from reconciler.desired import addressing, catalogue, claims, implied, networks, starting
 from reconciler.desired.findings import Finding, Path
 from reconciler.kinds import KINDS
 from reconciler.kinds.access import same_bmc
@@ -41,6 +41,7 @@ def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] =
     found.extend(_once(implied.at_the_claim(finding, state) for finding in between))
     found.extend(catalogue.check(state, claimed))
     found.extend(claims.check(state))
+    found.extend(starting.check(state))
     return found
 
 

@@ -32,6 +32,11 @@ def missing() -> list[str]:
     return [program for program in PROGRAMS if shutil.which(program, path=path) is None]
 
 
+def told(api: str) -> str:
+    """What the agent is told to work for the service at this URL."""
+    return f"gs.api={api} gs.token={TOKEN} gs.order=order-7 gs.lldp=0"
+
+
 @dataclass(frozen=True)
 class Run:
     """What was said on the console, and for how many seconds each pause was meant."""
@@ -63,10 +68,12 @@ class Machine:
 
     def run(self, api: str, hooks: str = "", arguments: str = "") -> Run:
         """The agent from its start until it switches the machine off; `hooks` may define its functions anew."""
+        return self.run_with(f"console=ttyS0 {told(api)} {arguments}", hooks)
+
+    def run_with(self, line: str, hooks: str = "") -> Run:
+        """The same, with this command line of the kernel's."""
         temporary = self.root / "tmp"
-        (self.root / "cmdline").write_text(
-            f"console=ttyS0 gs.api={api} gs.token={TOKEN} gs.order=order-7 gs.lldp=0 {arguments}\n"
-        )
+        (self.root / "cmdline").write_text(f"{line}\n")
         environment = {
             "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
             "AGENT": str(DISCOVERY / "agent"),

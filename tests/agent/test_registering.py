@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.machine import DISCOVERY, Machine, needs_programs
+from tests.agent.machine import DISCOVERY, Machine, needs_programs, told
 from tests.agent.standin import StandIn, serving
 
 SCRIPTS = sorted([*DISCOVERY.glob("lib/*.sh"), *(DISCOVERY / name for name in ("agent", "init", "udhcpc.script"))])
@@ -75,3 +75,39 @@ def test_any_text_is_sent_as_json(tmp_path: Path) -> None:
     hooks = f"fact_body alive '{text}' > \"$T/out\"; exit"
     Machine(tmp_path / "m", {}).run("http://127.0.0.1:9", f'mkdir -p "$T"; {hooks}')
     assert json.loads((tmp_path / "m" / "tmp" / "out").read_text())["detail"] == text.replace("\t", " ")
+
+
+ID = "33333333-0000-4000-8000-000000000001"
+KERNEL = "#!ipxe\nkernel {url}/files/k/vmlinuz {told} console=tty0\ninitrd {url}/files/i/initrd\nboot\n"
+TO_DISK = "#!ipxe\necho groundstate: m1 has nothing else to do; starting from disk\nexit\n"
+
+
+def machine(folder: Path) -> Machine:
+    """One that says who it is."""
+    made = Machine(folder)
+    (made.root / "sys/class/dmi/id").mkdir(parents=True)
+    (made.root / "sys/class/dmi/id/product_uuid").write_text(f"{ID}\n")
+    (made.root / "sys/class/net/eth0/device").mkdir(parents=True)
+    (made.root / "sys/class/net/eth0/address").write_text("52:54:00:77:01:01\n")
+    return made
+
+
+def test_started_from_a_cd_it_asks_for_the_script_that_a_boot_program_would_get(tmp_path: Path) -> None:
+    path = f"boot/{ID}?mac=52:54:00:77:01:01"
+    standin = StandIn(faults={f"GET /{path}": [503, 0]})
+    with serving(standin) as url:
+        standin.files[path] = KERNEL.format(url=url, told=told(url)).encode()
+        run = machine(tmp_path / "m").run_with(f"console=ttyS0 gs.boot={url}")
+    assert standin.registered[0]["order"] == "order-7"
+    assert run.naps == [1, 2]
+    assert run.console.endswith("switching off: as told\n")
+
+
+def test_started_from_a_cd_with_nothing_to_do_it_goes_to_its_disk_after_a_while(tmp_path: Path) -> None:
+    standin = StandIn()
+    standin.files[f"boot/{ID}?mac=52:54:00:77:01:01"] = TO_DISK.encode()
+    with serving(standin) as url:
+        run = machine(tmp_path / "m").run_with(f"gs.boot={url}")
+    assert run.console.endswith("starting again: m1 has nothing else to do; starting from disk\n")
+    assert run.naps == [60]
+    assert standin.registered == []

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from reconciler.model.life import FactType
 from reconciler.model.token import TokenPurpose
+from reconciler.services.boot import media
 from reconciler.services.boot.files import Files
+from reconciler.services.boot.media import ROOM
+from reconciler.services.boot.settings import BootError
 from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service
 
 STRANGER = "/boot/99999999-0000-4000-8000-000000000009?mac=52-54-00-77-02-09"
@@ -50,6 +53,35 @@ def test_a_machine_with_an_order_is_led_to_the_agent(service: Service) -> None:
     grant = service.store.tokens.look(token, {TokenPurpose.BOOT}, START)
     assert (grant.machine, grant.order, grant.uuid, grant.macs) == (ONE, ORDER, UUIDS[ONE], (MACS[ONE],))
     assert service.lives.facts == [FactType.SCRIPT_SERVED]
+
+
+def test_the_cd_image_tells_the_kernel_where_this_service_is(service: Service) -> None:
+    image = service.get("/agent.iso").body
+    assert len(image) == len(b"before ") + len(ROOM) + len(b" after")
+    words = image.decode().split()
+    assert (words[0], words[-2:]) == ("before", [f"gs.boot={service.server.places.http}", "after"])
+    assert {"console=tty0", "console=ttyS0,115200"} <= set(words)
+
+
+def test_a_bmc_may_fetch_the_cd_image_in_parts(service: Service) -> None:
+    whole = service.get("/agent.iso")
+    part = service.get("/agent.iso", Range="bytes=3-9")
+    assert (part.status, part.body) == (206, whole.body[3:10])
+    head = service.get("/agent.iso", "HEAD")
+    assert (head.headers["Content-Length"], head.headers["Accept-Ranges"]) == (str(len(whole.body)), "bytes")
+
+
+@pytest.mark.parametrize("image", [b"no room", ROOM + ROOM], ids=["none", "twice"])
+def test_a_cd_image_without_room_is_not_written(image: bytes, tmp_path: Path) -> None:
+    (tmp_path / "built.iso").write_bytes(image)
+    with pytest.raises(BootError, match=r"\./dev image makes one"):
+        media.write(tmp_path / "built.iso", tmp_path / "agent.iso", "gs.boot=http://10.77.0.1:9809")
+    assert not (tmp_path / "agent.iso").exists()
+
+
+def test_arguments_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(BootError, match="longer than 1024 bytes"):
+        media.with_arguments(ROOM, "x" * 1025)
 
 
 FORMS = [

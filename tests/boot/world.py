@@ -18,6 +18,7 @@ from reconciler.model.life import BootOrder, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.services.boot.files import Files
+from reconciler.services.boot.media import ROOM
 from reconciler.services.boot.server import BootServer
 from reconciler.services.boot.settings import BootSettings, Limits
 from reconciler.services.lives import Wait, Work
@@ -114,6 +115,8 @@ class Service:
         loaders.mkdir()
         (loaders / "ipxe.efi").write_bytes(b"MZ")
         (loaders / "private").write_text("private")
+        media = folder / "built.iso"
+        media.write_bytes(b"before " + ROOM + b" after")
         settings = BootSettings(
             address="127.0.0.1",
             listen="127.0.0.1",
@@ -123,6 +126,7 @@ class Service:
             kernel=kernel,
             initrd=initrd,
             loaders=loaders,
+            media=media,
             limits=limits,
         )
         self.server = BootServer(

@@ -12,6 +12,7 @@ from reconciler.model.life import FactType
 from reconciler.model.resource import ResourceKey
 from tests.loop.world import World
 
+DISCS = (BootTarget.CD, BootTarget.USB_CD)
 SECONDS = 5.0
 """Between two things that a machine does."""
 
@@ -66,7 +67,8 @@ class Metal:
         self.agent = self.system = False
         if self.dead:
             return
-        if target is BootTarget.PXE and order is not None and life.registered_at is None:
+        started = target in (BootTarget.PXE, BootTarget.UEFI_HTTP) or (target in DISCS and self.bmc.media)
+        if started and order is not None and life.registered_at is None:
             self.order, self.agent, self.written_ticks = order.id, True, 0
             self.report(FactType.SCRIPT_SERVED, order=order.id)
             self.report(FactType.REGISTERED, order=order.id)

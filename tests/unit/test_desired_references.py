@@ -240,3 +240,10 @@ def test_an_address_is_asked_for_once() -> None:
 def test_a_size_is_referred_to_by_name() -> None:
     assert said(PARTITION, size("c1"), machine("m", "a", "  size: c1\n")) == []
     assert len(said(PARTITION, size("c1"), machine("m", "a", "  size: c2\n"))) == 1
+
+
+def test_a_machine_by_virtual_media_needs_a_partition_that_says_what_its_bmc_fetches() -> None:
+    start = "lifecycle: {mode: Managed, startFrom: VirtualMedia}"
+    document = machine("m1").rstrip("\n") + f"\n  {start}\n"
+    [finding] = said(PARTITION, document)
+    assert "start-from: it is to start from virtual media, and Partition/" in finding

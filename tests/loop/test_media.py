@@ -1,0 +1,174 @@
+"""Machines that start the agent from virtual media, under a virtual clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from drivers.base import BootTarget, PowerState
+from drivers.bmc.fake import Call, Eject, Fault, FaultKind, Insert
+from reconciler.kinds.lifecycle import Phase, claim_spec, phase
+from reconciler.model.resource import DesiredState
+from tests.loop.metal import Metal, live
+from tests.loop.test_claims import fleet
+from tests.loop.world import World, declare, machine
+
+URL = "http://10.77.0.1:9809/agent.iso"
+NETWORKS = [{"cidr": "10.77.0.0/24", "range": "10.77.0.100-10.77.0.200"}]
+BY_MEDIA = {"server": "10.77.0.1", "networks": NETWORKS, "startFrom": "VirtualMedia"}
+
+
+def place(boot: dict[str, Any] | None, **lifecycle: str) -> DesiredState:
+    lab = ("Partition", "lab", {} if boot is None else {"boot": boot})
+    return declare(lab, machine("m1", lifecycle={"mode": "Managed", **lifecycle}))
+
+
+def at(world: World) -> Phase:
+    facts = world.engine.remembered(Metal(world, "m1").key)
+    return phase(facts, claim_spec(facts.life, world.desired))
+
+
+def moves(metal: Metal) -> list[object]:
+    """What was written about media and power."""
+    told: dict[type, Any] = {Insert: "in", Eject: "out"}
+    return [told.get(type(one.value), one.value) for one in metal.bmc.writes]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, on_after=2.0, off_after=2.0)
+
+
+@pytest.fixture
+def metal(world: World) -> Metal:
+    return Metal(world, "m1")
+
+
+def test_the_image_goes_in_before_the_boot_order_and_out_when_it_is_over(world: World, metal: Metal) -> None:
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 120)
+    assert at(world) is Phase.AVAILABLE
+    first, boot, power, last = metal.bmc.writes
+    assert (first.value, last.value) == (Insert(URL), Eject(URL))
+    assert [str(power.value), metal.bmc.booted_from] == ["On", ["Cd"]]
+    assert getattr(boot.value, "target", None) is BootTarget.CD
+    assert world.engine.remembered(metal.key).life.media is None
+    live(world, [metal], 3600)
+    assert len(metal.bmc.writes) == 4
+
+
+CHOICES = {
+    "the network where it is offered": ({**BY_MEDIA, "startFrom": "Network"}, {}, None, "Pxe"),
+    "the network where nothing is said": ({"server": "10.77.0.1", "networks": NETWORKS}, {}, None, "Pxe"),
+    "the drive where the network is not offered": (
+        {"server": "10.77.0.1", "networks": NETWORKS},
+        {},
+        (BootTarget.HDD, BootTarget.CD),
+        "Cd",
+    ),
+    "the machine's own word before its partition's": (
+        {**BY_MEDIA, "startFrom": "Network"},
+        {"startFrom": "VirtualMedia"},
+        None,
+        "Cd",
+    ),
+    "Supermicro's name for the drive": (BY_MEDIA, {}, (BootTarget.PXE, BootTarget.CD, BootTarget.USB_CD), "UsbCd"),
+    "HTTP before the drive": (
+        {"server": "10.77.0.1", "networks": NETWORKS},
+        {},
+        (BootTarget.UEFI_HTTP, BootTarget.CD),
+        "UefiHttp",
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
+def test_from_where_a_machine_starts(world: World, metal: Metal, choice: tuple[Any, Any, Any, str]) -> None:
+    boot, lifecycle, offered, expected = choice
+    metal.bmc.state = replace(metal.bmc.state, allowed_boot_targets=offered)
+    world.commit(place(boot, **lifecycle))
+    live(world, [metal], 60)
+    assert metal.bmc.booted_from == [expected]
+
+
+def test_a_whole_life_takes_the_image_in_and_out_three_times(world: World) -> None:
+    metal = Metal(world, "m1")
+
+    def claimed(count: int | None, revision: str) -> DesiredState:
+        declared = fleet(count, "m1")
+        key = next(key for key in declared.resources if key.kind == "Partition")
+        boot = place(BY_MEDIA).resources[key]
+        return replace(
+            declared, resources={**declared.resources, key: boot}, revision=replace(declared.revision, id=revision)
+        )
+
+    world.commit(claimed(1, "a" * 40))
+    live(world, [metal], 600)
+    assert at(world) is Phase.RUNNING
+    assert metal.bmc.booted_from == ["Cd", "Cd", "Hdd"]
+    world.commit(claimed(None, "b" * 40))
+    live(world, [metal], 900)
+    assert at(world) is Phase.AVAILABLE
+    assert [move for move in moves(metal) if move in ("in", "out")] == ["in", "out"] * 3
+    assert metal.bmc.media == ()
+
+
+def test_what_somebody_else_has_in_the_drive_is_left_there(world: World, metal: Metal) -> None:
+    metal.bmc.media = ("http://rescue.example/rescue.iso",)
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 1200)
+    assert at(world) is Phase.ERROR
+    assert metal.bmc.media == ("http://rescue.example/rescue.iso",)
+    assert metal.bmc.booted_from == []
+    trouble = world.engine.remembered(metal.key).life.trouble
+    assert trouble is not None
+    assert "rescue.iso" in trouble.message
+
+
+def test_a_bmc_without_virtual_media_ends_in_an_error_that_says_so(world: World, metal: Metal) -> None:
+    metal.bmc.media = None
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 1200)
+    assert at(world) is Phase.ERROR
+    assert "virtual drive" in str(world.engine.remembered(metal.key).life.trouble)
+
+
+def test_a_remnant_that_looks_inserted_is_taken_out_first(world: World, metal: Metal) -> None:
+    metal.bmc.media = (URL,)
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 120)
+    assert moves(metal)[:2] == ["out", "in"]
+    assert at(world) is Phase.AVAILABLE
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REPLY_LOST, FaultKind.REQUEST_LOST])
+def test_an_insertion_of_which_the_answer_is_lost_is_looked_for(world: World, metal: Metal, kind: FaultKind) -> None:
+    metal.bmc.faults.add(Fault(kind, frozenset({Call.INSERT_MEDIA})))
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 600)
+    assert at(world) is Phase.AVAILABLE
+    assert metal.bmc.booted_from == ["Cd"]
+    assert moves(metal).count("in") == (1 if kind is FaultKind.REPLY_LOST else 2)
+
+
+def test_a_machine_is_off_before_the_image_goes_in(world: World, metal: Metal) -> None:
+    metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
+    world.commit(place(BY_MEDIA, request="now"))
+    live(world, [metal], 300)
+    assert [str(move) for move in moves(metal)][:2] == ["GracefulShutdown", "in"]
+    assert at(world) is Phase.AVAILABLE
+
+
+def test_a_daemon_that_died_meanwhile_takes_the_image_out_all_the_same(world: World, metal: Metal) -> None:
+    world.commit(place(BY_MEDIA))
+    for _ in range(24):
+        live(world, [metal], 5)
+        world.restart()
+        world.commit(place(BY_MEDIA))
+    live(world, [metal], 120)
+    assert at(world) is Phase.AVAILABLE
+    assert metal.bmc.media == ()
+    assert moves(metal).count("in") == 1
