@@ -7,6 +7,7 @@ from typing import assert_never
 
 from drivers.base import Bmc, Ipam, Pools
 from reconciler.model.action import (
+    AcceptSystem,
     Acquire,
     Action,
     Bind,
@@ -65,7 +66,7 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             pools.take(pool, str(key), number=number, ephemeral=ephemeral)
         case GiveNumberBack(key=key):
             pools.give_back(str(key))
-        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free() | Forget():
+        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free() | Forget():
             pass  # See applying/remember.py.
         case _:
             assert_never(action)

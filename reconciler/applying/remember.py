@@ -8,7 +8,18 @@ from typing import assert_never
 
 import msgspec
 
-from reconciler.model.action import Bind, Claim, Free, OrderBoot, OrderErasure, PinImage, Remembered, Settle, Unclaim
+from reconciler.model.action import (
+    AcceptSystem,
+    Bind,
+    Claim,
+    Free,
+    OrderBoot,
+    OrderErasure,
+    PinImage,
+    Remembered,
+    Settle,
+    Unclaim,
+)
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.life import NEWBORN, BootOrder, Life, Purpose, without_order
 from reconciler.model.resource import ResourceKey
@@ -54,8 +65,13 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
             # At rest anybody may start it; after trouble what runs there is still what was started from here.
             stopped = before.stopped_at if trouble is not None else None
             life = msgspec.structs.replace(without_order(before), trouble=trouble, stopped_at=stopped)
-            said = ("OrderEnded", action.reason) if trouble is None else (trouble.reason, trouble.message)
+            over = ("OrderEnded" if before.order is not None else "TroubleOver", action.reason)
+            said = over if trouble is None else (trouble.reason, trouble.message)
             return _lives_on(key, facts, life, said)
+        case AcceptSystem(system=system, word=word):
+            before = _life(facts, key)
+            life = msgspec.structs.replace(before, system=system, asked=word)
+            return _lives_on(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
         case Free():
             before = _life(facts, key)
             kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "asked", "system", "media")}

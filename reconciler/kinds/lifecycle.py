@@ -36,6 +36,7 @@ GRACE = timedelta(minutes=2)
 """How long the agent may take to switch the machine off by itself."""
 NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
 """For a machine on which only the agent can be running, which does not hear a power button."""
+CRASH_LOOP = "CrashLoop"
 CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
 """A system that is started so often in that time, and does not call, is in a crash loop."""
@@ -196,7 +197,7 @@ def stands(
     life = facts.life
     if life.order is None or not managed(spec) or spec.suspend is not None or spec.maintenance is not None:
         return False
-    if another_system(life, state) or overdue(life, now) is not None:
+    if held_for_another_system(spec, life, state) or overdue(life, now) is not None:
         return False
     return stage(life) is not Stage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
 
@@ -204,6 +205,12 @@ def stands(
 def another_system(life: Life, state: SystemState) -> bool:
     """Whether what answers at the BMC's address is not the system whose life this is."""
     return life.system is not None and state.uuid is not None and state.uuid.lower() != life.system.lower()
+
+
+def held_for_another_system(spec: MachineSpec, life: Life, state: SystemState) -> bool:
+    """Whether that keeps everything from being done; not so where a person has said so by a new `request`."""
+    asked = spec.lifecycle.request if spec.lifecycle is not None else None
+    return another_system(life, state) and asked in (None, life.asked)
 
 
 class Task(StrEnum):
@@ -264,6 +271,12 @@ def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
     if now >= order.at + within:
         return failed(life, "TakesTooLong", f"to {order.purpose} has taken more than {_words(within)}", now)
     return None
+
+
+def calmed(life: Life, now: datetime) -> bool:
+    """Whether a crash loop is over: a system whose token to call with is used up or expired cannot say so itself."""
+    looping = life.trouble is not None and life.trouble.reason == CRASH_LOOP
+    return looping and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
 
 
 def missing_home(life: Life, now: datetime) -> bool:
@@ -360,7 +373,7 @@ def _sent_to_disk(life: Life, detail: str, now: datetime) -> Taken:
     if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
         return Taken(life, "SentToDisk", detail)
     why = f"it was started {len(starts)} times within {_words(CRASH_WITHIN)}, and its system has not called"
-    return Taken(msgspec.structs.replace(life, trouble=Trouble("CrashLoop", why, now)), "CrashLoop", why)
+    return Taken(msgspec.structs.replace(life, trouble=Trouble(CRASH_LOOP, why, now)), CRASH_LOOP, why)
 
 
 def _out_of_place(life: Life, fact: FactType) -> bool:

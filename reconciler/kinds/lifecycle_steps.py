@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import lifecycle, media
@@ -12,7 +11,7 @@ from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle import Stage
 from reconciler.kinds.machine import MachineSpec
-from reconciler.model.action import Free, OrderBoot, OrderErasure, PowerOn, SetBoot, Settle
+from reconciler.model.action import AcceptSystem, Free, OrderBoot, OrderErasure, PowerOn, SetBoot, Settle
 from reconciler.model.life import Life, Purpose, Trouble
 from reconciler.model.plan import Hold, HoldKind
 
@@ -23,15 +22,18 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
     """The phase that it is to reach beside the one that it is in."""
     claim = lifecycle.claim_spec(look.facts.life, look.desired)
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
-    by_others = _started_by_others(look.facts.life, look.value)
-    settled = at is goal and look.facts.life.order is None and not by_others
-    seen = f"{at}, running" if by_others else at.value
+    life, state = look.facts.life, look.value if isinstance(look.value, SystemState) else SystemState()
+    odd = {"running": _started_by_others(life, state), "another system": lifecycle.another_system(life, state)}
+    settled = at is goal and life.order is None and not any(odd.values()) and not lifecycle.calmed(life, look.now)
+    seen = ", ".join([at.value, *(word for word, is_so in odd.items() if is_so)])
     return Field(LIFE, goal.value, seen, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
 
 
 def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     """The next step, or what it waits for."""
     life, claim = look.facts.life, lifecycle.claim_spec(look.facts.life, look.desired)
+    if lifecycle.another_system(life, state) and life.claim is not None:
+        return _another_system(spec, life, state, look)
     if life.order is not None:
         return _under_way(life, lifecycle.purpose(look.facts, spec, claim), state, look)
     if life.trouble is not None and life.trouble.final and not _asked_anew(spec, life, claim):
@@ -39,6 +41,8 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         if life.claim is not None and life.releasing_at is None:
             way_out = f"look at the machine, then set or change spec.request of MachineClaim/{life.claim} to try again"
         return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, way_out)
+    if lifecycle.calmed(life, look.now):
+        return Steps((Settle(key=look.key, reason="it has not been started again for a while"),))
     purpose = lifecycle.purpose(look.facts, spec, claim)
     if purpose is None:
         return _at_rest(life, state, look)
@@ -53,6 +57,14 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
             return _install(spec, claim, state, look)
         case Purpose.WIPE:
             return _wipe(spec, state, look)
+
+
+def _another_system(spec: MachineSpec, life: Life, state: SystemState, look: Look) -> Steps:
+    """Somebody's machine is not inspected anew: that the new system is its own is written down, and life goes on."""
+    word = spec.lifecycle.request if spec.lifecycle is not None else None
+    if word is None or state.uuid is None or lifecycle.held_for_another_system(spec, life, state):
+        return Steps()  # The hold is the machine's as a whole.
+    return Steps((AcceptSystem(key=look.key, system=state.uuid, word=word, reason=f"the document asks for {word!r}"),))
 
 
 def _under_way(life: Life, wanted: Purpose | None, state: SystemState, look: Look) -> Steps:
@@ -100,9 +112,9 @@ def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
     return Steps()
 
 
-def _started_by_others(life: Life, state: Any) -> bool:
+def _started_by_others(life: Life, state: SystemState) -> bool:
     """Whether a machine that is nobody's runs, for which nothing was ordered."""
-    return life.claim is None and life.order is None and isinstance(state, SystemState) and state.power is PowerState.ON
+    return life.claim is None and life.order is None and state.power is PowerState.ON
 
 
 def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:

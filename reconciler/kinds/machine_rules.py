@@ -22,6 +22,7 @@ from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle_steps import LIFE, life_field, life_steps
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
 from reconciler.model.action import (
+    AcceptSystem,
     Action,
     Bind,
     Claim,
@@ -84,7 +85,7 @@ class MachineRules:
                     step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
                 parts.append(step)
         holds = [hold for part in parts for hold in part.holds]
-        if managed(spec) and lifecycle.another_system(look.facts.life, state):
+        if managed(spec) and lifecycle.held_for_another_system(spec, look.facts.life, state):
             holds.append(_other_machine(look.facts.life, state))
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
@@ -117,7 +118,7 @@ class MachineRules:
                 return state.media is not None and url in state.media
             case EjectMedia(url=url):
                 return state.media is not None and url not in state.media
-            case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free():
+            case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
                 return True  # written down is done
             case _:
                 return False
@@ -183,7 +184,7 @@ def _state(value: Any) -> SystemState:
 
 def _other_machine(life: Life, state: SystemState) -> Hold:
     reason = f"the system at its BMC's address has UUID {state.uuid}, and the one whose life this is had {life.system}"
-    way_out = "correct spec.bmc, or remove the document and declare the machine anew"
+    way_out = "correct spec.bmc; or, if it has a new mainboard, say so by a new word in spec.lifecycle.request"
     return Hold(HoldKind.GUARD, "another-system", reason, way_out)
 
 

@@ -218,6 +218,15 @@ class Settle(_Action, frozen=True, tag="settle"):
     trouble: Trouble | None = None
 
 
+class AcceptSystem(_Action, frozen=True, tag="accept-system"):
+    """Remember that the machine's system has this UUID from now on, as the `request` of its document, `word`, says.
+    Nothing is sent."""
+
+    path: ClassVar[str] = "spec.lifecycle"
+    system: str
+    word: str
+
+
 class Free(_Action, frozen=True, tag="free"):
     """The machine is off and wiped: it is nobody's any more. Nothing is sent."""
 
@@ -253,11 +262,12 @@ Action = (
     | OrderBoot
     | OrderErasure
     | Settle
+    | AcceptSystem
     | Free
     | Forget
 )
 
-Remembered = Bind | PinImage | Claim | Unclaim | OrderBoot | Settle | Free
+Remembered = Bind | PinImage | Claim | Unclaim | OrderBoot | Settle | AcceptSystem | Free
 """Actions that are done when they are written down."""
 
 

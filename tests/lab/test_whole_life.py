@@ -138,6 +138,20 @@ def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(
         assert lab.machine(2).uuid in found
 
 
+@in_lab(900)
+def test_a_machine_that_is_offered_nothing_but_http_reaches_the_agent(tmp_path: Path) -> None:
+    """UEFI tries PXE first, and the DHCP server has no file for that; then HTTP, architecture 16."""
+    with Lab(tmp_path, machines=0) as lab:
+        fleet = LabFleet(lab, discovery="Allow")
+        fleet.start()
+        served = fleet.ask("boot", "dnsmasq", "--tftp-root", str(lab.tftp)).splitlines()
+        lab.dhcp("\n".join(line for line in served if "tag:efi," not in line) + "\n")
+        lab.bare(1, "uefi-pxe").wait(600)
+        found = " ".join(event["message"] for event in fleet.events() if event["reason"] == "MachineFound")
+        assert lab.machine(1).uuid in found
+        assert "HTTPClient" in lab.log("dnsmasq")
+
+
 def _register(token: str) -> int:
     """What the service answers to somebody who shows this token."""
     body = json.dumps({"uuid": "", "macs": [], "order": "1-2", "inventory": {}}).encode()

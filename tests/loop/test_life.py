@@ -12,6 +12,7 @@ from drivers.base import PowerState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
 from reconciler.model.life import FactType, Life
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -298,6 +299,76 @@ def test_another_system_at_the_address_is_left_alone(world: World) -> None:
     assert len(metal.bmc.writes) == writes
     assert metal.system
     assert metal.writes == ["debian-12.0.1"] * 2
+
+
+OTHER_BOARD = "00000000-0000-4000-8000-000000000002"
+
+
+def on_another_board(world: World) -> Metal:
+    """A claimed machine that runs, whose BMC tells another UUID since a moment ago."""
+    (metal,) = claimed(world, "m1")
+    metal.bmc.state = replace(metal.bmc.state, uuid="00000000-0000-4000-8000-000000000001")
+    live(world, [metal], 300)
+    metal.bmc.state = replace(metal.bmc.state, uuid=OTHER_BOARD)
+    return metal
+
+
+def asking(declared: DesiredState, word: str, revision: str) -> DesiredState:
+    """The same with this request in the machine's document."""
+    key = ResourceKey("Machine", "m1")
+    old = declared.resources[key]
+    spec = replace(old.spec, lifecycle=replace(old.spec.lifecycle, request=word))
+    resources = {**declared.resources, key: replace(old, spec=spec)}
+    return replace(declared, resources=resources, revision=replace(declared.revision, id=revision))
+
+
+def test_another_system_in_the_place_of_one_that_runs_is_shown(world: World) -> None:
+    metal = on_another_board(world)
+    live(world, [metal], 60)
+    [change] = world.engine.plan().changes
+    assert {hold.by for hold in change.held_by} == {"another-system"}
+
+
+def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on(world: World) -> None:
+    metal = on_another_board(world)
+    world.commit(asking(fleet(1, "m1"), "new mainboard", "b" * 40))
+    live(world, [metal], 60)
+    life = world.engine.remembered(metal.key).life
+    assert (life.system, at(world, "m1")) == (OTHER_BOARD, Phase.RUNNING)
+    assert metal.writes == ["debian-12.0.1"]
+    world.commit(asking(fleet(None, "m1"), "new mainboard", "c" * 40))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.AVAILABLE
+    assert metal.writes[-1] == "wiped"
+
+
+def test_a_free_machine_with_another_mainboard_is_inspected_anew_when_it_is_asked_for(world: World) -> None:
+    metal = Metal(world, "m1")
+    metal.bmc.state = replace(metal.bmc.state, uuid="00000000-0000-4000-8000-000000000001")
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], 120)
+    metal.bmc.state = replace(metal.bmc.state, uuid=OTHER_BOARD)
+    live(world, [metal], 600)
+    assert metal.bmc.booted_from == ["Pxe"]
+    world.commit(declare(machine("m1", lifecycle={"mode": "Managed", "request": "new mainboard"}), revision="b" * 40))
+    live(world, [metal], 300)
+    assert metal.bmc.booted_from == ["Pxe", "Pxe"]
+    assert world.engine.remembered(metal.key).life.system == OTHER_BOARD
+    assert world.engine.plan().changes == ()
+
+
+def test_a_crash_loop_is_over_when_the_system_stays_up(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    for _ in range(3):
+        metal.report(FactType.SENT_TO_DISK)
+    live(world, [metal], 600)
+    trouble = world.engine.remembered(metal.key).life.trouble
+    assert trouble is not None
+    assert trouble.reason == "CrashLoop"
+    live(world, [metal], 600)
+    assert world.engine.remembered(metal.key).life.trouble is None
+    assert world.reasons("m1")[-1] == "TroubleOver"
 
 
 def test_an_image_that_is_changed_while_another_is_written_is_written_after_it(world: World) -> None:

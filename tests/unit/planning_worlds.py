@@ -49,6 +49,7 @@ from reconciler.kinds.reservation import SizeReservationSpec
 from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.model.action import (
+    AcceptSystem,
     Acquire,
     Action,
     Bind,
@@ -407,7 +408,7 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return NumberState(), facts
         case Forget():
             return value, facts
-        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | Free():
+        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
             raise AssertionError("it is done when it is written down")
         case _:
             assert_never(action)

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 from reconciler.kinds.claim import of_claim
 from reconciler.model.action import (
+    AcceptSystem,
     Acquire,
     Action,
     Bind,
@@ -135,6 +136,8 @@ def action(this: Action) -> str:
             return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
         case Settle(trouble=trouble):
             return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
+        case AcceptSystem(system=system):
+            return clean(f"{this.name} {system}")
         case DescribeAddress() | Free() | DropNetwork() | DropPool() | Forget():
             return this.name
         case _:
