@@ -41,8 +41,8 @@ REQUEST_TIMEOUT = 10.0
 STARTS = 5
 """A free port may be taken by another process before the emulator binds it; then the next one is tried."""
 LOG_TAIL = 2000
-SLOWEST = 11
-"""Seconds after which a power change has taken effect at the latest, as sushy-tools has it."""
+SECONDS = (1, 11)
+"""What a power change takes at least and at most, as sushy-tools has it."""
 
 _PROGRAM = """
 import random, sys
@@ -51,7 +51,7 @@ from sushy_tools.emulator.resources.systems import fakedriver
 
 class Chance(random.Random):
     def randint(self, least, most):
-        return super().randint(least, min(most, {slowest}))
+        return super().randint({least}, {most})
 
 fakedriver.random = Chance()
 sys.exit(main.main())
@@ -67,15 +67,15 @@ class EmulatorFleet:
     """A context manager: one BMC an entry of `layout`, each with the systems of these ids (UUIDs), powered off.
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
-    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `slowest`: the seconds,
-    at least 1, after which a power change has taken effect. Raises EmulatorError when a BMC does not answer within
+    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a
+    power change takes at least and at most. Raises EmulatorError when a BMC does not answer within
     30 s. At the end, however it comes, every process is stopped.
     """
 
-    def __init__(self, directory: Path, layout: list[list[str]], slowest: int = SLOWEST) -> None:
+    def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = SECONDS) -> None:
         self._directory = directory
         self._layout = layout
-        self._slowest = slowest
+        self._seconds = seconds
         self._processes = ExitStack()
         self.ca_file = directory / CA_FILE
         self.username = USERNAME
@@ -90,7 +90,7 @@ class EmulatorFleet:
             numbers = itertools.count(1)
             for place, ids in enumerate(self._layout, start=1):
                 systems = [_system(f"sim-{next(numbers)}", uuid) for uuid in ids]
-                emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems, self._slowest)
+                emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems, self._seconds)
                 starting.enter_context(emulator.running())
                 running.append(emulator)
             deadline = time.monotonic() + START_DEADLINE
@@ -133,11 +133,11 @@ class _Emulator:
 
     _process: subprocess.Popen[bytes]
 
-    def __init__(self, base: Path, shared: _Shared, systems: list[dict[str, object]], slowest: int) -> None:
+    def __init__(self, base: Path, shared: _Shared, systems: list[dict[str, object]], seconds: tuple[int, int]) -> None:
         self._base = base
         self._shared = shared
         self._systems = systems
-        self._program = _PROGRAM.format(slowest=slowest)
+        self._program = _PROGRAM.format(least=seconds[0], most=seconds[1])
         self._log = base.with_suffix(".log")
         self._starts = 0
         self.address = ""
