@@ -1,8 +1,8 @@
 """Simulated BMCs for the demo and for tests: sushy-tools' emulator with its fake systems, over HTTPS on this machine.
 
-Its power changes take effect after a random 1 to 11 s, and one that would undo a change still under way is lost. It
-says Continuous where a boot override was set Once or Disabled, and has no session service: HTTP basic login only.
-Needs the packages of the extra `demo`, but neither libvirt nor OpenStack.
+Its power changes take effect after a random 1 to 11 s (or less, where that is asked for), and one that would undo a
+change still under way is lost. It says Continuous where a boot override was set Once or Disabled, and has no session
+service: HTTP basic login only. Needs the packages of the extra `demo`, but neither libvirt nor OpenStack.
 """
 
 from __future__ import annotations
@@ -41,6 +41,22 @@ REQUEST_TIMEOUT = 10.0
 STARTS = 5
 """A free port may be taken by another process before the emulator binds it; then the next one is tried."""
 LOG_TAIL = 2000
+SECONDS = (1, 11)
+"""What a power change takes at least and at most, as sushy-tools has it."""
+
+_PROGRAM = """
+import random, sys
+from sushy_tools.emulator import main
+from sushy_tools.emulator.resources.systems import fakedriver
+
+class Chance(random.Random):
+    def randint(self, least, most):
+        return super().randint({least}, {most})
+
+fakedriver.random = Chance()
+sys.exit(main.main())
+"""
+"""The emulator, with the one random number that its fake systems take."""
 
 
 class EmulatorError(Exception):
@@ -51,13 +67,15 @@ class EmulatorFleet:
     """A context manager: one BMC an entry of `layout`, each with the systems of these ids (UUIDs), powered off.
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
-    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. Raises EmulatorError
-    when a BMC does not answer within 30 s. At the end, however it comes, every process is stopped.
+    `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a
+    power change takes at least and at most. Raises EmulatorError when a BMC does not answer within
+    30 s. At the end, however it comes, every process is stopped.
     """
 
-    def __init__(self, directory: Path, layout: list[list[str]]) -> None:
+    def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = SECONDS) -> None:
         self._directory = directory
         self._layout = layout
+        self._seconds = seconds
         self._processes = ExitStack()
         self.ca_file = directory / CA_FILE
         self.username = USERNAME
@@ -72,7 +90,7 @@ class EmulatorFleet:
             numbers = itertools.count(1)
             for place, ids in enumerate(self._layout, start=1):
                 systems = [_system(f"sim-{next(numbers)}", uuid) for uuid in ids]
-                emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems)
+                emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems, self._seconds)
                 starting.enter_context(emulator.running())
                 running.append(emulator)
             deadline = time.monotonic() + START_DEADLINE
@@ -115,10 +133,11 @@ class _Emulator:
 
     _process: subprocess.Popen[bytes]
 
-    def __init__(self, base: Path, shared: _Shared, systems: list[dict[str, object]]) -> None:
+    def __init__(self, base: Path, shared: _Shared, systems: list[dict[str, object]], seconds: tuple[int, int]) -> None:
         self._base = base
         self._shared = shared
         self._systems = systems
+        self._program = _PROGRAM.format(least=seconds[0], most=seconds[1])
         self._log = base.with_suffix(".log")
         self._starts = 0
         self.address = ""
@@ -164,7 +183,7 @@ class _Emulator:
         # Its own session, so that a Ctrl-C reaches the caller alone, which stops the BMCs last.
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "sushy_tools.emulator.main", "--fake", "--config", str(configuration)],
+                [sys.executable, "-P", "-c", self._program, "--fake", "--config", str(configuration)],
                 env={key: value for key, value in os.environ.items() if not key.startswith(("SUSHY_", "FLASK_"))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 VICTIM = "r1-03"
 PATIENCE = 90.0
+SECONDS = (1, 4)
+"""That a simulated machine takes to power on or off: enough to see that it takes any."""
 CREDENTIAL = "GROUNDSTATE_DEMO_BMC"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +82,9 @@ def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
     _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
     _title("2. What would be done? Nothing is sent by a plan")
     _groundstate(stage, ["plan"], 2)
-    _title("3. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to 11 s")
+    _title(
+        f"3. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to {SECONDS[1]} s"
+    )
     _groundstate(stage, ["apply", "--yes"], 0)
     _groundstate(stage, ["get", "machines"], 0)
     _groundstate(stage, ["ipam", "tree"], 0)
@@ -109,7 +113,7 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
     example = ROOT / "desired-state"
     machines = _systems(example)
     click.echo("Starting simulated BMCs ...", err=True)
-    with fleet_type(home / "bmcs", layout=list(machines.values())) as bmcs:
+    with fleet_type(home / "bmcs", list(machines.values()), SECONDS) as bmcs:
         repository = home / "fleet"
         shutil.copytree(example, repository)
         for file in repository.rglob("*.yaml"):

@@ -8,13 +8,10 @@ from typing import Any
 import click
 import msgspec
 
-from drivers.base import DriverError
+from reconciler.commands import asking
 from reconciler.commands.get import dump
-from reconciler.commands.options import Where, output_option, where_from, where_options
-from reconciler.commands.sizes import one_machine
+from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.workspace import (
-    connections,
-    fail,
     now,
     on_terminal,
     open_source,
@@ -59,11 +56,11 @@ def inventory_command(
     where = where_from(values)
     with words():
         desired = read_or_exit(open_source(where))
-        resource = one_machine(machine, desired)
+        resource = asking.one_machine(machine, desired)
         store = open_store(where, create=refresh or accept)
         try:
             if refresh:
-                _refresh(resource, desired, where, store)
+                asking.refresh(resource, desired, where, store, "inventory")
             if accept:
                 _accept(resource, store, source)
             known = _chosen(store.inventories.of(resource.key.name), source)
@@ -84,20 +81,6 @@ def inventory_command(
             click.echo(line, color=colour)
     if diff and (any(changes(one) for one in known.all) or disagreements(known)):
         raise click.exceptions.Exit(2)
-
-
-def _refresh(resource: Resource[Any], desired: DesiredState, where: Where, store: Store) -> None:
-    from reconciler.observed.connections import way_to
-    from reconciler.observed.inventory import take
-
-    try:
-        with connections(store, where) as ways:
-            seen = ways.bmc(resource.key, way_to(resource, desired)).inventory()
-    except DriverError as error:
-        fail(f"{resource.key}: what is in it cannot be read: {error}")
-    by = operator("inventory")
-    events = take(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
-    store.append(msgspec.structs.replace(event, by=by) for event in events)
 
 
 def _accept(resource: Resource[Any], store: Store, source: str | None) -> None:

@@ -260,11 +260,18 @@ def connections(store: Store, where: Where) -> Iterator[Connections]:
 @contextmanager
 def words() -> Iterator[None]:
     """Turn the errors that a person can do something about into words and exit code 1."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, _in_words()):
+            fail(str(error))
+        raise
+
+
+def _in_words() -> tuple[type[Exception], ...]:
+    """Loaded when something went wrong: not every command needs the store, and it takes longest."""
     from reconciler.desired.source import SourceError
     from reconciler.planning.select import Unmatched
     from reconciler.store import StoreError
 
-    try:
-        yield
-    except (SourceError, StoreError, Unmatched, Invalid) as error:
-        fail(str(error))
+    return SourceError, StoreError, Unmatched, Invalid

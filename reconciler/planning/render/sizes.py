@@ -3,26 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from drivers.base import Inventory
+from reconciler.kinds.inventory import Kept, Origin
 from reconciler.kinds.size import IN_BYTES
 from reconciler.kinds.sizing import Check, Explanation, Verdict, unknown_parts
 from reconciler.planning.render.words import Paint, clean, count, plain
+from reconciler.planning.tables import age
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _COLOURS = {Verdict.FITS: "green", Verdict.DIFFERS: "dim", Verdict.UNKNOWN: "yellow"}
 
 
+_WHOSE = {Origin.IN_BAND: "what the agent said", Origin.OUT_OF_BAND: "what the BMC said"}
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """By which inventory it is judged: from `file`, or what is `kept` joined, or else what the BMC says now."""
+
+    inventory: Inventory
+    kept: tuple[Kept, ...] = ()
+    file: str | None = None
+
+
 def size_lines(
-    machine: str, declared: str | None, inventory: Inventory, found: Sequence[Explanation], paint: Paint = plain
+    machine: str,
+    declared: str | None,
+    basis: Basis,
+    found: Sequence[Explanation],
+    now: datetime,
+    paint: Paint = plain,
 ) -> Iterator[str]:
     """The machine, each size with its constraints, and the verdict at last."""
-    yield f"{paint('bold', clean(machine))}: {', '.join(_parts(inventory))}"
+    yield f"{paint('bold', clean(machine))}: {', '.join(_parts(basis.inventory))}"
+    yield f"by {_whose(basis, now)}"
     for one in found:
         mark = " (declared)" if one.size == declared else ""
         yield f"{paint(_COLOURS[one.verdict], f'{clean(one.size)}  {one.verdict}')}{mark}"
         yield from (f"    {line}" for line in _reasons(one))
     yield verdict(machine, declared, found)
+
+
+def basis_form(basis: Basis) -> dict[str, Any]:
+    """Where the inventory is from, for JSON: `file`, `kept` with when each origin was read last, or `bmc`: just now."""
+    if basis.file is not None:
+        return {"source": "file"}
+    if basis.kept:
+        return {"source": "kept", "taken_at": {str(one.origin): one.taken_at for one in basis.kept}}
+    return {"source": "bmc"}
+
+
+def _whose(basis: Basis, now: datetime) -> str:
+    if basis.file is not None:
+        return clean(basis.file)
+    if not basis.kept:
+        return "what the BMC says now, as nothing is kept of it"
+    return " and ".join(f"{_WHOSE[one.origin]} {age(one.taken_at, now)} ago" for one in reversed(basis.kept))
 
 
 def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) -> str:
@@ -81,7 +121,7 @@ def _reasons(one: Explanation) -> Iterator[str]:
 
 
 def _found(check: Check) -> str:
-    return "the BMC does not say" if check.found is None else f"found {_amount(check, check.found)}"
+    return "nobody says" if check.found is None else f"found {_amount(check, check.found)}"
 
 
 def _amount(check: Check, number: int) -> str:
