@@ -10,7 +10,6 @@ from typing import Any
 import click
 import msgspec
 
-from drivers.base import SystemState
 from reconciler.commands.delivering import deliver, say
 from reconciler.commands.options import Where, option, where_from, where_options
 from reconciler.commands.workspace import (
@@ -37,7 +36,7 @@ from reconciler.planning.discovery import (
     Identity,
     Partition,
     Range,
-    declared,
+    known,
     parse_range,
     propose,
 )
@@ -118,12 +117,12 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         desired = read_or_exit(open_source(where))
         store = open_store(where, create=False)
         try:
-            known = _declared(desired, where, store, out, branch)
+            there = _declared(desired, where, store, out, branch)
             with connections(store, where) as ways:
-                found, troubles = _find(options, desired, known, ways)
+                found, troubles = _find(options, desired, there, ways)
         finally:
             store.close()
-        proposals, skipped = propose(found, known)
+        proposals, skipped = propose(found, there)
         for one in skipped:
             say(f"{one.address}: skipped; {one.why}")
         for proposal in proposals:
@@ -138,7 +137,7 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
 
 
 def _find(
-    options: Options, desired: DesiredState, known: Declared, ways: Connections
+    options: Options, desired: DesiredState, there: Declared, ways: Connections
 ) -> tuple[list[Identity], list[Unread]]:
     partitions = desired.of_kind("Partition")
     ranges = [*_ranges(options, partitions), *_leased(options)]
@@ -149,7 +148,7 @@ def _find(
         fail("there is nothing to look through; name a RANGE, --leases, or declare bmcNetworks in a Partition")
     skipped: list[str] = []
     manner = Manner(options.rate, options.concurrency, options.timeout, options.tls)
-    todo = candidates(ranges, partitions, known, skipped, options.tls)
+    todo = candidates(ranges, partitions, there, skipped, options.tls)
     try:
         seen = _bar(look_through(ways, todo, manner, say), total)
         found = [(candidate, one) for candidate, one in seen if one is not None]
@@ -212,14 +211,7 @@ def _declared(desired: DesiredState, where: Where, store: Store, out: str | None
         machines = [*machines, *_on_branch(where, branch)]
     elif out is not None and Path(out).is_dir():
         machines = [*machines, *_in_folder(Path(out))]
-    looks = {one.key: one.value for one in store.observations(observed_types())}
-    uuids = {
-        value.uuid.lower(): one.key.name
-        for one in machines
-        if isinstance(value := looks.get(one.key), SystemState) and value.uuid
-    }
-    noted = {uuid.lower(): one.key.name for one in machines if (uuid := one.annotations.get("uuid"))}
-    return declared(machines, {**noted, **uuids})
+    return known(machines, {one.key: one.value for one in store.observations(observed_types())})
 
 
 def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
@@ -228,8 +220,8 @@ def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
 
     if branch_exists(Path(where.repo), branch):
         source = open_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
-        known = load(source.snapshot(), cache=cache_dir()).known
-        yield from (one for found in known.values() for one in found if one.key.kind == "Machine")
+        loaded = load(source.snapshot(), cache=cache_dir()).known
+        yield from (one for found in loaded.values() for one in found if one.key.kind == "Machine")
 
 
 def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:

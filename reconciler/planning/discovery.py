@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from drivers.base import Inventory, SystemState
 from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec, Mode
 from reconciler.kinds.partition import PartitionSpec
-from reconciler.model.resource import API_VERSION, Resource
+from reconciler.model.resource import API_VERSION, Resource, ResourceKey
 
 MOST_ADDRESSES = 1 << 16
 """That are looked through without being told twice."""
@@ -135,6 +135,18 @@ def declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) -
         uuids,
         frozenset(one.key.name for one in every),
     )
+
+
+def known(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey, object]) -> Declared:
+    """What these documents declare, with the UUIDs of the last looks at them, or else those that they note."""
+    every = list(machines)
+    noted = {uuid.lower(): one.key.name for one in every if (uuid := one.annotations.get("uuid"))}
+    seen = {
+        value.uuid.lower(): one.key.name
+        for one in every
+        if isinstance(value := looks.get(one.key), SystemState) and value.uuid
+    }
+    return declared(every, {**noted, **seen})
 
 
 class Proposal(msgspec.Struct, frozen=True):
