@@ -106,7 +106,7 @@ def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
 
 class Identity(msgspec.Struct, frozen=True):
     """A system that was found. `system_id` where its BMC has several; `tls` and `driver`: what its document must say
-    beyond its partition."""
+    beyond its partition. `notes`: what people should know of it."""
 
     address: str
     partition: str
@@ -114,6 +114,7 @@ class Identity(msgspec.Struct, frozen=True):
     inventory: Inventory | None = None
     system_id: str | None = None
     tls: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -186,7 +187,7 @@ def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal],
         macs |= dict.fromkeys(own, name)
         if uuid:
             uuids[uuid] = name
-        proposals.append(Proposal(name, document(name, one, own), notes))
+        proposals.append(Proposal(name, document(name, one, own), (*one.notes, *notes)))
     return proposals, skipped
 
 

@@ -121,4 +121,6 @@ def _joined(found: Identity, met: Met) -> Identity:
     more = tuple(Nic("", mac) for mac in met.macs if mac not in told)
     state = msgspec.structs.replace(found.state, serial=found.state.serial or met.serial or None)
     inventory = msgspec.structs.replace(inventory, nics=(*nics, *more))
-    return msgspec.structs.replace(found, state=state, inventory=inventory)
+    where = f", on {', '.join(met.neighbours)}" if met.neighbours else ""
+    note = f"the boot service met it: {met.parts}{where}"
+    return msgspec.structs.replace(found, state=state, inventory=inventory, notes=(*found.notes, note))
