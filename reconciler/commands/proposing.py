@@ -35,7 +35,7 @@ def propose_options(command: F) -> F:
             option(
                 "--propose-branch",
                 metavar="NAME",
-                help="Look for BMCs in the partitions' bmcNetworks; push documents of what nobody declared as this branch.",
+                help="Look for BMCs in the partitions' bmcNetworks; push what nobody declared as this branch.",
             ),
             option(
                 "--propose-interval",
