@@ -81,7 +81,8 @@ class ProposalBranch:
             # Without a force, so that the remote refuses it when its branch is not the one that was looked at.
             self._run("push", "--quiet", "--no-verify", remote.place, f"{made}:{self._ref}", remote=remote)
         except GitFailed as error:
-            raise SourceUnavailable(f"{self.where} was not pushed", short(error.stderr), "it is tried again") from error
+            why = short(error.stderr).replace(made, "the commit")  # Which is another at each try.
+            raise SourceUnavailable(f"{self.where} was not pushed", why, "it is tried again") from error
         return made
 
     @property

@@ -64,6 +64,7 @@ def test_every_event_reason_is_described() -> None:
             "applying/engine",
             "applying/decide",
             "daemon/follow",
+            "daemon/proposing",
             "kinds/lifecycle",
             "kinds/lifecycle_steps",
         )

@@ -99,7 +99,7 @@ def test_what_is_on_the_branch_is_seen_with_what_people_did_there(office: Office
 
     tip = office.edit(change)
     seen = office.look()
-    assert (seen.tip, seen.merged, seen.deleted, seen.paths) == (tip, False, {B}, {A})
+    assert (seen.tip, seen.merged, seen.deleted, seen.paths) == (tip, False, frozenset({B}), frozenset({A}))
     assert [(one.path, [m.key.name for m in one.machines], one.only, one.added) for one in seen.files] == [
         (A, ["a"], True, True),
         ("notes.md", [], False, True),
@@ -121,7 +121,7 @@ def test_a_branch_that_was_merged_is_begun_anew(office: Office) -> None:
     office.git("fetch", "--quiet", "origin", "found")
     office.git("merge", "--quiet", "--no-ff", "-m", "Merge", "FETCH_HEAD")
     seen = office.look()
-    assert (seen.tip, seen.merged, seen.files, seen.paths) == (first, True, (), {A})
+    assert (seen.tip, seen.merged, seen.files, seen.paths) == (first, True, (), frozenset({A}))
     made = office.push(Start.FOLLOWED, ADD_B)
     assert office.git("rev-parse", f"{made}^") == office.followed.id
 
