@@ -91,7 +91,8 @@ def join(found: Sequence[Identity], met: Sequence[Met]) -> tuple[list[Identity],
     machines whose BMC is not among them.
 
     The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so
-    are MACs of the interface between host and BMC), so what fits twice is not joined.
+    are MACs of the interface between host and BMC), so what fits twice is not joined, nor what has the UUID and not one
+    of the MACs.
     """
     pairs = [(at, index) for at, one in enumerate(found) for index, other in enumerate(met) if _fits(one, other)]
     systems, machines = [at for at, _ in pairs], [index for _, index in pairs]
@@ -107,20 +108,25 @@ def _is_same(one: Met, other: Met) -> bool:
 
 
 def _fits(found: Identity, met: Met) -> bool:
-    uuid = (found.state.uuid or "").lower()
-    if uuid and met.uuid:
-        return same_uuid(uuid, met.uuid)
+    uuid, known = (found.state.uuid or "").lower(), _macs(found)
+    is_shown = bool(known & set(met.macs))
+    if not uuid or not met.uuid:
+        return is_shown
+    # As where the boot service looks for a declared machine: where the MACs are known, one has to be shown.
+    return same_uuid(uuid, met.uuid) and (is_shown or not known or not met.macs)
+
+
+def _macs(found: Identity) -> set[str]:
     nics = found.inventory.nics if found.inventory is not None else None
-    return bool({nic.mac for nic in nics or ()} & set(met.macs))
+    return {nic.mac for nic in nics or ()}
 
 
 def _joined(found: Identity, met: Met) -> Identity:
-    inventory = found.inventory or Inventory()
-    nics = inventory.nics or ()
-    told = {nic.mac for nic in nics}
-    more = tuple(Nic("", mac) for mac in met.macs if mac not in told)
+    inventory, told = found.inventory or Inventory(), _macs(found)
+    more = [mac for mac in met.macs if mac not in told]
+    inventory = msgspec.structs.replace(inventory, nics=(*(inventory.nics or ()), *(Nic("", mac) for mac in more)))
     state = msgspec.structs.replace(found.state, serial=found.state.serial or met.serial or None)
-    inventory = msgspec.structs.replace(inventory, nics=(*nics, *more))
-    where = f", on {', '.join(met.neighbours)}" if met.neighbours else ""
-    note = f"the boot service met it: {met.parts}{where}"
+    note = f"the boot service met it: {met.parts}"
+    note += f", on {', '.join(met.neighbours)}" if met.neighbours else ""
+    note += f"; MACs that only the machine itself tells: {', '.join(more)}" if more else ""
     return msgspec.structs.replace(found, state=state, inventory=inventory, notes=(*found.notes, note))

@@ -199,6 +199,9 @@ def test_a_push_that_fails_is_told_once_and_made_up_for_later(office: Office) ->
     office.round(240)
     assert office.files == ["machines/s1.yaml"]
     assert office.hall.asked == ["https://10.0.0.1"], "what was found is kept"
+    office.remote.rename(office.remote.with_suffix(".away"))
+    assert office.round(HOUR) == 60
+    assert len(office.told("ProposalFailed")) == 2
 
 
 def test_a_defect_is_told_and_does_not_end_the_daemon(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +254,7 @@ def test_who_is_to_stop_stops_looking(office: Office) -> None:
 
 
 def test_a_machine_that_was_met_is_joined_with_its_bmc(office: Office) -> None:
-    office.lives.found(UUID, [OTHER], {})
+    office.lives.found(UUID, [OTHER, MAC], {})
     office.hall.add(1, UUID, MAC)
     office.round(1)
     assert f"macs:\n  - '{MAC}'\n  - '{OTHER}'\n" in office.show("s1")

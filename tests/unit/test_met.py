@@ -121,6 +121,9 @@ def test_a_machine_is_declared_by_its_uuid_or_by_a_mac_of_a_machine_that_is_no_o
         ([system(1, A.upper())], met(A_TURNED, MAC), True, False),
         ([system(1, B)], met(A, MAC), False, True),
         ([system(1, B, MAC)], met(A, MAC), False, True),
+        ([system(1, A, MAC)], met(A, MAC, OTHER), True, False),
+        ([system(1, A, MAC)], met(A, OTHER), False, True),
+        ([system(1, A, MAC)], met(A), True, False),
         ([system(1, None, MAC)], met(A, MAC), True, False),
         ([system(1, A, MAC)], met("", MAC), True, False),
         ([system(1, A), system(2, A)], met(A, MAC), False, False),
@@ -136,10 +139,17 @@ def test_a_bmc_is_joined_with_the_machine_where_it_is_clear_that_it_is_its(
     assert [identity.address for identity in joined] == [identity.address for identity in found]
 
 
+def test_two_machines_that_both_fit_one_bmc_are_not_joined_and_not_called_alone() -> None:
+    found = [system(1, A)]
+    assert join(found, [met(A, MAC), met(A, OTHER)]) == (found, [])
+
+
 def test_what_is_joined_has_the_macs_of_both_and_the_bmc_s_word_before_the_agent_s() -> None:
     told = met(A, MAC, OTHER, serial="from the agent", parts="2 disks", neighbours=("leaf1 Eth7",))
     (first, second), _ = join([system(1, A, MAC, serial="from the BMC"), system(2, B)], [told, met(B, serial="B1")])
     assert (first.state.serial, second.state.serial) == ("from the BMC", "B1")
     assert first.inventory is not None
     assert [nic.mac for nic in first.inventory.nics or ()] == [MAC, OTHER]
-    assert first.notes == ("the boot service met it: 2 disks, on leaf1 Eth7",)
+    assert first.notes == (
+        f"the boot service met it: 2 disks, on leaf1 Eth7; MACs that only the machine itself tells: {OTHER}",
+    )

@@ -137,17 +137,33 @@ def test_what_another_commit_took_in_as_it_is_counts_as_merged_even_after_it_was
 def test_a_spent_branch_is_begun_anew_without_a_force(office: Office) -> None:
     first = office.push(Start.FOLLOWED, ADD_A)
     office.squash()
+    office.git.commit({"new.yaml": ""})
     made = office.push(Start.ANEW, ADD_B)
     assert office.git("rev-parse", f"{made}^1", f"{made}^2").split() == [office.followed.id, first]
-    seen = office.look()
-    assert [one.path for one in seen.files] == [B]
+    assert office.git("diff", "--name-only", "main", made) == B
+    assert [one.path for one in office.look().files] == [B]
+
+
+def test_what_was_deleted_before_it_began_anew_is_forgotten(office: Office) -> None:
+    office.push(Start.FOLLOWED, ADD_A | ADD_B)
+    office.edit(lambda git: git("rm", "--quiet", B))
+    office.squash()
+    assert office.look().deleted == {B}
+    office.push(Start.ANEW, {"machines/c.yaml": machine("c")})
+    assert office.look().deleted == set()
+
+
+def test_files_of_the_followed_branch_that_the_open_one_has_not_yet_are_seen(office: Office) -> None:
+    office.push(Start.FOLLOWED, ADD_A)
+    office.git.commit(ADD_B)
+    assert office.look().paths == {A, B}
 
 
 def test_somebody_who_pushed_meanwhile_is_not_undone(office: Office) -> None:
     office.push(Start.FOLLOWED, ADD_A)
     seen = office.look()
     theirs = office.edit(lambda git: git.write({"x": "x"}))
-    with pytest.raises(SourceUnavailable, match=r"found at origin was not pushed; .*tried again"):
+    with pytest.raises(SourceUnavailable, match=r"found at origin was not pushed; .*the commit -> found.*tried again"):
         office.branch.go_on(office.followed, seen, Update(Start.TIP, ADD_B), "Add it\n")
     assert office.tip() == theirs
 
