@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
 
-from drivers.base import DriverError, Found, SystemState, Tls
 from reconciler.commands.delivering import deliver, say
 from reconciler.commands.options import Where, option, where_from, where_options
 from reconciler.commands.workspace import (
@@ -26,11 +25,10 @@ from reconciler.commands.workspace import (
     read_or_exit,
     words,
 )
-from reconciler.kinds.access import same_bmc
-from reconciler.kinds.machine import Access, MachineSpec
+from reconciler.kinds.machine import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.observed.connections import Connections
-from reconciler.observed.discovery import Candidate, identify, look, paced, trust
+from reconciler.observed.scanning import Manner, Unread, look_through, read_found
 from reconciler.planning.discovery import (
     HTTPS,
     MOST_ADDRESSES,
@@ -38,12 +36,12 @@ from reconciler.planning.discovery import (
     Identity,
     Partition,
     Range,
-    declared,
+    known,
     parse_range,
-    partition_of,
     propose,
 )
 from reconciler.planning.leases import read_leases
+from reconciler.planning.looking import NoPartition, candidates
 from reconciler.planning.render.words import count
 from reconciler.store import Store
 
@@ -119,12 +117,12 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         desired = read_or_exit(open_source(where))
         store = open_store(where, create=False)
         try:
-            known = _declared(desired, where, store, out, branch)
+            there = _declared(desired, where, store, out, branch)
             with connections(store, where) as ways:
-                found, troubles = _find(options, desired, known, ways)
+                found, troubles = _find(options, desired, there, ways)
         finally:
             store.close()
-        proposals, skipped = propose(found, known)
+        proposals, skipped = propose(found, there)
         for one in skipped:
             say(f"{one.address}: skipped; {one.why}")
         for proposal in proposals:
@@ -139,8 +137,8 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
 
 
 def _find(
-    options: Options, desired: DesiredState, known: Declared, ways: Connections
-) -> tuple[list[Identity], list[str]]:
+    options: Options, desired: DesiredState, there: Declared, ways: Connections
+) -> tuple[list[Identity], list[Unread]]:
     partitions = desired.of_kind("Partition")
     ranges = [*_ranges(options, partitions), *_leased(options)]
     total = sum(one.size for one in ranges)
@@ -149,16 +147,22 @@ def _find(
     if not ranges:
         fail("there is nothing to look through; name a RANGE, --leases, or declare bmcNetworks in a Partition")
     skipped: list[str] = []
-    todo = _candidates(ranges, partitions, options, known, skipped)
-    found: list[tuple[Candidate, Found]] = []
-    for candidate, seen in _bar(paced(_looker(ways, options), todo, options.rate, options.concurrency), total):
-        if seen is not None:
-            found.append((candidate, seen))
+    manner = Manner(options.rate, options.concurrency, options.timeout, options.tls)
+    todo = candidates(ranges, partitions, there, skipped, options.tls)
+    try:
+        seen = _bar(look_through(ways, todo, manner, say), total)
+        found = [(candidate, one) for candidate, one in seen if one is not None]
+    except NoPartition as error:
+        fail(str(error))
     for text in skipped[:_NAMED]:
         say(text)
     if len(skipped) > _NAMED:
         say(f"and {len(skipped) - _NAMED:,} more that are declared already")
-    return _read(found, options, partitions, ways)
+    identities, unread = read_found(ways, found, partitions, manner)
+    for one in unread:
+        say(str(one))
+    say(f"{count(len(found), 'BMC')} found, {count(len(identities), 'system')} read")
+    return identities, unread
 
 
 def _ranges(options: Options, partitions: list[Partition]) -> list[Range]:
@@ -189,59 +193,6 @@ def _leased(options: Options) -> Iterator[Range]:
             yield parse_range(address, options.port, options.partition)
 
 
-def _candidates(
-    ranges: Iterable[Range], partitions: list[Partition], options: Options, known: Declared, skipped: list[str]
-) -> Iterator[Candidate]:
-    by_name = {one.key.name: one for one in partitions}
-    seen: set[str] = set()
-    for one in ranges:
-        for host in one.hosts():
-            url = f"https://{host}"
-            bmc = same_bmc(url)
-            if bmc in seen:
-                continue
-            seen.add(bmc)
-            if bmc in known.bmcs:
-                skipped.append(f"{url}: skipped; it is the BMC of Machine/{known.bmcs[bmc]}")
-                continue
-            name = one.partition or partition_of(_bare(host), partitions)
-            if name is None or name not in by_name:
-                _no_partition(url, name, by_name)
-            yield Candidate(url, name, _way(url, by_name[name], options))
-
-
-def _bare(host: str) -> str:
-    return host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
-
-
-def _no_partition(url: str, name: str | None, known: Iterable[str]) -> NoReturn:
-    if name is not None:
-        fail(f"there is no Partition {name}; there are {', '.join(known) or 'none'}")
-    fail(f"{url}: in no Partition's bmcNetworks; declare it there, or name one with --partition")
-
-
-def _way(url: str, partition: Partition, options: Options) -> Access:
-    bmc = partition.spec.bmc
-    tls = bmc.tls.trust() if bmc and bmc.tls else Tls()
-    if options.tls is not None:
-        tls = Tls(options.ca_file, options.fingerprint, options.insecure)
-    driver = bmc.driver if bmc and bmc.driver else "redfish"
-    return Access(driver, url, None, tls, bmc.credential_ref if bmc else None)
-
-
-def _looker(ways: Connections, options: Options) -> Any:
-    deaf: set[str] = set()
-
-    def looked(candidate: Candidate) -> Found | None:
-        finder = ways.finder(candidate.way.driver)
-        if finder is None and candidate.way.driver not in deaf:
-            deaf.add(candidate.way.driver)
-            say(f"the driver {candidate.way.driver} of Partition/{candidate.partition} cannot look for BMCs")
-        return None if finder is None else look(ways, finder, candidate, options.timeout)
-
-    return looked
-
-
 def _bar(results: Iterator[Any], total: int) -> Iterator[Any]:
     if not on_terminal(sys.stderr):
         yield from results
@@ -250,46 +201,7 @@ def _bar(results: Iterator[Any], total: int) -> Iterator[Any]:
         yield from bar
 
 
-# -- who is there ------------------------------------------------------------------------------------------------------
-
-
-def _read(
-    found: list[tuple[Candidate, Found]], options: Options, partitions: list[Partition], ways: Connections
-) -> tuple[list[Identity], list[str]]:
-    """Log in to what was found. A login that is refused is told, and not tried again."""
-    by_name = {one.key.name: one for one in partitions}
-
-    def read(one: tuple[Candidate, Found]) -> list[Identity] | str:
-        candidate, seen = one
-        bmc = by_name[candidate.partition].spec.bmc
-        is_declared = options.tls is not None or bool(bmc and bmc.tls)
-        trusted = trust(seen, candidate.way, is_declared=is_declared)
-        if trusted.refused is not None:
-            return trusted.refused
-        if candidate.way.credential_ref is None:
-            return f"Partition/{candidate.partition} declares no bmc.credentialRef, so nobody logs in"
-        way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
-        finder = ways.finder(way.driver)
-        try:
-            document = options.tls or trusted.document
-            return identify(ways, finder, candidate, way, document) if finder is not None else []
-        except DriverError as error:
-            return f"{type(error).__name__}: {error}"
-
-    read_all: list[Identity] = []
-    troubles: list[str] = []
-    in_order = sorted(found, key=lambda one: one[0].url)
-    results = dict(paced(lambda at: read(in_order[at]), iter(range(len(in_order))), options.rate, options.concurrency))
-    for at, (candidate, seen) in enumerate(in_order):
-        said = results[at]
-        if isinstance(said, str):
-            troubles.append(candidate.url)
-            named = f" ({seen.product})" if seen.product else ""
-            say(f"{candidate.url}: a BMC{named}, not read; {said}")
-        else:
-            read_all += said
-    say(f"{count(len(found), 'BMC')} found, {count(len(read_all), 'system')} read")
-    return read_all, troubles
+# -- what is known already --------------------------------------------------------------------------------------------
 
 
 def _declared(desired: DesiredState, where: Where, store: Store, out: str | None, branch: str | None) -> Declared:
@@ -299,14 +211,7 @@ def _declared(desired: DesiredState, where: Where, store: Store, out: str | None
         machines = [*machines, *_on_branch(where, branch)]
     elif out is not None and Path(out).is_dir():
         machines = [*machines, *_in_folder(Path(out))]
-    looks = {one.key: one.value for one in store.observations(observed_types())}
-    uuids = {
-        value.uuid.lower(): one.key.name
-        for one in machines
-        if isinstance(value := looks.get(one.key), SystemState) and value.uuid
-    }
-    noted = {uuid.lower(): one.key.name for one in machines if (uuid := one.annotations.get("uuid"))}
-    return declared(machines, {**noted, **uuids})
+    return known(machines, {one.key: one.value for one in store.observations(observed_types())})
 
 
 def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
@@ -315,8 +220,8 @@ def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
 
     if branch_exists(Path(where.repo), branch):
         source = open_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
-        known = load(source.snapshot(), cache=cache_dir()).known
-        yield from (one for found in known.values() for one in found if one.key.kind == "Machine")
+        loaded = load(source.snapshot(), cache=cache_dir()).known
+        yield from (one for found in loaded.values() for one in found if one.key.kind == "Machine")
 
 
 def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:

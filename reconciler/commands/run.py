@@ -13,6 +13,7 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.commands.boot_service import boot_from, boot_options, boot_service
 from reconciler.commands.options import Where, guard_options, limits_from, option, where_from, where_options
+from reconciler.commands.proposing import proposal, propose_from, propose_options
 from reconciler.commands.workspace import (
     RANDOM,
     cache_dir,
@@ -42,6 +43,7 @@ from reconciler.services.log import default_json, logger
 @option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are worked on side by side.")
 @option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
 @option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", help="auto: JSON off a terminal.")
+@propose_options
 @boot_options
 def run_command(interval: float, resync: float, concurrency: int, listen: str, log_format: str, **values: Any) -> None:
     """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
@@ -53,14 +55,18 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
       groundstate run --repo https://git.example/fleet.git --store postgresql:///groundstate
       groundstate run --work-tree          take up edits as files are saved
       groundstate run --boot-address 10.77.0.1 --boot-image /srv/groundstate/agent
+      groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
-    boot = boot_from(values)
+    boot, proposing = boot_from(values), propose_from(values)
     limits, where = limits_from(values), where_from(values)
     log = logger(sys.stderr, json=default_json() if log_format == "auto" else log_format == "json")
     stop = threading.Event()
     live_long()
     with words():
-        source, store = open_source(_on_one_branch(where)), open_store(where, create=True)
+        where = _on_one_branch(where)
+        source = open_source(where)
+        propose = proposal(proposing, source, where)
+        store = open_store(where, create=True)
         try:
             with store.instance("run") as epoch, connections(store, where) as ways:
                 queue = StoredQueue(store, str(epoch))
@@ -74,7 +80,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                     guards=() if boot.address else (unserved,),
                 )
                 pace = Pace(git=interval, resync=resync, workers=concurrency)
-                daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log, cache_dir())
+                daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log, cache_dir(), propose)
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda *_: stop.set())
                 with _health(listen, daemon) as health, boot_service(boot, daemon.lives, store, where, log):

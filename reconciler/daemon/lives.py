@@ -25,6 +25,7 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.observed.inventory import take
 from reconciler.planning import seed
 from reconciler.planning.inband import read_inband
+from reconciler.planning.met import Met, read_met
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
 from reconciler.store.errors import StoreError
 from reconciler.store.inventory import InventoryTable
@@ -67,7 +68,8 @@ class Parts:
 
 
 class DaemonLives:
-    """See services.lives.Lives. `moved` is told which machine has something new, so that it is looked at soon."""
+    """See services.lives.Lives. `moved` is told which machine has something new, so that it is looked at soon.
+    `met` is given each machine that nobody declared. It may raise StoreError."""
 
     def __init__(
         self,
@@ -76,8 +78,10 @@ class DaemonLives:
         tell: Callable[[ResourceKey | None, str, str], None],
         parts: Parts,
         now: Callable[[], datetime],
+        met: Callable[[Met], None] = lambda _: None,
     ) -> None:
         self._engine, self._moved, self._tell, self._parts, self._now = engine, moved, tell, parts, now
+        self._met = met
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Lives."""
@@ -151,8 +155,9 @@ class DaemonLives:
 
     def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
         """See Lives."""
-        what = f"a machine that nobody declared, UUID {uuid or 'unknown'}, MACs {', '.join(macs) or 'unknown'}"
-        self._tell(None, "MachineFound", what)
+        met = read_met(uuid, macs, collected, self._now())
+        self._met(met)
+        self._tell(None, "MachineFound", f"a machine that nobody declared, {met}")
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Lives."""

@@ -17,7 +17,10 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.daemon.loop import CONFIRM, RESYNC, Loop
+from reconciler.daemon.met import MetMachines
+from reconciler.daemon.proposing import Proposer, Schedule
 from reconciler.daemon.queue import WorkQueue
+from reconciler.desired.proposed import ProposalBranch
 from reconciler.desired.source import Source
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
@@ -28,6 +31,7 @@ from reconciler.observed.connections import Connections
 from reconciler.observed.inventory import InventoryReader
 from reconciler.planning.guards import first_look
 from reconciler.planning.inventories import labels_of
+from reconciler.planning.met import Met
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -46,6 +50,13 @@ class Pace(msgspec.Struct, frozen=True):
     workers: int = 64
 
 
+class Propose(msgspec.Struct, frozen=True):
+    """That machines which are found are proposed: on which branch, and when."""
+
+    branch: ProposalBranch
+    schedule: Schedule = Schedule()
+
+
 class Daemon:
     """Runs until `stop` is set."""
 
@@ -60,6 +71,7 @@ class Daemon:
         pace: Pace,
         log: Any,
         cache: Path | None = None,
+        propose: Propose | None = None,
     ) -> None:
         self._store, self._pace, self._log, self._now = store, pace, log, context.now
         self._random: Callable[[], float] = context.random
@@ -91,10 +103,24 @@ class Daemon:
         )
         self.metrics.broken_when(lambda: self._follower.broken)
         parts = Parts(store.inventories, self._ledger_and_tell, context.now)
-        self.lives = DaemonLives(self._engine, self._moved, self._warn, parts, context.now)
+        self._met = MetMachines(store)
+        self.lives = DaemonLives(self._engine, self._moved, self._warn, parts, context.now, self._take_met)
         """What the boot service speaks to."""
         self._reader = InventoryReader(
             connections, store.inventories, self._ledger_and_tell, context.now, context.random
+        )
+        self._proposer = (
+            Proposer(
+                propose.branch,
+                self._engine,
+                connections,
+                self._met,
+                self._ledger_and_tell,
+                context.now,
+                propose.schedule,
+            )
+            if propose is not None
+            else None
         )
         self._relabel = False
         self._stop = threading.Event()
@@ -106,14 +132,18 @@ class Daemon:
         A thread that fails takes the daemon down, half a daemon being worse than none, and its error is raised.
         """
         self._stop = stop
-        follow = threading.Thread(target=self._guarded, args=(self._follow, stop), name="follow", daemon=True)
-        keep = threading.Thread(target=self._guarded, args=(self._keep_house, stop), name="house", daemon=True)
-        read = threading.Thread(target=self._guarded, args=(self._reader.run, stop), name="inventory", daemon=True)
-        beside = (follow, keep, read)
+        works = {"follow": self._follow, "house": self._keep_house, "inventory": self._reader.run}
+        if self._proposer is not None:
+            works["propose"] = self._proposer.run
+        beside = [
+            threading.Thread(target=self._guarded, args=(work, stop), name=name, daemon=True)
+            for name, work in works.items()
+        ]
         for thread in beside:
             thread.start()
         self._loop.run(stop, self._pace.workers)
         self._reader.wake()
+        self._wake_proposer()
         for thread in beside:
             thread.join(timeout=10)
         if self._broke:
@@ -173,7 +203,16 @@ class Daemon:
             counts[key.kind] = counts.get(key.kind, 0) + 1
         self.metrics.adopted(counts, self._now().timestamp())
         self._reader.adopt(state)
+        self._wake_proposer()
         self._relabel = True
+
+    def _wake_proposer(self) -> None:
+        if self._proposer is not None:
+            self._proposer.wake()
+
+    def _take_met(self, one: Met) -> None:
+        self._met.add(one)
+        self._wake_proposer()
 
     def _tell(self, event: Event) -> None:
         self.metrics.heard(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ _NO_COMMIT = "0" * 40
 def branch_exists(folder: Path, branch: str) -> bool:
     """Whether the repository has the branch. Raises SourceError for what is no repository, no branch's name, or a
     branch that a work tree has, as that would be behind it after a commit."""
-    git_dir, branch = _git_dir(folder), _checked(folder, branch)
+    git_dir, branch = _git_dir(folder), checked(branch)
     if f"refs/heads/{branch}" in _checked_out(git_dir):
         hint = "name another branch, or leave --branch out and commit the files yourself"
         raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
@@ -35,7 +36,8 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
         base = (
             tip or git.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}").decode().strip()
         )
-        tree = _tree(git_dir, base, files)
+        _spare(git_dir, base, files)
+        tree = tree_with(git_dir, base, files)
         if tree == git.run(git_dir, "rev-parse", f"{base}^{{tree}}").decode().strip():
             return None
         made = git.run(git_dir, "commit-tree", "-p", base, tree, stdin=message.encode()).decode().strip()
@@ -48,28 +50,38 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
 
 def push(folder: Path, branch: str, remote: str = "origin") -> None:
     """Push the branch to the remote, never by force. Raises SourceError."""
-    ref = f"refs/heads/{_checked(folder, branch)}"
+    ref = f"refs/heads/{checked(branch)}"
     try:
         git.run(_git_dir(folder), "push", "--quiet", remote, f"{ref}:{ref}", timeout=PUSH_TIMEOUT)
     except GitFailed as error:
         hint = f"the commit is on the local branch; `git push {remote} {branch}` tries again"
-        raise SourceError(f"{branch} was not pushed to {remote}", _short(error.stderr), hint) from error
+        raise SourceError(f"{branch} was not pushed to {remote}", short(error.stderr), hint) from error
 
 
-def _tree(git_dir: Path, base: str, files: Mapping[str, str]) -> str:
+def tree_with(git_dir: Path, base: str, files: Mapping[str, str | None]) -> str:
+    """The tree of a commit with these files (path -> text; None: without it). Raises GitFailed."""
     with tempfile.TemporaryDirectory(prefix="groundstate-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run(git_dir, "read-tree", base, extra=index)
         for path, text in files.items():
+            if text is None:
+                git.run(git_dir, "update-index", "--force-remove", "--", path, extra=index)
+                continue
             blob = git.run(git_dir, "hash-object", "-w", "--stdin", stdin=text.encode()).decode().strip()
-            listed = git.run(git_dir, "ls-tree", base, "--", path, extra=index).decode()
-            if listed and blob not in listed:
-                raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
             git.run(git_dir, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", extra=index)
         return git.run(git_dir, "write-tree", extra=index).decode().strip()
 
 
-def _short(stderr: str) -> str:
+def _spare(git_dir: Path, base: str, files: Mapping[str, str]) -> None:
+    """Raises SourceError where a file would be written over with other contents."""
+    for path, text in files.items():
+        blob = git.run(git_dir, "hash-object", "--stdin", stdin=text.encode()).decode().strip()
+        listed = git.run(git_dir, "ls-tree", base, "--", path).decode()
+        if listed and blob not in listed:
+            raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
+
+
+def short(stderr: str) -> str:
     """What git says in the lines that say what is wrong, without its page of advice."""
     lines = [" ".join(line.split()) for line in stderr.splitlines()]
     return "; ".join(line for line in lines if line.startswith(("!", "error:", "fatal:"))) or stderr
@@ -82,11 +94,12 @@ def _git_dir(folder: Path) -> Path:
         raise SourceError(f"{folder} is no git repository", error.stderr, "--branch needs a local clone") from error
 
 
-def _checked(folder: Path, branch: str) -> str:
+def checked(branch: str) -> str:
+    """The branch's name. Raises SourceError for what cannot be one."""
     try:
         if branch.startswith("-"):
             raise GitFailed("a branch's name does not start with -")
-        git.run(_git_dir(folder), "check-ref-format", f"refs/heads/{branch}")
+        git.run(Path(os.devnull), "check-ref-format", f"refs/heads/{branch}")
     except GitFailed as error:
         raise SourceError(f"{branch!r} is no name for a branch", error.stderr, "such as found-machines") from error
     return branch

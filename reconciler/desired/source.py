@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,14 @@ class Place(msgspec.Struct, frozen=True):
     git_dir: Path
     common_dir: Path
     prefix: str
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """Where git pushes to: a name or a URL, the environment that lets it in, and what people are shown."""
+
+    place: str
+    environment: Mapping[str, str]
+    shown: str
 
 
 class Snapshot(Protocol):
@@ -162,6 +170,26 @@ class Repository:
         """The repository's folder, or its URL without credentials."""
         return self._name
 
+    @property
+    def git_dir(self) -> Path:
+        """Where its objects are."""
+        return self._place.git_dir
+
+    @property
+    def path(self) -> str:
+        """From its root to the folder that is read; empty for all of it."""
+        return self._path
+
+    def remote(self) -> Remote:
+        """Where a branch for a pull request is pushed to: the repository's `origin`; itself, where it has none.
+
+        Raises SourceError."""
+        try:
+            named = git.run(self.git_dir, "remote").decode().split()
+        except GitFailed as error:
+            raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
+        return Remote("origin", {}, "origin") if "origin" in named else Remote(str(self.git_dir), {}, self._name)
+
     def snapshot(self, at: str | None = None) -> Snapshot:
         """The commit that the ref points at now, or the commit `at`."""
         commit = self._resolve(at or self._ref)
@@ -265,6 +293,10 @@ class Mirror(Repository):
         folder = cache_dir / "mirrors" / f"{hashlib.sha256(self._url.encode()).hexdigest()[:20]}.git"
         super().__init__(Place(folder, folder, folder, ""), ref, path, name=git.redacted(self._url))
         self._folder = folder
+
+    def remote(self) -> Remote:
+        """Where it was fetched from."""
+        return Remote(self._url, self._credentials, self._name)
 
     def snapshot(self, at: str | None = None) -> Snapshot:
         """Fetch, then read. Raises SourceUnavailable when the remote cannot be had."""

@@ -14,17 +14,10 @@ from reconciler.kinds.machine import Access
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.discovery import Identity
+from reconciler.planning.looking import Candidate
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """An address to be looked at, and what its partition says of BMCs."""
-
-    url: str
-    partition: str
-    way: Access
 
 
 class Trust(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from reconciler.model.event import Event, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, way_to
+from reconciler.planning.inventories import summary
 
 EVERY = timedelta(hours=24)
 FIRST_RETRY = timedelta(minutes=10)
@@ -63,7 +64,7 @@ def take(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: d
     before = getattr(keeps.of(key.name), origin.replace("-", "_"))
     keeps.put(key.name, origin, value, at)
     if before is None or before.value is None:
-        return [Event(at, EventType.NORMAL, "InventoryTaken", f"{origin}: {_summary(value)}", key)]
+        return [Event(at, EventType.NORMAL, "InventoryTaken", f"{origin}: {summary(value)}", key)]
     changed = differences(before.value, value)
     return [_event(key, origin, changed, at)] if changed else []
 
@@ -189,19 +190,3 @@ def _event(key: ResourceKey, origin: Origin, changed: Iterable[PartChange], at: 
     said = "; ".join(str(one) for one in found[:NAMED])
     more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return Event(at, severity, "InventoryChanged", f"{origin}: {said}{more}", key)
-
-
-def _summary(value: Inventory) -> str:
-    cores = sum(one.cores for one in value.processors)
-    parts = [f"{len(value.processors)} processors, {cores} cores", f"{_size(value.memory)} of memory"]
-    parts += [f"{len(value.disks)} disks", f"{len(value.gpus)} GPUs"]
-    told = [
-        part
-        for part, name in zip(parts, ("processors", "memory", "disks", "gpus"), strict=True)
-        if name not in value.missing
-    ]
-    return ", ".join(told) or "nothing is told"
-
-
-def _size(number: int) -> str:
-    return f"{number >> 30} GiB" if number >= 1 << 30 else f"{number >> 20} MiB"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from drivers.base import Inventory, SystemState
 from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec, Mode
 from reconciler.kinds.partition import PartitionSpec
-from reconciler.model.resource import API_VERSION, Resource
+from reconciler.model.resource import API_VERSION, Resource, ResourceKey
 
 MOST_ADDRESSES = 1 << 16
 """That are looked through without being told twice."""
@@ -106,7 +106,7 @@ def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
 
 class Identity(msgspec.Struct, frozen=True):
     """A system that was found. `system_id` where its BMC has several; `tls` and `driver`: what its document must say
-    beyond its partition."""
+    beyond its partition. `notes`: what people should know of it."""
 
     address: str
     partition: str
@@ -114,6 +114,7 @@ class Identity(msgspec.Struct, frozen=True):
     inventory: Inventory | None = None
     system_id: str | None = None
     tls: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -135,6 +136,18 @@ def declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) -
         uuids,
         frozenset(one.key.name for one in every),
     )
+
+
+def known(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey, object]) -> Declared:
+    """What these documents declare, with the UUIDs of the last looks at them, or else those that they note."""
+    every = list(machines)
+    noted = {uuid.lower(): one.key.name for one in every if (uuid := one.annotations.get("uuid"))}
+    seen = {
+        value.uuid.lower(): one.key.name
+        for one in every
+        if isinstance(value := looks.get(one.key), SystemState) and value.uuid
+    }
+    return declared(every, {**noted, **seen})
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -174,7 +187,7 @@ def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal],
         macs |= dict.fromkeys(own, name)
         if uuid:
             uuids[uuid] = name
-        proposals.append(Proposal(name, document(name, one, own), notes))
+        proposals.append(Proposal(name, document(name, one, own), (*one.notes, *notes)))
     return proposals, skipped
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from drivers.base import Inventory
 from reconciler.kinds.inventory import Kept, Known
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.machine_labels import derived_labels, size_of
@@ -91,3 +92,20 @@ def _size_problem(resource: Resource[MachineSpec], known: Known, desired: Desire
     if size.name == resource.spec.size or not size.settled:
         return None
     return f"size {resource.spec.size} is declared, and by what is in it {size.why}"
+
+
+def summary(value: Inventory) -> str:
+    """What is in a machine, in a few words."""
+    cores = sum(one.cores for one in value.processors)
+    parts = [f"{len(value.processors)} processors, {cores} cores", f"{_size(value.memory)} of memory"]
+    parts += [f"{len(value.disks)} disks", f"{len(value.gpus)} GPUs"]
+    told = [
+        part
+        for part, name in zip(parts, ("processors", "memory", "disks", "gpus"), strict=True)
+        if name not in value.missing
+    ]
+    return ", ".join(told) or "nothing is told"
+
+
+def _size(number: int) -> str:
+    return f"{number >> 30} GiB" if number >= 1 << 30 else f"{number >> 20} MiB"

@@ -68,6 +68,7 @@ def test_every_event_reason_is_described() -> None:
             "applying/sending",
             "applying/waits",
             "daemon/follow",
+            "daemon/proposing",
             "kinds/lifecycle",
             "kinds/lifecycle_steps",
         )

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from reconciler.planning.uuids import same_uuid, turned
+
+__all__ = ["NO_UUID", "mac", "macs", "same_uuid", "turned", "uuid"]
+
 _HEX = re.compile(r"[0-9a-f]+")
 
 NO_UUID = {
@@ -36,22 +40,6 @@ def uuid(text: str) -> str | None:
         return None
     found = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
     return None if found in NO_UUID else found
-
-
-def turned(found: str) -> str:
-    """The UUID as the other half of the world reads it: SMBIOS 2.6 stores its first three fields with the low byte
-    first, and some BMCs and boot programs show them so (DMTF DSP0134, 7.2.1)."""
-    fields = found.split("-")
-    return "-".join([*(_swapped(field) for field in fields[:3]), *fields[3:]])
-
-
-def same_uuid(one: str, other: str) -> bool:
-    """Whether two UUIDs, in the form of `uuid`, are of one machine."""
-    return one in (other, turned(other))
-
-
-def _swapped(field: str) -> str:
-    return "".join(reversed([field[at : at + 2] for at in range(0, len(field), 2)]))
 
 
 def _digits(text: str, count: int) -> str | None:

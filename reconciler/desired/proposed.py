@@ -1,0 +1,175 @@
+"""The branch on which the daemon proposes what it found, as the remote has it: looked at, and gone on with.
+
+Nothing of the followed repository moves: commits are made by git's plumbing, go to the remote by their hash, and no
+local branch, work tree or index knows of them. Nothing is ever forced: somebody who pushed meanwhile wins, and the
+next look takes up what they did.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from reconciler.desired import git
+from reconciler.desired.branch import PUSH_TIMEOUT, checked, short, tree_with
+from reconciler.desired.files import is_manifest
+from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.manifests import parse
+from reconciler.desired.source import Remote, Repository
+from reconciler.model.resource import Resource, Revision
+from reconciler.planning.proposing import Branch, BranchFile, Start, Update
+
+_NO_BLOB = "0" * 40
+_NOBODY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "groundstate"), ("EMAIL", "groundstate@localhost"))
+}
+
+
+class ProposalBranch:
+    """A branch of the remote of a followed repository. `folder`: where found machines go, within the path that is
+    read. Raises SourceError for a name that is none."""
+
+    def __init__(self, source: Repository, name: str, folder: str) -> None:
+        self._source, self.name = source, checked(name)
+        self.folder = "/".join(part for part in (source.path, folder) if part)
+
+    @property
+    def where(self) -> str:
+        """For people: `found at origin`."""
+        return f"{self.name} at {self._source.remote().shown}"
+
+    def look(self, followed: Revision) -> Branch:
+        """What the remote has. Raises SourceError, SourceUnavailable."""
+        if followed.ref.removeprefix("refs/heads/") == self.name:
+            hint = "name another with --propose-branch"
+            raise SourceError(f"branch {self.name} is the one that is followed", "nothing is written into it", hint)
+        remote = self._source.remote()
+        tip = self._tip(remote)
+        try:
+            paths = self._paths(followed.id)
+            if tip is None:
+                return Branch(paths=paths)
+            self._fetch(remote, tip)
+            base = self._base(followed.id, tip)
+            if base == tip:
+                return Branch(tip, merged=True, paths=paths)
+            files = tuple(self._files(base, tip, followed.id))
+            return Branch(tip, False, files, self._deleted(base, tip), paths | self._paths(tip))
+        except GitFailed as error:
+            raise SourceError(f"branch {self.where} cannot be read", short(error.stderr)) from error
+
+    def go_on(self, followed: Revision, branch: Branch, update: Update, message: str) -> str:
+        """Commit and push; returns the commit. Raises SourceError, SourceUnavailable when that did not arrive."""
+        remote, tip, main = self._source.remote(), branch.tip or followed.id, followed.id
+        start, parents = {
+            Start.FOLLOWED: (main, [main]),
+            Start.ANEW: (main, [main, tip]),
+            Start.TIP: (tip, [tip]),
+        }[update.start]
+        files: dict[str, str | None] = dict(update.add)
+        if update.start is Start.TIP:
+            files |= dict.fromkeys(update.remove)
+        try:
+            tree = tree_with(self._source.git_dir, start, files)
+            made = self._commit(tree, parents, message)
+        except GitFailed as error:
+            raise SourceError(f"nothing was committed for {self.where}", error.stderr, "see what git says") from error
+        try:
+            # Without a force, so that the remote refuses it when its branch is not the one that was looked at.
+            self._run("push", "--quiet", "--no-verify", remote.place, f"{made}:{self._ref}", remote=remote)
+        except GitFailed as error:
+            why = short(error.stderr).replace(made, "the commit")  # Which is another at each try.
+            raise SourceUnavailable(f"{self.where} was not pushed", why, "it is tried again") from error
+        return made
+
+    @property
+    def _ref(self) -> str:
+        return f"refs/heads/{self.name}"
+
+    def _run(self, *args: str, remote: Remote | None = None, stdin: bytes | None = None) -> bytes:
+        extra = remote.environment if remote is not None else {}
+        return git.run(self._source.git_dir, *args, timeout=PUSH_TIMEOUT, extra=extra, stdin=stdin)
+
+    def _tip(self, remote: Remote) -> str | None:
+        try:
+            listed = self._run("ls-remote", "--quiet", remote.place, self._ref, remote=remote).decode(errors="replace")
+        except GitFailed as error:
+            raise SourceUnavailable(f"{remote.shown} cannot be reached", short(error.stderr)) from error
+        lines = (line.partition("\t") for line in listed.splitlines())
+        return next((sha for sha, _, ref in lines if ref == self._ref), None)
+
+    def _fetch(self, remote: Remote, tip: str) -> None:
+        try:
+            self._run("cat-file", "-e", f"{tip}^{{commit}}")
+        except GitFailed:
+            quietly = ("--quiet", "--no-tags", "--no-auto-gc", "--no-write-fetch-head", "--refmap=")
+            checks = ("-c", "fetch.fsckObjects=true")
+            self._run(*checks, "fetch", *quietly, remote.place, self._ref, remote=remote)
+
+    def _base(self, followed: str, tip: str) -> str:
+        try:
+            return self._run("merge-base", followed, tip).decode().strip()
+        except GitFailed as error:
+            why = "it has no commit in common with the branch that is followed"
+            raise SourceError(f"branch {self.where} cannot be gone on with", why, "delete it") from error
+
+    def _files(self, base: str, tip: str, followed: str) -> Iterator[BranchFile]:
+        changed = [one for one in _raw(self._run(*_DIFF, base, tip)) if one[1] != _NO_BLOB]
+        taken = {one[1:] for one in _raw(self._run(*_LOG, f"{base}..{followed}"))} if changed else set()
+        manifests = [one for one in changed if is_manifest(os.fsencode(one[2]))]
+        contents = self._contents([blob for _, blob, _ in manifests])
+        for old, blob, path in changed:
+            found = parse(path, contents[blob]) if blob in contents else None
+            every = found.resources if found is not None else ()
+            machines: tuple[Resource[Any], ...] = tuple(one for one in every if one.key.kind == "Machine")
+            only = found is not None and not found.broken and len(machines) == len(every)
+            yield BranchFile(path, machines, only, old == _NO_BLOB, (blob, path) in taken)
+
+    def _contents(self, blobs: list[str]) -> dict[str, bytes]:
+        said = self._run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
+        found: dict[str, bytes] = {}
+        at = 0
+        for _ in blobs:
+            end = said.index(b"\n", at)
+            blob, kind, size = said[at:end].decode().split()
+            if kind == "blob":
+                found[blob] = said[end + 1 : end + 1 + int(size)]
+            at = end + 1 + int(size) + 1
+        return found
+
+    def _deleted(self, base: str, tip: str) -> frozenset[str]:
+        # Of the branch's own commits: what the followed branch lost and a merge brought is not meant.
+        raw = _raw(self._run(*_LOG, "--first-parent", "--no-merges", f"{base}..{tip}"))
+        return frozenset(path for _, blob, path in raw if blob == _NO_BLOB)
+
+    def _paths(self, commit: str) -> frozenset[str]:
+        where = ["--", f"{self.folder}/"] if self.folder else []
+        listed = self._run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, *where)
+        return frozenset(map(os.fsdecode, filter(None, listed.split(b"\0"))))
+
+    def _commit(self, tree: str, parents: Iterable[str], message: str) -> str:
+        options = [word for parent in parents for word in ("-p", parent)]
+        args, text = ("commit-tree", *options, tree), message.encode()
+        try:
+            self._run("var", "GIT_AUTHOR_IDENT")
+            self._run("var", "GIT_COMMITTER_IDENT")
+        except GitFailed:  # A service's account has no name as a rule.
+            return git.run(self._source.git_dir, *args, stdin=text, extra=_NOBODY).decode().strip()
+        return self._run(*args, stdin=text).decode().strip()
+
+
+_DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames")
+_LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--format=")
+
+
+def _raw(said: bytes) -> Iterator[tuple[str, str, str]]:
+    """The (old blob, new blob, path) of git's raw form: `:100644 100644 OLD NEW M`, NUL, path, NUL."""
+    parts = [part for part in said.split(b"\0") if part]
+    at = 0
+    while at + 1 < len(parts):
+        words = parts[at].decode(errors="replace").lstrip("\n:").split()
+        yield words[2], words[3], os.fsdecode(parts[at + 1])
+        at += 2

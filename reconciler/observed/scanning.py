@@ -1,0 +1,89 @@
+"""Looks through addresses for BMCs and reads who is behind them: for `groundstate discover`, and for the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from drivers.base import AuthenticationFailed, DriverError, Found
+from reconciler.observed.connections import Connections
+from reconciler.observed.discovery import identify, look, paced, trust
+from reconciler.planning.discovery import Identity, Partition
+from reconciler.planning.looking import Candidate
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """How it is looked: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
+    connection. `tls`: the trust that is put in the place of the partitions', as a document has it."""
+
+    rate: float = 50.0
+    concurrency: int = 32
+    timeout: float = 2.0
+    tls: dict[str, Any] | None = None
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """A BMC that was found and not read, and why. `refused`: it did not take the login."""
+
+    url: str
+    product: str
+    why: str
+    refused: bool = False
+
+    def __str__(self) -> str:
+        named = f" ({self.product})" if self.product else ""
+        return f"{self.url}: a BMC{named}, not read; {self.why}"
+
+
+def look_through(
+    ways: Connections, todo: Iterator[Candidate], manner: Manner, say: Callable[[str], None]
+) -> Iterator[tuple[Candidate, Found | None]]:
+    """Ask each address, without a login, whether a BMC is there; in the order of the answers."""
+    deaf: set[str] = set()
+
+    def looked(candidate: Candidate) -> Found | None:
+        finder = ways.finder(candidate.way.driver)
+        if finder is None and candidate.way.driver not in deaf:
+            deaf.add(candidate.way.driver)
+            say(f"the driver {candidate.way.driver} of Partition/{candidate.partition} cannot look for BMCs")
+        return None if finder is None else look(ways, finder, candidate, manner.timeout)
+
+    return paced(looked, todo, manner.rate, manner.concurrency)
+
+
+def read_found(
+    ways: Connections, found: Sequence[tuple[Candidate, Found]], partitions: Sequence[Partition], manner: Manner
+) -> tuple[list[Identity], list[Unread]]:
+    """Log in to each BMC once, and read its systems, in the order of addresses."""
+    by_name = {one.key.name: one for one in partitions}
+
+    def read(at: int) -> list[Identity] | Unread:
+        candidate, seen = in_order[at]
+        return _read(ways, candidate, seen, by_name[candidate.partition], manner.tls)
+
+    in_order = sorted(found, key=lambda one: one[0].url)
+    results = dict(paced(read, iter(range(len(in_order))), manner.rate, manner.concurrency))
+    said = [results[at] for at in range(len(in_order))]
+    unread = [one for one in said if isinstance(one, Unread)]
+    return [system for one in said if not isinstance(one, Unread) for system in one], unread
+
+
+def _read(
+    ways: Connections, candidate: Candidate, seen: Found, partition: Partition, tls: dict[str, Any] | None
+) -> list[Identity] | Unread:
+    bmc = partition.spec.bmc
+    trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls))
+    if trusted.refused is not None:
+        return Unread(candidate.url, seen.product, trusted.refused)
+    if candidate.way.credential_ref is None:
+        why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so nobody logs in"
+        return Unread(candidate.url, seen.product, why)
+    way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
+    finder = ways.finder(way.driver)
+    try:
+        return identify(ways, finder, candidate, way, tls or trusted.document) if finder is not None else []
+    except DriverError as error:
+        why = f"{type(error).__name__}: {error}"
+        return Unread(candidate.url, seen.product, why, isinstance(error, AuthenticationFailed))
