@@ -240,9 +240,9 @@ class Engine:
 
     def _note(self, change: Change, action: Remembered, desired: DesiredState) -> Outcome:
         """What is only remembered is done when it is written down."""
-        noted = remember(action, self._memory.facts, self._context.now(), self._sender.name())
-        self._memory.keep(noted.facts)
         why = self._teller.cause(change, desired)
+        noted = remember(action, self._memory.facts, self._context.now(), self._sender.name(), why)
+        self._memory.keep(noted.facts)
         for key, (reason, message) in noted.told.items():
             self._teller.tell(key, reason, f"{message}, because of {why}")
         self._context.moved([key for key in noted.told if key != change.key])

@@ -32,8 +32,10 @@ class Noted(msgspec.Struct, frozen=True):
     told: dict[ResourceKey, tuple[str, str]]
 
 
-def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now: datetime, name: str) -> Noted:
-    """What is remembered when the action is done. `name`: of the order, where it gives one."""
+def remember(
+    action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now: datetime, name: str, why: str = ""
+) -> Noted:
+    """What is remembered when the action is done. `name`: of the order, where it gives one; `why`: its cause."""
     key = action.key
     match action:
         case Bind(project=project):
@@ -45,7 +47,7 @@ def remember(action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now
         case Claim():
             return _claimed(action, facts, now)
         case Unclaim(machines=machines):
-            return _unclaimed(key, machines, facts, now)
+            return _unclaimed(key, machines, facts, now, why)
         case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media):
             life = msgspec.structs.replace(
                 without_order(_life(facts, key)),
@@ -102,13 +104,15 @@ def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: dat
 
 
 def _unclaimed(
-    claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime
+    claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime, why: str
 ) -> Noted:
     changed, told = {}, {}
     for name in machines:
         key = ResourceKey("Machine", name)
         before = facts.get(key, NO_FACTS)
-        life = msgspec.structs.replace(without_order(before.life), releasing_at=now, attempts=0, trouble=None)
+        life = msgspec.structs.replace(
+            without_order(before.life), releasing_at=now, because=why or None, attempts=0, trouble=None
+        )
         changed[key] = msgspec.structs.replace(before, life=life)
         told[key] = ("Releasing", f"by {claim}: it is stopped, wiped and free again")
     told[claim] = ("Releasing", ", ".join(machines))

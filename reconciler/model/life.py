@@ -87,13 +87,13 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     """The facts of one machine.
 
     `claim` and `slot`: whose it is, and which of the claim's machines, from `claimed_at` until it is wiped and free
-    again; `releasing_at`: since when it is on its way back. `order` is the boot that is under way: `served_at`,
-    `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the machine may go off) are of
-    that order. `stopped_at`: since when it was seen off and has been started by nobody else; `system`: the UUID that
-    its BMC told when an agent called last. `attempts` counts the orders for the present purpose, and `tried` is the
-    `request` of the document for which the last of them was given. `asked`: the machine's `lifecycle.request` for
-    which it was inspected last. `starts`: when it was sent to its disk, the last few since its system called.
-    `media`: what is in its virtual drive, until it is seen gone.
+    again; `releasing_at`: since when it is on its way back, and `because`: of what, in words. `order` is the boot that
+    is under way: `served_at`, `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the
+    machine may go off) are of that order. `stopped_at`: since when it was seen off and has been started by nobody else;
+    `system`: the UUID that its BMC told when an agent called last. `attempts` counts the orders for the present
+    purpose, and `tried` is the `request` of the document for which the last of them was given. `asked`: the machine's
+    `lifecycle.request` for which it was inspected last. `starts`: when it was sent to its disk, the last few since its
+    system called. `media`: what is in its virtual drive, until it is seen gone.
     """
 
     inspected_at: datetime | None = None
@@ -101,6 +101,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     slot: int | None = None
     claimed_at: datetime | None = None
     releasing_at: datetime | None = None
+    because: str | None = None
     order: BootOrder | None = None
     stopped_at: datetime | None = None
     system: str | None = None

@@ -130,12 +130,17 @@ def test_machines_of_both_kinds_of_firmware_reach_the_agent_by_the_boot_service(
     with Lab(tmp_path, machines=0) as lab:
         fleet = LabFleet(lab, discovery="Allow")
         fleet.start()
-        started = [lab.bare(1, "bios"), lab.bare(2, "uefi-pxe", disk=True)]
-        for process in started:
-            process.wait(600)
-        found = " ".join(event["message"] for event in fleet.events() if event["reason"] == "MachineFound")
-        assert lab.machine(1).uuid in found
-        assert lab.machine(2).uuid in found
+        _both_are_found(lab, fleet)
+
+
+@in_lab(1200)
+def test_kea_leads_machines_of_both_kinds_of_firmware_there_as_well(tmp_path: Path) -> None:
+    with Lab(tmp_path, machines=0) as lab:
+        fleet = LabFleet(lab, discovery="Allow")
+        fleet.start()
+        lab.kea(fleet.ask("boot", "kea"))
+        _both_are_found(lab, fleet)
+        assert "DHCP4_LEASE_ALLOC" in lab.log("kea")
 
 
 @in_lab(900)
@@ -150,6 +155,15 @@ def test_a_machine_that_is_offered_nothing_but_http_reaches_the_agent(tmp_path: 
         found = " ".join(event["message"] for event in fleet.events() if event["reason"] == "MachineFound")
         assert lab.machine(1).uuid in found
         assert "HTTPClient" in lab.log("dnsmasq")
+
+
+def _both_are_found(lab: Lab, fleet: LabFleet) -> None:
+    started = [lab.bare(1, "bios"), lab.bare(2, "uefi-pxe", disk=True)]
+    for process in started:
+        process.wait(600)
+    found = " ".join(event["message"] for event in fleet.events() if event["reason"] == "MachineFound")
+    assert lab.machine(1).uuid in found
+    assert lab.machine(2).uuid in found
 
 
 def _register(token: str) -> int:

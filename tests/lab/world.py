@@ -14,6 +14,7 @@ quiet machine with two cores takes.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -191,6 +192,18 @@ dhcp-boot=tag:!ipxe,tag:efi64,ipxe.efi
         self.wait_log("dnsmasq", "started", 10)
         if process.poll() is not None:
             raise Late(f"dnsmasq ended: {self.log('dnsmasq')}")
+
+    def kea(self, configuration: str) -> None:
+        """Serve DHCP by Kea with this configuration, and TFTP by dnsmasq, in the place of what did so before."""
+        self.dhcp(f"port=0\ninterface=br0\nbind-interfaces\nenable-tftp\ntftp-root={self.tftp}\n")
+        path, folder = self.directory / "kea.json", self.directory / "kea"
+        served = json.loads(configuration)
+        served["Dhcp4"]["lease-database"] = {"type": "memfile", "persist": False}
+        path.write_text(json.dumps(served))
+        folder.mkdir(exist_ok=True)
+        places = {"KEA_PIDFILE_DIR": str(folder), "KEA_LOCKFILE_DIR": str(folder)}
+        self.spawn("kea", ["kea-dhcp4", "-c", str(path)], places)
+        self.wait_log("kea", "DHCP4_STARTED", 20)
 
     def _network(self) -> None:
         self.run("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")

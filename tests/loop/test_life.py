@@ -117,6 +117,28 @@ def test_a_claim_is_installed_runs_and_is_wiped_when_it_goes(world: World) -> No
     assert world.ipam.list() == []
 
 
+def test_all_that_is_done_to_have_a_machine_back_is_told_with_who_gave_it_back(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    told = len(world.events)
+    world.commit(given_back := later(fleet(None, "m1"), "b" * 40, "Bob"))
+    live(world, [metal], 10)
+    world.commit(later(given_back, "c" * 40, "Carol"))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.AVAILABLE
+    causes = [e.message for e in world.events[told:] if e.key == metal.key and "because of" in e.message]
+    assert len(causes) >= 6
+    assert all(message.endswith("by Bob") for message in causes)
+
+
+def later(declared: DesiredState, revision: str, author: str) -> DesiredState:
+    """The same as somebody committed it."""
+    commit = declared.revision.commit
+    assert commit is not None
+    named = replace(declared.revision, id=revision, commit=replace(commit, sha=revision, author=author))
+    return replace(declared, revision=named)
+
+
 def test_nothing_is_wiped_while_the_machine_is_not_seen_off(world: World) -> None:
     (metal,) = claimed(world, "m1")
     live(world, [metal], 300)
