@@ -125,8 +125,9 @@ class ProposalBranch:
             found = parse(path, contents[blob]) if blob in contents else None
             every = found.resources if found is not None else ()
             machines: tuple[Resource[Any], ...] = tuple(one for one in every if one.key.kind == "Machine")
-            only = found is not None and not found.broken and len(machines) == len(every)
-            yield BranchFile(path, machines, only, old == _NO_BLOB, (blob, path) in taken)
+            broken = found is not None and found.broken
+            only = found is not None and not broken and len(machines) == len(every)
+            yield BranchFile(path, machines, only, old == _NO_BLOB, (blob, path) in taken, broken)
 
     def _contents(self, blobs: list[str]) -> dict[str, bytes]:
         said = self._run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())

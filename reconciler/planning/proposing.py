@@ -18,13 +18,15 @@ _LISTED = 20
 
 class BranchFile(msgspec.Struct, frozen=True):
     """A file in which the branch differs from where it began. `machines`: the Machines in it; `only`: and nothing
-    else is. `added`: it was not there at the beginning. `merged`: the followed branch has, or had, just this."""
+    else is. `added`: it was not there at the beginning. `merged`: the followed branch has, or had, just this. `broken`:
+    not all of it can be read."""
 
     path: str
     machines: tuple[Resource[MachineSpec], ...] = ()
     only: bool = False
     added: bool = True
     merged: bool = False
+    broken: bool = False
 
 
 class Branch(msgspec.Struct, frozen=True):
@@ -96,15 +98,16 @@ def fresh(found: Iterable[Identity], there: Declared) -> list[Identity]:
 def placed(
     proposals: Sequence[Proposal], folder: str, branch: Branch, gone: Collection[BranchFile]
 ) -> dict[str, Proposal]:
-    """Where each document goes: path -> proposal. One that people took away from the open branch is left out, and
-    nothing that is there is written over."""
+    """Where each document goes: path -> proposal. One that people took away from the open branch is left out, and so is
+    one whose file they are at work on there, as it cannot be read; nothing that is there is written over."""
     found: dict[str, Proposal] = {}
     taken = set(branch.paths)
     deleted = frozenset[str]() if is_spent(branch, gone) else branch.deleted
+    broken = {one.path for one in branch.files if one.broken}
     for one in proposals:
         stem = f"{folder}/{one.name}" if folder else one.name
         path = next(path for path in _spellings(stem) if path not in taken)
-        if path in deleted:
+        if path in deleted or f"{stem}.yaml" in broken:
             continue
         taken.add(path)
         found[path] = one

@@ -108,6 +108,12 @@ def test_what_is_on_the_branch_is_seen_with_what_people_did_there(office: Office
     assert not any(one.merged for one in seen.files)
 
 
+def test_a_slip_of_somebody_who_edits_a_file_there_is_seen(office: Office) -> None:
+    office.push(Start.FOLLOWED, ADD_A)
+    office.edit(lambda git: git.write({A: machine("a") + "  rack: [\n"}))
+    assert [(one.machines, one.only, one.broken) for one in office.look().files] == [((), False, True)]
+
+
 def test_the_branch_goes_on_from_what_people_did(office: Office) -> None:
     office.push(Start.FOLLOWED, ADD_A)
     theirs = office.edit(lambda git: git.write({A: machine("a", more="  rack: r1\n")}))

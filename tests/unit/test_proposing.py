@@ -92,6 +92,7 @@ def test_a_bmc_that_is_declared_since_it_was_found_is_found_no_more() -> None:
 # -- what is committed -------------------------------------------------------------------------------------------------
 
 ADD = {"machines/n.yaml": "n"}
+SLIP = BranchFile("machines/a.yaml", broken=True)
 OPEN, TAKEN, GONE = file(machine("o")), file(machine("t"), merged=True), file(machine("g"))
 
 
@@ -127,6 +128,7 @@ def test_the_branch_begins_goes_on_or_begins_anew(
         (Branch(paths=frozenset({"machines/a.yaml"})), ["machines/a-2.yaml", "machines/b.yaml"]),
         (Branch("t", files=(OPEN,), deleted=frozenset({"machines/a.yaml"})), ["machines/b.yaml"]),
         (Branch("t", deleted=frozenset({"machines/a.yaml"})), ["machines/b.yaml"]),
+        (Branch("t", files=(SLIP,), paths=frozenset({"machines/a.yaml"})), ["machines/b.yaml"]),
         (Branch("t", files=(TAKEN,), deleted=frozenset({"machines/a.yaml"})), ["machines/a.yaml", "machines/b.yaml"]),
     ],
 )
