@@ -46,7 +46,7 @@ class Schedule(msgspec.Struct, frozen=True):
     pause: float = 10.0
     retry: float = 60.0
     port: int = HTTPS
-    manner: Manner = Manner()
+    manner: Manner = Manner(pins=False)
 
 
 class Proposer:

@@ -68,9 +68,9 @@ def look(connections: Connections, finder: Finder, candidate: Candidate, seconds
         return None
 
 
-def trust(found: Found, way: Access, *, is_declared: bool) -> Trust:
+def trust(found: Found, way: Access, *, is_declared: bool, pins: bool = True) -> Trust:
     """Whether a login may be sent. Without a declared trust the certificate that was seen first is pinned, and stands
-    in the document; but not where the host did not even say that it is a BMC."""
+    in the document, if `pins`; but not where the host did not even say that it is a BMC."""
     if found.trusted:
         return Trust(way.tls)
     if is_declared:
@@ -78,6 +78,9 @@ def trust(found: Found, way: Access, *, is_declared: bool) -> Trust:
     if not found.sure or found.fingerprint is None:
         why = "it wants a login before it says what it is, and its certificate is not trusted; declare tls for it"
         return Trust(way.tls, refused=why)
+    if not pins:
+        why = f"nobody vouches for its certificate ({found.fingerprint}), and nobody is here to look at it"
+        return Trust(way.tls, refused=f"{why}; declare tls in its partition, or run groundstate discover")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 
 

@@ -16,12 +16,14 @@ from reconciler.planning.looking import Candidate
 
 class Manner(msgspec.Struct, frozen=True):
     """How it is looked: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
-    connection. `tls`: the trust that is put in the place of the partitions', as a document has it."""
+    connection. `tls`: the trust that is put in the place of the partitions', as a document has it. `pins`: where no
+    trust is declared, a certificate that nobody vouches for is believed as it is seen first."""
 
     rate: float = 50.0
     concurrency: int = 32
     timeout: float = 2.0
     tls: dict[str, Any] | None = None
+    pins: bool = True
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ def read_found(
 
     def read(at: int) -> list[Identity] | Unread:
         candidate, seen = in_order[at]
-        return _read(ways, candidate, seen, by_name[candidate.partition], manner.tls)
+        return _read(ways, candidate, seen, by_name[candidate.partition], manner)
 
     in_order = sorted(found, key=lambda one: one[0].url)
     results = dict(paced(read, iter(range(len(in_order))), manner.rate, manner.concurrency))
@@ -71,10 +73,10 @@ def read_found(
 
 
 def _read(
-    ways: Connections, candidate: Candidate, seen: Found, partition: Partition, tls: dict[str, Any] | None
+    ways: Connections, candidate: Candidate, seen: Found, partition: Partition, manner: Manner
 ) -> list[Identity] | Unread:
-    bmc = partition.spec.bmc
-    trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls))
+    bmc, tls = partition.spec.bmc, manner.tls
+    trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls), pins=manner.pins)
     if trusted.refused is not None:
         return Unread(candidate.url, seen.product, trusted.refused)
     if candidate.way.credential_ref is None:

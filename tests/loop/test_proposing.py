@@ -33,6 +33,7 @@ class Hall(FakeFleet):
     def __init__(self) -> None:
         super().__init__(lambda: 0.0)
         self.there: set[str] = set()
+        self.trusted = True
         self.locked: set[str] = set()
         self.asked: list[str] = []
 
@@ -46,7 +47,11 @@ class Hall(FakeFleet):
 
     def probe(self, address: str, _tls: Tls, _seconds: float) -> Found | None:
         """See Finder."""
-        return Found(address, sure=True, trusted=True) if address in self.there else None
+        return (
+            Found(address, sure=True, trusted=self.trusted, fingerprint="sha256:" + "0" * 64)
+            if address in self.there
+            else None
+        )
 
     def systems(self, endpoint: Endpoint) -> tuple[str, ...]:
         """See Finder."""
@@ -121,6 +126,15 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 
 # -- the branch --------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_gets_the_login_for_whose_certificate_nobody_vouches(office: Office) -> None:
+    office.hall.add(1)
+    office.hall.trusted = False
+    office.round()
+    assert office.hall.asked == []
+    assert office.tip == ""
+    assert "declare tls in its partition, or run groundstate discover" in office.told("BmcNotRead")[0]
 
 
 def test_where_nothing_is_found_nothing_is_pushed(office: Office) -> None:
