@@ -32,6 +32,9 @@ from drivers.ipam.rows import holders, known, networks
 from drivers.ipam.taking import acquire, release
 from drivers.ipam.usage import usage
 
+_ABOUT = msgspec.json.Decoder(About)
+"""Made while one thread loads the module: msgspec 0.22 crashes where several make the first one of a type."""
+
 _ALLOCATIONS = """
     SELECT a.owner, p.network, a.address, a.about FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix
 """
@@ -191,7 +194,7 @@ def _text(about: About) -> str | None:
 
 
 def _about(text: str | None) -> About:
-    return NOTHING_SAID if text is None else msgspec.json.decode(text, type=About)
+    return NOTHING_SAID if text is None else _ABOUT.decode(text)
 
 
 def _allocation(owner: str, network: str, address: bytes, about: About) -> Allocation:

@@ -15,6 +15,9 @@ from drivers.ipam.database import Run
 NAMED = 3
 """How many owners or children a refusal names."""
 
+_PREFIX = msgspec.json.Decoder(Prefix)
+"""Made while one thread loads the module: msgspec 0.22 crashes where several make the first one of a type."""
+
 Held = tuple[str, int]
 """Owner and address."""
 
@@ -76,7 +79,7 @@ def prefix_of(lo: bytes, hi: bytes, text: str | None) -> Prefix:
     """The other way round."""
     if text is None:
         return Prefix(cidr_of(int.from_bytes(lo), int.from_bytes(hi)))
-    return msgspec.json.decode(text, type=Prefix)
+    return _PREFIX.decode(text)
 
 
 def holders(run: Run, network: str, within: Iterable[Interval] | None = None) -> list[Held]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.store import tables
+from reconciler.store import shapes, tables
 from reconciler.store.errors import AlreadyBound
 
 Slot = tuple[str, int]
@@ -55,7 +54,7 @@ def _leaving(connection: Connection, machine: str) -> bool:
     table = tables.facts
     wanted = select(table.c.value).where(table.c.kind == "Machine", table.c.name == machine)
     value = connection.execute(wanted).scalar()
-    return value is None or msgspec.json.decode(value, type=ResourceFacts).life.releasing_at is not None
+    return value is None or shapes.FACTS.decode(value).life.releasing_at is not None
 
 
 def _said(machine: str, slot: Slot) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select
 from drivers.base import Inventory
 from reconciler.kinds.inventory import NOTHING_KNOWN, Kept, Known, Origin
 from reconciler.model.observation import ReadError
-from reconciler.store import tables
+from reconciler.store import shapes, tables
 from reconciler.store.database import Database
 from reconciler.store.errors import StoreError
 
@@ -91,7 +91,7 @@ def forget(connection: Connection, machine: str) -> None:
 
 def _decoded(machine: str, origin: str, value: str) -> Kept:
     try:
-        return msgspec.json.decode(value, type=Kept)
+        return shapes.KEPT.decode(value)
     except msgspec.MsgspecError as error:
         raise StoreError(
             f"the store's inventory row {machine} {origin} cannot be read: {error}; delete it, and it is read anew"

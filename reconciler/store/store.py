@@ -17,9 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.observation import Observation, ReadError
+from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey
-from reconciler.store import bindings, instance, tables
+from reconciler.store import bindings, instance, shapes, tables
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.inventory import InventoryTable, forget
@@ -81,7 +81,7 @@ class Store:
 
     def facts(self, kind_of_facts: type[T]) -> dict[ResourceKey, T]:
         """All facts by key, read as `kind_of_facts`. Raises StoreError naming a row that cannot be read."""
-        return self._load(tables.facts, kind_of_facts)
+        return self._load(tables.facts, msgspec.json.Decoder(kind_of_facts))
 
     def put_facts(self, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Write, or with None remove together with the last observation, what is remembered of each."""
@@ -91,7 +91,7 @@ class Store:
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
         """The actions that were, or may have been, sent and are not settled."""
-        return self._load(tables.in_flight, InFlight)
+        return self._load(tables.in_flight, shapes.FLIGHT)
 
     def begin_action(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
         """Write down that this is about to be sent. On disk when it returns.
@@ -157,10 +157,9 @@ class Store:
             wanted = wanted.where(table.c.at <= until)
         if since_seq is not None:
             wanted = wanted.where(table.c.seq > since_seq)
-        decoder = msgspec.json.Decoder(Event)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
-        return [LedgerEntry(seq, _decode(decoder, value, "event", seq)) for seq, value in rows]
+        return [LedgerEntry(seq, _decode(shapes.EVENT, value, "event", seq)) for seq, value in rows]
 
     # -- observations ------------------------------------------------------------------------------------------------
 
@@ -182,7 +181,6 @@ class Store:
     def observations(self, types: Mapping[str, Any]) -> list[Observation]:
         """The latest look at each resource of the kinds in `types`, values read as the type given for their kind."""
         decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in types.items()}
-        errors = msgspec.json.Decoder(ReadError)
         table = tables.observation
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.kind.in_(list(types)))).all()
@@ -191,7 +189,7 @@ class Store:
                 key=(key := ResourceKey(kind, name)),
                 taken_at=taken_at,
                 value=None if value is None else _decode(decoders[kind], value, "observation", key),
-                error=None if error is None else _decode(errors, error, "observation", key),
+                error=None if error is None else _decode(shapes.READ_ERROR, error, "observation", key),
             )
             for kind, name, taken_at, value, error in rows
         ]
@@ -216,8 +214,7 @@ class Store:
         with self._database.write() as connection:
             _upsert(connection, tables.meta, [{"name": name, "value": value}])
 
-    def _load(self, table: Table, type_: type[T]) -> dict[ResourceKey, T]:
-        decoder = msgspec.json.Decoder(type_)
+    def _load(self, table: Table, decoder: msgspec.json.Decoder[T]) -> dict[ResourceKey, T]:
         with self._database.read() as connection:
             rows = connection.execute(select(table.c.kind, table.c.name, table.c.value)).all()
         return {

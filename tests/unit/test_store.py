@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -205,6 +208,45 @@ def test_a_store_in_memory_is_one_database_for_all_threads() -> None:
         list(pool.map(lambda n: store.put_facts({ResourceKey("Machine", f"m{n}"): FACTS}), range(20)))
     assert len(store.facts(ResourceFacts)) == 20
     store.close()
+
+
+def test_threads_that_read_first_at_once_do_not_crash_the_process() -> None:
+    """Six times over, as not every time would: a Decoder of a type that no thread has looked at is no safe thing."""
+    script = """
+import os, sys, threading
+import reconciler.store
+import msgspec
+from reconciler.kinds.inventory import Kept
+from reconciler.model.action import InFlight
+from reconciler.model.event import Event
+from reconciler.model.facts import ResourceFacts
+
+def read():
+    barrier.wait()
+    for shape in (InFlight, ResourceFacts, Kept, Event):
+        try:
+            msgspec.json.Decoder(shape).decode(b'{"id": "1", "action": {"type": "put-network"}}')
+        except msgspec.ValidationError:
+            pass
+
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(6)
+ends = []
+for _ in range(6):
+    child = os.fork()
+    if not child:
+        threads = [threading.Thread(target=read) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os._exit(0)
+    ends.append(os.waitpid(child, 0)[1])
+print(ends)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == str([0] * 6)
 
 
 def test_threads_that_write_at_once_lose_nothing(store: Store) -> None:
