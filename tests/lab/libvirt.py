@@ -111,5 +111,11 @@ def _serve(lab: Lab) -> None:
     }
     configuration = lab.directory / "sushy.conf"
     configuration.write_text("".join(f"SUSHY_EMULATOR_{name} = {value!r}\n" for name, value in settings.items()))
+    start_bmcs(lab)
+
+
+def start_bmcs(lab: Lab) -> None:
+    """Serve Redfish as it was set up; again, after `lab.stop("sushy")`."""
+    configuration = lab.directory / "sushy.conf"
     lab.spawn("sushy", [str(VENV / "bin" / "sushy-emulator"), "--config", str(configuration)])
     lab.wait_log("sushy", "Running on", 30)

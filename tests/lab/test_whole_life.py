@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tests.lab import libvirt
 from tests.lab.enter import in_lab
 from tests.lab.fleet import API, LabFleet
 from tests.lab.world import ADDRESS, Lab
@@ -80,6 +81,27 @@ def test_a_power_cut_and_a_daemon_killed_at_each_step_end_well(tmp_path: Path) -
         assert _blank(lab.machine(0).disk)
         assert len(fleet.told(0, "DisksWiped")) == 1
         lab.until("no address held", 60, lambda: "10.77.0.210" not in fleet.ask("ipam", "get", codes=(0, 1)))
+
+
+@in_lab(1500)
+def test_a_bmc_and_a_network_that_die_while_the_image_is_written_are_waited_for(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        fleet = LabFleet(lab)
+        fleet.start()
+        fleet.commit("Add m0", m0=fleet.machine(0))
+        fleet.wait_phase(0, "Available", 480)
+        fleet.commit("Claim one", web=fleet.claim())
+        lab.until("data on the disk", 360, lambda: any(_inside(lab.machine(0).disk)))
+        lab.run("ip", "link", "set", lab.machine(0).port, "down")
+        lab.stop("sushy")
+        fleet.wait_told(0, "Unreachable", 120)
+        libvirt.start_bmcs(lab)
+        fleet.wait_told(0, "ReadableAgain", 120)
+        lab.run("ip", "link", "set", lab.machine(0).port, "up")
+        fleet.wait_told(0, "ImageWritten", 480)
+        assert lab.wait_serial(0, "INSTALLED-OS-UP", 360) == UP.format(slot=0, address=210)
+        fleet.wait_phase(0, "Running", 180)
+        assert len(fleet.told(0, "ImageWritten")) == 1
 
 
 @in_lab(1500)
