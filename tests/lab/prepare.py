@@ -5,6 +5,7 @@ All of it is kept in .cache/lab, and made again when what it is made from has ch
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -26,7 +27,14 @@ DPKG = Path("/var/lib/dpkg/status")
 
 
 def prepare() -> None:
-    """The emulator's environment, the discovery image, and an image to install."""
+    """The emulator's environment, the discovery image, and an image to install; by one of several that ask at once."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _prepare()
+
+
+def _prepare() -> None:
     _environment()
     if _changed(IMAGE, [*build.HERE.rglob("*.py"), *build.HERE.rglob("*.sh"), *map(build.HERE.joinpath, RECIPE), DPKG]):
         build.build(IMAGE, "cloud-amd64", FETCHED)
