@@ -20,19 +20,21 @@ CACHE = ROOT / ".cache" / "lab"
 VENV = CACHE / "venv"
 IMAGE = CACHE / "image"
 OS_IMAGE = CACHE / "os" / "os.raw.gz"
+ROOT_ARCHIVE = CACHE / "os" / "root.tar.gz"
 PACKAGES = ("sushy-tools>=2.2", "libvirt-python>=9", "bcrypt>=4.3")
 FETCHED = ROOT / ".cache" / "discovery"
 DPKG = Path("/var/lib/dpkg/status")
 
 
 def prepare() -> None:
-    """The emulator's environment, the discovery image, and an image to install."""
+    """The emulator's environment, the discovery image, and images to install."""
     _environment()
     if _changed(IMAGE, [*build.HERE.rglob("*.py"), *build.HERE.rglob("*.sh"), *map(build.HERE.joinpath, RECIPE), DPKG]):
         build.build(IMAGE, "cloud-amd64", FETCHED)
         _note(IMAGE)
     if _changed(OS_IMAGE.parent, [Path(os_image.__file__), build.HERE / "debian.py", DPKG]):
         os_image.build(OS_IMAGE, FETCHED)
+        os_image.build_archive(ROOT_ARCHIVE, FETCHED)
         _note(OS_IMAGE.parent)
 
 
