@@ -17,6 +17,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.agent import test_ignition
 from tests.agent.standin import SESSION, TOKEN, StandIn, serving, tar
 from tests.lab.enter import in_lab
 from tests.lab.prepare import IMAGE, OS_IMAGE, ROOT_ARCHIVE
@@ -182,6 +183,22 @@ def test_an_archive_of_a_root_file_system_becomes_a_system_that_starts_and_a_pow
         standin.wait_for(lambda it: it.heard("phoned-home"), 60, "call from the installed system")
 
 
+@test_ignition.needs_btrfs
+@in_lab(600)
+def test_an_ignition_config_is_put_on_a_file_system_of_flatcar_s_kind(tmp_path: Path) -> None:
+    """What the image's kernel and programs have to be able to; where it is put is tested without a machine."""
+    image = tmp_path / "flatcar.raw.gz"
+    image.write_bytes(gzip.compress(test_ignition.image(tmp_path, "OEM", ("grub.cfg",), "btrfs"), 1))
+    standin = StandIn(seed=tar({"config.ign": test_ignition.CONFIG}), files={image.name: image.read_bytes()})
+    with Lab(tmp_path) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        order(lab, Redfish(lab, 0), standin, "Pxe", install(image, "flatcar-1"))
+        standin.wait_for(lambda it: it.heard("written") or it.heard("agent-failed"), 240, "image written")
+        assert standin.heard("agent-failed") == []
+        file_system = _part(lab.machine(0).disk, test_ignition.AT >> 20, test_ignition.SIZE >> 20)
+        assert test_ignition.CONFIG.encode() in file_system
+
+
 @in_lab(600)
 def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> None:
     standin = StandIn()
@@ -195,8 +212,8 @@ def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> No
         assert ["vda" in disks[lab.machine(n).uuid] for n in (1, 2)] == [False, True]
 
 
-def _part(disk: Path, mib: int = 8) -> bytes:
+def _part(disk: Path, mib: int = 8, length: int = 1) -> bytes:
     """Some of what lies behind the first MiB, where the image's data is."""
     with disk.open("rb") as file:
         file.seek(mib << 20)
-        return file.read(1 << 20)
+        return file.read(length << 20)

@@ -132,7 +132,7 @@ check_fetched() {
         WHY="$image has $(cat "$T/count") bytes, $DISK only $BYTES"
     else
         WRITTEN=$(cut -d ' ' -f 1 "$T/raw.sum")
-        say "fetched and written: $(cat "$T/count") bytes, sha256 $WRITTEN"
+        say "fetched whole: $(cat "$T/count") bytes, sha256 $WRITTEN"
         return 0
     fi
     return 1
