@@ -1,8 +1,8 @@
 """The discovery image: `./dev image`.
 
 Makes `vmlinuz`, `initrd`, both again as `agent.iso`, and `manifest.json` from Debian packages and the recipe in this
-directory. Programs are those installed on this machine; the kernel is fetched and unpacked. Equal inputs give equal
-bytes.
+directory. Programs are those installed on this machine; the kernel and a boot loader are fetched and unpacked. Equal
+inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PROGRAMS = {
     "/usr/bin/lsblk": "util-linux",
     "/usr/bin/lshw": "lshw",
     "/usr/bin/mtools": "mtools",
+    "/usr/bin/tar": "tar",
     "/usr/bin/zstd": "zstd",
     "/usr/sbin/blkdiscard": "util-linux",
     "/usr/sbin/dmidecode": "dmidecode",
@@ -42,16 +43,25 @@ PROGRAMS = {
     "/usr/sbin/ip": "iproute2",
     "/usr/sbin/lldpcli": "lldpd",
     "/usr/sbin/lldpd": "lldpd",
+    "/usr/sbin/mkfs.ext4": "e2fsprogs",
     "/usr/sbin/mkfs.vfat": "dosfstools",
     "/usr/sbin/nvme": "nvme-cli",
     "/usr/sbin/sfdisk": "fdisk",
 }
 # Other files. mtools converts names by a code page, and the C library loads that from a file of its own.
 GCONV = "/usr/lib/x86_64-linux-gnu/gconv"
-FILES = {"/usr/share/misc/pci.ids": "pci.ids", f"{GCONV}/IBM850.so": "libc6"}
+FILES = {
+    "/etc/mke2fs.conf": "e2fsprogs",
+    "/usr/share/misc/pci.ids": "pci.ids",
+    f"{GCONV}/IBM850.so": "libc6",
+}
 GCONV_MODULES = b"alias CP850// IBM850//\nmodule IBM850// INTERNAL IBM850 1\nmodule INTERNAL IBM850// IBM850 1\n"
-# Kernel modules, by directory or file below `kernel/`: what a server's disks, network cards and clocks need.
+# The boot loader for installed archives of a root file system; its package is only unpacked.
+LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+# Kernel modules, by directory or file below `kernel/`: what a server's disks, network cards and clocks need, and the
+# file systems that are written: ext4 for root file systems, btrfs for Flatcar's OEM partition.
 MODULES = (
+    *("crypto/crc32c_generic.ko", "drivers/block/loop.ko", "fs/btrfs/", "fs/ext4/"),
     *("drivers/ata/", "drivers/block/virtio_blk.ko", "drivers/block/xen-blkfront.ko", "drivers/char/hw_random/"),
     *(
         "drivers/char/ipmi/",
@@ -92,9 +102,11 @@ def build(out: Path, flavour: str, cache: Path, ca: Path | None = None) -> dict[
     """Write the four files to `out`; returns the manifest. Raises debian.Missing, OSError."""
     package = debian.latest_kernel(flavour)
     kernel, version = debian.unpacked(package, cache)
+    loader, loader_version = debian.unpacked("systemd-boot-efi", cache)
     tree = Tree()
     used = programs(tree)
-    sources = {**debian.packages_of(used), package: version}
+    sources = {**debian.packages_of(used), package: version, "systemd-boot-efi": loader_version}
+    tree.copy(loader / LOADER, LOADER)
     modules(tree, kernel)
     recipe(tree, ca)
     name = digest(json.dumps([sources, {path: digest(data) for path, data in tree.files()}]).encode())[:12]
@@ -133,7 +145,7 @@ def programs(tree: Tree) -> list[Path]:
     for applet in debian.run(busybox, "--list").split():
         if applet not in ("busybox", "ip", "blkdiscard"):
             tree.link(f"bin/{applet}", "busybox")
-    for name in ("mcopy", "mdir"):
+    for name in ("mcopy", "mdir", "mmd"):
         tree.link(f"usr/bin/{name}", "mtools")
     tree.file(f"{GCONV}/gconv-modules", GCONV_MODULES)
     return [Path(path).resolve() for path in sorted(paths)]

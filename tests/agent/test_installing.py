@@ -185,8 +185,8 @@ def test_how_far_it_is_comes_from_the_meter(tmp_path: Path, meter: str, shown: s
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("a tar archive", tar(SEED), "is a tar archive"),
-        ("a packed tar archive", gzip.compress(tar(SEED)), "is a tar archive"),
+        ("a tar archive", tar(SEED), "is an archive of a root file system"),
+        ("a packed tar archive", gzip.compress(tar(SEED)), "this machine started by BIOS"),
         ("larger than the disk", bytes(20 * MIB), "has 20971520 bytes"),
         ("damaged when it was made", gzip.compress(b"x" * 4 * MIB)[:-9], "cannot be unpacked"),
     ],

@@ -4,13 +4,19 @@ A whole disk: GPT with one EFI system partition that holds systemd-boot, the ker
 only. The kernel is Debian's for clouds, the one of the discovery image. The seed is a partition labelled CIDATA; read
 from it are, as plain lines, `local-hostname`, `phone_home_url` and `phone_home_token` of meta-data, and the first
 address with a length and the first `gateway4` or `via` of network-config. Without an address it asks DHCP.
+
+The same as an archive of its root file system: there the kernel and an initrd are in /boot, and the initrd goes on from
+the file system that is labelled root.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import re
+import stat
 import subprocess
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -60,6 +66,17 @@ case $1 in bound | renew)
     [ -z "$router" ] || ip route add default via $router ;;
 esac
 """
+TO_ROOT = """\
+#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+exec > /dev/ttyS0 2>&1 < /dev/null
+for module in MODULES ext4; do modprobe -q $module; done
+grep -o 'root=PARTUUID=[0-9a-f-]*' /proc/cmdline || echo "INSTALLED-OS-FAILED no root on the command line"
+mount -t ext4 -o rw "$(findfs LABEL=root)" /root || echo "INSTALLED-OS-FAILED the root file system cannot be mounted"
+umount /dev /sys /proc
+exec switch_root /root /init
+"""
 LOADER = {
     "loader/loader.conf": b"timeout 0\n",
     "loader/entries/os.conf": b"title os\nlinux /vmlinuz\ninitrd /initrd\noptions console=ttyS0 quiet panic=-1\n",
@@ -79,6 +96,36 @@ def build(out: Path, cache: Path, name: str = "lab-os-1") -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         out.write_bytes(gzip.compress(_disk(Path(scratch), files), 1, mtime=0))
+
+
+def build_archive(out: Path, cache: Path, name: str = "lab-root-1") -> None:
+    """Write the archive, packed by gzip, to `out`."""
+    kernel, _ = debian.unpacked(debian.latest_kernel("cloud-amd64"), cache)
+    tree = _root(kernel, name)
+    first = Tree({path: entry for path, entry in tree.entries.items() if not path.startswith("etc")})
+    first.file("init", TO_ROOT.replace("MODULES", " ".join(MODULES)).encode(), 0o755)
+    first.directory("root")
+    version = next((kernel / "lib" / "modules").iterdir()).name
+    tree.copy(kernel / "boot" / f"vmlinuz-{version}", f"boot/vmlinuz-{version}")
+    tree.file(f"boot/initrd.img-{version}", gzip.compress(first.archive(0), 6, mtime=0))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(gzip.compress(_tar(tree), 1, mtime=0))
+
+
+def _tar(tree: Tree) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for path, (mode, data) in sorted(tree.entries.items()):
+            member = tarfile.TarInfo(f"./{path}")
+            member.mode = stat.S_IMODE(mode)
+            if stat.S_ISLNK(mode):
+                member.type, member.linkname = tarfile.SYMTYPE, data.decode()
+            elif stat.S_ISDIR(mode):
+                member.type = tarfile.DIRTYPE
+            else:
+                member.size = len(data)
+            archive.addfile(member, io.BytesIO(data) if member.size else None)
+    return out.getvalue()
 
 
 def _root(kernel: Path, name: str) -> Tree:

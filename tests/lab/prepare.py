@@ -21,13 +21,14 @@ CACHE = ROOT / ".cache" / "lab"
 VENV = CACHE / "venv"
 IMAGE = CACHE / "image"
 OS_IMAGE = CACHE / "os" / "os.raw.gz"
+ROOT_ARCHIVE = CACHE / "os" / "root.tar.gz"
 PACKAGES = ("sushy-tools>=2.2", "libvirt-python>=9", "bcrypt>=4.3")
 FETCHED = ROOT / ".cache" / "discovery"
 DPKG = Path("/var/lib/dpkg/status")
 
 
 def prepare() -> None:
-    """The emulator's environment, the discovery image, and an image to install; by one of several that ask at once."""
+    """The emulator's environment, the discovery image, and images to install; by one of several that ask at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -41,6 +42,7 @@ def _prepare() -> None:
         _note(IMAGE)
     if _changed(OS_IMAGE.parent, [Path(os_image.__file__), build.HERE / "debian.py", DPKG]):
         os_image.build(OS_IMAGE, FETCHED)
+        os_image.build_archive(ROOT_ARCHIVE, FETCHED)
         _note(OS_IMAGE.parent)
 
 

@@ -17,9 +17,10 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.agent import test_ignition
 from tests.agent.standin import SESSION, TOKEN, StandIn, serving, tar
 from tests.lab.enter import in_lab
-from tests.lab.prepare import IMAGE, OS_IMAGE
+from tests.lab.prepare import IMAGE, OS_IMAGE, ROOT_ARCHIVE
 from tests.lab.world import ADDRESS, Lab
 
 WEB, API = 8001, 8002
@@ -50,7 +51,8 @@ def boot_service(standin: StandIn, directory: Path) -> Iterator[None]:
     standin.files["boot.ipxe"] = SCRIPT.replace("PIN", pin).encode()
     for name in ("vmlinuz", "initrd"):
         standin.files[name] = (IMAGE / name).read_bytes()
-    standin.files["os.raw.gz"] = OS_IMAGE.read_bytes()
+    for image in (OS_IMAGE, ROOT_ARCHIVE):
+        standin.files[image.name] = image.read_bytes()
     with serving(standin, ADDRESS, WEB), serving(standin, ADDRESS, API, context):
         yield
 
@@ -85,10 +87,10 @@ def order(lab: Lab, redfish: Redfish, standin: StandIn, target: str, *work: str)
     return mark
 
 
-def install() -> str:
-    digest = hashlib.sha256(OS_IMAGE.read_bytes()).hexdigest()
-    url = f"https://{ADDRESS}:{API}/os.raw.gz"
-    return f"work install\nimage lab-os-1\nurl {url}\nsha256 {digest}\ndisk auto"
+def install(image: Path = OS_IMAGE, name: str = "lab-os-1") -> str:
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    url = f"https://{ADDRESS}:{API}/{image.name}"
+    return f"work install\nimage {name}\nurl {url}\nsha256 {digest}\ndisk auto"
 
 
 @in_lab(900)
@@ -150,6 +152,53 @@ def test_a_power_cut_while_the_image_is_written_leaves_nothing_to_boot(tmp_path:
         lab.wait_serial(0, "INSTALLED-OS-UP hostname=localhost address=10.77.0.1[0-9]+/24 image=lab-os-1", 180, mark)
 
 
+@in_lab(900)
+def test_an_archive_of_a_root_file_system_becomes_a_system_that_starts_and_a_power_cut_leaves_nothing_to_boot(
+    tmp_path: Path,
+) -> None:
+    standin = StandIn(
+        seed=tar({"meta-data": META, "user-data": "#cloud-config\n", "network-config": NETWORK}),
+        pace={ROOT_ARCHIVE.name: 1.5},
+    )
+    with Lab(tmp_path) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        redfish, machine = Redfish(lab, 0), lab.machine(0)
+        work = install(ROOT_ARCHIVE, "lab-root-1")
+
+        order(lab, redfish, standin, "Pxe", work)
+        lab.until("data on the disk", 180, lambda: any(_part(machine.disk, 2048 // 8 + 1)))
+        lab.power_cut(0)
+        assert standin.heard("written") == []
+        mark = order(lab, redfish, standin, "Hdd")
+        lab.wait_serial(0, 'BdsDxe: failed to load Boot[0-9]+ "UEFI Misc Device"', 90, mark)
+        lab.power_cut(0)
+
+        standin.pace.clear()
+        order(lab, redfish, standin, "Pxe", work)
+        standin.wait_for(lambda it: it.heard("written") or it.heard("agent-failed"), 300, "archive written")
+        assert standin.heard("written") == [hashlib.sha256(gzip.decompress(ROOT_ARCHIVE.read_bytes())).hexdigest()]
+        mark = order(lab, redfish, standin, "Hdd")
+        up = lab.wait_serial(0, "INSTALLED-OS-[UF].*", 180, mark)
+        assert up.strip() == "INSTALLED-OS-UP hostname=web-3 address=10.77.0.33/24 image=lab-root-1"
+        standin.wait_for(lambda it: it.heard("phoned-home"), 60, "call from the installed system")
+
+
+@test_ignition.needs_btrfs
+@in_lab(600)
+def test_an_ignition_config_is_put_on_a_file_system_of_flatcar_s_kind(tmp_path: Path) -> None:
+    """What the image's kernel and programs have to be able to; where it is put is tested without a machine."""
+    image = tmp_path / "flatcar.raw.gz"
+    image.write_bytes(gzip.compress(test_ignition.image(tmp_path, "OEM", ("grub.cfg",), "btrfs"), 1))
+    standin = StandIn(seed=tar({"config.ign": test_ignition.CONFIG}), files={image.name: image.read_bytes()})
+    with Lab(tmp_path) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        order(lab, Redfish(lab, 0), standin, "Pxe", install(image, "flatcar-1"))
+        standin.wait_for(lambda it: it.heard("written") or it.heard("agent-failed"), 240, "image written")
+        assert standin.heard("agent-failed") == []
+        file_system = _part(lab.machine(0).disk, test_ignition.AT >> 20, test_ignition.SIZE >> 20)
+        assert test_ignition.CONFIG.encode() in file_system
+
+
 @in_lab(600)
 def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> None:
     standin = StandIn()
@@ -163,8 +212,8 @@ def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> No
         assert ["vda" in disks[lab.machine(n).uuid] for n in (1, 2)] == [False, True]
 
 
-def _part(disk: Path) -> bytes:
+def _part(disk: Path, mib: int = 8, length: int = 1) -> bytes:
     """Some of what lies behind the first MiB, where the image's data is."""
     with disk.open("rb") as file:
-        file.seek(8 << 20)
-        return file.read(1 << 20)
+        file.seek(mib << 20)
+        return file.read(length << 20)

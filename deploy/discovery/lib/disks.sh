@@ -88,3 +88,29 @@ drop_caches() {
     sync
     echo 3 > /proc/sys/vm/drop_caches
 }
+
+# mount_at SECTOR TYPE OPTIONS: the file system that begins there on $DISK, at $T/mnt. By a loop device, so that the
+# kernel has to know of no partition, and the disk of no partition table.
+mount_at() {
+    mkdir -p "$T/mnt"
+    attach "$1" && mount -t "$2" -o "$3" "$(cat "$T/loop")" "$T/mnt" 2> "$T/mount.error"
+}
+
+# attach SECTOR: its name is left in $T/loop. Somebody else may take the free one first.
+attach() {
+    # The kernel asks for no module here, as it would by /sbin/modprobe.
+    ! in_image || modprobe -q -a loop crc32c_generic ext4 btrfs
+    for try in 1 2 3 4 5; do
+        losetup -f > "$T/loop" && losetup -o $(($1 * 512)) "$(cat "$T/loop")" "$DISK" 2> "$T/mount.error" && return 0
+    done
+    rm -f "$T/loop"
+    return 1
+}
+
+# Nothing to do is no failure.
+unmount() {
+    [ -e "$T/loop" ] || return 0
+    umount "$T/mnt" 2>/dev/null
+    losetup -d "$(cat "$T/loop")" 2>/dev/null
+    rm -f "$T/loop"
+}

@@ -73,20 +73,33 @@ nvme_format() {
 # Only where the disk says that it can, and its firmware has not frozen it.
 has_ata_erase() {
     command -v hdparm > /dev/null || return 1
-    hdparm -I "$DEV/$1" 2>/dev/null | sed -n '/^Security:/,$p' | tr '\t' ' ' > "$T/security"
+    read_security "$DEV/$1"
     grep -q '^ *supported$' "$T/security" && grep -q 'not *frozen' "$T/security"
 }
 
-# A password that is set already can only be ours, from an erase that was cut off; with any other this way fails.
+read_security() {
+    hdparm -I "$1" 2>/dev/null | sed -n '/^Security:/,$p' | tr '\t' ' ' > "$T/security"
+}
+
+has_password() {
+    read_security "$DISK"
+    grep -q '^ *enabled' "$T/security"
+}
+
+# A password that is set already can only be ours, from an erase that was cut off; with any other this way fails. The
+# erase ends the password by itself; where it did not, or failed, that is done here, or the disk would be locked after
+# its next start. Not the enhanced erase, which may leave a pattern that proves nothing. hdparm waits for as long as
+# the disk says that it takes.
 ata_erase() {
-    if ! grep -q 'not *enabled' "$T/security"; then
-        hdparm --security-unlock "$ATA_PASSWORD" "$DISK"
-        hdparm --security-disable "$ATA_PASSWORD" "$DISK" || return 1
+    if has_password; then
+        hdparm --user-master u --security-unlock "$ATA_PASSWORD" "$DISK"
+        hdparm --user-master u --security-disable "$ATA_PASSWORD" "$DISK" || return 1
     fi
     hdparm --user-master u --security-set-pass "$ATA_PASSWORD" "$DISK" || return 1
-    hdparm --user-master u --security-erase "$ATA_PASSWORD" "$DISK" && return 0
-    hdparm --security-disable "$ATA_PASSWORD" "$DISK"
-    return 1
+    hdparm --user-master u --security-erase "$ATA_PASSWORD" "$DISK"
+    erased=$?
+    ! has_password || hdparm --user-master u --security-disable "$ATA_PASSWORD" "$DISK" || return 1
+    return "$erased"
 }
 
 # The full path: busybox has an applet of the name that cannot do this.
