@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -95,7 +96,7 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One look at one ComputerSystem. Every part is optional: of 50 recorded systems 6 have no Boot, 17 no UUID.
 
     `allowed_resets`: what the BMC offers, inline or by ActionInfo; None when it does not say. `media`: the URLs of the
-    images in its virtual drives that can be started from; None when that was not asked.
+    images in its virtual drives that can be started from; None when that was not asked, or was not to be had.
     """
 
     power: PowerState | None = None
@@ -110,6 +111,23 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     allowed_resets: tuple[ResetType, ...] | None = None
     allowed_boot_targets: tuple[BootTarget, ...] | None = None
     media: tuple[str, ...] | None = None
+
+    def holds(self, url: str) -> bool | None:
+        """Whether the image is in one of its virtual drives; None: unknown."""
+        return None if self.media is None else any(is_image(shown, url) for shown in self.media)
+
+
+def is_image(shown: str, url: str) -> bool:
+    """Whether what a BMC shows of an image is the one at this URL: some write scheme and host in another case, decode
+    it, drop the query, or keep the file's name alone."""
+    if "/" not in shown:
+        return unquote(shown).lower() == unquote(urlsplit(url).path.rpartition("/")[2]).lower()
+    return _plain(shown) == _plain(url)
+
+
+def _plain(url: str) -> tuple[str, str, str]:
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower(), unquote(parts.path)
 
 
 class Tls(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 Machines come into being when first spoken of. Time is a function that is handed in, so a test decides when a power
 change has taken effect. What a machine should do wrong is a `Fault`, the `FNN` numbers below name real BMCs' faults:
 F04 HPE, accepts a graceful shutdown and stays on (apache/cloudstack#12921); F13 Supermicro, accepts a boot override and
-does not keep it (bmc-toolbox/bmclib#459).
+does not keep it (bmc-toolbox/bmclib#459); F64 several, show what was taken out of the virtual drive (Ironic).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from drivers.base import (
     SystemState,
     Unreachable,
     Unsupported,
+    is_image,
 )
 
 ONLY_SYSTEM = "1"
@@ -83,6 +84,8 @@ class FaultKind(StrEnum):
     """F04."""
     BOOT_NOT_KEPT = "boot override not kept"
     """F13."""
+    MEDIA_NOT_KEPT = "media neither goes in nor out"
+    """F64."""
     ONCE_READS_CONTINUOUS = "Once reads back as Continuous"
     """As sushy-emulator does."""
 
@@ -103,6 +106,7 @@ STRIKES = {
     FaultKind.REQUEST_LOST: WRITES,
     FaultKind.SHUTDOWN_IGNORED: frozenset({Call.RESET}),
     FaultKind.BOOT_NOT_KEPT: frozenset({Call.SET_BOOT}),
+    FaultKind.MEDIA_NOT_KEPT: frozenset({Call.INSERT_MEDIA, Call.EJECT_MEDIA}),
     FaultKind.ONCE_READS_CONTINUOUS: READS,
 }
 """The calls that a kind of fault can strike, where not every one."""
@@ -287,14 +291,16 @@ class FakeMachine:
             case Insert(url=url):
                 self._insert(url)
             case Eject(url=url):
-                self.media = tuple(one for one in self.media or () if one != url)
+                if not self.faults.take(Call.EJECT_MEDIA, frozenset({FaultKind.MEDIA_NOT_KEPT})):
+                    self.media = tuple(one for one in self.media or () if not is_image(one, url))
 
     def _insert(self, url: str) -> None:
         if self.media is None:
             raise Unsupported(f"system {self.system_id} at {self.address} has no virtual drive")
         if self.media:
             raise Rejected(f"the virtual drive is not free; in it is {self.media[0]}")
-        self.media = (url,)
+        if not self.faults.take(Call.INSERT_MEDIA, frozenset({FaultKind.MEDIA_NOT_KEPT})):
+            self.media = (url,)
 
     def _reset(self, reset_type: ResetType) -> None:
         allowed = self._state.allowed_resets

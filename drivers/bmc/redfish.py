@@ -193,11 +193,11 @@ class RedfishSystem:
         connector = self._connector
         return read_drives(system.document, lambda path: connector.get(path).json(), expands=connector.expands)
 
-    def _media(self, system: LookedAt) -> tuple[str, ...]:
+    def _media(self, system: LookedAt) -> tuple[str, ...] | None:
         try:
             return media_of(self._drives(system))
-        except (Rejected, Unsupported):
-            return ()  # Nothing is known to be in them; the write says what is wrong.
+        except DriverError:
+            return None  # The system was read all the same; a write says what is wrong with its drives.
 
     def _send(self, request: Request) -> None:
         send = self._connector.patch if request.method == "PATCH" else self._connector.post

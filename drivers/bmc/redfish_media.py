@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError, Rejected, Unsupported
+from drivers.base import DriverError, Rejected, Unsupported, is_image
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_reader import Document, Reader, Unread, path_of
 from drivers.bmc.redfish_system import text
@@ -77,7 +77,7 @@ def to_insert(drives: tuple[Drive, ...], url: str) -> Request:
 
 def to_eject(drives: tuple[Drive, ...], url: str) -> Request | None:
     """How the image gets out of the drive that it is in; None when it is in none."""
-    drive = next((drive for drive in drives if drive.image == url), None)
+    drive = next((drive for drive in drives if drive.image is not None and is_image(drive.image, url)), None)
     if drive is None:
         return None
     if drive.eject is None:
@@ -124,10 +124,13 @@ def _takes_discs(document: Document) -> bool:
 
 def _drive(document: Document) -> Drive:
     # Supermicro keeps the Image of what is not connected any more (community.general#7470); Gigabyte says "None".
-    gone = document.get("Inserted") is False or document.get("ConnectedVia") == "NotConnected"
+    via = text(document.get("ConnectedVia"))
+    gone = document.get("Inserted") is False or via == "NotConnected"
+    # What somebody has in it by the BMC's console has no URL.
+    unnamed = via if document.get("Inserted") is True else None
     return Drive(
         path_of({"@odata.id": document.get("@odata.id")}),
-        None if gone else text(document.get("Image")),
+        None if gone else text(document.get("Image")) or unnamed,
         _target(document, INSERT),
         _target(document, EJECT),
     )

@@ -30,6 +30,7 @@ from reconciler.kinds.pool import NumberState
 from reconciler.model.action import (
     Acquire,
     Disruption,
+    EjectMedia,
     InFlight,
     InsertMedia,
     PowerOff,
@@ -143,6 +144,8 @@ def refuse(
     if rule.terminal and flight.key.kind != "Machine":
         # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
         rule = POLICIES[Conflict]
+    if isinstance(flight.action, EjectMedia):
+        rule = POLICIES[Conflict]  # It has to come out in the end.
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     attempts = remembered.failures[flight.action.path].attempts
     delay = backoff(attempts, rule, jitter)

@@ -48,10 +48,10 @@ def remember(
             return _claimed(action, facts, now)
         case Unclaim(machines=machines):
             return _unclaimed(key, machines, facts, now, why)
-        case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media):
+        case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
             life = msgspec.structs.replace(
                 without_order(_life(facts, key)),
-                order=BootOrder(name, purpose, now, word, media),
+                order=BootOrder(name, purpose, now, word, media, target),
                 attempts=attempt,
                 stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
                 tried=word,
@@ -72,7 +72,8 @@ def remember(
             return _lives_on(key, facts, life, said)
         case AcceptSystem(system=system, word=word):
             before = _life(facts, key)
-            life = msgspec.structs.replace(before, system=system, asked=word)
+            # Nothing of what was seen of the old one holds, and the word asks for nothing else.
+            life = msgspec.structs.replace(before, system=system, asked=word, tried=word, stopped_at=None)
             return _lives_on(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
         case Free():
             before = _life(facts, key)

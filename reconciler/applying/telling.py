@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.memory import Memory
-from reconciler.model.action import InsertMedia, OrderBoot, PowerOn, SetBoot
+from reconciler.model.action import AcceptSystem, InsertMedia, OrderBoot, PowerOn, SetBoot
 from reconciler.model.event import Event, EventType
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -54,13 +54,14 @@ class Teller:
         """Why a change is made, in words: `commit 1a2b3c4 by Ada`. What is done for a claim is done because of the
         claim's commit; what is done to have a machine back, because of the one that gave it back."""
         life = self._memory.of(change.key).life
-        if life.because is not None:
+        action = change.actions[0]
+        lived = action.path in LIVED and not isinstance(action, AcceptSystem)
+        if lived and life.because is not None:
             return life.because
         if change.cause.kind is CauseKind.LEAK:
             return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
-        claimed = life.claim is not None and change.actions[0].path in LIVED
-        speaks = ResourceKey("MachineClaim", life.claim) if claimed and life.claim is not None else change.key
+        speaks = ResourceKey("MachineClaim", life.claim) if lived and life.claim is not None else change.key
         commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
         return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)

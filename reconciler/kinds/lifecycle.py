@@ -131,8 +131,9 @@ def boot_of(facts: ResourceFacts, state: SystemState) -> BootSpec | None:
     virtual drive, else from the disk that was written last. None where the BMC's own order will do."""
     life = facts.life
     if life.order is not None:
-        target = media.disc(state) if life.order.media is not None else _from_network(state)
-        return BootSpec(target=target, enabled=BootEnabled.ONCE, request=f"order {life.order.id}")
+        return BootSpec(
+            target=life.order.target or BootTarget.PXE, enabled=BootEnabled.ONCE, request=f"order {life.order.id}"
+        )
     if life.claim is None or life.written is None or life.releasing_at is not None:
         return None
     if state.allowed_boot_targets is not None and BootTarget.HDD not in state.allowed_boot_targets:
@@ -144,7 +145,10 @@ def boot_of(facts: ResourceFacts, state: SystemState) -> BootSpec | None:
     return BootSpec(target=BootTarget.HDD, enabled=BootEnabled.ONCE, request=word)
 
 
-def _from_network(state: SystemState) -> BootTarget:
+def start_target(image: str | None, state: SystemState) -> BootTarget:
+    """The boot target for a start from the network, or from this CD image."""
+    if image is not None:
+        return media.disc(state)
     offered = state.allowed_boot_targets
     if offered is not None and BootTarget.PXE not in offered and BootTarget.UEFI_HTTP in offered:
         return BootTarget.UEFI_HTTP
@@ -177,8 +181,8 @@ def _driven(
     life, boot, off = facts.life, boot_of(facts, state), state.power is PowerState.OFF
     given = boot is not None and facts.once_done == once_order(boot)
     if life.order is not None:
-        if given:
-            return boot, _power_under(life, now)
+        if given or life.registered_at is not None:
+            return (boot if given else None), _power_under(life, now)
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
         return (boot, "Off") if off and media.ready(life, state) else (None, "Off")
     if life.releasing_at is not None:
@@ -197,7 +201,11 @@ def stands(
     life = facts.life
     if life.order is None or not managed(spec) or spec.suspend is not None or spec.maintenance is not None:
         return False
-    if held_for_another_system(spec, life, state) or overdue(life, now) is not None:
+    if (
+        held_for_another_system(spec, life, state)
+        or (life.claim and another_system(life, state))
+        or overdue(life, now) is not None
+    ):
         return False
     return stage(life) is not Stage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
 
@@ -208,9 +216,10 @@ def another_system(life: Life, state: SystemState) -> bool:
 
 
 def held_for_another_system(spec: MachineSpec, life: Life, state: SystemState) -> bool:
-    """Whether that keeps everything from being done; not so where a person has said so by a new `request`."""
+    """Whether that keeps everything from being done; not so where the document's `request` names the new UUID. Another
+    word may have been said for another reason, of another machine."""
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
-    return another_system(life, state) and asked in (None, life.asked)
+    return another_system(life, state) and (state.uuid or "").lower() not in (asked or "").lower()
 
 
 class Task(StrEnum):
@@ -273,10 +282,11 @@ def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
     return None
 
 
-def calmed(life: Life, now: datetime) -> bool:
-    """Whether a crash loop is over: a system whose token to call with is used up or expired cannot say so itself."""
+def calmed(life: Life, state: SystemState, now: datetime) -> bool:
+    """Whether a crash loop is over: the machine runs, and was not started again. A system whose token to call with is
+    used up or expired cannot say so itself."""
     looping = life.trouble is not None and life.trouble.reason == CRASH_LOOP
-    return looping and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
+    return looping and state.power is PowerState.ON and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
 
 
 def missing_home(life: Life, now: datetime) -> bool:

@@ -24,7 +24,9 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
     life, state = look.facts.life, look.value if isinstance(look.value, SystemState) else SystemState()
     odd = {"running": _started_by_others(life, state), "another system": lifecycle.another_system(life, state)}
-    settled = at is goal and life.order is None and not any(odd.values()) and not lifecycle.calmed(life, look.now)
+    settled = (
+        at is goal and life.order is None and not any(odd.values()) and not lifecycle.calmed(life, state, look.now)
+    )
     seen = ", ".join([at.value, *(word for word, is_so in odd.items() if is_so)])
     return Field(LIFE, goal.value, seen, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
 
@@ -41,8 +43,8 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         if life.claim is not None and life.releasing_at is None:
             way_out = f"look at the machine, then set or change spec.request of MachineClaim/{life.claim} to try again"
         return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, way_out)
-    if lifecycle.calmed(life, look.now):
-        return Steps((Settle(key=look.key, reason="it has not been started again for a while"),))
+    if lifecycle.calmed(life, state, look.now):
+        return Steps((Settle(key=look.key, reason="it runs, and was not started again for a while"),))
     purpose = lifecycle.purpose(look.facts, spec, claim)
     if purpose is None:
         return _at_rest(life, state, look)
@@ -64,7 +66,8 @@ def _another_system(spec: MachineSpec, life: Life, state: SystemState, look: Loo
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     if word is None or state.uuid is None or lifecycle.held_for_another_system(spec, life, state):
         return Steps()  # The hold is the machine's as a whole.
-    return Steps((AcceptSystem(key=look.key, system=state.uuid, word=word, reason=f"the document asks for {word!r}"),))
+    reason = f"the document asks for {word!r}"
+    return Steps((AcceptSystem(key=look.key, system=state.uuid, was=life.system or "", word=word, reason=reason),))
 
 
 def _under_way(life: Life, wanted: Purpose | None, state: SystemState, look: Look) -> Steps:
@@ -90,7 +93,8 @@ def _refused(life: Life, look: Look) -> Trouble | None:
     The next order is another one, and begins with the machine off."""
     for path in (media.MEDIA, SetBoot.path, PowerOn.path):
         failure = look.facts.failures.get(path)
-        if failure is not None and failure.terminal and life.order is not None and failure.at >= life.order.at:
+        given_up = failure is not None and (failure.terminal or media.given_up(path, failure))
+        if failure is not None and given_up and life.order is not None and failure.at >= life.order.at:
             return lifecycle.failed(life, "OrderNotTaken", f"{path}: {failure.message}", look.now)
     return None
 
@@ -125,7 +129,7 @@ def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped"
         return _waits(HoldKind.GUARD, "running", reason, way_out)
     reason = "nothing is known of what is in it" if look.facts.life.inspected_at is None else "it is asked for"
-    return Steps((_order(OrderBoot, Purpose.INSPECT, asked, reason, spec, state, look),))
+    return _order(OrderBoot, Purpose.INSPECT, asked, reason, spec, state, look)
 
 
 def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
@@ -145,7 +149,7 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
     written = facts.life.written
     order = OrderBoot if written is None else OrderErasure
     reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
-    return Steps((_order(order, Purpose.INSTALL, claim.request, reason, spec, state, look),))
+    return _order(order, Purpose.INSTALL, claim.request, reason, spec, state, look)
 
 
 def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
@@ -154,7 +158,7 @@ def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         return _waits(HoldKind.IN_FLIGHT, "release", why, "it goes on when the machine is off")
     reason = f"MachineClaim/{look.facts.life.claim} has given it back"
     word = spec.lifecycle.request if spec.lifecycle is not None else None
-    return Steps((_order(OrderErasure, Purpose.WIPE, word, reason, spec, state, look),))
+    return _order(OrderErasure, Purpose.WIPE, word, reason, spec, state, look)
 
 
 def _order(
@@ -165,9 +169,14 @@ def _order(
     spec: MachineSpec,
     state: SystemState,
     look: Look,
-) -> OrderBoot:
+) -> Steps:
     image, attempt = media.image_for(spec, state, look.desired), _attempt(look.facts.life)
-    return kind(key=look.key, purpose=purpose, attempt=attempt, word=word, media=image, reason=reason)
+    if image is not None and not media.has_disc(state):
+        why = "it is to start from virtual media, and its BMC offers no start from a CD"
+        return _waits(HoldKind.FAILED, "virtual-media", why, "set startFrom: Network in the machine or its partition")
+    target = lifecycle.start_target(image, state)
+    order = kind(key=look.key, purpose=purpose, attempt=attempt, word=word, media=image, target=target, reason=reason)
+    return Steps((order,))
 
 
 def _attempt(life: Life) -> int:

@@ -3,6 +3,7 @@ groundstate's to manage."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -42,7 +43,7 @@ from reconciler.model.action import (
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import Life, Purpose
 from reconciler.model.plan import Hold, HoldKind
-from reconciler.model.resource import Resource
+from reconciler.model.resource import Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
 
@@ -78,7 +79,7 @@ class MachineRules:
             if spec.maintenance and step.actions:
                 step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFE),))
             parts.append(step)
-        for path, build in ((media.MEDIA, _media_steps), (BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps)):
+        for path, build in _in_order(look.facts.life):
             if any(field.path == path and not field.equal for field in fields):
                 step = build(spec, state, look)
                 if spec.maintenance and path != LED:
@@ -87,6 +88,8 @@ class MachineRules:
         holds = [hold for part in parts for hold in part.holds]
         if managed(spec) and lifecycle.held_for_another_system(spec, look.facts.life, state):
             holds.append(_other_machine(look.facts.life, state))
+        elif managed(spec) and lifecycle.another_system(look.facts.life, state):
+            holds += [_already(key) for key in _with_system(state, look)]
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
             paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
@@ -102,7 +105,9 @@ class MachineRules:
             reason = f"it is MachineClaim/{look.facts.life.claim}'s"
             way_out = "declare it again, and remove it when the claim has given it back"
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, way_out),))
-        return Steps((Forget(key=look.key, reason="no longer declared; its power is left as it is"),))
+        left = look.facts.life.media
+        image = f", and {left.url} is left in its virtual drive" if left is not None else ""
+        return Steps((Forget(key=look.key, reason=f"no longer declared; its power is left as it is{image}"),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the BMC now says what the action asked for."""
@@ -115,9 +120,9 @@ class MachineRules:
             case SetIndicator(led=led):
                 return state.indicator is led
             case InsertMedia(url=url):
-                return state.media is not None and url in state.media
+                return state.holds(url) is True
             case EjectMedia(url=url):
-                return state.media is not None and url not in state.media
+                return state.holds(url) is False
             case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
                 return True  # written down is done
             case _:
@@ -134,6 +139,13 @@ class MachineRules:
                 return 120.0  # Some BMCs fetch the whole image first.
             case _:
                 return 60.0
+
+
+def _in_order(life: Life) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, Look], Steps]], ...]:
+    """The CD image before all else where the machine is to start from it; else last, as some BMCs never let it go."""
+    drive = ((media.MEDIA, _media_steps),)
+    others = ((BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps))
+    return (*drive, *others) if life.order is not None else (*others, *drive)
 
 
 def _lived(spec: MachineSpec, look: Look) -> MachineSpec:
@@ -184,8 +196,21 @@ def _state(value: Any) -> SystemState:
 
 def _other_machine(life: Life, state: SystemState) -> Hold:
     reason = f"the system at its BMC's address has UUID {state.uuid}, and the one whose life this is had {life.system}"
-    way_out = "correct spec.bmc; or, if it has a new mainboard, say so by a new word in spec.lifecycle.request"
+    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {state.uuid} into spec.lifecycle.request"
     return Hold(HoldKind.GUARD, "another-system", reason, way_out)
+
+
+def _with_system(state: SystemState, look: Look) -> list[ResourceKey]:
+    """Other machines whose system that is."""
+    wanted = (state.uuid or "").lower()
+    lives = {key for key, facts in look.remembered.items() if (facts.life.system or "").lower() == wanted}
+    seen = {key for key, one in look.observed.items() if (_state(one.value).uuid or "").lower() == wanted}
+    return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
+
+
+def _already(key: ResourceKey) -> Hold:
+    reason = f"the system at its BMC's address is that of {key}"
+    return Hold(HoldKind.GUARD, "another-system", reason, "correct spec.bmc")
 
 
 def _declared(word: str, reason: str, path: str | None = None) -> Hold:

@@ -7,6 +7,7 @@ It goes in while the machine is off, before the boot override says so, and comes
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import msgspec
 
@@ -15,6 +16,7 @@ from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.partition import PartitionSpec, StartFrom, service
 from reconciler.model.action import EjectMedia, InsertMedia
+from reconciler.model.facts import Failure
 from reconciler.model.life import Inserted, Life
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -24,6 +26,9 @@ IMAGE = "agent.iso"
 """The CD image's name at the boot service. Some BMCs take none that does not end so."""
 _DISCS = (BootTarget.USB_CD, BootTarget.CD)
 """Supermicro starts its virtual CD by the first alone (Ironic's sushy, BootSource.USB_CD)."""
+ATTEMPTS = 3
+"""To get the image in for one order."""
+EJECT_AGAIN, EJECT_AT_LEAST = timedelta(minutes=1), timedelta(hours=1)
 _NETWORK = frozenset({BootTarget.PXE, BootTarget.UEFI_HTTP})
 
 
@@ -50,6 +55,11 @@ def disc(state: SystemState) -> BootTarget:
     return next((one for one in _DISCS if one in offered), BootTarget.CD)
 
 
+def has_disc(state: SystemState) -> bool:
+    """Whether the BMC offers to start from the virtual drive, as far as it says what it offers."""
+    return state.allowed_boot_targets is None or bool(set(_DISCS) & set(state.allowed_boot_targets))
+
+
 def watched(life: Life) -> bool:
     """Whether the virtual drives are to be looked at, which costs requests of its own."""
     return life.media is not None or (life.order is not None and life.order.media is not None)
@@ -64,7 +74,7 @@ def _is_in(life: Life, state: SystemState) -> bool:
     order = life.order
     if order is None or life.media is None or life.media.order != order.id:
         return False
-    return state.media is not None and order.media in state.media
+    return order.media is not None and state.holds(order.media) is True
 
 
 def media_field(life: Life, state: SystemState) -> Field | None:
@@ -74,7 +84,7 @@ def media_field(life: Life, state: SystemState) -> Field | None:
     if order is None:
         if life.media is None:
             return None
-        gone = state.media is not None and life.media.url not in state.media
+        gone = state.holds(life.media.url) is False
         return Field(MEDIA, {"image": None, "order": life.media.order}, seen, gone, once=True)
     # Once the agent is up, all of it is in memory.
     if order.media is None or life.registered_at is not None or state.power is not PowerState.OFF:
@@ -84,17 +94,33 @@ def media_field(life: Life, state: SystemState) -> Field | None:
 
 def media_steps(life: Life, state: SystemState, look: Look) -> Steps:
     """Put it in, or take it out. What was in before its order may be a remnant that only looks inserted: it is taken
-    out first (Ironic's note stale-insert-skip)."""
-    if state.media is None:
-        hold = Hold(HoldKind.IN_FLIGHT, MEDIA, "it is not known what is in the virtual drive", "it is looked at", MEDIA)
-        return Steps(holds=(hold,))
-    order = life.order
-    wanted = order.media if order is not None else None
-    if wanted is not None and wanted not in state.media:
-        return Steps((InsertMedia(key=look.key, url=wanted, reason="the machine is to start from it"),))
-    remnant = wanted or (life.media.url if life.media is not None else "")
-    why = "it was in before its order" if wanted is not None else "its order is over"
-    return Steps((EjectMedia(key=look.key, url=remnant, reason=why),))
+    out first (Ironic's note stale-insert-skip). What is in the drives of a BMC that does not say is found out by the
+    attempt, which fails."""
+    wanted = life.order.media if life.order is not None else None
+    old = life.media.url if life.media is not None else None
+    if wanted is None:
+        return _eject(old or "", "its order is over", look)
+    for remnant in dict.fromkeys((old, wanted)):
+        if remnant is not None and state.holds(remnant):
+            return Steps((EjectMedia(key=look.key, url=remnant, reason="it was in before the order"),))
+    return Steps((InsertMedia(key=look.key, url=wanted, reason="the machine is to start from it"),))
+
+
+def _eject(url: str, why: str, look: Look) -> Steps:
+    """Less and less often: some BMCs say of what is out that it is in, until they are restarted."""
+    failure = look.facts.failures.get(MEDIA)
+    if failure is not None:
+        again = failure.at + min(EJECT_AT_LEAST, EJECT_AGAIN * 2 ** min(failure.attempts - 1, 10))
+        if look.now < again:
+            reason = f"{url} did not go out of the virtual drive: {failure.message}"
+            hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"it is tried again at {again:%H:%M:%S}Z", MEDIA)
+            return Steps(holds=(hold,))
+    return Steps((EjectMedia(key=look.key, url=url, reason=why),))
+
+
+def given_up(path: str, failure: Failure) -> bool:
+    """Whether that was tried often enough for one order, whatever went wrong."""
+    return path == MEDIA and failure.attempts >= ATTEMPTS
 
 
 def inserting(life: Life, url: str) -> Life:

@@ -8,7 +8,17 @@ from typing import ClassVar
 
 import msgspec
 
-from drivers.base import NOTHING_SAID, About, BootOverride, IndicatorLED, IpamNetwork, PowerState, Range, ResetType
+from drivers.base import (
+    NOTHING_SAID,
+    About,
+    BootOverride,
+    BootTarget,
+    IndicatorLED,
+    IpamNetwork,
+    PowerState,
+    Range,
+    ResetType,
+)
 from reconciler.model.life import Purpose, Trouble
 from reconciler.model.resource import ResourceKey
 
@@ -196,13 +206,14 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
 
 class OrderBoot(_Action, frozen=True, tag="order-boot"):
     """Write down that the machine is to start the agent once, and for what: from the network, or from the CD image at
-    the URL `media`. Nothing is sent by this alone."""
+    the URL `media`, by the boot target `target`. Nothing is sent by this alone."""
 
     path: ClassVar[str] = "spec.lifecycle"
     purpose: Purpose
     attempt: int = 1
     word: str | None = None
     media: str | None = None
+    target: BootTarget | None = None
 
 
 class OrderErasure(OrderBoot, frozen=True, tag="order-erasure"):
@@ -219,11 +230,12 @@ class Settle(_Action, frozen=True, tag="settle"):
 
 
 class AcceptSystem(_Action, frozen=True, tag="accept-system"):
-    """Remember that the machine's system has this UUID from now on, as the `request` of its document, `word`, says.
-    Nothing is sent."""
+    """Remember that the machine's system has this UUID from now on, in the place of `was`, as the `request` of its
+    document, `word`, says. Nothing is sent."""
 
     path: ClassVar[str] = "spec.lifecycle"
     system: str
+    was: str
     word: str
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
+from drivers.base import BootTarget
+
 
 class Purpose(StrEnum):
     """What a machine is started from the network for."""
@@ -40,13 +42,14 @@ class FactType(StrEnum):
 class BootOrder(msgspec.Struct, frozen=True):
     """That the machine is to start the agent once. `id` is new for each order, and is the order's name wherever it is
     spoken of; `word` is the `request` of the document for which it was given; `media`: the URL of the CD image that it
-    is to start from, None for the network."""
+    is to start from, None for the network; `target`: the boot target that stands for either at its BMC."""
 
     id: str
     purpose: Purpose
     at: datetime
     word: str | None = None
     media: str | None = None
+    target: BootTarget | None = None
 
 
 class Inserted(msgspec.Struct, frozen=True):

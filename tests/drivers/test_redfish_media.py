@@ -52,6 +52,7 @@ SEEN: dict[str, tuple[list[dict[str, Any]], tuple[str, ...]]] = {
     "Image is the text None (Gigabyte)": ([drive(CD, Inserted=..., ConnectedVia=..., Image="None")], ()),
     "Image stays and is not connected (community.general#7470)": ([drive(CD, Image=URL, Inserted=True)], ()),
     "no Inserted": ([drive(CD, Image=URL, Inserted=..., ConnectedVia="URI")], (URL,)),
+    "an operator's console": ([drive(CD, Inserted=True, Image="", ConnectedVia="Applet")], ("Applet",)),
     "a stick is no disc": ([drive(USB, MediaTypes=["USBStick"], **holding(OTHER)), drive(CD)], ()),
     "no MediaTypes": ([drive(CD, MediaTypes=..., **holding(URL))], (URL,)),
 }
@@ -155,3 +156,14 @@ def test_what_is_in_no_drive_is_out(bmc: Bmc, server: RedfishServer, pki: Pki) -
     offer(server, drive(CD))
     bmc.eject_media(URL)
     assert server.count("POST", f"{CD}/Actions/EjectMedia") == 0
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+def test_a_system_whose_drives_cannot_be_read_is_read_all_the_same(
+    bmc: Bmc, server: RedfishServer, status: int
+) -> None:
+    offer(server, drive(CD))
+    server.misbehave("GET", CD, reply(status, extended("No")), times=None)
+    server.misbehave("GET", f"{SYSTEM}/VirtualMedia", reply(status, extended("No")), times=None)
+    state = bmc.read(media=True)
+    assert (state.power, state.media) == ("On", None)

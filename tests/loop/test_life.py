@@ -10,13 +10,16 @@ from msgspec.structs import replace
 
 from drivers.base import PowerState
 from drivers.bmc.fake import Call, Fault, FaultKind
+from reconciler.applying.remember import remember
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
+from reconciler.model.action import AcceptSystem
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import FactType, Life
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
-from tests.loop.world import EVERYTHING, World, declare, machine
+from tests.loop.world import EVERYTHING, START, World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}
 
@@ -353,15 +356,51 @@ def test_another_system_in_the_place_of_one_that_runs_is_shown(world: World) -> 
 
 def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on(world: World) -> None:
     metal = on_another_board(world)
-    world.commit(asking(fleet(1, "m1"), "new mainboard", "b" * 40))
+    world.commit(asking(fleet(1, "m1"), f"new mainboard {OTHER_BOARD}", "b" * 40))
     live(world, [metal], 60)
     life = world.engine.remembered(metal.key).life
     assert (life.system, at(world, "m1")) == (OTHER_BOARD, Phase.RUNNING)
     assert metal.writes == ["debian-12.0.1"]
-    world.commit(asking(fleet(None, "m1"), "new mainboard", "c" * 40))
+    world.commit(asking(fleet(None, "m1"), f"new mainboard {OTHER_BOARD}", "c" * 40))
     live(world, [metal], 900)
     assert at(world, "m1") is Phase.AVAILABLE
     assert metal.writes[-1] == "wiped"
+
+
+def test_a_word_that_names_no_system_accepts_none(world: World) -> None:
+    """It may have stood there before, or been said to try a wipe again."""
+    metal = on_another_board(world)
+    world.commit(asking(fleet(1, "m1"), "try again", "b" * 40))
+    live(world, [metal], 300)
+    world.commit(asking(fleet(None, "m1"), "try again", "c" * 40))
+    live(world, [metal], 3600)
+    assert metal.system
+    assert metal.writes == ["debian-12.0.1"]
+    holds = {(hold.by, hold.way_out) for change in world.engine.plan().changes for hold in change.held_by}
+    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {OTHER_BOARD} into spec.lifecycle.request"
+    assert ("another-system", way_out) in holds
+
+
+def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> None:
+    metal = on_another_board(world)
+    world.bmc("m2").state = replace(world.bmc("m2").state, uuid=OTHER_BOARD)
+    with_both = fleet(1, "m1")
+    second = declare(machine("m2", lifecycle={"mode": "Observe"})).resources
+    both = replace(with_both, resources={**with_both.resources, **second})
+    world.commit(asking(both, "", "b" * 40))
+    live(world, [metal], 60)
+    world.commit(asking(both, OTHER_BOARD, "c" * 40))
+    live(world, [metal], 300)
+    assert world.engine.remembered(metal.key).life.system != OTHER_BOARD
+    reasons = {hold.reason for change in world.engine.plan().changes for hold in change.held_by}
+    assert "the system at its BMC's address is that of Machine/m2" in reasons
+
+
+def test_that_the_old_system_was_off_says_nothing_of_the_accepted_one() -> None:
+    before = ResourceFacts(life=Life(system="old", stopped_at=START))
+    accept = AcceptSystem(key=ResourceKey("Machine", "m1"), system="new", was="old", word="new")
+    [after] = remember(accept, {accept.key: before}, START, "1").facts.values()
+    assert (after.life.system, after.life.stopped_at, after.life.asked) == ("new", None, "new")
 
 
 def test_a_free_machine_with_another_mainboard_is_inspected_anew_when_it_is_asked_for(world: World) -> None:
@@ -372,7 +411,8 @@ def test_a_free_machine_with_another_mainboard_is_inspected_anew_when_it_is_aske
     metal.bmc.state = replace(metal.bmc.state, uuid=OTHER_BOARD)
     live(world, [metal], 600)
     assert metal.bmc.booted_from == ["Pxe"]
-    world.commit(declare(machine("m1", lifecycle={"mode": "Managed", "request": "new mainboard"}), revision="b" * 40))
+    named = {"mode": "Managed", "request": f"new mainboard: {OTHER_BOARD.upper()}"}
+    world.commit(declare(machine("m1", lifecycle=named), revision="b" * 40))
     live(world, [metal], 300)
     assert metal.bmc.booted_from == ["Pxe", "Pxe"]
     assert world.engine.remembered(metal.key).life.system == OTHER_BOARD

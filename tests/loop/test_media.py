@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import BootTarget, PowerState
+from drivers.base import BootTarget, PowerState, is_image
 from drivers.bmc.fake import Call, Eject, Fault, FaultKind, Insert
+from reconciler.kinds.kind import Look
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
-from reconciler.model.resource import DesiredState
+from reconciler.kinds.machine_rules import MachineRules
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import Inserted, Life
+from reconciler.model.resource import DesiredState, ResourceKey
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
 from tests.loop.world import World, declare, machine
@@ -24,6 +28,14 @@ BY_MEDIA = {"server": "10.77.0.1", "networks": NETWORKS, "startFrom": "VirtualMe
 def place(boot: dict[str, Any] | None, **lifecycle: str) -> DesiredState:
     lab = ("Partition", "lab", {} if boot is None else {"boot": boot})
     return declare(lab, machine("m1", lifecycle={"mode": "Managed", **lifecycle}))
+
+
+def with_claim(count: int | None, revision: str) -> DesiredState:
+    """The same with a claim for so many."""
+    declared = fleet(count, "m1")
+    key = next(key for key in declared.resources if key.kind == "Partition")
+    resources = {**declared.resources, key: place(BY_MEDIA).resources[key]}
+    return replace(declared, resources=resources, revision=replace(declared.revision, id=revision))
 
 
 def at(world: World) -> Phase:
@@ -96,20 +108,11 @@ def test_from_where_a_machine_starts(world: World, metal: Metal, choice: tuple[A
 
 def test_a_whole_life_takes_the_image_in_and_out_three_times(world: World) -> None:
     metal = Metal(world, "m1")
-
-    def claimed(count: int | None, revision: str) -> DesiredState:
-        declared = fleet(count, "m1")
-        key = next(key for key in declared.resources if key.kind == "Partition")
-        boot = place(BY_MEDIA).resources[key]
-        return replace(
-            declared, resources={**declared.resources, key: boot}, revision=replace(declared.revision, id=revision)
-        )
-
-    world.commit(claimed(1, "a" * 40))
+    world.commit(with_claim(1, "a" * 40))
     live(world, [metal], 600)
     assert at(world) is Phase.RUNNING
     assert metal.bmc.booted_from == ["Cd", "Cd", "Hdd"]
-    world.commit(claimed(None, "b" * 40))
+    world.commit(with_claim(None, "b" * 40))
     live(world, [metal], 900)
     assert at(world) is Phase.AVAILABLE
     assert [move for move in moves(metal) if move in ("in", "out")] == ["in", "out"] * 3
@@ -172,3 +175,97 @@ def test_a_daemon_that_died_meanwhile_takes_the_image_out_all_the_same(world: Wo
     assert at(world) is Phase.AVAILABLE
     assert metal.bmc.media == ()
     assert moves(metal).count("in") == 1
+
+
+def test_an_image_that_never_goes_in_ends_the_order_and_says_so(world: World, metal: Metal) -> None:
+    metal.bmc.faults.add(Fault(FaultKind.MEDIA_NOT_KEPT, times=None))
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 3600)
+    assert at(world) is Phase.ERROR
+    assert world.reasons("m1").count("OrderNotTaken") == 3
+    assert moves(metal).count("in") == 9
+    assert metal.bmc.booted_from == []
+
+
+def test_an_image_that_does_not_go_out_keeps_nothing_from_going_on(world: World) -> None:
+    metal = Metal(world, "m1")
+    world.commit(with_claim(None, "a" * 40))
+    live(world, [metal], 120)
+    assert metal.bmc.media == ()
+    metal.bmc.faults.add(Fault(FaultKind.MEDIA_NOT_KEPT, frozenset({Call.EJECT_MEDIA}), times=None))
+    world.commit(with_claim(1, "b" * 40))
+    live(world, [metal], 600)
+    assert at(world) is Phase.RUNNING
+    live(world, [metal], 86400)
+    assert moves(metal).count("out") < 40
+    metal.bmc.faults.clear()
+    live(world, [metal], 7200)
+    assert metal.bmc.media == ()
+    assert world.engine.plan().changes == ()
+
+
+def test_an_ejection_that_is_refused_once_is_tried_again(world: World, metal: Metal) -> None:
+    metal.bmc.faults.add(Fault(FaultKind.REJECTED, frozenset({Call.EJECT_MEDIA})))
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 600)
+    assert metal.bmc.media == ()
+
+
+def test_without_a_start_from_a_cd_no_order_is_given(world: World, metal: Metal) -> None:
+    metal.bmc.state = replace(metal.bmc.state, allowed_boot_targets=(BootTarget.PXE, BootTarget.HDD))
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 600)
+    assert metal.bmc.writes == []
+    [change] = world.engine.plan().changes
+    assert [hold.by for hold in change.held_by] == ["virtual-media"]
+
+
+def test_an_agent_at_work_is_left_alone_when_the_bmc_offers_something_else(world: World) -> None:
+    metal = Metal(world, "m1")
+    metal.ticks_to_write = 8
+    metal.bmc.state = replace(metal.bmc.state, allowed_boot_targets=tuple(BootTarget))
+    world.commit(with_claim(1, "a" * 40))
+    while not metal.half_written:
+        live(world, [metal], 5)
+    metal.bmc.state = replace(metal.bmc.state, allowed_boot_targets=None)
+    live(world, [metal], 600)
+    assert at(world) is Phase.RUNNING
+    assert metal.writes == ["debian-12.0.1"]
+
+
+def test_an_image_of_the_server_that_was_declared_before_goes_out_first(world: World, metal: Metal) -> None:
+    metal.dead = True
+    world.commit(place(BY_MEDIA))
+    live(world, [metal], 60)
+    moved = {**BY_MEDIA, "server": "10.77.0.2"}
+    world.commit(place(moved, request="from there"))
+    metal.dead = False
+    live(world, [metal], 3600)
+    assert at(world) is Phase.AVAILABLE
+    assert metal.bmc.media == ()
+    assert Insert("http://10.77.0.2:9809/agent.iso") in [one.value for one in metal.bmc.writes]
+
+
+def test_a_machine_that_leaves_git_with_the_image_in_is_told_so() -> None:
+    facts = ResourceFacts(life=Life(media=Inserted(URL, "1-1")))
+    steps = MachineRules().removal(Look(ResourceKey("Machine", "m1"), None, facts, {}))
+    assert steps.actions[-1].reason.endswith(f"and {URL} is left in its virtual drive")
+
+
+FORMS = {
+    URL: True,
+    "HTTP://10.77.0.1:9809/agent.iso": True,
+    "http://10.77.0.1:9809/agent%2Eiso": True,
+    f"{URL}?name=x": True,
+    "agent.iso": True,
+    "Agent.ISO": True,
+    "http://10.77.0.1:9809/other.iso": False,
+    "http://10.77.0.9:9809/agent.iso": False,
+    "Applet": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("shown", "same"), FORMS.items(), ids=FORMS)
+def test_how_bmcs_show_an_image(shown: str, same: bool) -> None:
+    assert is_image(shown, URL) is same

@@ -136,8 +136,8 @@ def action(this: Action) -> str:
             return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
         case Settle(trouble=trouble):
             return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
-        case AcceptSystem(system=system):
-            return clean(f"{this.name} {system}")
+        case AcceptSystem(system=system, was=was):
+            return clean(f"{this.name} {system} in the place of {was}")
         case DescribeAddress() | Free() | DropNetwork() | DropPool() | Forget():
             return this.name
         case _:
