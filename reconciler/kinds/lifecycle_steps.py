@@ -19,6 +19,11 @@ from reconciler.model.plan import Hold, HoldKind
 LIFE = OrderBoot.path
 
 
+ACCEPT = "set spec.lifecycle.request of the machine to"
+"""Before what it is to be set to, and a semicolon: in the agent's words (deploy/discovery/lib/seeds.sh) of what it
+found."""
+
+
 def life_field(spec: MachineSpec, look: Look) -> Field:
     """The phase that it is to reach beside the one that it is in."""
     claim = lifecycle.claim_spec(look.facts.life, look.desired)
@@ -161,9 +166,18 @@ def _without_address(life: Life, look: Look) -> Iterator[str]:
 
 def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -> bool:
     """Whether a person has asked for another try since the trouble began."""
+    if _accepted(spec, life):
+        return True
     if life.claim is not None and life.releasing_at is None:
         return claim is not None and claim.request != life.tried
     return spec.lifecycle is not None and spec.lifecycle.request != life.tried
+
+
+def _accepted(spec: MachineSpec, life: Life) -> bool:
+    """Whether the machine's request names the installations that an agent found on its disks and would not touch. The
+    agent is then told that they are known, so that it cannot fail for them again."""
+    word = spec.lifecycle.request if spec.lifecycle is not None else None
+    return word is not None and life.trouble is not None and f"{ACCEPT} {word};" in life.trouble.message
 
 
 def _waits(kind: HoldKind, by: str, reason: str, way_out: str) -> Steps:

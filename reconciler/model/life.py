@@ -84,6 +84,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     its BMC told when an agent called last. `attempts` counts the orders for the present purpose, and `tried` is the
     `request` of the document for which the last of them was given. `asked`: the machine's `lifecycle.request` for
     which it was inspected last. `starts`: when it was sent to its disk, the last few since its system called.
+    `installs`: the orders since the last wipe under which an agent may have installed something, the oldest first.
     """
 
     inspected_at: datetime | None = None
@@ -107,6 +108,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     trouble: Trouble | None = None
     asked: str | None = None
     starts: tuple[datetime, ...] = ()
+    installs: tuple[str, ...] = ()
 
 
 NEWBORN = Life()

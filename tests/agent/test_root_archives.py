@@ -101,7 +101,7 @@ class Disk:
         return [(name, int(start) * 512) for start, name in found]
 
     def uuid(self, number: int) -> str:
-        command = ["/usr/sbin/sfdisk", "--part-uuid", self.path, str(number)]
+        command = ["/usr/sbin/sfdisk", "--part-uuid", str(self.path), str(number)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().lower()
 
     def ext4(self, command: str, partition: str = "root") -> str:

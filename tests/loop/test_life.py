@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 from msgspec.structs import replace
 
 from drivers.base import PowerState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.lifecycle_steps import ACCEPT
+from reconciler.kinds.machine import LifecycleSpec, MachineSpec
 from reconciler.model.life import FactType, Life
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -162,6 +166,34 @@ def test_an_agent_that_cannot_write_is_tried_three_times_and_a_word_of_the_claim
     world.commit(fleet(1, "m1", request="the image is mended"))
     live(world, [metal], 900)
     assert at(world, "m1") is Phase.RUNNING
+
+
+def test_an_installation_that_nobody_remembers_is_given_up_by_its_name_alone(world: World) -> None:
+    """The agent leaves it alone until the machine's document names it; the claim's other machines are not touched."""
+    first, second = claimed(world, "m1", "m2")
+    live(world, [first, second], 600)
+    written = len(second.writes)
+    first.fails_to_write, first.failure = True, f"nothing is touched; {ACCEPT} m1-7-7; that lets it go"
+    world.commit(fleet(2, "m1", "m2", request="again"))
+    live(world, [first, second], 3600)
+    assert (at(world, "m1"), at(world, "m2")) == (Phase.ERROR, Phase.RUNNING)
+    tried = world.reasons("m1").count("AgentFailed")
+    for word, tries in (("7", 0), ("m1-7", 0), ("m1-7-7", 1)):
+        first.fails_to_write = tries == 0
+        named = {"mode": "Managed", "request": word}
+        wanted = fleet(2, "m1", "m2", request="again")
+        changed = replace(wanted.resources[first.key], spec=machine_spec(wanted, first.key, named))
+        revision = replace(wanted.revision, id=word.ljust(40, "e"))
+        world.commit(replace(wanted, resources={**wanted.resources, first.key: changed}, revision=revision))
+        live(world, [first, second], 900)
+        assert world.reasons("m1").count("AgentFailed") == tried
+        assert at(world, "m1") is (Phase.RUNNING if tries else Phase.ERROR)
+    assert len(second.writes) == written + 1
+
+
+def machine_spec(desired: DesiredState, key: ResourceKey, lifecycle: dict[str, str]) -> MachineSpec:
+    spec: MachineSpec = desired.resources[key].spec
+    return replace(spec, lifecycle=convert(lifecycle, LifecycleSpec))
 
 
 def test_another_word_in_the_claim_writes_the_image_anew(world: World) -> None:
