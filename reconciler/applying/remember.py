@@ -55,6 +55,7 @@ def remember(
                 attempts=attempt,
                 stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
                 tried=word,
+                asked=action.heeded or _life(facts, key).asked,
                 trouble=None,
             )
             was = facts.get(key, NO_FACTS)

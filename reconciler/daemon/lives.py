@@ -128,7 +128,7 @@ class DaemonLives:
         claim = claim_spec(facts.life, desired)
         match task(facts, claim):
             case Task.WIPE:
-                return Wipe()
+                return Wipe(self._known(key, facts))
             case Task.WAIT:
                 return Wait()
             case Task.INSTALL if claim is not None and desired is not None:
@@ -183,7 +183,15 @@ class DaemonLives:
             dns=partition.spec.dns_servers if partition is not None else (),
             ntp=partition.spec.ntp_servers if partition is not None else (),
         )
-        return Install(image.key.name, image.spec.root.url, image.spec.root.checksum, seed.build(claim, host))
+        root, known = image.spec.root, self._known(key, facts)
+        return Install(image.key.name, root.url, root.checksum, seed.build(claim, host), known)
+
+    def _known(self, key: ResourceKey, facts: ResourceFacts) -> tuple[str, ...]:
+        """The instance-ids of what may be on its disks by what is remembered, and of what a person has named."""
+        machine = self._engine.desired.resources.get(key) if self._engine.desired is not None else None
+        lifecycle = machine.spec.lifecycle if machine is not None else None
+        named = (lifecycle.request or "").split() if lifecycle is not None else []
+        return (*(seed.instance(key.name, order) for order in facts.life.installs), *named)
 
     def _addresses(self, facts: ResourceFacts, desired: DesiredState) -> Iterable[seed.SeedAddress]:
         life, looks = facts.life, {one.key: one.value for one in self._engine.looks("IPAddress")}

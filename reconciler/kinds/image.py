@@ -49,7 +49,13 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
     ]
     kernel: Annotated[Artifact, Meta(description="The kernel to boot.")] | None = None
     initrd: Annotated[Artifact, Meta(description="The initial ramdisk.")] | None = None
-    root: Annotated[Artifact, Meta(description="The root image that is written to disk.")]
+    root: Annotated[
+        Artifact,
+        Meta(
+            description="What is written to disk: a whole disk, or a tar of a root file system with a kernel in "
+            "boot/; plain, gzip, xz or zstd."
+        ),
+    ]
     classification: Annotated[
         Classification,
         Meta(

@@ -43,6 +43,8 @@ CRASH_WITHIN = timedelta(minutes=15)
 ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=1)
 """Times the attempts made."""
+INSTALLS_KEPT = 16
+"""Each attempt empties the disk that it writes to, so that older ones leave nothing."""
 
 
 class Phase(StrEnum):
@@ -356,7 +358,7 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
             if order is not None and order.purpose is Purpose.INSPECT:
                 life = replace(life, inspected_at=now, asked=order.word, ended_at=now, attempts=0)
             else:  # From here on what was on the disk is on its way out.
-                life = replace(life, written=None, phoned_home_at=None)
+                life = replace(life, written=None, phoned_home_at=None, installs=_installs(life))
             return Taken(life, "AgentRegistered", detail)
         case FactType.ALIVE:
             return Taken(replace(life, heard_at=now, progress=detail or None), "", detail)
@@ -367,7 +369,8 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
             return Taken(life, "ImageWritten", f"{written.image}, read back as {detail}")
         case FactType.WIPED:
             proof = tuple(line for line in detail.splitlines() if line.strip())
-            life = replace(life, wiped=Wiped(now, proof), written=None, heard_at=now, ended_at=now, attempts=0)
+            wiped = Wiped(now, proof)
+            life = replace(life, wiped=wiped, written=None, installs=(), heard_at=now, ended_at=now, attempts=0)
             return Taken(life, "DisksWiped", "; ".join(proof))
         case FactType.AGENT_FAILED:
             trouble = failed(life, "AgentFailed", detail or "the agent gave no reason", now)
@@ -375,6 +378,13 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
         case FactType.PHONED_HOME:
             life = replace(without_order(life), phoned_home_at=now, stopped_at=None, trouble=None, starts=())
             return Taken(life, "PhonedHome", detail)
+
+
+def _installs(life: Life) -> tuple[str, ...]:
+    """With the order under way, and that of what is on the disk."""
+    written, order = life.written, life.order
+    ids = (*life.installs, written.order if written is not None else "", order.id if order is not None else "")
+    return tuple(dict.fromkeys(one for one in ids if one))[-INSTALLS_KEPT:]
 
 
 def _sent_to_disk(life: Life, detail: str, now: datetime) -> Taken:

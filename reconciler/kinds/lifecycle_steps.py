@@ -174,8 +174,17 @@ def _order(
     if image is not None and not media.has_disc(state):
         why = "it is to start from virtual media, and its BMC offers no start from a CD"
         return _waits(HoldKind.FAILED, "virtual-media", why, "set startFrom: Network in the machine or its partition")
-    target = lifecycle.start_target(image, state)
-    order = kind(key=look.key, purpose=purpose, attempt=attempt, word=word, media=image, target=target, reason=reason)
+    heeded = spec.lifecycle.request if spec.lifecycle is not None and purpose is not Purpose.INSPECT else None
+    order = kind(
+        key=look.key,
+        purpose=purpose,
+        attempt=attempt,
+        word=word,
+        heeded=heeded,
+        media=image,
+        target=lifecycle.start_target(image, state),
+        reason=reason,
+    )
     return Steps((order,))
 
 
@@ -194,9 +203,10 @@ def _without_address(life: Life, look: Look) -> Iterator[str]:
 
 def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -> bool:
     """Whether a person has asked for another try since the trouble began."""
+    word = spec.lifecycle.request if spec.lifecycle is not None else None
     if life.claim is not None and life.releasing_at is None:
-        return claim is not None and claim.request != life.tried
-    return spec.lifecycle is not None and spec.lifecycle.request != life.tried
+        return claim is not None and (claim.request != life.tried or word not in (None, life.asked))
+    return spec.lifecycle is not None and word != life.tried
 
 
 def _waits(kind: HoldKind, by: str, reason: str, way_out: str) -> Steps:

@@ -106,7 +106,12 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
     ) = None
     request: (
         Annotated[
-            str, Meta(max_length=253, description="Any word; changing it inspects the machine anew, or tries again.")
+            str,
+            Meta(
+                max_length=253,
+                description="Any word; changing it inspects the machine anew, or tries again. The id of an "
+                "installation that an agent found and would not touch: that may go.",
+            ),
         ]
         | None
     ) = None

@@ -206,12 +206,14 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
 
 class OrderBoot(_Action, frozen=True, tag="order-boot"):
     """Write down that the machine is to start the agent once, and for what: from the network, or from the CD image at
-    the URL `media`, by the boot target `target`. Nothing is sent by this alone."""
+    the URL `media`, by the boot target `target`. `heeded`: the `request` of the machine's document, where that is
+    heeded with it. Nothing is sent by this alone."""
 
     path: ClassVar[str] = "spec.lifecycle"
     purpose: Purpose
     attempt: int = 1
     word: str | None = None
+    heeded: str | None = None
     media: str | None = None
     target: BootTarget | None = None
 

@@ -95,8 +95,9 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     machine may go off) are of that order. `stopped_at`: since when it was seen off and has been started by nobody else;
     `system`: the UUID that its BMC told when an agent called last. `attempts` counts the orders for the present
     purpose, and `tried` is the `request` of the document for which the last of them was given. `asked`: the machine's
-    `lifecycle.request` for which it was inspected last. `starts`: when it was sent to its disk, the last few since its
-    system called. `media`: what is in its virtual drive, until it is seen gone.
+    `lifecycle.request` that was heeded last. `starts`: when it was sent to its disk, the last few since its system
+    called. `media`: what is in its virtual drive, until it is seen gone. `installs`: the orders since the last wipe
+    under which an agent may have installed something, the oldest first.
     """
 
     inspected_at: datetime | None = None
@@ -122,6 +123,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     asked: str | None = None
     starts: tuple[datetime, ...] = ()
     media: Inserted | None = None
+    installs: tuple[str, ...] = ()
 
 
 NEWBORN = Life()

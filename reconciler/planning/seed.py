@@ -65,10 +65,11 @@ class Host(msgspec.Struct, frozen=True):
 
 
 def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) -> dict[str, str]:
-    """The files, by name. With an Ignition config of the claim that alone: it says everything itself."""
+    """The files, by name. With an Ignition config of the claim no others for the system, as it says everything itself;
+    only what the agent tells the installation by."""
     data = spec.user_data
     if data is not None and is_ignition(data):
-        return {IGNITION: data}
+        return {META: f"instance-id: {_json(instance(host.machine, host.instance))}", IGNITION: data}
     files = {
         META: _meta(spec, host, home),
         USER: data if data is not None else NO_USER_DATA,
@@ -87,6 +88,11 @@ def fill(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
             for mark, value in zip(marks, values, strict=True):
                 done[name] = done[name].replace(mark, value)
     return done
+
+
+def instance(machine: str, order: str) -> str:
+    """The instance-id of what is installed under this order."""
+    return f"{machine}-{order}"
 
 
 def hostname(spec: MachineClaimSpec, host: Host) -> str:
@@ -132,7 +138,7 @@ def _routes(addresses: Sequence[SeedAddress]) -> dict[int, dict[str, Any]]:
 
 def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
     values: dict[str, Any] = {
-        "instance-id": f"{host.machine}-{host.instance}",
+        "instance-id": instance(host.machine, host.instance),
         "local-hostname": hostname(spec, host),
     }
     if spec.ssh_keys:

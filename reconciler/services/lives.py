@@ -24,16 +24,21 @@ class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
 class Install(msgspec.Struct, frozen=True, tag="install"):
     """Write the image to a disk. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
     files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
-    alone, as planning/seed.py builds them with MARKS: the boot service puts the way to phone home in their place."""
+    with `meta-data`, as planning/seed.py builds them with MARKS: the boot service puts the way to phone home in their
+    place. `known`: the instance-ids of installations that may be on the machine's disks; for any other the agent does
+    nothing, as it may be that of somebody whom a restored store has forgotten."""
 
     image: str
     url: str
     checksum: str
     seed: Mapping[str, str]
+    known: tuple[str, ...] = ()
 
 
 class Wipe(msgspec.Struct, frozen=True, tag="wipe"):
-    """Empty every disk."""
+    """Empty every disk. `known`: as with Install."""
+
+    known: tuple[str, ...] = ()
 
 
 Work = Wait | PowerOffNow | Install | Wipe

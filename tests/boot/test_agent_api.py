@@ -123,6 +123,8 @@ WORK: list[tuple[Work, str]] = [
     (Wait(7), "work wait\nseconds 7\n"),
     (PowerOffNow(), "work poweroff\n"),
     (Wipe(), "work wipe\n"),
+    (Wipe(("m1-1-1", "m1-1-2")), "work wipe\nknown m1-1-1\nknown m1-1-2\n"),
+    (Wipe(("", "m1 x", "m1\nwork install")), "work wipe\n"),
     (
         IMAGE,
         f"work install\nimage debian-12.0.1\nurl http://images.example/d.img\nsha256 {'a' * 64}\ndisk auto\n",

@@ -20,7 +20,8 @@ SECONDS = 5.0
 class Metal:
     """One machine's inside. `disk`: the image on it, None when it is empty; `agent` and `system`: whether they run.
 
-    `ticks_to_write`: how long writing takes. `dead`: nothing starts any more. `mute`: the system does not call.
+    `ticks_to_write`: how long writing takes. `fails_to_write`: for the reason `failure`. `dead`: nothing starts any
+    more. `mute`: the system does not call.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -29,6 +30,7 @@ class Metal:
         self.half_written = False
         self.order: str | None = None
         self.agent = self.system = self.dead = self.mute = self.fails_to_write = False
+        self.failure = "the checksum is another"
         self.ticks_to_write, self.written_ticks = 2, 0
         self.writes: list[str] = []
         self._boots = len(self.bmc.booted_from)
@@ -85,7 +87,7 @@ class Metal:
         match todo:
             case Task.INSTALL if self.fails_to_write:
                 self.agent = False
-                self.report(FactType.AGENT_FAILED, "the checksum is another", self.order)
+                self.report(FactType.AGENT_FAILED, self.failure, self.order)
                 self.bmc.state = replace(self.bmc.state, power=PowerState.OFF)
             case Task.INSTALL:
                 self.disk, self.half_written = facts.image, True

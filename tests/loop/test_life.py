@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert
 from msgspec.structs import replace
 
 from drivers.base import PowerState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.applying.remember import remember
 from reconciler.kinds.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.machine import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import FactType, Life
@@ -188,6 +190,33 @@ def test_an_agent_that_cannot_write_is_tried_three_times_and_a_word_of_the_claim
     world.commit(fleet(1, "m1", request="the image is mended"))
     live(world, [metal], 900)
     assert at(world, "m1") is Phase.RUNNING
+
+
+def test_a_claimed_machine_in_error_is_tried_again_by_a_word_of_its_own(world: World) -> None:
+    """Such as the name of an installation that may go; the claim's other machines are not touched."""
+    first, second = claimed(world, "m1", "m2")
+    live(world, [first, second], 600)
+    written = len(second.writes)
+    first.fails_to_write, first.failure = True, "nothing is touched: on sda is m1-7-7"
+    world.commit(fleet(2, "m1", "m2", request="again"))
+    live(world, [first, second], 3600)
+    assert (at(world, "m1"), at(world, "m2")) == (Phase.ERROR, Phase.RUNNING)
+    assert world.reasons("m1").count("AgentFailed") == 3
+    for word, fails, tries in (("of another thing", True, 6), ("m1-7-7", False, 6)):
+        first.fails_to_write = fails
+        wanted = fleet(2, "m1", "m2", request="again")
+        changed = replace(wanted.resources[first.key], spec=machine_spec(wanted, first.key, word))
+        revision = replace(wanted.revision, id=word.ljust(40, "e"))
+        world.commit(replace(wanted, resources={**wanted.resources, first.key: changed}, revision=revision))
+        live(world, [first, second], 3600)
+        assert world.reasons("m1").count("AgentFailed") == tries
+        assert at(world, "m1") is (Phase.ERROR if fails else Phase.RUNNING)
+    assert len(second.writes) == written + 1
+
+
+def machine_spec(desired: DesiredState, key: ResourceKey, word: str) -> MachineSpec:
+    spec: MachineSpec = desired.resources[key].spec
+    return replace(spec, lifecycle=convert({"mode": "Managed", "request": word}, LifecycleSpec))
 
 
 def test_another_word_in_the_claim_writes_the_image_anew(world: World) -> None:

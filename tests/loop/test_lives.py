@@ -10,7 +10,10 @@ from msgspec.structs import replace
 from drivers.base import Disk, Inventory
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.kinds.inventory import Origin
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import BootOrder, Life, Purpose
 from reconciler.model.resource import ResourceKey
+from reconciler.services.lives import Wipe
 from tests.loop.world import START, World, declare, machine
 
 UUID = "00000000-0000-4000-8000-00000000000a"
@@ -35,8 +38,8 @@ def parts(world: World) -> Parts:
 
 
 @pytest.fixture
-def lives(world: World, parts: Parts) -> DaemonLives:
-    return DaemonLives(world.engine, lambda _keys: None, lambda *_: None, parts, world.now)
+def lives(world: World) -> DaemonLives:
+    return lives_of(world)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +78,20 @@ def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts
     assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"], "it was there before"
     keep.accept("m1", Origin.IN_BAND)
     assert parts.unwiped("m1", "sda 1 bytes: discard") == []
+
+
+def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
+    world: World,
+) -> None:
+    order = BootOrder("9-1", Purpose.WIPE, world.now())
+    life = Life(claim="web", releasing_at=world.now(), order=order, registered_at=world.now(), installs=("8-1", "9-1"))
+    world.store.put_facts({M1: ResourceFacts(life=life)})
+    world.restart()
+    world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed", "request": "old-1 old-2"})))
+    assert lives_of(world).work(M1) == Wipe(("m1-8-1", "m1-9-1", "old-1", "old-2"))
+
+
+def lives_of(world: World) -> DaemonLives:
+    """Of the engine that runs now."""
+    parts = Parts(world.store.inventories, lambda _event: None, world.now)
+    return DaemonLives(world.engine, lambda _keys: None, lambda *_: None, parts, world.now)

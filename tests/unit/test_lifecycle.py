@@ -214,6 +214,19 @@ def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_cras
     assert later.reason == "SentToDisk"
 
 
+@pytest.mark.parametrize("why", [Purpose.INSTALL, Purpose.WIPE])
+def test_what_may_be_on_the_disks_is_remembered_until_they_are_wiped(why: Purpose) -> None:
+    """Of the image that was there, of attempts that nothing was heard of, and of the one under way."""
+    old = Written(IMAGE, "sha256:0", "c", NOW, order="0-9")
+    before = life(Stage.ORDERED, why, installs=("0-7", "0-9"), written=old)
+    now = take(before, FactType.REGISTERED, "", IMAGE, NOW).life
+    assert now.installs == ("0-7", "0-9", "1-1")
+    if why is Purpose.WIPE:
+        assert take(now, FactType.WIPED, "sda", IMAGE, NOW).life.installs == ()
+    else:
+        assert take(now, FactType.WRITTEN, "sha256:0", IMAGE, NOW).life.installs == now.installs
+
+
 @given(st.lists(st.tuples(st.sampled_from(list(FactType)), st.text(max_size=5)), max_size=30), st.sampled_from(PLACES))
 def test_no_report_gives_a_machine_away_or_starts_or_frees_it(
     facts: list[tuple[FactType, str]], place: tuple[Stage, Purpose | None]

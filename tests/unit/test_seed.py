@@ -91,8 +91,10 @@ def test_user_data_are_passed_on_as_they_are(data: str) -> None:
     assert "phone_home_token" in files["meta-data"]
 
 
-def test_an_ignition_config_stands_alone() -> None:
-    assert build(claim(user_data=IGNITION), HOST) == {"config.ign": IGNITION}
+def test_an_ignition_config_stands_alone_but_for_what_it_is_known_by() -> None:
+    files = build(claim(user_data=IGNITION), HOST)
+    assert files == {"config.ign": IGNITION, "meta-data": build(CLAIM, HOST)["meta-data"].splitlines()[0] + "\n"}
+    assert files["meta-data"].startswith("instance-id: ")
 
 
 def test_without_a_way_to_phone_home_nothing_says_so() -> None:

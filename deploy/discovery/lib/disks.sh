@@ -89,6 +89,11 @@ drop_caches() {
     echo 3 > /proc/sys/vm/drop_caches
 }
 
+# peek BYTE COUNT: of $DISK; without the zero bytes, in $(...).
+peek() {
+    dd if="$DISK" bs="$2" skip="$1" count=1 iflag=skip_bytes 2>/dev/null
+}
+
 # mount_at SECTOR TYPE OPTIONS: the file system that begins there on $DISK, at $T/mnt. By a loop device, so that the
 # kernel has to know of no partition, and the disk of no partition table.
 mount_at() {

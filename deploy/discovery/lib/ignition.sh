@@ -30,11 +30,6 @@ label_at() {
     fi
 }
 
-# peek BYTE COUNT
-peek() {
-    dd if="$DISK" bs="$2" skip="$1" count=1 iflag=skip_bytes 2>/dev/null
-}
-
 # place_ignition SECTOR TYPE DIRECTORY NEEDED: and read it back.
 place_ignition() {
     WHY="the Ignition config cannot be put on $DISK: "

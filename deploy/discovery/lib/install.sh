@@ -8,7 +8,7 @@
 # The work `install` in $T/work. Sets RESULT to the image's SHA-256 as read back, or WHY and fails.
 install_image() {
     image=$(asked image)
-    fetch_seed && choose_disk "$(asked disk)" "$(asked size | grep -x '[0-9]*' || echo 0)" || return 1
+    only_known && fetch_seed && choose_disk "$(asked disk)" "$(asked size | grep -x '[0-9]*' || echo 0)" || return 1
     say "installing $image on $DISK ($BYTES bytes)"
     unmount
     if ! blank_ends "$DISK" "$BYTES"; then

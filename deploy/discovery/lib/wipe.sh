@@ -8,6 +8,7 @@ ATA_PASSWORD=groundstate
 
 # The work `wipe`. Sets RESULT to one line a disk, or WHY and fails; every disk is tried whatever became of the others.
 wipe_disks() {
+    only_known || return 1
     failed=
     for disk in $(disks); do
         if wipe_disk "$disk"; then

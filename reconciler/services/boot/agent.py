@@ -208,17 +208,22 @@ def lines(work: Work) -> list[str]:
             return ["work wait", f"seconds {seconds}"]
         case PowerOffNow():
             return ["work poweroff"]
-        case Wipe():
-            return ["work wipe"]
+        case Wipe(known=known):
+            return ["work wipe", *_known(known)]
         case Install():
             checksum = work.checksum.removeprefix("sha256:")
             parts = {"image": work.image, "url": work.url, "sha256": checksum, "disk": "auto"}
             for name, value in parts.items():
                 if not value or any(character.isspace() for character in value):
                     raise ValueError(f"{name} {value!r} cannot be told to the agent: it has white space, or is empty")
-            return ["work install", *(f"{name} {value}" for name, value in parts.items())]
+            return ["work install", *(f"{name} {value}" for name, value in parts.items()), *_known(work.known)]
         case _:
             assert_never(work)
+
+
+def _known(instances: Collection[str]) -> list[str]:
+    """A line for each; not of what could be none that the agent finds."""
+    return [f"known {one}" for one in instances if one and not any(character.isspace() for character in one)]
 
 
 def packed(seed: Mapping[str, str], at: int) -> bytes:
