@@ -11,8 +11,9 @@ import msgspec
 from reconciler.applying.remember import remember
 from reconciler.kinds import lifecycle
 from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.kinds.lifecycle import EXPECTED, Phase, Stage, phase, purpose, stage, take
+from reconciler.kinds.lifecycle import Phase, Stage, phase, purpose, stage
 from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.reported import EXPECTED, take
 from reconciler.model.action import Claim, Free, OrderBoot, Settle, Unclaim
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.life import FactType, Purpose, Trouble

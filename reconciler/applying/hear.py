@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.lifecycle import take
+from reconciler.kinds.reported import take
 from reconciler.model.event import EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import FactType, Life

@@ -74,7 +74,8 @@ def remember(
         case AcceptSystem(system=system, word=word):
             before = _life(facts, key)
             # Nothing of what was seen of the old one holds, and the word asks for nothing else.
-            life = msgspec.structs.replace(before, system=system, asked=word, tried=word, stopped_at=None)
+            tried = word if before.releasing_at is not None else before.tried
+            life = msgspec.structs.replace(before, system=system, asked=word, tried=tried, stopped_at=None)
             return _lives_on(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
         case Free():
             before = _life(facts, key)

@@ -40,8 +40,6 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         return _under_way(life, lifecycle.purpose(look.facts, spec, claim), state, look)
     if life.trouble is not None and life.trouble.final and not _asked_anew(spec, life, claim):
         way_out = "look at the machine, then set or change spec.lifecycle.request to try again"
-        if life.claim is not None and life.releasing_at is None:
-            way_out = f"look at the machine, then set or change spec.request of MachineClaim/{life.claim} to try again"
         return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, way_out)
     if lifecycle.calmed(life, state, look.now):
         return Steps((Settle(key=look.key, reason="it runs, and was not started again for a while"),))

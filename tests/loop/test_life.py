@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -425,11 +426,14 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
     assert "the system at its BMC's address is that of Machine/m2" in reasons
 
 
-def test_that_the_old_system_was_off_says_nothing_of_the_accepted_one() -> None:
-    before = ResourceFacts(life=Life(system="old", stopped_at=START))
+@pytest.mark.parametrize(("releasing_at", "tried"), [(None, "claim's"), (START, "new")])
+def test_a_word_that_accepts_a_system_does_nothing_else(releasing_at: datetime | None, tried: str) -> None:
+    """That the old system was seen off says nothing of the new one, and a wipe that failed is not tried again."""
+    life = Life(claim="c", system="old", stopped_at=START, tried="claim's", releasing_at=releasing_at)
     accept = AcceptSystem(key=ResourceKey("Machine", "m1"), system="new", was="old", word="new")
-    [after] = remember(accept, {accept.key: before}, START, "1").facts.values()
-    assert (after.life.system, after.life.stopped_at, after.life.asked) == ("new", None, "new")
+    [after] = remember(accept, {accept.key: ResourceFacts(life=life)}, START, "1").facts.values()
+    assert (after.life.system, after.life.stopped_at) == ("new", None)
+    assert (after.life.asked, after.life.tried) == ("new", tried)
 
 
 def test_a_free_machine_with_another_mainboard_is_inspected_anew_when_it_is_asked_for(world: World) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds import lifecycle
 from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.kinds.lifecycle import EXPECTED, Phase, Stage, Task, overdue, phase, purpose, take, task
+from reconciler.kinds.lifecycle import Phase, Stage, Task, overdue, phase, purpose, task
 from reconciler.kinds.machine import LifecycleSpec, MachineSpec, Mode, Pause
+from reconciler.kinds.reported import EXPECTED, take
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
 
