@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
@@ -14,6 +14,9 @@ from reconciler.store.errors import AlreadyBound
 
 Slot = tuple[str, int]
 """A claim, and which of its machines."""
+
+DEADLOCK = "40P01"
+"""PostgreSQL's deadlock_detected (its manual, appendix A)."""
 
 MANY = 500
 """From so many machines on, all rows are read at once: a statement has only so many parameters."""
@@ -47,6 +50,11 @@ def _insert(connection: Connection, machine: str, slot: Slot) -> None:
     try:
         connection.execute(insert(tables.binding), {"machine": machine, "claim": slot[0], "slot": slot[1]})
     except IntegrityError as error:
+        raise AlreadyBound(_said(machine, slot)) from error
+    except OperationalError as error:
+        # Two keys are unique here, and no one order suits both: of two that wait for each other PostgreSQL ends one.
+        if getattr(error.orig, "sqlstate", None) != DEADLOCK:
+            raise
         raise AlreadyBound(_said(machine, slot)) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ import pytest
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import ResourceKey
-from reconciler.store import AlreadyBound, Store
+from reconciler.store import AlreadyBound, Store, bindings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 M1, M2 = ResourceKey("Machine", "m1"), ResourceKey("Machine", "m2")
@@ -93,3 +94,23 @@ def test_of_many_that_bind_at_once_each_machine_and_each_slot_goes_to_one(store:
     assert len(won) == len({machine for machine, _, _ in won}) == len({(claim, slot) for _, claim, slot in won})
     there = {(key.name, fact.life.claim, fact.life.slot) for key, fact in store.facts(ResourceFacts).items()}
     assert there == won != set()
+
+
+def test_of_two_writers_that_wait_for_each_other_one_has_lost_the_machine(store: Store) -> None:
+    if store.engine.dialect.name != "postgresql":
+        pytest.skip("one writes after the other here, so that they cannot wait for each other")
+    both = threading.Barrier(2)
+
+    def bind(claim: str, first: ResourceKey, second: ResourceKey) -> str:
+        try:
+            with store.engine.begin() as connection:
+                bindings.write(connection, {first: claimed(claim, 0)})
+                both.wait(10)
+                bindings.write(connection, {second: claimed(claim, 1)})
+        except AlreadyBound:
+            return "lost"
+        return "bound"
+
+    with ThreadPoolExecutor(2) as pool:
+        said = [pool.submit(bind, "web", M1, M2), pool.submit(bind, "db", M2, M1)]
+        assert sorted(one.result(30) for one in said) == ["bound", "lost"]
