@@ -72,6 +72,7 @@ DIAGNOSTICS: dict[str, str] = {
     "other-partition": "An address, or a claim, joins a machine and a network of different partitions.",
     "machine-gone": "An address is for a machine that is not declared: a warning.",
     "no-such-family": "An IPAddress asks for a family that its network has no prefix of.",
+    "start-from": "A machine is to start from virtual media, and its partition does not say what its BMC is to fetch.",
     # Beside what is remembered
     "machine-claimed": "A machine is not declared, or not managed, any more while it is a claim's.",
     "image-in-use": "An image is not declared any more, and machines have it.",
