@@ -68,8 +68,8 @@ class EmulatorFleet:
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
     `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a
-    power change takes at least and at most. Raises EmulatorError when a BMC does not answer within
-    30 s. At the end, however it comes, every process is stopped.
+    power change takes at least and at most. Raises EmulatorError when a BMC does not answer within 30 s. At the end,
+    however it comes, every process is stopped.
     """
 
     def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = SECONDS) -> None:
