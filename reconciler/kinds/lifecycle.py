@@ -219,7 +219,7 @@ def held_for_another_system(spec: MachineSpec, life: Life, state: SystemState) -
     """Whether that keeps everything from being done; not so where the document's `request` names the new UUID. Another
     word may have been said for another reason, of another machine."""
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
-    return another_system(life, state) and (state.uuid or "").lower() not in (asked or "").lower()
+    return another_system(life, state) and (state.uuid or "").lower() not in (asked or "").lower().split()
 
 
 class Task(StrEnum):
