@@ -145,6 +145,12 @@ class LabFleet:
             e["message"] for e in self.events() if e["reason"] == reason and (e.get("key") or {}).get("name") == name
         ]
 
+    def neighbours(self, number: int) -> list[str]:
+        """The switches and ports that its agent heard; all that is kept of it when there is no such list."""
+        said = self.ask("inventory", self.lab.machine(number).name, "-o", "json")
+        heard = json.loads(said)["sources"].get("in-band", {}).get("value", {}).get("neighbours")
+        return [said] if heard is None else [f"{one['system']} {one['port']}" for one in heard]
+
     def reasons(self) -> list[str]:
         """The reason of every event, oldest first."""
         return [event["reason"] for event in self.events()]

@@ -85,7 +85,7 @@ def test_four_machines_at_once_from_an_address_in_git_to_a_running_system_and_ba
         fleet.commit("Add four", **{lab.machine(n).name: fleet.machine(n) for n in range(4)})
         for n in range(4):
             fleet.wait_phase(n, "Available", 600)
-        assert "leaf01" in fleet.ask("inventory", "m0", "-o", "json")
+        assert [fleet.neighbours(n) for n in range(4)] == [[f"leaf01 port{n}"] for n in range(4)]
         assert fleet.ask("get", "machines", "-o", "wide").count("small") == 4
 
         fleet.commit("Claim four", web=fleet.claim(count=4))

@@ -213,7 +213,11 @@ dhcp-boot=tag:!ipxe,tag:efi64,ipxe.efi
     def _switch(self) -> None:
         Path("/run/lldpd").mkdir(exist_ok=True)
         self.spawn("lldpd", ["lldpd", "-d", "-u", LLDP_SOCKET, "-I", "port*"])
-        settings = (["lldp", "tx-interval", "2"], ["system", "hostname", SWITCH], ["lldp", "portidsubtype", "ifname"])
+        # What it says holds for 2 s times 20, so that a busy machine does not forget it in between.
+        settings = (
+            *(["lldp", "tx-interval", "2"], ["lldp", "tx-hold", "20"]),
+            *(["system", "hostname", SWITCH], ["lldp", "portidsubtype", "ifname"]),
+        )
         for setting in settings:
             self.until("lldpd answers", 10, lambda words=setting: self._lldpcli(*words))  # type: ignore[misc]
 

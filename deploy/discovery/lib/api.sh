@@ -40,6 +40,7 @@ set_clock() {
 register() {
     doing "taking the inventory"
     inventory > "$T/inventory"
+    [ ! -s "$T/heard" ] || say "$(cat "$T/heard")"
     registration > "$T/registration"
     say "registering ($(wc -c < "$T/registration") bytes)"
     if ! insist POST register "$T/registration"; then

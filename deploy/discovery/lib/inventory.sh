@@ -24,17 +24,45 @@ member() {
     printf ','
 }
 
-# LLDP is sent every few seconds (30 by the standard's default), so the first frame takes a while. Who does not listen
-# for it says nothing, which is not the same as that there is nobody.
+# LLDP is sent every few seconds (30 by the standard's default), so the first frame takes a while, and each link has
+# its own. What was heard once counts: lldpd forgets a switch that pauses for longer than its frames live. Who does not
+# listen says nothing, which is not the same as that there is nobody. What came of it is in $T/heard, for the console.
 neighbours() {
     left=$(argument gs.lldp)
-    left=${left:-8}
+    left=${left:-35}
     [ "$left" -gt 0 ] || return 1
-    while [ "$left" -gt 0 ] && ! lldpcli -f json show neighbors 2>/dev/null | grep -q '"chassis"'; do
-        sleep 1
+    most=0
+    while :; do
+        links=$(plugged | wc -l)
+        if lldpcli -f json show neighbors > "$T/lldp.now" 2> "$T/lldp.error"; then
+            heard=$(plugged | heard_on "$T/lldp.now")
+            if [ "$heard" -ge "$most" ]; then
+                mv "$T/lldp.now" "$T/lldp"
+                most=$heard
+            fi
+        fi
+        [ "$left" -gt 0 ] || break
+        [ "$most" = 0 ] || [ "$most" -lt "$links" ] || break
+        nap 1
         left=$((left - 1))
     done
-    lldpcli -f json show neighbors
+    echo "heard switches on $most of $links links" > "$T/heard"
+    [ -s "$T/lldp" ] || echo "lldpd says nothing: $(head -n 1 "$T/lldp.error")" > "$T/heard"
+    cat "$T/lldp"
+}
+
+# How many of the interfaces on stdin have a neighbour in this answer of lldpcli's.
+heard_on() {
+    while read -r name; do
+        ! grep -q "\"$name\": *{" "$1" || echo "$name"
+    done | wc -l
+}
+
+# Interfaces with a link, or of which the driver does not say so, one a line.
+plugged() {
+    for interface in "$SYS"/class/net/*; do
+        [ ! -e "$interface/device" ] || [ "$(cat "$interface/carrier" 2>/dev/null)" = 0 ] || echo "${interface##*/}"
+    done
 }
 
 dmi() {
