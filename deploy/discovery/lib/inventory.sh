@@ -31,6 +31,8 @@ neighbours() {
     left=$(argument gs.lldp)
     left=${left:-35}
     [ "$left" -gt 0 ] || return 1
+    # It begins paused, and the client that it starts itself to end that may fail (sonic-buildimage, pull request 1650).
+    lldpcli resume > /dev/null 2>&1
     most=0
     while :; do
         links=$(plugged | wc -l)
