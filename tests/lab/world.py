@@ -214,11 +214,13 @@ dhcp-boot=tag:!ipxe,tag:efi64,ipxe.efi
         """It speaks every 2 s, and what it says holds for 20 times that: a busy machine forgets nothing in between."""
         Path("/run/lldpd").mkdir(exist_ok=True)
         settings = ("lldp tx-interval 2", "lldp tx-hold 20", f"system hostname {SWITCH}", "lldp portidsubtype ifname")
-        path = self.directory / "lldpd.conf"
+        path = Path(f"{LLDP_SOCKET}.conf")
         path.write_text("".join(f"configure {one}\n" for one in settings))
-        # By a file, which it reads itself: it begins paused, and a client's setting, which carries all the others as
-        # they were, would pause it again when it comes between the start and the end of that.
+        # By a file, which it reads itself, as a user who may not look into our directory. It begins paused, and a
+        # client's setting carries all the others as they were: between the start and the end of that, it would pause
+        # it again.
         self.spawn("lldpd", ["lldpd", "-d", "-u", LLDP_SOCKET, "-I", "port*", "-O", str(path)])
+        self.wait_log("lldpd", f"system name set to new value {SWITCH}", 30)
         self.wait_log("lldpd", "lldpd should resume operations", 30)
 
     # -- processes, logs, waiting
