@@ -20,6 +20,9 @@ COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
 
 STOP_SECONDS = 10.0
 
+NAP = 1.0
+"""Seconds after which whoever waits for the queue looks at it again, whatever it said."""
+
 SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
 
 
@@ -43,6 +46,7 @@ class Loop:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
         self._wake = threading.Condition()
+        self._woken = 0
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
 
@@ -54,8 +58,7 @@ class Loop:
             (key, SUSPECT if key in suspects else priority, now + timedelta(seconds=spread * self._random()))
             for key in keys
         )
-        with self._wake:
-            self._wake.notify_all()
+        self.wake()
 
     def turn(self, min_priority: int = SUSPECT) -> bool:
         """Handle one due key. False when none is due."""
@@ -72,9 +75,13 @@ class Loop:
         whoever is told the outcomes, fails, all stop and the error is raised.
         """
         reserved = max(1, workers // 4)
+        all_keys, no_suspects = (SUSPECT, threading.Lock()), (RESYNC, threading.Lock())
         threads = [
             threading.Thread(
-                target=self._work, args=(stop, SUSPECT if n < reserved else RESYNC), name=f"worker-{n}", daemon=True
+                target=self._work,
+                args=(stop, *(all_keys if n < reserved else no_suspects)),
+                name=f"worker-{n}",
+                daemon=True,
             )
             for n in range(max(2, workers))
         ]
@@ -91,24 +98,40 @@ class Loop:
     def wake(self) -> None:
         """Let idle workers look again, at the queue or at `stop`."""
         with self._wake:
+            self._woken += 1
             self._wake.notify_all()
 
-    def _work(self, stop: threading.Event, min_priority: int) -> None:
+    def _work(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
         try:
-            self._serve(stop, min_priority)
+            self._serve(stop, min_priority, lookout)
         except Exception as error:  # noqa: BLE001  raised by `run`; its key would never come back
             self._broke.append(error)
             stop.set()
             self.wake()
 
-    def _serve(self, stop: threading.Event, min_priority: int) -> None:
+    def _serve(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
+        """One of those who share `lookout` watches the queue; the others sleep until it has a key in hand. All of them
+        asking the store whenever a key is due, each in vain but one, would be most of what an idle daemon does."""
         while not stop.is_set():
-            if not self.turn(min_priority):
-                due = self._queue.next_due(min_priority=min_priority)
-                pause = 1.0 if due is None else (due - self._now()).total_seconds()
-                with self._wake:
-                    if not stop.is_set():
-                        self._wake.wait(min(1.0, max(0.005, pause)))
+            with lookout:
+                item = self._next(stop, min_priority)
+            if item is not None:
+                self._handle(item)
+
+    def _next(self, stop: threading.Event, min_priority: int) -> Item | None:
+        """The next key, once it is due; None when it is time to stop."""
+        while not stop.is_set():
+            woken = self._woken
+            item = self._queue.take(self._now(), min_priority=min_priority)
+            if item is not None:
+                return item
+            due = self._queue.next_due(min_priority=min_priority)
+            pause = NAP if due is None else (due - self._now()).total_seconds()
+            with self._wake:
+                # Not when something was put while it looked.
+                if not stop.is_set() and woken == self._woken:
+                    self._wake.wait(min(NAP, max(0.005, pause)))
+        return None
 
     def _handle(self, item: Item) -> None:
         try:
@@ -124,6 +147,8 @@ class Loop:
         else:
             delay, priority = self._again(item.key, outcome)
             self._queue.retry(item, self._now() + timedelta(seconds=delay), priority)
+            if delay < NAP:
+                self.wake()
         self._settled(item.key, outcome)
 
     def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from reconciler.daemon.loop import COMMIT, Loop
-from reconciler.daemon.queue import Item, MemoryQueue
+from reconciler.daemon.queue import ANY_PRIORITY, Item, MemoryQueue
 from reconciler.model.outcome import Done
 from reconciler.model.resource import ResourceKey
 from reconciler.store import StoreError
@@ -57,3 +58,39 @@ def test_a_step_that_breaks_ends_nothing() -> None:
     loop.put([KEY], COMMIT)
     loop.run(stop, 4)
     assert [str(error) for error in crashes] == ["a defect"]
+
+
+class WatchedQueue(MemoryQueue):
+    """Notes who asks for a key, and says when somebody does so again."""
+
+    def __init__(self, again: Callable[[], None]) -> None:
+        super().__init__()
+        self._again, self.asked = again, list[str]()
+
+    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> Item | None:
+        name = threading.current_thread().name
+        if name in self.asked:
+            self._again()
+        self.asked.append(name)
+        return super().take(now, min_priority=min_priority)
+
+
+def test_one_idle_worker_of_each_sort_watches_the_queue() -> None:
+    stop = threading.Event()
+    queue = WatchedQueue(stop.set)
+    Loop(queue, lambda _: Done(), now, lambda: 0.5).run(stop, 64)
+    assert len(set(queue.asked)) <= 2
+
+
+def test_keys_are_handled_at_the_same_time() -> None:
+    stop, together = threading.Event(), threading.Barrier(6)
+
+    def step(_: ResourceKey) -> Done:
+        together.wait(60)
+        stop.set()
+        return Done()
+
+    loop = Loop(MemoryQueue(), step, now, lambda: 0.5, crashed=lambda _key, _error: stop.set())
+    loop.put([ResourceKey("Machine", f"m{n}") for n in range(6)], COMMIT)
+    loop.run(stop, 6)
+    assert not together.broken
