@@ -212,6 +212,26 @@ def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> No
         assert ["vda" in disks[lab.machine(n).uuid] for n in (1, 2)] == [False, True]
 
 
+@in_lab(600)
+def test_each_disk_is_emptied_by_what_it_offers(tmp_path: Path) -> None:
+    standin = StandIn(work=["work wipe", "work poweroff"])
+    with Lab(tmp_path, machines=0) as lab, boot_service(standin, tmp_path):
+        lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
+        disks = {name: tmp_path / name for name in ("nvme", "scsi")}
+        devices = ["-device", "virtio-scsi-pci,id=bus"]
+        for name, device in (("nvme", "nvme,serial=S1"), ("scsi", "scsi-hd,bus=bus.0,serial=S2")):
+            disks[name].write_bytes(b"old data" * (32 << 20))
+            devices += ["-drive", f"if=none,id={name},format=raw,file={disks[name]}"]
+            devices += ["-device", f"{device},drive={name}"]
+        lab.bare(1, "bios", devices=devices).wait(300)
+        assert standin.heard("agent-failed") == []
+        assert sorted(standin.heard("wiped")[0].splitlines()) == [
+            "nvme0n1 268435456 bytes: nvme_format, then zeroes read back at 64 places",
+            "sda 268435456 bytes: zero_out, then zeroes read back at 64 places",
+        ]
+        assert [disk.read_bytes().strip(b"\0") for disk in disks.values()] == [b"", b""]
+
+
 def _part(disk: Path, mib: int = 8, length: int = 1) -> bytes:
     """Some of what lies behind the first MiB, where the image's data is."""
     with disk.open("rb") as file:

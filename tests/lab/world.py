@@ -129,8 +129,11 @@ class Lab:
     def is_on(self, n: int) -> bool:
         return libvirt.virsh("domstate", self.machine(n).name).strip() == "running"
 
-    def bare(self, n: int, firmware: str, *, disk: bool = False) -> subprocess.Popen[bytes]:
-        """A machine without BMC that starts from the network and stays off once it is off.
+    def bare(
+        self, n: int, firmware: str, *, disk: bool = False, devices: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """A machine without BMC that starts from the network and stays off once it is off. `devices`: what else it has,
+        in QEMU's words.
 
         `firmware`: "bios" (SeaBIOS with the card's iPXE), or "uefi-pxe" (the firmware's own PXE, which alone tests the
         choice of the boot program by architecture).
@@ -139,7 +142,7 @@ class Lab:
         tap = machine.port
         self.run("ip", "tuntap", "add", "dev", tap, "mode", "tap")
         self.run("ip", "link", "set", tap, "master", "br0", "up")
-        return self.spawn(f"bare-{machine.name}", self._bare_command(machine, firmware, disk))
+        return self.spawn(f"bare-{machine.name}", [*self._bare_command(machine, firmware, disk), *devices])
 
     def _bare_command(self, machine: LabMachine, firmware: str, disk: bool) -> list[str]:
         command = ["qemu-system-x86_64", "-accel", "tcg", "-m", str(self._memory), "-display", "none"]
