@@ -26,7 +26,7 @@ _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\]")
 FILE, SYMLINK, SUBMODULE, OTHER = "file", "symlink", "submodule", "other"
 
 
-class File(msgspec.Struct, frozen=True, gc=False):
+class File(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """A manifest: its path from the repository's root, git's id of its contents, and their size in bytes."""
 
     path: str

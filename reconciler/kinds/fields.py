@@ -99,8 +99,11 @@ class DeletionPolicy(StrEnum):
     RELEASE = "Release"
 
 
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", kw_only=True):
-    """The base of every spec and part of a spec: camelCase in documents, nothing unknown, nothing changeable."""
+class Spec(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", kw_only=True, gc=False
+):
+    """The base of every spec and part of a spec: camelCase in documents, nothing unknown, nothing changeable; a tree,
+    so that there are no cycles to collect."""
 
 
 class Metadata(Spec, frozen=True, kw_only=True):

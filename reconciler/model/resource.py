@@ -15,7 +15,7 @@ SpecT = TypeVar("SpecT", covariant=True)
 T = TypeVar("T")
 
 
-class ResourceKey(msgspec.Struct, frozen=True, order=True):
+class ResourceKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """Names are unique per kind."""
 
     kind: str
@@ -33,7 +33,7 @@ class ResourceKey(msgspec.Struct, frozen=True, order=True):
         return cls(kind, name)
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     """Where a document or a value stands; line and column count from 1."""
 
     file: str
