@@ -127,7 +127,6 @@ def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
 
 def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
     """The same, with the warnings."""
-    from reconciler.desired.report import render
     from reconciler.desired.source import SourceError
 
     try:
@@ -145,6 +144,8 @@ def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[Desire
             f"note: {snapshot.revision} is broken ({why}); showing {in_force.revision}, which is in force", err=True
         )
         return in_force, ()
+    from reconciler.desired.report import render
+
     text = render("text", loaded.diagnostics, files=len(snapshot.files), color=on_terminal(sys.stderr))
     click.echo(text.rstrip("\n"), err=True, color=True)
     raise click.exceptions.Exit(EXIT_ERROR)

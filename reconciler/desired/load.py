@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from reconciler.desired import cache as disk
-from reconciler.desired import references
 from reconciler.desired.files import File
 from reconciler.desired.findings import Finding
 from reconciler.desired.implied import with_implied
@@ -49,6 +48,8 @@ class _Files(msgspec.Struct):
     claimed: set[ResourceKey] = set()
     diagnostics: list[Diagnostic] = []
     unread: list[str] = []
+    parsed: int = 0
+    remembered: disk.Remembered | None = None
 
 
 def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None = None) -> Loaded:
@@ -58,9 +59,9 @@ def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None 
     Raises SourceError when objects cannot be read.
     """
     with _no_garbage_collection():
-        files, parsed = _read(snapshot, cache, previous)
+        files = _read(snapshot, cache, previous)
         everything = [resource for found in files.good.values() for resource in found] + files.partly
-        findings = references.check(everything, files.claimed)
+        findings, sound = _between(snapshot, everything, files)
         diagnostics = [*snapshot.diagnostics, *files.diagnostics, *_placed(snapshot, findings, files.unread)]
         diagnostics.sort(key=_order)
         refused = any(d.severity is Severity.ERROR for d in diagnostics)
@@ -68,17 +69,20 @@ def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None 
         if not refused:
             declared = DesiredState(snapshot.revision, {resource.key: resource for resource in everything})
             state = with_implied(declared)
-        if cache is not None and parsed:
-            disk.save(cache, {file.blob_id: found for file, found in files.good.items()})
+        before = files.remembered
+        if cache is not None and before is not None and (files.parsed or sound != before.sound):
+            disk.save(cache, {file.blob_id: found for file, found in files.good.items()}, sound)
     return Loaded(state, tuple(diagnostics), len(snapshot.files), len(everything), files.good)
 
 
-def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> tuple[_Files, int]:
-    """Every file's resources, in order of path, and how many files had to be parsed."""
+def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> _Files:
+    """Every file's resources, in order of path."""
     files = _Files(good={})
     before = previous.known if previous else {}
     missing = [file for file in snapshot.files if file not in before]
-    known: disk.Known = disk.load(cache) if cache is not None and missing else {}
+    if cache is not None and missing:
+        files.remembered = disk.load(cache)
+    known = files.remembered.blobs if files.remembered else {}
     unknown = [file for file in missing if file.blob_id not in known]
     parsed = _parse(snapshot, unknown, files) if unknown else {}
     for file in snapshot.files:
@@ -86,7 +90,23 @@ def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> tu
             files.good[file] = found
         elif file.blob_id in known:
             files.good[file] = disk.resources(known[file.blob_id], file.path)
-    return files, len(unknown)
+    files.parsed = len(unknown)
+    return files
+
+
+def _between(snapshot: Snapshot, everything: list[Resource[Any]], files: _Files) -> tuple[list[Finding], bytes]:
+    """What is wrong between the documents, and which files are known to be sound together from now on."""
+    before = files.remembered
+    these = disk.together(snapshot.files) if before else b""
+    if before and before.sound == these:
+        return [], these
+    # Imported here, like the parser.
+    from reconciler.desired import references
+
+    findings = references.check(everything, files.claimed)
+    if before and (findings or files.diagnostics):
+        return findings, before.sound
+    return findings, these
 
 
 def _parse(snapshot: Snapshot, unknown: list[File], files: _Files) -> dict[File, tuple[Resource[Any], ...]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.desired import cache
 from reconciler.desired.load import Loaded, load
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.resource import ResourceKey, Source
@@ -112,6 +113,23 @@ def test_a_known_file_that_moved_is_at_its_new_place(tmp_path: Path) -> None:
     )
     assert asked == []
     assert moved.raise_for_errors().resources[ResourceKey("Machine", "m3")].source.file == "x.yaml"
+
+
+def test_what_is_wrong_between_known_files_is_found_in_every_run(tmp_path: Path) -> None:
+    cached(tmp_path, FLEET)
+    without = {path: data for path, data in FLEET.items() if path != "partition.yaml"}
+    for _ in range(2):
+        assert [found.code for found in cached(tmp_path, without)[0].diagnostics] == ["dangling-reference"]
+    assert cached(tmp_path, FLEET)[0].diagnostics == ()
+
+
+def test_rules_between_files_are_not_held_again_against_files_that_were_sound_together(tmp_path: Path) -> None:
+    snapshot = MemorySnapshot({"racks/r2.yml": machine("m3", "c")})
+    known = load(snapshot).known
+    cache.save(tmp_path, {file.blob_id: found for file, found in known.items()}, cache.together(snapshot.files))
+    assert load(snapshot, cache=tmp_path).diagnostics == ()
+    moved = MemorySnapshot({"elsewhere.yaml": machine("m3", "c")})
+    assert [found.code for found in load(moved, cache=tmp_path).diagnostics] == ["dangling-reference"]
 
 
 def test_files_with_errors_are_not_kept(tmp_path: Path) -> None:
