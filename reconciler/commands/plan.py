@@ -155,8 +155,8 @@ def look_ahead(
 
 def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
     """The machines of which the document says a size, which is held against what is in them."""
-    machines = (desired.resources[key] for key in keys if key.kind == "Machine" and key in desired.resources)
-    return {one.key.name for one in machines if one.spec.size is not None}
+    machines = (desired.resources.get(key) for key in keys if key.kind == "Machine")
+    return {one.key.name for one in machines if one is not None and one.spec.size is not None}
 
 
 def _plan(

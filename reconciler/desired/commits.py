@@ -161,8 +161,8 @@ def _touch(meta: str, path: str) -> Touch:
     parents = len(meta) - len(meta.lstrip(":"))
     parts = meta[parents:].split(" ")
     modes, ids = parts[: parents + 1], parts[parents + 1 : 2 * parents + 2]
-    *before, after = (one if mode in _FILE_MODES else "" for mode, one in zip(modes, ids, strict=True))
-    return Touch(path, tuple(before), after)
+    found = [one if mode in _FILE_MODES else "" for mode, one in zip(modes, ids, strict=True)]
+    return Touch(path, tuple(found[:-1]), found[-1])
 
 
 def _time(text: str) -> datetime:

@@ -121,8 +121,11 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
     owners: dict[str, Resource[MachineSpec]] = {}
     for machine in machines:
         for index, mac in enumerate(machine.spec.macs):
-            other = owners.setdefault(mac.lower(), machine)
-            if other is not machine or mac.lower() in map(str.lower, machine.spec.macs[:index]):
+            address = mac.lower()
+            other = owners.get(address)
+            if other is None:
+                owners[address] = machine
+            else:
                 what = f"{mac} is already a MAC address of {other.key}"
                 path = ("spec", "macs", index)
                 yield Finding("duplicate-mac", machine, path, what, f"at {other.source}", "correct one of them")

@@ -29,13 +29,13 @@ class Assignment(msgspec.Struct, frozen=True):
     taint: str | None
 
 
-def fields(wanted: Assignment, facts: ResourceFacts) -> list[Field]:
+def fields(project: str | None, image: str | None, facts: ResourceFacts) -> list[Field]:
     """The project and the image, as far as they are declared or remembered."""
     found = []
-    if wanted.project is not None or facts.project is not None:
-        found.append(Field(PROJECT, wanted.project, facts.project, wanted.project == facts.project))
-    if wanted.image is not None or facts.image is not None:
-        found.append(Field(IMAGE, wanted.image, facts.image, _means(wanted.image, facts.image)))
+    if project is not None or facts.project is not None:
+        found.append(Field(PROJECT, project, facts.project, project == facts.project))
+    if image is not None or facts.image is not None:
+        found.append(Field(IMAGE, image, facts.image, _means(image, facts.image)))
     return found
 
 

@@ -55,7 +55,7 @@ class MachineRules:
         """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
         state = _state(look.value)
         spec = _lived(resource.spec, look)
-        found = binding.fields(_assignment(spec), look.facts)
+        found = binding.fields(spec.project, spec.image, look.facts)
         if managed(spec):
             found.append(life_field(spec, look))
             drive = media.media_field(look.facts.life, state)
@@ -149,6 +149,8 @@ def _in_order(life: Life) -> tuple[tuple[str, Callable[[MachineSpec, SystemState
 
 
 def _lived(spec: MachineSpec, look: Look) -> MachineSpec:
+    if not managed(spec):
+        return spec
     claim = lifecycle.claim_spec(look.facts.life, look.desired)
     return lifecycle.lived(spec, look.facts, _state(look.value), claim, look.now)
 

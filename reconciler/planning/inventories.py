@@ -57,12 +57,11 @@ def inventory_conditions(resource: Resource[Any] | None, known: Known, desired: 
 def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: Inventories) -> tuple[Diagnostic, ...]:
     """The machines of which the document declares another size than the one that their inventory fits."""
     found = []
-    for key in sorted(keys):
+    for key in sorted(key for key in keys if key.kind == "Machine" and key.name in inventories):
         resource = desired.resources.get(key)
-        known = inventories.get(key.name) if key.kind == "Machine" else None
-        if resource is None or known is None:
+        if resource is None:
             continue
-        if problem := _size_problem(resource, known, desired):
+        if problem := _size_problem(resource, inventories[key.name], desired):
             hint = f"`groundstate explain-size {key.name}` tells each constraint; correct spec.size, or the size"
             said = f"{key}: {problem}"
             found.append(Diagnostic("size-differs", Severity.WARNING, said, resource.source, "", hint))

@@ -34,13 +34,14 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         after = before or (gone.get(here, NO_FACTS) if here else NO_FACTS)
         if after is NO_FACTS and isinstance(resource.spec, MachineSpec):
             after = ResourceFacts(found_order=standing_order(resource.spec))
-        after = msgspec.structs.replace(
-            after,
-            place=here,
-            shutdown_ignored=after.shutdown_ignored if after.place in (None, here) else None,
-            deletion_policy=getattr(resource.spec, "deletion_policy", None),
-            joining=key.kind == "Machine" and bool(gone) and (before is None or before.joining),
-        )
-        if after != before:
-            changed[key] = after
+        policy = getattr(resource.spec, "deletion_policy", None)
+        joining = key.kind == "Machine" and bool(gone) and (before is None or before.joining)
+        if before is None or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
+            changed[key] = msgspec.structs.replace(
+                after,
+                place=here,
+                shutdown_ignored=after.shutdown_ignored if after.place in (None, here) else None,
+                deletion_policy=policy,
+                joining=joining,
+            )
     return changed
