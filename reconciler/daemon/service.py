@@ -173,8 +173,13 @@ class Daemon:
                 with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
                     self._loop.put(self._engine.collect(), RESYNC)
             if self._engine.desired is not None:
-                planned = self._engine.plan()
-                self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+                self._look_over(self._engine.plan())
+
+    def _look_over(self, planned: Plan) -> None:
+        """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
+        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git."""
+        self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+        self._moved([one.key for one in planned.changes if one.key.kind == "MachineClaim" and one.goes])
 
     def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
         try:
