@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,11 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
     managed = machine("box", "fake-box", lifecycle={"mode": "Managed"})
     asked = {"project": "shop", "partitions": ["lab"], "machines": ["box"], "image": "debian-12"}
     image = {"os": "debian", "version": "12.0.1", "classification": "supported", "root": ROOT}
-    documents = {"Tenant/acme": {}, "Project/shop": {"tenant": "acme"}, "Image/debian-12.0.1": image}
+    documents: dict[str, dict[str, Any]] = {
+        "Tenant/acme": {},
+        "Project/shop": {"tenant": "acme"},
+        "Image/debian-12.0.1": image,
+    }
     documents["MachineClaim/web"] = asked
     office.desk.commit(c=[managed, *(document(*name.split("/"), **spec) for name, spec in documents.items())])
     daemon = office.daemon(1, Facts({box: ResourceFacts(life=Life(inspected_at=now()))}, {}))
