@@ -23,7 +23,7 @@ from reconciler.planning.available import Available, Group, Groups
 from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, why_not
 from reconciler.planning.placed import Candidate, Chosen, Claim, Placement, Placements, before, more, short
 from reconciler.planning.reservations import Place, Shelf
-from reconciler.planning.spreading import Load, Neighbour, best, labels_of, load, rule
+from reconciler.planning.spreading import Labels, Load, Neighbour, Neighbours, best, labels_of, rule
 
 Machine = Resource[MachineSpec]
 
@@ -76,7 +76,7 @@ class _Pass:
         self._shelves: dict[Place, Shelf] = {}
         self._barred = quotas.over_quota(fleet.desired, fleet.observed, fleet.facts).keys()
         self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
-        self._neighbours: list[Neighbour] = list(self._settled())
+        self._neighbours = Neighbours(self._settled())
 
     def claim(self, claim: Claim, *, explain: bool, tell: bool) -> Placement:
         """Place one claim. `tell`: with what stops it, if it is stopped."""
@@ -158,7 +158,7 @@ class _Pass:
                 continue
             for group in allowed:
                 if group.place not in loads:
-                    loads[group.place] = load(spec, group.place[0] or None, partition, self._neighbours)
+                    loads[group.place] = self._neighbours.load(spec, group.place[0] or None, partition)
             choice = best(spec, {group: (group.rack, loads[group.place]) for group in allowed})
             group = min(choice, key=lambda one: (groups[one][0], one.place))
             why = rule(spec, group.rack, loads[group.place], len({one.rack for one in allowed}))
@@ -222,7 +222,7 @@ class _Pass:
         for one in trial.chosen:
             self._taken.add(one.machine)
             machine = self._fleet.desired.resources[ResourceKey("Machine", one.machine)]
-            self._neighbours.append(self._neighbour(machine, spec.project, labels_of(spec)))
+            self._neighbours.add(self._neighbour(machine, spec.project, labels_of(spec)))
 
     def _settled(self) -> Iterator[Neighbour]:
         """The machines that projects have already, but for those on their way back."""
@@ -234,7 +234,7 @@ class _Pass:
             claim = desired.resources.get(ResourceKey("MachineClaim", one.life.claim or ""))
             yield self._neighbour(machine, one.project, labels_of(claim.spec) if claim is not None else frozenset())
 
-    def _neighbour(self, machine: Machine, project: str, labels: frozenset[tuple[str, str]]) -> Neighbour:
+    def _neighbour(self, machine: Machine, project: str, labels: Labels) -> Neighbour:
         spec = machine.spec
         return Neighbour(project, self._fleet.size(machine), spec.partition, spec.rack or "", labels)
 
