@@ -38,6 +38,7 @@ from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
 from reconciler.planning.admission import admit
 from reconciler.planning.guards import standard_guards
+from reconciler.planning.inventories import relabelled
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
 
@@ -119,11 +120,7 @@ class Engine:
     def label(self, labels: Mapping[ResourceKey, Mapping[str, str]]) -> list[ResourceKey]:
         """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
         with self._gate:
-            changed = {
-                key: msgspec.structs.replace(facts, labels=dict(labels.get(key, {})))
-                for key, facts in self._memory.facts.items()
-                if key.kind == "Machine" and facts.labels != labels.get(key, {})
-            }
+            changed = relabelled(self._memory.facts, labels)
             self._memory.keep(changed)
             return list(changed)
 

@@ -22,6 +22,9 @@ class Stage(StrEnum):
     FAILED = "failed"
 
 
+_OPEN = (Stage.QUEUED, Stage.WORKING)
+
+
 class Row(msgspec.Struct, frozen=True):
     """One resource: its stage, and what was last said of it."""
 
@@ -41,12 +44,14 @@ class Progress:
         self._blocked: dict[ResourceKey, int] = {}
 
     def hear(self, event: Event) -> Row | None:
-        """An event of the run; the row that it changes."""
-        if event.key is None or event.key not in self.rows:
+        """An event of the run; the row that it changes. What the run is through with stays so, whatever a claim's step
+        tells of its machines afterwards: nobody looks at them again."""
+        row = self.rows.get(event.key) if event.key is not None else None
+        if row is None or row.stage not in _OPEN:
             return None
         if event.reason == "ActionNotConfirmed":
-            self._without_effect.setdefault(event.key, []).append(event.message)
-        return self._set(Row(event.key, Stage.WORKING, event.message))
+            self._without_effect.setdefault(row.key, []).append(event.message)
+        return self._set(Row(row.key, Stage.WORKING, event.message))
 
     def allows(self, key: ResourceKey) -> bool:
         """Whether more may be sent: not after it was without effect twice, where a daemon would go on trying. Once is
@@ -76,7 +81,7 @@ class Progress:
     @property
     def open(self) -> list[Row]:
         """What the run is not through with."""
-        return [row for row in self.rows.values() if row.stage in (Stage.QUEUED, Stage.WORKING)]
+        return [row for row in self.rows.values() if row.stage in _OPEN]
 
     def count(self, stage: Stage) -> int:
         """How many stand there."""

@@ -39,6 +39,7 @@ from reconciler.commands.workspace import (
     operator,
     words,
 )
+from reconciler.daemon.labels import are_current, label
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.model.action import Action, Claim, Unclaim
@@ -157,6 +158,8 @@ def _remember(where: Where, limits: Limits, prospect: Prospect) -> None:
             )
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)
+            if not are_current(store, prospect.desired):
+                label(store, engine, prospect.desired)
             engine.absorb(prospect.observations)
     finally:
         store.close()
@@ -212,6 +215,8 @@ def _carry_out(
             )
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)
+            if not are_current(store, prospect.desired):
+                label(store, engine, prospect.desired)
             engine.absorb(prospect.observations)
             loop = Loop(MemoryQueue(), engine.step, now, RANDOM.random, resync=None, gives_up=gives_up)
             loop.put([row.key for row in progress.open], COMMIT)

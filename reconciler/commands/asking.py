@@ -37,9 +37,11 @@ def ask(resource: Resource[Any], desired: DesiredState, where: Where, store: Sto
 
 def refresh(resource: Resource[Any], desired: DesiredState, where: Where, store: Store, command: str) -> None:
     """Keep what its BMC says now; `command` asked for it. Exits with words when it says nothing."""
+    from reconciler.daemon.labels import outdate
     from reconciler.observed.inventory import take
 
     seen = ask(resource, desired, where, store)
     by = operator(command)
     events = take(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
     store.append(msgspec.structs.replace(event, by=by) for event in events)
+    outdate(store)

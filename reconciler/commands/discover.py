@@ -140,7 +140,7 @@ def _find(
     options: Options, desired: DesiredState, there: Declared, ways: Connections
 ) -> tuple[list[Identity], list[Unread]]:
     partitions = desired.of_kind("Partition")
-    ranges = [*_ranges(options, partitions), *_leased(options)]
+    ranges = [*_ranges(options, partitions), *_leased(options, partitions)]
     total = sum(one.size for one in ranges)
     if total > MOST_ADDRESSES and not options.yes:
         fail(f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or --yes to look at them all")
@@ -177,7 +177,11 @@ def _ranges(options: Options, partitions: list[Partition]) -> list[Range]:
         fail(str(error))
 
 
-def _leased(options: Options) -> Iterator[Range]:
+def _leased(options: Options, partitions: list[Partition]) -> Iterator[Range]:
+    """Of leases that lie in no declared bmcNetworks none: those of machines' systems stand in the same file, and
+    whoever sits there could ask for the BMCs' login."""
+    chosen = [one for one in partitions if options.partition in (None, one.key.name)]
+    networks = [parse_range(text) for one in chosen for text in one.spec.bmc_networks]
     for path in options.leases:
         try:
             leases = read_leases(path.read_text("utf-8", "replace"), now())
@@ -188,9 +192,15 @@ def _leased(options: Options) -> Iterator[Range]:
         if len(leases.problems) > _NAMED:
             say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that make no sense")
         say(f"{path}: {len(leases.found):,} leases in force, {leases.expired:,} that have run out")
-        for lease in leases.found:
-            address = f"[{lease.address}]" if ":" in lease.address else lease.address
-            yield parse_range(address, options.port, options.partition)
+        found = [parse_range(_bracketed(lease.address), options.port, options.partition) for lease in leases.found]
+        meant = [one for one in found if not networks or any(one.within(network) for network in networks)]
+        if len(meant) < len(found):
+            say(f"{path}: {count(len(found) - len(meant), 'lease')} left out, in no partition's bmcNetworks")
+        yield from meant
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _bar(results: Iterator[Any], total: int) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from reconciler.commands.options import Where, filter_options, option, output_op
 from reconciler.commands.workspace import (
     derived_labels,
     facts_of,
+    facts_under,
     now,
     observed_types,
     on_terminal,
@@ -162,7 +163,7 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
     store = open_store(where, create=False)
     try:
         desired = read_or_exit(open_source(where), store)
-        facts = facts_of(store)
+        facts = facts_under(store, desired)
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind == "Machine"})

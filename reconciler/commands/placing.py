@@ -10,7 +10,7 @@ import msgspec
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, option, output_option, where_from, where_options
 from reconciler.commands.workspace import (
-    facts_of,
+    facts_under,
     fail,
     now,
     observed_types,
@@ -101,7 +101,7 @@ def _known(where: Where) -> tuple[DesiredState, dict[ResourceKey, Observation], 
     try:
         desired = read_or_exit(open_source(where), store)
         observed = {one.key: one for one in store.observations(observed_types())}
-        return desired, observed, facts_of(store)
+        return desired, observed, facts_under(store, desired)
     finally:
         store.close()
 

@@ -24,7 +24,7 @@ from reconciler.commands.options import (
 from reconciler.commands.workspace import (
     connections,
     derived_labels,
-    facts_of,
+    facts_under,
     fail,
     noting_uncommitted,
     now,
@@ -119,7 +119,7 @@ def look_ahead(
         desired, warnings = read_all_or_exit(source)
     store = open_store(where, create=False)
     try:
-        facts = facts_of(store)
+        facts = facts_under(store, desired)
         refuse(admit(desired, facts))
         facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
         everything = universe(desired, facts)

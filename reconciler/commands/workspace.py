@@ -227,6 +227,19 @@ def facts_of(store: Store) -> Facts:
     return Facts(resources=store.facts(ResourceFacts), in_flight=store.in_flight())
 
 
+def facts_under(store: Store, desired: DesiredState) -> Facts:
+    """The same, with the machines' labels as they are when this state is in force: which sizes and numbers they have by
+    their inventories."""
+    from reconciler.daemon.labels import are_current
+    from reconciler.planning.inventories import relabelled
+
+    facts = facts_of(store)
+    if are_current(store, desired):
+        return facts
+    changed = relabelled(facts.resources, derived_labels(store, desired))
+    return Facts({**facts.resources, **changed}, facts.in_flight)
+
+
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
     """The labels that follow from what the store knows to be in the machines."""
     from reconciler.planning.inventories import labels_of

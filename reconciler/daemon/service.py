@@ -15,6 +15,7 @@ from drivers.base import DriverError
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
+from reconciler.daemon.labels import are_current, label
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.daemon.loop import CONFIRM, RESYNC, Loop
 from reconciler.daemon.met import MetMachines
@@ -30,7 +31,6 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory import InventoryReader
 from reconciler.planning.guards import first_look
-from reconciler.planning.inventories import labels_of
 from reconciler.planning.met import Met
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
@@ -166,15 +166,19 @@ class Daemon:
         collected = time.monotonic() - COLLECT_SECONDS
         while not stop.wait(FLUSH_SECONDS):
             self._engine.flush()
-            if self._relabel:
-                self._label()
+            self._label()
             if self._engine.desired is not None and time.monotonic() - collected >= COLLECT_SECONDS:
                 collected = time.monotonic()
                 with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
                     self._loop.put(self._engine.collect(), RESYNC)
             if self._engine.desired is not None:
-                planned = self._engine.plan()
-                self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+                self._look_over(self._engine.plan())
+
+    def _look_over(self, planned: Plan) -> None:
+        """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
+        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git."""
+        self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+        self._moved([one.key for one in planned.changes if one.key.kind == "MachineClaim" and one.goes])
 
     def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
         try:
@@ -219,9 +223,13 @@ class Daemon:
         log_event(self._log, event)
 
     def _label(self) -> None:
-        """Work out anew what machines are by their inventories; claims that wait for such machines are looked at."""
-        desired, self._relabel = self._engine.desired, False
-        if desired is not None and self._engine.label(labels_of(desired, self._store.inventories.all())):
+        """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
+        looked at."""
+        desired = self._engine.desired
+        if desired is None or (not self._relabel and are_current(self._store, desired)):
+            return
+        self._relabel = False
+        if label(self._store, self._engine, desired):
             self._moved([claim.key for claim in desired.of_kind("MachineClaim")])
 
     def _ledger_and_tell(self, event: Event) -> None:

@@ -146,4 +146,6 @@ def shown(number: float | None) -> str | None:
     """The number as a label has it: whole where it is whole."""
     if number is None:
         return None
-    return str(int(number)) if isinstance(number, int) or number.is_integer() else f"{number:.3f}".rstrip("0")
+    return (
+        str(int(number)) if isinstance(number, int) or number.is_integer() else f"{number:.3f}".rstrip("0").rstrip(".")
+    )

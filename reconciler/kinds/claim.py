@@ -18,7 +18,7 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-Word = Annotated[str, Meta(min_length=1, max_length=253)]
+SshKey = Annotated[str, Meta(max_length=16384, description="In one line, as OpenSSH writes it.")]
 
 
 class TolerationOperator(StrEnum):
@@ -103,7 +103,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         str,
         Meta(pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$", description="`{slot}` is the machine's number, from 0."),
     ] = "{claim}-{slot}"
-    ssh_keys: Annotated[tuple[Word, ...], Meta(description="Public SSH keys that may log in.")] = ()
+    ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in.")] = ()
     user_data: (
         Annotated[str, Meta(max_length=65536, description="cloud-init user data, or an Ignition config.")] | None
     ) = None
@@ -145,6 +145,13 @@ class OfClaim(msgspec.Struct, frozen=True):
 
 
 _IMPLIED = re.compile(r"(?P<claim>[^:]+):(?P<slot>[0-9]+):(?P<network>[^:]+):(?P<family>[46])")
+LONGEST_LABEL, LONGEST_NAME = 63, 253
+"""Characters of a host name (RFC 1035, 2.3.4)."""
+_PUBLIC_KEY = re.compile(
+    # A line of authorized_keys: options may stand before the key, and a comment after it.
+    r"([^\n]+ )?(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+    r" [A-Za-z0-9+/]+={0,2}( [^\n]*)?\n?"
+)
 _BRACED = re.compile(r"\{[^{}]*\}?|\}")
 
 
@@ -221,7 +228,7 @@ def tolerates(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
 def check(resource: Resource[MachineClaimSpec]) -> list[Place]:
     """Rules of one MachineClaim that a schema cannot say."""
     spec = resource.spec
-    return [*_machines(spec), *_addresses(spec), *_hostname(spec), *_values(spec)]
+    return [*_machines(spec), *_addresses(spec), *_hostname(spec, resource.key.name), *_values(spec)]
 
 
 def _machines(spec: MachineClaimSpec) -> Iterator[Place]:
@@ -247,7 +254,7 @@ def _addresses(spec: MachineClaimSpec) -> Iterator[Place]:
             yield Place("too-few-addresses", f"{path}.addresses", what, "give one for each machine")
 
 
-def _hostname(spec: MachineClaimSpec) -> Iterator[Place]:
+def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[Place]:
     braced = set(_BRACED.findall(spec.hostname))
     if unknown := braced - {"{claim}", "{slot}"}:
         what = f"{min(unknown)} means nothing here"
@@ -255,9 +262,21 @@ def _hostname(spec: MachineClaimSpec) -> Iterator[Place]:
     elif spec.count > 1 and "{slot}" not in braced:
         what = f"{spec.count} machines would have one name"
         yield Place("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
+    else:
+        last = spec.hostname.replace("{claim}", claim).replace("{slot}", str(max(0, spec.count - 1)))
+        if len(last) > LONGEST_NAME or max(map(len, last.split("."))) > LONGEST_LABEL:
+            what = f"{last} is longer than {LONGEST_LABEL} characters between dots, or than {LONGEST_NAME} in all"
+            yield Place(
+                "hostname-too-long", "spec.hostname", what, "shorten it, or the claim's name that is part of it"
+            )
 
 
 def _values(spec: MachineClaimSpec) -> Iterator[Place]:
+    for index, key in enumerate(spec.ssh_keys):
+        if _PUBLIC_KEY.fullmatch(key) is None:
+            what = "it is a private key" if "PRIVATE KEY" in key else "nobody could log in with it"
+            hint = "write the line of the .pub file" + ("; treat the private one as lost" if "PRIVATE" in key else "")
+            yield Place("ssh-key", f"spec.sshKeys.{index}", f"not a public SSH key: {what}", hint)
     for index, one in enumerate(spec.tolerations):
         if one.operator is TolerationOperator.EXISTS and one.value is not None:
             path = f"spec.tolerations.{index}.value"

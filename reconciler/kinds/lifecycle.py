@@ -158,9 +158,11 @@ def start_target(image: str | None, state: SystemState) -> BootTarget:
 def lived(
     spec: MachineSpec, facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> MachineSpec:
-    """The document with what its life asks for put in: project and image, boot override and power."""
+    """The document with what its life asks for put in: project and image, boot override and power. One that is only
+    observed for a while keeps what its claim gave it."""
     if not managed(spec):
-        return spec
+        kept = facts.life.claim is not None and facts.life.releasing_at is None
+        return msgspec.structs.replace(spec, project=facts.project, image=facts.image) if kept else spec
     life = facts.life
     project = facts.project if claim is None else claim.project
     image = facts.image if claim is None or life.releasing_at is not None else claim.image

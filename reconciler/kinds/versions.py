@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -34,6 +35,7 @@ class Versions(msgspec.Struct, frozen=True):
         return all(span.holds(version) for span in self.spans)
 
 
+@lru_cache(maxsize=4096)
 def version(text: str) -> Version:
     """`12.0.20260101` as numbers. Raises ValueError."""
     numbers = [int(number) for number in text.split(".")]
@@ -47,6 +49,7 @@ def span_of(numbers: tuple[int, ...]) -> Span:
     return Span(_filled(numbers), _next(numbers))
 
 
+@lru_cache(maxsize=4096)
 def constraint(text: str) -> Versions:
     """`*`, or terms joined by commas that all must hold, each an operator and one to three numbers.
 

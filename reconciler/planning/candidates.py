@@ -91,13 +91,21 @@ class Fleet(msgspec.Struct, frozen=True):
 
 def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> tuple[Reason, ...]:
     """Everything that keeps this machine from this claim, in the order of CODES; nothing when it may have it."""
-    return (
-        *_declared_otherwise(machine, wanted, fleet),
-        *_owned(fleet.remembered(machine)),
-        *_kept(machine, wanted),
-        # Of one that is not Managed nothing of this can be known.
-        *(_unready(machine, fleet) if managed(machine.spec) else ()),
-    )
+    return tuple(_against(machine, wanted, fleet))
+
+
+def first_why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Reason | None:
+    """The first of these, which is all that a plan counts; to look for the others takes twice as long."""
+    return next(_against(machine, wanted, fleet), None)
+
+
+def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Iterator[Reason]:
+    yield from _declared_otherwise(machine, wanted, fleet)
+    yield from _owned(fleet.remembered(machine))
+    yield from _kept(machine, wanted)
+    # Of one that is not Managed nothing of this can be known.
+    if managed(machine.spec):
+        yield from _unready(machine, fleet)
 
 
 def ready(machine: Resource[MachineSpec], fleet: Fleet) -> bool:

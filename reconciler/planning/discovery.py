@@ -39,6 +39,10 @@ class Range(msgspec.Struct, frozen=True):
         """How many."""
         return self.last - self.first + 1
 
+    def within(self, other: Range) -> bool:
+        """Whether all of it lies in the other, whatever the ports."""
+        return self.version == other.version and other.first <= self.first and self.last <= other.last
+
     def hosts(self) -> Iterator[str]:
         """Each address, as a part of a URL."""
         make = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address

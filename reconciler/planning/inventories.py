@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from drivers.base import Inventory
 from reconciler.kinds.inventory import Kept, Known
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.machine_labels import derived_labels, size_of
 from reconciler.kinds.partchange import PartChange, between, differences
 from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.outcome import Condition, Status
+from reconciler.model.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
@@ -74,6 +78,23 @@ def labels_of(desired: DesiredState, inventories: Inventories) -> dict[ResourceK
         one.key: derived_labels(one, inventories[one.key.name].best, desired)
         for one in desired.of_kind("Machine")
         if one.key.name in inventories
+    }
+
+
+def labelling(desired: DesiredState) -> str:
+    """What the labels are worked out by, beside the inventories: equal for states that give equal labels."""
+    by = (*desired.of_kind("Size"), *desired.of_kind("Aggregate"))
+    return desired.derived("labelling", lambda _: digest([(str(one.key), one.spec) for one in by]))
+
+
+def relabelled(
+    facts: Mapping[ResourceKey, ResourceFacts], labels: Mapping[ResourceKey, Mapping[str, str]]
+) -> dict[ResourceKey, ResourceFacts]:
+    """What is remembered of the machines of which these labels are new."""
+    return {
+        key: msgspec.structs.replace(one, labels=dict(labels.get(key, {})))
+        for key, one in facts.items()
+        if key.kind == "Machine" and one.labels != labels.get(key, {})
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
 class Placement(msgspec.Struct, frozen=True):
     """What becomes of one claim. `held`: what it has; `lacks`: slots without a machine; `candidates`: of a claim that
-    lacks machines, all that were looked at, in the order in which they would be preferred."""
+    is explained, all that were looked at, in the order in which they would be preferred."""
 
     claim: str
     held: tuple[Holder, ...] = ()
@@ -66,17 +66,17 @@ def before(claim: Claim, held: tuple[Holder, ...], lacks: tuple[int, ...], image
     return ()
 
 
-def short(claim: Claim, wanted: int, candidates: tuple[Candidate, ...]) -> Hold:
-    """Why there are too few, in numbers."""
+def short(claim: Claim, wanted: int, firsts: Collection[Reason | None]) -> Hold:
+    """Why there are too few, in numbers. `firsts`: of each machine that was looked at, the first reason against it."""
     spec, name = claim.spec, claim.key.name
-    free = sum(1 for one in candidates if not one.reasons)
+    away = [one for one in firsts if one is not None]
+    free = len(firsts) - len(away)
     where = ", ".join(spec.partitions)
     reason = f"{more(wanted)} needed and {free:,} can be had in {where}"
-    away = [one.reasons[0] for one in candidates if one.reasons]
     if away:
         which = "that are named" if spec.machines else "there"
-        reason += f"; of {len(candidates):,} {which}, {most_frequent(away)}"
-    elif not candidates:
+        reason += f"; of {len(firsts):,} {which}, {most_frequent(away)}"
+    elif not firsts:
         reason += "; no other machine stands there"
     part = " or set spec.partial," if free and not spec.partial else ""
     way_out = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"

@@ -20,12 +20,15 @@ from reconciler.model.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning import quotas, reservations
 from reconciler.planning.available import Available, Group, Groups
-from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, why_not
+from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, first_why_not, why_not
 from reconciler.planning.placed import Candidate, Chosen, Claim, Placement, Placements, before, more, short
 from reconciler.planning.reservations import Place, Shelf
-from reconciler.planning.spreading import Load, Neighbour, best, labels_of, load, rule
+from reconciler.planning.spreading import Labels, Load, Neighbour, Neighbours, best, labels_of, rule
 
 Machine = Resource[MachineSpec]
+
+TAKEN = Reason("claimed", "a claim that comes before this one gets it")
+"""Of a machine that is nobody's yet."""
 
 
 def place(
@@ -41,7 +44,7 @@ def place(
     """What claims have and would get now.
 
     `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
-    claims whose candidates are wanted although they get what they lack, or lack nothing.
+    claims whose candidates are wanted.
     """
     judge, found = _Pass(Fleet(desired, observed, facts, size_of), now), {}
     last = max(only, default="") if only is not None else None
@@ -76,7 +79,7 @@ class _Pass:
         self._shelves: dict[Place, Shelf] = {}
         self._barred = quotas.over_quota(fleet.desired, fleet.observed, fleet.facts).keys()
         self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
-        self._neighbours: list[Neighbour] = list(self._settled())
+        self._neighbours = Neighbours(self._settled())
 
     def claim(self, claim: Claim, *, explain: bool, tell: bool) -> Placement:
         """Place one claim. `tell`: with what stops it, if it is stopped."""
@@ -88,7 +91,8 @@ class _Pass:
         image = choose(spec.image, self._fleet.desired, self._now)
         wanted = Wanted(spec, None if isinstance(image, Refusal) else image)
         if explain:
-            found = msgspec.structs.replace(found, candidates=tuple(self._candidates(claim, wanted)))
+            candidates = tuple(self._candidate(machine, wanted) for machine in self._looked_at(claim))
+            found = msgspec.structs.replace(found, candidates=candidates)
         stop = before(claim, held, lacks, image)
         if stop or not lacks:
             return msgspec.structs.replace(found, holds=stop)
@@ -101,11 +105,10 @@ class _Pass:
         self._give_up(spec, trial)
         if not tell:
             return found
-        candidates = found.candidates or tuple(self._candidates(claim, wanted))
-        hold = self._told(claim, len(open_), trial, candidates)
-        return msgspec.structs.replace(found, candidates=candidates, holds=(hold,))
+        return msgspec.structs.replace(found, holds=(self._told(claim, len(open_), trial, wanted),))
 
-    def _candidates(self, claim: Claim, wanted: Wanted) -> Iterator[Candidate]:
+    def _looked_at(self, claim: Claim) -> Iterator[Machine]:
+        """The machines that are judged for a claim, in the order in which they would be preferred."""
         machines = self._fleet.desired.derived("machines by partition", _by_partition)
         if claim.spec.machines:
             keys = (ResourceKey("Machine", name) for name in claim.spec.machines)
@@ -115,14 +118,17 @@ class _Pass:
         own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.leaving}
         for machine in looked_at:
             if machine.key.name not in own:
-                yield self._candidate(machine, wanted)
+                yield machine
 
     def _candidate(self, machine: Machine, wanted: Wanted) -> Candidate:
         name, spec = machine.key.name, machine.spec
         reasons = why_not(machine, wanted, self._fleet)
         if name in self._taken:
-            reasons = (*reasons, Reason("claimed", "a claim that comes before this one gets it"))
+            reasons = (*reasons, TAKEN)
         return Candidate(name, spec.partition, spec.rack, self._fleet.size(machine), reasons)
+
+    def _first(self, machine: Machine, wanted: Wanted) -> Reason | None:
+        return first_why_not(machine, wanted, self._fleet) or (TAKEN if machine.key.name in self._taken else None)
 
     def _try(self, spec: MachineClaimSpec, lacks: tuple[int, ...], groups: Groups) -> _Trial:
         trial = _Trial([], {})
@@ -158,7 +164,7 @@ class _Pass:
                 continue
             for group in allowed:
                 if group.place not in loads:
-                    loads[group.place] = load(spec, group.place[0] or None, partition, self._neighbours)
+                    loads[group.place] = self._neighbours.load(spec, group.place[0] or None, partition)
             choice = best(spec, {group: (group.rack, loads[group.place]) for group in allowed})
             group = min(choice, key=lambda one: (groups[one][0], one.place))
             why = rule(spec, group.rack, loads[group.place], len({one.rack for one in allowed}))
@@ -203,7 +209,7 @@ class _Pass:
         for account in self._accounts.get(spec.project, ()):
             del account.users[len(account.users) - len(trial.chosen) :]
 
-    def _told(self, claim: Claim, lacks: int, trial: _Trial, candidates: tuple[Candidate, ...]) -> Hold:
+    def _told(self, claim: Claim, lacks: int, trial: _Trial, wanted: Wanted) -> Hold:
         """The first rule that stopped it, in numbers as they are without the trial."""
         project = claim.spec.project
         if trial.full is not None:
@@ -213,7 +219,7 @@ class _Pass:
             stock = self._shelves[trial.kept_from].stock
             hold = msgspec.structs.replace(reservations.refusal(trial.kept_from, project, stock, there), path=None)
         else:
-            return short(claim, lacks, candidates)
+            return short(claim, lacks, [self._first(machine, wanted) for machine in self._looked_at(claim)])
         return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
@@ -222,7 +228,7 @@ class _Pass:
         for one in trial.chosen:
             self._taken.add(one.machine)
             machine = self._fleet.desired.resources[ResourceKey("Machine", one.machine)]
-            self._neighbours.append(self._neighbour(machine, spec.project, labels_of(spec)))
+            self._neighbours.add(self._neighbour(machine, spec.project, labels_of(spec)))
 
     def _settled(self) -> Iterator[Neighbour]:
         """The machines that projects have already, but for those on their way back."""
@@ -234,7 +240,7 @@ class _Pass:
             claim = desired.resources.get(ResourceKey("MachineClaim", one.life.claim or ""))
             yield self._neighbour(machine, one.project, labels_of(claim.spec) if claim is not None else frozenset())
 
-    def _neighbour(self, machine: Machine, project: str, labels: frozenset[tuple[str, str]]) -> Neighbour:
+    def _neighbour(self, machine: Machine, project: str, labels: Labels) -> Neighbour:
         spec = machine.spec
         return Neighbour(project, self._fleet.size(machine), spec.partition, spec.rack or "", labels)
 

@@ -8,7 +8,7 @@ that have a machine to give count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from reconciler.kinds.claim import MachineClaimSpec, SpreadBy
 K = TypeVar("K")
 
 Rack = str
+Labels = frozenset[tuple[str, str]]
 
 
 class Neighbour(msgspec.Struct, frozen=True):
@@ -27,7 +28,7 @@ class Neighbour(msgspec.Struct, frozen=True):
     size: str | None
     partition: str
     rack: Rack
-    labels: frozenset[tuple[str, str]] = frozenset()
+    labels: Labels = frozenset()
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -42,18 +43,29 @@ class Load(msgspec.Struct, frozen=True):
         self.alike[rack] += 1
 
 
-def load(spec: MachineClaimSpec, size: str | None, partition: str, neighbours: Collection[Neighbour]) -> Load:
-    """The load of the racks of a partition before the claim gets anything."""
-    labels = labels_of(spec)
-    found = Load(Counter(), Counter())
-    for one in neighbours:
-        if (one.project, one.size, one.partition) == (spec.project, size, partition):
-            found.mine[one.rack] += 1
-            found.alike[one.rack] += bool(labels & one.labels)
-    return found
+class Neighbours:
+    """The machines that projects have, counted once for all claims of a pass."""
+
+    def __init__(self, every: Iterable[Neighbour]) -> None:
+        self._counted: dict[tuple[str, str | None, str], Counter[tuple[Rack, Labels]]] = {}
+        for one in every:
+            self.add(one)
+
+    def add(self, one: Neighbour) -> None:
+        """One more."""
+        place = (one.project, one.size, one.partition)
+        self._counted.setdefault(place, Counter())[one.rack, one.labels] += 1
+
+    def load(self, spec: MachineClaimSpec, size: str | None, partition: str) -> Load:
+        """The load of the racks of a partition before the claim gets anything."""
+        labels, found = labels_of(spec), Load(Counter(), Counter())
+        for (rack, others), count in self._counted.get((spec.project, size, partition), Counter()).items():
+            found.mine[rack] += count
+            found.alike[rack] += count if labels & others else 0
+        return found
 
 
-def labels_of(spec: MachineClaimSpec) -> frozenset[tuple[str, str]]:
+def labels_of(spec: MachineClaimSpec) -> Labels:
     """The labels by which a claim's machines are kept apart."""
     return frozenset(spec.spread.labels.items())
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from drivers.base import Disk, Inventory
+from reconciler.kinds.inventory import Origin
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import ResourceKey
@@ -99,6 +101,32 @@ def test_every_candidate_has_its_reasons(lab: Desk) -> None:
     assert reasons == {"m1": ["claimed"], "m2": ["claimed"], "m3": ["uninspected"]}
     assert "did you mean web?" in lab.run("explain-placement", "wbe").err
     assert "is not one claim" in lab.run("explain-placement", "machine/m1").err
+
+
+def test_a_claim_by_what_is_in_machines_is_planned_by_the_sizes_and_numbers_of_its_own_state(lab: Desk) -> None:
+    """They are labels that a daemon works out, perhaps for another state, and perhaps there is none."""
+    disks = (Disk("/dev/nvme0n1", 10**12), Disk("/dev/nvme1n1", 10**12))
+    store = Store.open(f"sqlite:///{lab.store}")
+    store.inventories.put("m2", Origin.OUT_OF_BAND, Inventory(disks=disks), AT)
+    store.close()
+    number = {"sourcePath": "disks[*]", "targetPath": "drives", "aggregate": "count"}
+    lab.commit(
+        lab=[
+            *LAB,
+            document("Partition", "lab"),
+            network("front", "10.9.0.0/24"),
+            *map(box, ("m1", "m2", "m3")),
+            document("Aggregate", "drives", items=[number]),
+            claim(1, selector={"aggregate/drives": "2"}),
+        ]
+    )
+    assert "-> claim m2" in lab.run("plan").out
+    lab.run("apply", "--yes")
+    [placed] = lab.told("Placed", "web")
+    assert placed.message.startswith("m2,")
+    lab.write(more=[claim(1, selector={"aggregate/drives": "1"}) | {"metadata": {"name": "db"}}])
+    explained = lab.run("explain-placement", "db", "--work-tree").out
+    assert "its label aggregate/drives is 2" in explained
 
 
 def test_capacity_counts_each_machine_once(lab: Desk) -> None:

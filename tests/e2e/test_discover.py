@@ -107,6 +107,20 @@ def test_leases_are_looked_at_and_a_line_that_makes_no_sense_is_named(open_desk:
     assert f"{file}:1: left out; 1 words" in done.err
 
 
+def test_a_lease_outside_of_declared_bmc_networks_is_not_even_asked(open_desk: Desk, hall: Hall) -> None:
+    """Who sits there may be anybody's system that says to be a BMC, and would be sent the login."""
+    open_desk.commit(
+        partition=[hall.partition() | {"spec": {**hall.partition()["spec"], "bmcNetworks": ["10.44.0.0/24"]}}]
+    )
+    file = open_desk.folder / "leases"
+    file.write_text("0 52:54:00:00:00:01 127.0.0.1 bmc *\n")
+    before = hall.requests()
+    done = open_desk.run("discover", "--leases", str(file), "--port", hall.ranges[0].partition(":")[2])
+    assert (done.code, done.out) == (1, "")
+    assert "1 lease left out, in no partition's bmcNetworks" in done.err
+    assert hall.requests() == before
+
+
 def test_a_branch_takes_the_files_and_the_work_tree_stays_as_it_is(open_desk: Desk, hall: Hall) -> None:
     open_desk.git("init", "--quiet", "--bare", str(open_desk.folder / "origin.git"))
     open_desk.git("remote", "add", "origin", str(open_desk.folder / "origin.git"))

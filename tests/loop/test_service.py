@@ -6,23 +6,28 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from drivers.bmc.fake import FakeFleet
+from drivers.bmc.fake import FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.desired.source import open_source
-from reconciler.model.facts import Facts
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.life import Life
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.services.log import logger
 from reconciler.store import Store
 from reconciler.store.errors import Fenced
-from tests.e2e.desk import Desk, machine, partition
+from tests.e2e.desk import Desk, document, machine, partition
+
+ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+NOTHING = Facts({}, {})
 
 
 def now() -> datetime:
@@ -43,13 +48,13 @@ class Office:
         """One more machine."""
         self.desk.commit(**{name: [machine(name, f"fake-{name}", power="On")]}, lab=[partition(driver="fake")])
 
-    def daemon(self, epoch: int) -> Daemon:
+    def daemon(self, epoch: int, facts: Facts = NOTHING) -> Daemon:
         """One more daemon."""
         ipam, pools = EmbeddedIpam(self.store.engine), EmbeddedPools(self.store.engine)
         drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), ipam, pools)
         context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
-        return Daemon(self.source, self.store, MemoryQueue(), ways, Facts({}, {}), context, Pace(workers=2), log)
+        return Daemon(self.source, self.store, MemoryQueue(), ways, facts, context, Pace(workers=2), log)
 
 
 @pytest.fixture
@@ -89,3 +94,30 @@ def test_who_changed_what_is_known_before_it_is_in_force(office: Office, monkeyp
     follower.take_in()
     assert engine.desired is not first
     assert in_force == [None, first]
+
+
+def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Office) -> None:
+    box = ResourceKey("Machine", "box")
+    managed = machine("box", "fake-box", lifecycle={"mode": "Managed"})
+    asked = {"project": "shop", "partitions": ["lab"], "machines": ["box"], "image": "debian-12"}
+    image = {"os": "debian", "version": "12.0.1", "classification": "supported", "root": ROOT}
+    documents: dict[str, dict[str, Any]] = {
+        "Tenant/acme": {},
+        "Project/shop": {"tenant": "acme"},
+        "Image/debian-12.0.1": image,
+    }
+    documents["MachineClaim/web"] = asked
+    office.desk.commit(c=[managed, *(document(*name.split("/"), **spec) for name, spec in documents.items())])
+    daemon = office.daemon(1, Facts({box: ResourceFacts(life=Life(inspected_at=now()))}, {}))
+    engine, loop = daemon._engine, daemon._loop
+    office.fleet.machine("fake-box").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+    daemon._follower.take_in()
+    while loop.turn():
+        pass
+    assert engine.remembered(box).project is None
+    office.fleet.machine("fake-box").faults.clear()
+    engine.step(box)
+    assert not loop.turn()
+    daemon._look_over(engine.plan())
+    assert loop.turn()
+    assert engine.remembered(box).life.claim == "web"

@@ -113,6 +113,8 @@ def test_every_default_makes_sense() -> None:
     assert check(declared(*DEFAULTS)) == []
 
 
-@pytest.mark.parametrize(("number", "text"), [(None, None), (0, "0"), (2.0, "2"), (2.5, "2.5"), (1 / 3, "0.333")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(None, None), (0, "0"), (2.0, "2"), (2.5, "2.5"), (1 / 3, "0.333"), (900.0001, "900")]
+)
 def test_a_label_has_a_whole_number_where_it_is_whole(number: float | None, text: str | None) -> None:
     assert shown(number) == text

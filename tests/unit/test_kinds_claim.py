@@ -46,6 +46,11 @@ def network(name: str, *addresses: str) -> dict[str, Any]:
         ({"hostname": "web-{number}"}, "hostname-words", "spec.hostname"),
         ({"hostname": "web-{slot"}, "hostname-words", "spec.hostname"),
         ({"hostname": "web", "count": 2}, "hostname-without-slot", "spec.hostname"),
+        ({"hostname": f"{'x' * 61}-{{slot}}", "count": 11}, "hostname-too-long", "spec.hostname"),
+        ({"hostname": f"{'x.' * 126}ab"}, "hostname-too-long", "spec.hostname"),
+        ({"sshKeys": ["AAAAC3NzaC1lZDI1NTE5AAAAIExample ada"]}, "ssh-key", "spec.sshKeys.0"),
+        ({"sshKeys": ["ssh-ed25519 AAAA a\nssh-ed25519 AAAA b"]}, "ssh-key", "spec.sshKeys.0"),
+        ({"sshKeys": ["-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"]}, "ssh-key", "spec.sshKeys.0"),
         (
             {"tolerations": [{"key": "gpu", "operator": "Exists", "value": "a"}]},
             "toleration-value",
@@ -62,6 +67,21 @@ def test_what_a_schema_cannot_say_is_said_at_its_place(given: dict[str, Any], co
 def test_a_claim_in_order_has_nothing_said_about_it() -> None:
     assert check(resource("MachineClaim", "web", spec(count=3))) == []
     assert check(resource("MachineClaim", "web", spec(hostname="web"))) == []
+    assert check(resource("MachineClaim", "web", spec(hostname=f"{'x' * 61}-{{slot}}", count=10))) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"ssh-rsa {'A' * 716} ada@desk",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample",
+        'from="10.0.0.0/8",no-pty ecdsa-sha2-nistp521 AAAA== Ada of the desk\n',
+        "sk-ssh-ed25519@openssh.com AAAA= key",
+    ],
+)
+def test_public_keys_as_openssh_writes_them_are_taken(key: str) -> None:
+    base = {"project": "shop", "partitions": ["p"], "size": "c1", "image": "debian-12", "sshKeys": [key]}
+    assert check(resource("MachineClaim", "web", msgspec.convert(base, MachineClaimSpec))) == []
 
 
 def test_the_name_of_an_implied_address_says_what_it_is_for_and_no_document_can_have_it() -> None:

@@ -14,6 +14,7 @@ from reconciler.kinds.machine import BootSpec, MachineSpec, access, check, once_
 from reconciler.kinds.machine_rules import MachineRules
 from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
+from reconciler.model.life import Life
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from tests.unit.planning_worlds import NOW, resource
@@ -244,6 +245,15 @@ def test_nothing_is_sent_to_a_machine_that_is_only_observed(
     held = {hold.path for hold in found.holds if hold.kind is HoldKind.DECLARED}
     assert [action.path for action in found.actions if action.path not in held] == sent
     assert [hold.by for hold in found.holds] == held_by
+
+
+def test_a_claimed_machine_that_is_observed_for_a_while_stays_its_project_s() -> None:
+    one = document(lifecycle={"mode": "Observe"})
+    life = Life(claim="web", slot=0, claimed_at=NOW)
+    has = ResourceFacts(project="shop", image="debian-12.0.1", life=life)
+    assert all(field.equal for field in RULES.fields(one, look(has, power="On")))
+    leaving = msgspec.structs.replace(has, life=msgspec.structs.replace(life, releasing_at=NOW))
+    assert not all(field.equal for field in RULES.fields(one, look(leaving, power="On")))
 
 
 def test_a_machine_that_is_observed_and_as_declared_is_held_by_nothing() -> None:

@@ -142,7 +142,9 @@ def judged(case: Case, *, named: bool = False) -> Placement:
     given = {**case.claim, **({"machines": ("m1",)} if named else {})}
     state = desired(*CATALOGUE, box("m1", **case.spec), claim(**given))
     observed = {M: case.look} if case.look is not None else {}
-    return place(state, observed, Facts({M: case.facts}, {M: FLIGHT} if case.flying else {}), NOW)["web"]
+    return place(state, observed, Facts({M: case.facts}, {M: FLIGHT} if case.flying else {}), NOW, explain=("web",))[
+        "web"
+    ]
 
 
 def test_there_is_a_case_for_every_reason() -> None:

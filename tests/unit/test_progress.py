@@ -62,6 +62,13 @@ def test_an_ignored_shutdown_may_be_followed_by_force() -> None:
     assert progress.allows(A)
 
 
+def test_what_a_claim_tells_of_a_machine_that_the_run_is_through_with_does_not_open_it_again() -> None:
+    progress = Progress([A])
+    progress.outcome(A, Waiting("Held", "a guard", 30))
+    assert progress.hear(event("Releasing", "it is stopped, wiped and free again")) is None
+    assert not progress.open
+
+
 class TestWaitingInVain:
     """What waits for something that this run has given up."""
 
