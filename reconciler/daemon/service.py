@@ -25,7 +25,7 @@ from reconciler.desired.proposed import ProposalBranch
 from reconciler.desired.source import Source
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
@@ -88,6 +88,7 @@ class Daemon:
                 moved=self._moved,
             ),
         )
+        self._waiting: set[ResourceKey] = set()
         self._loop = Loop(
             queue,
             self._step,
@@ -176,9 +177,10 @@ class Daemon:
 
     def _look_over(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
-        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git."""
+        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
+        does."""
         self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
-        self._moved([one.key for one in planned.changes if one.key.kind == "MachineClaim" and one.goes])
+        self._moved([one.key for one in planned.changes if one.goes and one.key in self._waiting])
 
     def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
         try:
@@ -199,6 +201,8 @@ class Daemon:
         begun = time.perf_counter()
         outcome = self._engine.step(key)
         self.metrics.stepped(key.kind, outcome, time.perf_counter() - begun)
+        if key.kind == "MachineClaim":
+            (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
         return outcome
 
     def _adopted(self, state: DesiredState) -> None:
