@@ -84,6 +84,10 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
         Meta(description="Only these; the rules for machines hold for them as for others."),
     ] = ()
+    without: Annotated[
+        tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
+        Meta(description="None of these: one that it has is given back, and another takes its place."),
+    ] = ()
     count: Annotated[int, Meta(ge=0, le=1000, description="How many; fewer than before gives back the last.")] = 1
     partial: Annotated[
         bool, Meta(description="Take what there is; without it there are all of them, or none is given.")
@@ -206,9 +210,9 @@ def holders(claim: str, look: Look) -> tuple[Holder, ...]:
     return look.once("holders", lambda: all_holders(look.remembered)).get(claim, ())
 
 
-def surplus(count: int, held: Iterable[Holder]) -> tuple[Holder, ...]:
-    """Those to be given back: fewer machines than before are the first of them."""
-    return tuple(one for one in held if one.slot >= count and not one.leaving)
+def surplus(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
+    """Those to be given back: fewer machines than before are the first of them, and some it is not to have."""
+    return tuple(one for one in held if (one.slot >= spec.count or one.machine in spec.without) and not one.leaving)
 
 
 def lacking(count: int, held: Iterable[Holder]) -> tuple[int, ...]:
@@ -235,10 +239,11 @@ def _machines(spec: MachineClaimSpec) -> Iterator[Place]:
     if spec.size is None and not spec.selector and not spec.machines:
         hint = "add size, selector or machines"
         yield Place("claim-of-anything", "spec", "nothing says which machines are meant", hint)
-    if spec.machines and len(set(spec.machines)) < spec.count:
-        what = f"{spec.count} are claimed of {len(set(spec.machines))} machines"
+    named = set(spec.machines) - set(spec.without)
+    if spec.machines and len(named) < spec.count:
+        what = f"{spec.count} are claimed of {len(named)} machines"
         yield Place("too-few-machines", "spec.machines", what, "name more machines, or lower count")
-    for field, names in (("partitions", spec.partitions), ("machines", spec.machines)):
+    for field, names in (("partitions", spec.partitions), ("machines", spec.machines), ("without", spec.without)):
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield Place("named-twice", f"spec.{field}.{index}", f"{name} is in the list already", "remove one")

@@ -15,34 +15,40 @@ from reconciler.model.action import Action, Claim, Forget, Unclaim
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
-COUNT, PROJECT = Claim.path, "spec.project"
+COUNT, WITHOUT, PROJECT = Claim.path, "spec.without", "spec.project"
 
 
 class ClaimRules:
     """The reconciled half of MachineClaim."""
 
     def fields(self, resource: Resource[MachineClaimSpec], look: Look) -> tuple[Field, ...]:
-        """How many machines it has, not counting those on their way back; and for which project it got them."""
+        """How many machines it has, not counting those on their way back; which of those it is not to have are not its
+        own; and for which project it got them."""
         spec, held = resource.spec, holders(resource.key.name, look)
         live = [one for one in held if not one.leaving]
-        settled = not lacking(spec.count, held) and not surplus(spec.count, held)
+        settled = not lacking(spec.count, held) and not any(one.slot >= spec.count for one in live)
+        still = {one.machine for one in held} & set(spec.without)
+        gone = [one for one in spec.without if one not in still]
+        without = (Field(WITHOUT, list(spec.without), gone, not still),)
         others = sorted({one.project or "" for one in live} - {spec.project})
         whose = others[0] if others else spec.project
         return (
             Field(COUNT, spec.count, len(live) if held else None, settled),
+            *(without if spec.without else ()),
             Field(PROJECT, spec.project, whose if live else None, not others),
         )
 
     def steps(self, resource: Resource[MachineClaimSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
-        """Give back what is too much, the highest slots."""
+        """Give back what is too much, the highest slots, and what it is not to have."""
         spec, held = resource.spec, holders(resource.key.name, look)
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
             reason = f"its machines are project {project.observed}'s, and go to no other before they were wiped"
             way_out = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
-        over = surplus(spec.count, held)
-        return Steps((_unclaim(look, over, f"spec.count is {spec.count}"),)) if over else Steps()
+        over = surplus(spec, held)
+        why = {f"spec.count is {spec.count}" if one.slot >= spec.count else "spec.without names it" for one in over}
+        return Steps((_unclaim(look, over, ", ".join(sorted(why))),)) if over else Steps()
 
     def removal(self, look: Look) -> Steps:
         """All of its machines are given back; it is forgotten when each is free again."""

@@ -46,7 +46,7 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
         said = f"{key} is not declared any more" if machine is None else f"{key} has no spec.lifecycle any more"
         still = "on its way back from" if life.releasing_at is not None else "a machine of"
-        way_out = "wait until it is free" if life.releasing_at is not None else _way_out(whose, life.slot or 0, claim)
+        way_out = "wait until it is free" if life.releasing_at is not None else _way_out(key.name, whose, claim)
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
@@ -57,10 +57,10 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         )
 
 
-def _way_out(whose: ResourceKey, slot: int, claim: Resource[Any] | None) -> str:
+def _way_out(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> str:
     if claim is None:
         return f"remove {whose} in a commit of its own, and wait until its machines are wiped"
-    return f"lower spec.count of {whose} to {slot} or remove it, and wait until the machine is wiped"
+    return f"name {machine} in spec.without of {whose}, or remove the claim, and wait until the machine is wiped"
 
 
 def listed(names: Iterable[str], most: int = NAMED) -> str:

@@ -46,7 +46,7 @@ class Available:
             if not self._in_question(group.place, wanted):
                 continue
             chosen = list(names)
-            if wanted.spec.selector or wanted.spec.machines or group.tainted:
+            if wanted.spec.selector or wanted.spec.machines or wanted.spec.without or group.tainted:
                 chosen = [name for name in names if suits(self._machine(name), wanted, self._fleet)]
             if chosen:
                 found[group] = chosen

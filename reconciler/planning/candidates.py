@@ -25,6 +25,7 @@ SizeOf = Callable[[Resource[MachineSpec], ResourceFacts], str | None]
 
 CODES: dict[str, tuple[str, str]] = {
     "partition": ("is in another partition", "are in other partitions"),
+    "without": ("is one that it is not to have", "are ones that it is not to have"),
     "unmanaged": ("is not Managed", "are not Managed"),
     "size": ("is of another size", "are of another size"),
     "labels": ("lacks a label", "lack a label"),
@@ -142,6 +143,8 @@ def _declared_otherwise(machine: Resource[MachineSpec], wanted: Wanted, fleet: F
     spec, size = wanted.spec, fleet.size(machine)
     if machine.spec.partition not in spec.partitions:
         yield Reason("partition", f"it is in partition {machine.spec.partition}")
+    if machine.key.name in spec.without:
+        yield Reason("without", "spec.without names it")
     if not managed(machine.spec):
         yield Reason("unmanaged", "spec.lifecycle.mode is not Managed")
     if spec.size is not None and size != spec.size:

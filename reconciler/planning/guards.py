@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from reconciler.kinds.claim import Holder, all_holders
+from reconciler.kinds.claim import Holder, all_holders, surplus
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.living import is_held, leaks
 from reconciler.model.action import Disruption, OrderBoot, OrderErasure, Unclaim
@@ -119,7 +119,7 @@ def survey(
 
 def _returning(claim: str, holder: Holder, desired: DesiredState) -> bool:
     declared = desired.resources.get(ResourceKey("MachineClaim", claim))
-    return holder.leaving or declared is None or holder.slot >= declared.spec.count
+    return holder.leaving or declared is None or bool(surplus(declared.spec, (holder,)))
 
 
 def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:

@@ -55,7 +55,7 @@ Placements = Mapping[str, Placement]
 def before(claim: Claim, held: tuple[Holder, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
     """What stops a claim before any machine is looked at."""
     spec = claim.spec
-    if surplus(spec.count, held) or any(one.project != spec.project for one in held if not one.leaving):
+    if surplus(spec, held) or any(one.project != spec.project for one in held if not one.leaving):
         return (Hold(HoldKind.BLOCKED, "release", "machines are to be given back first", "it goes on after that"),)
     leaving = [one for one in held if one.leaving and one.slot in lacks]
     if leaving and not (spec.partial and len(leaving) < len(lacks)):

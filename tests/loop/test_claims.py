@@ -118,6 +118,29 @@ def test_a_claim_waits_with_all_of_it_until_there_is_enough(tmp_path: Path) -> N
     assert whose(world) == {"m1": 0, "m2": 1}
 
 
+def test_a_machine_that_the_claim_is_not_to_have_is_given_back_and_another_takes_its_slot(tmp_path: Path) -> None:
+    world = inspected(tmp_path, "m1", "m2", "m3")
+    world.commit(fleet(2, "m1", "m2", "m3"))
+    world.run(60)
+    held = addresses(world)
+    world.commit(fleet(2, "m1", "m2", "m3", without=["m1"]))
+    world.run(60)
+    assert world.facts()[ResourceKey("Machine", "m1")].life.releasing_at is not None
+    assert whose(world) == {"m1": 0, "m2": 1}, "the slot waits until it is wiped"
+    free(world, "m1")
+    world.run(600)
+    assert whose(world) == {"m3": 0, "m2": 1}
+    assert addresses(world) == held
+    assert not of_claims(world)
+
+
+def test_a_machine_that_the_claim_is_not_to_have_is_not_given_to_it(tmp_path: Path) -> None:
+    world = inspected(tmp_path, "m1", "m2")
+    world.commit(fleet(1, "m1", "m2", without=["m1"]))
+    world.run(60)
+    assert whose(world) == {"m2": 0}
+
+
 def test_the_address_of_a_slot_goes_when_its_machine_is_free_and_not_before(tmp_path: Path) -> None:
     world = inspected(tmp_path, "m1", "m2")
     world.commit(fleet(2, "m1", "m2"))

@@ -83,7 +83,7 @@ def test_a_claimed_machine_stays_declared_and_names_its_claim_and_the_way_out() 
         "machine-claimed",
         "Machine/n1 is not declared any more, and it is a machine of MachineClaim/web (web.yaml:1), slot 2",
     )
-    assert "lower spec.count of MachineClaim/web to 2 or remove it" in found.hint
+    assert "in spec.without of MachineClaim/web, or remove the claim" in found.hint
     assert str(found.source) == "web.yaml:1:1"
 
 

@@ -42,6 +42,7 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
             "partitions": "Partition",
             "size": "Size",
             "machines": "Machine",
+            "without": "Machine",
             "networks.network": "Network",
         },
     }

@@ -118,6 +118,7 @@ def life(**facts: Any) -> ResourceFacts:
 
 CASES = {
     "partition": Case(spec={}, claim={"partitions": ("q",), "machines": ("m1",)}, said="it is in partition p"),
+    "without": Case(claim={"without": ("m1",)}, said="spec.without names it"),
     "unmanaged": Case(spec={"lifecycle": LifecycleSpec(mode=Mode.OBSERVE)}, said="lifecycle.mode is not Managed"),
     "size": Case(spec={"size": None}, said="nobody knows its size"),
     "labels": Case(claim={"selector": {"role": "web"}}, said="it has no label role"),
