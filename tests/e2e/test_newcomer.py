@@ -171,6 +171,13 @@ class TestStore:
         held = {line.split()[2] for line in desk.run("get", "ip").out.splitlines()[1:]}
         assert len(held) == 150
 
+    @pytest.mark.parametrize("command", [["plan"], ["get"], ["schema"], ["version"], ["--help"]])
+    def test_no_room_for_what_is_printed(self, fleet: Desk, command: list[str]) -> None:
+        with Path("/dev/full").open("w", encoding="utf-8") as full, fleet.running(*command, stdout=full) as running:
+            done = running.end()
+        assert done.code == 1
+        assert "error: standard output: No space left on device\n" in done.err
+
 
 def no_file_over(size: int) -> Callable[[], None]:
     """Python ignores SIGXFSZ, so that a write beyond it fails as on a full disk."""
