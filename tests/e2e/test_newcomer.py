@@ -69,6 +69,7 @@ class TestTargets:
             (["machine/web-02"], "no Machine is named 'web-02'; did you mean web-01?"),
             (["machine/zzz"], "`groundstate get machines` lists what there is"),
             (["-l", "rack in r1"], "is not a label selector; write key=value"),
+            (["-l", "rack=r1=r2"], "is not a label selector; write key=value"),
         ],
     )
     def test_the_nearest_is_suggested(self, fleet: Desk, arguments: list[str], said: str) -> None:
