@@ -80,6 +80,9 @@ class TestTargets:
         assert (done.code, done.out) == (0, "")
         assert done.err.endswith("No resources found.\n")
 
+    def test_labels_that_no_machine_has_adopt_none(self, fleet: Desk) -> None:
+        refused(fleet.run("adopt", "-l", "rack=r9"), "no machine is meant by -l rack=r9")
+
 
 class TestOptions:
     """Mistyped options and settings leave with 1, as 2 says that there are changes."""
