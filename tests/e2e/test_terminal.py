@@ -86,6 +86,18 @@ def test_colour_on_a_terminal_unless_it_is_not_wanted(
     assert bool(re.search(r"\x1b\[[0-9;]*m", terminal.shown())) is coloured
 
 
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_in_the_log_unless_it_is_not_wanted(
+    desk: Desk, terminal: Terminal, environment: dict[str, str], coloured: bool
+) -> None:
+    desk.commit(lab=[network()])
+    listen = ("--listen", "127.0.0.1:0")
+    with desk.running("run", *listen, stderr=terminal.program, env={"TERM": "xterm", **environment}) as run:
+        until(lambda: "RevisionApplied" in terminal.shown(), "the log")
+        assert run.end(signal.SIGTERM).code == 0
+    assert bool(re.search(r"\x1b\[[0-9;]*m", terminal.shown())) is coloured
+
+
 def test_events_are_watched_until_ctrl_c(desk: Desk) -> None:
     desk.commit(lab=[network()])
     assert desk.run("apply", "--yes").code == 0
