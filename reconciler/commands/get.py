@@ -298,7 +298,8 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
     if view.derived:
         lines += ["Labels of its inventory:", *(f"  {name}={text}" for name, text in view.derived.items())]
     for kept in known.all:
-        lines.append(f"Inventory:   {kept.origin}, {age(kept.taken_at, at)} ago; `groundstate inventory` shows it")
+        taken = f"{age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
+        lines.append(f"Inventory:   {kept.origin}, {taken}")
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {one.message}" for one in view.conditions]
     if flight := facts.in_flight.get(view.key):
