@@ -111,4 +111,5 @@ def _health(listen: str, daemon: Daemon) -> HealthServer:
             host.strip("[]") or "127.0.0.1", int(port), daemon.healthy, daemon.ready, daemon.metrics.text
         )
     except (OSError, ValueError, OverflowError) as error:
-        fail(f"--listen {listen}: cannot listen there: {error}; give HOST:PORT, or port 0 for any free one")
+        why = error.strerror or error if isinstance(error, OSError) else "the port is no number up to 65535"
+        fail(f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free one")
