@@ -6,12 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from docs import generate
 from reconciler.applying.decide import POLICIES
 from reconciler.desired.load import load
+from reconciler.model.action import Action
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
 
@@ -108,6 +110,13 @@ def test_every_guard_is_described() -> None:
     held_by = set(re.findall(r'_hold_all\([^"]*"([a-z-]+)"', source))
     assert len(held_by) == 6
     assert held_by <= names_in("guards.md")
+
+
+def test_every_action_of_a_plan_is_named() -> None:
+    page = (REFERENCE / "plan-format.md").read_text("utf-8")
+    tags = [str(one.__struct_config__.tag) for one in get_args(Action)]
+    assert tags
+    assert [tag for tag in tags if f"`{tag}`" not in page] == []
 
 
 def test_every_decision_is_listed() -> None:
