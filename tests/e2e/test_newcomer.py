@@ -122,6 +122,13 @@ class TestOptions:
         (fleet.repo / "groundstate.toml").write_text("resync = 5\noutput = 'name'\n", "utf-8")
         assert fleet.run("get").out.splitlines() == ["Partition/lab", "Network/net", "Machine/web-01"]
 
+    def test_an_output_that_a_command_has_not_is_for_those_that_have_it(self, fleet: Desk) -> None:
+        (fleet.repo / "groundstate.toml").write_text("output = 'wide'\n", "utf-8")
+        assert fleet.run("plan").code == 2
+        assert "SOURCE" in fleet.run("get", "machines").out.splitlines()[0]
+        (fleet.repo / "groundstate.toml").write_text("output = 'xml'\n", "utf-8")
+        refused(fleet.run("plan"), "'xml' is not one of")
+
     def test_the_command_line_beats_the_environment_which_beats_the_file(self, fleet: Desk) -> None:
         (fleet.repo / "groundstate.toml").write_text("output = 'json'\n", "utf-8")
         assert fleet.run("get", env={"GROUNDSTATE_OUTPUT": "name"}).out.startswith("Partition/lab")
