@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -69,6 +71,18 @@ click.UsageError.exit_code = 1
 
 class Commands(click.Group):
     """Imports a command when it is called for: `--help` and completion stay quick."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Say it in words when what is printed cannot be written: `> plan.md` on a full disk."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            click.echo(f"error: {error.filename or 'standard output'}: {error.strerror}", err=True)
+            # What is left in its buffer would be tried once more at the end, and fail once more.
+            sys.stdout = None
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are first needed."""

@@ -16,6 +16,7 @@ from reconciler.commands.plan import Prospect, look_ahead
 from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal, words
 from reconciler.kinds.machine import Mode
 from reconciler.model.resource import ResourceKey
+from reconciler.planning.select import in_words
 
 MODE = ("spec", "lifecycle", "mode")
 
@@ -50,7 +51,7 @@ def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **valu
         prospect = look_ahead(where, limits, wanted, selector)
     machines = sorted(key for key in prospect.keys if key.kind == "Machine")
     if not machines:
-        fail("these are no machines")
+        fail(f"no machine is meant by {in_words(targets, selector)}; `groundstate get machines` lists what there is")
     whys = {key: why for key in machines if (why := in_the_way(key, prospect)) is not None}
     edited = _edit([key for key in machines if key not in whys], prospect, whys, dry_run=dry_run)
     for key, why in whys.items():

@@ -78,7 +78,8 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
     from reconciler.services.boot.settings import BootError, BootSettings
 
     folder = state_folder(where) / "boot"
-    files, image = Files(options.files or folder / "files"), options.image / IMAGE
+    kept, image = options.files or folder / "files", options.image / IMAGE
+    files = Files(kept)
     try:
         kernel, initrd = (files.add(options.image / name) for name in ("vmlinuz", "initrd"))
         settings = BootSettings(
@@ -97,7 +98,8 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
     except BootError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"--boot-image {options.image}: {error.strerror or error}; ./dev image makes the agent's image")
+        which = error.filename or options.image
+        fail(f"--boot-image: {which}: {error.strerror or error}; ./dev image makes the agent's image")
     with server:
-        log.info("BootServiceStarted", http=server.places.http, https=server.places.https, files=str(options.files))
+        log.info("BootServiceStarted", http=server.places.http, https=server.places.https, files=str(kept))
         yield

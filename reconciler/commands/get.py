@@ -226,7 +226,7 @@ def _tables(views: list[View], *, wide: bool) -> None:
 
 
 def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
-    """A table; `narrow` cuts it to the terminal's width."""
+    """A table; `narrow` cuts it to the terminal's width, from its widest columns."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -236,9 +236,10 @@ def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> No
     console = Console(file=sys.stdout, width=width, no_color=not terminal, soft_wrap=False)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for title in titles:
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
+        # Columns that may wrap shrink one after the other, the widest first; their cells are cut and never wrap.
+        table.add_column(title)
     for row in rows:
-        table.add_row(*(Text(cell, _STATUS_COLOUR.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row))
     with console.capture() as printed:
         console.print(table)
     # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
@@ -299,7 +300,8 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
     if view.derived:
         lines += ["Labels of its inventory:", *(f"  {name}={text}" for name, text in view.derived.items())]
     for kept in known.all:
-        lines.append(f"Inventory:   {kept.origin}, {age(kept.taken_at, at)} ago; `groundstate inventory` shows it")
+        taken = f"{age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
+        lines.append(f"Inventory:   {kept.origin}, {taken}")
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {one.message}" for one in view.conditions]
     if flight := facts.in_flight.get(view.key):

@@ -79,8 +79,11 @@ def inventory_command(
         )
         for line in lines:
             click.echo(line, color=colour)
-    if diff and (any(changes(one) for one in known.all) or disagreements(known)):
+    if not diff:
+        return
+    if any(changes(one) for one in known.all) or disagreements(known):
         raise click.exceptions.Exit(2)
+    click.echo("nothing changed", err=True)
 
 
 def _accept(resource: Resource[Any], store: Store, source: str | None) -> None:

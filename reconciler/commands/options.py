@@ -187,7 +187,19 @@ def load_settings(
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
             raise click.UsageError(f"{path}: {name!r} is not a setting{hint}")
-    return {name: _located(name, values[name], path.absolute().parent) for name in mine & values.keys()}
+    own = {name: values[name] for name in mine & values.keys() if not _of_others(name, values[name], command, every)}
+    return {name: _located(name, value, path.absolute().parent) for name, value in own.items()}
+
+
+def _of_others(name: str, value: Any, command: click.Command, every: Callable[[], Iterable[click.Command]]) -> bool:
+    """Whether only other commands know the word: `output = "wide"` is for tables, and a plan is printed as ever."""
+    return not _chooses(command, name, value) and any(_chooses(one, name, value) for one in every())
+
+
+def _chooses(command: click.Command, name: str, value: Any) -> bool:
+    """Whether the command has the option, and the value is among its choices if it has any."""
+    found = next((param for param in command.params if param.name == name), None)
+    return found is not None and (not isinstance(found.type, click.Choice) or value in found.type.choices)
 
 
 def _located(name: str, value: Any, base: Path) -> Any:

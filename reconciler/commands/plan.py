@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from reconciler.commands.options import (
     Where,
@@ -51,6 +53,9 @@ from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
 from reconciler.planning.select import in_words, select
+
+_OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output"}
+"""Options that say how a plan is made and shown, and not what is to be done."""
 
 
 class Prospect(msgspec.Struct, frozen=True):
@@ -98,7 +103,7 @@ def plan_command(
         prospect = look_ahead(where, limits, targets, selector, refresh=refresh, concurrency=concurrency)
         if out is not None:
             save(prospect.plan, out)
-    command = _apply_command(where, in_words(targets, selector), out)
+    command = _apply_command(targets, selector, out)
     click.echo(rendered(prospect.plan, output, full=full, next_command=command), color=on_terminal(sys.stdout))
     raise click.exceptions.Exit(prospect.plan.exit_code)
 
@@ -211,11 +216,26 @@ def rendered(planned: Plan, output: str, *, full: bool = False, next_command: st
             return render_text(planned, full=full, color=color, width=width, next_command=next_command)
 
 
-def _apply_command(where: Where, filtered_by: str, saved: Path | None) -> str:
-    ref = f"--ref {where.ref}" if where.ref != "HEAD" else ""
-    tree = "--work-tree" if where.work_tree else ""
-    parts = ["groundstate apply", str(saved) if saved else filtered_by, ref, tree]
-    return " ".join(part for part in parts if part)
+def _apply_command(targets: Iterable[str], selector: str, saved: Path | None) -> str:
+    """What carries out this very plan: what was meant, and what the command line said of where and of guards."""
+    meant = [str(saved)] if saved else [*targets, *(["-l", selector] if selector else [])]
+    return shlex.join(["groundstate", "apply", *meant, *_said_here()])
+
+
+def _said_here() -> Iterator[str]:
+    """The options of this command line that apply must be given too. What the environment and the settings file say it
+    finds by itself; a URL with a login in it is not repeated."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        name = param.name or ""
+        told = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not told or name in _OF_PLAN or not isinstance(param, click.Option):
+            continue
+        value = str(context.params[name])
+        if param.is_flag:
+            yield param.opts[0]
+        elif not ("://" in value and "@" in value):
+            yield from (param.opts[0], value)
 
 
 def save(planned: Plan, path: Path) -> None:

@@ -22,6 +22,7 @@ from reconciler.commands.workspace import (
     fail,
     live_long,
     now,
+    on_terminal,
     open_source,
     open_store,
     operator,
@@ -59,7 +60,8 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
     """
     boot, proposing = boot_from(values), propose_from(values)
     limits, where = limits_from(values), where_from(values)
-    log = logger(sys.stderr, json=default_json() if log_format == "auto" else log_format == "json")
+    as_json = default_json() if log_format == "auto" else log_format == "json"
+    log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
     stop = threading.Event()
     live_long()
     with words():
@@ -109,4 +111,5 @@ def _health(listen: str, daemon: Daemon) -> HealthServer:
             host.strip("[]") or "127.0.0.1", int(port), daemon.healthy, daemon.ready, daemon.metrics.text
         )
     except (OSError, ValueError, OverflowError) as error:
-        fail(f"--listen {listen}: cannot listen there: {error}; give HOST:PORT, or port 0 for any free one")
+        why = error.strerror or error if isinstance(error, OSError) else "the port is no number up to 65535"
+        fail(f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free one")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["File", "Snapshot", "Source", "SourceError", "SourceUnavailable", "open_source"]
 
 _REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|[\w.-]+@[\w.-]+:|[\w-]+\.[\w.-]+:(?!/?/))")
+_NO_FOLDER = ("Not a valid object name", "not a tree object")
+"""What git says of a path that is not in a commit, or is a file."""
 _SCHEMES = ("https://", "ssh://", "git://", "file://")
 _FETCH = (
     *("-c", "fetch.fsckObjects=true"),
@@ -277,9 +279,9 @@ class Repository:
                     else:
                         listing.add(_MODES.get(mode, OTHER), prefix + name, "", 0)
         except GitFailed as error:
-            if self._path:
+            if self._path and any(words in error.stderr for words in _NO_FOLDER):
                 raise SourceError(
-                    f"{self._name} has no folder {self._path!r} at this revision", error.stderr
+                    f"{self._name} has no folder {self._path!r} at this revision", "", "check --path"
                 ) from error
             raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
         return listing

@@ -116,7 +116,8 @@ class InventoryReader:
             return sorted((key for key, at in self._due.items() if at <= now), key=lambda key: (self._due[key], key))
 
     def run(self, stop: threading.Event) -> None:
-        """Read what is due, until `stop`. Raises StoreError when the store is gone."""
+        """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is
+        gone."""
         pool = ThreadPoolExecutor(self._pace.concurrency, thread_name_prefix="inventory")
         reading: dict[Future[None], ResourceKey] = {}
         try:
@@ -131,7 +132,7 @@ class InventoryReader:
                     del reading[done]
                     done.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=stop.is_set(), cancel_futures=True)
 
     def wake(self) -> None:
         """Have `run` look at once whether it is to stop."""

@@ -10,12 +10,12 @@ import structlog
 from reconciler.model.event import Event, EventType
 
 
-def logger(stream: TextIO, *, json: bool) -> Any:
-    """A logger to that stream. Tracebacks go into the JSON object, never beside it."""
+def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
+    """A logger to that stream; `color` is for text. Tracebacks go into the JSON object, never beside it."""
     render: list[Any] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        else [structlog.dev.ConsoleRenderer(colors=color)]
     )
     return structlog.wrap_logger(
         structlog.WriteLogger(stream),

@@ -275,7 +275,17 @@ class TestAlone:
 
 def test_an_address_that_cannot_be_listened_on(desk: Desk) -> None:
     desk.commit(lab=[network()])
-    for listen in ("nowhere", "127.0.0.1:99999", "192.0.2.1:1"):
+    no_port = "the port is no number up to 65535"
+    whys = {"nowhere": no_port, "127.0.0.1:99999": no_port, "192.0.2.1:1": "Cannot assign requested address"}
+    for listen, why in whys.items():
         done = desk.run("run", "--listen", listen)
         assert done.code == 1
-        assert f"--listen {listen}: cannot listen there" in done.err
+        assert f"--listen {listen}: cannot listen there: {why}; give HOST:PORT" in done.err
+
+
+def test_the_agent_s_image_that_is_not_there_is_named(desk: Desk) -> None:
+    desk.commit(lab=[network()])
+    service = ("--boot-address", "127.0.0.1", "--boot-image", str(desk.folder))
+    done = desk.run("run", "--listen", "127.0.0.1:0", *service)
+    assert done.code == 1
+    assert f"error: --boot-image: {desk.folder}/vmlinuz: No such file or directory; ./dev image makes" in done.err

@@ -47,7 +47,7 @@ class TestRepository:
         refused(fleet.run("plan", "--ref", ref), f"no branch, tag or commit {ref!r}", said)
 
     def test_no_such_folder_in_it(self, fleet: Desk) -> None:
-        refused(fleet.run("plan", "--path", "racks"), "no folder 'racks'")
+        refused(fleet.run("plan", "--path", "racks"), "no folder 'racks' at this revision; check --path\n")
 
     def test_a_url_that_nobody_answers(self, fleet: Desk) -> None:
         refused(fleet.run("plan", "--repo", "https://127.0.0.1:1/fleet.git"), "cannot be fetched", "check the address")
@@ -69,6 +69,7 @@ class TestTargets:
             (["machine/web-02"], "no Machine is named 'web-02'; did you mean web-01?"),
             (["machine/zzz"], "`groundstate get machines` lists what there is"),
             (["-l", "rack in r1"], "is not a label selector; write key=value"),
+            (["-l", "rack=r1=r2"], "is not a label selector; write key=value"),
         ],
     )
     def test_the_nearest_is_suggested(self, fleet: Desk, arguments: list[str], said: str) -> None:
@@ -78,6 +79,9 @@ class TestTargets:
         done = fleet.run("get", "-l", "rack=r9")
         assert (done.code, done.out) == (0, "")
         assert done.err.endswith("No resources found.\n")
+
+    def test_labels_that_no_machine_has_adopt_none(self, fleet: Desk) -> None:
+        refused(fleet.run("adopt", "-l", "rack=r9"), "no machine is meant by -l rack=r9")
 
 
 class TestOptions:
@@ -117,6 +121,13 @@ class TestOptions:
     def test_a_setting_holds_for_the_commands_that_know_it(self, fleet: Desk) -> None:
         (fleet.repo / "groundstate.toml").write_text("resync = 5\noutput = 'name'\n", "utf-8")
         assert fleet.run("get").out.splitlines() == ["Partition/lab", "Network/net", "Machine/web-01"]
+
+    def test_an_output_that_a_command_has_not_is_for_those_that_have_it(self, fleet: Desk) -> None:
+        (fleet.repo / "groundstate.toml").write_text("output = 'wide'\n", "utf-8")
+        assert fleet.run("plan").code == 2
+        assert "SOURCE" in fleet.run("get", "machines").out.splitlines()[0]
+        (fleet.repo / "groundstate.toml").write_text("output = 'xml'\n", "utf-8")
+        refused(fleet.run("plan"), "'xml' is not one of")
 
     def test_the_command_line_beats_the_environment_which_beats_the_file(self, fleet: Desk) -> None:
         (fleet.repo / "groundstate.toml").write_text("output = 'json'\n", "utf-8")
@@ -170,6 +181,13 @@ class TestStore:
         assert again.code == 0, again
         held = {line.split()[2] for line in desk.run("get", "ip").out.splitlines()[1:]}
         assert len(held) == 150
+
+    @pytest.mark.parametrize("command", [["plan"], ["get"], ["schema"], ["version"], ["--help"]])
+    def test_no_room_for_what_is_printed(self, fleet: Desk, command: list[str]) -> None:
+        with Path("/dev/full").open("w", encoding="utf-8") as full, fleet.running(*command, stdout=full) as running:
+            done = running.end()
+        assert done.code == 1
+        assert "error: standard output: No space left on device\n" in done.err
 
 
 def no_file_over(size: int) -> Callable[[], None]:

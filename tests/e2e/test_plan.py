@@ -46,6 +46,21 @@ def test_what_a_guard_holds_leaves_with_3_and_names_the_flag(desk: Desk) -> None
     assert desk.run("plan", "--allow-empty").code == 2
 
 
+def test_what_it_says_to_run_next_carries_out_this_very_plan(desk: Desk) -> None:
+    declared(desk)
+    meant = ("networks", "-l", "!spare", "--ref", "main", "--max-removed", "3", "--allow-empty")
+    said = "Next: groundstate apply networks -l '!spare' --ref main --max-removed 3 --allow-empty"
+    assert desk.run("plan", *meant, "--concurrency", "2", "--full").out.splitlines()[-1] == said
+
+
+def test_a_login_in_a_url_is_not_said_again(desk: Desk) -> None:
+    declared(desk)
+    url = f"file://ada:hunter2@localhost{desk.repo}"
+    done = desk.run("plan", "--repo", url)
+    assert done.code == 2, done
+    assert done.out.splitlines()[-1] == "Next: groundstate apply"
+
+
 def test_an_error_leaves_with_1_and_prints_no_data(desk: Desk) -> None:
     desk.commit(lab="kind: Nothing\n")
     done = desk.run("plan", "-o", "json")

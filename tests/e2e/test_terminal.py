@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.desk import Desk, network, until
+from tests.e2e.desk import Desk, document, network, partition, until
 
 
 class Terminal:
@@ -83,6 +83,30 @@ def test_colour_on_a_terminal_unless_it_is_not_wanted(
     with desk.running("plan", stdout=terminal.program, env={"TERM": "xterm", **environment}) as plan:
         until(lambda: "Plan: 1 create" in terminal.shown(), "the plan")
         assert plan.end().code == 2
+    assert bool(re.search(r"\x1b\[[0-9;]*m", terminal.shown())) is coloured
+
+
+def test_a_narrow_terminal_cuts_the_widest_columns_alone(desk: Desk, terminal: Terminal) -> None:
+    prefixes = [{"cidr": "10.0.0.0/24"}, {"cidr": "2001:db8:20:1::/64"}]
+    desk.commit(lab=[document("Network", "storage", prefixes=prefixes, partition="lab"), partition()])
+    assert desk.run("apply", "--yes").code == 0
+    with desk.running("get", "networks", stdout=terminal.program, env={"TERM": "xterm", "COLUMNS": "70"}) as get:
+        until(lambda: "storage" in terminal.shown(), "the table")
+        assert get.end().code == 0
+    row = re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown()).splitlines()[-1]
+    assert len(row) <= 70
+    assert re.fullmatch(r"storage   Private   10\.0\.0\.0/24,2001…   -         yes    Ready    \d+s", row)
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_in_the_log_unless_it_is_not_wanted(
+    desk: Desk, terminal: Terminal, environment: dict[str, str], coloured: bool
+) -> None:
+    desk.commit(lab=[network()])
+    listen = ("--listen", "127.0.0.1:0")
+    with desk.running("run", *listen, stderr=terminal.program, env={"TERM": "xterm", **environment}) as run:
+        until(lambda: "RevisionApplied" in terminal.shown(), "the log")
+        assert run.end(signal.SIGTERM).code == 0
     assert bool(re.search(r"\x1b\[[0-9;]*m", terminal.shown())) is coloured
 
 

@@ -45,6 +45,12 @@ class TestUnreachable:
         assert why.startswith(f"unknown: Machine/m: https://127.0.0.1:{closed_port}: ")
         assert summary == "Applied: 1 of 1 as declared, 1 unknown."
 
+    def test_an_inventory_that_was_never_read_has_no_age(self, desk: Desk, closed_port: int) -> None:
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *self.rest(closed_port)])
+        with desk.daemon(env={"LAB_BMC": "admin:secret"}) as daemon:
+            daemon.logged("InventoryUnreadable", key="Machine/m")
+        assert "\nInventory:   out-of-band, not read yet\n" in desk.run("describe", "machine/m").out
+
     def test_one_that_never_answers_is_given_up(self, desk: Desk) -> None:
         with silence() as silent:
             there = machine("m", *silent.addresses)

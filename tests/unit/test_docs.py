@@ -6,12 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from docs import generate
 from reconciler.applying.decide import POLICIES
+from reconciler.desired.load import load
+from reconciler.model.action import Action
 from reconciler.services.metrics import Metrics
+from tests.unit.desired_worlds import MemorySnapshot
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -19,6 +23,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
+_YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NAMES = {"dangling-reference", "no-such-image"}
+"""Diagnostics of what another document would have to declare."""
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
 _TELLERS = {"tell", "event", "_tell", "_event", "_told", "_say", "_complain", "Taken", "Trouble", "failed"}
@@ -45,6 +52,15 @@ def anchors(page: Path) -> Iterator[str]:
     """The names that a page's headings have on GitHub."""
     for heading in _HEADING.findall(_FENCE.sub("", page.read_text("utf-8"))):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_documents_shown_are_sound_but_for_what_they_name(page: Path) -> None:
+    shown = _YAML.findall(page.read_text("utf-8"))
+    whole = {f"{n}.yaml": text for n, text in enumerate(shown) if "kind: " in text and "metadata:" in text}
+    for path, text in whole.items():
+        found = load(MemorySnapshot({path: text})).diagnostics
+        assert [one for one in found if one.code not in _NAMES] == [], text
 
 
 def test_every_metric_is_described() -> None:
@@ -94,6 +110,13 @@ def test_every_guard_is_described() -> None:
     held_by = set(re.findall(r'_hold_all\([^"]*"([a-z-]+)"', source))
     assert len(held_by) == 6
     assert held_by <= names_in("guards.md")
+
+
+def test_every_action_of_a_plan_is_named() -> None:
+    page = (REFERENCE / "plan-format.md").read_text("utf-8")
+    tags = [str(one.__struct_config__.tag) for one in get_args(Action)]
+    assert tags
+    assert [tag for tag in tags if f"`{tag}`" not in page] == []
 
 
 def test_every_decision_is_listed() -> None:

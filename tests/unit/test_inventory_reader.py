@@ -164,6 +164,28 @@ def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> N
     assert set(world.store.inventories.all()) == set(names)
 
 
+def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.observed.inventory.LOOK_SECONDS", 0.02)
+    reader, stop, told_late = world.reader(), threading.Event(), []
+    running = threading.Thread(target=reader.run, args=(stop,))
+
+    class Slow:
+        def inventory(self) -> Inventory:
+            stop.set()
+            running.join(0.3)
+            told_late.append(not running.is_alive())
+            return TWO
+
+    world.bmc = lambda _key, _way: Slow()  # type: ignore[method-assign,assignment]
+    reader.adopt(fleet("m1"))
+    running.start()
+    running.join()
+    assert told_late == [False]
+    assert world.told() == [("InventoryTaken", EventType.NORMAL)]
+
+
 def test_what_the_agent_sends_is_kept_and_told_apart(world: World) -> None:
     take(world.store.inventories, M1, Origin.OUT_OF_BAND, TWO, world.now)
     events = take(world.store.inventories, M1, Origin.IN_BAND, ONE, world.now)
