@@ -118,14 +118,14 @@ class DaemonLives:
             return False
         seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
         state = seen if isinstance(seen, SystemState) else SystemState()
-        return stands(machine.spec, facts, state, claim_spec(facts.life, desired), self._now())
+        return stands(machine.spec, facts, state, claim_spec(facts, desired), self._now())
 
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
         facts, desired = self._engine.remembered(key), self._engine.desired
         if stage(facts.life) is Stage.WORKING and not self._stands(key):
             return Wait(30)
-        claim = claim_spec(facts.life, desired)
+        claim = claim_spec(facts, desired)
         match task(facts, claim):
             case Task.WIPE:
                 return Wipe(self._known(key, facts))

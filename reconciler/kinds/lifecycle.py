@@ -67,10 +67,11 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-def claim_spec(life: Life, desired: DesiredState | None) -> MachineClaimSpec | None:
-    """What the claim that the machine is bound to says now; None when it is not declared any more."""
-    claim = claim_of(desired, life) if desired is not None else None
-    return claim.spec if claim is not None else None
+def claim_spec(facts: ResourceFacts, desired: DesiredState | None) -> MachineClaimSpec | None:
+    """What the claim that the machine is bound to says now; None when it is not declared any more, or is another
+    project's by now: then it is another claim of the same name, which has no word in this machine."""
+    claim = claim_of(desired, facts.life) if desired is not None else None
+    return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
 
 def stage(life: Life) -> Stage:

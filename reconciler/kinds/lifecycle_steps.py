@@ -20,7 +20,7 @@ LIFE = OrderBoot.path
 
 def life_field(spec: MachineSpec, look: Look) -> Field:
     """The phase that it is to reach beside the one that it is in."""
-    claim = lifecycle.claim_spec(look.facts.life, look.desired)
+    claim = lifecycle.claim_spec(look.facts, look.desired)
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
     life, state = look.facts.life, look.value if isinstance(look.value, SystemState) else SystemState()
     odd = {"running": _started_by_others(life, state), "another system": lifecycle.another_system(life, state)}
@@ -33,7 +33,7 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
 
 def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     """The next step, or what it waits for."""
-    life, claim = look.facts.life, lifecycle.claim_spec(look.facts.life, look.desired)
+    life, claim = look.facts.life, lifecycle.claim_spec(look.facts, look.desired)
     if lifecycle.another_system(life, state) and life.claim is not None:
         return _another_system(spec, life, state, look)
     if life.order is not None:

@@ -29,7 +29,7 @@ MANAGED = {"lifecycle": {"mode": "Managed"}}
 
 def at(world: World, name: str) -> Phase:
     facts = world.engine.remembered(Metal(world, name).key)
-    return phase(facts, claim_spec(facts.life, world.desired))
+    return phase(facts, claim_spec(facts, world.desired))
 
 
 @pytest.fixture
@@ -229,6 +229,22 @@ def test_another_word_in_the_claim_writes_the_image_anew(world: World) -> None:
     assert metal.writes == ["debian-12.0.1"] * 2
     live(world, [metal], 3600)
     assert metal.writes == ["debian-12.0.1"] * 2
+
+
+@pytest.mark.parametrize("ticks", [2, 1000], ids=["that runs", "that is installed"])
+def test_a_claim_of_the_same_name_and_another_project_has_no_word_in_the_machine(world: World, ticks: int) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.ticks_to_write = ticks
+    live(world, [metal], 300)
+    before = list(metal.writes)
+    assert (at(world, "m1"), len(before)) == ((Phase.RUNNING, 1) if ticks == 2 else (Phase.PROVISIONING, 0))
+    metal.ticks_to_write = 2
+    world.commit(fleet(1, "m1", project="bank", request="mine", userData="#cloud-config of another"))
+    live(world, [metal], 3600)
+    assert metal.writes == before
+    assert world.engine.remembered(metal.key).project == "shop"
+    [change] = [one for one in world.engine.plan().changes if one.key.name == "web"]
+    assert [hold.by for hold in change.held_by] == ["bound"]
 
 
 def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: World) -> None:
