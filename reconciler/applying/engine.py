@@ -241,7 +241,7 @@ class Engine:
     def _note(self, change: Change, action: Remembered, desired: DesiredState) -> Outcome:
         """What is only remembered is done when it is written down."""
         why = self._teller.cause(change, desired)
-        noted = remember(action, self._memory.facts, self._context.now(), self._sender.name(), why)
+        noted = remember(action, self._memory.facts, self._context.now(), self._sender.order_name(), why)
         self._memory.keep(noted.facts)
         for key, (reason, message) in noted.told.items():
             self._teller.tell(key, reason, f"{message}, because of {why}")

@@ -264,6 +264,27 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
     assert metal.writes == ["debian-12.0.1"]
 
 
+def test_an_order_of_a_restored_store_has_no_name_that_one_had_since_the_backup(world: World, tmp_path: Path) -> None:
+    """By these names an agent tells an installation that was forgotten from one that may be overwritten."""
+    (metal,) = claimed(world, "m1")
+    world.store.close()
+    backup = (tmp_path / "state.db").read_bytes()
+    world.restart()
+    live(world, [metal], 300)
+    forgotten = world.engine.remembered(metal.key).life.installs
+    assert len(forgotten) == 1
+    metal.cut_power()
+    world.store.close()
+    for left in tmp_path.glob("state.db*"):
+        left.unlink()
+    (tmp_path / "state.db").write_bytes(backup)
+    world.restart()
+    live(world, [metal], 300)
+    found = world.engine.remembered(metal.key).life.installs
+    assert len(found) == 1
+    assert found != forgotten
+
+
 def test_a_machine_that_came_to_rest_is_one_that_anybody_may_have_started(world: World) -> None:
     metal = Metal(world, "m1")
     world.commit(declare(machine("m1", **MANAGED)))
