@@ -102,6 +102,9 @@ def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
         if state.power is not PowerState.OFF:
             return _waits(HoldKind.IN_FLIGHT, "release", "it is wiped, and not off yet", "it goes on when it is off")
         return Steps((Free(key=look.key, reason="it is off and wiped"),))
+    if life.claim is not None and life.written is None:
+        why = f"MachineClaim/{life.claim} is not declared for its project, and says nothing of it"
+        return _waits(HoldKind.BLOCKED, "claim", why, "it goes on when the claim is, or when it has given it back")
     if life.claim is not None and life.phoned_home_at is None:
         if lifecycle.missing_home(life, look.now):
             why = "the installed system has not been heard of; its disk is left alone"
