@@ -103,7 +103,7 @@ class Engine:
                     continue
                 before = self._memory.of(seen.key)
                 fields = self._memory.compare(resource, seen)
-                facts, _ = learn(resource, fields, before, desired.revision.id, self._context.now())
+                facts, _ = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
                 if facts is not before:
                     learned[seen.key] = facts
             self._memory.keep(learned)
@@ -206,7 +206,7 @@ class Engine:
     def _learn(self, resource: Resource[Any], seen: Observation, desired: DesiredState) -> None:
         facts = self._memory.of(resource.key)
         fields = self._memory.compare(resource, seen)
-        learned, drifted = learn(resource, fields, facts, desired.revision.id, self._context.now())
+        learned, drifted = learn(resource, seen.value, fields, facts, desired.revision.id, self._context.now())
         if learned is not facts:
             self._memory.keep({resource.key: learned})
         for field in drifted:

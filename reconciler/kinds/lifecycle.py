@@ -17,7 +17,7 @@ from reconciler.kinds.claim import MachineClaimSpec, claim_of
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import Life, Purpose, Trouble
+from reconciler.model.life import Life, Purpose, Trouble, without_order
 from reconciler.model.resource import DesiredState
 
 SERVED_WITHIN = timedelta(minutes=20)
@@ -200,7 +200,7 @@ def stands(
 ) -> bool:
     """Whether the order under way is still meant: what git says by now, and what is seen, would give it again."""
     life = facts.life
-    if life.order is None or not managed(spec) or spec.suspend is not None or spec.maintenance is not None:
+    if life.order is None or left_to_people(spec):
         return False
     if (
         held_for_another_system(spec, life, state)
@@ -209,6 +209,27 @@ def stands(
     ):
         return False
     return stage(life) is not Stage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
+
+
+def left_to_people(spec: MachineSpec) -> bool:
+    """Whether nothing is done in its life at present, by what the document says."""
+    return not managed(spec) or spec.suspend is not None or spec.maintenance is not None
+
+
+def unattended(life: Life) -> Life:
+    """The life of a machine of which nobody knows who started what runs there, if anything does: no order is under way,
+    and the next one begins like the first, with all that protects a machine that runs."""
+    return msgspec.structs.replace(without_order(life), attempts=0, stopped_at=None)
+
+
+def seen(spec: MachineSpec, life: Life, state: SystemState, now: datetime) -> Life:
+    """The life after a look. What runs while the machine is left to people may be theirs, but for an agent that calls
+    or has just done its work."""
+    if not left_to_people(spec) or state.power is not PowerState.ON:
+        return life
+    at_work = stage(life) is Stage.WORKING and overdue(life, now) is None
+    ending = life.ended_at is not None and now < life.ended_at + GRACE
+    return life if at_work or ending else unattended(life)
 
 
 def another_system(life: Life, state: SystemState) -> bool:

@@ -22,6 +22,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
+from tests.loop.test_moves import moved
 from tests.loop.world import EVERYTHING, START, World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}
@@ -60,6 +61,40 @@ def test_a_machine_that_runs_is_not_stopped_to_be_inspected(world: World) -> Non
     world.commit(declare(machine("m1", lifecycle={"mode": "Managed", "request": "now"}), revision="b" * 40))
     live(world, [metal], 600)
     assert at(world, "m1") is Phase.AVAILABLE
+
+
+def test_a_machine_at_whose_place_another_was_started_before_is_not_stopped_either(world: World) -> None:
+    """Its BMC's address was mistyped, and is corrected while an order for the other one is under way."""
+    mistaken, metal = Metal(world, "m2"), Metal(world, "m1")
+    mistaken.dead = True
+    metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
+    world.commit(declare(moved("m1", "m2", **MANAGED)))
+    live(world, [mistaken], 300)
+    assert mistaken.bmc.state.power is PowerState.ON
+    world.commit(declare(machine("m1", **MANAGED), revision="b" * 40))
+    live(world, [metal], 7200)
+    assert metal.bmc.writes == []
+    assert "Held" in world.reasons("m1")
+
+
+@pytest.mark.parametrize("meanwhile", [{"lifecycle": {"mode": "Observe"}}, {**MANAGED, "maintenance": {"reason": "x"}}])
+@pytest.mark.parametrize("before", [5, 300, 2000], ids=["ordered", "overdue soon", "tried"])
+def test_what_people_started_while_the_machine_was_theirs_is_not_stopped_afterwards(
+    world: World, meanwhile: dict[str, Any], before: int
+) -> None:
+    metal = Metal(world, "m1")
+    metal.dead = True
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], before)
+    world.commit(declare(machine("m1", **meanwhile), revision="b" * 40))
+    metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
+    live(world, [metal], 3600)
+    writes = len(metal.bmc.writes)
+    world.commit(declare(machine("m1", **MANAGED), revision="c" * 40))
+    live(world, [metal], 7200)
+    assert len(metal.bmc.writes) == writes
+    [change] = world.engine.plan().changes
+    assert [hold.by for hold in change.held_by] == ["running"]
 
 
 def test_an_order_of_which_nobody_knows_whether_it_arrived_is_replaced_by_another(world: World) -> None:
