@@ -120,3 +120,22 @@ def test_an_ata_erase_is_for_a_disk_that_offers_it_and_is_not_frozen(tmp_path: P
     hooks = f'hdparm() {{ printf "{offers}" "$FROZEN"; }}; mkdir -p "$T"; '
     ways = "FROZEN=not; ways_for sda; echo; FROZEN=; ways_for sda; exit"
     assert machine.run("http://127.0.0.1:9", hooks + ways).console.split() == ["ata_erase", "overwrite", "overwrite"]
+
+
+FAILS_LATE = """
+dd() {
+    command dd "$@" || return
+    case $* in *of="$DISK"*fsync*) ;; *) return 0 ;; esac
+    echo "dd: fsync failed for '$DISK': Input/output error" >&2
+    return 1
+}
+"""
+"""A disk that fails when its cache is flushed, as one with bad blocks does: the writes themselves go to memory."""
+
+
+def test_a_disk_that_did_not_take_what_was_written_is_not_wiped(tmp_path: Path) -> None:
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 3)
+    wipe(machine, standin, FAILS_LATE)
+    assert standin.heard("wiped") == []
+    assert "Input/output error" in standin.heard("agent-failed")[0]

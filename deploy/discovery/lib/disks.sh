@@ -73,9 +73,10 @@ serial_of() {
     done
 }
 
-# zero DISK FIRST-BYTE BYTES, both multiples of 512
+# zero DISK FIRST-BYTE BYTES, both multiples of 512. What the disk did not take after all is known when it is flushed.
 zero() {
-    head -c "$3" /dev/zero | dd of="$1" bs=$MIB seek="$2" oflag=seek_bytes iflag=fullblock conv=notrunc 2> "$T/zero.error"
+    head -c "$3" /dev/zero |
+        dd of="$1" bs=$MIB seek="$2" oflag=seek_bytes iflag=fullblock conv=notrunc,fsync 2> "$T/zero.error"
 }
 
 # Nothing boots from a disk without its first MiB, and no firmware restores a partition table from its last.

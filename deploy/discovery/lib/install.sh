@@ -219,7 +219,7 @@ make_fat() {
 
 # put FILE FROM-SECTOR TO-SECTOR SECTORS: onto the disk.
 put() {
-    dd if="$1" of="$DISK" bs=512 skip="$2" seek="$3" count="$4" conv=notrunc 2> "$T/put.error" && return 0
+    dd if="$1" of="$DISK" bs=512 skip="$2" seek="$3" count="$4" conv=notrunc,fsync 2> "$T/put.error" && return 0
     WHY="writing to $DISK failed: $(last_line "$T/put.error")"
     return 1
 }

@@ -42,9 +42,10 @@ wipe_disk() {
     [ "$(attribute "$1" ro)" = 0 ] || return 1
     for way in $(ways_for "$1"); do
         doing "wiping $1 ($BYTES bytes): $way"
-        "$way" "$1" > "$T/way.log" 2>&1 || continue
-        WHY="it cannot be written: $(last_line "$T/zero.error")"
-        blank_edges || return 1
+        if ! { "$way" "$1" > "$T/way.log" 2>&1 && blank_edges; }; then
+            WHY="it cannot be written: $(last_line "$T/zero.error")"
+            continue
+        fi
         if prove; then
             PROOF="$1 $BYTES bytes: $way, then zeroes read back at $PLACES places"
             say "$PROOF"
