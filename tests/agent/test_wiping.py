@@ -60,6 +60,23 @@ def test_a_disk_that_lies_about_discarding_is_overwritten(tmp_path: Path) -> Non
     assert not any(disk.read_bytes())
 
 
+def test_a_disk_that_takes_no_notice_of_a_discard_is_overwritten_wherever_its_data_is(tmp_path: Path) -> None:
+    """A big disk that is mostly empty has zeroes at most places anyway."""
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    disk = machine.disk("sda", 200)
+    with disk.open("r+b") as file:
+        file.truncate(0)
+        file.truncate(200 * MIB)
+        file.seek(200 * MIB // 63 * 30 + MIB)
+        file.write(b"secret")
+    queue = tmp_path / "m/sys/block/sda/queue"
+    queue.mkdir()
+    (queue / "discard_max_bytes").write_text("4194304\n")
+    wipe(machine, standin, "discard() { return 0; }")
+    assert standin.heard("wiped") == [f"sda {200 * MIB} bytes: overwrite, then zeroes read back at 64 places"]
+    assert b"secret" not in disk.read_bytes()
+
+
 def test_a_machine_in_which_no_disk_is_found_is_not_wiped(tmp_path: Path) -> None:
     standin = StandIn()
     wipe(Machine(tmp_path / "m"), standin)
