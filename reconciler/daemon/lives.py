@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from drivers.base import SystemState
+from drivers.base import Disk, SystemState
 from reconciler.applying.engine import Engine
 from reconciler.kinds.claim import MachineClaimSpec, slot_addresses
 from reconciler.kinds.image import ImageSpec
@@ -51,12 +53,20 @@ class Parts:
         return _macs(self._keeps.of(name))
 
     def unwiped(self, name: str, proof: str) -> list[str]:
-        """The disks that the agent has found in the machine, now or before, and that the proof does not name."""
+        """The disks that the agent has found in the machine, now or before, and that the proof does not name as large
+        as they are. Which of those of now one of before is, is told by what it is: names change between two starts."""
         kept = self._keeps.of(name).in_band
-        known = [] if kept is None else [one for one in (kept.value, kept.previous) if one is not None]
-        wiped = {line.split(" ", 1)[0] for line in proof.splitlines()}
-        names = {disk.name.removeprefix("/dev/") for value in known for disk in value.disks}
-        return sorted(names - wiped)
+        now = kept.value.disks if kept is not None and kept.value is not None else ()
+        before = kept.previous.disks if kept is not None and kept.previous is not None else ()
+        proved = dict(_proved(proof))
+        left = [_spoken(disk) for disk in now if proved.get(disk.name.removeprefix("/dev/"), -1) < disk.size]
+        there = Counter(map(_identity, now))
+        # Of several that are alike, those whose names are still in use are taken to be there.
+        for disk in sorted(before, key=lambda one: (one.name not in {other.name for other in now}, one.name)):
+            there[_identity(disk)] -= 1
+            if there[_identity(disk)] < 0:
+                left.append(_spoken(disk))
+        return sorted(left)
 
     def machine_of(self, mac: str) -> str | None:
         """The name of the machine whose BMC, or whose agent, told this MAC address."""
@@ -221,6 +231,24 @@ def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredSta
             ways = (one.gateway for one in declared or () if ip_network(one.cidr) == within)
             return seed.SeedAddress(name, address, within.prefixlen, next(ways, None))
     return seed.SeedAddress(name, address, held.max_prefixlen)
+
+
+def _proved(proof: str) -> Iterable[tuple[str, float]]:
+    """The agent's lines, as names and bytes: `sda 4096 bytes: ...`, or `sdb left alone: ...`, however large it is."""
+    for name, *words in filter(None, map(str.split, proof.splitlines())):
+        if words[:2] == ["left", "alone:"]:
+            yield name, math.inf
+        elif len(words) > 1 and words[0].isdecimal() and words[1] == "bytes:":
+            yield name, int(words[0])
+
+
+def _identity(disk: Disk) -> tuple[str, str, int]:
+    return disk.serial, disk.model, disk.size
+
+
+def _spoken(disk: Disk) -> str:
+    name = disk.name.removeprefix("/dev/")
+    return f"{name} (serial {disk.serial})" if disk.serial else name
 
 
 def _macs(known: Known) -> list[str]:

@@ -80,6 +80,30 @@ def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts
     assert parts.unwiped("m1", "sda 1 bytes: discard") == []
 
 
+def test_a_wipe_proves_nothing_of_what_a_disk_does_not_show_any_more(world: World, parts: Parts) -> None:
+    world.store.inventories.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 960, serial="A"),)), START)
+    assert parts.unwiped("m1", "sda 960 bytes: overwrite") == []
+    assert parts.unwiped("m1", "sda 0 bytes: no medium") == ["sda (serial A)"], "it failed after it was found"
+    assert parts.unwiped("m1", "sda 480 bytes: overwrite") == ["sda (serial A)"]
+    assert parts.unwiped("m1", "sda left alone: it is reached over a network") == []
+
+
+def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, parts: Parts) -> None:
+    keep, first, second = world.store.inventories, ("A", "x", 960), ("B", "x", 960)
+    replaced = ("C", "y", 120)
+
+    def found(*disks: tuple[str, str, int]) -> Inventory:
+        return Inventory(
+            disks=tuple(Disk(f"/dev/sd{at}", size, m, s) for at, (s, m, size) in zip("ab", disks, strict=True))
+        )
+
+    keep.put("m1", Origin.IN_BAND, found(first, second), START)
+    keep.put("m1", Origin.IN_BAND, found(first, replaced), START)
+    assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 120 bytes: overwrite") == ["sdb (serial B)"]
+    keep.put("m1", Origin.IN_BAND, found(second, first), START)
+    assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 960 bytes: overwrite") == [], "they have changed names"
+
+
 def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
     world: World,
 ) -> None:
