@@ -106,15 +106,20 @@ def test_a_lun_of_a_san_is_nobodys_to_wipe(tmp_path: Path, path: str) -> None:
     assert not any(own.read_bytes())
 
 
-def test_a_disk_over_a_network_is_nobodys_to_wipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("controller", ["", "nvme0"], ids=["one path", "several paths"])
+def test_a_disk_over_a_network_is_nobodys_to_wipe(tmp_path: Path, controller: str) -> None:
+    """A namespace that has several paths belongs to a subsystem (nvme-subsys0), in which the controllers are."""
     standin, machine = StandIn(), Machine(tmp_path / "m")
     far = machine.disk("nvme0n1", 1)
-    machine.disk("vda", 1)
+    near = machine.disk("nvme1n1", 1)
     far.write_bytes(b"x" * MIB)
-    (tmp_path / "m/sys/block/nvme0n1/device").mkdir(exist_ok=True)
-    (tmp_path / "m/sys/block/nvme0n1/device/transport").write_text("tcp\n")
+    for disk, transport in (("nvme0n1", "tcp"), ("nvme1n1", "pcie")):
+        place = tmp_path / "m/sys/block" / disk / "device" / controller
+        place.mkdir(parents=True)
+        (place / "transport").write_text(f"{transport}\n")
     wipe(machine, standin)
     assert far.read_bytes() == b"x" * MIB
+    assert not any(near.read_bytes())
 
 
 def test_the_ways_of_wiping_are_those_that_the_disk_offers(tmp_path: Path) -> None:

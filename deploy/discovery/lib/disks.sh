@@ -19,13 +19,16 @@ disks() {
 }
 
 # Whether the disk is a LUN of a SAN or an NVMe namespace over a network, which other machines may use: Fibre Channel
-# (rport-), iSCSI and its like (session), and any NVMe transport but PCI Express.
+# (rport-), iSCSI and its like (session), and any NVMe transport but PCI Express. An NVMe disk that has several paths, as
+# those over a network have, belongs to a subsystem, and its transports are those of the controllers there.
 elsewhere() {
     case $(readlink -f "$SYS/block/$1/device" 2>/dev/null) in
     */rport-* | */session[0-9]* | */vport-*) return 0 ;;
     esac
-    transport=$(attribute "$1" device/transport)
-    [ -n "$transport" ] && [ "$transport" != pcie ]
+    for transport in "$SYS/block/$1"/device/transport "$SYS/block/$1"/device/nvme*/transport; do
+        [ ! -r "$transport" ] || [ "$(cat "$transport")" = pcie ] || return 0
+    done
+    return 1
 }
 
 attribute() {
