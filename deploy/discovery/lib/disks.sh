@@ -41,10 +41,12 @@ bytes_of() {
 }
 
 # choose_disk WISH AT-LEAST-BYTES: sets DISK and BYTES, or WHY.
-# WISH: `auto`, /dev/NAME or a serial number. auto is the smallest that is large enough, by name among equals.
+# WISH: `auto`, /dev/NAME or a serial number. auto is the smallest that is large enough, one on USB only where there is
+# no other. Among equals it goes by what the disk says of itself: names change from start to start, and what is
+# installed anew beside the old leaves two systems to start from.
 choose_disk() {
     case $1 in
-    '' | auto) found=$(candidates "$2" | sort -n -k 1,1 -k 2,2 | sed -n '1s/.* //p') ;;
+    '' | auto) found=$(candidates "$2" | sort -k 1,1n -k 2,2n -k 3 | sed -n '1s/.* //p') ;;
     /dev/*) found=$(disks | grep -x -- "${1#/dev/}") ;;
     *) found=$(for name in $(disks); do [ "$(serial_of "$name")" != "$1" ] || echo "$name"; done | head -n 1) ;;
     esac
@@ -60,8 +62,23 @@ candidates() {
     for name in $(disks); do
         size=$(bytes_of "$name")
         if [ "$(attribute "$name" ro)" = 0 ] && [ "$size" -ge "$1" ] && [ "$size" -gt "$MIB" ] && ! in_use "$name"; then
-            echo "$size $name"
+            echo "$(on_usb "$name") $size $(itself "$name") $name"
         fi
+    done
+}
+
+on_usb() {
+    case $(readlink -f "$SYS/block/$1/device" 2>/dev/null) in
+    */usb[0-9]*) echo 1 ;;
+    *) echo 0 ;;
+    esac
+}
+
+# What tells it from all others wherever it is plugged in: one word, or none.
+itself() {
+    for place in wwid device/wwid device/serial serial; do
+        word=$(attribute "$1" "$place" | tr -s ' \n' '__')
+        [ -z "${word#_}" ] || { echo "$word"; return; }
     done
 }
 
