@@ -262,3 +262,13 @@ def test_a_disk_on_usb_is_taken_only_where_there_is_no_other(tmp_path: Path) -> 
     install(machine, standin, image)
     assert own.read_bytes().startswith(image)
     assert stick.read_bytes().startswith(b"old data")
+
+
+def test_an_image_is_not_on_a_disk_that_has_gone_meanwhile(tmp_path: Path) -> None:
+    """What is written to a name without a disk is a file in memory, which reads back equal as well."""
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 16)
+    install(machine, standin, partitioned(tmp_path), hooks='drop_caches() { rm -rf "$SYS/block/sda"; }')
+    assert standin.heard("written") == []
+    [why] = standin.heard("agent-failed")
+    assert "sda has gone" in why

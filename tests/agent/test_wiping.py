@@ -161,3 +161,15 @@ def test_a_disk_that_did_not_take_what_was_written_is_not_wiped(tmp_path: Path) 
     wipe(machine, standin, FAILS_LATE)
     assert standin.heard("wiped") == []
     assert "Input/output error" in standin.heard("agent-failed")[0]
+
+
+@pytest.mark.parametrize("fate", ["rm -r", "echo 4096 >"], ids=["gone", "shrunk"])
+def test_a_disk_that_is_another_by_the_end_is_not_wiped(tmp_path: Path, fate: str) -> None:
+    """What is written to a name without a disk is a file in memory, which reads back as zeroes as well."""
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 3)
+    what = "$SYS/block/sda" if fate == "rm -r" else "$SYS/block/sda/size"
+    wipe(machine, standin, f'drop_caches() {{ {fate} "{what}" 2> /dev/null; }}')
+    assert standin.heard("wiped") == []
+    [why] = standin.heard("agent-failed")
+    assert "sda has gone, or has another size than the 3145728 bytes of before" in why

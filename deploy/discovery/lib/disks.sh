@@ -110,6 +110,14 @@ drop_caches() {
     echo 3 > /proc/sys/vm/drop_caches
 }
 
+# Is $DISK still the disk that it was? Of one that has gone, what is written and read back is a file of its name in
+# memory.
+still_there() {
+    { [ -b "$DISK" ] || [ "$DEV" != /dev ]; } && [ "$(attribute "${DISK##*/}" size)" = $((BYTES / 512)) ] && return 0
+    WHY="$DISK has gone, or has another size than the $BYTES bytes of before"
+    return 1
+}
+
 # peek BYTE COUNT: of $DISK; without the zero bytes, in $(...).
 peek() {
     dd if="$DISK" bs="$2" skip="$1" count=1 iflag=skip_bytes 2>/dev/null

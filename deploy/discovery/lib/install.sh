@@ -15,7 +15,7 @@ install_image() {
         WHY="$DISK cannot be written: $(last_line "$T/zero.error")"
         return 1
     fi
-    if write_image && check_fetched && check_written && add_ignition && add_seed && write_first; then
+    if write_image && check_fetched && check_written && add_ignition && add_seed && write_first && still_there; then
         RESULT=$WRITTEN
         return 0
     fi

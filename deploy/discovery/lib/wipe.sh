@@ -48,6 +48,7 @@ wipe_disk() {
             continue
         fi
         if prove; then
+            still_there || return 1
             PROOF="$1 $BYTES bytes: $way, then zeroes read back at $PLACES places"
             say "$PROOF"
             return 0
