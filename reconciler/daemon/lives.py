@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from drivers.base import Disk, SystemState
+from drivers.base import Disk, PowerState, SystemState
 from reconciler.applying.engine import Engine
 from reconciler.kinds.claim import MachineClaimSpec, slot_addresses
 from reconciler.kinds.image import ImageSpec
@@ -28,6 +28,7 @@ from reconciler.observed.inventory import take
 from reconciler.planning import seed
 from reconciler.planning.inband import read_inband
 from reconciler.planning.met import Met, read_met
+from reconciler.planning.uuids import turned
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
 from reconciler.store.errors import StoreError
 from reconciler.store.inventory import InventoryTable
@@ -99,9 +100,7 @@ class DaemonLives:
         if desired is None:
             return None
         wanted = {mac.lower() for mac in macs}
-        by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
-        by_mac = {one.key for one in desired.of_kind("Machine") if wanted & {mac.lower() for mac in one.spec.macs}}
-        by_mac |= {ResourceKey("Machine", name) for mac in wanted if (name := self._parts.machine_of(mac))}
+        by_uuid, by_mac = self._alike(desired, uuid, wanted)
         found = {key for key in by_uuid or by_mac if key in desired.resources}
         if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
             return None
@@ -109,6 +108,13 @@ class DaemonLives:
         known = set(self._ordered_macs(desired.resources[key]))
         # Two machines with one UUID are not rare (bmc.md): of a machine whose MACs are known, one has to be shown.
         return key if not wanted or not known or wanted & known else None
+
+    def _alike(self, desired: DesiredState, uuid: str, macs: set[str]) -> tuple[set[ResourceKey], set[ResourceKey]]:
+        """The machines that have the UUID, and those that have one of these MACs."""
+        by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
+        by_mac = {one.key for one in desired.of_kind("Machine") if macs & {mac.lower() for mac in one.spec.macs}}
+        by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
+        return by_uuid, by_mac
 
     def order(self, key: ResourceKey) -> BootOrder | None:
         """See Lives."""
@@ -126,9 +132,13 @@ class DaemonLives:
         machine = desired.resources.get(key) if desired is not None else None
         if machine is None:
             return False
-        seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
-        state = seen if isinstance(seen, SystemState) else SystemState()
+        state = self._seen(key)
         return stands(machine.spec, facts, state, claim_spec(facts, desired), self._now())
+
+    def _seen(self, key: ResourceKey) -> SystemState:
+        """What was seen last of it."""
+        seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
+        return seen if isinstance(seen, SystemState) else SystemState()
 
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
@@ -173,9 +183,19 @@ class DaemonLives:
         """See Lives."""
         self._tell(key, reason, message)
 
-    def discovers(self, address: str) -> bool:
+    def discovers(self, address: str, uuid: str, macs: Collection[str]) -> bool:
         """See Lives."""
-        return any(_discovers(one.spec, address) for one in self._partitions())
+        desired = self._engine.desired
+        if desired is None or not any(_discovers(one.spec, address) for one in desired.of_kind("Partition")):
+            return False
+        wanted = {mac.lower() for mac in macs}
+        for one in {uuid, turned(uuid)} if uuid else {""}:
+            by_uuid, by_mac = self._alike(desired, one, wanted)
+            # Of several with one UUID, one that is off is not the one that asks.
+            alike = by_mac | {key for key in by_uuid if self._seen(key).power is not PowerState.OFF}
+            if any(key in desired.resources for key in alike):
+                return False
+        return True
 
     def _install(self, key: ResourceKey, facts: ResourceFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
         image = desired.resources.get(ResourceKey("Image", facts.image or ""))
@@ -211,10 +231,6 @@ class DaemonLives:
             network = networks.get(name)
             if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
                 yield _in_seed(name, held.address, network, desired)
-
-    def _partitions(self) -> list[Resource[PartitionSpec]]:
-        desired = self._engine.desired
-        return desired.of_kind("Partition") if desired is not None else []
 
     def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
         declared = [mac.lower() for mac in machine.spec.macs]

@@ -81,7 +81,7 @@ class Lives:
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         self.turned_away.append((key, reason, message))
 
-    def discovers(self, address: str) -> bool:
+    def discovers(self, address: str, uuid: str, macs: Collection[str]) -> bool:
         return self.discovering
 
     @property

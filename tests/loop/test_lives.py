@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import Disk, Inventory
+from drivers.base import Disk, Inventory, PowerState
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.kinds.inventory import Origin
 from reconciler.model.facts import ResourceFacts
@@ -58,6 +58,38 @@ def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
     lives: DaemonLives, uuid: str, macs: list[str], found: ResourceKey | None
 ) -> None:
     assert lives.find(uuid, macs) == found
+
+
+@pytest.mark.parametrize(
+    ("uuid", "macs", "discovered"),
+    [
+        ("00000000-0000-4000-8000-0000000000ff", ["52:54:00:00:00:ff"], True),
+        (UUID, ["52:54:00:00:00:ff"], False),
+        ("00000000-0000-0040-8000-00000000000a", [], False),
+        ("00000000-0000-4000-8000-0000000000ff", [MAC], False),
+    ],
+    ids=["another", "with another card", "its UUID the other way round", "with another mainboard"],
+)
+def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
+    world: World, lives: DaemonLives, uuid: str, macs: list[str], discovered: bool
+) -> None:
+    boot = {
+        "server": "10.77.0.1",
+        "networks": [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}],
+        "discovery": "Allow",
+    }
+    world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
+    world.bmc("m1").state = replace(world.bmc("m1").state, power=PowerState.ON)
+    world.run(600)
+    assert lives.discovers("10.77.0.100", uuid, macs) is discovered
+    assert not lives.discovers("10.78.0.100", uuid, macs)
+
+
+def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(world: World, lives: DaemonLives) -> None:
+    networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
+    boot = {"server": "10.77.0.1", "networks": networks, "discovery": "Allow"}
+    world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
+    assert lives.discovers("10.77.0.100", UUID, [OTHER])
 
 
 def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: DaemonLives, parts: Parts) -> None:
