@@ -41,6 +41,8 @@ from reconciler.planning.guards import standard_guards
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
 
+LEFT = "it runs while it is left to people, and whatever was started there may be theirs"
+
 
 class Engine:
     """Steps resources towards what is declared. One key is stepped by one thread at a time; keys run side by side."""
@@ -81,7 +83,7 @@ class Engine:
             keys = self.concerned(desired)
             self._memory.desired = desired
             self._surveyor.again()
-            self._memory.keep(take_in(desired, self._memory.facts))
+            self._learned(take_in(desired, self._memory.facts), "its BMC is another one")
             return keys
 
     # -- what is known -----------------------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ class Engine:
                 facts, _ = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
                 if facts is not before:
                     learned[seen.key] = facts
-            self._memory.keep(learned)
+            self._learned(learned, LEFT)
 
     def collect(self) -> list[ResourceKey]:
         """Look at all that the IPAM holds for owners that are neither declared nor remembered; return their keys, whose
@@ -208,10 +210,17 @@ class Engine:
         fields = self._memory.compare(resource, seen)
         learned, drifted = learn(resource, seen.value, fields, facts, desired.revision.id, self._context.now())
         if learned is not facts:
-            self._memory.keep({resource.key: learned})
+            self._learned({resource.key: learned}, LEFT)
         for field in drifted:
             message = f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
             self._teller.tell(resource.key, "DriftDetected", message, EventType.WARNING)
+
+    def _learned(self, changed: Mapping[ResourceKey, ResourceFacts], why: str) -> None:
+        """Keep it; boot orders that have gone with it are told of."""
+        over = [key for key, one in changed.items() if self._memory.of(key).life.order and not one.life.order]
+        self._memory.keep(changed)
+        for key in over:
+            self._teller.tell(key, "OrderEnded", why)
 
     def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
         with self._gate:

@@ -74,7 +74,7 @@ def test_a_machine_at_whose_place_another_was_started_before_is_not_stopped_eith
     world.commit(declare(machine("m1", **MANAGED), revision="b" * 40))
     live(world, [metal], 7200)
     assert metal.bmc.writes == []
-    assert "Held" in world.reasons("m1")
+    assert world.reasons("m1")[-2:] == ["OrderEnded", "Held"]
 
 
 @pytest.mark.parametrize("meanwhile", [{"lifecycle": {"mode": "Observe"}}, {**MANAGED, "maintenance": {"reason": "x"}}])
@@ -90,6 +90,8 @@ def test_what_people_started_while_the_machine_was_theirs_is_not_stopped_afterwa
     metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
     live(world, [metal], 3600)
     writes = len(metal.bmc.writes)
+    ordered, *over = (world.reasons("m1").count(one) for one in ("BootOrdered", "OrderEnded", "AgentMissing"))
+    assert ordered == sum(over), "the ledger has the end of each"
     world.commit(declare(machine("m1", **MANAGED), revision="c" * 40))
     live(world, [metal], 7200)
     assert len(metal.bmc.writes) == writes
