@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -183,12 +183,13 @@ class DaemonLives:
         """See Lives."""
         self._tell(key, reason, message)
 
-    def discovers(self, address: str, uuid: str, macs: Collection[str]) -> bool:
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         """See Lives."""
         desired = self._engine.desired
         if desired is None or not any(_discovers(one.spec, address) for one in desired.of_kind("Partition")):
             return False
-        wanted = {mac.lower() for mac in macs}
+        # The card that it started over: the interface between host and BMC may have one MAC in every machine.
+        wanted = {mac.lower() for mac in macs[:1]}
         for one in {uuid, turned(uuid)} if uuid else {""}:
             by_uuid, by_mac = self._alike(desired, one, wanted)
             # Of several with one UUID, one that is off is not the one that asks.

@@ -64,11 +64,18 @@ def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
     ("uuid", "macs", "discovered"),
     [
         ("00000000-0000-4000-8000-0000000000ff", ["52:54:00:00:00:ff"], True),
+        ("00000000-0000-4000-8000-0000000000ff", ["52:54:00:00:00:ff", MAC], True),
         (UUID, ["52:54:00:00:00:ff"], False),
         ("00000000-0000-0040-8000-00000000000a", [], False),
         ("00000000-0000-4000-8000-0000000000ff", [MAC], False),
     ],
-    ids=["another", "with another card", "its UUID the other way round", "with another mainboard"],
+    ids=[
+        "another",
+        "with the same interface to its BMC",
+        "with another card",
+        "its UUID the other way round",
+        "with another mainboard",
+    ],
 )
 def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
     world: World, lives: DaemonLives, uuid: str, macs: list[str], discovered: bool
