@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -61,11 +60,13 @@ class Parts:
         before = kept.previous.disks if kept is not None and kept.previous is not None else ()
         proved = dict(_proved(proof))
         left = [_spoken(disk) for disk in now if proved.get(disk.name.removeprefix("/dev/"), -1) < disk.size]
-        there = Counter(map(_identity, now))
-        # Of several that are alike, those whose names are still in use are taken to be there.
-        for disk in sorted(before, key=lambda one: (one.name not in {other.name for other in now}, one.name)):
-            there[_identity(disk)] -= 1
-            if there[_identity(disk)] < 0:
+        there = list(now)
+        # Those that tell their serial first; of several that are alike, the one that has kept its name.
+        for disk in sorted(before, key=lambda one: (not one.serial, one.name)):
+            found = sorted((one for one in there if _may_be(one, disk)), key=lambda one: one.name != disk.name)
+            if found:
+                there.remove(found[0])
+            else:
                 left.append(_spoken(disk))
         return sorted(left)
 
@@ -259,8 +260,11 @@ def _proved(proof: str) -> Iterable[tuple[str, float]]:
             yield name, int(words[0])
 
 
-def _identity(disk: Disk) -> tuple[str, str, int]:
-    return disk.serial, disk.model, disk.size
+def _may_be(one: Disk, other: Disk) -> bool:
+    """Whether it may be the same disk. Whether a serial is told may depend on the agent's tools."""
+    known = bool(one.serial and other.serial)
+    same = one.serial == other.serial if known else one.name == other.name or one.model == other.model
+    return same and one.size == other.size
 
 
 def _spoken(disk: Disk) -> str:

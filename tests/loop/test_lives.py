@@ -143,6 +143,13 @@ def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, par
     assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 960 bytes: overwrite") == [], "they have changed names"
 
 
+def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: World, parts: Parts) -> None:
+    keep, proof = world.store.inventories, "sda 960 bytes: overwrite"
+    for disk in (Disk("/dev/sda", 960, "x"), Disk("/dev/sda", 960, "x_y", "A"), Disk("/dev/sda", 960)):
+        keep.put("m1", Origin.IN_BAND, Inventory(disks=(disk,)), START)
+        assert parts.unwiped("m1", proof) == []
+
+
 def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
     world: World,
 ) -> None:
