@@ -176,6 +176,12 @@ def nothing_to_lose(life: Life) -> bool:
     return life.stopped_at is not None and (life.written is None or life.ended_at is not None)
 
 
+def unknown_runs(life: Life, state: SystemState) -> bool:
+    """Whether it runs, and by what is remembered nothing is installed on it, nor was it started from here. Such is a
+    store that was restored from a backup of before the installation, or of before another claim got the machine."""
+    return life.written is None and life.stopped_at is None and state.power is PowerState.ON
+
+
 def _driven(
     facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> tuple[BootSpec | None, str | None]:
@@ -187,7 +193,7 @@ def _driven(
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
         return (boot, "Off") if off and media.ready(life, state) else (None, "Off")
     if life.releasing_at is not None:
-        return None, "Off"
+        return None, None if unknown_runs(life, state) else "Off"
     if life.claim is not None:
         if claim is None or not installed(facts, claim):
             return None, None

@@ -99,6 +99,8 @@ def _refused(life: Life, look: Look) -> Trouble | None:
 
 def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
     if life.releasing_at is not None:
+        if lifecycle.unknown_runs(life, state):
+            return _unknown_runs("have it freed")
         if state.power is not PowerState.OFF:
             return _waits(HoldKind.IN_FLIGHT, "release", "it is wiped, and not off yet", "it goes on when it is off")
         return Steps((Free(key=look.key, reason="it is off and wiped"),))
@@ -135,11 +137,8 @@ def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
 
 def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
     facts = look.facts
-    if facts.life.written is None and facts.life.stopped_at is None and state.power is PowerState.ON:
-        # Such as a store that was restored from a backup of before the installation.
-        reason = "it runs, and by what is remembered nothing is installed on it"
-        way_out = "look at what runs there; power it off to have the image written"
-        return _waits(HoldKind.GUARD, "running", reason, way_out)
+    if lifecycle.unknown_runs(facts.life, state):
+        return _unknown_runs("have the image written")
     if claim is None or facts.image is None:
         why = "no image is chosen for it yet"
         return _waits(HoldKind.BLOCKED, "image", why, "it goes on when the image is pinned")
@@ -154,6 +153,8 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
 
 
 def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    if lifecycle.unknown_runs(look.facts.life, state):
+        return _unknown_runs("have it wiped")
     if state.power is not PowerState.OFF:
         why = "it is stopped before it is wiped"
         return _waits(HoldKind.IN_FLIGHT, "release", why, "it goes on when the machine is off")
@@ -208,6 +209,11 @@ def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -
     if life.claim is not None and life.releasing_at is None:
         return claim is not None and (claim.request != life.tried or word not in (None, life.asked))
     return spec.lifecycle is not None and word != life.tried
+
+
+def _unknown_runs(why: str) -> Steps:
+    reason = "it runs, and by what is remembered nothing is installed on it"
+    return _waits(HoldKind.GUARD, "running", reason, f"look at what runs there; power it off to {why}")
 
 
 def _waits(kind: HoldKind, by: str, reason: str, way_out: str) -> Steps:

@@ -17,7 +17,7 @@ from reconciler.kinds.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import FactType, Life
+from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
@@ -299,6 +299,39 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
     assert len(metal.bmc.writes) == writes
     assert metal.system
     assert metal.writes == ["debian-12.0.1"]
+
+
+OLD = BootOrder("0-9", Purpose.WIPE, START)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"order": OLD},
+        {"order": OLD, "registered_at": START, "heard_at": START},
+        {"order": OLD, "registered_at": START, "heard_at": START, "ended_at": START, "wiped": Wiped(START)},
+        {"trouble": Trouble("AgentMissing", "no agent", START), "attempts": 1},
+        {"wiped": Wiped(START)},
+    ],
+    ids=["ordered", "at work", "ended", "between two tries", "wiped"],
+)
+def test_a_store_from_before_another_had_the_machine_does_not_stop_what_runs(
+    world: World, then: dict[str, Any]
+) -> None:
+    """Restored from a backup that was taken while the machine was on its way back, before it was given out again."""
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 3600)
+    facts = world.engine.remembered(metal.key)
+    before = Life(inspected_at=START, claim="web", slot=0, claimed_at=START, releasing_at=START, stopped_at=START)
+    world.store.put_facts({metal.key: replace(facts, life=replace(before, **then), image=None)})
+    writes = len(metal.bmc.writes)
+    world.desired = fleet(None, "m1")
+    world.restart()
+    live(world, [metal], 7200)
+    assert len(metal.bmc.writes) == writes
+    assert metal.system
+    [change] = [one for one in world.engine.plan().changes if one.key == metal.key]
+    assert [hold.by for hold in change.held_by] == ["running"]
 
 
 def test_an_order_of_a_restored_store_has_no_name_that_one_had_since_the_backup(world: World, tmp_path: Path) -> None:
