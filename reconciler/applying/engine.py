@@ -23,6 +23,7 @@ from reconciler.applying.sending import Sender
 from reconciler.applying.surveying import Surveyor
 from reconciler.applying.telling import Teller
 from reconciler.applying.waits import HELD_SECONDS, Waits
+from reconciler.kinds import RECONCILED
 from reconciler.kinds.living import leaks
 from reconciler.kinds.media import watched
 from reconciler.model.action import Forget, Remembered
@@ -140,6 +141,10 @@ class Engine:
     def knows(self, key: ResourceKey) -> bool:
         """Whether it is declared, or was and is not forgotten yet."""
         return key in self._memory.facts
+
+    def everything(self) -> list[ResourceKey]:
+        """All that is declared or remembered and can be stepped."""
+        return [key for key in self._memory.known() if key.kind in RECONCILED]
 
     def remembered(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of it."""

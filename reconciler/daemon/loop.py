@@ -20,12 +20,16 @@ COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
 
 STOP_SECONDS = 10.0
 
+PUT_BACK = timedelta(seconds=1)
+"""A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
+
 SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
 
 
 class Loop:
     """Keys in, outcomes out. `settled` is told each outcome; `resync` seconds pass between two looks at a key that is
-    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent."""
+    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
+    `everything`: what there is, to be queued anew when the clock was put back."""
 
     def __init__(
         self,
@@ -39,12 +43,14 @@ class Loop:
         crashed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None,
         gives_up: Callable[[ResourceKey, Outcome], bool] = lambda _key, _outcome: False,
         suspects: Iterable[ResourceKey] = (),
+        everything: Callable[[], Iterable[ResourceKey]] = tuple,
     ) -> None:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
         self._wake = threading.Condition()
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
+        self._everything, self._latest = everything, now()
 
     def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
         """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
@@ -59,7 +65,12 @@ class Loop:
 
     def turn(self, min_priority: int = SUSPECT) -> bool:
         """Handle one due key. False when none is due."""
-        item = self._queue.take(self._now(), min_priority=min_priority)
+        now = self._now()
+        if now < self._latest - PUT_BACK:
+            # All that waits was to wait by a clock that was ahead, perhaps by years.
+            self.put(self._everything(), RESYNC, self._resync or 0.0)
+        self._latest = now
+        item = self._queue.take(now, min_priority=min_priority)
         if item is None:
             return False
         self._handle(item)
