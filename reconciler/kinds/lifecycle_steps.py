@@ -47,7 +47,8 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     if purpose is None:
         return _at_rest(life, state, look)
     again = lifecycle.retry_at(life)
-    if life.trouble is not None and again is not None and look.now < again:
+    # Trouble of a later time than now was told by a clock that has been put back.
+    if life.trouble is not None and again is not None and life.trouble.at <= look.now < again:
         when = f"it is tried again at {again:%H:%M:%S}Z"
         return _waits(HoldKind.IN_FLIGHT, life.trouble.reason, life.trouble.message, when)
     match purpose:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,16 @@ def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> Non
     live(world, [metal], 3600)
     assert len(metal.bmc.writes) == before
     assert [hold.by for hold in world.engine.plan().changes[0].held_by] == ["running"]
+
+
+def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world: World) -> None:
+    metal = Metal(world, "m1")
+    trouble = Trouble("AgentMissing", "no agent", START + timedelta(days=365))
+    world.store.put_facts({metal.key: ResourceFacts(life=Life(trouble=trouble, attempts=1))})
+    world.restart()
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.AVAILABLE
 
 
 def test_a_machine_from_which_no_agent_calls_is_tried_three_times_then_left_to_people(world: World) -> None:
