@@ -16,10 +16,11 @@ from drivers.base import (
     Exhausted,
     Rejected,
     ResetType,
+    SystemState,
     Unreachable,
     Unsupported,
 )
-from reconciler.kinds import KINDS, media
+from reconciler.kinds import KINDS, lifecycle, media
 from reconciler.kinds.access import place
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Field, Look
@@ -42,6 +43,7 @@ from reconciler.model.action import (
 )
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
+from reconciler.model.life import Life
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Failed, Outcome, Waiting
 from reconciler.model.plan import digest
@@ -160,7 +162,7 @@ def refuse(
 
 
 def learn(
-    resource: Resource[Any], fields: tuple[Field, ...], facts: ResourceFacts, revision: str, now: datetime
+    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, revision: str, now: datetime
 ) -> tuple[ResourceFacts, tuple[Field, ...]]:
     """What a look teaches: which fields are as declared, and which have drifted from what was applied.
 
@@ -187,7 +189,7 @@ def learn(
             if prints.get(path) == failure.fingerprint or path not in paths
         },
         shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
-        life=media.seen(facts.life, fields),
+        life=_lived_on(resource, value, fields, facts, now),
     )
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh
@@ -228,6 +230,15 @@ def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> 
     if isinstance(resource.spec, MachineSpec) and (resource.spec.maintenance or resource.spec.suspend):
         return False
     return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
+
+
+def _lived_on(
+    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, now: datetime
+) -> Life:
+    life = media.seen(facts.life, fields)
+    if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
+        return life
+    return lifecycle.seen(resource.spec, life, value, now)
 
 
 def _confirmed(

@@ -23,6 +23,7 @@ from reconciler.applying.sending import Sender
 from reconciler.applying.surveying import Surveyor
 from reconciler.applying.telling import Teller
 from reconciler.applying.waits import HELD_SECONDS, Waits
+from reconciler.kinds import RECONCILED
 from reconciler.kinds.living import leaks
 from reconciler.kinds.media import watched
 from reconciler.model.action import Forget, Remembered
@@ -41,6 +42,8 @@ from reconciler.planning.guards import standard_guards
 from reconciler.planning.inventories import relabelled
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
+
+LEFT = "it runs while it is left to people, and whatever was started there may be theirs"
 
 
 class Engine:
@@ -82,7 +85,7 @@ class Engine:
             keys = self.concerned(desired)
             self._memory.desired = desired
             self._surveyor.again()
-            self._memory.keep(take_in(desired, self._memory.facts))
+            self._learned(take_in(desired, self._memory.facts), "its BMC is another one")
             return keys
 
     # -- what is known -----------------------------------------------------------------------------------------------
@@ -104,10 +107,10 @@ class Engine:
                     continue
                 before = self._memory.of(seen.key)
                 fields = self._memory.compare(resource, seen)
-                facts, _ = learn(resource, fields, before, desired.revision.id, self._context.now())
+                facts, _ = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
                 if facts is not before:
                     learned[seen.key] = facts
-            self._memory.keep(learned)
+            self._learned(learned, LEFT)
 
     def collect(self) -> list[ResourceKey]:
         """Look at all that the IPAM holds for owners that are neither declared nor remembered; return their keys, whose
@@ -135,6 +138,10 @@ class Engine:
     def knows(self, key: ResourceKey) -> bool:
         """Whether it is declared, or was and is not forgotten yet."""
         return key in self._memory.facts
+
+    def everything(self) -> list[ResourceKey]:
+        """All that is declared or remembered and can be stepped."""
+        return [key for key in self._memory.known() if key.kind in RECONCILED]
 
     def remembered(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of it."""
@@ -203,12 +210,19 @@ class Engine:
     def _learn(self, resource: Resource[Any], seen: Observation, desired: DesiredState) -> None:
         facts = self._memory.of(resource.key)
         fields = self._memory.compare(resource, seen)
-        learned, drifted = learn(resource, fields, facts, desired.revision.id, self._context.now())
+        learned, drifted = learn(resource, seen.value, fields, facts, desired.revision.id, self._context.now())
         if learned is not facts:
-            self._memory.keep({resource.key: learned})
+            self._learned({resource.key: learned}, LEFT)
         for field in drifted:
             message = f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
             self._teller.tell(resource.key, "DriftDetected", message, EventType.WARNING)
+
+    def _learned(self, changed: Mapping[ResourceKey, ResourceFacts], why: str) -> None:
+        """Keep it; boot orders that have gone with it are told of."""
+        over = [key for key, one in changed.items() if self._memory.of(key).life.order and not one.life.order]
+        self._memory.keep(changed)
+        for key in over:
+            self._teller.tell(key, "OrderEnded", why)
 
     def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
         with self._gate:
@@ -238,7 +252,7 @@ class Engine:
     def _note(self, change: Change, action: Remembered, desired: DesiredState) -> Outcome:
         """What is only remembered is done when it is written down."""
         why = self._teller.cause(change, desired)
-        noted = remember(action, self._memory.facts, self._context.now(), self._sender.name(), why)
+        noted = remember(action, self._memory.facts, self._context.now(), self._sender.order_name(), why)
         self._memory.keep(noted.facts)
         for key, (reason, message) in noted.told.items():
             self._teller.tell(key, reason, f"{message}, because of {why}")

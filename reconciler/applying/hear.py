@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from reconciler.kinds.lifecycle import SERVED_WITHIN, Stage, stage, unattended
 from reconciler.kinds.reported import take
 from reconciler.model.event import EventType
 from reconciler.model.facts import ResourceFacts
@@ -41,10 +42,18 @@ def hear(before: ResourceFacts, fact: FactType, detail: str, system: str | None,
 
 
 def listening(facts: ResourceFacts, now: datetime) -> ResourceFacts:
-    """While nobody listened no agent could be heard: its silence begins now."""
-    if facts.life.registered_at is None or facts.life.ended_at is not None:
-        return facts
-    return msgspec.structs.replace(facts, life=msgspec.structs.replace(facts.life, heard_at=now))
+    """While nobody listened no agent could be heard: its silence begins now. Where that was for long, or the store is a
+    backup's, whoever runs there by now may have been started by others."""
+    life = facts.life
+    signs = [life.heard_at, life.stopped_at, *(one.at for one in (life.order, life.trouble) if one is not None)]
+    last = max((at for at in signs if at is not None), default=now)
+    long = now - last > SERVED_WITHIN
+    if stage(life) is Stage.WORKING:
+        # It may be at work all the same, and is heard then.
+        life = msgspec.structs.replace(life, heard_at=now, stopped_at=None if long else life.stopped_at)
+    elif long:
+        life = unattended(life)
+    return facts if life == facts.life else msgspec.structs.replace(facts, life=life)
 
 
 def _spoken_for(life: Life, fact: FactType) -> str | None:

@@ -32,9 +32,14 @@ class Sender:
         self._sent = 0
 
     def name(self) -> str:
-        """A name that nothing else has, in this run or another: of an action, or of a boot order."""
+        """A name that nothing else has, in this run or another: of an action."""
         self._sent += 1
         return f"{self._context.epoch}-{self._sent}"
+
+    def order_name(self) -> str:
+        """A name for a boot order, with its time: a store that was restored from a backup counts again from what it
+        had then, and an installation that it has forgotten must not be taken for one of its own."""
+        return f"{self.name()}-{self._context.now():%Y%m%d%H%M%S}"
 
     def begin(self, change: Change, action: Action, desired: DesiredState) -> InFlight:
         """Write down that it is about to be sent. Raises StoreError; then it must not be."""

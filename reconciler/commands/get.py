@@ -203,7 +203,7 @@ def _phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
     resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
     if key.kind != "Machine" or resource is None or not managed(resource.spec):
         return None
-    return str(phase(remembered, claim_spec(remembered.life, desired)))
+    return str(phase(remembered, claim_spec(remembered, desired)))
 
 
 def _machines(held: tuple[Holder, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[Slot, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from drivers.base import SystemState
+from drivers.base import Disk, PowerState, SystemState
 from reconciler.applying.engine import Engine
 from reconciler.kinds.claim import MachineClaimSpec, slot_addresses
 from reconciler.kinds.image import ImageSpec
@@ -26,6 +27,7 @@ from reconciler.observed.inventory import take
 from reconciler.planning import seed
 from reconciler.planning.inband import read_inband
 from reconciler.planning.met import Met, read_met
+from reconciler.planning.uuids import turned
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
 from reconciler.store.errors import StoreError
 from reconciler.store.inventory import InventoryTable
@@ -51,12 +53,22 @@ class Parts:
         return _macs(self._keeps.of(name))
 
     def unwiped(self, name: str, proof: str) -> list[str]:
-        """The disks that the agent has found in the machine, now or before, and that the proof does not name."""
+        """The disks that the agent has found in the machine, now or before, and that the proof does not name as large
+        as they are. Which of those of now one of before is, is told by what it is: names change between two starts."""
         kept = self._keeps.of(name).in_band
-        known = [] if kept is None else [one for one in (kept.value, kept.previous) if one is not None]
-        wiped = {line.split(" ", 1)[0] for line in proof.splitlines()}
-        names = {disk.name.removeprefix("/dev/") for value in known for disk in value.disks}
-        return sorted(names - wiped)
+        now = kept.value.disks if kept is not None and kept.value is not None else ()
+        before = kept.previous.disks if kept is not None and kept.previous is not None else ()
+        proved = dict(_proved(proof))
+        left = [_spoken(disk) for disk in now if proved.get(disk.name.removeprefix("/dev/"), -1) < disk.size]
+        there = list(now)
+        # Those that tell their serial first; of several that are alike, the one that has kept its name.
+        for disk in sorted(before, key=lambda one: (not one.serial, one.name)):
+            found = sorted((one for one in there if _may_be(one, disk)), key=lambda one: one.name != disk.name)
+            if found:
+                there.remove(found[0])
+            else:
+                left.append(_spoken(disk))
+        return sorted(left)
 
     def machine_of(self, mac: str) -> str | None:
         """The name of the machine whose BMC, or whose agent, told this MAC address."""
@@ -89,9 +101,7 @@ class DaemonLives:
         if desired is None:
             return None
         wanted = {mac.lower() for mac in macs}
-        by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
-        by_mac = {one.key for one in desired.of_kind("Machine") if wanted & {mac.lower() for mac in one.spec.macs}}
-        by_mac |= {ResourceKey("Machine", name) for mac in wanted if (name := self._parts.machine_of(mac))}
+        by_uuid, by_mac = self._alike(desired, uuid, wanted)
         found = {key for key in by_uuid or by_mac if key in desired.resources}
         if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
             return None
@@ -99,6 +109,13 @@ class DaemonLives:
         known = set(self._ordered_macs(desired.resources[key]))
         # Two machines with one UUID are not rare (bmc.md): of a machine whose MACs are known, one has to be shown.
         return key if not wanted or not known or wanted & known else None
+
+    def _alike(self, desired: DesiredState, uuid: str, macs: set[str]) -> tuple[set[ResourceKey], set[ResourceKey]]:
+        """The machines that have the UUID, and those that have one of these MACs."""
+        by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
+        by_mac = {one.key for one in desired.of_kind("Machine") if macs & {mac.lower() for mac in one.spec.macs}}
+        by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
+        return by_uuid, by_mac
 
     def order(self, key: ResourceKey) -> BootOrder | None:
         """See Lives."""
@@ -116,16 +133,20 @@ class DaemonLives:
         machine = desired.resources.get(key) if desired is not None else None
         if machine is None:
             return False
+        state = self._seen(key)
+        return stands(machine.spec, facts, state, claim_spec(facts, desired), self._now())
+
+    def _seen(self, key: ResourceKey) -> SystemState:
+        """What was seen last of it."""
         seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
-        state = seen if isinstance(seen, SystemState) else SystemState()
-        return stands(machine.spec, facts, state, claim_spec(facts.life, desired), self._now())
+        return seen if isinstance(seen, SystemState) else SystemState()
 
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
         facts, desired = self._engine.remembered(key), self._engine.desired
         if stage(facts.life) is Stage.WORKING and not self._stands(key):
             return Wait(30)
-        claim = claim_spec(facts.life, desired)
+        claim = claim_spec(facts, desired)
         match task(facts, claim):
             case Task.WIPE:
                 return Wipe(self._known(key, facts))
@@ -163,9 +184,20 @@ class DaemonLives:
         """See Lives."""
         self._tell(key, reason, message)
 
-    def discovers(self, address: str) -> bool:
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         """See Lives."""
-        return any(_discovers(one.spec, address) for one in self._partitions())
+        desired = self._engine.desired
+        if desired is None or not any(_discovers(one.spec, address) for one in desired.of_kind("Partition")):
+            return False
+        # The card that it started over: the interface between host and BMC may have one MAC in every machine.
+        wanted = {mac.lower() for mac in macs[:1]}
+        for one in {uuid, turned(uuid)} if uuid else {""}:
+            by_uuid, by_mac = self._alike(desired, one, wanted)
+            # Of several with one UUID, one that is off is not the one that asks.
+            alike = by_mac | {key for key in by_uuid if self._seen(key).power is not PowerState.OFF}
+            if any(key in desired.resources for key in alike):
+                return False
+        return True
 
     def _install(self, key: ResourceKey, facts: ResourceFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
         image = desired.resources.get(ResourceKey("Image", facts.image or ""))
@@ -202,10 +234,6 @@ class DaemonLives:
             if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
                 yield _in_seed(name, held.address, network, desired)
 
-    def _partitions(self) -> list[Resource[PartitionSpec]]:
-        desired = self._engine.desired
-        return desired.of_kind("Partition") if desired is not None else []
-
     def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
         declared = [mac.lower() for mac in machine.spec.macs]
         return list(dict.fromkeys([*declared, *self._parts.macs(machine.key.name)]))
@@ -221,6 +249,27 @@ def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredSta
             ways = (one.gateway for one in declared or () if ip_network(one.cidr) == within)
             return seed.SeedAddress(name, address, within.prefixlen, next(ways, None))
     return seed.SeedAddress(name, address, held.max_prefixlen)
+
+
+def _proved(proof: str) -> Iterable[tuple[str, float]]:
+    """The agent's lines, as names and bytes: `sda 4096 bytes: ...`, or `sdb left alone: ...`, however large it is."""
+    for name, *words in filter(None, map(str.split, proof.splitlines())):
+        if words[:2] == ["left", "alone:"]:
+            yield name, math.inf
+        elif len(words) > 1 and words[0].isdecimal() and words[1] == "bytes:":
+            yield name, int(words[0])
+
+
+def _may_be(one: Disk, other: Disk) -> bool:
+    """Whether it may be the same disk. Whether a serial is told may depend on the agent's tools."""
+    known = bool(one.serial and other.serial)
+    same = one.serial == other.serial if known else one.name == other.name or one.model == other.model
+    return same and one.size == other.size
+
+
+def _spoken(disk: Disk) -> str:
+    name = disk.name.removeprefix("/dev/")
+    return f"{name} (serial {disk.serial})" if disk.serial else name
 
 
 def _macs(known: Known) -> list[str]:

@@ -23,12 +23,16 @@ STOP_SECONDS = 10.0
 NAP = 1.0
 """Seconds after which whoever waits for the queue looks at it again, whatever it said."""
 
+PUT_BACK = timedelta(seconds=1)
+"""A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
+
 SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
 
 
 class Loop:
     """Keys in, outcomes out. `settled` is told each outcome; `resync` seconds pass between two looks at a key that is
-    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent."""
+    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
+    `everything`: what there is, to be queued anew when the clock was put back."""
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Loop:
         crashed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None,
         gives_up: Callable[[ResourceKey, Outcome], bool] = lambda _key, _outcome: False,
         suspects: Iterable[ResourceKey] = (),
+        everything: Callable[[], Iterable[ResourceKey]] = tuple,
     ) -> None:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
@@ -49,6 +54,7 @@ class Loop:
         self._woken = 0
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
+        self._everything, self._latest = everything, now()
 
     def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
         """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
@@ -62,11 +68,19 @@ class Loop:
 
     def turn(self, min_priority: int = SUSPECT) -> bool:
         """Handle one due key. False when none is due."""
-        item = self._queue.take(self._now(), min_priority=min_priority)
+        item = self._take(min_priority)
         if item is None:
             return False
         self._handle(item)
         return True
+
+    def _take(self, min_priority: int) -> Item | None:
+        now = self._now()
+        if now < self._latest - PUT_BACK:
+            # All that waits was to wait by a clock that was ahead, perhaps by years.
+            self.put(self._everything(), RESYNC, self._resync or 0.0)
+        self._latest = now
+        return self._queue.take(now, min_priority=min_priority)
 
     def run(self, stop: threading.Event, workers: int) -> None:
         """Serve the queue with threads until `stop`, then let each finish the key that it has in hand.
@@ -122,7 +136,7 @@ class Loop:
         """The next key, once it is due; None when it is time to stop."""
         while not stop.is_set():
             woken = self._woken
-            item = self._queue.take(self._now(), min_priority=min_priority)
+            item = self._take(min_priority)
             if item is not None:
                 return item
             due = self._queue.next_due(min_priority=min_priority)

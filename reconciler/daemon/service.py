@@ -98,6 +98,7 @@ class Daemon:
             crashed=self._crashed,
             gives_up=lambda key, _: not self._engine.knows(key),
             suspects=store.unreadable(),
+            everything=self._engine.everything,
         )
         self._follower = Follower(
             source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted, cache

@@ -17,7 +17,7 @@ from reconciler.kinds.claim import MachineClaimSpec, claim_of
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import Life, Purpose, Trouble
+from reconciler.model.life import Life, Purpose, Trouble, without_order
 from reconciler.model.resource import DesiredState
 
 SERVED_WITHIN = timedelta(minutes=20)
@@ -67,10 +67,11 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-def claim_spec(life: Life, desired: DesiredState | None) -> MachineClaimSpec | None:
-    """What the claim that the machine is bound to says now; None when it is not declared any more."""
-    claim = claim_of(desired, life) if desired is not None else None
-    return claim.spec if claim is not None else None
+def claim_spec(facts: ResourceFacts, desired: DesiredState | None) -> MachineClaimSpec | None:
+    """What the claim that the machine is bound to says now; None when it is not declared any more, or is another
+    project's by now: then it is another claim of the same name, which has no word in this machine."""
+    claim = claim_of(desired, facts.life) if desired is not None else None
+    return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
 
 def stage(life: Life) -> Stage:
@@ -177,6 +178,12 @@ def nothing_to_lose(life: Life) -> bool:
     return life.stopped_at is not None and (life.written is None or life.ended_at is not None)
 
 
+def unknown_runs(life: Life, state: SystemState) -> bool:
+    """Whether it runs, and by what is remembered nothing is installed on it, nor was it started from here. Such is a
+    store that was restored from a backup of before the installation, or of before another claim got the machine."""
+    return life.written is None and life.stopped_at is None and state.power is PowerState.ON
+
+
 def _driven(
     facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> tuple[BootSpec | None, str | None]:
@@ -188,7 +195,7 @@ def _driven(
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
         return (boot, "Off") if off and media.ready(life, state) else (None, "Off")
     if life.releasing_at is not None:
-        return None, "Off"
+        return None, None if unknown_runs(life, state) else "Off"
     if life.claim is not None:
         if claim is None or not installed(facts, claim):
             return None, None
@@ -201,7 +208,7 @@ def stands(
 ) -> bool:
     """Whether the order under way is still meant: what git says by now, and what is seen, would give it again."""
     life = facts.life
-    if life.order is None or not managed(spec) or spec.suspend is not None or spec.maintenance is not None:
+    if life.order is None or left_to_people(spec):
         return False
     if (
         held_for_another_system(spec, life, state)
@@ -210,6 +217,27 @@ def stands(
     ):
         return False
     return stage(life) is not Stage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
+
+
+def left_to_people(spec: MachineSpec) -> bool:
+    """Whether nothing is done in its life at present, by what the document says."""
+    return not managed(spec) or spec.suspend is not None or spec.maintenance is not None
+
+
+def unattended(life: Life) -> Life:
+    """The life of a machine of which nobody knows who started what runs there, if anything does: no order is under way,
+    and the next one begins like the first, with all that protects a machine that runs."""
+    return msgspec.structs.replace(without_order(life), attempts=0, stopped_at=None)
+
+
+def seen(spec: MachineSpec, life: Life, state: SystemState, now: datetime) -> Life:
+    """The life after a look. What runs while the machine is left to people may be theirs, but for an agent that calls
+    or has just done its work."""
+    if not left_to_people(spec) or state.power is not PowerState.ON:
+        return life
+    at_work = stage(life) is Stage.WORKING and overdue(life, now) is None
+    ending = life.ended_at is not None and now < life.ended_at + GRACE
+    return life if at_work or ending else unattended(life)
 
 
 def another_system(life: Life, state: SystemState) -> bool:

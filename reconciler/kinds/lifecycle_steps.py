@@ -20,7 +20,7 @@ LIFE = OrderBoot.path
 
 def life_field(spec: MachineSpec, look: Look) -> Field:
     """The phase that it is to reach beside the one that it is in."""
-    claim = lifecycle.claim_spec(look.facts.life, look.desired)
+    claim = lifecycle.claim_spec(look.facts, look.desired)
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
     life, state = look.facts.life, look.value if isinstance(look.value, SystemState) else SystemState()
     odd = {"running": _started_by_others(life, state), "another system": lifecycle.another_system(life, state)}
@@ -33,7 +33,7 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
 
 def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     """The next step, or what it waits for."""
-    life, claim = look.facts.life, lifecycle.claim_spec(look.facts.life, look.desired)
+    life, claim = look.facts.life, lifecycle.claim_spec(look.facts, look.desired)
     if lifecycle.another_system(life, state) and life.claim is not None:
         return _another_system(spec, life, state, look)
     if life.order is not None:
@@ -47,7 +47,8 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     if purpose is None:
         return _at_rest(life, state, look)
     again = lifecycle.retry_at(life)
-    if life.trouble is not None and again is not None and look.now < again:
+    # Trouble of a later time than now was told by a clock that has been put back.
+    if life.trouble is not None and again is not None and life.trouble.at <= look.now < again:
         when = f"it is tried again at {again:%H:%M:%S}Z"
         return _waits(HoldKind.IN_FLIGHT, life.trouble.reason, life.trouble.message, when)
     match purpose:
@@ -99,9 +100,14 @@ def _refused(life: Life, look: Look) -> Trouble | None:
 
 def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
     if life.releasing_at is not None:
+        if lifecycle.unknown_runs(life, state):
+            return _unknown_runs("have it freed")
         if state.power is not PowerState.OFF:
             return _waits(HoldKind.IN_FLIGHT, "release", "it is wiped, and not off yet", "it goes on when it is off")
         return Steps((Free(key=look.key, reason="it is off and wiped"),))
+    if life.claim is not None and life.written is None:
+        why = f"MachineClaim/{life.claim} is not declared for its project, and says nothing of it"
+        return _waits(HoldKind.BLOCKED, "claim", why, "it goes on when the claim is, or when it has given it back")
     if life.claim is not None and life.phoned_home_at is None:
         if lifecycle.missing_home(life, look.now):
             why = "the installed system has not been heard of; its disk is left alone"
@@ -132,11 +138,8 @@ def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
 
 def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
     facts = look.facts
-    if facts.life.written is None and facts.life.stopped_at is None and state.power is PowerState.ON:
-        # Such as a store that was restored from a backup of before the installation.
-        reason = "it runs, and by what is remembered nothing is installed on it"
-        way_out = "look at what runs there; power it off to have the image written"
-        return _waits(HoldKind.GUARD, "running", reason, way_out)
+    if lifecycle.unknown_runs(facts.life, state):
+        return _unknown_runs("have the image written")
     if claim is None or facts.image is None:
         why = "no image is chosen for it yet"
         return _waits(HoldKind.BLOCKED, "image", why, "it goes on when the image is pinned")
@@ -151,6 +154,8 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
 
 
 def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    if lifecycle.unknown_runs(look.facts.life, state):
+        return _unknown_runs("have it wiped")
     if state.power is not PowerState.OFF:
         why = "it is stopped before it is wiped"
         return _waits(HoldKind.IN_FLIGHT, "release", why, "it goes on when the machine is off")
@@ -205,6 +210,11 @@ def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -
     if life.claim is not None and life.releasing_at is None:
         return claim is not None and (claim.request != life.tried or word not in (None, life.asked))
     return spec.lifecycle is not None and word != life.tried
+
+
+def _unknown_runs(why: str) -> Steps:
+    reason = "it runs, and by what is remembered nothing is installed on it"
+    return _waits(HoldKind.GUARD, "running", reason, f"look at what runs there; power it off to {why}")
 
 
 def _waits(kind: HoldKind, by: str, reason: str, way_out: str) -> Steps:

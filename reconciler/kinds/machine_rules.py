@@ -151,7 +151,7 @@ def _in_order(life: Life) -> tuple[tuple[str, Callable[[MachineSpec, SystemState
 def _lived(spec: MachineSpec, look: Look) -> MachineSpec:
     if not managed(spec) and look.facts.life.claim is None:
         return spec
-    claim = lifecycle.claim_spec(look.facts.life, look.desired)
+    claim = lifecycle.claim_spec(look.facts, look.desired)
     return lifecycle.lived(spec, look.facts, _state(look.value), claim, look.now)
 
 

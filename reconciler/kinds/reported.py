@@ -71,7 +71,8 @@ def take(life: Life, fact: FactType, detail: str, image: str | None, now: dateti
             return Taken(life, "ImageWritten", f"{written.image}, read back as {detail}")
         case FactType.WIPED:
             proof = tuple(line for line in detail.splitlines() if line.strip())
-            wiped = Wiped(now, proof)
+            # A clock that was put back must not have it wiped again and again until it has caught up.
+            wiped = Wiped(max(now, life.releasing_at or now), proof)
             life = replace(life, wiped=wiped, written=None, installs=(), heard_at=now, ended_at=now, attempts=0)
             return Taken(life, "DisksWiped", "; ".join(proof))
         case FactType.AGENT_FAILED:

@@ -8,6 +8,7 @@ import msgspec
 
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.access import place
+from reconciler.kinds.lifecycle import unattended
 from reconciler.kinds.machine import MachineSpec, standing_order
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -18,7 +19,7 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
 
     A machine at the place of one that is gone is that one under another name: what is remembered of it stays, so that
     no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
-    before has ignored no shutdown there.
+    before has ignored no shutdown there, was not seen off there, and was not started from the network there.
     """
     gone = {
         facts.place: facts
@@ -34,14 +35,10 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         after = before or (gone.get(here, NO_FACTS) if here else NO_FACTS)
         if after is NO_FACTS and isinstance(resource.spec, MachineSpec):
             after = ResourceFacts(found_order=standing_order(resource.spec))
+        if after.place not in (None, here):
+            after = msgspec.structs.replace(after, shutdown_ignored=None, life=unattended(after.life))
         policy = getattr(resource.spec, "deletion_policy", None)
         joining = key.kind == "Machine" and bool(gone) and (before is None or before.joining)
         if before is None or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
-            changed[key] = msgspec.structs.replace(
-                after,
-                place=here,
-                shutdown_ignored=after.shutdown_ignored if after.place in (None, here) else None,
-                deletion_policy=policy,
-                joining=joining,
-            )
+            changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
     return changed

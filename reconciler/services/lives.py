@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -75,5 +75,7 @@ class Lives(Protocol):
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """Tell that somebody was turned away, as a warning of that reason (CamelCase)."""
 
-    def discovers(self, address: str) -> bool:
-        """Whether an unknown machine that asks from this address may start the discovery image: its partition says."""
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
+        """Whether an unknown machine that asks from this address may start the discovery image, which switches it off
+        in the end: its partition says. Never one whose card, the first of `macs`, is a declared machine's, or that has
+        the UUID of one that is not off: it may be that machine, with another card or mainboard, and in use."""

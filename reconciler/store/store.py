@@ -5,8 +5,8 @@ Every call is one transaction. Calls may come from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._epoch: int | None = None
         self.work = WorkTable(database)
         """The rows behind the daemon's durable queue."""
         self.inventories = InventoryTable(database)
@@ -70,12 +71,19 @@ class Store:
         """Close every connection."""
         self._database.close()
 
-    def instance(self, name: str) -> AbstractContextManager[int]:
+    @contextmanager
+    def instance(self, name: str) -> Iterator[int]:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
 
-        Raises InstanceHeld, naming the holder. The lock ends with the process, however that ends.
+        Raises InstanceHeld, naming the holder. The lock ends with the process, however that ends. From here on facts
+        are written as that instance, and no more when another has taken over.
         """
-        return instance.hold(self._database, name)
+        with instance.hold(self._database, name) as epoch:
+            self._epoch = epoch
+            try:
+                yield epoch
+            finally:
+                self._epoch = None
 
     # -- facts and actions -------------------------------------------------------------------------------------------
 
@@ -84,9 +92,13 @@ class Store:
         return self._load(tables.facts, msgspec.json.Decoder(kind_of_facts))
 
     def put_facts(self, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-        """Write, or with None remove together with the last observation, what is remembered of each."""
+        """Write, or with None remove together with the last observation, what is remembered of each.
+
+        Raises Fenced when another instance has taken over: what this one remembers is out of date.
+        """
         if facts:
             with self._database.write() as connection:
+                self._check_epoch(connection)
                 _write_facts(connection, facts)
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
@@ -113,10 +125,11 @@ class Store:
     def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
         """The action is under way no more: its record goes, facts and event come. On disk when it returns.
 
-        Raises Fenced when the record is gone: then another instance has settled it.
+        Raises Fenced when the record is gone, or another instance has taken over: then that one settles it.
         """
         table = tables.in_flight
         with self._database.write() as connection:
+            self._check_epoch(connection)
             gone = delete(table).where(_is(table, flight.key), table.c.action_id == flight.id)
             if connection.execute(gone).rowcount == 0:
                 raise Fenced(f"{flight.key}: action {flight.id} is not in flight; another groundstate has settled it")
@@ -213,6 +226,10 @@ class Store:
         """Put a value under a name, such as the revision applied last."""
         with self._database.write() as connection:
             _upsert(connection, tables.meta, [{"name": name, "value": value}])
+
+    def _check_epoch(self, connection: Connection) -> None:
+        if self._epoch is not None:
+            instance.check_epoch(connection, self._epoch)
 
     def _load(self, table: Table, decoder: msgspec.json.Decoder[T]) -> dict[ResourceKey, T]:
         with self._database.read() as connection:

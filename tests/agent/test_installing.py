@@ -234,3 +234,41 @@ def test_a_seed_cannot_write_outside_its_directory(tmp_path: Path) -> None:
     machine.disk("vda", 16)
     install(machine, standin, partitioned(tmp_path))
     assert not (tmp_path / "m" / "tmp" / "escaped").exists()
+
+
+@pytest.mark.parametrize("kind", ["wwid", "device/wwid", "serial"])
+def test_of_equal_disks_it_is_always_the_same_whatever_their_names(tmp_path: Path, kind: str) -> None:
+    """Else a system that is installed anew would lie beside the old one, and either may start."""
+    image = partitioned(tmp_path)
+    for start, names in enumerate((("sda", "sdb"), ("sdb", "sda"))):
+        machine, standin = Machine(tmp_path / f"m{start}"), StandIn()
+        for name, serial in zip(names, ("t10.ATA     Disk  1", "t10.ATA     Disk  2"), strict=True):
+            machine.disk(name, 16)
+            place = machine.root / "sys/block" / name / kind
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(f"{serial}\n")
+        install(machine, standin, image)
+        chosen = [name for name in names if (machine.root / "dev" / name).read_bytes().startswith(image)]
+        assert chosen == [names[0]]
+
+
+def test_a_disk_on_usb_is_taken_only_where_there_is_no_other(tmp_path: Path) -> None:
+    """Those that call themselves fixed are found beside the machine's own, and are often smaller."""
+    machine, standin, image = Machine(tmp_path / "m"), StandIn(), partitioned(tmp_path)
+    stick, own = machine.disk("sda", 16), machine.disk("sdb", 32)
+    real = machine.root / "sys/devices/pci0/usb1/1-1/host2/target2:0:0/2:0:0:0"
+    real.mkdir(parents=True)
+    (machine.root / "sys/block/sda/device").symlink_to(real)
+    install(machine, standin, image)
+    assert own.read_bytes().startswith(image)
+    assert stick.read_bytes().startswith(b"old data")
+
+
+def test_an_image_is_not_on_a_disk_that_has_gone_meanwhile(tmp_path: Path) -> None:
+    """What is written to a name without a disk is a file in memory, which reads back equal as well."""
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 16)
+    install(machine, standin, partitioned(tmp_path), hooks='drop_caches() { rm -rf "$SYS/block/sda"; }')
+    assert standin.heard("written") == []
+    [why] = standin.heard("agent-failed")
+    assert "sda has gone" in why

@@ -60,6 +60,23 @@ def test_a_disk_that_lies_about_discarding_is_overwritten(tmp_path: Path) -> Non
     assert not any(disk.read_bytes())
 
 
+def test_a_disk_that_takes_no_notice_of_a_discard_is_overwritten_wherever_its_data_is(tmp_path: Path) -> None:
+    """A big disk that is mostly empty has zeroes at most places anyway."""
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    disk = machine.disk("sda", 200)
+    with disk.open("r+b") as file:
+        file.truncate(0)
+        file.truncate(200 * MIB)
+        file.seek(200 * MIB // 63 * 30 + MIB)
+        file.write(b"secret")
+    queue = tmp_path / "m/sys/block/sda/queue"
+    queue.mkdir()
+    (queue / "discard_max_bytes").write_text("4194304\n")
+    wipe(machine, standin, "discard() { return 0; }")
+    assert standin.heard("wiped") == [f"sda {200 * MIB} bytes: overwrite, then zeroes read back at 64 places"]
+    assert b"secret" not in disk.read_bytes()
+
+
 def test_a_machine_in_which_no_disk_is_found_is_not_wiped(tmp_path: Path) -> None:
     standin = StandIn()
     wipe(Machine(tmp_path / "m"), standin)
@@ -89,15 +106,20 @@ def test_a_lun_of_a_san_is_nobodys_to_wipe(tmp_path: Path, path: str) -> None:
     assert not any(own.read_bytes())
 
 
-def test_a_disk_over_a_network_is_nobodys_to_wipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("controller", ["", "nvme0"], ids=["one path", "several paths"])
+def test_a_disk_over_a_network_is_nobodys_to_wipe(tmp_path: Path, controller: str) -> None:
+    """A namespace that has several paths belongs to a subsystem (nvme-subsys0), in which the controllers are."""
     standin, machine = StandIn(), Machine(tmp_path / "m")
     far = machine.disk("nvme0n1", 1)
-    machine.disk("vda", 1)
+    near = machine.disk("nvme1n1", 1)
     far.write_bytes(b"x" * MIB)
-    (tmp_path / "m/sys/block/nvme0n1/device").mkdir(exist_ok=True)
-    (tmp_path / "m/sys/block/nvme0n1/device/transport").write_text("tcp\n")
+    for disk, transport in (("nvme0n1", "tcp"), ("nvme1n1", "pcie")):
+        place = tmp_path / "m/sys/block" / disk / "device" / controller
+        place.mkdir(parents=True)
+        (place / "transport").write_text(f"{transport}\n")
     wipe(machine, standin)
     assert far.read_bytes() == b"x" * MIB
+    assert not any(near.read_bytes())
 
 
 def test_the_ways_of_wiping_are_those_that_the_disk_offers(tmp_path: Path) -> None:
@@ -120,3 +142,34 @@ def test_an_ata_erase_is_for_a_disk_that_offers_it_and_is_not_frozen(tmp_path: P
     hooks = f'hdparm() {{ printf "{offers}" "$FROZEN"; }}; mkdir -p "$T"; '
     ways = "FROZEN=not; ways_for sda; echo; FROZEN=; ways_for sda; exit"
     assert machine.run("http://127.0.0.1:9", hooks + ways).console.split() == ["ata_erase", "overwrite", "overwrite"]
+
+
+FAILS_LATE = """
+dd() {
+    command dd "$@" || return
+    case $* in *of="$DISK"*fsync*) ;; *) return 0 ;; esac
+    echo "dd: fsync failed for '$DISK': Input/output error" >&2
+    return 1
+}
+"""
+"""A disk that fails when its cache is flushed, as one with bad blocks does: the writes themselves go to memory."""
+
+
+def test_a_disk_that_did_not_take_what_was_written_is_not_wiped(tmp_path: Path) -> None:
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 3)
+    wipe(machine, standin, FAILS_LATE)
+    assert standin.heard("wiped") == []
+    assert "Input/output error" in standin.heard("agent-failed")[0]
+
+
+@pytest.mark.parametrize("fate", ["rm -r", "echo 4096 >"], ids=["gone", "shrunk"])
+def test_a_disk_that_is_another_by_the_end_is_not_wiped(tmp_path: Path, fate: str) -> None:
+    """What is written to a name without a disk is a file in memory, which reads back as zeroes as well."""
+    machine, standin = Machine(tmp_path / "m"), StandIn()
+    machine.disk("sda", 3)
+    what = "$SYS/block/sda" if fate == "rm -r" else "$SYS/block/sda/size"
+    wipe(machine, standin, f'drop_caches() {{ {fate} "{what}" 2> /dev/null; }}')
+    assert standin.heard("wiped") == []
+    [why] = standin.heard("agent-failed")
+    assert "sda has gone, or has another size than the 3145728 bytes of before" in why

@@ -140,6 +140,18 @@ def test_work_is_lines_of_name_and_value(service: Service, work: Work, text: str
     assert (answer.status, answer.text) == (200, text)
 
 
+def test_an_agent_that_is_told_to_wait_is_known_to_live(service: Service) -> None:
+    """Else it would count as silent as soon as a maintenance is over, and its order as failed."""
+    session = service.session()
+    service.lives.to_do = Wait(30)
+    service.call("GET", "/agent/v1/work", session)
+    assert service.lives.facts[-1] is FactType.ALIVE
+    service.lives.to_do = PowerOffNow()
+    before = len(service.lives.facts)
+    service.call("GET", "/agent/v1/work", session)
+    assert len(service.lives.facts) == before
+
+
 def test_work_with_white_space_in_a_value_is_not_told(service: Service) -> None:
     session = service.session()
     service.lives.to_do = Install("x\nwork wipe", IMAGE.url, IMAGE.checksum, {})

@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -81,7 +81,7 @@ class Lives:
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         self.turned_away.append((key, reason, message))
 
-    def discovers(self, address: str) -> bool:
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         return self.discovering
 
     @property

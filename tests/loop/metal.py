@@ -81,7 +81,7 @@ class Metal:
 
     def _work(self) -> None:
         facts = self.world.engine.remembered(self.key)
-        claim = claim_spec(facts.life, self.world.engine.desired)
+        claim = claim_spec(facts, self.world.engine.desired)
         current = facts.life.order.id if facts.life.order else None
         todo = task(facts, claim) if current == self.order else Task.POWER_OFF
         match todo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from reconciler.kinds.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import FactType, Life
+from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
+from tests.loop.test_moves import moved
 from tests.loop.world import EVERYTHING, START, World, declare, machine
 
 MANAGED = {"lifecycle": {"mode": "Managed"}}
@@ -29,7 +30,7 @@ MANAGED = {"lifecycle": {"mode": "Managed"}}
 
 def at(world: World, name: str) -> Phase:
     facts = world.engine.remembered(Metal(world, name).key)
-    return phase(facts, claim_spec(facts.life, world.desired))
+    return phase(facts, claim_spec(facts, world.desired))
 
 
 @pytest.fixture
@@ -62,6 +63,42 @@ def test_a_machine_that_runs_is_not_stopped_to_be_inspected(world: World) -> Non
     assert at(world, "m1") is Phase.AVAILABLE
 
 
+def test_a_machine_at_whose_place_another_was_started_before_is_not_stopped_either(world: World) -> None:
+    """Its BMC's address was mistyped, and is corrected while an order for the other one is under way."""
+    mistaken, metal = Metal(world, "m2"), Metal(world, "m1")
+    mistaken.dead = True
+    metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
+    world.commit(declare(moved("m1", "m2", **MANAGED)))
+    live(world, [mistaken], 300)
+    assert mistaken.bmc.state.power is PowerState.ON
+    world.commit(declare(machine("m1", **MANAGED), revision="b" * 40))
+    live(world, [metal], 7200)
+    assert metal.bmc.writes == []
+    assert world.reasons("m1")[-2:] == ["OrderEnded", "Held"]
+
+
+@pytest.mark.parametrize("meanwhile", [{"lifecycle": {"mode": "Observe"}}, {**MANAGED, "maintenance": {"reason": "x"}}])
+@pytest.mark.parametrize("before", [5, 300, 2000], ids=["ordered", "overdue soon", "tried"])
+def test_what_people_started_while_the_machine_was_theirs_is_not_stopped_afterwards(
+    world: World, meanwhile: dict[str, Any], before: int
+) -> None:
+    metal = Metal(world, "m1")
+    metal.dead = True
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], before)
+    world.commit(declare(machine("m1", **meanwhile), revision="b" * 40))
+    metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
+    live(world, [metal], 3600)
+    writes = len(metal.bmc.writes)
+    ordered, *over = (world.reasons("m1").count(one) for one in ("BootOrdered", "OrderEnded", "AgentMissing"))
+    assert ordered == sum(over), "the ledger has the end of each"
+    world.commit(declare(machine("m1", **MANAGED), revision="c" * 40))
+    live(world, [metal], 7200)
+    assert len(metal.bmc.writes) == writes
+    [change] = world.engine.plan().changes
+    assert [hold.by for hold in change.held_by] == ["running"]
+
+
 def test_an_order_of_which_nobody_knows_whether_it_arrived_is_replaced_by_another(world: World) -> None:
     metal = Metal(world, "m1")
     metal.bmc.faults.add(Fault(FaultKind.REQUEST_LOST, frozenset({Call.SET_BOOT})))
@@ -81,6 +118,16 @@ def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> Non
     live(world, [metal], 3600)
     assert len(metal.bmc.writes) == before
     assert [hold.by for hold in world.engine.plan().changes[0].held_by] == ["running"]
+
+
+def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world: World) -> None:
+    metal = Metal(world, "m1")
+    trouble = Trouble("AgentMissing", "no agent", START + timedelta(days=365))
+    world.store.put_facts({metal.key: ResourceFacts(life=Life(trouble=trouble, attempts=1))})
+    world.restart()
+    world.commit(declare(machine("m1", **MANAGED)))
+    live(world, [metal], 300)
+    assert at(world, "m1") is Phase.AVAILABLE
 
 
 def test_a_machine_from_which_no_agent_calls_is_tried_three_times_then_left_to_people(world: World) -> None:
@@ -231,6 +278,22 @@ def test_another_word_in_the_claim_writes_the_image_anew(world: World) -> None:
     assert metal.writes == ["debian-12.0.1"] * 2
 
 
+@pytest.mark.parametrize("ticks", [2, 1000], ids=["that runs", "that is installed"])
+def test_a_claim_of_the_same_name_and_another_project_has_no_word_in_the_machine(world: World, ticks: int) -> None:
+    (metal,) = claimed(world, "m1")
+    metal.ticks_to_write = ticks
+    live(world, [metal], 300)
+    before = list(metal.writes)
+    assert (at(world, "m1"), len(before)) == ((Phase.RUNNING, 1) if ticks == 2 else (Phase.PROVISIONING, 0))
+    metal.ticks_to_write = 2
+    world.commit(fleet(1, "m1", project="bank", request="mine", userData="#cloud-config of another"))
+    live(world, [metal], 3600)
+    assert metal.writes == before
+    assert world.engine.remembered(metal.key).project == "shop"
+    [change] = [one for one in world.engine.plan().changes if one.key.name == "web"]
+    assert [hold.by for hold in change.held_by] == ["bound"]
+
+
 def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: World) -> None:
     """Restored from a backup that was taken when the machine was claimed, and its image not yet written."""
     (metal,) = claimed(world, "m1")
@@ -246,6 +309,60 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
     assert len(metal.bmc.writes) == writes
     assert metal.system
     assert metal.writes == ["debian-12.0.1"]
+
+
+OLD = BootOrder("0-9", Purpose.WIPE, START)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"order": OLD},
+        {"order": OLD, "registered_at": START, "heard_at": START},
+        {"order": OLD, "registered_at": START, "heard_at": START, "ended_at": START, "wiped": Wiped(START)},
+        {"trouble": Trouble("AgentMissing", "no agent", START), "attempts": 1},
+        {"wiped": Wiped(START)},
+    ],
+    ids=["ordered", "at work", "ended", "between two tries", "wiped"],
+)
+def test_a_store_from_before_another_had_the_machine_does_not_stop_what_runs(
+    world: World, then: dict[str, Any]
+) -> None:
+    """Restored from a backup that was taken while the machine was on its way back, before it was given out again."""
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 3600)
+    facts = world.engine.remembered(metal.key)
+    before = Life(inspected_at=START, claim="web", slot=0, claimed_at=START, releasing_at=START, stopped_at=START)
+    world.store.put_facts({metal.key: replace(facts, life=replace(before, **then), image=None)})
+    writes = len(metal.bmc.writes)
+    world.desired = fleet(None, "m1")
+    world.restart()
+    live(world, [metal], 7200)
+    assert len(metal.bmc.writes) == writes
+    assert metal.system
+    [change] = [one for one in world.engine.plan().changes if one.key == metal.key]
+    assert [hold.by for hold in change.held_by] == ["running"]
+
+
+def test_an_order_of_a_restored_store_has_no_name_that_one_had_since_the_backup(world: World, tmp_path: Path) -> None:
+    """By these names an agent tells an installation that was forgotten from one that may be overwritten."""
+    (metal,) = claimed(world, "m1")
+    world.store.close()
+    backup = (tmp_path / "state.db").read_bytes()
+    world.restart()
+    live(world, [metal], 300)
+    forgotten = world.engine.remembered(metal.key).life.installs
+    assert len(forgotten) == 1
+    metal.cut_power()
+    world.store.close()
+    for left in tmp_path.glob("state.db*"):
+        left.unlink()
+    (tmp_path / "state.db").write_bytes(backup)
+    world.restart()
+    live(world, [metal], 300)
+    found = world.engine.remembered(metal.key).life.installs
+    assert len(found) == 1
+    assert found != forgotten
 
 
 def test_a_machine_that_came_to_rest_is_one_that_anybody_may_have_started(world: World) -> None:

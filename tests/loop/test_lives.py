@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import Disk, Inventory
+from drivers.base import Disk, Inventory, PowerState
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.kinds.inventory import Origin
 from reconciler.model.facts import ResourceFacts
@@ -60,6 +60,45 @@ def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
     assert lives.find(uuid, macs) == found
 
 
+@pytest.mark.parametrize(
+    ("uuid", "macs", "discovered"),
+    [
+        ("00000000-0000-4000-8000-0000000000ff", ["52:54:00:00:00:ff"], True),
+        ("00000000-0000-4000-8000-0000000000ff", ["52:54:00:00:00:ff", MAC], True),
+        (UUID, ["52:54:00:00:00:ff"], False),
+        ("00000000-0000-0040-8000-00000000000a", [], False),
+        ("00000000-0000-4000-8000-0000000000ff", [MAC], False),
+    ],
+    ids=[
+        "another",
+        "with the same interface to its BMC",
+        "with another card",
+        "its UUID the other way round",
+        "with another mainboard",
+    ],
+)
+def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
+    world: World, lives: DaemonLives, uuid: str, macs: list[str], discovered: bool
+) -> None:
+    boot = {
+        "server": "10.77.0.1",
+        "networks": [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}],
+        "discovery": "Allow",
+    }
+    world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
+    world.bmc("m1").state = replace(world.bmc("m1").state, power=PowerState.ON)
+    world.run(600)
+    assert lives.discovers("10.77.0.100", uuid, macs) is discovered
+    assert not lives.discovers("10.78.0.100", uuid, macs)
+
+
+def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(world: World, lives: DaemonLives) -> None:
+    networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
+    boot = {"server": "10.77.0.1", "networks": networks, "discovery": "Allow"}
+    world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
+    assert lives.discovers("10.77.0.100", UUID, [OTHER])
+
+
 def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: DaemonLives, parts: Parts) -> None:
     parts.collected(
         ResourceKey("Machine", "m2"), {"link": [{"ifname": "eth0", "address": OTHER, "link_type": "ether"}]}
@@ -78,6 +117,37 @@ def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts
     assert parts.unwiped("m1", "sda 1 bytes: discard") == ["sdb"], "it was there before"
     keep.accept("m1", Origin.IN_BAND)
     assert parts.unwiped("m1", "sda 1 bytes: discard") == []
+
+
+def test_a_wipe_proves_nothing_of_what_a_disk_does_not_show_any_more(world: World, parts: Parts) -> None:
+    world.store.inventories.put("m1", Origin.IN_BAND, Inventory(disks=(Disk("/dev/sda", 960, serial="A"),)), START)
+    assert parts.unwiped("m1", "sda 960 bytes: overwrite") == []
+    assert parts.unwiped("m1", "sda 0 bytes: no medium") == ["sda (serial A)"], "it failed after it was found"
+    assert parts.unwiped("m1", "sda 480 bytes: overwrite") == ["sda (serial A)"]
+    assert parts.unwiped("m1", "sda left alone: it is reached over a network") == []
+
+
+def test_a_wipe_of_a_disk_is_none_of_another_that_had_its_name(world: World, parts: Parts) -> None:
+    keep, first, second = world.store.inventories, ("A", "x", 960), ("B", "x", 960)
+    replaced = ("C", "y", 120)
+
+    def found(*disks: tuple[str, str, int]) -> Inventory:
+        return Inventory(
+            disks=tuple(Disk(f"/dev/sd{at}", size, m, s) for at, (s, m, size) in zip("ab", disks, strict=True))
+        )
+
+    keep.put("m1", Origin.IN_BAND, found(first, second), START)
+    keep.put("m1", Origin.IN_BAND, found(first, replaced), START)
+    assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 120 bytes: overwrite") == ["sdb (serial B)"]
+    keep.put("m1", Origin.IN_BAND, found(second, first), START)
+    assert parts.unwiped("m1", "sda 960 bytes: overwrite\nsdb 960 bytes: overwrite") == [], "they have changed names"
+
+
+def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: World, parts: Parts) -> None:
+    keep, proof = world.store.inventories, "sda 960 bytes: overwrite"
+    for disk in (Disk("/dev/sda", 960, "x"), Disk("/dev/sda", 960, "x_y", "A"), Disk("/dev/sda", 960)):
+        keep.put("m1", Origin.IN_BAND, Inventory(disks=(disk,)), START)
+        assert parts.unwiped("m1", proof) == []
 
 
 def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(

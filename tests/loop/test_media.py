@@ -40,7 +40,7 @@ def with_claim(count: int | None, revision: str) -> DesiredState:
 
 def at(world: World) -> Phase:
     facts = world.engine.remembered(Metal(world, "m1").key)
-    return phase(facts, claim_spec(facts.life, world.desired))
+    return phase(facts, claim_spec(facts, world.desired))
 
 
 def moves(metal: Metal) -> list[object]:

@@ -21,7 +21,9 @@ class Bench:
     def __init__(self, suspects: Iterable[ResourceKey] = ()) -> None:
         self.at, self.stepped = 0.0, list[str]()
         self.answers: dict[ResourceKey, Outcome] = {}
-        self.loop = Loop(MemoryQueue(), self.step, self.now, lambda: 0.5, suspects=suspects)
+        self.loop = Loop(
+            MemoryQueue(), self.step, self.now, lambda: 0.5, suspects=suspects, everything=lambda: [DEAD, WELL]
+        )
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.at)
@@ -67,3 +69,12 @@ def test_what_answers_again_is_like_the_others() -> None:
     assert bench.run(0) == ["dead"]
     bench.loop.put([DEAD, WELL], COMMIT)
     assert bench.run(1, RESYNC) == ["dead", "well"]
+
+
+def test_a_clock_that_was_put_back_keeps_nothing_waiting_until_it_has_caught_up() -> None:
+    bench, day = Bench(), 86_400.0
+    bench.loop.put([DEAD, WELL], COMMIT)
+    assert bench.run(day) == ["dead", "well"]
+    assert bench.run(day - 0.5) == [], "another thread may have looked at the clock before"
+    assert bench.run(0.0) == []
+    assert sorted(bench.run(60.0)) == ["dead", "well"]

@@ -215,6 +215,12 @@ def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_cras
     assert later.reason == "SentToDisk"
 
 
+def test_a_machine_is_wiped_once_though_the_clock_was_put_back_meanwhile() -> None:
+    before = life(Stage.WORKING, Purpose.WIPE, releasing_at=LATER)
+    after = take(before, FactType.WIPED, "sda 1 bytes: overwrite", IMAGE, NOW).life
+    assert purpose(ResourceFacts(life=after, image=IMAGE), None, CLAIM) is None
+
+
 @pytest.mark.parametrize("why", [Purpose.INSTALL, Purpose.WIPE])
 def test_what_may_be_on_the_disks_is_remembered_until_they_are_wiped(why: Purpose) -> None:
     """Of the image that was there, of attempts that nothing was heard of, and of the one under way."""

@@ -105,6 +105,20 @@ class TestActions:
         assert store.in_flight() == {}
         assert store.events() == []
 
+    def test_an_instance_that_was_overtaken_writes_nothing_over_what_the_other_has_learned(self, store: Store) -> None:
+        with store.instance("run") as epoch:
+            store.put_facts({ONE: FACTS})
+            store.begin_action(flight(), FACTS, event(), epoch)
+            # As another does that finds the lock free, which this one has lost with its session.
+            with store.engine.begin() as connection:
+                connection.execute(text("UPDATE instance SET epoch = epoch + 1"))
+            with pytest.raises(Fenced, match="taken over"):
+                store.put_facts({ONE: ResourceFacts()})
+            with pytest.raises(Fenced, match="taken over"):
+                store.end_action(flight(), ResourceFacts(), event("Confirmed"))
+        assert store.facts(ResourceFacts) == {ONE: FACTS}
+        assert list(store.in_flight()) == [ONE]
+
     def test_what_another_instance_settled_is_not_settled_again(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.begin_action(flight(), FACTS, event(), epoch)

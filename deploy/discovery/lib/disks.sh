@@ -19,13 +19,16 @@ disks() {
 }
 
 # Whether the disk is a LUN of a SAN or an NVMe namespace over a network, which other machines may use: Fibre Channel
-# (rport-), iSCSI and its like (session), and any NVMe transport but PCI Express.
+# (rport-), iSCSI and its like (session), and any NVMe transport but PCI Express. An NVMe disk that has several paths, as
+# those over a network have, belongs to a subsystem, and its transports are those of the controllers there.
 elsewhere() {
     case $(readlink -f "$SYS/block/$1/device" 2>/dev/null) in
     */rport-* | */session[0-9]* | */vport-*) return 0 ;;
     esac
-    transport=$(attribute "$1" device/transport)
-    [ -n "$transport" ] && [ "$transport" != pcie ]
+    for transport in "$SYS/block/$1"/device/transport "$SYS/block/$1"/device/nvme*/transport; do
+        [ ! -r "$transport" ] || [ "$(cat "$transport")" = pcie ] || return 0
+    done
+    return 1
 }
 
 attribute() {
@@ -38,10 +41,12 @@ bytes_of() {
 }
 
 # choose_disk WISH AT-LEAST-BYTES: sets DISK and BYTES, or WHY.
-# WISH: `auto`, /dev/NAME or a serial number. auto is the smallest that is large enough, by name among equals.
+# WISH: `auto`, /dev/NAME or a serial number. auto is the smallest that is large enough, one on USB only where there is
+# no other. Among equals it goes by what the disk says of itself: names change from start to start, and what is
+# installed anew beside the old leaves two systems to start from.
 choose_disk() {
     case $1 in
-    '' | auto) found=$(candidates "$2" | sort -n -k 1,1 -k 2,2 | sed -n '1s/.* //p') ;;
+    '' | auto) found=$(candidates "$2" | sort -k 1,1n -k 2,2n -k 3 | sed -n '1s/.* //p') ;;
     /dev/*) found=$(disks | grep -x -- "${1#/dev/}") ;;
     *) found=$(for name in $(disks); do [ "$(serial_of "$name")" != "$1" ] || echo "$name"; done | head -n 1) ;;
     esac
@@ -57,8 +62,23 @@ candidates() {
     for name in $(disks); do
         size=$(bytes_of "$name")
         if [ "$(attribute "$name" ro)" = 0 ] && [ "$size" -ge "$1" ] && [ "$size" -gt "$MIB" ] && ! in_use "$name"; then
-            echo "$size $name"
+            echo "$(on_usb "$name") $size $(itself "$name") $name"
         fi
+    done
+}
+
+on_usb() {
+    case $(readlink -f "$SYS/block/$1/device" 2>/dev/null) in
+    */usb[0-9]*) echo 1 ;;
+    *) echo 0 ;;
+    esac
+}
+
+# What tells it from all others wherever it is plugged in: one word, or none.
+itself() {
+    for place in wwid device/wwid device/serial serial; do
+        word=$(attribute "$1" "$place" | tr -s ' \n' '__')
+        [ -z "${word#_}" ] || { echo "$word"; return; }
     done
 }
 
@@ -73,9 +93,10 @@ serial_of() {
     done
 }
 
-# zero DISK FIRST-BYTE BYTES, both multiples of 512
+# zero DISK FIRST-BYTE BYTES, both multiples of 512. What the disk did not take after all is known when it is flushed.
 zero() {
-    head -c "$3" /dev/zero | dd of="$1" bs=$MIB seek="$2" oflag=seek_bytes iflag=fullblock conv=notrunc 2> "$T/zero.error"
+    head -c "$3" /dev/zero |
+        dd of="$1" bs=$MIB seek="$2" oflag=seek_bytes iflag=fullblock conv=notrunc,fsync 2> "$T/zero.error"
 }
 
 # Nothing boots from a disk without its first MiB, and no firmware restores a partition table from its last.
@@ -87,6 +108,14 @@ blank_ends() {
 drop_caches() {
     sync
     echo 3 > /proc/sys/vm/drop_caches
+}
+
+# Is $DISK still the disk that it was? Of one that has gone, what is written and read back is a file of its name in
+# memory.
+still_there() {
+    { [ -b "$DISK" ] || [ "$DEV" != /dev ]; } && [ "$(attribute "${DISK##*/}" size)" = $((BYTES / 512)) ] && return 0
+    WHY="$DISK has gone, or has another size than the $BYTES bytes of before"
+    return 1
 }
 
 # peek BYTE COUNT: of $DISK; without the zero bytes, in $(...).

@@ -15,7 +15,7 @@ install_image() {
         WHY="$DISK cannot be written: $(last_line "$T/zero.error")"
         return 1
     fi
-    if write_image && check_fetched && check_written && add_ignition && add_seed && write_first; then
+    if write_image && check_fetched && check_written && add_ignition && add_seed && write_first && still_there; then
         RESULT=$WRITTEN
         return 0
     fi
@@ -219,7 +219,7 @@ make_fat() {
 
 # put FILE FROM-SECTOR TO-SECTOR SECTORS: onto the disk.
 put() {
-    dd if="$1" of="$DISK" bs=512 skip="$2" seek="$3" count="$4" conv=notrunc 2> "$T/put.error" && return 0
+    dd if="$1" of="$DISK" bs=512 skip="$2" seek="$3" count="$4" conv=notrunc,fsync 2> "$T/put.error" && return 0
     WHY="writing to $DISK failed: $(last_line "$T/put.error")"
     return 1
 }

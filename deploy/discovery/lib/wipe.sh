@@ -42,10 +42,13 @@ wipe_disk() {
     [ "$(attribute "$1" ro)" = 0 ] || return 1
     for way in $(ways_for "$1"); do
         doing "wiping $1 ($BYTES bytes): $way"
-        "$way" "$1" > "$T/way.log" 2>&1 || continue
-        WHY="it cannot be written: $(last_line "$T/zero.error")"
-        blank_edges || return 1
+        # No write comes to a disk that is locked; one that is locked by our password has the erase for a way.
+        if ! { { mark || [ "$way" = ata_erase ]; } && "$way" "$1" > "$T/way.log" 2>&1 && blank_edges; }; then
+            WHY="it cannot be written: $(last_line "$T/zero.error")"
+            continue
+        fi
         if prove; then
+            still_there || return 1
             PROOF="$1 $BYTES bytes: $way, then zeroes read back at $PLACES places"
             say "$PROOF"
             return 0
@@ -122,16 +125,30 @@ blank_edges() {
     zero "$DISK" 0 "$edge" && zero "$DISK" $((BYTES - edge)) "$edge"
 }
 
-# Evenly over the disk, the first and the last place at its ends.
-prove() {
-    drop_caches
+# Where it is read back: evenly over the disk, the first and the last place at its ends.
+places() {
     step=$(((BYTES - PLACE) / (PLACES - 1) / 512 * 512))
     place=0
-    while [ "$place" -lt "$PLACES" ]; do
-        at=$((place * step))
-        [ "$place" -lt $((PLACES - 1)) ] || at=$((BYTES - PLACE))
+    while [ "$place" -lt $((PLACES - 1)) ]; do
+        echo $((place * step))
+        place=$((place + 1))
+    done
+    echo $((BYTES - PLACE))
+}
+
+# Most of a disk may never have been written, and a discard is a mere hint: zeroes prove something only where something
+# else was before.
+mark() {
+    head -c $PLACE /dev/zero | tr '\000' x > "$T/place"
+    for at in $(places); do
+        dd if="$T/place" of="$DISK" bs=$PLACE seek="$at" oflag=seek_bytes conv=notrunc,fsync 2> "$T/zero.error" || return 1
+    done
+}
+
+prove() {
+    drop_caches
+    for at in $(places); do
         dd if="$DISK" bs=$PLACE skip="$at" count=$PLACE iflag=skip_bytes,count_bytes,fullblock 2>/dev/null > "$T/place"
         [ "$(wc -c < "$T/place")" = "$PLACE" ] && [ "$(tr -d '\000' < "$T/place" | wc -c)" = 0 ] || return 1
-        place=$((place + 1))
     done
 }

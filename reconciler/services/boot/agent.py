@@ -143,7 +143,11 @@ class Agent:
             return PowerOffNow()
         if current.id != grant.order:
             self._stale(request, grant, grant.order)
-        return self._desk.lives.work(grant.machine)
+        work = self._desk.lives.work(grant.machine)
+        if isinstance(work, Wait):
+            # It reports nothing meanwhile, and that must not be taken for its end.
+            self._desk.lives.report(grant.machine, grant.order, FactType.ALIVE, "it waits")
+        return work
 
     def _take(self, grant: Grant, said: Registration) -> bool:
         lives = self._desk.lives

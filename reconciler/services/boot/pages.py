@@ -50,7 +50,7 @@ class Pages:
                 self._desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {request.remote_addr}")
                 return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
             return self._ordered(request, key, order, asked, macs)
-        if (asked or macs) and self._desk.lives.discovers(request.remote_addr or ""):
+        if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
             return self._discovered(request, asked, macs)
         return plain(scripts.to_disk("this machine is not known here"))
 
