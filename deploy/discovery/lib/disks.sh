@@ -86,7 +86,7 @@ blank_ends() {
 # What is read next comes from the disk, not from memory.
 drop_caches() {
     sync
-    echo 3 > /proc/sys/vm/drop_caches
+    ! in_image || echo 3 > /proc/sys/vm/drop_caches
 }
 
 # peek BYTE COUNT: of $DISK; without the zero bytes, in $(...).
