@@ -19,11 +19,14 @@ from typing import Any, NamedTuple, TypeVar
 from reconciler.desired.manifests import dump_yaml
 from reconciler.model.event import Event
 from reconciler.store import Store
+from tests.e2e import starter
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / "cli.py")]
+TIMEOUT = 100.0
+"""Seconds that a command may take."""
 PATIENCE = 40.0
 """Seconds after which something that should happen is not going to."""
 
@@ -134,11 +137,13 @@ class Desk:
     def run(self, *arguments: str, stdin: str | None = None, **changes: Any) -> Done:
         """Run groundstate in the repository. `changes`: of subprocess.run's arguments, and to `env`."""
         environment = self.environment | changes.pop("env", {})
-        source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        options = {"cwd": self.repo, "timeout": 100, **source, **changes}
+        cwd, given = changes.pop("cwd", self.repo), stdin or ""
+        if not changes:
+            return self.checked(Done(*starter.run(ROOT / "cli.py", arguments, cwd, environment, given, TIMEOUT)))
         done = subprocess.run(
-            [*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False, **options
-        )
+            [*COMMAND, *arguments], input=given, cwd=cwd, env=environment, timeout=TIMEOUT,
+            capture_output=True, text=True, check=False, **changes,
+        )  # fmt: skip
         return self.checked(Done(done.returncode, done.stdout, done.stderr))
 
     @contextmanager
