@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,7 +101,6 @@ class Desk:
         self.folder, self.repo, self.store = folder, folder / "fleet", folder / "state.db"
         self.secrets: set[str] = set()
         self._started = 0
-        self.repo.mkdir(parents=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GROUNDSTATE", "GIT_"))}
         self.environment = {
             **inherited,
@@ -112,7 +112,14 @@ class Desk:
             **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _ADA},
             **(environment or {}),
         }
-        self.git("init", "--quiet", "--initial-branch=main")
+        if not self.repo.exists():
+            self.repo.mkdir(parents=True)
+            self.git("init", "--quiet", "--initial-branch=main")
+
+    def copy(self, folder: Path) -> Desk:
+        """One just like it, of which this one knows nothing. No command may be at work."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Desk(folder)
 
     def git(self, *arguments: str) -> str:
         """What git prints in the repository."""
