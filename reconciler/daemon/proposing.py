@@ -39,7 +39,7 @@ _DOUBLINGS = 6
 
 class Schedule(msgspec.Struct, frozen=True):
     """Seconds between two looks through the networks (`every`; at least `soon`, where a machine was met meanwhile),
-    between two rounds of any kind (`pause`), and after a failure (`retry`, doubling up to `every`)."""
+    between two rounds of any kind (`pause`), and after a failure (`retry`, doubling); both no longer than `every`."""
 
     every: float = 3600.0
     soon: float = 300.0
@@ -79,11 +79,12 @@ class Proposer:
 
     def run(self, stop: threading.Event) -> None:
         """Propose until `stop`. Raises StoreError when the store is gone."""
+        pause = min(self._schedule.pause, self._schedule.every)
         while not stop.is_set():
             self._wake.clear()
             seconds = self.round(stop)
-            if not stop.wait(self._schedule.pause):
-                self._wake.wait(max(0.0, seconds - self._schedule.pause))
+            if not stop.wait(pause):
+                self._wake.wait(max(0.0, seconds - pause))
 
     def round(self, stop: threading.Event) -> float:
         """Look through the networks if it is time, and bring the branch up to date. Returns the seconds until the next

@@ -38,8 +38,8 @@ class StandIn:
     registered: list[dict[str, Any]] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-    slow: float = 0
-    """Seconds before a file is sent."""
+    waits_for: str = ""
+    """Files are sent when a fact of this type was heard."""
     pace: dict[str, float] = field(default_factory=dict)
     """Seconds for each MiB of the file of this name."""
 
@@ -127,8 +127,8 @@ def serving(
 
         def _send(self, status: int, answer: bytes) -> None:
             if status == 200 and self.path.lstrip("/") in standin.files:
-                if standin.slow:
-                    time.sleep(standin.slow)
+                if standin.waits_for:
+                    standin.wait_for(lambda it: it.heard(it.waits_for), 30, standin.waits_for)
                 if standin.cut:
                     answer = answer[: standin.cut.pop(0)]
                     self.close_connection = True

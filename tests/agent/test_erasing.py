@@ -94,8 +94,8 @@ nvme() {{
 def test_what_is_left_after_a_key_was_thrown_away_is_overwritten(tmp_path: Path) -> None:
     """Such a disk may read as noise, which is no proof of anything."""
     machine, standin = Machine(tmp_path / "m"), StandIn(work=["work wipe", "work poweroff"])
-    disk = machine.disk("nvme0n1", 140)
+    disk = machine.disk("nvme0n1", 4)
     with serving(standin) as url:
-        machine.run(url, 'nvme() { dd if=/dev/urandom of="$DISK" bs=1048576 count=140 2>/dev/null; }')
-    assert standin.heard("wiped") == ["nvme0n1 146800640 bytes: overwrite, then zeroes read back at 64 places"]
+        machine.run(url, 'EDGE=$MIB; nvme() { dd if=/dev/urandom of="$DISK" bs=$MIB count=4 2>/dev/null; }')
+    assert standin.heard("wiped") == ["nvme0n1 4194304 bytes: overwrite, then zeroes read back at 64 places"]
     assert not any(disk.read_bytes())

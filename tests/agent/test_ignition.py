@@ -29,24 +29,25 @@ needs_btrfs = pytest.mark.skipif(
 )
 pytestmark = needs_programs
 CONFIG = json.dumps({"ignition": {"version": "3.4.0"}, "storage": {"files": []}})
-AT, SIZE = 4 * MIB, 120 * MIB
+AT = 4 * MIB
+SIZES = {"ext4": 8 * MIB, "btrfs": 120 * MIB}
 
 
 def image(directory: Path, label: str, files: tuple[str, ...] = (), kind: str = "ext4") -> bytes:
     """A disk with a partition of noise, and one with a file system of that label and these (empty) files."""
-    path, content = directory / "image", directory / "content"
+    path, content, size = directory / "image", directory / "content", SIZES[kind]
     path.write_bytes(random.Random(7).randbytes(AT))
     with path.open("r+b") as file:
         file.write(bytes(MIB))
-        file.truncate(AT + SIZE + 2 * MIB)
-    layout = f"label: gpt\nstart=2048,size=4096\nstart={AT // 512},size={SIZE // 512}\n"
+        file.truncate(AT + size + 2 * MIB)
+    layout = f"label: gpt\nstart=2048,size=4096\nstart={AT // 512},size={size // 512}\n"
     subprocess.run(["/usr/sbin/sfdisk", "-q", "--wipe", "always", str(path)], input=layout, text=True, check=True)
     content.mkdir()
     for name in files:
         (content / name).touch()
     made = directory / "file-system"
     with made.open("wb") as file:
-        file.truncate(SIZE)
+        file.truncate(size)
     options = {"ext4": ["mkfs.ext4", "-q", "-d"], "btrfs": ["mkfs.btrfs", "-q", "--rootdir"]}[kind]
     path_ = f"{os.environ['PATH']}:/usr/sbin"
     command = ["env", f"PATH={path_}", *options, str(content), "-L", label, str(made)]
@@ -82,7 +83,7 @@ def test_the_config_is_where_the_image_reads_it_and_in_the_seed(
     tmp_path: Path, label: str, files: tuple[str, ...], place: str
 ) -> None:
     machine, standin, data = Machine(tmp_path / "m"), StandIn(), image(tmp_path, label, files)
-    disk = machine.disk("vda", 160)
+    disk = machine.disk("vda", 24)
     run = install(machine, standin, data)
     assert standin.heard("written") == [digest(data)], run.console
     assert ext4(disk, f"cat {place}") == CONFIG
@@ -99,7 +100,7 @@ def test_the_file_system_may_be_btrfs_as_flatcar_s_is(tmp_path: Path) -> None:
     run = install(machine, standin, data)
     assert standin.heard("written") == [digest(data)], run.console
     assert "the Ignition config is where the image reads it" in run.console
-    assert CONFIG.encode() in disk.read_bytes()[AT : AT + SIZE]
+    assert CONFIG.encode() in disk.read_bytes()[AT : AT + SIZES["btrfs"]]
 
 
 def test_an_image_that_would_not_read_its_config_is_not_made_to_start(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_an_image_that_would_not_read_its_config_is_not_made_to_start(tmp_path: 
 @needs_root
 def test_a_partition_called_boot_of_a_system_without_ignition_does_not_count(tmp_path: Path) -> None:
     machine, standin, data = Machine(tmp_path / "m"), StandIn(), image(tmp_path, "boot", ("grub.cfg",))
-    disk = machine.disk("vda", 160)
+    disk = machine.disk("vda", 24)
     install(machine, standin, data)
     assert "has a file system labelled boot without ignition.firstboot" in standin.heard("agent-failed")[0]
     assert is_blank(disk)
@@ -123,7 +124,7 @@ def test_a_partition_called_boot_of_a_system_without_ignition_does_not_count(tmp
 @needs_root
 def test_a_config_that_the_disk_did_not_keep_is_found_out(tmp_path: Path) -> None:
     machine, standin, data = Machine(tmp_path / "m"), StandIn(), image(tmp_path, "OEM")
-    disk = machine.disk("vda", 160)
+    disk = machine.disk("vda", 24)
     install(machine, standin, data, 'cmp() { case $2 in "$T/seed"/*) return 1 ;; *) command cmp "$@" ;; esac; }')
     assert "the Ignition config that was read back" in standin.heard("agent-failed")[0]
     assert is_blank(disk)

@@ -22,15 +22,24 @@ def told(machine: Machine, image: bytes, work: str, instance: str, *known: str) 
         return standin, machine.run(url)
 
 
-@pytest.fixture(params=["gpt", "dos"])
-def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Machine, bytes, Path]:
-    """A machine on which m1-1 is installed, on one of its two disks."""
-    machine, image = Machine(tmp_path / "m"), partitioned(tmp_path, request.param)
-    disk = machine.disk("sda", 32)
-    machine.disk("sdb", 40)
+@pytest.fixture(scope="module", params=["gpt", "dos"])
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Machine, bytes]:
+    """A machine on which m1-1 is installed, on one of its two disks, and its image."""
+    folder = tmp_path_factory.mktemp("installed")
+    machine, image = Machine(folder / "m"), partitioned(folder, request.param)
+    machine.disk("sda", 12)
+    machine.disk("sdb", 13)
     heard, run = told(machine, image, "install", "m1-1", "m1-1")
     assert heard.heard("written"), run.console
-    return machine, image, disk
+    return machine, image
+
+
+@pytest.fixture
+def installed(original: tuple[Machine, bytes], tmp_path: Path) -> tuple[Machine, bytes, Path]:
+    """Such a machine for one test, its image, and its disk with the system."""
+    machine, image = original
+    copy = machine.copy(tmp_path / "m")
+    return copy, image, copy.root / "dev/sda"
 
 
 @pytest.mark.parametrize("work", ["install", "wipe"])

@@ -50,13 +50,13 @@ def test_a_disk_that_still_has_data_is_never_called_wiped(tmp_path: Path) -> Non
 
 def test_a_disk_that_lies_about_discarding_is_overwritten(tmp_path: Path) -> None:
     machine, standin = Machine(tmp_path / "m"), StandIn()
-    disk = machine.disk("sda", 140)
+    disk = machine.disk("sda", 4)
     queue = tmp_path / "m/sys/block/sda/queue"
     queue.mkdir()
     (queue / "discard_max_bytes").write_text("4194304\n")
-    run = wipe(machine, standin, "discard() { return 0; }")
+    run = wipe(machine, standin, "EDGE=$MIB; discard() { return 0; }")
     assert "sda: not all zeroes after discard" in run.console
-    assert standin.heard("wiped") == [f"sda {140 * MIB} bytes: overwrite, then zeroes read back at 64 places"]
+    assert standin.heard("wiped") == [f"sda {4 * MIB} bytes: overwrite, then zeroes read back at 64 places"]
     assert not any(disk.read_bytes())
 
 

@@ -19,7 +19,7 @@ from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.boot.world import Service, registration
 
-LIMITS = Limits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0)
+LIMITS = Limits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0, look=0.02)
 
 
 @pytest.fixture

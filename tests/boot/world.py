@@ -27,7 +27,7 @@ from reconciler.store import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE, TWO, ORDER = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02"), "1-7"
-FEW = Limits(threads=4)
+FEW = Limits(threads=4, look=0.02)
 UUIDS = {ONE: "22222222-0000-4000-8000-000000000001", TWO: "22222222-0000-4000-8000-000000000002"}
 MACS = {ONE: "52:54:00:77:02:01", TWO: "52:54:00:77:02:02"}
 

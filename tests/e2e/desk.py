@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,14 @@ from typing import Any, NamedTuple, TypeVar
 from reconciler.desired.manifests import dump_yaml
 from reconciler.model.event import Event
 from reconciler.store import Store
+from tests.e2e import starter
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / "cli.py")]
+TIMEOUT = 100.0
+"""Seconds that a command may take."""
 PATIENCE = 40.0
 """Seconds after which something that should happen is not going to."""
 
@@ -97,7 +101,6 @@ class Desk:
         self.folder, self.repo, self.store = folder, folder / "fleet", folder / "state.db"
         self.secrets: set[str] = set()
         self._started = 0
-        self.repo.mkdir(parents=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GROUNDSTATE", "GIT_"))}
         self.environment = {
             **inherited,
@@ -109,7 +112,14 @@ class Desk:
             **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _ADA},
             **(environment or {}),
         }
-        self.git("init", "--quiet", "--initial-branch=main")
+        if not self.repo.exists():
+            self.repo.mkdir(parents=True)
+            self.git("init", "--quiet", "--initial-branch=main")
+
+    def copy(self, folder: Path) -> Desk:
+        """One just like it, of which this one knows nothing. No command may be at work."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Desk(folder)
 
     def git(self, *arguments: str) -> str:
         """What git prints in the repository."""
@@ -134,11 +144,13 @@ class Desk:
     def run(self, *arguments: str, stdin: str | None = None, **changes: Any) -> Done:
         """Run groundstate in the repository. `changes`: of subprocess.run's arguments, and to `env`."""
         environment = self.environment | changes.pop("env", {})
-        source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        options = {"cwd": self.repo, "timeout": 100, **source, **changes}
+        cwd, given = changes.pop("cwd", self.repo), stdin or ""
+        if not changes:
+            return self.checked(Done(*starter.run(ROOT / "cli.py", arguments, cwd, environment, given, TIMEOUT)))
         done = subprocess.run(
-            [*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False, **options
-        )
+            [*COMMAND, *arguments], input=given, cwd=cwd, env=environment, timeout=TIMEOUT,
+            capture_output=True, text=True, check=False, **changes,
+        )  # fmt: skip
         return self.checked(Done(done.returncode, done.stdout, done.stderr))
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +40,10 @@ def box(name: str, **spec: Any) -> dict[str, Any]:
     return document("Machine", name, partition="lab", bmc=bmc, size="c1", lifecycle={"mode": "Managed"}, **spec)
 
 
-@pytest.fixture
-def lab(desk: Desk) -> Desk:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Three machines, two of them inspected, a claim for two with an address each, and all of it applied."""
+    desk = Desk(tmp_path_factory.mktemp("original") / "desk")
     desk.commit(
         lab=[
             *LAB,
@@ -57,6 +59,11 @@ def lab(desk: Desk) -> Desk:
         store.put_facts({ResourceKey("Machine", name): ResourceFacts(life=Life(inspected_at=AT))})
     store.close()
     return desk
+
+
+@pytest.fixture
+def lab(original: Desk, tmp_path: Path) -> Desk:
+    return original.copy(tmp_path / "desk")
 
 
 def test_a_claim_is_explained_applied_and_shown_and_the_plan_is_empty_then(lab: Desk) -> None:

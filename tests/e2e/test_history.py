@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,13 +13,19 @@ from reconciler.store import Store
 from tests.e2e.desk import Desk, address, network
 
 
-@pytest.fixture
-def lived(desk: Desk) -> Desk:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """An address that was declared, acquired, and given a name."""
+    desk = Desk(tmp_path_factory.mktemp("original") / "desk")
     desk.commit("Declare it", lab=[network(), address("front")])
     assert desk.run("apply", "--yes").code == 0
     desk.commit("Name it", lab=[network(), address("front", dnsName="www.example")])
     return desk
+
+
+@pytest.fixture
+def lived(original: Desk, tmp_path: Path) -> Desk:
+    return original.copy(tmp_path / "desk")
 
 
 def test_commits_and_events_stand_side_by_side_newest_first(lived: Desk) -> None:

@@ -20,14 +20,20 @@ def child(name: str, **spec: object) -> dict[str, object]:
     return document("Network", name, parent="tenants", project="shop", deletionPolicy="Release", **spec)
 
 
-@pytest.fixture
-def full(desk: Desk) -> Desk:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A parent with two children, one with a VRF and an address."""
+    desk = Desk(tmp_path_factory.mktemp("original") / "desk")
     shop = child("shop", vrf={"pool": "vrfs"})
     desk.commit(lab=[POOL, SUPER, *OWNERS, shop, child("ads"), address("front", network="shop", dnsName="www.example")])
     done = desk.run("apply", "--yes")
     assert done.code == 0, done
     return desk
+
+
+@pytest.fixture
+def full(original: Desk, tmp_path: Path) -> Desk:
+    return original.copy(tmp_path / "desk")
 
 
 def test_children_vrf_and_address_come_in_one_commit_and_the_plan_is_empty_then(full: Desk) -> None:

@@ -195,7 +195,7 @@ def test_an_ignition_config_is_put_on_a_file_system_of_flatcar_s_kind(tmp_path: 
         order(lab, Redfish(lab, 0), standin, "Pxe", install(image, "flatcar-1"))
         standin.wait_for(lambda it: it.heard("written") or it.heard("agent-failed"), 240, "image written")
         assert standin.heard("agent-failed") == []
-        file_system = _part(lab.machine(0).disk, test_ignition.AT >> 20, test_ignition.SIZE >> 20)
+        file_system = _part(lab.machine(0).disk, test_ignition.AT >> 20, test_ignition.SIZES["btrfs"] >> 20)
         assert test_ignition.CONFIG.encode() in file_system
 
 

@@ -19,7 +19,7 @@ argument() {
     tr ' ' '\n' < "${CMDLINE:-/proc/cmdline}" | sed -n "s|^$1=||p" | head -n 1
 }
 
-# Is this the image? Elsewhere nothing may switch a machine off, set its clock or touch its disks.
+# Is this the image? Elsewhere nothing may switch a machine off, set its clock, drop its caches or touch its disks.
 in_image() {
     [ -e /etc/groundstate/version ]
 }

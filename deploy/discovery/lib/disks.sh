@@ -107,7 +107,7 @@ blank_ends() {
 # What is read next comes from the disk, not from memory.
 drop_caches() {
     sync
-    echo 3 > /proc/sys/vm/drop_caches
+    ! in_image || echo 3 > /proc/sys/vm/drop_caches
 }
 
 # Is $DISK still the disk that it was? Of one that has gone, what is written and read back is a file of its name in

@@ -156,7 +156,6 @@ class _Gateway(Gateway_10):
 
 class _Server(Server):
     ConnectionClass = _Connection
-    expiration_interval = 0.2  # and what it takes at most to stop
 
     def __init__(self, place: tuple[str, int], app: Callable[..., Any], limits: Limits, log: Any) -> None:
         super().__init__(
@@ -175,6 +174,7 @@ class _Server(Server):
         self.gateway = _Gateway
         self.max_request_header_size, self.max_request_body_size = HEADERS, BODY
         self.keep_alive_conn_limit = limits.connections
+        self.expiration_interval = limits.look
         self.limits, self._log = limits, log
         self._open: set[_Connection] = set()
         self._of: Counter[str] = Counter()

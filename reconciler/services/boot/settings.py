@@ -22,7 +22,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     `threads`: requests in hand at once; `connections` in all, and `per_address` of one client. `idle`: seconds for
     which a connection may say nothing; `receive`: seconds for a whole request; `send`: seconds for an answer, and one
-    more for each `slowest` bytes of it.
+    more for each `slowest` bytes of it. `look`: seconds between two looks for silent connections, and what it takes at
+    most to stop.
     """
 
     threads: int = 64
@@ -32,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True):
     receive: float = 30.0
     send: float = 30.0
     slowest: int = 64 * 1024
+    look: float = 0.2
 
 
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
