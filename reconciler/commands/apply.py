@@ -16,6 +16,7 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.applying.progress import Progress, Row, Stage
+from reconciler.commands.completing import complete_target
 from reconciler.commands.live import Board
 from reconciler.commands.options import (
     Where,
@@ -54,7 +55,7 @@ from reconciler.store.errors import InstanceHeld, StoreError
 
 
 @click.command("apply", short_help="Make the fleet as declared.")
-@click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]")
+@click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]", shell_complete=complete_target)
 @option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")
 @where_options
 @guard_options

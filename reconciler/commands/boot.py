@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from reconciler.commands.completing import complete_name
 from reconciler.commands.options import option, where_from, where_options
 from reconciler.commands.workspace import fail, open_source, read_or_exit, words
 from reconciler.services.boot import dhcp
@@ -26,7 +27,7 @@ def boot_group() -> None:
 
 
 @boot_group.command("dnsmasq", short_help="Print dnsmasq's configuration.")
-@click.argument("partitions", nargs=-1, metavar="[PARTITION]...")
+@click.argument("partitions", nargs=-1, metavar="[PARTITION]...", shell_complete=complete_name("Partition"))
 @option("--tftp-root", default=dhcp.TFTP_ROOT, metavar="DIR", help="Where dnsmasq finds ipxe.efi and undionly.kpxe.")
 @where_options
 def dnsmasq_command(partitions: tuple[str, ...], tftp_root: str, **values: Any) -> None:
@@ -42,7 +43,7 @@ def dnsmasq_command(partitions: tuple[str, ...], tftp_root: str, **values: Any) 
 
 
 @boot_group.command("kea", short_help="Print the configuration of Kea's DHCPv4 server.")
-@click.argument("partitions", nargs=-1, metavar="[PARTITION]...")
+@click.argument("partitions", nargs=-1, metavar="[PARTITION]...", shell_complete=complete_name("Partition"))
 @option("--next-server", metavar="ADDRESS", help="The TFTP server.  [default: the boot service's address]")
 @where_options
 def kea_command(partitions: tuple[str, ...], next_server: str | None, **values: Any) -> None:
@@ -67,6 +68,9 @@ def _parts(names: tuple[str, ...], values: dict[str, Any]) -> list[dhcp.Part]:
     declared = {one.key.name: one for one in desired.of_kind("Partition")}
     if missing := [name for name in names if name not in declared]:
         fail(f"there is no partition {missing[0]!r}; there are {', '.join(declared) or 'none'}")
+    silent = [name for name in names if declared[name].spec.boot is None]
+    if silent:
+        fail(f"partition {silent[0]} has no spec.boot, which says over which networks machines are started; add it")
     try:
         return dhcp.parts(declared[name] for name in names or declared)
     except BootError as error:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.commands.completing import complete_target
 from reconciler.commands.get import dump
-from reconciler.commands.options import Where, complete_target, option, output_option, where_from, where_options
+from reconciler.commands.options import Where, option, output_option, where_from, where_options
 from reconciler.commands.workspace import fail, on_terminal, open_source, open_store, words
 from reconciler.kinds import KINDS, find
 from reconciler.model.event import Event

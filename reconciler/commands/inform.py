@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from reconciler.commands.completing import complete_kind
 from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.workspace import noting_uncommitted, on_terminal, open_source, read, words
 from reconciler.kinds import KINDS, find
@@ -44,7 +45,7 @@ def validate_command(output: str, **values: Any) -> None:
 
 
 @click.command("explain", short_help="What a kind, or a field of it, means.")
-@click.argument("path", metavar="[KIND[.field...]]", required=False)
+@click.argument("path", metavar="[KIND[.field...]]", required=False, shell_complete=complete_kind)
 def explain_command(path: str | None) -> None:
     """Explain a kind or one of its fields, from the same schemas that validate it.
 
@@ -68,7 +69,7 @@ def explain_command(path: str | None) -> None:
 
 
 @click.command("schema", short_help="Print a kind's JSON Schema.")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=complete_kind)
 def schema_command(kind: str | None) -> None:
     """Print the JSON Schema (draft-07) of a kind, or of all kinds in one.
 

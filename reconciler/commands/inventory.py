@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from reconciler.commands import asking
+from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.workspace import (
@@ -32,7 +33,7 @@ from reconciler.store import Store
 
 
 @click.command("inventory", short_help="What is in a machine, and what changed.")
-@click.argument("machine", metavar="MACHINE")
+@click.argument("machine", metavar="MACHINE", shell_complete=complete_name("Machine"))
 @click.option("--source", type=click.Choice([str(one) for one in Origin]), help="Only what the BMC or the agent says.")
 @click.option("--diff", is_flag=True, help="Only what changed, and by what the two differ; exit code 2 if anything.")
 @click.option("--refresh", is_flag=True, help="Ask the BMC now, and keep what it says.")

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage
+from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.workspace import connections, fail, now, on_terminal, open_store, operator, words
@@ -61,7 +62,7 @@ def _changing(values: dict[str, Any], *, create: bool) -> Iterator[tuple[Connect
 
 
 @ipam_group.command("tree", short_help="The prefix tree, and how full it is.")
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
 @option("--depth", type=click.IntRange(1), help="1: leave out what lies in a parent.")
 @where_options
 def tree_command(networks: tuple[str, ...], depth: int | None, **values: Any) -> None:
@@ -167,7 +168,7 @@ def _print_held(addresses: list[Allocation], numbers: list[Number], *, wide: boo
 
 
 @ipam_group.command("usage", short_help="How full each prefix and pool is.")
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
 @where_options
 @output_option("table", "json", "yaml", default="table")
 def usage_command(networks: tuple[str, ...], output: str, **values: Any) -> None:

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from drivers.base import IpamSettings
-from reconciler.kinds import KINDS
+from reconciler.commands.completing import complete_target
 from reconciler.planning.guards import TENTH, Limit, Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -125,7 +125,7 @@ def where_from(values: dict[str, Any]) -> Where:
     base = Path(settings).parent if settings else Path.cwd()
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
     found = Where(base=base, ipam=_ipam_from(values), **named)
-    return msgspec.structs.replace(found, repo=_top_level()) if found.repo == "." else found
+    return msgspec.structs.replace(found, repo=top_level()) if found.repo == "." else found
 
 
 def _ipam_from(values: dict[str, Any]) -> IpamSettings:
@@ -133,7 +133,7 @@ def _ipam_from(values: dict[str, Any]) -> IpamSettings:
     return IpamSettings(**{name: values.pop(option) for name, option in names.items()})
 
 
-def _top_level() -> str:
+def top_level() -> str:
     """The repository around the current folder, as git finds it: a subfolder is not a fleet with a store of its own."""
     here = Path.cwd()
     top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
@@ -142,7 +142,7 @@ def _top_level() -> str:
 
 def find_settings() -> Path | None:
     """The settings file of the current folder, or else of the repository around it."""
-    found = (Path(folder) / SETTINGS_FILE for folder in (".", _top_level()))
+    found = (Path(folder) / SETTINGS_FILE for folder in (".", top_level()))
     return next((path.absolute() for path in found if path.is_file()), None)
 
 
@@ -150,11 +150,6 @@ def filter_options(command: F) -> F:
     """Targets and --selector."""
     command = option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")(command)
     return click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)(command)
-
-
-def complete_target(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Kinds for the shell's completion."""
-    return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
 
 
 def output_option(*formats: str, default: str) -> Callable[[F], F]:

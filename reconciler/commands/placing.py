@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, option, output_option, where_from, where_options
 from reconciler.commands.workspace import (
@@ -34,7 +35,7 @@ COUNTED = ["PARTITION", "SIZE", "TOTAL", "FREE", "CLAIMED", "RESERVED", "FAULTY"
 
 
 @click.command("explain-placement", short_help="Which machines a claim gets, and why not the others.")
-@click.argument("claim", metavar="CLAIM")
+@click.argument("claim", metavar="CLAIM", shell_complete=complete_name("MachineClaim"))
 @where_options
 @output_option("text", "json", "yaml", default="text")
 def explain_placement_command(claim: str, output: str, **values: Any) -> None:

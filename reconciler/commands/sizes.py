@@ -10,6 +10,7 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler.commands.asking import ask, one_machine, refresh
+from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump
 from reconciler.commands.options import Where, output_option, where_from, where_options
 from reconciler.commands.workspace import fail, now, on_terminal, open_source, open_store, read_or_exit, words
@@ -20,7 +21,7 @@ from reconciler.planning.render.words import ansi, plain
 
 
 @click.command("explain-size", short_help="Why each size fits a machine or not.")
-@click.argument("machine", metavar="MACHINE")
+@click.argument("machine", metavar="MACHINE", shell_complete=complete_name("Machine"))
 @click.option("--inventory", type=click.File("r", encoding="utf-8"), help="YAML or JSON instead of what is kept.")
 @click.option("--refresh", "anew", is_flag=True, help="Ask the BMC now, and keep what it says.")
 @where_options

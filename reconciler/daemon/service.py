@@ -134,7 +134,12 @@ class Daemon:
         A thread that fails takes the daemon down, half a daemon being worse than none, and its error is raised.
         """
         self._stop = stop
-        works = {"follow": self._follow, "house": self._keep_house, "inventory": self._reader.run}
+        works = {
+            "stopping": self._say_stopping,
+            "follow": self._follow,
+            "house": self._keep_house,
+            "inventory": self._reader.run,
+        }
         if self._proposer is not None:
             works["propose"] = self._proposer.run
         beside = [
@@ -151,6 +156,10 @@ class Daemon:
         if self._broke:
             raise self._broke[0]
         self._engine.flush()
+
+    def _say_stopping(self, stop: threading.Event) -> None:
+        stop.wait()
+        self._log.info("Stopping")
 
     def healthy(self) -> str | None:
         """None while the daemon does its work."""

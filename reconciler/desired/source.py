@@ -151,6 +151,8 @@ def open_source(
         )
     repository = _find_repository(folder)
     if isinstance(repository, Place):
+        if work_tree and repository.root == repository.git_dir:
+            raise SourceError(f"{folder} is a bare repository", "it has no work tree", "leave --work-tree out")
         joined = _joined(repository.prefix, path)
         return WorkTree(repository.root, joined) if work_tree else Repository(repository, ref, joined)
     if work_tree:

@@ -57,8 +57,8 @@ class BootService(Spec, frozen=True, kw_only=True):
     discovery: Annotated[
         Discovery,
         Meta(
-            description="Allow: a machine that nobody declared is started once, tells what is in it, and is switched "
-            "off. Deny: it goes to its disk."
+            description="Allow: a machine that nobody declared, when it starts from the network, tells what is in it "
+            "and is switched off. Deny: it goes to its disk."
         ),
     ] = Discovery.DENY
     start_from: (

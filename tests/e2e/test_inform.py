@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from reconciler.kinds import KINDS
-from tests.e2e.desk import Desk, Done, network
+from tests.e2e.desk import Desk, machine, network, partition
 
 BROKEN = """\
 apiVersion: groundstate/v1
@@ -173,13 +173,33 @@ class TestCommandLine:
         assert done.code == 0
         assert "_GROUNDSTATE_COMPLETE" in done.out
 
-    def test_commands_and_kinds_are_completed(self, desk: Desk) -> None:
-        def completed(words: str, place: int) -> Done:
-            wanted = {"_GROUNDSTATE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
-            return desk.run(env=wanted)
+    @pytest.mark.parametrize(
+        ("words", "offered"),
+        [
+            ("pl", ["plan"]),
+            ("get mach", ["machines", "machineclaims"]),
+            ("get machines m-b", ["m-b"]),
+            ("get machine m-a m-", ["m-a", "m-b"]),
+            ("plan -r HEAD machine/", ["machine/m-a", "machine/m-b"]),
+            ("plan machine/m-a par", ["partitions"]),
+            ("inventory m-a", ["m-a"]),
+            ("boot kea l", ["lab"]),
+            ("explain siz", ["sizes", "sizereservations"]),
+            ("get nonsense/", []),
+            ("get -C nowhere machine/", []),
+        ],
+    )
+    def test_commands_kinds_and_names_are_completed(self, desk: Desk, words: str, offered: list[str]) -> None:
+        desk.commit(m=[machine("m-a"), machine("m-b")], lab=[partition()])
+        wanted = {"_GROUNDSTATE_COMPLETE": "bash_complete", "COMP_WORDS": f"groundstate {words}"}
+        done = desk.run(env={**wanted, "COMP_CWORD": str(len(words.split()))})
+        assert (done.out.split(), done.err) == ([f"plain,{one}" for one in offered], "")
 
-        assert completed("groundstate pl", 1).out == "plain,plan\n"
-        assert completed("groundstate get mach", 2).out == "plain,machines\nplain,machineclaims\n"
+    def test_names_of_a_broken_revision_are_completed_as_far_as_it_is_sound(self, desk: Desk) -> None:
+        desk.commit(m=[machine("m-a")], lab=[partition()], broken=[{"kind": "Nonsense"}])
+        wanted = {"_GROUNDSTATE_COMPLETE": "bash_complete", "COMP_WORDS": "groundstate get machine/", "COMP_CWORD": "2"}
+        done = desk.run(env=wanted)
+        assert (done.out, done.err) == ("plain,machine/m-a\n", "")
 
     def test_help_lists_every_command_and_each_has_examples(self, desk: Desk) -> None:
         listed = desk.run("--help").out.partition("Commands:")[2]

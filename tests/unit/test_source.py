@@ -120,6 +120,12 @@ def test_what_a_calling_git_left_in_the_environment_does_not_count(
     assert len(open_source(repository.folder).snapshot().files) == 2
 
 
+def test_a_bare_repository_has_no_work_tree_to_read(repository: Git, tmp_path: Path) -> None:
+    repository("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    with pytest.raises(SourceError, match="is a bare repository; it has no work tree"):
+        open_source(tmp_path / "bare.git", work_tree=True)
+
+
 def test_a_user_who_forbids_bare_repositories_still_reads_their_own(
     repository: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
