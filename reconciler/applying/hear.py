@@ -28,7 +28,7 @@ def is_over(facts: ResourceFacts, fact: FactType, order: str | None) -> bool:
 
 
 def hear(before: ResourceFacts, fact: FactType, detail: str, system: str | None, now: datetime) -> Heard:
-    """Take up what is said. `system`: the UUID that the machine's BMC names, where it was seen to name any."""
+    """Take up what is said. `system`: what tells the system at the BMC from others, where that is known."""
     taken = take(before.life, fact, detail, before.image, now)
     severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
     if taken.life == before.life:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from drivers.base import SystemState
 from reconciler.applying.hear import hear, is_over
 from reconciler.applying.memory import Memory
 from reconciler.applying.telling import Teller
 from reconciler.applying.waits import Waits
 from reconciler.kinds.kind import BEGINNING
+from reconciler.kinds.lifecycle import system_of
 from reconciler.model.event import EventType
 from reconciler.model.life import FactType
 from reconciler.model.resource import ResourceKey
@@ -49,4 +51,4 @@ class Reports:
 
     def _system(self, key: ResourceKey) -> str | None:
         seen = self._memory.observed.get(key)
-        return getattr(seen.value, "uuid", None) if seen is not None else None
+        return system_of(seen.value) if seen is not None and isinstance(seen.value, SystemState) else None

@@ -63,10 +63,11 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
 def _another_system(spec: MachineSpec, life: Life, state: SystemState, look: Look) -> Steps:
     """Somebody's machine is not inspected anew: that the new system is its own is written down, and life goes on."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
-    if word is None or state.uuid is None or lifecycle.held_for_another_system(spec, life, state):
+    system = lifecycle.like_before(life, state)
+    if word is None or system is None or lifecycle.held_for_another_system(spec, life, state):
         return Steps()  # The hold is the machine's as a whole.
     reason = f"the document asks for {word!r}"
-    return Steps((AcceptSystem(key=look.key, system=state.uuid, was=life.system or "", word=word, reason=reason),))
+    return Steps((AcceptSystem(key=look.key, system=system, was=life.system or "", word=word, reason=reason),))
 
 
 def _under_way(life: Life, wanted: Purpose | None, state: SystemState, look: Look) -> Steps:

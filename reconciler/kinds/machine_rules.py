@@ -197,16 +197,20 @@ def _state(value: Any) -> SystemState:
 
 
 def _other_machine(life: Life, state: SystemState) -> Hold:
-    reason = f"the system at its BMC's address has UUID {state.uuid}, and the one whose life this is had {life.system}"
-    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {state.uuid} into spec.lifecycle.request"
+    new = lifecycle.like_before(life, state)
+    what = "" if str(new).startswith(lifecycle.SERIAL) else "UUID "
+    reason = f"the system at its BMC's address has {what}{new}, and the one whose life this is had {life.system}"
+    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {new} into spec.lifecycle.request"
     return Hold(HoldKind.GUARD, "another-system", reason, way_out)
 
 
 def _with_system(state: SystemState, look: Look) -> list[ResourceKey]:
     """Other machines whose system that is."""
-    wanted = (state.uuid or "").lower()
+    wanted = (lifecycle.like_before(look.facts.life, state) or "").lower()
+    by_serial = wanted.startswith(lifecycle.SERIAL)
     lives = {key for key, facts in look.remembered.items() if (facts.life.system or "").lower() == wanted}
-    seen = {key for key, one in look.observed.items() if (_state(one.value).uuid or "").lower() == wanted}
+    told = ((key, lifecycle.system_of(_state(one.value), by_serial=by_serial)) for key, one in look.observed.items())
+    seen = {key for key, system in told if (system or "").lower() == wanted}
     return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
 
 

@@ -93,11 +93,11 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     again; `releasing_at`: since when it is on its way back, and `because`: of what, in words. `order` is the boot that
     is under way: `served_at`, `registered_at`, `heard_at`, `progress` and `ended_at` (its purpose is reached, the
     machine may go off) are of that order. `stopped_at`: since when it was seen off and has been started by nobody else;
-    `system`: the UUID that its BMC told when an agent called last. `attempts` counts the orders for the present
-    purpose, and `tried` is the `request` of the document for which the last of them was given. `asked`: the machine's
-    `lifecycle.request` that was heeded last. `starts`: when it was sent to its disk, the last few since its system
-    called. `media`: what is in its virtual drive, until it is seen gone. `installs`: the orders since the last wipe
-    under which an agent may have installed something, the oldest first.
+    `system`: the UUID that its BMC told when an agent called last, else `serial:` and its serial number. `attempts`
+    counts the orders for the present purpose, and `tried` is the `request` of the document for which the last of them
+    was given. `asked`: the machine's `lifecycle.request` that was heeded last. `starts`: when it was sent to its disk,
+    the last few since its system called. `media`: what is in its virtual drive, until it is seen gone. `installs`: the
+    orders since the last wipe under which an agent may have installed something, the oldest first.
     """
 
     inspected_at: datetime | None = None

@@ -10,10 +10,10 @@ import pytest
 from msgspec import convert
 from msgspec.structs import replace
 
-from drivers.base import PowerState
+from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.applying.remember import remember
-from reconciler.kinds.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.lifecycle import Phase, another_system, claim_spec, phase
 from reconciler.kinds.machine import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
@@ -512,6 +512,41 @@ def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on
     live(world, [metal], 900)
     assert at(world, "m1") is Phase.AVAILABLE
     assert metal.writes[-1] == "wiped"
+
+
+def test_where_a_bmc_tells_no_uuid_the_serial_number_says_which_system_it_is(world: World) -> None:
+    (metal,) = claimed(world, "m1")
+    live(world, [metal], 300)
+    assert metal.bmc.state.uuid is None
+    metal.bmc.state = replace(metal.bmc.state, serial="S 2")
+    world.commit(fleet(None, "m1"))
+    live(world, [metal], 600)
+    assert metal.system, "another machine's, for all that is known"
+    holds = {hold.way_out for change in world.engine.plan().changes for hold in change.held_by}
+    assert "correct spec.bmc; or, if it has a new mainboard, put serial:S-2 into spec.lifecycle.request" in holds
+    world.commit(asking(fleet(None, "m1"), "serial:S-2", "c" * 40))
+    live(world, [metal], 900)
+    assert at(world, "m1") is Phase.AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("before", "uuid", "serial", "another"),
+    [
+        (None, "U1", "S1", False),
+        ("U1", "u1", "S2", False),
+        ("U1", "U2", "S1", True),
+        ("U1", None, "S2", False),
+        ("serial:S1", None, "s1", False),
+        ("serial:S1", None, "S2", True),
+        ("serial:S1", "U1", "S1", False),
+        ("serial:S1", "U1", "S2", True),
+        ("serial:S1", "U1", None, False),
+    ],
+)
+def test_a_system_is_another_only_by_what_was_told_of_both(
+    before: str | None, uuid: str | None, serial: str | None, another: bool
+) -> None:
+    assert another_system(Life(system=before), SystemState(uuid=uuid, serial=serial)) is another
 
 
 def test_a_word_that_names_no_system_accepts_none(world: World) -> None:
