@@ -10,6 +10,7 @@ import msgspec
 from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, option, output_option, where_from, where_options
+from reconciler.commands.plan import look_ahead
 from reconciler.commands.workspace import (
     facts_under,
     fail,
@@ -24,6 +25,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.capacity import Capacity, capacity
+from reconciler.planning.guards import Limits
 from reconciler.planning.placed import Placement
 from reconciler.planning.placement import place
 from reconciler.planning.render.placements import candidate_rows, placement_lines
@@ -31,15 +33,18 @@ from reconciler.planning.render.ranges import fold
 from reconciler.planning.select import select
 
 TITLES = ["MACHINE", "PARTITION", "RACK", "SIZE", "WHY"]
+_refresh = option("--refresh", is_flag=True, help="Look at the machines now.")
 COUNTED = ["PARTITION", "SIZE", "TOTAL", "FREE", "CLAIMED", "RESERVED", "FAULTY", "WAITING"]
 
 
 @click.command("explain-placement", short_help="Which machines a claim gets, and why not the others.")
 @click.argument("claim", metavar="CLAIM", shell_complete=complete_name("MachineClaim"))
 @where_options
+@_refresh
 @output_option("text", "json", "yaml", default="text")
-def explain_placement_command(claim: str, output: str, **values: Any) -> None:
-    """Judge every machine for a claim as a plan would now, by what the store has seen of them. Asks no BMC.
+def explain_placement_command(claim: str, refresh: bool, output: str, **values: Any) -> None:
+    """Judge every machine for a claim as a plan would now, by what the store has seen of them. Asks no BMC without
+    --refresh.
 
     Exit codes: 0 the claim has all of its machines or would get them, 1 otherwise.
 
@@ -47,10 +52,11 @@ def explain_placement_command(claim: str, output: str, **values: Any) -> None:
     Examples:
       groundstate explain-placement web
       groundstate explain-placement web --ref my-branch
+      groundstate explain-placement web --refresh
       groundstate explain-placement web -o json
     """
     with words():
-        desired, observed, facts = _known(where_from(values))
+        desired, observed, facts = _known(where_from(values), refresh=refresh)
         key = _claim(claim, desired)
     found = place(desired, observed, facts, now(), only=(key.name,), explain=(key.name,))[key.name]
     if output == "text":
@@ -65,10 +71,12 @@ def explain_placement_command(claim: str, output: str, **values: Any) -> None:
 
 @click.command("capacity", short_help="How many machines there are, and how many can be had.")
 @where_options
+@_refresh
 @output_option("table", "wide", "json", "yaml", default="table")
 @option("--partition", metavar="NAME", help="Only this partition.")
-def capacity_command(partition: str | None, output: str, **values: Any) -> None:
-    """Count the machines of each size in each partition, by what the store has seen of them. Asks no BMC.
+def capacity_command(partition: str | None, refresh: bool, output: str, **values: Any) -> None:
+    """Count the machines of each size in each partition, by what the store has seen of them. Asks no BMC without
+    --refresh.
 
     Every machine is free (could be given out now), claimed (a project's), faulty (nobody's, and unreadable, Critical or
     in trouble) or waiting (nobody's and sound, but not to be had just now). Reserved is how many are kept back.
@@ -79,7 +87,7 @@ def capacity_command(partition: str | None, output: str, **values: Any) -> None:
       groundstate capacity -o wide
     """
     with words():
-        desired, observed, facts = _known(where_from(values))
+        desired, observed, facts = _known(where_from(values), refresh=refresh)
     found = [one for one in capacity(desired, observed, facts) if partition in (None, one.partition)]
     if partition is not None and ResourceKey("Partition", partition) not in desired.resources:
         fail(f"there is no Partition {partition!r}")
@@ -97,11 +105,12 @@ def _row(one: Capacity, *, wide: bool) -> list[str]:
     return [one.partition, one.size or "-", *map(str, numbers), *more]
 
 
-def _known(where: Where) -> tuple[DesiredState, dict[ResourceKey, Observation], Facts]:
+def _known(where: Where, *, refresh: bool) -> tuple[DesiredState, dict[ResourceKey, Observation], Facts]:
+    looked = look_ahead(where, Limits(), ("machines",)).observations if refresh else ()
     store = open_store(where, create=False)
     try:
         desired = read_or_exit(open_source(where), store)
-        observed = {one.key: one for one in store.observations(observed_types())}
+        observed = {one.key: one for one in (*store.observations(observed_types()), *looked)}
         return desired, observed, facts_under(store, desired)
     finally:
         store.close()

@@ -85,6 +85,14 @@ def test_a_claim_is_explained_applied_and_shown_and_the_plan_is_empty_then(lab: 
     assert lab.run("explain-placement", "web").code == 0
 
 
+def test_machines_that_nobody_looked_at_are_looked_at_when_that_is_asked_for(lab: Desk) -> None:
+    unseen = lab.run("explain-placement", "web")
+    assert unseen.code == 1
+    assert "it has not been looked at" in unseen.out
+    assert lab.run("explain-placement", "web", "--refresh").code == 0
+    assert lab.run("capacity", "--refresh", "-o", "json").json[0]["free"] == ["m1", "m2"]
+
+
 def test_whose_an_implied_address_is_is_said_wherever_it_is_shown(lab: Desk) -> None:
     plan = lab.run("plan").out
     assert "+ IPAddress web:[0-1]:front:4  (2)" in plan
