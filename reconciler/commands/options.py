@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from drivers.base import IpamSettings
 from reconciler.commands.completing import complete_target
@@ -48,6 +49,21 @@ class LimitType(click.ParamType[Limit]):
             return Limit.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+FORMATS = frozenset(["text", "table", "wide", "name", "json", "yaml", "markdown", "github", "sarif", "junit"])
+"""Of all commands."""
+
+
+class _Format(click.Choice[str]):
+    """A format. One that only other commands know, said in the environment for all of them, is not for this one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Click's hook."""
+        if ctx is not None and param is not None and value in FORMATS - {*self.choices}:
+            of_all = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+            value = param.get_default(ctx) if of_all else value
+        return super().convert(value, param, ctx)
 
 
 def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
@@ -157,7 +173,7 @@ def output_option(*formats: str, default: str) -> Callable[[F], F]:
     return option(
         "--output",
         "-o",
-        type=click.Choice(formats),
+        type=_Format(formats),
         default=default,
         envvar="GROUNDSTATE_OUTPUT",
         help="Output format.",
