@@ -19,6 +19,7 @@ from reconciler.kinds.lifecycle import Stage, Task, claim_spec, stage, stands, t
 from reconciler.kinds.machine import MachineSpec
 from reconciler.kinds.network import NetworkSpec, NetworkState
 from reconciler.kinds.partition import Discovery, PartitionSpec
+from reconciler.kinds.size import number
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import BootOrder, FactType
@@ -215,8 +216,16 @@ class DaemonLives:
             dns=partition.spec.dns_servers if partition is not None else (),
             ntp=partition.spec.ntp_servers if partition is not None else (),
         )
-        root, known = image.spec.root, self._known(key, facts)
-        return Install(image.key.name, root.url, root.checksum, seed.build(claim, host), known)
+        root, disk_size, lifecycle = image.spec.root, image.spec.disk_size, machine.spec.lifecycle
+        return Install(
+            image=image.key.name,
+            url=root.url,
+            checksum=root.checksum,
+            seed=seed.build(claim, host),
+            known=self._known(key, facts),
+            disk=(lifecycle.install_on if lifecycle is not None else None) or "auto",
+            size=number(disk_size) if disk_size is not None else 0,
+        )
 
     def _known(self, key: ResourceKey, facts: ResourceFacts) -> tuple[str, ...]:
         """The instance-ids of what may be on its disks by what is remembered, and of what a person has named."""

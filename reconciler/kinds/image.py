@@ -13,6 +13,7 @@ from msgspec import Meta
 from reconciler.kinds import versions
 from reconciler.kinds.fields import Sha256, Spec, Text, Url
 from reconciler.kinds.kind import Place
+from reconciler.kinds.size import Quantity
 from reconciler.model.resource import DesiredState, Resource
 
 REFERENCE_PATTERN = r"^[a-z][a-z0-9-]*-[0-9]+(\.[0-9]+){0,2}$"
@@ -56,6 +57,13 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
             "boot/; plain, gzip, xz or zstd."
         ),
     ]
+    disk_size: (
+        Annotated[
+            Quantity,
+            Meta(description="No smaller disk will do: what `root` is when unpacked, or more.", examples=["8Gi"]),
+        ]
+        | None
+    ) = None
     classification: Annotated[
         Classification,
         Meta(

@@ -104,6 +104,19 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
     start_from: (
         Annotated[StartFrom, Meta(description="From where it starts the agent, if not as its Partition says.")] | None
     ) = None
+    install_on: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^\S+$",
+                max_length=253,
+                description="The disk for systems, from the next installation on: its serial number, or its path. "
+                "Without it that is the smallest that is large enough.",
+                examples=["S4EVNF0M123456", "/dev/nvme0n1"],
+            ),
+        ]
+        | None
+    ) = None
     request: (
         Annotated[
             str,

@@ -22,7 +22,8 @@ class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
 
 
 class Install(msgspec.Struct, frozen=True, tag="install"):
-    """Write the image to a disk. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
+    """Write the image to a disk: the one with this serial number or path, `auto` for the smallest of at least `size`
+    bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
     files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
     with `meta-data`, as planning/seed.py builds them with MARKS: the boot service puts the way to phone home in their
     place. `known`: the instance-ids of installations that may be on the machine's disks; for any other the agent does
@@ -33,6 +34,8 @@ class Install(msgspec.Struct, frozen=True, tag="install"):
     checksum: str
     seed: Mapping[str, str]
     known: tuple[str, ...] = ()
+    disk: str = "auto"
+    size: int = 0
 
 
 class Wipe(msgspec.Struct, frozen=True, tag="wipe"):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.model.life import BootOrder, FactType, Purpose
@@ -128,6 +129,13 @@ WORK: list[tuple[Work, str]] = [
     (
         IMAGE,
         f"work install\nimage debian-12.0.1\nurl http://images.example/d.img\nsha256 {'a' * 64}\ndisk auto\n",
+    ),
+    (
+        replace(IMAGE, disk="S4EVNF0M", size=8 << 30),
+        (
+            f"work install\nimage debian-12.0.1\nurl http://images.example/d.img\nsha256 {'a' * 64}\n"
+            "disk S4EVNF0M\nsize 8589934592\n"
+        ),
     ),
 ]
 

@@ -13,7 +13,7 @@ from reconciler.kinds.inventory import Origin
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import BootOrder, Life, Purpose
 from reconciler.model.resource import ResourceKey
-from reconciler.services.lives import Wipe
+from reconciler.services.lives import Install, Wipe
 from tests.loop.world import START, World, declare, machine
 
 UUID = "00000000-0000-4000-8000-00000000000a"
@@ -159,6 +159,36 @@ def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
     world.restart()
     world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed", "request": "old-1 old-2"})))
     assert lives_of(world).work(M1) == Wipe(("m1-8-1", "m1-9-1", "old-1", "old-2"))
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "image", "disk", "size"),
+    [({}, {}, "auto", 0), ({"installOn": "S4EVNF0M"}, {"diskSize": "8Gi"}, "S4EVNF0M", 8 << 30)],
+)
+def test_an_agent_is_told_which_disk_the_documents_want(
+    world: World, lifecycle: dict[str, str], image: dict[str, str], disk: str, size: int
+) -> None:
+    order = BootOrder("9-1", Purpose.INSTALL, world.now())
+    life = Life(inspected_at=START, claim="web", slot=0, claimed_at=START, order=order, registered_at=world.now())
+    world.store.put_facts({M1: ResourceFacts(project="shop", image="debian-12.0.1", life=life)})
+    world.restart()
+    root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
+    version = {"os": "debian", "version": "12.0.1", "classification": "supported", "root": root}
+    asked = {"project": "shop", "partitions": ["lab"], "machines": ["m1"], "image": "debian-12"}
+    managed = machine("m1", lifecycle={"mode": "Managed", **lifecycle})
+    world.commit(
+        declare(
+            ("Partition", "lab", {}),
+            ("Tenant", "acme", {}),
+            ("Project", "shop", {"tenant": "acme"}),
+            ("Image", "debian-12.0.1", {**version, **image}),
+            ("MachineClaim", "web", asked),
+            managed,
+        )
+    )
+    work = lives_of(world).work(M1)
+    assert isinstance(work, Install)
+    assert (work.disk, work.size) == (disk, size)
 
 
 def lives_of(world: World) -> DaemonLives:

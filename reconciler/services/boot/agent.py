@@ -216,7 +216,8 @@ def lines(work: Work) -> list[str]:
             return ["work wipe", *_known(known)]
         case Install():
             checksum = work.checksum.removeprefix("sha256:")
-            parts = {"image": work.image, "url": work.url, "sha256": checksum, "disk": "auto"}
+            parts = {"image": work.image, "url": work.url, "sha256": checksum, "disk": work.disk}
+            parts |= {"size": str(work.size)} if work.size else {}
             for name, value in parts.items():
                 if not value or any(character.isspace() for character in value):
                     raise ValueError(f"{name} {value!r} cannot be told to the agent: it has white space, or is empty")
