@@ -89,6 +89,10 @@ class Memory:
         self.believe(flight.key, facts)
         self._flights[flight.key] = flight
 
+    def retime(self, flight: InFlight) -> None:
+        """Go by these times of it from now on; the ledger keeps when it was sent."""
+        self._flights[flight.key] = flight
+
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
         """It is under way no more. Raises StoreError."""
         self._ledger.end_action(flight, facts, event)

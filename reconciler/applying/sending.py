@@ -81,8 +81,12 @@ class Sender:
 
     def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
         """Whether a look says what has become of it; then it is under way no more."""
+        now = self._context.now()
+        if flight.sent_at > now:  # By a clock that was put back since: it has all its time from now on.
+            flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
+            self._memory.retime(flight)
         facts, accepted = self._memory.of(flight.key), flight.id in self._accepted
-        settled = settle(flight, seen, resource, facts, self._context.now(), accepted=accepted)
+        settled = settle(flight, seen, resource, facts, now, accepted=accepted)
         if settled is None:
             return False
         self._end(flight, settled)

@@ -161,6 +161,8 @@ class Proposer:
         if self._looked_at is None:
             return 0.0
         waited = (self._now() - self._looked_at).total_seconds()
+        if waited < 0:
+            return 0.0  # The clock was put back.
         is_met = any(one.at > self._looked_at for one in self._met.all())
         every = min(self._schedule.soon, self._schedule.every) if is_met else self._schedule.every
         return every - waited

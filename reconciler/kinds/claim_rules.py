@@ -23,11 +23,11 @@ class ClaimRules:
 
     def fields(self, resource: Resource[MachineClaimSpec], look: Look) -> tuple[Field, ...]:
         """How many machines it has, not counting those on their way back; which of those it is not to have are not its
-        own; and for which project it got them."""
+        own, or on their way back; and for which project it got them."""
         spec, held = resource.spec, holders(resource.key.name, look)
         live = [one for one in held if not one.leaving]
         settled = not lacking(spec.count, held) and not any(one.slot >= spec.count for one in live)
-        still = {one.machine for one in held} & set(spec.without)
+        still = {one.machine for one in live} & set(spec.without)
         gone = [one for one in spec.without if one not in still]
         without = (Field(WITHOUT, list(spec.without), gone, not still),)
         others = sorted({one.project or "" for one in live} - {spec.project})

@@ -233,11 +233,24 @@ def unattended(life: Life) -> Life:
 def seen(spec: MachineSpec, life: Life, state: SystemState, now: datetime) -> Life:
     """The life after a look. What runs while the machine is left to people may be theirs, but for an agent that calls
     or has just done its work."""
+    life = _by_this_clock(life, now)
     if not left_to_people(spec) or state.power is not PowerState.ON:
         return life
     at_work = stage(life) is Stage.WORKING and overdue(life, now) is None
     ending = life.ended_at is not None and now < life.ended_at + GRACE
     return life if at_work or ending else unattended(life)
+
+
+def _by_this_clock(life: Life, now: datetime) -> Life:
+    """What an order waits for since a later time than now, which a clock told that has been put back, counts from now
+    on: what is overdue would be noticed when the clock has caught up, perhaps in years."""
+    if life.order is None:
+        return life
+    replace = msgspec.structs.replace
+    if life.order.at > now:
+        life = replace(life, order=replace(life.order, at=now))
+    times = {name: getattr(life, name) for name in ("stopped_at", "registered_at", "heard_at", "ended_at")}
+    return replace(life, **{name: now for name, at in times.items() if at is not None and at > now})
 
 
 SERIAL = "serial:"

@@ -112,8 +112,11 @@ class InventoryReader:
     def due(self) -> list[ResourceKey]:
         """The machines whose time has come, the longest waiting first."""
         now = self._now()
+        # What is due later was told by a clock that was ahead.
+        last = now + max(self._pace.every, MOST_RETRY)
         with self._lock:
-            return sorted((key for key, at in self._due.items() if at <= now), key=lambda key: (self._due[key], key))
+            due = [key for key, at in self._due.items() if not now < at <= last]
+            return sorted(due, key=lambda key: (self._due[key], key))
 
     def run(self, stop: threading.Event) -> None:
         """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is

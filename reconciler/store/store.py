@@ -76,14 +76,12 @@ class Store:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
 
         Raises InstanceHeld, naming the holder. The lock ends with the process, however that ends. From here on facts
-        are written as that instance, and no more when another has taken over.
+        are written as that instance, and no more when another has taken over: also by a thread that was left behind on
+        a silent BMC, and outlives the lock.
         """
         with instance.hold(self._database, name) as epoch:
             self._epoch = epoch
-            try:
-                yield epoch
-            finally:
-                self._epoch = None
+            yield epoch
 
     # -- facts and actions -------------------------------------------------------------------------------------------
 

@@ -134,6 +134,18 @@ def test_a_machine_that_the_claim_is_not_to_have_is_given_back_and_another_takes
     assert not of_claims(world)
 
 
+def test_nothing_is_left_to_do_for_a_claim_that_gives_back_one_by_name_and_has_enough_without_it(
+    tmp_path: Path,
+) -> None:
+    world = inspected(tmp_path, "m1", "m2")
+    world.commit(fleet(2, "m1", "m2"))
+    world.run(60)
+    world.commit(fleet(1, "m1", "m2", without=["m2"]))
+    world.run(60)
+    assert world.facts()[ResourceKey("Machine", "m2")].life.releasing_at is not None
+    assert WEB not in of_claims(world), "it would stand there as held, with no reason"
+
+
 def test_a_machine_that_the_claim_is_not_to_have_is_not_given_to_it(tmp_path: Path) -> None:
     world = inspected(tmp_path, "m1", "m2")
     world.commit(fleet(1, "m1", "m2", without=["m1"]))

@@ -172,8 +172,8 @@ def test_the_looks_of_a_plan_settle_what_took_effect_meanwhile(tmp_path: Path, a
 def test_a_fenced_instance_sends_nothing(tmp_path: Path) -> None:
     world = start(tmp_path)
     other = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    world.commit(desired())
     with other.instance("run"):
-        world.commit(desired())
         world.run(60)
     assert world.fleet.writes == []
     assert {type(error).__name__ for error in world.crashes} == {"Fenced"}

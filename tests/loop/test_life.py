@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.applying.remember import remember
+from reconciler.daemon.loop import COMMIT
 from reconciler.kinds.lifecycle import Phase, another_system, claim_spec, phase
 from reconciler.kinds.machine import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
@@ -128,6 +129,19 @@ def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world
     world.commit(declare(machine("m1", **MANAGED)))
     live(world, [metal], 300)
     assert at(world, "m1") is Phase.AVAILABLE
+
+
+@pytest.mark.parametrize("calls", [False, True])
+def test_an_agent_that_does_not_call_is_noticed_by_a_clock_that_was_put_back(world: World, calls: bool) -> None:
+    world.at = timedelta(days=365).total_seconds()
+    (metal,) = claimed(world, "m1")
+    metal.dead, metal.ticks_to_write = not calls, 99
+    live(world, [metal], 60)
+    metal.dead, metal.agent = True, False
+    world.at = 0.0
+    world.loop.put([metal.key], COMMIT)
+    live(world, [metal], 3600)
+    assert ("AgentSilent" if calls else "AgentMissing") in world.reasons("m1")
 
 
 def test_a_machine_from_which_no_agent_calls_is_tried_three_times_then_left_to_people(world: World) -> None:

@@ -144,6 +144,18 @@ def test_an_ignored_shutdown_is_forced_where_declared(world: World) -> None:
     assert world.bmc("m1").writes[1].at >= 60
 
 
+def test_an_ignored_shutdown_is_noticed_by_a_clock_that_was_put_back(world: World) -> None:
+    world.at = 86400.0
+    power_by_hand(world, "m1", PowerState.ON)
+    world.bmc("m1").faults.add(Fault(FaultKind.SHUTDOWN_IGNORED, times=None))
+    world.commit(declare(machine("m1", power="Off", shutdown={"timeoutSeconds": 60, "escalate": "Force"})))
+    world.run(5)
+    world.at = 0.0
+    world.loop.put(keys(["m1"]), COMMIT)
+    world.run(120)
+    assert sent(world, "m1") == [ResetType.GRACEFUL_SHUTDOWN, ResetType.FORCE_OFF]
+
+
 def test_a_lost_reply_is_looked_into_and_not_sent_again(world: World) -> None:
     world.bmc("m1").faults.add(Fault(FaultKind.REPLY_LOST, on=WRITES))
     world.commit(declare(machine("m1", power="On")))

@@ -236,6 +236,14 @@ def test_the_networks_are_looked_through_once_an_interval(office: Office) -> Non
     assert office.tip
 
 
+def test_a_look_that_was_taken_by_a_clock_that_has_been_put_back_since_is_taken_again(office: Office) -> None:
+    office.world.at = 24 * HOUR
+    office.round()
+    office.hall.add(1)
+    assert office.round(-24 * HOUR) == HOUR
+    assert office.tip
+
+
 def test_a_refused_login_is_told_once_and_tried_again_after_a_day(office: Office) -> None:
     office.hall.add(1)
     office.hall.locked = {"https://10.0.0.1"}

@@ -79,6 +79,19 @@ def test_what_was_read_before_a_restart_is_not_read_again_at_once(world: World) 
     assert reader.due() == [M2]
 
 
+def test_what_was_read_by_a_clock_that_has_been_put_back_since_is_read_again(world: World) -> None:
+    reader, before = world.reader(), world.now
+    world.answers["m1"] = TWO
+    world.now += timedelta(days=400)
+    reader.adopt(fleet("m1"))
+    reader.read(M1)
+    world.now = before
+    assert reader.due() == [M1]
+    restarted = world.reader()
+    restarted.adopt(fleet("m1"))
+    assert restarted.due() == [M1]
+
+
 def test_who_asks_has_it_read_now(world: World) -> None:
     world.store.inventories.put("m1", Origin.OUT_OF_BAND, TWO, world.now)
     reader = world.reader()

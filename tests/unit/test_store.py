@@ -119,6 +119,16 @@ class TestActions:
         assert store.facts(ResourceFacts) == {ONE: FACTS}
         assert list(store.in_flight()) == [ONE]
 
+    def test_who_is_left_behind_when_the_instance_ends_writes_nothing_over_the_next_one(self, store: Store) -> None:
+        with store.instance("run"):
+            store.put_facts({ONE: FACTS})
+        store.put_facts({ONE: FACTS})
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE instance SET epoch = epoch + 1"))
+        with pytest.raises(Fenced, match="taken over"):
+            store.put_facts({ONE: ResourceFacts()})
+        assert store.facts(ResourceFacts) == {ONE: FACTS}
+
     def test_what_another_instance_settled_is_not_settled_again(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.begin_action(flight(), FACTS, event(), epoch)
