@@ -219,7 +219,15 @@ def _carry_out(
             if not are_current(store, prospect.desired):
                 label(store, engine, prospect.desired)
             engine.absorb(prospect.observations)
-            loop = Loop(MemoryQueue(), engine.step, now, RANDOM.random, resync=None, gives_up=gives_up)
+            loop = Loop(
+                MemoryQueue(),
+                engine.step,
+                now,
+                RANDOM.random,
+                resync=None,
+                gives_up=gives_up,
+                everything=lambda: [row.key for row in progress.open],
+            )
             loop.put([row.key for row in progress.open], COMMIT)
             if not progress.open:
                 stop.set()

@@ -51,7 +51,7 @@ class Loop:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
         self._wake = threading.Condition()
-        self._woken = 0
+        self._woken = self._puts = 0
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
         self._everything, self._latest = everything, now()
@@ -64,6 +64,7 @@ class Loop:
             (key, SUSPECT if key in suspects else priority, now + timedelta(seconds=spread * self._random()))
             for key in keys
         )
+        self._puts += 1
         self.wake()
 
     def turn(self, min_priority: int = SUSPECT) -> bool:
@@ -148,6 +149,7 @@ class Loop:
         return None
 
     def _handle(self, item: Item) -> None:
+        puts = self._puts
         try:
             outcome = self._step(item.key)
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
@@ -161,7 +163,8 @@ class Loop:
         else:
             delay, priority = self._again(item.key, outcome)
             self._queue.retry(item, self._now() + timedelta(seconds=delay), priority)
-            if delay < NAP:
+            # Perhaps it was put meanwhile, and is due at once.
+            if delay < NAP or puts != self._puts:
                 self.wake()
         self._settled(item.key, outcome)
 

@@ -154,7 +154,7 @@ LONGEST_LABEL, LONGEST_NAME = 63, 253
 _PUBLIC_KEY = re.compile(
     # A line of authorized_keys: options may stand before the key, and a comment after it.
     r"([^\n]+ )?(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
-    r" [A-Za-z0-9+/]+={0,2}( [^\n]*)?\n?"
+    r"[ \t]+[A-Za-z0-9+/]+={0,2}([ \t][^\n]*)?\n?"
 )
 _BRACED = re.compile(r"\{[^{}]*\}?|\}")
 

@@ -75,6 +75,7 @@ def test_a_claim_in_order_has_nothing_said_about_it() -> None:
     [
         f"ssh-rsa {'A' * 716} ada@desk",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample",
+        "ssh-ed25519  AAAAC3NzaC1lZDI1NTE5AAAAIExample\tada@example.org",
         'from="10.0.0.0/8",no-pty ecdsa-sha2-nistp521 AAAA== Ada of the desk\n',
         "sk-ssh-ed25519@openssh.com AAAA= key",
     ],
