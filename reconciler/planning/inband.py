@@ -1,8 +1,9 @@
 """What the agent collected on a machine, as an Inventory. Pure.
 
 It is JSON as the tools gave it: `lshw -json`, `lsblk -J -b -O`, `ip -j addr`, `ip -j link`, `lldpcli -f json show
-neighbors`, and `memory_kb` of /proc/meminfo. Each part is read as far as it makes sense; a part that is not there, or
-makes none, is named missing. A machine's inventory is at most so large as the bounds here, whatever it sends.
+neighbors`, `memory_kb` of /proc/meminfo, and `serials`, those of disks by name. Each part is read as far as it makes
+sense; a part that is not there, or makes none, is named missing. A machine's inventory is at most so large as the
+bounds here, whatever it sends.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def read_inband(collected: Mapping[str, object]) -> Inventory:
     tree = list(_nodes(collected.get("lshw")))
     processors, modules = _processors(tree), _modules(tree)
     memory = sum(one.size for one in modules) or _memory(tree, collected.get("memory_kb"))
-    disks = _disks(collected.get("lsblk"))
+    disks = _disks(collected.get("lsblk"), collected.get("serials"))
     # A tree without a processor is not a machine's.
     is_whole = any(one.get("class") == "processor" for one in tree)
     known = {"processors": bool(processors), "memory": bool(memory), "disks": disks is not None, "gpus": is_whole}
@@ -98,8 +99,10 @@ def _memory(tree: list[Node], kibibytes: object) -> int:
     return next((size for one in whole if (size := _number(one.get("size")))), _number(kibibytes) * 1024)
 
 
-def _disks(listed: object) -> tuple[Disk, ...] | None:
-    """What can be written to: no partitions, no disks of memory, nothing removable, nothing of size 0."""
+def _disks(listed: object, serials: object) -> tuple[Disk, ...] | None:
+    """What can be written to: no partitions, no disks of memory, nothing removable, nothing of size 0. `serials`: of
+    those by name of which lsblk does not know it."""
+    known = next(_objects(serials), {})
     devices = listed.get("blockdevices") if isinstance(listed, dict) else None
     if not isinstance(devices, list):
         return None
@@ -108,7 +111,7 @@ def _disks(listed: object) -> tuple[Disk, ...] | None:
         name, size = _text(one.get("name")), _number(one.get("size"))
         if one.get("type") == "disk" and name and size and not _NO_DISKS.match(name) and not _is_on(one.get("rm")):
             path = _text(one.get("path")) or f"/dev/{name}"
-            found.append(Disk(path, size, _text(one.get("model")), _text(one.get("serial"))))
+            found.append(Disk(path, size, _text(one.get("model")), _text(one.get("serial")) or _text(known.get(name))))
     return tuple(found[:MAX_PARTS])
 
 

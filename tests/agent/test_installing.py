@@ -209,7 +209,10 @@ def test_what_cannot_be_installed_is_said(tmp_path: Path, name: str, data: bytes
 
 @pytest.mark.parametrize(
     ("wish", "expected"),
-    [("auto", "sdb"), ("/dev/nvme0n1", "nvme0n1"), ("WD-77", "sdc"), ("/dev/sdz", None), ("/dev/sdu", None)],
+    [
+        *(("auto", "sdb"), ("/dev/nvme0n1", "nvme0n1"), ("WD-77", "sdc"), ("WD-88", "sdd")),
+        *(("/dev/sdz", None), ("/dev/sdu", None), ("WD-99", None)),
+    ],
 )
 def test_the_disk_is_the_smallest_or_the_one_that_was_named(tmp_path: Path, wish: str, expected: str | None) -> None:
     machine, standin, image = Machine(tmp_path / "m"), StandIn(), b"x" * 2 * MIB
@@ -217,6 +220,10 @@ def test_the_disk_is_the_smallest_or_the_one_that_was_named(tmp_path: Path, wish
     machine.disk("sda", 3, ro=True)
     machine.disk("sdb", 8)
     machine.disk("sdc", 16, serial="WD-77")
+    machine.disk("sdd", 16)
+    page = machine.root / "sys/block/sdd/device/vpd_pg80"
+    page.parent.mkdir()
+    page.write_bytes(b"\0\x80\0\x10     WD-88      ")
     machine.disk("sdu", 4, removable=True)
     machine.disk("sr0", 4)
     install(machine, standin, image, disk=wish)

@@ -213,8 +213,8 @@ def test_machines_of_both_kinds_of_firmware_find_the_agent(tmp_path: Path) -> No
 
 
 @in_lab(600)
-def test_each_disk_is_emptied_by_what_it_offers(tmp_path: Path) -> None:
-    standin = StandIn(work=["work wipe", "work poweroff"])
+def test_each_disk_is_emptied_by_what_it_offers_and_one_is_installed_on_by_its_serial_number(tmp_path: Path) -> None:
+    standin = StandIn(work=["work wipe", install().replace("disk auto", "disk S2"), "work poweroff"])
     with Lab(tmp_path, machines=0) as lab, boot_service(standin, tmp_path):
         lab.dhcp(lab.dnsmasq(f"http://{ADDRESS}:{WEB}/boot.ipxe"))
         disks = {name: tmp_path / name for name in ("nvme", "scsi")}
@@ -223,13 +223,18 @@ def test_each_disk_is_emptied_by_what_it_offers(tmp_path: Path) -> None:
             disks[name].write_bytes(b"old data" * (32 << 20))
             devices += ["-drive", f"if=none,id={name},format=raw,file={disks[name]}"]
             devices += ["-device", f"{device},drive={name}"]
-        lab.bare(1, "bios", devices=devices).wait(300)
+        bare = lab.bare(1, "bios", devices=devices)
+        standin.wait_for(lambda it: it.heard("wiped") or it.heard("agent-failed"), 240, "proof of wiping")
         assert standin.heard("agent-failed") == []
         assert sorted(standin.heard("wiped")[0].splitlines()) == [
             "nvme0n1 268435456 bytes: nvme_format, then zeroes read back at 64 places",
             "sda 268435456 bytes: zero_out, then zeroes read back at 64 places",
         ]
-        assert [disk.read_bytes().strip(b"\0") for disk in disks.values()] == [b"", b""]
+        assert standin.registered[0]["inventory"]["serials"] == {"nvme0n1": "S1", "sda": "S2"}
+        bare.wait(240)
+        assert standin.heard("written") == [hashlib.sha256(gzip.decompress(OS_IMAGE.read_bytes())).hexdigest()]
+        assert disks["nvme"].read_bytes().strip(b"\0") == b""
+        assert any(_part(disks["scsi"]))
 
 
 def _part(disk: Path, mib: int = 8, length: int = 1) -> bytes:

@@ -111,6 +111,11 @@ def test_a_whole_machine_is_read() -> None:
     assert read_inband(COLLECTED) == WHOLE
 
 
+def test_a_serial_number_that_lsblk_does_not_know_is_taken_from_what_the_agent_found() -> None:
+    found = read_inband({**COLLECTED, "serials": {"nvme0n1": "other", "sda": "S2"}})
+    assert [disk.serial for disk in found.disks] == ["S1", "S2"]
+
+
 # An empty list of links is ip's answer where there are none.
 NOTHINGS: dict[str, list[object]] = {"lshw": [[]], "lsblk": [[]], "link": [], "lldp": [[]]}
 PARTS = {

@@ -87,9 +87,14 @@ in_use() {
     grep -q "^$DEV/$1" "${MOUNTS:-/proc/mounts}"
 }
 
+# SCSI and SATA disks tell it in a page of their Vital Product Data (SPC-4, 7.8.16), behind four bytes.
 serial_of() {
-    for place in serial device/serial; do
-        [ ! -r "$SYS/block/$1/$place" ] || { tr -d ' \n' < "$SYS/block/$1/$place"; return; }
+    for place in serial device/serial device/vpd_pg80; do
+        [ -r "$SYS/block/$1/$place" ] || continue
+        from=1
+        [ "$place" != device/vpd_pg80 ] || from=5
+        word=$(tail -c "+$from" "$SYS/block/$1/$place" | tr -cd '\041-\176')
+        [ -z "$word" ] || { echo "$word"; return; }
     done
 }
 

@@ -6,6 +6,7 @@ inventory() {
     printf '{'
     member lshw lshw -json -quiet
     member lsblk lsblk -J -b -O
+    member serials serials
     member addr /usr/sbin/ip -j addr
     member link /usr/sbin/ip -j -d link
     member lldp neighbours
@@ -14,6 +15,17 @@ inventory() {
     printf '"cpuinfo":{"threads":%s,"model":"%s"},' \
         "$(grep -c '^processor' /proc/cpuinfo)" "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | json_text)"
     printf '"memory_kb":%s}\n' "$(awk '/^MemTotal/ {print $2}' /proc/meminfo)"
+}
+
+# Of disks: without udev, lsblk does not know those of SCSI and SATA.
+serials() {
+    comma=
+    printf '{'
+    for name in $(disks); do
+        printf '%s"%s":"%s"' "$comma" "$name" "$(serial_of "$name" | json_text)"
+        comma=,
+    done
+    printf '}'
 }
 
 # member NAME COMMAND...: `"NAME":OUTPUT,`
