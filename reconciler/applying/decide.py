@@ -23,13 +23,14 @@ from drivers.base import (
 from reconciler.kinds import KINDS, lifecycle, media
 from reconciler.kinds.access import place
 from reconciler.kinds.ipaddress import AddressState
-from reconciler.kinds.kind import Field, Look
+from reconciler.kinds.kind import Field, Look, drifted
 from reconciler.kinds.machine import MachineSpec, once_order
 from reconciler.kinds.machine_rules import confirms_order, ordered_boot
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState
 from reconciler.model.action import (
     Acquire,
+    Action,
     Disruption,
     EjectMedia,
     InFlight,
@@ -176,7 +177,7 @@ def learn(
     drift = {
         field.path: facts.drift.get(field.path, now)
         for field in fields
-        if not field.equal and not field.once and (known.get(field.path) == field.desired or field.path in facts.drift)
+        if not field.equal and not field.once and (drifted(field, fields, known) or field.path in facts.drift)
     }
     prints = {field.path: field.fingerprint(resource.spec) for field in fields if not field.equal}
     learned = msgspec.structs.replace(
@@ -210,12 +211,28 @@ def unreadable(key_error: ReadError, attempts: int, jitter: float) -> Outcome:
 
 
 def sent_facts(flight: InFlight, facts: ResourceFacts) -> ResourceFacts:
-    """What is remembered from the moment of sending: that this machine is being taken down."""
+    """What is remembered from the moment of sending: that this machine is being taken down, and what is not as it was
+    applied any more by our own doing."""
+    facts = undone(flight.action, facts)
     if flight.action.disruption is Disruption.DISRUPTIVE:
         return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
     if isinstance(flight.action, InsertMedia):
         return msgspec.structs.replace(facts, life=media.inserting(facts.life, flight.action.url))
     return facts
+
+
+def undone(action: Action, facts: ResourceFacts) -> ResourceFacts:
+    """The facts from when the action is sent: what it undoes is not drift. Where it is done to repair drift, all that
+    it undoes is part of that story."""
+    applied = facts.applied.fields if facts.applied else {}
+    gone = [path for path in action.undoes if path in applied]
+    if not gone or facts.applied is None:
+        return facts
+    since = [facts.drift[path] for path in action.undoes if path in facts.drift]
+    if since:
+        return msgspec.structs.replace(facts, drift={**dict.fromkeys(gone, min(since)), **facts.drift})
+    kept = {path: value for path, value in applied.items() if path not in gone}
+    return msgspec.structs.replace(facts, applied=msgspec.structs.replace(facts.applied, fields=kept))
 
 
 def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:

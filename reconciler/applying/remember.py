@@ -8,6 +8,7 @@ from typing import assert_never
 
 import msgspec
 
+from reconciler.applying.decide import undone
 from reconciler.model.action import (
     AcceptSystem,
     Bind,
@@ -47,7 +48,10 @@ def remember(
         case Claim():
             return _claimed(action, facts, now)
         case Unclaim(machines=machines):
-            return _unclaimed(key, machines, facts, now, why)
+            noted = _unclaimed(key, machines, facts, now, why)
+            if key in facts and (claim := undone(action, facts[key])) is not facts[key]:
+                noted.facts[key] = claim
+            return noted
         case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
             life = msgspec.structs.replace(
                 without_order(_life(facts, key)),

@@ -11,7 +11,7 @@ from typing import Any
 
 from drivers.base import Disk, PowerState, SystemState
 from reconciler.applying.engine import Engine
-from reconciler.kinds.claim import MachineClaimSpec, slot_addresses
+from reconciler.kinds.claim import MachineClaimSpec, of_claim, slot_addresses
 from reconciler.kinds.image import ImageSpec
 from reconciler.kinds.inventory import Known, Origin
 from reconciler.kinds.ipaddress import AddressState
@@ -238,7 +238,7 @@ class DaemonLives:
         life, looks = facts.life, {one.key: one.value for one in self._engine.looks("IPAddress")}
         networks = {one.key.name: one.value for one in self._engine.looks("Network")}
         for key in slot_addresses(desired, life):
-            held, name = looks.get(key), desired.resources[key].spec.network
+            held, name = looks.get(key), _network_of(key)
             network = networks.get(name)
             if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
                 yield _in_seed(name, held.address, network, desired)
@@ -246,6 +246,11 @@ class DaemonLives:
     def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
         declared = [mac.lower() for mac in machine.spec.macs]
         return list(dict.fromkeys([*declared, *self._parts.macs(machine.key.name)]))
+
+
+def _network_of(address: ResourceKey) -> str:
+    meant = of_claim(address)
+    return meant.network if meant is not None else ""
 
 
 def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredState) -> seed.SeedAddress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.desired.findings import Finding
-from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.claim import MachineClaimSpec, host_names
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
@@ -14,6 +14,24 @@ def check(state: DesiredState) -> Iterator[Finding]:
     for claim in state.of_kind("MachineClaim"):
         yield from _networks(claim, state)
         yield from _machines(claim, state)
+    yield from _hostnames(state.of_kind("MachineClaim"))
+
+
+def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:
+    """A host name is one machine's in a project: DNS, monitoring and people know machines by it. A claim is told of the
+    first claim before it with which it has one in common."""
+    owners: dict[tuple[str, str], Resource[MachineClaimSpec]] = {}
+    for claim in claims:
+        shared: dict[ResourceKey, tuple[Resource[MachineClaimSpec], list[str]]] = {}
+        for name in host_names(claim):
+            other = owners.setdefault((claim.spec.project, name), claim)
+            if other is not claim:
+                shared.setdefault(other.key, (other, []))[1].append(name)
+        for other, names in shared.values():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            what = f"{names[0]}{more} would be a host name of {other.key} too, in project {claim.spec.project}"
+            hint = "change spec.hostname of one of them"
+            yield Finding("duplicate-hostname", claim, ("spec", "hostname"), what, f"it is at {other.source}", hint)
 
 
 def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:

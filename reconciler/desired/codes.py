@@ -67,6 +67,7 @@ DIAGNOSTICS: dict[str, str] = {
     "outside-parent": "A child's prefix does not lie in its parent, or is too short for any part of it.",
     "second-network": "A partition has two networks of a type of which one is enough: Super, Underlay.",
     "outside-pool": "A number that is asked for is in no range of its pool.",
+    "duplicate-hostname": "Two claims of a project would give a machine the same host name.",
     "duplicate-number": "Two resources ask for the same number of a pool.",
     "other-project": "An address is asked for in another project's private network, or for another project's machine.",
     "other-partition": "An address, or a claim, joins a machine and a network of different partitions.",

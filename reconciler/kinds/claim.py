@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -82,7 +83,10 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
     machines: Annotated[
         tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
-        Meta(description="Only these; the rules for machines hold for them as for others."),
+        Meta(
+            description="Only these; the rules for machines hold for them as for others. One that it has and that "
+            "is not named is given back, and another takes its place."
+        ),
     ] = ()
     without: Annotated[
         tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
@@ -105,7 +109,10 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     networks: Annotated[tuple[ClaimNetwork, ...], Meta(description="Networks in which each has addresses.")] = ()
     hostname: Annotated[
         str,
-        Meta(pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$", description="`{slot}` is the machine's number, from 0."),
+        Meta(
+            pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$",
+            description="`{slot}` is the machine's number, from 0. No two machines of a project have the same.",
+        ),
     ] = "{claim}-{slot}"
     ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in.")] = ()
     user_data: (
@@ -177,13 +184,17 @@ def claim_of(desired: DesiredState, life: Life) -> Resource[MachineClaimSpec] | 
 
 
 def slot_addresses(desired: DesiredState, life: Life) -> list[ResourceKey]:
-    """The addresses that its claim implies for the machine, in the order of the claim's networks."""
+    """The addresses that its claim implies for the machine, in the order of the claim's networks. A machine that keeps
+    a slot beyond the claim's count has those that each other slot has, as far as they are held."""
     claim = claim_of(desired, life)
     if claim is None:
         return []
     order = {one.network: index for index, one in enumerate(claim.spec.networks)}
-    by_slot = desired.derived("addresses by slot", _by_slot).get((claim.key.name, life.slot or 0), [])
-    return [key for _, key in sorted((order.get(meant.network, 0), key) for key, meant in by_slot)]
+    slot = life.slot or 0
+    like = slot if slot < claim.spec.count else 0
+    by_slot = desired.derived("addresses by slot", _by_slot).get((claim.key.name, like), [])
+    meant = sorted((order.get(one.network, 0), key, one) for key, one in by_slot)
+    return [ResourceKey(key.kind, msgspec.structs.replace(one, slot=slot).name) for _, key, one in meant]
 
 
 def _by_slot(desired: DesiredState) -> dict[tuple[str, int], list[tuple[ResourceKey, OfClaim]]]:
@@ -211,14 +222,29 @@ def holders(claim: str, look: Look) -> tuple[Holder, ...]:
 
 
 def surplus(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
-    """Those to be given back: fewer machines than before are the first of them, and some it is not to have."""
-    return tuple(one for one in held if (one.slot >= spec.count or one.machine in spec.without) and not one.leaving)
+    """Those to be given back, in order of slot: which the claim is not to have, or does not name where it names its
+    machines; and those that are too many without them."""
+    live = [one for one in held if not one.leaving]
+    return tuple(sorted({*(one for one in live if unwanted(spec, one.machine)), *too_many(spec, live)}))
+
+
+def unwanted(spec: MachineClaimSpec, machine: str) -> bool:
+    """Whether the claim's document says that this machine is not to be its own."""
+    return machine in spec.without or (bool(spec.machines) and machine not in spec.machines)
+
+
+def too_many(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
+    """Those of the machines that it may have which go for their number alone: the highest slots. One that is named
+    stays in its slot as long as there are not more than `count`, though the slot's number be beyond it."""
+    wanted = sorted(one for one in held if not one.leaving and not unwanted(spec, one.machine))
+    return tuple(wanted[spec.count :] if spec.machines else (one for one in wanted if one.slot >= spec.count))
 
 
 def lacking(count: int, held: Iterable[Holder]) -> tuple[int, ...]:
-    """The slots in which there is no machine, or one that is on its way back."""
+    """The slots that are to be filled: the lowest without a machine, or with one that is on its way back."""
     there = {one.slot for one in held if not one.leaving}
-    return tuple(slot for slot in range(count) if slot not in there)
+    open_ = (slot for slot in range(count + len(there)) if slot not in there)
+    return tuple(islice(open_, max(0, count - len(there))))
 
 
 def tolerates(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
@@ -227,6 +253,17 @@ def tolerates(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
         one.key == taint.key and (one.operator is TolerationOperator.EXISTS or (one.value or "") == (taint.value or ""))
         for one in tolerations
     )
+
+
+def host_name(hostname: str, claim: str, slot: int, machine: str = "") -> str:
+    """The name that `spec.hostname` comes to for a slot."""
+    values = {"claim": claim, "slot": str(slot), "machine": machine}
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), hostname)
+
+
+def host_names(claim: Resource[MachineClaimSpec]) -> Iterator[str]:
+    """The names of its machines, by slot."""
+    return (host_name(claim.spec.hostname, claim.key.name, slot) for slot in range(claim.spec.count))
 
 
 def check(resource: Resource[MachineClaimSpec]) -> list[Place]:

@@ -9,37 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.kinds.claim import Holder, MachineClaimSpec, holders, lacking, surplus
+from reconciler.kinds.claim import Holder, MachineClaimSpec, holders, lacking, surplus, too_many
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.model.action import Action, Claim, Forget, Unclaim
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
-COUNT, WITHOUT, PROJECT = Claim.path, "spec.without", "spec.project"
+COUNT, MACHINES, WITHOUT, PROJECT = Claim.path, "spec.machines", "spec.without", "spec.project"
 
 
 class ClaimRules:
     """The reconciled half of MachineClaim."""
 
     def fields(self, resource: Resource[MachineClaimSpec], look: Look) -> tuple[Field, ...]:
-        """How many machines it has, not counting those on their way back; which of those it is not to have are not its
-        own, or on their way back; and for which project it got them."""
+        """How many machines it has, not counting those on their way back; whether it names them, where it names any;
+        which of those it is not to have are not its own, or on their way back; for which project it got them."""
         spec, held = resource.spec, holders(resource.key.name, look)
         live = [one for one in held if not one.leaving]
-        settled = not lacking(spec.count, held) and not any(one.slot >= spec.count for one in live)
+        settled = not lacking(spec.count, held) and not too_many(spec, held)
         still = {one.machine for one in live} & set(spec.without)
         gone = [one for one in spec.without if one not in still]
         without = (Field(WITHOUT, list(spec.without), gone, not still),)
+        strange = any(one.machine not in spec.machines for one in live)
+        has = [one.machine for one in live] if strange else list(spec.machines)
+        named_ = (Field(MACHINES, list(spec.machines), has, not strange),)
         others = sorted({one.project or "" for one in live} - {spec.project})
         whose = others[0] if others else spec.project
         return (
             Field(COUNT, spec.count, len(live) if held else None, settled),
+            *(named_ if spec.machines else ()),
             *(without if spec.without else ()),
             Field(PROJECT, spec.project, whose if live else None, not others),
         )
 
     def steps(self, resource: Resource[MachineClaimSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
-        """Give back what is too much, the highest slots, and what it is not to have."""
+        """Give back what it is not to have, and what is too much without that: the highest slots."""
         spec, held = resource.spec, holders(resource.key.name, look)
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
@@ -47,7 +51,8 @@ class ClaimRules:
             way_out = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
         over = surplus(spec, held)
-        why = {f"spec.count is {spec.count}" if one.slot >= spec.count else "spec.without names it" for one in over}
+        many = set(too_many(spec, held))
+        why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
         return Steps((_unclaim(look, over, ", ".join(sorted(why))),)) if over else Steps()
 
     def removal(self, look: Look) -> Steps:
@@ -74,6 +79,10 @@ class ClaimRules:
 def named(held: Iterable[Holder]) -> str:
     """`Machine/m1 (slot 0), Machine/m2 (slot 1)`."""
     return ", ".join(f"Machine/{one.machine} (slot {one.slot})" for one in held)
+
+
+def _why_not(spec: MachineClaimSpec, machine: str) -> str:
+    return "spec.without names it" if machine in spec.without else "spec.machines does not name it"
 
 
 def _unclaim(look: Look, held: tuple[Holder, ...], reason: str) -> Unclaim:

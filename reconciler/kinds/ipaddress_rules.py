@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from drivers.base import About
-from reconciler.kinds.claim import holders, of_claim, spoken
+from reconciler.kinds.claim import Holder, OfClaim, holders, of_claim, spoken, surplus
 from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.kind import Field, Look, Steps
@@ -37,6 +37,7 @@ class IPAddressRules:
                 spec.address or "any",
                 state.address,
                 state.network == spec.network and _fits(spec, state.address),
+                along=NETWORK,
             ),
         )
         if state.address is None:
@@ -115,13 +116,26 @@ def _in_use(look: Look, state: AddressState) -> Steps | None:
     meant = of_claim(look.key)
     if meant is None or state.address is None:
         return None
-    machine = next((one.machine for one in holders(meant.claim, look) if one.slot == meant.slot), None)
+    held = holders(meant.claim, look)
+    machine = next((one.machine for one in held if one.slot == meant.slot), None)
     if machine is None:
         return None
+    if _stays(meant, machine, held, look):
+        return Steps()
     reason = f"Machine/{machine} is still in {meant}"
     hold = Hold(HoldKind.BLOCKED, f"Machine/{machine}", reason, "it goes on when the machine is wiped and free")
     release = Release(key=look.key, address=state.address, reason="its slot is gone")
     return Steps((release, Forget(key=look.key, reason="released")), (hold,))
+
+
+def _stays(meant: OfClaim, machine: str, held: tuple[Holder, ...], look: Look) -> bool:
+    """Whether the machine keeps its slot, though its number is beyond the claim's count: it is named, and others that
+    were before it have gone. Its addresses stay with it."""
+    claim = look.desired.resources.get(ResourceKey("MachineClaim", meant.claim)) if look.desired is not None else None
+    if claim is None or all(one.network != meant.network for one in claim.spec.networks):
+        return False
+    leaving = {one.machine for one in (*surplus(claim.spec, held), *(one for one in held if one.leaving))}
+    return meant.slot >= claim.spec.count and machine not in leaving
 
 
 def _state(value: Any) -> AddressState:

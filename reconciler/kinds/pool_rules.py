@@ -85,7 +85,7 @@ class NumberRules:
         fits = state.pool == spec.pool and spec.number in (None, state.number)
         return (
             Field(POOL, spec.pool, state.pool, state.pool == spec.pool),
-            Field(NUMBER, wanted, state.number, fits),
+            Field(NUMBER, wanted, state.number, fits, along=POOL),
         )
 
     def steps(self, resource: Resource[NumberSpec], look: Look, fields: tuple[Field, ...]) -> Steps:

@@ -35,6 +35,8 @@ class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata"
     """The managed field that it serves."""
+    undoes: ClassVar[tuple[str, ...]] = ()
+    """The managed fields that are not as they were applied once it is done: that is no drift."""
 
     key: ResourceKey
     reason: str = ""
@@ -127,6 +129,7 @@ class Release(_Action, frozen=True, tag="release"):
     """Give back the address that the resource holds."""
 
     path: ClassVar[str] = "spec.address"
+    undoes: ClassVar[tuple[str, ...]] = ("spec.address", "spec.network", "spec")
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     address: str
 
@@ -157,6 +160,7 @@ class GiveNumberBack(_Action, frozen=True, tag="give-number-back"):
     """Give back the number that the resource holds."""
 
     path: ClassVar[str] = "spec.number"
+    undoes: ClassVar[tuple[str, ...]] = ("spec.number", "spec.pool")
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     pool: str
     number: int
@@ -172,6 +176,7 @@ class GiveVrfBack(GiveNumberBack, frozen=True, tag="give-vrf-back"):
     """Give back the number of a network's VRF."""
 
     path: ClassVar[str] = "spec.vrf"
+    undoes: ClassVar[tuple[str, ...]] = ("spec.vrf",)
 
 
 class Bind(_Action, frozen=True, tag="bind"):
@@ -201,6 +206,7 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
 
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     path: ClassVar[str] = "spec.count"
+    undoes: ClassVar[tuple[str, ...]] = ("spec.count",)
     machines: tuple[str, ...]
 
 

@@ -113,13 +113,14 @@ def survey(
         held=held,
         releasing=releasing,
         claimed=sum(map(len, claims.values())),
-        returning=sum(_returning(claim, one, desired) for claim, held in claims.items() for one in held),
+        returning=sum(_returning(claim, held, desired) for claim, held in claims.items()),
     )
 
 
-def _returning(claim: str, holder: Holder, desired: DesiredState) -> bool:
+def _returning(claim: str, held: tuple[Holder, ...], desired: DesiredState) -> int:
     declared = desired.resources.get(ResourceKey("MachineClaim", claim))
-    return holder.leaving or declared is None or bool(surplus(declared.spec, (holder,)))
+    leaving = sum(1 for one in held if one.leaving)
+    return len(held) if declared is None else leaving + len(surplus(declared.spec, held))
 
 
 def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import msgspec
 
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.claim import ClaimState
-from reconciler.kinds.kind import Field, Look, Rules, Steps
+from reconciler.kinds.kind import Field, Look, Rules, Steps, drifted
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
@@ -191,7 +191,7 @@ def _difference(
     holds = _not_before_boot(steps.actions, (*steps.holds, *_stuck(differing, resource, look.facts)))
     held = {hold.path for hold in holds}
     differences = tuple(
-        Difference(field.path, field.observed, field.desired, _moved(field, look.facts)) for field in differing
+        Difference(field.path, field.observed, field.desired, _moved(field, fields, look.facts)) for field in differing
     )
     return Change(
         key=look.key,
@@ -236,13 +236,12 @@ def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tu
     )
 
 
-def _moved(field: Field, facts: ResourceFacts) -> CauseKind:
+def _moved(field: Field, fields: tuple[Field, ...], facts: ResourceFacts) -> CauseKind:
     applied = facts.applied.fields if facts.applied else {}
-    if field.path not in applied or field.once:
-        return CauseKind.COMMIT
-    if applied[field.path] == field.desired:
+    if drifted(field, fields, applied):
         return CauseKind.DRIFT
-    return CauseKind.BOTH if field.path in facts.drift else CauseKind.COMMIT
+    both = field.path in applied and not field.once and field.path in facts.drift
+    return CauseKind.BOTH if both else CauseKind.COMMIT
 
 
 def _cause(differences: tuple[Difference, ...], facts: ResourceFacts, seen_at: datetime) -> Cause:

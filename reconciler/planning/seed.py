@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.claim import MachineClaimSpec, host_name
 
 META, USER, NETWORK, VENDOR, IGNITION = "meta-data", "user-data", "network-config", "vendor-data", "config.ign"
 
@@ -97,8 +97,7 @@ def instance(machine: str, order: str) -> str:
 
 def hostname(spec: MachineClaimSpec, host: Host) -> str:
     """The name that the claim gives it."""
-    values = {"claim": host.claim, "slot": str(host.slot), "machine": host.machine}
-    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), spec.hostname)
+    return host_name(spec.hostname, host.claim, host.slot, host.machine)
 
 
 def is_ignition(text: str) -> bool:

@@ -17,6 +17,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.applying.remember import remember
 from reconciler.desired.implied import with_implied
+from reconciler.kinds.claim import slot_addresses
 from reconciler.model.action import Free
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.life import Life
@@ -182,6 +183,46 @@ def test_a_claim_that_goes_is_forgotten_with_its_last_machine(tmp_path: Path) ->
     assert WEB not in world.facts()
     assert addresses(world) == set()
     assert not of_claims(world)
+
+
+class TestMachinesByName:
+    """hashicorp/terraform#14275: an element that is taken out of the middle of a list moves no other."""
+
+    def test_the_one_that_is_named_no_more_is_given_back_and_the_others_keep_slot_and_address(
+        self, tmp_path: Path
+    ) -> None:
+        world = inspected(tmp_path, "m2", "m3", "m4")
+        world.commit(fleet(3, "m2", "m3", "m4"))
+        world.run(60)
+        world.commit(fleet(2, "m2", "m3", "m4", machines=["m3", "m4"]))
+        world.run(60)
+        assert world.reasons("m2")[-1] != "Claimed"
+        assert [name for name in ("m2", "m3", "m4") if "Releasing" in world.reasons(name)] == ["m2"]
+        free(world, "m2")
+        world.run(120)
+        assert whose(world) == {"m3": 1, "m4": 2}
+        assert addresses(world) == {"IPAddress/web:1:front:4", "IPAddress/web:2:front:4"} | {"IPAddress/web:0:front:4"}
+        assert not of_claims(world)
+        world.restart()
+        world.run(120)
+        assert whose(world) == {"m3": 1, "m4": 2}
+        assert not of_claims(world)
+        life = world.facts()[ResourceKey("Machine", "m4")].life
+        assert slot_addresses(world.desired, life) == [ResourceKey("IPAddress", "web:2:front:4")]  # type: ignore[arg-type]
+        assert "DriftDetected" not in world.reasons("web")
+
+    def test_one_that_is_replaced_in_the_list_goes_back_and_the_other_takes_its_slot(self, tmp_path: Path) -> None:
+        world = inspected(tmp_path, "m2", "m3", "m4", "m5")
+        world.commit(fleet(3, "m2", "m3", "m4", "m5", machines=["m2", "m3", "m4"]))
+        world.run(60)
+        world.commit(fleet(3, "m2", "m3", "m4", "m5", machines=["m5", "m3", "m4"]))
+        world.run(60)
+        assert "Releasing" in world.reasons("m2")
+        free(world, "m2")
+        world.run(120)
+        assert whose(world) == {"m5": 0, "m3": 1, "m4": 2}
+        assert not of_claims(world)
+        assert "DriftDetected" not in world.reasons("web")
 
 
 def test_of_many_engines_that_place_at_once_none_binds_a_machine_twice(store: Store, tmp_path: Path) -> None:

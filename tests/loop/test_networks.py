@@ -143,3 +143,39 @@ def test_what_the_ipam_refuses_for_the_sake_of_others_is_tried_again(world: Worl
     assert world.reasons("a") == ["ActionSent", "ActionRefused"]
     world.run(120)
     assert set(held(world)) == {"IPAddress/a"}
+
+
+class TestOurOwnDoing:
+    """What was changed from here is no drift (found beside cloudfoundry/bosh#462)."""
+
+    def test_addresses_that_are_swapped_are_no_drift(self, world: World) -> None:
+        world.commit(declare(NET, address("a", address="10.0.0.5"), address("b", address="10.0.0.6")))
+        world.run(60)
+        swapped = (address("a", address="10.0.0.6"), address("b", address="10.0.0.5"))
+        world.commit(declare(NET, *swapped, revision="b" * 40))
+        world.run(300)
+        assert held(world) == {"IPAddress/a": "10.0.0.6", "IPAddress/b": "10.0.0.5"}
+        assert "DriftDetected" not in [event.reason for event in world.events]
+
+    def test_a_number_of_another_pool_is_no_drift(self, world: World) -> None:
+        pools = (("Pool", "x", {"ranges": ["1-9"]}), ("Pool", "y", {"ranges": ["11-19"]}))
+        world.commit(declare(*pools, ("Number", "one", {"pool": "x"})))
+        world.run(60)
+        world.commit(declare(*pools, ("Number", "one", {"pool": "y"}), revision="b" * 40))
+        world.run(60)
+        assert [(one.pool, one.number) for one in world.pools.numbers()] == [("y", 11)]
+        assert "DriftDetected" not in [event.reason for event in world.events]
+
+    def test_what_somebody_else_changed_is_drift_until_it_is_repaired(self, world: World) -> None:
+        world.commit(declare(NET, address("a", address="10.0.0.5")))
+        world.run(60)
+        world.ipam.release("IPAddress/a")
+        world.ipam.acquire("n", "IPAddress/a", address="10.0.0.9", about=About(ephemeral=True))
+        world.loop.put([ResourceKey("IPAddress", "a")], RESYNC)
+        world.run(60)
+        assert held(world) == {"IPAddress/a": "10.0.0.5"}
+        told = [(event.reason, event.message) for event in world.events if event.key and event.key.name == "a"]
+        assert [reason for reason, _ in told].count("DriftDetected") == 1
+        sent = [message for reason, message in told if reason == "ActionSent"][1:]
+        assert len(sent) == 2
+        assert all("because of drift" in message for message in sent)

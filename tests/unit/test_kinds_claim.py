@@ -9,7 +9,17 @@ import pytest
 
 from drivers.base import About
 from reconciler.desired.load import load
-from reconciler.kinds.claim import MachineClaimSpec, OfClaim, check, claim_of, of_claim, spoken
+from reconciler.kinds.claim import (
+    Holder,
+    MachineClaimSpec,
+    OfClaim,
+    check,
+    claim_of,
+    lacking,
+    of_claim,
+    spoken,
+    surplus,
+)
 from reconciler.kinds.claim_rules import ClaimRules
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState
@@ -68,6 +78,37 @@ def test_a_claim_in_order_has_nothing_said_about_it() -> None:
     assert check(resource("MachineClaim", "web", spec(count=3))) == []
     assert check(resource("MachineClaim", "web", spec(hostname="web"))) == []
     assert check(resource("MachineClaim", "web", spec(hostname=f"{'x' * 61}-{{slot}}", count=10))) == []
+
+
+HELD = tuple(Holder(slot, f"m{slot}") for slot in range(3))
+
+
+@pytest.mark.parametrize(
+    ("count", "machines", "without", "back"),
+    [
+        (3, (), (), []),
+        (2, (), (), ["m2"]),
+        (3, (), ("m1",), ["m1"]),
+        (2, ("m1", "m2"), (), ["m0"]),
+        (1, ("m1", "m2"), (), ["m0", "m2"]),
+        (3, ("m9", "m1", "m2"), (), ["m0"]),
+        (3, ("m9", "m8", "m7"), (), ["m0", "m1", "m2"]),
+        (1, ("m0", "m1", "m2"), ("m0",), ["m0", "m2"]),
+        (0, ("m0",), (), ["m0", "m1", "m2"]),
+    ],
+)
+def test_what_is_not_named_goes_first_and_then_the_highest_slots(
+    count: int, machines: tuple[str, ...], without: tuple[str, ...], back: list[str]
+) -> None:
+    """hashicorp/terraform#14275: of a list from which the first was taken, the last was given back."""
+    claim = spec(count=count, machines=machines, without=without)
+    assert [one.machine for one in surplus(claim, HELD)] == back
+
+
+def test_open_slots_are_the_lowest_ones_beside_those_that_are_kept() -> None:
+    assert lacking(3, HELD[:1]) == (1, 2)
+    assert lacking(2, HELD[1:]) == ()
+    assert lacking(3, HELD[1:]) == (0,)
 
 
 @pytest.mark.parametrize(
