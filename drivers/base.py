@@ -13,6 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from drivers.text import clean as clean
+from drivers.text import cleaned as cleaned
+from drivers.text import encodable as encodable
+from drivers.text import printable as printable
+from drivers.text import read_json as read_json
+
 
 class PowerState(StrEnum):
     """`ComputerSystem.PowerState`. Anything else a BMC says is unknown, never Off (ibm-openbmc/bmcweb#221)."""
@@ -121,12 +127,15 @@ def is_image(shown: str, url: str) -> bool:
     """Whether what a BMC shows of an image is the one at this URL: some write scheme and host in another case, decode
     it, drop the query, or keep the file's name alone."""
     if "/" not in shown:
-        return unquote(shown).lower() == unquote(urlsplit(url).path.rpartition("/")[2]).lower()
+        return unquote(shown).lower() == _plain(url)[2].rpartition("/")[2].lower()
     return _plain(shown) == _plain(url)
 
 
 def _plain(url: str) -> tuple[str, str, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # `http://[` is what it is, and the image of none of our URLs.
+        return "", "", url
     return parts.scheme.lower(), parts.netloc.lower(), unquote(parts.path)
 
 

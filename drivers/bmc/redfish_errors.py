@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported
+from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, clean
 from drivers.bmc.redfish_http import Reply
 
 _NOT_NOW = re.compile(
@@ -41,7 +41,9 @@ def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
     said, ids = _said(reply)
     text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
     if 300 <= status < 400:
-        return Rejected(f"{text}it moved to {reply.headers.get('Location')}; set bmc.address to where it is")
+        return Rejected(
+            f"{text}it moved to {clean(str(reply.headers.get('Location')))[:_SAID_LIMIT]}; set bmc.address to where it is"
+        )
     if status == 401:
         return AuthenticationFailed(text)
     if status == 403:
@@ -77,6 +79,4 @@ def _said(reply: Reply) -> tuple[str, str]:
     entries = [one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)]
     messages = [str(one["Message"]) for one in entries if one.get("Message")] or [str(error.get("message") or "")]
     ids = " ".join(str(one) for one in (error.get("code"), *(entry.get("MessageId") for entry in entries)))
-    # What is not printable could steer a terminal.
-    said = "".join(char if char.isprintable() else " " for char in " ".join(messages))
-    return said[:_SAID_LIMIT].strip(), ids
+    return clean(" ".join(messages))[:_SAID_LIMIT], ids

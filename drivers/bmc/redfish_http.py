@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import json
 import select
 import socket
 import ssl
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base import Rejected, Tls, Unreachable
+from drivers.base import Rejected, Tls, Unreachable, read_json
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
 
 REQUEST_SECONDS = 15.0
@@ -69,11 +68,9 @@ class Reply:
         self.status_code, self.headers, self.content = status_code, headers, content
 
     def json(self) -> dict[str, Any]:
-        """The body's one object. Raises ValueError for anything else (two documents: check_redfish#151)."""
-        try:
-            document = json.loads(self.content)
-        except RecursionError:
-            raise ValueError("it is nested too deeply") from None
+        """The body's one object, its text cleaned. Raises ValueError for anything else (two documents:
+        check_redfish#151)."""
+        document = read_json(self.content)
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
         return document

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from drivers.base import clean as clean
 from reconciler.kinds.claim import of_claim
 from reconciler.model.action import (
     AcceptSystem,
@@ -52,16 +53,6 @@ def ansi(colour: str, text: str) -> str:
 def plain(_colour: str, text: str) -> str:
     """The text as it is."""
     return text
-
-
-def clean(text: str) -> str:
-    """Text from elsewhere (a commit's subject, a BMC's message) on one line and without terminal control.
-
-    Control and format characters, which could move the cursor or turn the reading direction, are written out as
-    escapes; white space of any kind becomes one space.
-    """
-    text = " ".join(text.split())
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def value(this: Any) -> str:

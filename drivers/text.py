@@ -1,0 +1,77 @@
+"""Text from elsewhere, made fit to be kept and shown: the one place where that is done, at the door that it enters by.
+
+BMCs, NetBox, agents, lease files, documents and commits say what they like. What is not printable could steer a
+terminal, turn the reading direction or, as an unpaired surrogate (`"\\ud800"`, valid JSON), be refused by everything
+that encodes it. `drivers.base` hands these functions on to the reconciler.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+MAX_DEPTH = 64
+"""Objects and lists within each other; the deepest recorded Redfish document has 9."""
+_MAX_DIGITS = 4000
+"""Of a whole number; Python refuses to read one of more than 4,300."""
+
+
+def clean(text: str) -> str:
+    """The text on one line and without terminal control. Cleaning twice changes nothing.
+
+    Control and format characters, unpaired surrogates and what has no meaning are written out as escapes; white space
+    of any kind becomes one space.
+    """
+    text = " ".join(text.split())
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def printable(text: str) -> str:
+    """The text as it is where it is printable, spaces included; else `clean`."""
+    return text if text.isprintable() else clean(text)
+
+
+def cleaned(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """A JSON value with every text of it `printable`, keys included, and None in the place of numbers that are none
+    (NaN, infinity). Raises ValueError where it is nested too deeply."""
+    match value:
+        case str():
+            return printable(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case dict() | list() if not depth:
+            raise ValueError("it is nested too deeply")
+        case dict():
+            return {printable(str(name)): cleaned(one, depth - 1) for name, one in value.items()}
+        case list():
+            return [cleaned(one, depth - 1) for one in value]
+        case _:
+            return value
+
+
+def read_json(content: bytes | str, depth: int = MAX_DEPTH) -> Any:
+    """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON or nested too deeply.
+
+    What is wrong with one text or number costs that one alone: bytes that are no UTF-8 become U+FFFD, bare control
+    characters are escaped, a number of thousands of digits is None.
+    """
+    text = content if isinstance(content, str) else content.decode(errors="replace")
+    try:
+        found = json.loads(text.removeprefix("\ufeff"), strict=False, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return cleaned(found, depth)
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+_ALONE = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """The text, lines and all, with unpaired surrogates as escapes: what any file or database takes."""
+    return _ALONE.sub(lambda found: ascii(found[0])[1:-1], text)
