@@ -14,7 +14,8 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import Change
 from reconciler.model.resource import Commit, ResourceKey
-from reconciler.planning.guards import Guard, Limits
+from reconciler.planning.guards import Guard
+from reconciler.planning.policy import Policy
 
 
 class Ledger(Protocol):
@@ -37,14 +38,18 @@ class Ledger(Protocol):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What the engine is given: time and chance among it, so that a simulation can own them."""
+    """What the engine is given: time and chance among it, so that a simulation can own them.
+
+    `policy` is asked at every plan, as an override may begin or end while the engine works. `waits`: guards of this
+    process alone, which clear by themselves.
+    """
 
     now: Callable[[], datetime]
     random: Callable[[], float]
     by: str
     epoch: int
-    limits: Limits = Limits()
-    guards: tuple[Guard, ...] = ()
+    policy: Callable[[], Policy] = Policy
+    waits: tuple[Guard, ...] = ()
     commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     tell: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True

@@ -38,7 +38,6 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
 from reconciler.planning.admission import admit
-from reconciler.planning.guards import standard_guards
 from reconciler.planning.inventories import relabelled
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
@@ -53,7 +52,6 @@ class Engine:
         heard = {key: listening(one, context.now()) for key, one in facts.resources.items()}
         self._context = context
         self._poller = Poller(connections, context.now)
-        self._guards = (*standard_guards(context.limits), *context.guards)
         self._memory = Memory(ledger, Facts(heard, facts.in_flight))
         self._gate = self._memory.gate
         self._teller = Teller(ledger, self._memory, context)
@@ -190,7 +188,8 @@ class Engine:
                 self._memory.observed,
                 self._memory.everything(),
                 self._context.now(),
-                self._guards,
+                self._context.policy(),
+                waits=self._context.waits,
                 select=select,
                 fleet=self._surveyor.fleet,
             )

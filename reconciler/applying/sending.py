@@ -57,6 +57,8 @@ class Sender:
             place=place_of(key, desired),
         )
         message = f"{describe(flight)}, because of {flight.cause}"
+        if change.passes:
+            message += f"; an override lifts {', '.join(change.passes)}"
         event = self._teller.event(key, "ActionSent", message, action_id=flight.id)
         self._memory.begin(flight, sent_facts(flight, self._memory.of(key)), event, self._context.epoch)
         self._teller.pass_on(event)

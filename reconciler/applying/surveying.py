@@ -23,7 +23,7 @@ class Surveyor:
     def fleet(self) -> Fleet:
         """The survey as of now, or of a moment ago. A desired state must be in force."""
         assert self._memory.desired is not None  # noqa: S101
-        now, window = self._context.now(), self._context.limits.window
+        now, window = self._context.now(), self._context.policy().limits.window
         # A clock that was put back must not keep an old one in use.
         if self._last is None or not 0 <= (now - self._last[0]).total_seconds() < SURVEY_SECONDS:
             known = self._memory.everything()

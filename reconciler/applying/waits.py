@@ -47,7 +47,7 @@ class Waits:
         if change.held(HoldKind.GUARD) and self._said.get(change.key) != holds:
             self._said[change.key] = holds
             ways_out = "; ".join(hold.way_out for hold in change.held_by if hold.kind is HoldKind.GUARD)
-            self._teller.tell(change.key, "Held", f"{holds}; {ways_out}", EventType.WARNING)
+            self._teller.tell(change.key, "Held", f"{holds}; to proceed: {ways_out}", EventType.WARNING)
         if change.held(HoldKind.FAILED):
             return Failed("Stalled", holds, terminal=True, retry_after=HELD_SECONDS)
         soon = self._patience(change.key)

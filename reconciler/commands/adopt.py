@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from drivers.base import SystemState
-from reconciler.commands.options import filter_options, guard_options, limits_from, where_from, where_options
+from reconciler.commands.options import asked_from, filter_options, guard_options, where_from, where_options
 from reconciler.commands.plan import Prospect, look_ahead
 from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal, words
 from reconciler.kinds.machine import Mode
@@ -42,13 +42,13 @@ def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **valu
     """
     if not targets and not selector:
         raise click.UsageError("name machines, such as r12-01, or select them with -l")
-    limits, where = limits_from(values), where_from(values)
+    asked, where = asked_from(values), where_from(values)
     if not Path(where.repo).is_dir():
         fail(f"{where.repo} is no folder; adopt edits files of a work tree")
     where = msgspec.structs.replace(where, work_tree=True)
     wanted = [one if "/" in one or one == "machines" else f"machine/{one}" for one in targets] or ["machines"]
     with words():
-        prospect = look_ahead(where, limits, wanted, selector)
+        prospect = look_ahead(where, asked, wanted, selector)
     machines = sorted(key for key in prospect.keys if key.kind == "Machine")
     if not machines:
         fail(f"no machine is meant by {in_words(targets, selector)}; `groundstate get machines` lists what there is")

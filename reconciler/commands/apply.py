@@ -20,8 +20,8 @@ from reconciler.commands.completing import complete_target
 from reconciler.commands.live import Board
 from reconciler.commands.options import (
     Where,
+    asked_from,
     guard_options,
-    limits_from,
     option,
     where_from,
     where_options,
@@ -43,13 +43,14 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.labels import are_current, label
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
+from reconciler.daemon.standing import Standing
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import Limits, unserved
 from reconciler.planning.plan import still_asked
+from reconciler.planning.policy import Asked
 from reconciler.planning.render import plan_from_json
 from reconciler.store.errors import InstanceHeld, StoreError
 
@@ -59,15 +60,23 @@ from reconciler.store.errors import InstanceHeld, StoreError
 @option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")
 @where_options
 @guard_options
+@option("--fail-on-unknown", is_flag=True, help="Send nothing when anything could not be read; leave with 1.")
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are worked on side by side.")
 @option("--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, done or not.")
 def apply_command(
-    plan_or_targets: tuple[str, ...], selector: str, yes: bool, concurrency: int, timeout: float, **values: Any
+    plan_or_targets: tuple[str, ...],
+    selector: str,
+    fail_on_unknown: bool,
+    yes: bool,
+    concurrency: int,
+    timeout: float,
+    **values: Any,
 ) -> None:
     """Show the plan, ask, and carry it out; or carry out a saved plan as far as it is not stale.
 
-    Exit codes: 0 all is as declared, 3 something is held by a guard, 1 something is not done (the summary says what).
+    Exit codes: 0 all is as declared, 3 something is held by a guard, 1 something is not done, or could not be read
+    (the summary says what).
 
     \b
     Examples:
@@ -76,29 +85,42 @@ def apply_command(
       groundstate plan --out p.json && groundstate apply p.json
       groundstate apply --yes --max-disrupted 25%
     """
-    limits, where = limits_from(values), where_from(values)
+    asked, where = asked_from(values), where_from(values)
     with words():
+        _be_alone(where)
         saved = _saved(plan_or_targets)
         if saved is not None:
-            prospect, stale = _compare(saved, where, limits, concurrency)
+            prospect, stale = _compare(saved, where, asked, concurrency)
         else:
-            prospect, stale = look_ahead(where, limits, plan_or_targets, selector, concurrency=concurrency), []
+            prospect, stale = look_ahead(where, asked, plan_or_targets, selector, concurrency=concurrency), []
         click.echo(rendered(prospect.plan, "text"), color=on_terminal(sys.stdout))
         for key in stale:
             click.echo(
                 f"stale: {key} is not as it was when the plan was saved; it is left alone. Plan again.", err=True
             )
+        if fail_on_unknown and prospect.plan.unknown:
+            fail(f"{len(prospect.plan.unknown)} resources could not be read (--fail-on-unknown); nothing was sent")
         chosen = [change for change in prospect.plan.changes if change.key not in stale]
         if not any(change.goes or _waits(change) for change in chosen):
             if not (prospect.plan.changes or stale):
-                _remember(where, limits, prospect)
+                _remember(where, asked, prospect)
             else:
                 click.echo("Nothing was sent.")
             raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
         if not yes:
             _ask()
-        code = _carry_out(where, limits, prospect, chosen, concurrency, timeout)
+        code = _carry_out(where, asked, prospect, chosen, concurrency, timeout)
         raise click.exceptions.Exit(1 if stale else code)
+
+
+def _be_alone(where: Where) -> None:
+    """Raises InstanceHeld while another process is at work on the store: before a plan is shown and a person asked."""
+    store = open_store(where, create=False)
+    try:
+        with store.instance("apply"):
+            pass
+    finally:
+        store.close()
 
 
 def _saved(arguments: tuple[str, ...]) -> Plan | None:
@@ -112,14 +134,14 @@ def _saved(arguments: tuple[str, ...]) -> Plan | None:
         fail(f"{arguments[0]}: not a plan that can be applied: {error}")
 
 
-def _compare(saved: Plan, where: Where, limits: Limits, concurrency: int) -> tuple[Prospect, list[ResourceKey]]:
+def _compare(saved: Plan, where: Where, asked: Asked, concurrency: int) -> tuple[Prospect, list[ResourceKey]]:
     """Plan anew what the saved plan changes, as git has it now; name those whose change is not the same any more."""
     if saved.revision.commit is not None:
         if where.ref == "HEAD":
             where = msgspec.structs.replace(where, ref=saved.revision.ref)
         open_source(where).snapshot(saved.revision.commit.sha)  # a plan of another repository ends here, in words
     approved = {change.key: change for change in saved.changes}
-    prospect = look_ahead(where, limits, concurrency=concurrency, only=approved)
+    prospect = look_ahead(where, asked, concurrency=concurrency, only=approved)
     fresh = {change.key: change for change in prospect.plan.changes if change.key in approved}
     unknown = {item.key for item in prospect.plan.unknown}
     observed = {one.key: one for one in prospect.observations}
@@ -149,14 +171,13 @@ def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
     return {0: 0, 3: 3}.get(planned.exit_code, 1)
 
 
-def _remember(where: Where, limits: Limits, prospect: Prospect) -> None:
+def _remember(where: Where, asked: Asked, prospect: Prospect) -> None:
     """The state is in force from now on, though nothing was to be done: what changes later is drift."""
     store = open_store(where, create=True)
     try:
         with suppress(InstanceHeld), store.instance("apply") as epoch, connections(store, where) as ways:
-            context = Context(
-                now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, limits=limits, guards=(unserved,)
-            )
+            judge = Standing(store, asked, now).policy
+            context = Context(now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, policy=judge)
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)
             if not are_current(store, prospect.desired):
@@ -168,14 +189,14 @@ def _remember(where: Where, limits: Limits, prospect: Prospect) -> None:
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        fail("nobody can be asked, as standard input is no terminal; pass --yes")
+        fail("cannot ask for confirmation, as stdin is no terminal; pass --yes")
     if not click.confirm("Apply these changes?", default=False, err=True):
         click.echo("Nothing was done.", err=True)
         raise click.exceptions.Exit(1)
 
 
 def _carry_out(
-    where: Where, limits: Limits, prospect: Prospect, changes: list[Change], concurrency: int, timeout: float
+    where: Where, asked: Asked, prospect: Prospect, changes: list[Change], concurrency: int, timeout: float
 ) -> int:
     live_long()
     store = open_store(where, create=True)
@@ -203,13 +224,15 @@ def _carry_out(
 
     try:
         with store.instance("apply") as epoch, connections(store, where) as ways, _interruptible(stop, timeout):
+            standing = Standing(store, asked, now)
+            standing.refresh()
+            threading.Thread(target=_watch, args=(standing, stop), name="standing", daemon=True).start()
             context = Context(
                 now=now,
                 random=RANDOM.random,
                 by=operator("apply"),
                 epoch=epoch,
-                limits=limits,
-                guards=(unserved,),
+                policy=standing.policy,
                 commit_of=lambda key: commits.get(key) or prospect.desired.revision.commit,
                 tell=tell,
                 approves=lambda change: progress.allows(change.key) and _approved(change, approved),
@@ -239,6 +262,11 @@ def _carry_out(
     finally:
         store.close()
     return _summary(progress, prospect.plan, flying)
+
+
+def _watch(standing: Standing, stop: threading.Event) -> None:
+    with suppress(StoreError):  # The steps meet the same error, and say it.
+        standing.watch(stop)
 
 
 def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:

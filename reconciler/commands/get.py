@@ -12,7 +12,16 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.options import Where, filter_options, option, output_option, where_from, where_options
+from reconciler.commands.options import (
+    Where,
+    asked_from,
+    filter_options,
+    option,
+    output_option,
+    policy_options,
+    where_from,
+    where_options,
+)
 from reconciler.commands.workspace import (
     derived_labels,
     facts_of,
@@ -22,6 +31,7 @@ from reconciler.commands.workspace import (
     on_terminal,
     open_source,
     open_store,
+    policy_of,
     read_or_exit,
     words,
 )
@@ -36,9 +46,9 @@ from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.conditions import conditions, status_word
-from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.inventories import inventory_conditions, labels_of
 from reconciler.planning.plan import plan, universe
+from reconciler.planning.policy import Asked
 from reconciler.planning.select import select
 from reconciler.planning.tables import Slot, View, age, columns
 from reconciler.store import LedgerEntry, Store
@@ -47,6 +57,7 @@ from reconciler.store import LedgerEntry, Store
 @click.command("get", short_help="List resources and how they are.")
 @filter_options
 @where_options
+@policy_options
 @output_option("table", "wide", "json", "yaml", "name", default="table")
 def get_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
     """List what is declared beside what the daemon, or the last plan that was applied, saw of it. Asks no BMC.
@@ -57,9 +68,17 @@ def get_command(targets: tuple[str, ...], selector: str, output: str, **values: 
       groundstate get machine r12-01 r12-02
       groundstate get machine/r12-01 -o yaml
       groundstate get machines -l rack=r12 -o wide
+      groundstate get overrides
     """
+    asked, where = asked_from(values), where_from(values)
+    if targets in (("overrides",), ("override",)):
+        from reconciler.commands.override import show_overrides
+
+        with words():
+            show_overrides(where, output)
+        return
     with words():
-        views = look_up(where_from(values), targets, selector)
+        views = look_up(where, asked, targets, selector)
     match output:
         case "name":
             for view in views:
@@ -73,6 +92,7 @@ def get_command(targets: tuple[str, ...], selector: str, output: str, **values: 
 @click.command("describe", short_help="Everything about a resource.")
 @filter_options
 @where_options
+@policy_options
 @output_option("text", "json", "yaml", default="text")
 def describe_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
     """Show a resource's spec, what was last seen, its conditions, what is remembered, and its newest events.
@@ -83,9 +103,9 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
     """
     if not targets and not selector:
         raise click.UsageError("name what to describe, such as machine/r12-01")
-    where = where_from(values)
+    asked, where = asked_from(values), where_from(values)
     with words():
-        views = look_up(where, targets, selector)
+        views = look_up(where, asked, targets, selector)
         store = open_store(where, create=False)
         try:
             facts = facts_of(store)
@@ -158,7 +178,7 @@ def _newest_of(store: Store, keys: set[ResourceKey], limit: int) -> list[LedgerE
     return sorted(found, key=lambda entry: entry.seq)[-limit:]
 
 
-def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
+def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -> list[View]:
     """The chosen resources with what the store knows of them, in the kinds' order."""
     store = open_store(where, create=False)
     try:
@@ -167,11 +187,12 @@ def look_up(where: Where, targets: Iterable[str], selector: str) -> list[View]:
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind == "Machine"})
+        judge, _ = policy_of(store, asked)
     finally:
         store.close()
     labels = labels_of(desired, inventories)
     at = now()
-    planned = plan(desired, observed, facts, at, standard_guards(Limits()))
+    planned = plan(desired, observed, facts, at, judge)
     found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
     found |= {item.key: item for item in planned.unknown}
     order = list(KINDS)

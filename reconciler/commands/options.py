@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from drivers.base import IpamSettings
 from reconciler.commands.completing import complete_target
 from reconciler.planning.guards import TENTH, Limit, Limits
+from reconciler.planning.policy import Asked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,6 +75,9 @@ def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
     return click.option(*names, **kwargs)
 
 
+_option = option
+
+
 def where_options(command: F) -> F:
     """--repo, --ref, --path, --work-tree, --store, --ipam and what belongs to it."""
     for decorate in reversed(
@@ -102,9 +106,18 @@ def where_options(command: F) -> F:
     return command
 
 
-def guard_options(command: F) -> F:
+def policy_options(command: F) -> F:
+    """The limits of the guards for a command that only shows: from the settings and the environment, as for `plan`."""
+    return guard_options(command, hidden=True)
+
+
+def guard_options(command: F, *, hidden: bool = False) -> F:
     """The limits of the guards."""
     limit = LimitType()
+
+    def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
+        return _option(*names, hidden=hidden, **kwargs)
+
     for decorate in reversed(
         (
             option("--max-disrupted", type=limit, default=str(TENTH), help="Most machines being disrupted at once."),
@@ -129,10 +142,12 @@ def guard_options(command: F) -> F:
     return command
 
 
-def limits_from(values: dict[str, Any]) -> Limits:
-    """Take the guard options out of a command's values."""
+def asked_from(values: dict[str, Any]) -> Asked:
+    """Take the guard options out of a command's values; which of them stand on the command line counts too."""
     names = ("max_disrupted", "max_removed", "max_unreachable", "max_released", "allow_empty")
-    return Limits(**{name: values.pop(name) for name in names})
+    limits = Limits(**{name: values.pop(name) for name in names})
+    source = click.get_current_context().get_parameter_source
+    return Asked(limits, frozenset(name for name in names if source(name) is ParameterSource.COMMANDLINE))
 
 
 def where_from(values: dict[str, Any]) -> Where:

@@ -25,9 +25,9 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.capacity import Capacity, capacity
-from reconciler.planning.guards import Limits
 from reconciler.planning.placed import Placement
 from reconciler.planning.placement import place
+from reconciler.planning.policy import Asked
 from reconciler.planning.render.placements import candidate_rows, placement_lines
 from reconciler.planning.render.ranges import fold
 from reconciler.planning.select import select
@@ -106,7 +106,7 @@ def _row(one: Capacity, *, wide: bool) -> list[str]:
 
 
 def _known(where: Where, *, refresh: bool) -> tuple[DesiredState, dict[ResourceKey, Observation], Facts]:
-    looked = look_ahead(where, Limits(), ("machines",)).observations if refresh else ()
+    looked = look_ahead(where, Asked(), ("machines",)).observations if refresh else ()
     store = open_store(where, create=False)
     try:
         desired = read_or_exit(open_source(where), store)

@@ -15,15 +15,16 @@ from click.core import ParameterSource
 
 from reconciler.commands.options import (
     Where,
+    asked_from,
     filter_options,
     guard_options,
-    limits_from,
     option,
     output_option,
     where_from,
     where_options,
 )
 from reconciler.commands.workspace import (
+    EXIT_ERROR,
     connections,
     derived_labels,
     facts_under,
@@ -34,6 +35,7 @@ from reconciler.commands.workspace import (
     on_terminal,
     open_source,
     open_store,
+    policy_of,
     read_all_or_exit,
     refuse,
     words,
@@ -47,14 +49,14 @@ from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.admission import admit
-from reconciler.planning.guards import Limits, standard_guards
 from reconciler.planning.inventories import on_sizes
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
+from reconciler.planning.policy import Asked, Policy
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
 from reconciler.planning.select import in_words, select
 
-_OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output"}
+_OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail_on_unknown"}
 """Options that say how a plan is made and shown, and not what is to be done."""
 
 
@@ -74,6 +76,7 @@ class Prospect(msgspec.Struct, frozen=True):
 @option("--refresh/--no-refresh", default=True, help="Look at the BMCs, or plan from what was last seen of them.")
 @option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are looked at side by side.")
 @option("--full", is_flag=True, help="One entry for each resource, nothing grouped.")
+@option("--fail-on-unknown", is_flag=True, help="Leave with 1 when anything could not be read.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `groundstate apply`.")
 @output_option("text", "json", "yaml", "markdown", default="text")
 def plan_command(
@@ -82,13 +85,15 @@ def plan_command(
     refresh: bool,
     concurrency: int,
     full: bool,
+    fail_on_unknown: bool,
     out: Path | None,
     output: str,
     **values: Any,
 ) -> None:
     """Compare the desired state in git with the fleet and show the difference.
 
-    Exit codes: 0 nothing to do, 2 changes, 3 changes that a guard holds, 1 error.
+    Exit codes: 0 nothing to do, 2 changes, 3 changes that a guard holds, 1 error, or nothing at all could be read.
+    With --fail-on-unknown also 1 when anything could not be read.
 
     \b
     Examples:
@@ -98,19 +103,20 @@ def plan_command(
       groundstate plan -o markdown              for a pull request
       groundstate plan --out p.json && groundstate apply p.json
     """
-    limits, where = limits_from(values), where_from(values)
+    asked, where = asked_from(values), where_from(values)
     with words():
-        prospect = look_ahead(where, limits, targets, selector, refresh=refresh, concurrency=concurrency)
+        prospect = look_ahead(where, asked, targets, selector, refresh=refresh, concurrency=concurrency)
         if out is not None:
             save(prospect.plan, out)
     command = _apply_command(targets, selector, out)
     click.echo(rendered(prospect.plan, output, full=full, next_command=command), color=on_terminal(sys.stdout))
-    raise click.exceptions.Exit(prospect.plan.exit_code)
+    unread = fail_on_unknown and bool(prospect.plan.unknown)
+    raise click.exceptions.Exit(EXIT_ERROR if unread else prospect.plan.exit_code)
 
 
 def look_ahead(
     where: Where,
-    limits: Limits,
+    asked: Asked,
     targets: Iterable[str] = (),
     selector: str = "",
     *,
@@ -136,10 +142,11 @@ def look_ahead(
         if only is not None:
             wanted, filtered_by = set(only), "a saved plan"
             keys = [key for key in keys if key in wanted]
-        asked = set(keys)
-        inventories = store.inventories.all(_sized(asked, desired))
+        meant = set(keys)
+        inventories = store.inventories.all(_sized(meant, desired))
+        judge, told = policy_of(store, asked)
         # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
-        looked = [key for key in everything if key.kind != "Machine" or (refresh and key in asked)]
+        looked = [key for key in everything if key.kind != "Machine" or (refresh and key in meant)]
         known = set(everything)
         remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
         with connections(store, where) as open_connections:
@@ -147,8 +154,8 @@ def look_ahead(
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
-    warnings = (*warnings, *on_sizes(keys, desired, inventories))
-    planned = _plan(desired, observed, facts, limits, keys, filtered_by, warnings)
+    warnings = (*told, *warnings, *on_sizes(keys, desired, inventories))
+    planned = _plan(desired, observed, facts, judge, keys, filtered_by, warnings)
     moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     return Prospect(
         with_commits(planned, source.commits_for(desired, moved)),
@@ -168,7 +175,7 @@ def _plan(
     desired: DesiredState,
     observed: dict[ResourceKey, Observation],
     facts: Facts,
-    limits: Limits,
+    judge: Policy,
     keys: list[ResourceKey],
     filtered_by: str,
     warnings: tuple[Diagnostic, ...],
@@ -178,7 +185,7 @@ def _plan(
         observed,
         facts,
         now(),
-        standard_guards(limits),
+        judge,
         select=keys if filtered_by else None,
         selected_by=filtered_by,
         diagnostics=warnings,

@@ -12,7 +12,7 @@ import msgspec
 
 from reconciler.applying.context import Context
 from reconciler.commands.boot_service import boot_from, boot_options, boot_service
-from reconciler.commands.options import Where, guard_options, limits_from, option, where_from, where_options
+from reconciler.commands.options import Where, asked_from, guard_options, option, where_from, where_options
 from reconciler.commands.proposing import proposal, propose_from, propose_options
 from reconciler.commands.workspace import (
     RANDOM,
@@ -30,8 +30,9 @@ from reconciler.commands.workspace import (
 )
 from reconciler.daemon.queue import StoredQueue
 from reconciler.daemon.service import Daemon, Pace
+from reconciler.daemon.standing import Standing
 from reconciler.desired.source import SourceError
-from reconciler.planning.guards import unserved
+from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
 
@@ -59,7 +60,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
       groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
     boot, proposing = boot_from(values), propose_from(values)
-    limits, where = limits_from(values), where_from(values)
+    asked, where = asked_from(values), where_from(values)
     as_json = default_json() if log_format == "auto" else log_format == "json"
     log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
     stop = threading.Event()
@@ -78,16 +79,20 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                     random=RANDOM.random,
                     by=operator("run"),
                     epoch=epoch,
-                    limits=limits,
-                    guards=() if boot.address else (unserved,),
                 )
+                me = policy.Daemon(operator("run"), now(), asked.limits, boot.address)
+                standing = Standing(store, asked, now, me)
                 pace = Pace(git=interval, resync=resync, workers=concurrency)
-                daemon = Daemon(source, store, queue, ways, facts_of(store), context, pace, log, cache_dir(), propose)
+                daemon = Daemon(
+                    source, store, queue, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose
+                )
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda *_: stop.set())
                 with _health(listen, daemon) as health, boot_service(boot, daemon.lives, store, where, log):
                     log.info("Started", repository=source.location, store=store.where, port=health.port)
+                    standing.begin(epoch)
                     daemon.run(stop)
+                    standing.leave()
                     log.info("Stopped")
         finally:
             store.close()

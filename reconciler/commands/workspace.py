@@ -23,6 +23,7 @@ from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.policy import Asked, Policy, policy
 
 if TYPE_CHECKING:
     from drivers.registry import Registry
@@ -220,6 +221,11 @@ def open_store(where: Where, *, create: bool) -> Store:
 @cache
 def _note_new(path: Path) -> None:
     click.echo(f"note: there is no store at {path} yet; nothing is remembered of this fleet", err=True)
+
+
+def policy_of(store: Store, asked: Asked) -> tuple[Policy, tuple[Diagnostic, ...]]:
+    """The policy that judges every plan on this store, whichever command asks, and what is to be told of it."""
+    return policy(asked, store.daemon.get(), store.overrides.all(), now())
 
 
 def facts_of(store: Store) -> Facts:

@@ -21,6 +21,7 @@ from reconciler.daemon.loop import CONFIRM, RESYNC, Loop
 from reconciler.daemon.met import MetMachines
 from reconciler.daemon.proposing import Proposer, Schedule
 from reconciler.daemon.queue import WorkQueue
+from reconciler.daemon.standing import Standing
 from reconciler.desired.proposed import ProposalBranch
 from reconciler.desired.source import Source
 from reconciler.model.event import Event, EventType
@@ -68,6 +69,7 @@ class Daemon:
         connections: Connections,
         facts: Facts,
         context: Context,
+        standing: Standing,
         pace: Pace,
         log: Any,
         cache: Path | None = None,
@@ -82,12 +84,15 @@ class Daemon:
             facts,
             msgspec.structs.replace(
                 context,
-                guards=(*context.guards, first_look(context.limits)),
+                policy=standing.policy,
+                waits=(*context.waits, first_look(standing.policy().limits)),
                 tell=self._tell,
                 commit_of=self._commit_of,
                 moved=self._moved,
             ),
         )
+        self._standing = standing
+        standing.tell, standing.changed = self._tell, self._allowed
         self._waiting: set[ResourceKey] = set()
         self._loop = Loop(
             queue,
@@ -139,6 +144,7 @@ class Daemon:
             "follow": self._follow,
             "house": self._keep_house,
             "inventory": self._reader.run,
+            "standing": self._standing.watch,
         }
         if self._proposer is not None:
             works["propose"] = self._proposer.run
@@ -184,6 +190,11 @@ class Daemon:
                     self._loop.put(self._engine.collect(), RESYNC)
             if self._engine.desired is not None:
                 self._look_over(self._engine.plan())
+
+    def _allowed(self) -> None:
+        """An override has begun or ended: what a guard holds, or let pass, is judged anew at once."""
+        if self._engine.desired is not None:
+            self._moved([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
 
     def _look_over(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for

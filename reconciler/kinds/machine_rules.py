@@ -42,7 +42,7 @@ from reconciler.model.action import (
 )
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.life import Life, Purpose
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plan import Hold, HoldKind, override_command
 from reconciler.model.resource import Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
@@ -277,12 +277,8 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         return _refused(BOOT, "the BMC has no boot override", "remove spec.boot")
     if boot.mode is not None and state.boot.mode is None:
         return _refused(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
-    if state.power is not PowerState.OFF and look.facts.found_order == once_order(boot):
-        # A new store, or one that was mistyped, knows of no order that was carried out: the next reboot of a machine
-        # that runs would install it again.
-        why = "it runs, and nothing is known of it from before: the order may have been carried out already"
-        way_out = "set or change spec.boot.request to give the order, or power the machine off"
-        return Steps(holds=(Hold(HoldKind.GUARD, "first-sight", why, way_out, BOOT),))
+    if (unsure := _order_of_unknown_age(boot, state, look)) is not None:
+        return Steps(holds=(unsure,))
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
         return _refused(
@@ -299,6 +295,22 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
         target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
     return Steps((SetBoot(key=look.key, override=override, reason="boot override differs"),))
+
+
+def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: Look) -> Hold | None:
+    """A new store, or one that was mistyped, knows of no order that was carried out: whatever it gives, the next boot
+    of a machine in production would install it again, whether the machine runs or is off just now."""
+    if look.facts.found_order is None or look.facts.found_order != once_order(boot):
+        return None
+    if look.facts.found_new:
+        why, also = "this store is new and knows of no order that was carried out; this one may have been", ""
+    elif state.power is not PowerState.OFF:
+        why = "it runs, and nothing is known of it from before: the order may have been carried out already"
+        also = ", or power the machine off"
+    else:
+        return None
+    way_out = f"set or change spec.boot.request to give the order{also}; or {override_command('first-sight', look.key)}"
+    return Hold(HoldKind.GUARD, "first-sight", why, way_out, BOOT)
 
 
 def _led_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:

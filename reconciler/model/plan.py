@@ -11,9 +11,10 @@ import msgspec
 
 from reconciler.model.action import Action, Disruption
 from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "2.0"
+FORMAT_VERSION = "2.1"
 """Major: a reader must change. Minor: something was added."""
 
 
@@ -79,7 +80,8 @@ class Verb(StrEnum):
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """One resource that is not as declared, and the actions, in order, that would make it so.
 
-    `source` and `observed_at` are None where nothing is declared, or nothing was looked at.
+    `source` and `observed_at` are None where nothing is declared, or nothing was looked at. `passes`: the guards that
+    would hold it, and that an override lifts.
     """
 
     key: ResourceKey
@@ -88,6 +90,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     differences: tuple[Difference, ...] = ()
     actions: tuple[Action, ...] = ()
     held_by: tuple[Hold, ...] = ()
+    passes: tuple[str, ...] = ()
     source: Source | None = None
     observed_at: datetime | None = None
 
@@ -136,7 +139,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What apply, or the daemon, would do now, and what it would not do and why."""
+    """What apply, or the daemon, would do now, and what it would not do and why. `overrides`: those in force."""
 
     format_version: str = FORMAT_VERSION
     revision: Revision
@@ -146,6 +149,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     unknown: tuple[Unknown, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def nothing_read(self) -> bool:
+        """Whether none of what was to be looked at could be read: then no difference says anything."""
+        return bool(self.unknown) and len(self.unknown) == self.scope.looked_at
 
     @property
     def exit_code(self) -> int:
@@ -153,12 +162,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
         (1 is also an error for which there is no plan.)
         """
-        if self.unknown and len(self.unknown) == self.scope.looked_at:
+        if self.nothing_read:
             return 1
         if any(change.held(HoldKind.GUARD) for change in self.changes):
             return 3
         waiting = (change for change in self.changes if change.goes or not change.held(HoldKind.DECLARED))
         return 2 if any(waiting) else 0
+
+
+def override_command(guard: str, key: ResourceKey) -> str:
+    """What lets this resource pass the guard for an hour, as it is typed."""
+    return f"`groundstate override {guard} {typed(key)} --for 1h --reason WHY`"
+
+
+def typed(key: ResourceKey) -> str:
+    """The resource as it is typed: `machine/r1-01`."""
+    return f"{key.kind.lower()}/{key.name}"
 
 
 def digest(value: object) -> str:

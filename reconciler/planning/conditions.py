@@ -136,7 +136,7 @@ def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:
 
 def _held(change: Change) -> Condition:
     hold = _first(change, HoldKind.GUARD)
-    return Condition(READY, Status.FALSE, "Held", f"{hold.by}: {hold.reason}; {hold.way_out}")
+    return Condition(READY, Status.FALSE, "Held", f"{hold.by}: {hold.reason}; to proceed: {hold.way_out}")
 
 
 def _first(change: Change, kind: HoldKind) -> Hold:

@@ -18,7 +18,7 @@ from reconciler.model.action import Disruption, OrderBoot, OrderErasure, Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.life import Purpose
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plan import Change, Hold, HoldKind, override_command
 from reconciler.model.resource import DesiredState, ResourceKey
 
 
@@ -70,7 +70,7 @@ class Fleet(msgspec.Struct, frozen=True):
 
     `known` machines have been in force before, not counting those that came as others went, which would make the loss
     look small; `lost` of them are no longer declared; `seen` were looked at, `unreachable` of them without success;
-    `disrupted` are down, or going down, because groundstate sent it.
+    `disrupted` are down, or going down, because groundstate sent it, each with the time until which it counts.
     `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
     `releasing` of them would be given up, as nobody declares them any more. `claimed` machines are claims';
     `returning` of them are on their way back, or would be, as no claim asks for them any more.
@@ -81,7 +81,7 @@ class Fleet(msgspec.Struct, frozen=True):
     lost: int
     seen: int
     unreachable: int
-    disrupted: frozenset[ResourceKey] = frozenset()
+    disrupted: Mapping[ResourceKey, datetime] = {}
     resources: int = 0
     remembered: int = 0
     held: int = 0
@@ -91,6 +91,14 @@ class Fleet(msgspec.Struct, frozen=True):
 
 
 Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
+
+Lifted = Callable[[str, ResourceKey], bool]
+"""Whether an override lifts the holds of this guard from this resource."""
+
+
+def nothing_lifted(_guard: str, _key: ResourceKey) -> bool:
+    """No override is in force."""
+    return False
 
 
 def survey(
@@ -137,11 +145,20 @@ def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple
     return held, releasing
 
 
-def disrupted(facts: Facts, now: datetime, window: timedelta) -> frozenset[ResourceKey]:
-    """Machines with a disruptive action under way, or taken down less than `window` ago and not brought up since."""
-    flying = {key for key, flight in facts.in_flight.items() if flight.action.disruption is Disruption.DISRUPTIVE}
-    down = {key for key, fact in facts.resources.items() if fact.disrupted_at and now - fact.disrupted_at < window}
-    return frozenset(flying | down)
+def disrupted(facts: Facts, now: datetime, window: timedelta) -> dict[ResourceKey, datetime]:
+    """Machines with a disruptive action under way, or taken down less than `window` ago and not brought up since; each
+    with the time at which it counts no more."""
+    flying = {
+        key: flight.sent_at + window
+        for key, flight in facts.in_flight.items()
+        if flight.action.disruption is Disruption.DISRUPTIVE
+    }
+    down = {
+        key: fact.disrupted_at + window
+        for key, fact in facts.resources.items()
+        if fact.disrupted_at and now - fact.disrupted_at < window
+    }
+    return flying | down
 
 
 def standard_guards(limits: Limits) -> tuple[Guard, ...]:
@@ -160,27 +177,29 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
     def removed(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
             return {}
-        reason = f"{_share(fleet.lost, fleet.known)} machines are gone from git, more than {limits.max_removed}"
+        reason = f"{_share(fleet.lost, fleet.known)} machines are gone from git; the limit is {limits.max_removed}"
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
     def unreachable(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
             return {}
-        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs cannot be read, more than {limits.max_unreachable}"
+        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs cannot be read; the limit is {limits.max_unreachable}"
         hurting = (change for change in changes if change.disruption is not Disruption.NONE)
         return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
 
-    def budget(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def budget(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = max(1, int(limits.max_disrupted.of(fleet.machines))) if limits.max_disrupted.of(1) else 0
         wanting = [c for c in changes if c.goes and (c.disruption is Disruption.DISRUPTIVE or _installs_anew(c))]
         fresh = [c for c in wanting if c.key not in fleet.disrupted]
         room = max(0, allowed - len(fleet.disrupted))
+        all_down = len(fleet.disrupted) + len(fresh)
         reason = (
-            f"{len(fleet.disrupted) + len(fresh)} of {fleet.machines} machines would be disrupted at once, "
-            f"{allowed} may ({limits.max_disrupted})"
+            f"would take down {all_down} of {fleet.machines} machines within {_span(limits.window)}; "
+            f"the limit is {allowed} ({limits.max_disrupted})"
         )
-        flag = f"--max-disrupted {len(fleet.disrupted) + len(fresh)}"
-        return _hold_all(fresh[room:], "disruption-budget", reason, flag)
+        over = [now + limits.window for _ in fresh[:room]]
+        when = _next_at(sorted([*fleet.disrupted.values(), *over]), allowed)
+        return _hold_all(fresh[room:], "disruption-budget", reason, f"--max-disrupted {all_down}", when)
 
     def released(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = int(limits.max_released.of(fleet.held))
@@ -190,7 +209,7 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
             return {}
         reason = (
             f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, as nobody "
-            f"declares them any more; {allowed} may ({limits.max_released})"
+            f"declares them any more; the limit is {allowed} ({limits.max_released})"
         )
         giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
         return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
@@ -203,7 +222,7 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
             return {}
         reason = (
             f"{_share(fleet.returning, fleet.claimed)} claimed machines would be given back and wiped, or are on their "
-            f"way; {allowed} may ({limits.max_released})"
+            f"way; the limit is {allowed} ({limits.max_released})"
         )
         giving = (change for change in changes if any(isinstance(action, Unclaim) for action in change.actions))
         return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
@@ -224,36 +243,67 @@ def first_look(limits: Limits) -> Guard:
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
             return {}
         reason = f"only {_share(fleet.seen, fleet.machines)} machines have been looked at so far"
-        hold = Hold(HoldKind.BLOCKED, "first-look", reason, "it goes on when the others have been looked at")
+        hold = Hold(HoldKind.BLOCKED, "first-look", reason, "it continues when the others have been looked at")
         return {change.key: hold for change in changes if change.disruption is not Disruption.NONE}
 
     return unseen
 
 
-def unserved(changes: Iterable[Change], _fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
-    """For a program that runs no boot service: no machine is started from the network when nobody would answer it."""
-    ordering = [change for change in changes if any(isinstance(action, OrderBoot) for action in change.actions)]
-    reason = "no boot service runs here, and nothing would answer the machine"
-    way_out = "it goes on in `groundstate run` with --boot-address"
-    return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, way_out) for change in ordering}
+def boot_service(last: str = "") -> Guard:
+    """For a fleet without a boot service: no machine is started from the network when nothing would answer it.
+
+    `last`: where one was, and when it was last heard of.
+    """
+    was = f" (there was one at {last})" if last else ""
+    reason = f"no boot service is there{was}, and nothing would answer the machine"
+    way_out = "it continues in `groundstate run` with --boot-address"
+
+    def unserved(changes: Iterable[Change], _fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+        ordering = [change for change in changes if any(isinstance(action, OrderBoot) for action in change.actions)]
+        return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, way_out) for change in ordering}
+
+    return unserved
 
 
-def hold_back(changes: tuple[Change, ...], guards: Iterable[Guard], fleet: Fleet, now: datetime) -> tuple[Change, ...]:
-    """The changes, with what the guards hold added. A later guard sees what the earlier ones held."""
+def hold_back(
+    changes: tuple[Change, ...], guards: Iterable[Guard], fleet: Fleet, now: datetime, lifted: Lifted = nothing_lifted
+) -> tuple[Change, ...]:
+    """The changes, with what the guards hold added. A later guard sees what the earlier ones held; what an override
+    lifts is not held, and the change names the guard that it passes."""
     for guard in guards:
         holds = guard(changes, fleet, now)
         if holds:
             changes = tuple(
-                msgspec.structs.replace(change, held_by=(*change.held_by, holds[change.key]))
-                if change.key in holds
-                else change
-                for change in changes
+                _judged(change, holds[change.key], lifted) if change.key in holds else change for change in changes
             )
     return changes
 
 
-def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> dict[ResourceKey, Hold]:
-    return {change.key: Hold(HoldKind.GUARD, guard, reason, f"pass {flag} to let it through") for change in changes}
+def _judged(change: Change, hold: Hold, lifted: Lifted) -> Change:
+    if lifted(hold.by, change.key):
+        return msgspec.structs.replace(change, passes=(*change.passes, hold.by))
+    return msgspec.structs.replace(change, held_by=(*change.held_by, hold))
+
+
+def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str, when: str = "") -> dict[ResourceKey, Hold]:
+    also = f"; without a daemon also `groundstate apply {flag}`"
+    return {
+        change.key: Hold(HoldKind.GUARD, guard, reason, f"{when}{override_command(guard, change.key)}{also}")
+        for change in changes
+    }
+
+
+def _next_at(ends: list[datetime], allowed: int) -> str:
+    """When the budget has room for one more, at the latest; `ends` are the times at which those that are down count no
+    more, in order."""
+    if not allowed or len(ends) < allowed:
+        return ""
+    return f"wait, as the next may go at {ends[len(ends) - allowed]:%Y-%m-%d %H:%M:%S}Z; or "
+
+
+def _span(window: timedelta) -> str:
+    minutes = int(window.total_seconds() // 60)
+    return "an hour" if minutes == 60 else f"{minutes} minutes"
 
 
 def _share(part: int, whole: int) -> str:

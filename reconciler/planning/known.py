@@ -26,6 +26,7 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         for key, facts in remembered.items()
         if key.kind == "Machine" and key not in desired.resources
     }
+    new_store = not any(key.kind == "Machine" for key in remembered)
     changed = {}
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
@@ -34,7 +35,8 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         here = place(resource.spec.bmc) if key.kind == "Machine" else None
         after = before or (gone.get(here, NO_FACTS) if here else NO_FACTS)
         if after is NO_FACTS and isinstance(resource.spec, MachineSpec):
-            after = ResourceFacts(found_order=standing_order(resource.spec))
+            order = standing_order(resource.spec)
+            after = ResourceFacts(found_order=order, found_new=new_store and order is not None)
         if after.place not in (None, here):
             after = msgspec.structs.replace(after, shutdown_ignored=None, life=unattended(after.life))
         policy = getattr(resource.spec, "deletion_policy", None)

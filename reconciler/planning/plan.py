@@ -12,6 +12,7 @@ import msgspec
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.kind import Field, Look, Rules, Steps, drifted
+from reconciler.kinds.machine import standing_order
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
@@ -31,8 +32,11 @@ from reconciler.model.plan import (
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.planning.advice import on_images, on_quotas
 from reconciler.planning.claims import hold_claims, place_claims
-from reconciler.planning.guards import Fleet, Guard, hold_back, survey
+from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, survey
+from reconciler.planning.overrides import in_force, lifting
+from reconciler.planning.policy import Policy
 
+FIRST_SIGHT = "first-sight"
 _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 
@@ -56,8 +60,9 @@ def plan(
     observed: ObservedState,
     facts: Facts,
     now: datetime,
-    guards: Iterable[Guard],
+    policy: Policy,
     *,
+    waits: Iterable[Guard] = (),
     select: Collection[ResourceKey] | None = None,
     selected_by: str = "",
     fleet: Callable[[], Fleet] | None = None,
@@ -65,17 +70,20 @@ def plan(
 ) -> Plan:
     """What would be done now, and what not and why.
 
+    `policy`: which guards, limits and overrides judge it; `waits`: what a running program waits for besides.
     `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a
     survey that the caller has at hand, and is asked only when there are changes to judge.
     """
     keys = universe(desired, facts, observed) if select is None else _in_order(select)
     memo: dict[str, Any] = {}
-    found = [plan_resource(key, desired, observed, facts, now, memo) for key in keys]
+    lifted = lifting(policy.overrides, desired, facts, now)
+    found = [plan_resource(key, desired, observed, facts, now, memo, lifted) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
     changes = place_claims(changes, desired, observed, facts, now)
     changes = hold_claims(changes, desired, observed, facts)
     if changes:
-        changes = hold_back(changes, guards, fleet() if fleet else survey(desired, observed, facts, now), now)
+        surveyed = fleet() if fleet else survey(desired, observed, facts, now, policy.limits.window)
+        changes = hold_back(changes, (*policy.guards, *waits), surveyed, now, lifted)
     times = [observed[key].taken_at for key in keys if key in observed]
     return Plan(
         revision=desired.revision,
@@ -89,6 +97,7 @@ def plan(
             *on_images(keys, desired, facts, now),
             *(on_quotas(desired, observed, facts) if select is None else ()),
         ),
+        overrides=in_force(policy.overrides, now),
     )
 
 
@@ -99,6 +108,7 @@ def plan_resource(
     facts: Facts,
     now: datetime,
     memo: dict[str, Any] | None = None,
+    lifted: Lifted = nothing_lifted,
 ) -> Change | Unknown | None:
     """One resource before the guards: a change, unknown, or nothing to do. `memo` is shared by all of one plan."""
     kind = KINDS.get(key.kind)
@@ -107,6 +117,10 @@ def plan_resource(
         return None
     resource, seen = desired.resources.get(key), observed.get(key)
     remembered = facts.resources.get(key, NO_FACTS)
+    passes: tuple[str, ...] = ()
+    if remembered.found_order is not None and lifted(FIRST_SIGHT, key):
+        passes = (FIRST_SIGHT,) if resource and standing_order(resource.spec) == remembered.found_order else ()
+        remembered = msgspec.structs.replace(remembered, found_order=None)
     if key.kind == "MachineClaim":
         seen = Observation(key, now, ClaimState())
     elif resource is None and key.kind == "Machine":
@@ -120,7 +134,8 @@ def plan_resource(
     if resource is None:
         steps = rules.removal(look)
         return _removal(steps, look, flight, now) if steps.actions else None
-    return _difference(rules, resource, look, flight, now, seen.taken_at)
+    found = _difference(rules, resource, look, flight, now, seen.taken_at)
+    return msgspec.structs.replace(found, passes=passes) if found and passes else found
 
 
 def still_asked(change: Change, desired: DesiredState, observed: ObservedState) -> bool:
@@ -232,7 +247,7 @@ def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tu
     reason = "it would come up from somewhere else"
     return (
         *holds,
-        Hold(HoldKind.BLOCKED, SetBoot.path, reason, "it goes on when the boot override is settled", PowerOn.path),
+        Hold(HoldKind.BLOCKED, SetBoot.path, reason, "it continues when the boot override is settled", PowerOn.path),
     )
 
 

@@ -73,7 +73,7 @@ def select(
 
     As in kubectl, a word that is no kind is a name when it follows a bare kind, or another such name.
 
-    Raises Unmatched for a target that matches nothing, naming the nearest.
+    Raises Unmatched for a target, or a selector, that matches nothing, naming the nearest.
     """
     keys = {*desired.resources, *others}
     wanted = _wanted(targets, keys)
@@ -87,7 +87,27 @@ def select(
     if not requirements:
         return found
     more = derived() if derived is not None and any(is_derived(r.key) for r in requirements) else {}
-    return {key for key in found if all(r.accepts(_labels(key, desired, more)) for r in requirements)}
+    chosen = {key for key in found if all(r.accepts(_labels(key, desired, more)) for r in requirements)}
+    if not chosen:
+        raise Unmatched(_unselected(selector, requirements, found, desired, more))
+    return chosen
+
+
+def means(
+    targets: Iterable[str], selector: str, key: ResourceKey, desired: DesiredState, derived: Mapping[str, str]
+) -> bool:
+    """Whether targets and selector mean this one resource. `derived`: its labels that stand in no document.
+
+    Raises Unmatched for what can mean nothing: a word that is no kind, or no selector.
+    """
+    wanted = _wanted(targets, {key})
+    if wanted and not any(key.kind == kind and fnmatchcase(key.name, pattern) for kind, pattern in wanted):
+        return False
+    requirements = parse_selector(selector)
+    if requirements and key not in desired.resources:
+        return False  # Its labels are not known any more, and `rack!=r1` must not take in what has none.
+    labels = _labels(key, desired, {key: derived})
+    return all(requirement.accepts(labels) for requirement in requirements)
 
 
 def in_words(targets: Iterable[str], selector: str) -> str:
@@ -138,3 +158,27 @@ def _nothing(kind: str, pattern: str, keys: Iterable[ResourceKey]) -> str:
     near = near or difflib.get_close_matches(pattern.lower(), [one.plural for one in KINDS.values()], 1, 0.8)
     hint = f"; did you mean {near[0]}?" if near else f"; `groundstate get {KINDS[kind].plural}` lists what there is"
     return f"no {kind} is named {pattern!r}{hint}"
+
+
+def _unselected(
+    selector: str,
+    requirements: tuple[Requirement, ...],
+    found: set[ResourceKey],
+    desired: DesiredState,
+    derived: Derived,
+) -> str:
+    """A slip of a label's name, or of its value, is the usual reason."""
+    labels = [_labels(key, desired, derived) for key in found]
+    keys = {name for one in labels for name in one}
+    for part in requirements:
+        if not part.negated and part.key not in keys:
+            near = difflib.get_close_matches(part.key, sorted(keys), 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else "`groundstate get` lists what there is"
+            return f"-l {selector} matches nothing: no resource has a label {part.key!r}; {hint}"
+    values = {part.key: sorted({one[part.key] for one in labels if part.key in one}) for part in requirements}
+    told = "; ".join(f"{name} is {_few(some)}" for name, some in values.items() if some)
+    return f"-l {selector} matches nothing; {told or '`groundstate get` lists what there is'}"
+
+
+def _few(values: list[str], most: int = 8) -> str:
+    return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")

@@ -34,7 +34,7 @@ _ADVICE = (
     ("no space left", "the disk is full; free some space on it, nothing was changed"),
     ("database is locked", "another process holds it for too long; end that process, or try again"),
     ("malformed", "the file is damaged; put it aside and restore a backup"),
-    ("not a database", "the file is no SQLite database; name another one with --store, or put it aside"),
+    ("not a database", "the file is no SQLite database; check the path of --store"),
     ("disk i/o error", "the disk fails; look at the system's log"),
     ("password authentication failed", "the user or the password is wrong; check the store's URL"),
     ("does not exist", "create it first, or check the store's URL"),

@@ -36,7 +36,7 @@ class Holder(msgspec.Struct, frozen=True):
 @contextmanager
 def hold(database: Database, name: str) -> Iterator[int]:
     """Hold the store as `name` (such as `run`) and give the epoch. Raises InstanceHeld, naming the holder."""
-    with _lock(database):
+    with _lock(database, name):
         epoch = _take(database, name)
         try:
             yield epoch
@@ -55,14 +55,14 @@ def check_epoch(connection: Connection, epoch: int) -> None:
         )
 
 
-def _lock(database: Database) -> AbstractContextManager[object]:
+def _lock(database: Database, name: str) -> AbstractContextManager[object]:
     if not database.sqlite:
-        return _advisory_lock(database)
-    return _file_lock(database) if database.file else nullcontext()
+        return _advisory_lock(database, name)
+    return _file_lock(database, name) if database.file else nullcontext()
 
 
 @contextmanager
-def _file_lock(database: Database) -> Iterator[None]:
+def _file_lock(database: Database, name: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     with database.in_words():
@@ -70,7 +70,7 @@ def _file_lock(database: Database) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise _held(database) from None
+            raise _held(database, name) from None
     try:
         yield
     finally:
@@ -78,7 +78,7 @@ def _file_lock(database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def _advisory_lock(database: Database) -> Iterator[None]:
+def _advisory_lock(database: Database, name: str) -> Iterator[None]:
     autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with database.in_words():
         connection = autocommit.connect()
@@ -86,7 +86,7 @@ def _advisory_lock(database: Database) -> Iterator[None]:
         with database.in_words():
             taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _INSTANCE_LOCK}).scalar_one()
         if not taken:
-            raise _held(database)
+            raise _held(database, name)
         try:
             yield
         finally:
@@ -108,10 +108,20 @@ def _leave(database: Database, epoch: int) -> None:
         connection.execute(update(instance).where(instance.c.epoch == epoch).values(holder=None))
 
 
-def _held(database: Database) -> InstanceHeld:
+def _held(database: Database, wanted: str) -> InstanceHeld:
     with database.read() as connection:
         value = connection.execute(select(instance.c.holder)).scalar_one()
-    holder = msgspec.json.decode(value, type=Holder) if value else "another groundstate"
-    return InstanceHeld(
-        f"store {database.where} is in use by {holder}; stop that one first, or give this one another store"
-    )
+    holder = msgspec.json.decode(value, type=Holder) if value else None
+    told = holder or "another groundstate"
+    return InstanceHeld(f"store {database.where} is in use by {told}; {_advice(holder, wanted)}")
+
+
+def _advice(holder: Holder | None, wanted: str) -> str:
+    """How to proceed. Never with another store: a new one knows of no order that was carried out, counts the disruption
+    budget from zero, and would have two processes at work on one fleet."""
+    if holder is not None and holder.name == "run" and wanted != "run":
+        return (
+            "commit the change, and that daemon carries it out; or stop it first; `groundstate override GUARD` lets a "
+            "change through that a guard holds, while it runs"
+        )
+    return "one process works on a fleet at a time: wait until that one has ended, or stop it first"

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from reconciler.store.errors import StoreError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. Kept here so that an open which has nothing to do need not load Alembic."""
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -53,7 +53,7 @@ def _upgrade(connection: Connection) -> None:
     if found is not None and found not in known:
         raise StoreError(
             f"the store has schema {found}, which this program (schema {HEAD}) does not know: it was made by a newer "
-            "groundstate; use that one, or another store"
+            "groundstate; use that version. Nothing was changed"
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

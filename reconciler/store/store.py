@@ -20,9 +20,12 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey
 from reconciler.store import bindings, instance, shapes, tables
+from reconciler.store.daemon import DaemonTable
 from reconciler.store.database import Database
 from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.inventory import InventoryTable, forget
+from reconciler.store.ledger import append
+from reconciler.store.overrides import OverrideTable
 from reconciler.store.tokens import TokenTable
 from reconciler.store.work import WorkTable
 
@@ -48,6 +51,10 @@ class Store:
         """What is in the machines."""
         self.tokens = TokenTable(database)
         """What machines show to the services."""
+        self.overrides = OverrideTable(database)
+        """Guards that somebody overrides for a while."""
+        self.daemon = DaemonTable(database)
+        """What the daemon says of itself."""
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Store:
@@ -118,7 +125,7 @@ class Store:
                     f"{flight.key}: an action is in flight already, so {flight.id} was not begun"
                 ) from error
             _write_facts(connection, {flight.key: facts})
-            _append(connection, [event])
+            append(connection, [event])
 
     def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
         """The action is under way no more: its record goes, facts and event come. On disk when it returns.
@@ -132,7 +139,7 @@ class Store:
             if connection.execute(gone).rowcount == 0:
                 raise Fenced(f"{flight.key}: action {flight.id} is not in flight; another groundstate has settled it")
             _write_facts(connection, {flight.key: facts})
-            _append(connection, [event])
+            append(connection, [event])
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -141,7 +148,7 @@ class Store:
         batch = list(events)
         if batch:
             with self._database.write() as connection:
-                _append(connection, batch)
+                append(connection, batch)
 
     def events(
         self,
@@ -269,19 +276,6 @@ def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFac
         connection.execute(delete(tables.observation).where(_is(tables.observation, key)))
         if key.kind == "Machine":
             forget(connection, key.name)
-
-
-def _append(connection: Connection, events: list[Event]) -> None:
-    rows = [
-        {
-            "at": event.at,
-            "kind": event.key.kind if event.key else None,
-            "name": event.key.name if event.key else None,
-            "value": _json(event),
-        }
-        for event in events
-    ]
-    connection.execute(insert(tables.event).inline(), rows)
 
 
 def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

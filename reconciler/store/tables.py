@@ -112,6 +112,31 @@ event = Table(
     Column("value", Text, nullable=False),
 )
 
+override = Table(
+    "override",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("guard", Text, nullable=False),
+    Column("targets", Text, nullable=False),
+    Column("selector", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+    Column("revoked_by", Text),
+    Column("expired_at", UtcTime),
+)
+
+daemon = Table(
+    "daemon",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("heard", UtcTime, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
 inventory = Table(
     "inventory",
     metadata,

@@ -24,6 +24,7 @@ from reconciler.model.life import Life
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.planning.policy import Policy
 from reconciler.store import AlreadyBound, Store
 from tests.loop.world import ALL, START, World, declare, machine
 
@@ -270,7 +271,9 @@ def _engine(store: Store, path: Path, number: int) -> Engine:
     drivers = Drivers(
         lambda _: FakeFleet(lambda: 0.0), _no_secret, EmbeddedIpam(store.engine), EmbeddedPools(store.engine)
     )
-    context = Context(now=lambda: START, random=lambda: 0.0, by=f"engine {number}", epoch=number, limits=ALL)
+    context = Context(
+        now=lambda: START, random=lambda: 0.0, by=f"engine {number}", epoch=number, policy=lambda: Policy(ALL)
+    )
     return Engine(store, Connections(drivers, path), Facts(store.facts(ResourceFacts), {}), context)
 
 

@@ -4,6 +4,7 @@ nothing more is sent."""
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, IndicatorLED, PowerState, SystemState
 from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
 from reconciler.model.outcome import Done
+from reconciler.model.override import Override
 from tests.loop.world import World, declare, keys, machine
 
+FOR_EVER = datetime(2999, 1, 1, tzinfo=UTC)
 PASSING = (FaultKind.UNREACHABLE, FaultKind.BUSY, FaultKind.REPLY_LOST, FaultKind.REQUEST_LOST)
 
 boots = st.one_of(
@@ -61,6 +64,8 @@ def test_every_fleet_converges_and_stays(fleet: list[tuple[dict[str, Any], Syste
             bmc.state = msgspec.structs.replace(state, allowed_boot_targets=None)
             for fault in ordered:
                 bmc.faults.add(fault)
+        everyone = Override("o", "first-sight", "try it", "ada", world.now(), FOR_EVER, ("machines",))
+        world.policy = msgspec.structs.replace(world.policy, overrides=(everyone,))
         world.commit(declare(*(machine(name, **spec) for name, (spec, _, _) in zip(names, fleet, strict=True))))
         world.run(7200)
         undone = [change for change in world.engine.plan().changes if not _waits_for_a_person(change)]

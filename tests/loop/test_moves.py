@@ -155,6 +155,7 @@ class TestTheDocumentChangesMeanwhile:
         assert world.bmc("m1").state.power is PowerState.ON
 
     def test_a_one_time_order_is_not_given_again_because_something_else_changed(self, world: World) -> None:
+        world.meet("m1")
         world.bmc("m1").faults.add(Fault(FaultKind.BOOT_NOT_KEPT))
         world.commit(declare(machine("m1", boot=ONCE)))
         world.run(600)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -12,6 +14,8 @@ from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, Rese
 from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
 from reconciler.daemon.loop import COMMIT
 from reconciler.model.outcome import Done, Failed, Waiting
+from reconciler.model.override import Override
+from reconciler.model.resource import DesiredState
 from reconciler.planning.guards import Limit, Limits
 from tests.loop.world import World, declare, keys, machine
 
@@ -39,6 +43,7 @@ def test_a_declared_machine_comes_up_with_one_reset(world: World) -> None:
 
 
 def test_a_second_hour_sends_nothing(world: World) -> None:
+    world.meet("m1")
     world.commit(declare(machine("m1", power="On", indicatorLED="Lit", boot={"target": "Pxe", "enabled": "Once"})))
     world.run(60)
     before = len(world.fleet.writes)
@@ -48,6 +53,7 @@ def test_a_second_hour_sends_nothing(world: World) -> None:
 
 
 def test_boot_is_set_before_power(world: World) -> None:
+    world.meet("m1")
     world.commit(declare(machine("m1", power="On", boot={"target": "Pxe", "enabled": "Once"})))
     world.run(60)
     kinds = [type(value).__name__ for value in sent(world, "m1")]
@@ -55,6 +61,7 @@ def test_boot_is_set_before_power(world: World) -> None:
 
 
 def test_a_once_order_that_the_machine_used_up_is_not_given_again(world: World) -> None:
+    world.meet("m1")
     world.commit(declare(machine("m1", power="On", boot={"target": "Pxe", "enabled": "Once"})))
     world.run(600)
     boot = world.bmc("m1").state.boot
@@ -75,7 +82,52 @@ def test_an_order_of_unknown_age_is_not_given_to_a_machine_that_runs(world: Worl
     assert len(sent(world, "m1")) == 1
 
 
+class TestAnOrderInADocumentOfWhichTheStoreKnowsNothing:
+    """The order may have been carried out long ago: its age is unknown to a store that is new."""
+
+    ORDER: ClassVar = {"target": "Pxe", "enabled": "Once"}
+
+    def declared(self, *names: str, **boot: str) -> DesiredState:
+        both = (machine(name, boot={**self.ORDER, **boot}) for name in names)
+        return declare(*both, revision=f"{len(boot) + len(names):x}" * 40)
+
+    def held(self, world: World) -> list[str]:
+        return [c.key.name for c in world.engine.plan().changes for hold in c.held_by if hold.by == "first-sight"]
+
+    @pytest.mark.parametrize("power", [PowerState.ON, PowerState.OFF])
+    def test_is_held_by_a_new_store_whether_the_machine_runs_or_not(self, world: World, power: PowerState) -> None:
+        power_by_hand(world, "m1", power)
+        world.commit(self.declared("m1"))
+        world.run(7200)
+        assert sent(world, "m1") == []
+        assert self.held(world) == ["m1"]
+
+    def test_is_given_by_a_new_request(self, world: World) -> None:
+        world.commit(self.declared("m1"))
+        world.run(60)
+        world.commit(self.declared("m1", request="install"))
+        world.run(60)
+        assert len(sent(world, "m1")) == 1
+
+    def test_is_given_to_one_that_is_off_by_a_store_that_knows_the_fleet(self, world: World) -> None:
+        world.meet("m1")
+        power_by_hand(world, "m3", PowerState.ON)
+        world.commit(self.declared("m1", "m2", "m3"))
+        world.run(60)
+        assert [len(sent(world, name)) for name in ("m1", "m2", "m3")] == [1, 1, 0]
+        assert self.held(world) == ["m3"]
+
+    def test_is_given_under_an_override_to_those_that_it_covers(self, world: World) -> None:
+        until = world.now() + timedelta(hours=1)
+        mine = Override("o1", "first-sight", "new machines", "ada", world.now(), until, ("machine/m1",))
+        world.policy = msgspec.structs.replace(world.policy, overrides=(mine,))
+        world.commit(self.declared("m1", "m2"))
+        world.run(7200)
+        assert [len(sent(world, name)) for name in ("m1", "m2")] == [1, 0]
+
+
 def test_a_new_request_gives_the_same_once_order_again(world: World) -> None:
+    world.meet("m1")
     spec = {"target": "Pxe", "enabled": "Once"}
     world.commit(declare(machine("m1", power="On", boot=spec)))
     world.run(60)
@@ -87,6 +139,7 @@ def test_a_new_request_gives_the_same_once_order_again(world: World) -> None:
 
 
 def test_once_that_reads_back_as_continuous_converges(world: World) -> None:
+    world.meet("m1")
     world.bmc("m1").faults.add(Fault(FaultKind.ONCE_READS_CONTINUOUS, times=None))
     world.commit(declare(machine("m1", boot={"target": "Pxe", "enabled": "Once"})))
     world.run(600)

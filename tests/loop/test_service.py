@@ -16,11 +16,14 @@ from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.service import Daemon, Pace
+from reconciler.daemon.standing import Standing
 from reconciler.desired.source import open_source
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.planning import policy
+from reconciler.planning.policy import Asked
 from reconciler.services.log import logger
 from reconciler.store import Store
 from reconciler.store.errors import Fenced
@@ -53,8 +56,9 @@ class Office:
         ipam, pools = EmbeddedIpam(self.store.engine), EmbeddedPools(self.store.engine)
         drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), ipam, pools)
         context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
+        standing = Standing(self.store, Asked(), now, policy.Daemon("test", now(), boot_address="10.0.0.1"))
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
-        return Daemon(self.source, self.store, MemoryQueue(), ways, facts, context, Pace(workers=2), log)
+        return Daemon(self.source, self.store, MemoryQueue(), ways, facts, context, standing, Pace(workers=2), log)
 
 
 @pytest.fixture

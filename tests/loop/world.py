@@ -27,6 +27,7 @@ from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning.guards import Limit, Limits, first_look
+from reconciler.planning.policy import Policy
 from reconciler.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,6 +63,7 @@ class World:
         self.outcomes: dict[ResourceKey, Outcome] = {}
         self.crashes: list[BaseException] = []
         self._path, self._limits, self._epoch = path, limits, 0
+        self.policy = Policy(limits, "10.0.0.1")
         self.desired: DesiredState | None = None
         self._open()
 
@@ -77,6 +79,11 @@ class World:
         """A new revision takes force."""
         self.desired = desired
         self.loop.put(self.engine.adopt(desired), COMMIT)
+
+    def meet(self, *names: str) -> None:
+        """These are known before an order stands in their documents."""
+        self.commit(declare(*map(machine, names), revision="0" * 40))
+        self.run(1)
 
     def restart(self) -> None:
         """The process is gone, and another starts on the same store."""
@@ -118,8 +125,8 @@ class World:
                 random=lambda: 0.0,
                 by="test",
                 epoch=epoch,
-                limits=self._limits,
-                guards=(first_look(self._limits),),
+                policy=lambda: self.policy,
+                waits=(first_look(self._limits),),
                 tell=self.events.append,
                 moved=lambda keys: self.loop.put(keys, COMMIT),
             )

@@ -25,8 +25,9 @@ from reconciler.model.life import Life
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guards import Limit, Limits, standard_guards
+from reconciler.planning.guards import Limit, Limits
 from reconciler.planning.plan import plan, with_commits
+from reconciler.planning.policy import Policy
 from reconciler.planning.render import unfold
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -86,7 +87,7 @@ def planned(case: Case) -> Plan:
         world.observed,
         world.facts,
         NOW,
-        standard_guards(world.limits),
+        Policy(world.limits, "10.0.0.1"),
         select=chosen,
         selected_by=case.filter,
     )

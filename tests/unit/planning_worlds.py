@@ -83,8 +83,9 @@ from reconciler.model.life import BootOrder, Life, Purpose
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan, Scope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guards import Limits, standard_guards
+from reconciler.planning.guards import Limits
 from reconciler.planning.plan import plan, with_commits
+from reconciler.planning.policy import Policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")
@@ -122,7 +123,7 @@ def unreachable(key: ResourceKey) -> Observation:
 
 
 def planned(world: World, limits: Limits = LIMITS) -> Plan:
-    return plan(world.desired, world.observed, world.facts, NOW, standard_guards(limits))
+    return plan(world.desired, world.observed, world.facts, NOW, Policy(limits, "10.0.0.1"))
 
 
 # -- what can be declared and seen ---------------------------------------------------------------------------------

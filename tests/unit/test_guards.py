@@ -14,8 +14,9 @@ from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import Limit, Limits, disrupted, standard_guards
+from reconciler.planning.guards import Limit, Limits, disrupted
 from reconciler.planning.plan import plan
+from reconciler.planning.policy import Policy
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, resource, seen, unreachable
 
 
@@ -78,7 +79,10 @@ def test_disrupted_is_what_is_going_down_or_went_lately() -> None:
         },
         {a: InFlight("1", a, action, NOW, NOW, "ada", "")},
     )
-    assert disrupted(facts, NOW, timedelta(hours=1)) == {a, b}
+    assert disrupted(facts, NOW, timedelta(hours=1)) == {
+        a: NOW + timedelta(hours=1),
+        b: NOW + timedelta(minutes=1),
+    }
 
 
 @pytest.mark.parametrize(("gone", "stopped"), [(1, 0), (10, 0), (11, 11 + 1)])
@@ -121,7 +125,7 @@ def test_the_flag_that_a_guard_names_lets_it_pass(world: World) -> None:
     found = planned(world)
     ways = {hold.way_out for change in found.changes for hold in change.held_by if hold.kind is HoldKind.GUARD}
     assert len(ways) == 1
-    named = re.search(r"--([a-z-]+)(?: (\d+))?", ways.pop())
+    named = re.search(r"apply --([a-z-]+)(?: (\d+))?", ways.pop())
     assert named is not None
     value = Limit.parse(named[2]) if named[2] else True
     raised = Limits(**{named[1].replace("-", "_"): value})  # type: ignore[arg-type]
@@ -131,8 +135,7 @@ def test_the_flag_that_a_guard_names_lets_it_pass(world: World) -> None:
 def test_guards_judge_the_whole_fleet_also_for_a_part_of_it() -> None:
     world = fleet(100, off=1, gone=20)
     part = [ResourceKey("Machine", "n000")]
-    guards = standard_guards(Limits())
-    found = plan(world.desired, world.observed, world.facts, NOW, guards, select=part, selected_by="machine/n000")
+    found = plan(world.desired, world.observed, world.facts, NOW, Policy(), select=part, selected_by="machine/n000")
     assert held(found, "mass-removal") == 1
 
 

@@ -77,7 +77,7 @@ def test_no_plan_exceeds_the_disruption_budget(world: World, count: int | None, 
     going = {c.key for c in plan.changes if c.goes and c.disruption is Disruption.DISRUPTIVE}
     machines = world.desired.count("Machine")
     allowed = 0 if not limit.of(1) else max(1, int(limit.of(machines)))
-    down = disrupted(world.facts, NOW, Limits().window)
+    down = set(disrupted(world.facts, NOW, Limits().window))
     assert not going - down or len(going | down) <= allowed
 
 

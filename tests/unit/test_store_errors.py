@@ -47,7 +47,7 @@ def test_one_that_does_not_exist_and_must_not_be_made(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("kind: Machine\n" * 100)
-    with pytest.raises(StoreError, match=r"state.db: the file is no SQLite database; name another one"):
+    with pytest.raises(StoreError, match=r"state.db: the file is no SQLite database; check the path"):
         Store.open(f"sqlite:///{tmp_path / 'state.db'}")
 
 

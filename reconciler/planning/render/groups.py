@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
 
 from reconciler.model.action import Disruption
-from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb
+from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb, typed
 from reconciler.model.resource import ResourceKey
 
+_THESE = "KIND/NAME"
+_NAMED = 4
 _NOBODY = ResourceKey("", "")
 
 
@@ -85,7 +87,13 @@ def alike(changes: Iterable[Change]) -> list[list[Change]]:
 
 def holds(change: Change) -> tuple[Hold, ...]:
     """Its holds, each once: maintenance holds two fields for one reason, and an action's id tells people nothing."""
-    return tuple(dict.fromkeys(map(_told, change.held_by)))
+    return tuple(dict.fromkeys(_told(hold, change.key) for hold in change.held_by))
+
+
+def to_proceed(hold: Hold, group: Sequence[Change]) -> str:
+    """The way out of a hold that `holds` gave, as it is typed for these changes; for many, by their labels."""
+    these = " ".join(typed(change.key) for change in group)
+    return hold.way_out.replace(_THESE, these if len(group) <= _NAMED else "-l SELECTOR")
 
 
 def summarize(plan: Plan) -> Summary:
@@ -112,7 +120,8 @@ def summarize(plan: Plan) -> Summary:
     )
 
 
-def _told(hold: Hold) -> Hold:
+def _told(hold: Hold, key: ResourceKey) -> Hold:
+    hold = msgspec.structs.replace(hold, way_out=hold.way_out.replace(f" {typed(key)} ", f" {_THESE} "))
     match hold.kind:
         case HoldKind.IN_FLIGHT:
             return msgspec.structs.replace(hold, by="")

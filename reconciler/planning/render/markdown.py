@@ -64,11 +64,19 @@ def _before(plan: Plan) -> Iterator[str]:
     if plan.scope.looked_at < plan.scope.total:
         yield ""
         yield f"> {code(partial_line(plan))}"
+    for note in (one for one in plan.diagnostics if one.source is None):
+        yield ""
+        yield f"> {note.severity}: {code(note.summary)}"
+    for override in plan.overrides:
+        yield ""
+        yield f"> **In force:** {code(words.override(override))}"
 
 
 def _headline(plan: Plan) -> str:
+    if plan.nothing_read:
+        return "unknown, nothing could be read"
     if not plan.changes:
-        return "no changes"
+        return "no changes among what could be read" if plan.unknown else "no changes"
     hurting = sum(1 for change in plan.changes if change.disruption is not Disruption.NONE)
     told = f", {hurting:,} of them disruptive or destructive" if hurting else ""
     return words.count(len(plan.changes), "change") + told

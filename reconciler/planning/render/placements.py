@@ -26,7 +26,7 @@ def placement_lines(claim: Resource[MachineClaimSpec], found: Placement) -> Iter
         yield f"  lacks     {count(missing, 'machine')}"
     for hold in found.holds:
         yield f"  held by {clean(f'{hold.by}: {hold.reason}')}"
-        yield f"    way out: {clean(hold.way_out)}"
+        yield f"    To proceed: {clean(hold.way_out)}"
 
 
 def candidate_rows(found: Placement) -> list[list[str]]:

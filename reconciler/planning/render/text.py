@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from reconciler.model.action import Disruption
-from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Unknown, Verb
+from reconciler.model.plan import CauseKind, Change, HoldKind, Plan, Unknown, Verb
 from reconciler.planning.render import words
-from reconciler.planning.render.groups import Part, alike, by_part, holds, summarize
+from reconciler.planning.render.groups import Part, alike, by_part, holds, summarize, to_proceed
 from reconciler.planning.render.ranges import fold, natural
 
 APPLY = "groundstate apply"
@@ -17,7 +17,7 @@ _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Ver
 _TITLES = {
     Part.CHANGES: "Changes from git",
     Part.DRIFT: "Drift: changed outside of git",
-    Part.WAITING: "After that, when what they wait for is there",
+    Part.WAITING: "Then, once what they wait for exists",
     Part.HELD: "Held",
     Part.IN_FLIGHT: "In flight",
     Part.FAILED: "Failed, and not tried again as it is",
@@ -72,6 +72,7 @@ def header(plan: Plan, style: Style) -> list[str]:
     for told in plan.diagnostics:
         place = f"{told.source}: " if told.source else ""
         lines.append(style.paint("yellow", f"  {told.severity}: {words.clean(place + told.summary)}"))
+    lines += [style.paint("yellow", f"  {words.clean(words.override(one))}") for one in plan.overrides]
     return lines
 
 
@@ -102,15 +103,11 @@ def footer(plan: Plan, style: Style, command: str | None) -> list[str]:
 def summary_line(plan: Plan) -> str:
     """The counts and what they are out of; `No changes.` where there are none."""
     found, scope = summarize(plan), plan.scope
-    # A share of machines says nothing where none of them is to change.
-    of_machines = bool(found.total_machines) and bool(found.machines or not plan.changes)
-    whole = words.count(found.total_machines, "machine") if of_machines else words.count(scope.total, "resource")
-    unknown = f"; {words.count(found.unknown, 'resource')} could not be read" if found.unknown else ""
     if not plan.changes:
-        if not scope.total:
-            return "No changes. Nothing is declared, and nothing was."
-        looked = "All that was looked at is as declared" if scope.looked_at else "Nothing was looked at"
-        return f"No changes. {looked}{unknown} - of {whole}."
+        return _unchanged(plan)
+    # A share of machines says nothing where none of them is to change.
+    of_machines = bool(found.total_machines) and bool(found.machines)
+    whole = words.count(found.total_machines, "machine") if of_machines else words.count(scope.total, "resource")
     counts = [
         f"{found.create:,} create",
         f"{found.update:,} update{_hurting(plan, Verb.UPDATE)}",
@@ -122,6 +119,25 @@ def summary_line(plan: Plan) -> str:
             counts.append(f"{number:,} {word.replace('_', ' ')}")
     part = (found.machines, found.total_machines) if of_machines else (len(plan.changes), scope.total)
     return f"Plan: {', '.join(counts)} - of {whole} ({words.share(*part)})"
+
+
+def _unchanged(plan: Plan) -> str:
+    scope, unread = plan.scope, len(plan.unknown)
+    if not scope.total:
+        return "No changes. Nothing is declared, and nothing was."
+    if not scope.looked_at:
+        return f"No changes. Nothing was looked at, of {words.count(scope.total, 'resource')}."
+    looked = words.count(scope.looked_at, "resource")
+    if plan.nothing_read:
+        return f"Unknown: nothing could be read, so nothing is planned; {looked} looked at."
+    if unread:
+        verb = "matches" if scope.looked_at - unread == 1 else "match"
+        return (
+            f"No changes among what could be read: {scope.looked_at - unread:,} of {looked} {verb} git, "
+            f"{unread:,} could not be read."
+        )
+    subject = f"All {looked} match" if scope.looked_at != 1 else "The resource matches"
+    return f"No changes. {subject} git."
 
 
 def _hurting(plan: Plan, verb: Verb) -> str:
@@ -142,7 +158,7 @@ def next_lines(plan: Plan, style: Style, command: str) -> Iterator[str]:
     if any(change.goes for change in plan.changes):
         yield f"Next: {command}"
     elif plan.changes and not style.full:
-        yield "Next: nothing would be sent now; the ways out stand above, and --full tells more"
+        yield "Nothing would be sent now: see `To proceed` above; --full shows details"
 
 
 def disruptive_block(changes: list[Change], style: Style) -> list[str]:
@@ -152,7 +168,7 @@ def disruptive_block(changes: list[Change], style: Style) -> list[str]:
         lines.append(f"  {words.cause(group[0].cause)}")
         for change in sorted(group, key=_place):
             lines.append(disruptive_line(change, style))
-            lines.extend(_hold_lines(holds(change), style, "        "))
+            lines.extend(_hold_lines([change], style, "        "))
             if style.full:
                 lines.extend(_particulars(change))
     return lines
@@ -202,7 +218,7 @@ def _entry(group: list[Change], style: Style) -> Iterator[str]:
         yield f"      for {claims}"
     yield from (f"      {line}" for one in first.differences for line in words.difference(one))
     yield from (f"      -> {words.action(action)}" for action in first.actions)
-    yield from _hold_lines(holds(first), style, "      ")
+    yield from _hold_lines(group, style, "      ")
     if style.full:
         yield from _particulars(first)
 
@@ -244,13 +260,13 @@ def _since(group: list[Change]) -> str:
     return f" since {words.moment(times[0])}{until}"
 
 
-def _hold_lines(held: Iterable[Hold], style: Style, indent: str) -> Iterator[str]:
-    for hold in held:
+def _hold_lines(group: list[Change], style: Style, indent: str) -> Iterator[str]:
+    for hold in holds(group[0]):
         # What failed names its field; the other fields go on.
         by = hold.path or hold.by if hold.kind is HoldKind.FAILED else hold.by
         told = f"{_HELD_WORDS[hold.kind]} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
         yield style.paint("cyan", f"{indent}{told}")
-        yield f"{indent}  way out: {words.clean(hold.way_out)}"
+        yield f"{indent}  To proceed: {words.clean(to_proceed(hold, group))}"
 
 
 def _particulars(change: Change) -> Iterator[str]:

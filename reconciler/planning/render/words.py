@@ -35,6 +35,7 @@ from reconciler.model.action import (
     TakeNumber,
     Unclaim,
 )
+from reconciler.model.override import Override
 from reconciler.model.plan import Cause, CauseKind, Change, Difference
 from reconciler.model.resource import Commit
 
@@ -165,6 +166,14 @@ def of_claims(changes: Iterable[Change]) -> str:
     """`MachineClaim/web, MachineClaim/db`: the claims of which these are addresses; empty where there is none."""
     meant = filter(None, (of_claim(change.key) for change in changes))
     return clean(", ".join(sorted({f"MachineClaim/{one.claim}" for one in meant})))
+
+
+def override(this: Override) -> str:
+    """`override 3f2a91 of disruption-budget until 2026-01-31 12:03:00Z by ada@ops: INC-7; covers -l rack=r1`."""
+    return (
+        f"override {this.id} of {this.guard} until {moment(this.until)} by {this.by}: {this.reason}; "
+        f"covers {this.covers}"
+    )
 
 
 def moment(at: datetime) -> str:

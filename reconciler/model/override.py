@@ -1,0 +1,35 @@
+"""An override: a guard's holds are lifted for some resources, for a while, by somebody who says why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Override(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of the store's overrides; never changed but for its end.
+
+    `targets` (`machine/r1-01`, `machines`) and `selector` (as in `-l`) narrow what it covers; neither: everything.
+    `at` and `until` are aware times. It is over at `until`, or at `revoked_at` by `revoked_by`.
+    """
+
+    id: str
+    guard: str
+    reason: str
+    by: str
+    at: datetime
+    until: datetime
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    revoked_at: datetime | None = None
+    revoked_by: str | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        """Whether it lifts holds at `now`."""
+        return self.revoked_at is None and now < self.until
+
+    @property
+    def covers(self) -> str:
+        """What it covers, in words: `machine/r1-01`, `-l rack=r1`, or `everything`."""
+        return " ".join([*self.targets, *([f"-l {self.selector}"] if self.selector else [])]) or "everything"

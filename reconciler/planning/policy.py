@@ -1,0 +1,95 @@
+"""The one policy: which guards, limits and overrides hold. `plan`, `get`, `apply` and the daemon all plan by it.
+
+It follows from the store and from limits that were asked for, never from which command asks. What depends on a running
+service is a fact in the store, which the daemon writes: so a plan in CI says what the daemon will do. One hold is not
+part of it, `first-look`: it is how a daemon that has just been started waits until it has looked at the fleet.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.override import Override
+from reconciler.planning.guards import Guard, Limits, boot_service, standard_guards
+
+SILENT = timedelta(minutes=2)
+"""A daemon that was not heard of for so long is not at work: it was killed, or its host is gone."""
+
+
+class Daemon(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service."""
+
+    by: str
+    since: datetime
+    limits: Limits = Limits()
+    boot_address: str | None = None
+    heard: datetime | None = None
+    ended: bool = False
+
+    def at_work(self, now: datetime) -> bool:
+        """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""
+        return not self.ended and self.heard is not None and now - self.heard < SILENT
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """The limits that a command was given. `said`: the names of those that stand on its command line."""
+
+    limits: Limits = Limits()
+    said: frozenset[str] = frozenset()
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What judges a plan. `boot_address`: of the boot service that machines are started from; None: none is there.
+    `last_boot`: in words, when one was last heard of. `overrides`: rows of the store, also those that are over."""
+
+    limits: Limits = Limits()
+    boot_address: str | None = None
+    last_boot: str = ""
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """All guards that judge changes, in order. The budget is last: what others hold does not use it up."""
+        served = () if self.boot_address is not None else (boot_service(self.last_boot),)
+        return (*served, *standard_guards(self.limits))
+
+
+def policy(
+    asked: Asked, daemon: Daemon | None, overrides: tuple[Override, ...], now: datetime
+) -> tuple[Policy, tuple[Diagnostic, ...]]:
+    """The policy in force, and what is to be told of it.
+
+    While a daemon is at work its limits count, since it is the daemon that acts; a limit on the command line replaces
+    one of them, and the plan says so.
+    """
+    if daemon is None or not daemon.at_work(now):
+        return Policy(asked.limits, None, _last_boot(daemon), overrides), ()
+    given = {name: getattr(asked.limits, name) for name in sorted(asked.said)}
+    other = {name: value for name, value in given.items() if value != getattr(daemon.limits, name)}
+    limits = msgspec.structs.replace(daemon.limits, **given)
+    return Policy(limits, daemon.boot_address, "", overrides), tuple(_differs(other, daemon))
+
+
+def _last_boot(daemon: Daemon | None) -> str:
+    if daemon is None or daemon.boot_address is None:
+        return ""
+    heard = f", last heard of at {daemon.heard:%Y-%m-%d %H:%M:%S}Z" if daemon.heard else ""
+    return f"{daemon.boot_address}{heard}"
+
+
+def _differs(other: dict[str, object], daemon: Daemon) -> list[Diagnostic]:
+    if not other:
+        return []
+    said = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in other.items())
+    has = ", ".join(f"{name.replace('_', '-')} {getattr(daemon.limits, name)}" for name in other)
+    return [
+        Diagnostic(
+            "other-limits",
+            Severity.WARNING,
+            f"this plan is made with {said}; the daemon that is at work has {has}, and does not do what this plan says",
+            hint="`groundstate override GUARD --for 1h --reason WHY` lets a held change through while it runs",
+        )
+    ]
