@@ -75,13 +75,11 @@ class TestTargets:
     def test_the_nearest_is_suggested(self, fleet: Desk, arguments: list[str], said: str) -> None:
         refused(fleet.run("plan", *arguments), said)
 
-    def test_labels_that_nothing_has_are_no_error(self, fleet: Desk) -> None:
-        done = fleet.run("get", "-l", "rack=r9")
-        assert (done.code, done.out) == (0, "")
-        assert done.err.endswith("No resources found.\n")
-
-    def test_labels_that_no_machine_has_adopt_none(self, fleet: Desk) -> None:
-        refused(fleet.run("adopt", "-l", "rack=r9"), "no machine is meant by -l rack=r9")
+    @pytest.mark.parametrize("command", ["plan", "get", "describe", "events", "adopt", "apply"])
+    def test_labels_that_nothing_has_are_an_error(self, fleet: Desk, command: str) -> None:
+        """A slip in a label must not read as `No changes`."""
+        refused(fleet.run(command, "-l", "rack=r9"), "-l rack=r9 matches nothing; rack is r1")
+        refused(fleet.run(command, "-l", "rak=r1"), "no resource has a label 'rak'; did you mean rack?")
 
 
 class TestOptions:
