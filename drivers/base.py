@@ -505,6 +505,7 @@ class DriverError(Exception):
 
     DriverError
     ├── Unreachable             no answer, or a broken one: unknown, come back
+    │   └── Unreadable          an answer, but of one object that makes no sense
     ├── Busy                    an answer that says "not now": come back
     ├── AuthenticationFailed    come back seldom; BMCs lock accounts after a few tries
     ├── Rejected                an answer that says no
@@ -520,6 +521,10 @@ class Unreachable(DriverError):
     def __init__(self, message: str, *, maybe_sent: bool = False) -> None:
         super().__init__(message)
         self.maybe_sent = maybe_sent
+
+
+class Unreadable(Unreachable):
+    """The other side answered, and of one object what makes no sense. The others may be asked for by themselves."""
 
 
 class Busy(DriverError):

@@ -30,6 +30,7 @@ from drivers.base import (
     Tls,
     Unreachable,
     Unsupported,
+    clean,
 )
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
@@ -42,7 +43,12 @@ from drivers.bmc.redfish_system import LookedAt, some_of, system_state
 CLOSE_SECONDS = 30.0
 """For all BMCs together; a session that is not deleted by then expires by itself."""
 _CLOSERS = 32
-_NONSENSE = (exceptions.SushyError, ValueError, TypeError, AttributeError, LookupError)
+_NONSENSE = (
+    *(exceptions.SushyError, ValueError, TypeError, AttributeError, LookupError),
+    *(ArithmeticError, RecursionError, AssertionError),
+)
+_NAMED, _SHOWN = 20, 100
+"""Systems in a message, and characters of each name."""
 
 
 class RedfishDriver:
@@ -69,8 +75,7 @@ class RedfishDriver:
         """The ids of the BMC's systems, by name. Logs in, at most once. Raises DriverError."""
         connector = self._connector(endpoint)
         try:
-            members = connector.get(connector.systems_uri()).json()["Members"]
-            return tuple(sorted(member["@odata.id"].rstrip("/").rpartition("/")[2] for member in members))
+            return tuple(sorted(_members(connector)[0]))
         except _NONSENSE as error:
             raise Unreachable(f"{connector.url}: its list of systems makes no sense: {type(error).__name__}") from error
 
@@ -225,9 +230,8 @@ class RedfishSystem:
         except DriverError:
             raise
         except _NONSENSE as error:
-            raise Unreachable(
-                f"{self._connector.url}: its answer makes no sense: {type(error).__name__}: {error}"[:500]
-            ) from error
+            why = clean(f"{type(error).__name__}: {error}")[:400]
+            raise Unreachable(f"{self._connector.url}: its answer makes no sense: {why}") from error
 
     def _look(self) -> LookedAt:
         if self._path is None:
@@ -252,13 +256,11 @@ class RedfishSystem:
     def _find(self) -> str:
         """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313)."""
         url = self._connector.url
-        members = self._connector.get(self._connector.systems_uri()).json()["Members"]
-        paths: dict[str, str] = {
-            member["@odata.id"].rstrip("/").rpartition("/")[2]: member["@odata.id"] for member in members
-        }
-        known = ", ".join(sorted(paths)) or "none"
+        paths, odd = _members(self._connector)
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        known = (", ".join(name[:_SHOWN] for name in sorted(paths)[:_NAMED]) or "none") + more
         if self._id is None:
-            if len(paths) != 1:
+            if len(paths) + odd != 1:
                 raise Rejected(f"{url}: bmc.systemId is needed, as this BMC has not exactly one system; it has {known}")
             return next(iter(paths.values()))
         if self._id in paths:
@@ -282,13 +284,28 @@ class RedfishSystem:
         return self._resets
 
 
+def _members(connector: OneShotConnector) -> tuple[dict[str, str], int]:
+    """The paths of the BMC's systems by their ids, and how many members make no sense. Raises ValueError, DriverError
+    for a list of which nothing does."""
+    listed = connector.get(connector.systems_uri()).json().get("Members")
+    if not isinstance(listed, list):
+        raise ValueError("its systems have no Members")
+    found = [one["@odata.id"] for one in listed if isinstance(one, dict) and isinstance(one.get("@odata.id"), str)]
+    paths = {path.rstrip("/").rpartition("/")[2]: path for path in found}
+    odd = len(listed) - len(found)
+    if odd and not paths:
+        raise ValueError("no member of its systems has a path")
+    return paths, odd
+
+
 def _close_all(left: deque[OneShotConnector], deadline: float) -> None:
     while left and time.monotonic() < deadline:
         try:
             connector = left.popleft()
         except IndexError:
             return
-        connector.close()
+        with contextlib.suppress(DriverError, *_NONSENSE):
+            connector.close()
 
 
 def _sushy(kind: Any, value: StrEnum | None) -> Any:

@@ -18,12 +18,13 @@ from urllib.parse import urljoin, urlsplit
 
 from sushy import connector
 
-from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Unreachable
+from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Unreachable, clean
 from drivers.bmc.redfish_errors import ChangedMeanwhile, refusal, retry_after
 from drivers.bmc.redfish_http import REQUEST_SECONDS, Reply, Wire
 
 ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
+_SHOWN = 200
 REFUSED_SECONDS = 300.0
 """A refused login is left alone for this long unless it changes: five refusals lock it (ibm-openbmc/openbmc#90)."""
 
@@ -137,16 +138,24 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        target = _target(ROOT, path)
+        target = self._target(ROOT, path)
         reply = self._wire.send(method, target, sent, body)
         if reply.status_code in (307, 308) or (method == "GET" and reply.status_code in (301, 302)):
             # Older Supermicro move a path to the same with a slash (check_redfish#187); nothing was done yet.
-            target = _target(target, reply.headers.get("Location", ""))
+            target = self._target(target, reply.headers.get("Location", ""))
             reply = self._wire.send(method, target, sent, body)
         if reply.status_code == 406 and method == "GET":
             # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
             reply = self._wire.send(method, target, {**sent, "Accept-Encoding": "gzip"})
         return reply
+
+    def _target(self, base: str, reference: str) -> str:
+        """The path that a reference means. Its host is dropped, so that a login is never carried elsewhere."""
+        try:
+            parts = urlsplit(urljoin(base, reference))
+        except ValueError:
+            raise Unreachable(f"{self._url}: it names a URL that cannot be: {clean(reference)[:_SHOWN]}") from None
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
@@ -231,16 +240,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._token = self._session_uri = self._basic = None
 
 
-def _target(base: str, reference: str) -> str:
-    """The path that a reference means. Its host is dropped, so that a login is never carried elsewhere."""
-    parts = urlsplit(urljoin(base, reference))
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
 def _if_match(etag: str | None, refusals: int) -> dict[str, str]:
     """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434)."""
     bare = (etag or "").removeprefix("W/").strip('"')
-    if not etag or not bare or refusals > 2:
+    if not etag or not bare or refusals > 2 or not (etag.isascii() and etag.isprintable()):
         return {}
     return {"If-Match": etag if refusals < 2 else f'"{bare}"'}
 

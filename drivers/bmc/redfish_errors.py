@@ -17,6 +17,8 @@ _NOT_NOW = re.compile(
 _BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _SAID_LIMIT = 400
+_MOST_WAIT = 86400.0
+"""Seconds: no BMC keeps us away for longer than a day, whatever it says."""
 
 
 class NotFound(Rejected):
@@ -41,9 +43,8 @@ def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
     said, ids = _said(reply)
     text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
     if 300 <= status < 400:
-        return Rejected(
-            f"{text}it moved to {clean(str(reply.headers.get('Location')))[:_SAID_LIMIT]}; set bmc.address to where it is"
-        )
+        where = clean(str(reply.headers.get("Location")))[:_SAID_LIMIT]
+        return Rejected(f"{text}it moved to {where}; set bmc.address to where it is")
     if status == 401:
         return AuthenticationFailed(text)
     if status == 403:
@@ -64,7 +65,7 @@ def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
 def retry_after(reply: Reply) -> float | None:
     """Seconds, where the BMC named them; a date is not trusted, as BMC clocks jump."""
     value = str(reply.headers.get("Retry-After", "")).strip()
-    return float(value) if value.isascii() and value.isdigit() else None
+    return min(float(value), _MOST_WAIT) if value.isascii() and value.isdigit() else None
 
 
 def _said(reply: Reply) -> tuple[str, str]:

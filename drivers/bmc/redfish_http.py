@@ -19,10 +19,13 @@ import msgspec
 
 from drivers.base import Rejected, Tls, Unreachable, read_json
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
+from drivers.bounded import BoundedResponse
 
 REQUEST_SECONDS = 15.0
 """From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""
 MAX_BODY = 8 * 1024 * 1024
+_MAX_READS = 100_000
+"""Pieces of one body: whoever sends byte by byte would have all of a processor."""
 _CHUNK = 16 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -116,7 +119,7 @@ class Wire:
         connection.sock.settimeout(self._seconds)
         connection.request(method, path, body=body, headers=dict(headers))
         # mypy knows response_class as a class; http.client only ever calls it.
-        connection.response_class = lambda sock, **options: http.client.HTTPResponse(  # type: ignore[assignment]
+        connection.response_class = lambda sock, **options: BoundedResponse(  # type: ignore[assignment]
             cast("socket.socket", _Timed(sock, deadline)), **options
         )
         response = connection.getresponse()
@@ -208,9 +211,12 @@ class _Timed(io.RawIOBase):
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
-    body = bytearray()
+    body, reads = bytearray(), 0
     while chunk := response.read1(_CHUNK):
         body += chunk
+        reads += 1
+        if reads > _MAX_READS:
+            raise ValueError(f"an answer in more than {_MAX_READS:,} pieces")
         if len(body) > MAX_BODY:
             raise ValueError(f"an answer of more than {MAX_BODY >> 20} MiB")
     if response.length:

@@ -113,7 +113,8 @@ def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
     """The parts that are read, where they have the right type: sushy refuses a whole system for one odd field."""
     needed: dict[str, Any] = {name: document[name] for name in _TEXTS if isinstance(document.get(name), str)}
     # Without Manufacturer sushy would take Cd for UsbCd on Supermicro; what is declared is what is to be sent.
-    needed["Id"] = str(document.get("Id") or path.rstrip("/").rpartition("/")[2])
+    told = document.get("Id")
+    needed["Id"] = (told if isinstance(told, str | int) and told else None) or path.rstrip("/").rpartition("/")[2]
     boot = document.get("Boot")
     if isinstance(boot, dict):
         needed["Boot"] = {name: value for name, value in boot.items() if _is_boot(name, value)}

@@ -6,9 +6,10 @@ addresses are given in `netbox_acquire.py`, in the batches of `netbox_batch.py`;
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from drivers.base import (
     NOTHING_SAID,
@@ -19,8 +20,10 @@ from drivers.base import (
     IpamNetwork,
     IpamSettings,
     Rejected,
+    Unreachable,
     Unsupported,
     Usage,
+    clean,
 )
 from drivers.ipam.addresses import parse_address, text_of
 from drivers.ipam.database import plain_name
@@ -39,11 +42,31 @@ from drivers.ipam.netbox_records import (
     said_of,
 )
 from drivers.ipam.netbox_usage import usage
-from drivers.ipam.netbox_wire import REQUEST_SECONDS, Record, Refused, Wire
+from drivers.ipam.netbox_wire import NONSENSE, REQUEST_SECONDS, Record, Refused, Wire
 from drivers.secret.token import token_source
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _in_words(
+    call: Callable[Concatenate[NetboxIpam, P], T],
+) -> Callable[Concatenate[NetboxIpam, P], T]:
+    """A call that raises DriverErrors alone, whatever NetBox's answers are made of."""
+
+    @functools.wraps(call)
+    def made(self: NetboxIpam, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(self, *args, **kwargs)
+        except NONSENSE as error:
+            why = f"{type(error).__name__}: {clean(str(error))[:200]}"
+            raise Unreachable(f"{self.url}: an answer that is not NetBox's ({why})", maybe_sent=True) from error
+
+    return cast("Callable[Concatenate[NetboxIpam, P], T]", made)
 
 
 class NetboxIpam:
@@ -66,10 +89,12 @@ class NetboxIpam:
         seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._wire = Wire(url, token, ca_file, seconds)
+        self.url = self._wire.url
         self._records = Records(self._wire, fleet)
         self._networks = Networks(self._records)
         self._batches: Batches[Ask, int] = Batches(Acquiring(self._records).send)
 
+    @_in_words
     def set_up(self) -> None:
         """Make the tag and the custom fields. Done by itself ahead of the first write; see Records.set_up."""
         self._records.set_up()
@@ -78,14 +103,17 @@ class NetboxIpam:
         """Close the connections. Later calls open new ones."""
         self._wire.close()
 
+    @_in_words
     def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
         """See Ipam."""
         return self._networks.put(network, wanted, lengths)
 
+    @_in_words
     def drop_network(self, network: str) -> None:
         """See Ipam."""
         self._networks.drop(plain_name("a network", network))
 
+    @_in_words
     def network(self, network: str) -> IpamNetwork | None:
         """See Ipam."""
         plain_name("a network", network)
@@ -93,15 +121,18 @@ class NetboxIpam:
         rows = [row for row in found if row.network == network]
         return network_of(rows) if rows else None
 
+    @_in_words
     def networks(self) -> dict[str, IpamNetwork]:
         """See Ipam."""
         view = self._networks.view()
         return {name: network_of(view.of(name)) for name in dict.fromkeys(row.network for row in view.rows)}
 
+    @_in_words
     def usage(self, network: str | None = None) -> list[Usage]:
         """See Ipam."""
         return usage(self._records, self._networks.view(), network)
 
+    @_in_words
     def acquire(
         self,
         network: str,
@@ -119,6 +150,7 @@ class NetboxIpam:
         ask = Ask(network, owner, None if address is None else parse_address(address), family, about)
         return text_of(self._batches.do(Acquiring.key(ask), ask))
 
+    @_in_words
     def describe(self, owner: str, about: About) -> None:
         """See Ipam. Raises Busy when somebody changes it at the same time."""
         row = self._held(owner)
@@ -141,6 +173,7 @@ class NetboxIpam:
                 raise
             raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
 
+    @_in_words
     def release(self, owner: str) -> None:
         """See Ipam. Raises Busy when somebody changes it at the same time."""
         row = self._held(owner)
@@ -155,11 +188,13 @@ class NetboxIpam:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
 
+    @_in_words
     def holding(self, owner: str) -> Allocation | None:
         """See Ipam."""
         row = self._held(owner)
         return None if row is None else allocation_of(row)
 
+    @_in_words
     def check(self) -> list[str]:
         """See Ipam."""
         return check(self._records, self._networks.view())
@@ -168,6 +203,7 @@ class NetboxIpam:
         """See Ipam. NetBox works out what is free each time."""
         raise Unsupported("NetBox keeps nothing that could be written anew; put right by hand what the check names")
 
+    @_in_words
     def list(self, *, network: str | None = None) -> list[Allocation]:
         """See Ipam."""
         filters = {} if network is None else {f"cf_{NETWORK}": network}

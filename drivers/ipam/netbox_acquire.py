@@ -13,7 +13,7 @@ from typing import cast
 
 import msgspec
 
-from drivers.base import About, Conflict, Exhausted, Rejected
+from drivers.base import About, Conflict, Exhausted, Rejected, Unreadable
 from drivers.ipam.addresses import family_of, length_of, size, subtract, text_of
 from drivers.ipam.netbox_records import (
     ADDRESSES,
@@ -51,8 +51,17 @@ class Acquiring:
         """What can be sent together."""
         return ask.network, ask.family, ask.number is None
 
-    def send(self, _key: Hashable, asks: Sequence[Ask]) -> list[Answer]:
-        """An answer for each, by position. All are for one network, and all name an address or none does."""
+    def send(self, key: Hashable, asks: Sequence[Ask]) -> list[Answer]:
+        """An answer for each, by position. All are for one network, and all name an address or none does.
+
+        Where an object of one of them makes no sense, each is asked for by itself: that costs the one alone.
+        """
+        try:
+            return self._send(asks)
+        except Unreadable as error:
+            return [error] if len(asks) == 1 else [answer for ask in asks for answer in self.send(key, [ask])]
+
+    def _send(self, asks: Sequence[Ask]) -> list[Answer]:
         network = asks[0].network
         self._records.set_up()
         held = self._records.held_by({ask.owner for ask in asks})

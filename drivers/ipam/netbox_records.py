@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from drivers.base import About, Allocation, AuthenticationFailed, Conflict, IpamNetwork, Prefix, Rejected
+from drivers.base import (
+    About,
+    Allocation,
+    AuthenticationFailed,
+    Conflict,
+    IpamNetwork,
+    Prefix,
+    Rejected,
+    Unreadable,
+    clean,
+)
 from drivers.ipam.addresses import Block, Interval, joined, parse_address, parse_prefix, subtract, text_of
-from drivers.ipam.netbox_wire import Record, Refused, Wire
+from drivers.ipam.netbox_wire import NONSENSE, Record, Refused, Wire
+
+T = TypeVar("T")
 
 OWNER, NETWORK, DATA = "groundstate_owner", "groundstate_network", "groundstate_data"
 PREFIXES, RANGES, ADDRESSES = "ipam/prefixes/", "ipam/ip-ranges/", "ipam/ip-addresses/"
@@ -42,6 +54,7 @@ FIELDS: dict[str, Record] = {
     },
 }
 OBJECT_TYPES = ("ipam.prefix", "ipam.iprange", "ipam.ipaddress")
+_LARGEST_ID = 2**63 - 1
 LARGEST_RANGE = 2**31 - 1
 """Addresses in an IP range: the number has to fit into a 32-bit column (ipam.IPRange.size)."""
 URL_LENGTH = 2000
@@ -115,12 +128,25 @@ class Records:
     def prefixes(self, populated: Sequence[RangeRow] | None = None, **filters: Any) -> list[PrefixRow]:
         """The fleet's prefixes, by network and position. `populated`: the ranges, where they are known already."""
         populated = self.ranges() if populated is None else populated
-        rows = [self._prefix(record, populated) for record in self._ours(PREFIXES, **filters)]
+        rows = [
+            self._read(PREFIXES, one, lambda one: self._prefix(one, populated))
+            for one in self._ours(PREFIXES, **filters)
+        ]
         return sorted((row for row in rows if row), key=lambda row: (row.network, row.position, row.id))
 
     def ranges(self, **filters: Any) -> list[RangeRow]:
-        """Every IP range that NetBox gives no addresses of, the fleet's and people's."""
-        return [self._range(one) for one in self.wire.all(RANGES, mark_populated="true", **filters)]
+        """Every IP range that NetBox gives no addresses of, the fleet's and people's.
+
+        One of people's that makes no sense is left out: should it be in the way, NetBox will say so.
+        """
+        found = []
+        for one in self.wire.all(RANGES, mark_populated="true", **filters):
+            try:
+                found.append(self._read(RANGES, one, self._range))
+            except Unreadable:
+                if self.owner_of(one) is not None and self.is_tagged(one):
+                    raise
+        return found
 
     def addresses(self, **filters: Any) -> list[AddressRow]:
         """The fleet's addresses, by owner."""
@@ -147,16 +173,31 @@ class Records:
         return found
 
     def address(self, record: Mapping[str, Any]) -> AddressRow:
-        """Read an address."""
+        """Read an address. Raises Unreadable, saying which."""
+        return self._read(ADDRESSES, record, self._address)
+
+    def _read(self, path: str, record: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> T:
+        """A record, or in words which one makes no sense. It is never left out: what is unknown is not gone."""
+        try:
+            return read(record)
+        except (*NONSENSE, Rejected) as error:
+            where = clean(_url(record) or f"{self.wire.url}/api/{path}{record.get('id')}/")
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+            raise Unreadable(
+                f"NetBox's {clean(where)[:200]} makes no sense: {clean(why)[:200]}; correct it in NetBox, or take the "
+                f"tag {self.fleet} off it"
+            ) from None
+
+    def _address(self, record: Mapping[str, Any]) -> AddressRow:
         said = _dict(_field(record, DATA))
         about = About(
             ephemeral=said.get("ephemeral") is True,
             dns_name=str(record.get("dns_name") or ""),
-            tags=tuple(str(tag) for tag in said.get("tags") or () if isinstance(tag, str)),
+            tags=tuple(str(tag) for tag in _list(said.get("tags")) if isinstance(tag, str)),
             project=_name(record.get("tenant")),
         )
         return AddressRow(
-            id=record["id"],
+            id=number(record["id"]),
             owner=self.owner_of(record),
             tagged=self.is_tagged(record),
             network=str(_field(record, NETWORK) or ""),
@@ -173,7 +214,7 @@ class Records:
         vrf, container = _id(record.get("vrf")), _value(record.get("status")) == "container"
         declared = _declared(str(record["prefix"]), said, container=container)
         return PrefixRow(
-            id=record["id"],
+            id=number(record["id"]),
             network=str(_field(record, NETWORK) or ""),
             position=said["position"] if isinstance(said.get("position"), int) else 0,
             block=_kept_back(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
@@ -190,7 +231,7 @@ class Records:
     def _range(self, record: Mapping[str, Any]) -> RangeRow:
         lo, hi = (parse_address(str(record[end]).partition("/")[0]) for end in ("start_address", "end_address"))
         return RangeRow(
-            id=record["id"],
+            id=number(record["id"]),
             owner=self.owner_of(record) if self.is_tagged(record) else None,
             network=str(_field(record, NETWORK) or ""),
             interval=(lo, hi),
@@ -225,7 +266,8 @@ class Records:
 
     def is_tagged(self, record: Mapping[str, Any]) -> bool:
         """Whether it has the fleet's tag."""
-        return any(isinstance(tag, dict) and tag.get("slug") == self.fleet for tag in record.get("tags") or ())
+        tags = record.get("tags")
+        return isinstance(tags, list) and any(isinstance(tag, dict) and tag.get("slug") == self.fleet for tag in tags)
 
     # What is to be there
 
@@ -248,7 +290,7 @@ class Records:
             found = self._make("ipam/vrfs/", body)
         if found is None:
             raise Rejected(f"{self.wire.url}: there is no VRF named {namespace}")
-        return int(found["id"])
+        return number(found.get("id"))
 
     def tenants(self, projects: Iterable[str]) -> dict[str, int | None]:
         """The tenants of projects, made where there are none; "" is None."""
@@ -259,7 +301,7 @@ class Records:
                 slug = _SLUG.sub("-", project.lower()).strip("-")[:100] or self.fleet
                 body = {"name": project, "slug": slug, "tags": [{"slug": self.fleet}]}
                 one = self._make("tenancy/tenants/", body)
-            found[project] = int(one["id"])
+            found[project] = number(one.get("id"))
         return found
 
     def set_up(self) -> None:
@@ -292,7 +334,7 @@ class Records:
             self._make("extras/tags/", {"name": self.fleet, "slug": self.fleet, "description": about})
 
     def _refuse_other(self, found: Record, field: Record) -> None:
-        missing = set(OBJECT_TYPES) - set(found.get("object_types") or ())
+        missing = [one for one in OBJECT_TYPES if one not in _list(found.get("object_types"))]
         logic = _value(found.get("filter_logic"))
         if _value(found.get("type")) != field["type"] or found.get("unique", False) != field["unique"] or missing:
             raise Conflict(f"{_url(found)}: the custom field is not as groundstate needs it. {self._to_be_made()}")
@@ -383,7 +425,7 @@ def chunks(values: Sequence[str]) -> Iterable[list[str]]:
 
 def _declared(cidr: str, said: Mapping[str, Any], *, container: bool) -> Block:
     """A prefix as it was asked for, in the spelling in which it was."""
-    reserved = tuple(str(part) for part in said.get("reserved") or ())
+    reserved = tuple(str(part) for part in _list(said.get("reserved")))
     try:
         block = parse_prefix(Prefix(str(said.get("cidr")), reserved), container=container)
         if block.cidr == cidr:
@@ -415,6 +457,10 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _value(choice: object) -> object:
     return choice.get("value") if isinstance(choice, dict) else choice
 
@@ -424,7 +470,14 @@ def _name(nested: object) -> str:
 
 
 def _id(nested: object) -> int | None:
-    return int(nested["id"]) if isinstance(nested, dict) else None
+    return number(nested["id"]) if isinstance(nested, dict) else None
+
+
+def number(value: object) -> int:
+    """An object's id. Raises ValueError for what is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID:
+        return value
+    raise ValueError(f"{value!r} is no id")
 
 
 def _url(record: Mapping[str, Any]) -> str:

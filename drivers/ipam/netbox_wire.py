@@ -16,9 +16,12 @@ from urllib.parse import urlsplit
 import requests
 from pynetbox.core.query import AllocationError, ContentError, Request, RequestError
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable
+from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, read_json
+from drivers.bounded import BoundedResponse
 
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 60.0
@@ -29,7 +32,11 @@ PAGE = 1000
 """Objects asked for at once: the most that NetBox gives unless it is told otherwise (MAX_PAGE_SIZE)."""
 _CHUNK = 64 * 1024
 _WORDS = 400
+_MOST_WAIT = 86400.0
+"""Seconds: NetBox keeps us away for no longer than a day, whatever it says."""
 _DISTRUST = "CERTIFICATE_VERIFY_FAILED"
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What comes of reading an answer that is not as it should be."""
 
 Record = dict[str, Any]
 """An object as NetBox writes it."""
@@ -69,6 +76,8 @@ class Wire:
         while more:
             page, more = self._page(path, {**filters, "id__gt": last, "ordering": "id", "limit": PAGE})
             found += page
+            if page and page[-1]["id"] <= last:
+                raise Unreachable(f"{self.url}: the answer to {path} goes in a circle: ids do not ascend")
             last = page[-1]["id"] if page else last
         return found
 
@@ -136,7 +145,7 @@ class Wire:
             yield request
         except (RequestError, AllocationError, ContentError) as error:
             raise self._refusal(method, path, error.req) from None
-        except (requests.RequestException, HTTPError, OSError, ValueError, LookupError, TypeError) as error:
+        except (requests.RequestException, HTTPError, OSError, *NONSENSE) as error:
             # After a request that failed half way the connection is out of step.
             session.close()
             sent = wrote and not _before_sending(error)
@@ -197,6 +206,22 @@ class _Session(requests.Session):
         return reply
 
 
+class _HttpConnection(HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = BoundedResponse
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
 class _Adapter(HTTPAdapter):
     """Ends each exchange in time, and trusts whom the context trusts, where requests would bring its own CAs."""
 
@@ -206,6 +231,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
@@ -232,6 +258,19 @@ class _Adapter(HTTPAdapter):
                     raise ValueError(f"an answer of more than {MAX_BODY >> 20} MiB")
         reply.raw = io.BytesIO(bytes(body))
         return reply
+
+    def build_response(self, request: Any, raw: Any) -> requests.Response:
+        """An answer that is read as far as it makes sense."""
+        reply = super().build_response(request, raw)
+        reply.__class__ = _Reply
+        return reply
+
+
+class _Reply(requests.Response):
+    """An answer whose JSON has its text cleaned."""
+
+    def json(self, **_: Any) -> Any:
+        return read_json(self.content or b"")
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -279,7 +318,7 @@ def _told(status: int, body: object) -> str:
 
 def words(body: object) -> str:
     """NetBox's refusal on one line: `field: what is wrong`, joined."""
-    text = "; ".join(_flat(body)) or "no reason given"
+    text = clean("; ".join(_flat(body))) or "no reason given"
     return text if len(text) <= _WORDS else f"{text[:_WORDS]}..."
 
 
@@ -301,7 +340,7 @@ def _seconds(text: str | None) -> float | None:
         seconds = float(text or "")
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return min(seconds, _MOST_WAIT) if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _before_sending(error: Exception) -> bool:
@@ -321,6 +360,6 @@ def _words_of(error: Exception) -> str:
         return f"its certificate is not trusted: {why}; name the file of the CA that signed it with --ipam-ca-file"
     if isinstance(error, requests.ConnectionError | HTTPError):
         return "it closed the connection before its answer was complete"
-    if isinstance(error, LookupError | TypeError):
+    if isinstance(error, NONSENSE) and not isinstance(error, ValueError):
         return "an answer that is not NetBox's"
     return str(error) or type(error).__name__

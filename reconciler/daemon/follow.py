@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from drivers.base import clean
 from reconciler.applying.engine import Engine
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.desired.load import Loaded, load
@@ -16,9 +17,11 @@ from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.store import Store
+from reconciler.store.errors import StoreError
 
 LAST_GOOD = "last-good-revision"
 SHOWN_ERRORS = 20
+_LONGEST = 500
 
 
 class Follower:
@@ -49,15 +52,26 @@ class Follower:
         return self._commits.get(key) or (in_force.revision.commit if in_force else None)
 
     def follow(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> None:
-        """Take in revisions until `stop`."""
-        self.take_in()
+        """Take in revisions until `stop`. Raises StoreError."""
+        self._take_in()
         while not stop.is_set():
             try:
                 for _ in self._source.watch(stop, interval, jitter):
-                    self.take_in()
+                    self._take_in()
             except SourceError as error:
                 self._complain("SourceUnavailable", f"{error}; the state in force stays")
                 stop.wait(interval)
+
+    def _take_in(self) -> None:
+        """`take_in`; a revision that nothing was prepared for is refused, and the last good one stays."""
+        try:
+            self.take_in()
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a repository holds, the daemon lives
+            self._seen, self.broken = None, True
+            why = clean(f"{type(error).__name__}: {error}")[:_LONGEST]
+            self._complain("RevisionUnreadable", f"a defect of groundstate: {why}; the state in force stays")
 
     def take_in(self) -> bool:
         """Look at the newest revision once; True when it is in force afterwards."""

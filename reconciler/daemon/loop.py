@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
+from drivers.base import clean
 from reconciler.daemon.queue import Item, WorkQueue
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
@@ -154,7 +155,7 @@ class Loop:
             outcome = self._step(item.key)
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
             self._crashed(item.key, error)
-            outcome = Failed("Internal", f"{type(error).__name__}: {error}", terminal=False, retry_after=30.0)
+            outcome = Failed("Internal", clean(f"{type(error).__name__}: {error}"), terminal=False, retry_after=30.0)
         silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS
         (self._suspects.add if silent else self._suspects.discard)(item.key)
         through = self._gives_up(item.key, outcome)

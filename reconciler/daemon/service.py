@@ -36,7 +36,7 @@ from reconciler.planning.met import Met
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
-from reconciler.store.errors import Fenced
+from reconciler.store.errors import Fenced, StoreError
 
 FLUSH_SECONDS = 5.0
 COLLECT_SECONDS = 300.0
@@ -94,6 +94,7 @@ class Daemon:
         self._standing = standing
         standing.tell, standing.changed = self._tell, self._allowed
         self._waiting: set[ResourceKey] = set()
+        self._failing: dict[str, str] = {}
         self._loop = Loop(
             queue,
             self._step,
@@ -182,14 +183,32 @@ class Daemon:
     def _keep_house(self, stop: threading.Event) -> None:
         collected = time.monotonic() - COLLECT_SECONDS
         while not stop.wait(FLUSH_SECONDS):
-            self._engine.flush()
-            self._label()
-            if self._engine.desired is not None and time.monotonic() - collected >= COLLECT_SECONDS:
+            self._survives("saving what was seen", self._engine.flush)
+            self._survives("labelling machines", self._label)
+            if self._engine.desired is None:
+                continue
+            if time.monotonic() - collected >= COLLECT_SECONDS:
                 collected = time.monotonic()
-                with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
-                    self._loop.put(self._engine.collect(), RESYNC)
-            if self._engine.desired is not None:
-                self._look_over(self._engine.plan())
+                self._survives("looking for leaks", self._collect)
+            self._survives("counting", lambda: self._look_over(self._engine.plan()))
+
+    def _survives(self, what: str, work: Callable[[], None]) -> None:
+        """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on: it is
+        some object's, and no object may stop the others. Raises StoreError: without the store there is no work."""
+        try:
+            work()
+            self._failing.pop(what, None)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  see above
+            said = f"{type(error).__name__}: {error}"
+            if self._failing.get(what) != said:
+                self._failing[what] = said
+                self._log.error("HousekeepingFailed", part=what, exc_info=error)
+
+    def _collect(self) -> None:
+        with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
+            self._loop.put(self._engine.collect(), RESYNC)
 
     def _allowed(self) -> None:
         """An override has begun or ended: what a guard holds, or let pass, is judged anew at once."""

@@ -15,13 +15,14 @@ from typing import Protocol
 
 import msgspec
 
-from drivers.base import DriverError, Inventory
+from drivers.base import Inventory
 from reconciler.kinds.inventory import Kept, Known, Origin
 from reconciler.kinds.partchange import PartChange, differences
 from reconciler.model.event import Event, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, way_to
+from reconciler.observed.poller import failure
 from reconciler.planning.inventories import summary
 
 EVERY = timedelta(hours=24)
@@ -149,11 +150,10 @@ class InventoryReader:
             return
         try:
             value = self._connections.bmc(key, way_to(resource, desired)).inventory()
-        except DriverError as error:
-            self._fail(key, ReadError(type(error).__name__, str(error)))
-            return
-        except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
-            self._fail(key, ReadError("Internal", f"{type(error).__name__}: {error}"))
+            # What cannot be encoded cannot be kept either.
+            msgspec.json.encode(value)
+        except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others
+            self._fail(key, failure(error))
             return
         now = self._now()
         for event in take(self._keeps, key, Origin.OUT_OF_BAND, value, now):

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from typing import Any
 
-from drivers.base import DriverError, Ipam, Pools, Usage
+import msgspec
+
+from drivers.base import DriverError, Ipam, Pools, Unreadable, Usage, clean
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
@@ -15,6 +17,9 @@ from reconciler.kinds.pool import NumberState, PoolState
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, way_to
+
+MOST = 500
+"""Characters of what an error says that nobody expected."""
 
 
 class Poller:
@@ -29,11 +34,10 @@ class Poller:
         it an unknown."""
         try:
             value = self._read(key, desired, media)
-        except DriverError as error:
-            return Observation(key, self._now(), error=ReadError(type(error).__name__, str(error)))
+            # What cannot be encoded, such as an unpaired surrogate of a driver from outside, cannot be kept either.
+            msgspec.json.encode(value)
         except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
-            message = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
-            return Observation(key, self._now(), error=ReadError("Internal", message))
+            return Observation(key, self._now(), error=failure(error))
         return Observation(key, self._now(), value=value)
 
     def look_all(
@@ -49,7 +53,7 @@ class Poller:
         machines = [key for key in keys if key.kind == "Machine"]
         at = self._now()
         yield from (Observation(key, at, ClaimState()) for key in keys if key.kind == "MachineClaim")
-        yield from self._look_ipam([key for key in keys if key.kind not in ("Machine", "MachineClaim")])
+        yield from self._look_ipam([key for key in keys if key.kind not in ("Machine", "MachineClaim")], desired)
         if not machines:
             return
         with ThreadPoolExecutor(min(concurrency, len(machines)), thread_name_prefix="look") as pool:
@@ -65,14 +69,18 @@ class Poller:
         found, at = everything(self._connections.ipam, self._connections.pools), self._now()
         return [Observation(key, at, value=value) for key, value in found.items() if key not in known]
 
-    def _look_ipam(self, keys: list[ResourceKey]) -> Iterator[Observation]:
+    def _look_ipam(self, keys: list[ResourceKey], desired: DesiredState) -> Iterator[Observation]:
         if not keys:
             return
         try:
             found = everything(self._connections.ipam, self._connections.pools)
-        except DriverError as error:
-            failure = ReadError(type(error).__name__, str(error))
-            yield from (Observation(key, self._now(), error=failure) for key in keys)
+        except Unreadable:
+            # One object makes no sense; the others are there to be asked for.
+            yield from (self.look(key, desired) for key in keys)
+            return
+        except Exception as error:  # noqa: BLE001  as in `look`
+            told = failure(error)
+            yield from (Observation(key, self._now(), error=told) for key in keys)
             return
         at = self._now()
         for key in keys:
@@ -98,6 +106,14 @@ class Poller:
                 if resource is None:
                     return None
                 return self._connections.bmc(key, way_to(resource, desired)).read(media=media)
+
+
+def failure(error: Exception) -> ReadError:
+    """What went wrong with a look, in words that can be kept and shown."""
+    if isinstance(error, DriverError):
+        return ReadError(type(error).__name__, clean(str(error)))
+    words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
+    return ReadError("Internal", clean(words)[:MOST])
 
 
 def everything(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, DriverError, Found
+from drivers.base import AuthenticationFailed, Found, clean
 from reconciler.observed.connections import Connections
 from reconciler.observed.discovery import identify, look, paced, trust
 from reconciler.planning.discovery import Identity, Partition
@@ -86,6 +86,6 @@ def _read(
     finder = ways.finder(way.driver)
     try:
         return identify(ways, finder, candidate, way, tls or trusted.document) if finder is not None else []
-    except DriverError as error:
-        why = f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
+        why = clean(f"{type(error).__name__}: {error}")
         return Unread(candidate.url, seen.product, why, isinstance(error, AuthenticationFailed))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.base import clean
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.kind import Field, Look, Rules, Steps, drifted
@@ -37,6 +38,7 @@ from reconciler.planning.overrides import in_force, lifting
 from reconciler.planning.policy import Policy
 
 FIRST_SIGHT = "first-sight"
+_LONGEST = 500
 _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 
@@ -77,7 +79,7 @@ def plan(
     keys = universe(desired, facts, observed) if select is None else _in_order(select)
     memo: dict[str, Any] = {}
     lifted = lifting(policy.overrides, desired, facts, now)
-    found = [plan_resource(key, desired, observed, facts, now, memo, lifted) for key in keys]
+    found = [_one(key, desired, observed, facts, now, memo, lifted) for key in keys]
     changes = tuple(item for item in found if isinstance(item, Change))
     changes = place_claims(changes, desired, observed, facts, now)
     changes = hold_claims(changes, desired, observed, facts)
@@ -99,6 +101,23 @@ def plan(
         ),
         overrides=in_force(policy.overrides, now),
     )
+
+
+def _one(
+    key: ResourceKey,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    memo: dict[str, Any],
+    lifted: Lifted,
+) -> Change | Unknown | None:
+    """One resource; what it is made of may cost the plan no other resource."""
+    try:
+        return plan_resource(key, desired, observed, facts, now, memo, lifted)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this resource's
+        why = clean(f"it cannot be planned, which is a defect of groundstate: {type(error).__name__}: {error}")
+        return Unknown(key, "Internal", why[:_LONGEST], observed[key].taken_at if key in observed else None)
 
 
 def plan_resource(
