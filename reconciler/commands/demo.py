@@ -81,20 +81,22 @@ def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
     _title("1. A fleet in git: eight machines behind four simulated BMCs, six networks, four addresses")
     _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
     _title("2. What would be done? Nothing is sent by a plan")
-    _groundstate(stage, ["plan"], 2)
+    _groundstate(stage, ["plan"], 3)
+    _title("3. The store is new: a Once order may have been carried out before. These machines are new too, so say so")
+    _groundstate(stage, ["override", "first-sight", "machines", "--for", "15m", "--reason", "new machines"], 0)
     _title(
-        f"3. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to {SECONDS[1]} s"
+        f"4. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to {SECONDS[1]} s"
     )
     _groundstate(stage, ["apply", "--yes"], 0)
     _groundstate(stage, ["get", "machines"], 0)
     _groundstate(stage, ["ipam", "tree"], 0)
     with _daemon(stage) as daemon:
-        _title(f"4. The daemon keeps it so. Somebody powers {VICTIM} off by hand")
+        _title(f"5. The daemon keeps it so. Somebody powers {VICTIM} off by hand")
         _wait(stage, daemon, "RevisionApplied", None)
         _by_hand(stage)
         for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):
             _wait(stage, daemon, reason, VICTIM)
-        _title("5. A slip of the pen is committed. The daemon refuses it and keeps the last good state")
+        _title("6. A slip of the pen is committed. The daemon refuses it and keeps the last good state")
         _slip(stage)
         _wait(stage, daemon, "RevisionRefused", None)
         _groundstate(stage, ["validate"], 1)
