@@ -16,6 +16,7 @@ import msgspec
 from drivers.text import clean as clean
 from drivers.text import cleaned as cleaned
 from drivers.text import encodable as encodable
+from drivers.text import lines as lines
 from drivers.text import printable as printable
 from drivers.text import read_json as read_json
 

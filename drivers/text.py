@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 MAX_DEPTH = 64
@@ -33,25 +34,30 @@ def printable(text: str) -> str:
     return text if text.isprintable() else clean(text)
 
 
-def cleaned(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """A JSON value with every text of it `printable`, keys included, and None in the place of numbers that are none
-    (NaN, infinity). Raises ValueError where it is nested too deeply."""
+def lines(text: str) -> str:
+    """The text with each of its lines `printable`."""
+    return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
+
+
+def cleaned(value: Any, depth: int = MAX_DEPTH, make: Callable[[str], str] = printable) -> Any:
+    """A JSON value with every text of it as `make` has it, keys as `printable` has them, and None in the place of
+    numbers that are none (NaN, infinity). Raises ValueError where it is nested too deeply."""
     match value:
         case str():
-            return printable(value)
+            return make(value)
         case float():
             return value if math.isfinite(value) else None
         case dict() | list() if not depth:
             raise ValueError("it is nested too deeply")
         case dict():
-            return {printable(str(name)): cleaned(one, depth - 1) for name, one in value.items()}
+            return {printable(str(name)): cleaned(one, depth - 1, make) for name, one in value.items()}
         case list():
-            return [cleaned(one, depth - 1) for one in value]
+            return [cleaned(one, depth - 1, make) for one in value]
         case _:
             return value
 
 
-def read_json(content: bytes | str, depth: int = MAX_DEPTH) -> Any:
+def read_json(content: bytes | str, depth: int = MAX_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON or nested too deeply.
 
     What is wrong with one text or number costs that one alone: bytes that are no UTF-8 become U+FFFD, bare control
@@ -62,7 +68,7 @@ def read_json(content: bytes | str, depth: int = MAX_DEPTH) -> Any:
         found = json.loads(text.removeprefix("\ufeff"), strict=False, parse_int=_whole)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    return cleaned(found, depth)
+    return cleaned(found, depth, make)
 
 
 def _whole(digits: str) -> int | None:

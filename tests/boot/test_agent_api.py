@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -297,3 +299,47 @@ def test_a_flood_of_refused_attempts_leaves_few_events(service: Service) -> None
     service.call("GET", "/agent/v1/work", "gs-none")
     assert len(service.lives.turned_away) == 2
     assert "49 more like it were not told" in service.lives.turned_away[-1][2]
+
+
+PARTS = b'"lshw":%s,"lsblk":{"blockdevices":[]},"memory_kb":1024}}'
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param(b'{"id":"core","product":', id="a tool that ended in the middle"),
+        pytest.param(b"lshw: cannot open /dev/mem", id="a tool that prints no JSON"),
+        pytest.param(b"[" * 100_000, id="nested without end"),
+    ],
+)
+def test_a_tool_that_prints_bad_json_costs_its_part_and_not_the_registration(service: Service, output: bytes) -> None:
+    said = registration()
+    del said["inventory"]
+    head = msgspec.json.encode(said)[:-1]
+    answer = service.call(
+        "POST", "/agent/v1/register", service.ticket()["gs.token"], raw=head + b',"inventory":{' + PARTS % output
+    )
+    assert answer.status == 200, answer
+    kept = service.lives.inventories[ONE]
+    assert (kept["lshw"], kept["lsblk"], kept["memory_kb"]) == (None, {"blockdevices": []}, 1024)
+
+
+def test_a_byte_that_is_no_utf8_costs_one_letter(service: Service) -> None:
+    said = registration(inventory={"lshw": {"id": "caf@", "product": "x"}})
+    raw = msgspec.json.encode(said).replace(b"@", b"\xe9\x01")
+    assert service.call("POST", "/agent/v1/register", service.ticket()["gs.token"], raw=raw).status == 200
+    assert service.lives.inventories[ONE]["lshw"] == {"id": "caf\ufffd\\x01", "product": "x"}
+
+
+@pytest.mark.parametrize("raw", [b'{"a":' * 10_000, b'{"order":1}', b"\xff", b"", b"[]", b'{"order":"\\ud800"'])
+def test_a_body_that_cannot_be_read_is_refused_for_good(service: Service, raw: bytes) -> None:
+    """503 would have the agent come again for ever."""
+    assert service.call("POST", "/agent/v1/register", service.ticket()["gs.token"], raw=raw).status == 400
+    session = service.session()
+    assert service.call("POST", "/agent/v1/facts", session, raw=raw).status == 400
+
+
+def test_what_an_agent_says_is_clean_and_keeps_its_lines(service: Service) -> None:
+    told = {"type": "wiped", "detail": "sda 4096 bytes: \x1b[2Jgone\nsdb 1 bytes: \ud800"}
+    service.call("POST", "/agent/v1/facts", service.session(), raw=json.dumps(told).encode())
+    assert service.lives.reported[-1][-1] == "sda 4096 bytes: \\x1b[2Jgone\nsdb 1 bytes: \\ud800"

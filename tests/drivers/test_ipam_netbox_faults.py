@@ -17,7 +17,17 @@ import msgspec
 import pytest
 import trustme
 
-from drivers.base import AuthenticationFailed, Busy, Conflict, DriverError, Exhausted, IpamNetwork, Prefix, Unreachable
+from drivers.base import (
+    AuthenticationFailed,
+    Busy,
+    Conflict,
+    DriverError,
+    Exhausted,
+    IpamNetwork,
+    Prefix,
+    Unreachable,
+    Unreadable,
+)
 from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
 
@@ -440,3 +450,86 @@ class TestTls:
         with serving(Netbox(), tls=self.context(ca)) as ipam, pytest.raises(Unreachable) as failed:
             ipam._wire.post("ipam/prefixes/", {})
         assert not failed.value.maybe_sent
+
+
+# -- records that make no sense ----------------------------------------------------------------------------------------
+
+
+def without(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != name}
+
+
+def deep(times: int = 500) -> Any:
+    value: Any = 1
+    for _ in range(times):
+        value = {"a": value}
+    return value
+
+
+ODD_PREFIXES = {
+    "no prefix": without(PREFIX, "prefix"),
+    "a prefix that is a number": {**PREFIX, "prefix": 7},
+    "a prefix that is none": {**PREFIX, "prefix": "10.0.0.0/99"},
+    "a surrogate": {**PREFIX, "prefix": "\ud800"},
+    "a VRF without an id": {**PREFIX, "vrf": {"name": "x"}},
+    "an infinite VRF": {**PREFIX, "vrf": {"id": float("inf")}},
+    "a VRF of many digits": {**PREFIX, "vrf": {"id": 10**300}},
+}
+
+
+@pytest.mark.parametrize("record", ODD_PREFIXES.values(), ids=ODD_PREFIXES.keys())
+def test_a_prefix_that_makes_no_sense_is_named_and_not_gone(record: dict[str, Any]) -> None:
+    """It ended the daemon's housekeeping, and the daemon with it."""
+    with serving(Netbox(("GET /api/ipam/prefixes/", page(record)))) as ipam:
+        for look in (ipam.networks, ipam.usage, lambda: ipam.network("lan")):
+            with pytest.raises(Unreadable, match=r"api/ipam/prefixes/7/ makes no sense: .*; correct it in NetBox"):
+                look()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"address": None},
+        {"address": "\ud800/24"},
+        {"vrf": {"id": "1e999"}},
+        {
+            "custom_fields": {**address("IPAddress/b", 3)["custom_fields"], "groundstate_data": {"tags": 7}},
+            "address": 1,
+        },
+    ],
+)
+def test_an_address_that_makes_no_sense_costs_its_owner_alone(change: dict[str, Any]) -> None:
+    odd, good = {**address("IPAddress/b", 3), **change}, address("IPAddress/a", 2)
+    routes = (
+        ("GET /api/ipam/ip-addresses/?cf_groundstate_owner=groundstate%3AIPAddress%2Fa", page(good)),
+        ("GET /api/ipam/ip-addresses/?cf_groundstate_owner=groundstate%3AIPAddress%2Fb", page(odd)),
+        ("GET /api/ipam/ip-addresses/", page(good, odd)),
+    )
+    with serving(Netbox(*routes)) as ipam:
+        held = ipam.holding("IPAddress/a")
+        assert held is not None and held.address == "10.0.0.2"  # noqa: PT018
+        with pytest.raises(Unreadable, match="ip-addresses/3/"):
+            ipam.holding("IPAddress/b")
+        with pytest.raises(Unreadable):
+            ipam.list()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"count": 1, "next": None, "results": [{**PREFIX, "x": deep()}]}, id="nested deeply"),
+        pytest.param({"count": 1, "next": None, "results": [{"id": float("nan")}]}, id="no id"),
+        pytest.param({"count": "x", "next": None, "results": [PREFIX]}, id="a count that is none"),
+        pytest.param({"count": 10**400, "next": None, "results": [PREFIX]}, id="ids in a circle"),
+        pytest.param(b'{"results": [' + b"[" * 100_000, id="nested without end"),
+    ],
+)
+def test_a_page_that_makes_no_sense_is_unreachable(body: Any) -> None:
+    with serving(Netbox(("GET /api/ipam/prefixes/", Reply(body=body)))) as ipam, pytest.raises(Unreachable):
+        ipam.networks()
+
+
+def test_people_s_range_that_makes_no_sense_hides_nothing() -> None:
+    odd = {"id": 5, "start_address": None, "end_address": "\ud800", "tags": 7}
+    with serving(Netbox(("GET /api/ipam/ip-ranges/", page(odd)))) as ipam:
+        assert list(ipam.networks()) == ["lan"]

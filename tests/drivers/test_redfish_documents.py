@@ -242,3 +242,46 @@ def test_a_service_without_systems_says_so(driver: RedfishDriver, pki: Pki) -> N
     documents = {**service(), f"{ROOT}/Systems": {"Members": []}}
     with RedfishServer(pki.context, documents) as server, pytest.raises((Rejected, Unreachable), match="none"):
         driver.open(endpoint(server, pki.tls)).read()
+
+
+# -- text and URLs that cannot be --------------------------------------------------------------------------------------
+
+
+def test_an_unpaired_surrogate_is_an_escape_from_the_wire_on(driver: RedfishDriver, pki: Pki) -> None:
+    """Valid JSON, and refused by everything that encodes it: one such string ended the daemon."""
+    state = read(driver, pki, Model="X\ud800", SerialNumber="\u202e1", UUID="a\x1b[2J")
+    assert (state.model, state.serial, state.uuid) == ("X\\ud800", "\\u202e1", "a\\x1b[2J")
+
+
+def test_the_ids_of_other_members_are_clean_in_messages(driver: RedfishDriver, pki: Pki) -> None:
+    members = [{"@odata.id": SYSTEM}, {"@odata.id": f"{ROOT}/Systems/X\ud800\x1b[2J"}]
+    with RedfishServer(pki.context, {**service(), f"{ROOT}/Systems": {"Members": members}}) as server:
+        with pytest.raises(Rejected, match=r"it has 1, X\\ud800\\x1b\[2J$") as refused:
+            driver.open(endpoint(server, pki.tls)).read()
+        assert str(refused.value).isprintable()
+        assert driver.open(endpoint(server, pki.tls, "1")).read().power is PowerState.ON
+
+
+def test_a_member_without_a_path_hides_no_other(driver: RedfishDriver, pki: Pki) -> None:
+    members = [None, {"@odata.id": 7}, {"@odata.id": SYSTEM}]
+    with RedfishServer(pki.context, {**service(), f"{ROOT}/Systems": {"Members": members}}) as server:
+        assert driver.open(endpoint(server, pki.tls, "1")).read().power is PowerState.ON
+        # It may be the machine and the other one a DPU, so which it is has to be said.
+        with pytest.raises(Rejected, match="systemId is needed"):
+            driver.open(endpoint(server, pki.tls)).read()
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://[/x.iso", "//[::1", "http://a]b/", "\\ud800"])
+def test_an_image_at_a_url_that_cannot_be_is_none_of_ours(url: str) -> None:
+    assert SystemState(media=(url,)).holds("http://10.0.0.1/disc.iso") is False
+    assert SystemState(media=("http://10.0.0.1/disc.iso",)).holds(url) is False
+
+
+@pytest.mark.parametrize("link", ["http://[", "//[x/Systems", "http://[::1"])
+def test_a_link_that_cannot_be_a_url_is_unreachable(driver: RedfishDriver, pki: Pki, link: str) -> None:
+    root = {**service()[f"{ROOT}/"], "Systems": {"@odata.id": link}} if f"{ROOT}/" in service() else None
+    documents = {**service(), f"{ROOT}/Systems": {"Members": [{"@odata.id": link}]}}
+    if root is not None:
+        documents[f"{ROOT}/"] = root
+    with RedfishServer(pki.context, documents) as server, pytest.raises(Unreachable, match="URL that cannot be"):
+        driver.open(endpoint(server, pki.tls)).read()

@@ -347,3 +347,19 @@ def test_plain_http_is_spoken_where_it_was_allowed(driver: RedfishDriver) -> Non
     with RedfishServer(None, service()) as server:
         at = Endpoint("redfish", server.address, None, Tls(insecure=True), lambda: LOGIN)
         assert driver.open(at).read().power == "On"
+
+
+def test_a_flood_of_interim_answers_is_given_up_at_once(bmc: Bmc, server: RedfishServer) -> None:
+    """It kept a processor busy until the request's time was over."""
+    server.misbehave("GET", SYSTEM, Answer([b"HTTP/1.1 100 Continue\r\n\r\n" * 1000], close=True))
+    with pytest.raises(Unreachable, match="not HTTP"):
+        bmc.read()
+    server.misbehave("GET", SYSTEM, Answer([b"HTTP/1.1 100 Continue\r\n\r\n", *reply(200, WHOLE).chunks]))
+    assert bmc.read().power == "On"
+
+
+def test_a_body_in_pieces_without_end_is_given_up(bmc: Bmc, server: RedfishServer) -> None:
+    pieces = b"1\r\n \r\n" * (redfish_http._MAX_READS + 1)
+    server.misbehave("GET", SYSTEM, Answer([HEAD + b"Transfer-Encoding: chunked\r\n\r\n", pieces], close=True))
+    with pytest.raises(Unreachable, match="pieces"):
+        bmc.read()

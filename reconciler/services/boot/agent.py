@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Collection, Mapping
-from typing import Any, NoReturn, TypeVar, assert_never
+from collections.abc import Callable, Collection, Mapping
+from typing import NoReturn, TypeVar, assert_never
 
 import msgspec
 from werkzeug import Request, Response
@@ -16,6 +16,7 @@ from reconciler.planning.seed import PhoneHome, fill
 from reconciler.services.boot import names
 from reconciler.services.boot.desk import Desk, Refused, form, plain
 from reconciler.services.boot.pages import find
+from reconciler.services.boot.registration import Registration, read_registration, read_told
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
 
 T = TypeVar("T")
@@ -31,24 +32,6 @@ TOLD = {
 BEGIN = (TokenPurpose.BOOT, TokenPurpose.DISCOVER)
 
 
-class Registration(msgspec.Struct, frozen=True):
-    """What the agent says of itself and of the machine that it runs on."""
-
-    order: str
-    uuid: str = ""
-    serial: str = ""
-    macs: tuple[str, ...] = ()
-    agent: str = ""
-    inventory: Mapping[str, Any] = {}
-
-
-class Told(msgspec.Struct, frozen=True):
-    """A fact, as the agent reports it."""
-
-    type: str
-    detail: str = ""
-
-
 class Agent:
     """The pages of the HTTPS listener."""
 
@@ -57,8 +40,10 @@ class Agent:
 
     def register(self, request: Request) -> Response:
         """`POST /agent/v1/register`: the boot token, once, for a session."""
-        desk, said = self._desk, _body(request, REGISTRATION)
+        desk = self._desk
+        # First the token: a body is read with care, and that is not done for everybody.
         text, grant = self._shown(request, BEGIN)
+        said = _body(request, read_registration)
         self._same_machine(request, grant, said)
         if said.order != grant.order:
             self._stale(request, grant, said.order)
@@ -104,7 +89,7 @@ class Agent:
     def facts(self, request: Request) -> Response:
         """`POST /agent/v1/facts`: what the agent did, or why it cannot."""
         _, grant = self._shown(request, (TokenPurpose.SESSION,))
-        said = _body(request, TOLD_FACT)
+        said = _body(request, read_told)
         fact = TOLD.get(said.type)
         if fact is None:
             raise Refused(400, f"{said.type!r} is no fact that an agent reports; those are {', '.join(TOLD)}")
@@ -243,12 +228,8 @@ def packed(seed: Mapping[str, str], at: int) -> bytes:
     return buffer.getvalue()
 
 
-# Made here, as msgspec crashes where several threads make the first decoder of a type at once.
-REGISTRATION, TOLD_FACT = msgspec.json.Decoder(Registration), msgspec.json.Decoder(Told)
-
-
-def _body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+def _body(request: Request, read: Callable[[bytes], T]) -> T:
     try:
-        return decoder.decode(request.get_data(cache=False))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return read(request.get_data(cache=False))
+    except ValueError as error:
         raise Refused(400, f"the body cannot be read: {error}") from None
