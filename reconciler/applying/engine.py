@@ -42,6 +42,7 @@ from reconciler.planning.inventories import relabelled
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
 
+IN_THE_IPAM = ("Network", "IPAddress", "Pool", "Number")
 LEFT = "it runs while it is left to people, and whatever was started there may be theirs"
 
 

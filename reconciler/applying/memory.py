@@ -14,7 +14,9 @@ import msgspec
 from reconciler.applying.context import Ledger
 from reconciler.kinds import KINDS
 from reconciler.kinds.kind import Field, Look
+from reconciler.kinds.living import is_held
 from reconciler.kinds.network import NetworkState
+from reconciler.kinds.pool import PoolState
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
@@ -73,8 +75,15 @@ class Memory:
         self._ledger.put_facts({key: None})
         self._facts.pop(key, None)
         self._down.discard(key)
-        self._observed.pop(key, None)
-        self._unsaved.pop(key, None)
+        seen = self._observed.get(key)
+        if seen is None or not is_held(seen.value):  # What stays in the IPAM is another's to keep clear of.
+            self.unsee(key)
+
+    def unsee(self, key: ResourceKey) -> None:
+        """It is not there any more, and nobody declares it or remembers it."""
+        with self.gate:
+            self._observed.pop(key, None)
+            self._unsaved.pop(key, None)
 
     # -- what is under way -------------------------------------------------------------------------------------------
 
@@ -111,8 +120,13 @@ class Memory:
         if isinstance(seen.value, NetworkState) and seen.value.usage is not None:
             # It is out of date with the first address that is taken, and the IPAM has the last word.
             seen = msgspec.structs.replace(seen, value=msgspec.structs.replace(seen.value, usage=None))
+        believed = seen
+        if isinstance(seen.value, PoolState) and seen.value.pool is not None:
+            # So is this; who holds a number of it is looked at by itself.
+            pool = msgspec.structs.replace(seen.value.pool, held=0)
+            believed = msgspec.structs.replace(seen, value=PoolState(pool))
         with self.gate:
-            self._observed[seen.key] = seen
+            self._observed[seen.key] = believed
             self._unsaved[seen.key] = seen
 
     def flush(self) -> None:

@@ -14,6 +14,7 @@ from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.living import leaks
 from reconciler.kinds.network import NetworkState, family_of
 from reconciler.kinds.room import short_of_addresses
+from reconciler.kinds.taken import address_taken, taken, waited_for
 from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release
 from reconciler.model.observation import Observation
 from reconciler.model.plan import Hold, HoldKind
@@ -60,6 +61,8 @@ class IPAddressRules:
             return Steps((describe,), _misdescribed(wanted, state))
         actions: list[Action] = []
         if state.address is not None:
+            if machine := _machine_in_slot(look):
+                return Steps(holds=(_still_used(machine, state.address),))
             actions.append(Release(key=look.key, address=state.address, reason="another address is declared"))
         family = FAMILIES[spec.family] if spec.family else None
         acquire = Acquire(
@@ -70,7 +73,7 @@ class IPAddressRules:
             about=wanted,
             reason="not held yet",
         )
-        return Steps((*actions, acquire), _waits_for(spec, look))
+        return Steps((*actions, acquire), _waits_for(spec, state, look))
 
     def removal(self, look: Look) -> Steps:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
@@ -138,6 +141,19 @@ def _stays(meant: OfClaim, machine: str, held: tuple[Holder, ...], look: Look) -
     return meant.slot >= claim.spec.count and machine not in leaving
 
 
+def _machine_in_slot(look: Look) -> str | None:
+    """The machine that may answer to the address: it is in the slot of a claim that the address is for."""
+    meant = of_claim(look.key)
+    held = holders(meant.claim, look) if meant is not None else ()
+    return next((one.machine for one in held if meant is not None and one.slot == meant.slot), None)
+
+
+def _still_used(machine: str, address: str) -> Hold:
+    reason = f"Machine/{machine} was installed with {address}, and may still answer to it"
+    way_out = f"declare {address} in the claim's addresses again, or give {machine} back first (spec.without)"
+    return Hold(HoldKind.GUARD, "in-use", reason, way_out, ADDRESS)
+
+
 def _state(value: Any) -> AddressState:
     return value if isinstance(value, AddressState) else AddressState()
 
@@ -184,19 +200,35 @@ def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
     return tuple(found)
 
 
-def _waits_for(spec: IPAddressSpec, look: Look) -> tuple[Hold, ...]:
+def _waits_for(spec: IPAddressSpec, state: AddressState, look: Look) -> tuple[Hold, ...]:
     seen = look.observed.get(ResourceKey("Network", spec.network))
     if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
         reason = f"Network/{spec.network} is not in the IPAM yet"
         return (Hold(HoldKind.BLOCKED, f"Network/{spec.network}", reason, "it goes on when the network is there"),)
+    if spec.address is not None:
+        verdict = address_taken(spec.address, spec.network, look)
+        if verdict is None or (verdict.swaps and verdict.goes and state.address is not None):
+            return tuple(short_of_addresses(spec.network, ADDRESS, look)) if verdict is None else ()
+        return (taken(spec.address, verdict, ADDRESS, look),)
     holds = list(short_of_addresses(spec.network, ADDRESS, look))
-    if spec.address is None and look.desired is not None:
+    if look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
-            if not _is_held(look.observed.get(key)):
+            if not _is_held(look.observed.get(key)) and _will_have(key, look):
                 reason = f"{spoken(key)} names its address in {spec.network}; who takes any, takes it after that"
                 holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
                 break
     return tuple(holds)
+
+
+def _will_have(key: ResourceKey, look: Look) -> bool:
+    """Whether the address that it names is its own before long: who takes any need not wait for one that is another's,
+    was refused, or is beyond a quota (metal3-io/ip-address-manager#988)."""
+    if look.desired is None or look.refused(key, ADDRESS) or key in look.barred():
+        return False
+    seen, spec = look.observed.get(key), look.desired.resources[key].spec
+    if seen is not None and seen.error is not None:
+        return False
+    return waited_for(address_taken(spec.address, spec.network, look, key), look)
 
 
 def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:

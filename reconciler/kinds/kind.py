@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -51,7 +51,8 @@ class Look(msgspec.Struct, frozen=True):
     """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered.
 
     `remembered`: the same of all. `stray`: it was found, and is neither declared nor remembered. `memo`: what was
-    worked out for this plan already. `now` is for steps; who asks for fields alone need not give it.
+    worked out for this plan already. `now` is for steps; who asks for fields alone need not give it. `barred`: who gets
+    nothing new, as its project has all that it may have.
     """
 
     key: ResourceKey
@@ -63,6 +64,7 @@ class Look(msgspec.Struct, frozen=True):
     stray: bool = False
     memo: dict[str, Any] = {}
     now: datetime = BEGINNING
+    barred: Callable[[], Collection[ResourceKey]] = tuple
 
     def once(self, name: str, build: Callable[[], T]) -> T:
         """Something that follows from all that was seen, built at the first call of a plan."""
@@ -70,6 +72,17 @@ class Look(msgspec.Struct, frozen=True):
             self.memo[name] = build()
         kept: T = self.memo[name]
         return kept
+
+    def refused(self, key: ResourceKey, path: str) -> bool:
+        """Whether the other side refused it what the field asks for, when it was asked last. What could not be asked
+        was not refused."""
+        facts = self.remembered.get(key)
+        failure = facts.failures.get(path) if facts is not None else None
+        return failure is not None and failure.reason in REFUSALS
+
+
+REFUSALS = ("Conflict", "Exhausted", "Rejected", "Unsupported")
+"""Errors by which the other side says no (drivers.base)."""
 
 
 class Steps(msgspec.Struct, frozen=True):

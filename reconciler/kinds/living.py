@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.claim import spoken
-from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Look
 from reconciler.kinds.network import NetworkState, family_of
 from reconciler.kinds.pool import NumberState
+from reconciler.kinds.taken import moves_away, releases
 from reconciler.model.resource import ResourceKey
 
 NAMED = 5
@@ -71,7 +71,7 @@ def _by_network(look: Look) -> dict[str, list[Tenant]]:
         value = look.observed[key].value
         if isinstance(value, AddressState) and value.address is not None and value.network is not None:
             length = 32 if family_of(value.address) == 4 else 128
-            leaves = _leaves(key, look, ephemeral=value.about.ephemeral)
+            leaves = _leaves(key, look, ephemeral=value.about.ephemeral) or moves_away(key, value, look)
             found.setdefault(value.network, []).append(Tenant(spoken(key), f"{value.address}/{length}", leaves))
         elif isinstance(value, NetworkState) and value.network is not None and value.network.parent is not None:
             leaves = _leaves(key, look, ephemeral=False)
@@ -86,8 +86,7 @@ def _leaves(key: ResourceKey, look: Look, *, ephemeral: bool) -> bool:
         return False
     if key == look.key:
         return True
-    facts = look.remembered.get(key)
-    return ephemeral if facts is None else facts.deletion_policy == DeletionPolicy.RELEASE
+    return releases(key, look, ephemeral=ephemeral)
 
 
 def _short(cidr: str) -> str:

@@ -23,7 +23,8 @@ from reconciler.kinds.network import (
     within,
 )
 from reconciler.kinds.pool import number_steps
-from reconciler.kinds.room import children_of, short_of_numbers, short_of_prefixes
+from reconciler.kinds.room import children_of, number_holds, short_of_prefixes
+from reconciler.kinds.taken import prefixes_taken, taken, waited_for
 from reconciler.model.action import Action, DropNetwork, Forget, GiveVrfBack, PutNetwork, TakeVrf
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
@@ -79,7 +80,7 @@ class NetworkRules:
             number = spec.vrf.number if spec.vrf else None
             actions += number_steps(look.key, pool, number, state.vrf, TakeVrf, GiveVrfBack)
             if pool:
-                holds.extend(short_of_numbers(pool, VRF, look))
+                holds.extend(number_holds(pool, number, state.vrf is not None, VRF, look))
         return Steps(tuple(actions), tuple(holds))
 
     def removal(self, look: Look) -> Steps:
@@ -165,10 +166,14 @@ def _refused(
         if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
             reason = f"its parent Network/{spec.parent} is not in the IPAM yet"
             yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when that one is there")
+        elif outside := _not_there_yet(want, above.value.network, look):
+            reason = f"its parent Network/{spec.parent} does not have {outside} yet"
+            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when the parent is as declared")
         elif lengths:
             if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
                 yield from _named_first(spec.parent, look)
             yield from short_of_prefixes(spec.parent, lengths, PREFIXES, look)
+    yield from _taken(look.key, want, look)
     if seen is None:
         return
     if seen.shared and spec.type is not NetworkType.SHARED:
@@ -184,9 +189,36 @@ def _refused(
         homeless = [one for one in inside if any(within(one.cidr, cidr) for cidr in gone)]
         homeless = [one for one in homeless if not any(within(one.cidr, prefix.cidr) for prefix in want.prefixes)]
         what = f"{', '.join(gone)} would go, and holds"
-    if homeless:
+    staying = [one for one in homeless if not one.leaves]
+    if staying:
         way_out = "release or move these first, or keep the prefix as it is"
-        yield Hold(HoldKind.GUARD, "in-use", f"{what} {named(homeless)}", way_out, PREFIXES)
+        yield Hold(HoldKind.GUARD, "in-use", f"{what} {named(staying)}", way_out, PREFIXES)
+    elif homeless:
+        reason = f"{what} {named(homeless)}, going too"
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, "it goes on when they are released")
+
+
+def _taken(key: ResourceKey, want: IpamNetwork, look: Look) -> Iterator[Hold]:
+    """A hold for the first prefix that another network has, before all others one that stays."""
+    found = sorted(prefixes_taken(key, want, look), key=lambda one: one[1].goes)
+    for overlap, verdict in found[:1]:
+        what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs}, which {overlap.cidr} overlaps,"
+        yield taken(what, verdict, PREFIXES, look)
+
+
+def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: Look) -> str:
+    """A prefix that lies in none of its parent's as they are, and in one of them as they are declared."""
+    declared = (
+        look.desired.resources.get(ResourceKey("Network", want.parent or "")) if look.desired is not None else None
+    )
+    if declared is None:
+        return ""
+    for prefix in want.prefixes:
+        if any(within(prefix.cidr, outer.cidr) for outer in above.prefixes):
+            continue
+        if any(within(prefix.cidr, outer.cidr) for outer in declared.spec.prefixes):
+            return prefix.cidr
+    return ""
 
 
 def _stray_vrf(state: NetworkState, look: Look) -> Steps:
@@ -207,12 +239,19 @@ def _named_first(parent: str, look: Look) -> Iterator[Hold]:
         seen = look.observed.get(sibling.key)
         there = seen.value.prefixes or () if seen is not None and isinstance(seen.value, NetworkState) else ()
         missing = {prefix.cidr for prefix in sibling.spec.prefixes} - {prefix.cidr for prefix in there}
-        if missing:
+        stuck = look.refused(sibling.key, PREFIXES) or sibling.key in look.barred()
+        if missing and not stuck and _will_have(sibling, look):
             reason = (
                 f"{sibling.key} names {', '.join(sorted(missing))} of {parent}; who names none takes one after that"
             )
             yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, "it goes on when that one is there")
             return
+
+
+def _will_have(sibling: Resource[NetworkSpec], look: Look) -> bool:
+    """Whether the prefixes that it names are its own before long."""
+    want = wanted(sibling.spec, parent_of(sibling.spec, look.desired))
+    return all(waited_for(verdict, look) for _, verdict in prefixes_taken(sibling.key, want, look))
 
 
 def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.pool import NumberSpec, PoolSpec, number_state, number_steps, pool_state, range_words, ranges
-from reconciler.kinds.room import holders_of_pool, short_of_numbers
+from reconciler.kinds.room import holders_of_pool, number_holds
 from reconciler.model.action import Action, DropPool, Forget, GiveNumberBack, PutPool, TakeNumber
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
@@ -95,7 +95,8 @@ class NumberRules:
         spec, held = resource.spec, number_state(look.value).held(look.key)
         ephemeral = spec.deletion_policy is DeletionPolicy.RELEASE
         actions = number_steps(look.key, spec.pool, spec.number, held, TakeNumber, GiveNumberBack, ephemeral=ephemeral)
-        return Steps(tuple(actions), tuple(short_of_numbers(spec.pool, NUMBER, look)))
+        holds = number_holds(spec.pool, spec.number, held is not None, NUMBER, look)
+        return Steps(tuple(actions), tuple(holds))
 
     def removal(self, look: Look) -> Steps:
         """As its deletionPolicy says; what nobody declares or remembers has leaked if it was to go with its owner."""

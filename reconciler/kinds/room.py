@@ -9,12 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from drivers.base import Number, Pool, Usage
+from reconciler.kinds.claim import of_claim, spoken
 from reconciler.kinds.fields import FAMILIES
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
 from reconciler.kinds.kind import Look
 from reconciler.kinds.network import NetworkSpec, NetworkState, chosen_lengths, family_of, length_of, parent_of
 from reconciler.kinds.pool import NumberState, pool_state, size_of
+from reconciler.kinds.spans import Span, blocks, joined, span, usable, without
+from reconciler.kinds.taken import (
+    address_room,
+    address_taken,
+    is_free,
+    number_room,
+    number_taken,
+    releases,
+    taken,
+    waited_for,
+)
+from reconciler.model.action import TakeNumber, TakeVrf
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -24,24 +39,41 @@ EXHAUSTED = "exhausted"
 def short_of_addresses(network: str, path: str, look: Look) -> Iterator[Hold]:
     """A hold when the look's resource is beyond the free addresses of its network."""
     found = look.once(f"addresses of {network}", lambda: _beyond_addresses(network, look))
-    if look.key in found:
-        way_out = f"release some, or add a prefix to {_place('Network', network, look.desired)}"
-        yield Hold(HoldKind.GUARD, EXHAUSTED, found[look.key], way_out, path)
+    way_out = f"release some, or add a prefix to {_place('Network', network, look.desired)}"
+    yield from _short(found, way_out, path, look)
 
 
 def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: Look) -> Iterator[Hold]:
     """A hold when the parent has no free block for the look's resource."""
     found = look.once(f"prefixes of {parent}", lambda: _beyond_prefixes(parent, look))
-    if look.key in found:
+    if look.key in found.beyond or look.key in found.later:
         longest = ", ".join(f"/{length}" for _, length in sorted(lengths.items()))
         place = _place("Network", parent, look.desired)
         way_out = f"add a prefix to {place}, drop a child of it, or ask for less than {longest} (spec.prefixLength)"
-        yield Hold(HoldKind.GUARD, EXHAUSTED, found[look.key], way_out, path)
+        yield from _short(found, way_out, path, look)
 
 
-def short_of_numbers(pool: str, path: str, look: Look) -> Iterator[Hold]:
-    """A hold while the pool is not there, while others that name their number do not hold it, and when the look's
-    resource is beyond its free numbers."""
+class Short(msgspec.Struct, frozen=True):
+    """Who finds no room, and why: `beyond` it for good, or until others, who let go, have let go (`later`)."""
+
+    beyond: dict[ResourceKey, str]
+    later: dict[ResourceKey, str]
+
+
+NOBODY = Short({}, {})
+
+
+def _short(found: Short, way_out: str, path: str, look: Look) -> Iterator[Hold]:
+    if look.key in found.beyond:
+        yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[look.key], way_out, path)
+    elif look.key in found.later:
+        way_out = "it goes on when that is released"
+        yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[look.key], way_out)
+
+
+def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: Look) -> Iterator[Hold]:
+    """What stops the look's resource from taking a number of the pool: the pool is not there; another has the number;
+    others that name theirs, and will have it, come first; nothing is free. `has_one`: it gives back another for it."""
     seen = look.observed.get(ResourceKey("Pool", pool))
     there = pool_state(seen.value).pool if seen is not None else None
     if there is None or look.desired is None:
@@ -49,18 +81,31 @@ def short_of_numbers(pool: str, path: str, look: Look) -> Iterator[Hold]:
         yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, "it goes on when the pool is there")
         return
     takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
-    if takers.get(look.key) is None:
+    if number is not None:
+        verdict = number_taken(number, pool, look)
+        if verdict is not None:
+            if not (verdict.goes and verdict.swaps and has_one):
+                yield taken(f"{number} of {pool}", verdict, path, look)
+            return
+    else:
         for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
-            if _held_number(look, key) is None:
+            if _held_number(look, key) is None and _will_have(key, takers[key], pool, look):
                 reason = f"{key} names its number of {pool}; who takes any, takes it after that"
                 yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held")
                 return
-    if size_of(there) - there.held >= len(takers):
+    if size_of(there) - _held_of(pool, there, look) >= len(takers):
         return
     found = look.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, look))
-    if look.key in found:
-        way_out = f"release some, or add a range to {_place('Pool', pool, look.desired)}"
-        yield Hold(HoldKind.GUARD, EXHAUSTED, found[look.key], way_out, path)
+    way_out = f"release some, or add a range to {_place('Pool', pool, look.desired)}"
+    yield from _short(found, way_out, path, look)
+
+
+def _will_have(key: ResourceKey, number: int | None, pool: str, look: Look) -> bool:
+    """Whether it has the number that it names before long."""
+    field = TakeVrf.path if key.kind == "Network" else TakeNumber.path
+    if number is None or look.refused(key, field) or key in look.barred():
+        return False
+    return waited_for(number_taken(number, pool, look, key), look)
 
 
 def children_of(parent: str, look: Look) -> list[Any]:
@@ -74,20 +119,30 @@ def holders_of_pool(pool: str, look: Look) -> list[Number]:
     return [one for one in found if one is not None and one.pool == pool]
 
 
+def _is_seen(network: str, look: Look) -> bool:
+    seen = look.observed.get(ResourceKey("Network", network))
+    return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
+
+
 def _usage(network: str, look: Look) -> tuple[Usage, ...] | None:
     seen = look.observed.get(ResourceKey("Network", network))
     return seen.value.usage if seen is not None and isinstance(seen.value, NetworkState) else None
 
 
-def _beyond_addresses(network: str, look: Look) -> dict[ResourceKey, str]:
-    usage = _usage(network, look)
-    if usage is None or look.desired is None:
-        return {}
-    room = {family: sum(one.size - one.used for one in usage if family_of(one.cidr) == family) for family in (4, 6)}
+def _beyond_addresses(network: str, look: Look) -> Short:
+    if look.desired is None:
+        return NOBODY
+    room = _free_addresses(network, look, len(look.desired.derived("takers of addresses", _address_takers)[network]))
+    if room is None:
+        return NOBODY
     at_first = dict(room)
-    beyond: dict[ResourceKey, str] = {}
     asking = _asking_for_addresses(network, look, look.desired)
-    for key, family in asking:
+    coming = _let_go_of(network, look, {address for _, address, _ in asking if address is not None})
+    beyond: dict[ResourceKey, str] = {}
+    later: dict[ResourceKey, str] = {}
+    for key, address, family in asking:
+        if address is not None and address_taken(address, network, look, key) is not None:
+            continue  # It gets that one or none, whatever is free.
         # Without a family the IPAM goes through the prefixes in order; any that has room will do.
         given = family if family is not None else next((f for f, free in room.items() if free), 4)
         if room[given] > 0:
@@ -96,12 +151,53 @@ def _beyond_addresses(network: str, look: Look) -> dict[ResourceKey, str]:
         free = at_first[family] if family is not None else sum(at_first.values())
         kind = f"IPv{family} address" if family is not None else "address"
         there_is = f"Network/{network} has {free or 'no'} free {kind}{'' if free == 1 else 'es'}"
-        beyond[key] = f"{there_is}, and {sum(other == family for _, other in asking)} are asked for"
-    return beyond
+        leaver = next((one for one, of in coming.items() if family in (None, of)), None)
+        if leaver is not None:
+            del coming[leaver]
+            later[key] = f"{there_is} before {spoken(leaver)} is released"
+        else:
+            beyond[key] = f"{there_is}, and {sum(other == family for _, _, other in asking)} are asked for"
+    return Short(beyond, later)
 
 
-def _asking_for_addresses(network: str, look: Look, desired: DesiredState) -> list[tuple[ResourceKey, int | None]]:
-    found: list[tuple[bool, ResourceKey, int | None]] = []
+def _free_addresses(network: str, look: Look, takers: int) -> dict[int, int] | None:
+    """How many are free of each family: as the IPAM said, or else by who was seen to hold one, as far as that matters.
+    None: there is one for each taker, or nothing is known."""
+    seen = look.observed.get(ResourceKey("Network", network))
+    state = seen.value if seen is not None else None
+    if not isinstance(state, NetworkState) or state.prefixes is None:
+        return None
+    if state.usage is not None:
+        return {f: sum(one.size - one.used for one in state.usage if family_of(one.cidr) == f) for f in (4, 6)}
+    room = dict.fromkeys((4, 6), 0)
+    for prefix in state.prefixes:
+        room[family_of(prefix.cidr)] += sum(high - low + 1 for low, high in usable(prefix))
+    if sum(room.values()) >= takers:
+        return None
+    for key in address_room(look).owners.values():
+        held = look.observed[key].value
+        if held.network == network:
+            room[family_of(held.address)] -= 1
+    return {family: max(0, free) for family, free in room.items()}
+
+
+def _let_go_of(network: str, look: Look, named: set[str]) -> dict[ResourceKey, int]:
+    """Who lets go of an address of the network that nobody else names, with its family."""
+    room, found = address_room(look), {}
+    for key in sorted([*room.leaves, *room.wants]):
+        state = look.observed[key].value
+        stays = look.desired is not None and key in look.desired.resources and key not in room.leaves
+        if state.network == network and state.address not in named:
+            if stays and look.desired is not None and look.desired.resources[key].spec.network == network:
+                continue  # It takes another one of the same network.
+            found[key] = family_of(state.address)
+    return found
+
+
+def _asking_for_addresses(
+    network: str, look: Look, desired: DesiredState
+) -> list[tuple[ResourceKey, str | None, int | None]]:
+    found: list[tuple[ResourceKey, str | None, int | None]] = []
     for key in desired.derived("takers of addresses", _address_takers).get(network, ()):
         spec: IPAddressSpec = desired.resources[key].spec
         seen = look.observed.get(key)
@@ -109,8 +205,15 @@ def _asking_for_addresses(network: str, look: Look, desired: DesiredState) -> li
         if not isinstance(state, AddressState) or state.network == network:
             continue
         family = family_of(spec.address) if spec.address else FAMILIES[spec.family] if spec.family else None
-        found.append((spec.address is None, key, family))
-    return [(key, family) for _, key, family in sorted(found, key=lambda one: one[:2])]
+        found.append((key, spec.address, family))
+    return sorted(found, key=lambda one: (one[1] is None, in_order(one[0])))
+
+
+def in_order(key: ResourceKey) -> tuple[str, int, str, int]:
+    """In which order those come that leave the choice to the IPAM: of their names, as a list shows them; those of a
+    claim by the number of the slot."""
+    meant = of_claim(key)
+    return (key.name, -1, "", 0) if meant is None else (meant.claim, meant.slot, meant.network, meant.family)
 
 
 def _address_takers(desired: DesiredState) -> dict[str, list[ResourceKey]]:
@@ -122,24 +225,76 @@ def _address_takers(desired: DesiredState) -> dict[str, list[ResourceKey]]:
     return found
 
 
-def _beyond_prefixes(parent: str, look: Look) -> dict[ResourceKey, str]:
-    """Plays through what the IPAM will do: each child takes the smallest block that fits, which is split."""
-    usage = _usage(parent, look)
-    if usage is None or look.desired is None:
-        return {}
-    blocks: dict[int, dict[int, int]] = {4: {}, 6: {}}
-    for one in usage:
-        of_family = blocks[family_of(one.cidr)]
+def _beyond_prefixes(parent: str, look: Look) -> Short:
+    """Plays through what the IPAM will do: those that are named are cut out, then each child takes the smallest block
+    that fits, which is split."""
+    if look.desired is None or not _is_seen(parent, look):
+        return NOBODY
+    now, after, leaver = _free_blocks(parent, _usage(parent, look), look)
+    at_first = {family: _free_words(found) for family, found in now.items()}
+    beyond: dict[ResourceKey, str] = {}
+    later: dict[ResourceKey, str] = {}
+    for resource in sorted(children_of(parent, look), key=lambda one: in_order(one.key)):
+        for family, length in _missing_lengths(resource.spec, look, resource.key):
+            reason = f"Network/{parent} has no free /{length} for it; free at first: {at_first[family]}"
+            at_once, in_the_end = _take(now[family], length), _take(after[family], length)
+            if not at_once and not in_the_end:
+                beyond[resource.key] = reason
+            elif not at_once:
+                later[resource.key] = f"{reason}; {leaver} goes"
+    return Short(beyond, later)
+
+
+Blocks = dict[int, dict[int, int]]
+"""By family: how many free blocks there are of each length."""
+
+
+def _free_blocks(parent: str, usage: tuple[Usage, ...] | None, look: Look) -> tuple[Blocks, Blocks, ResourceKey | None]:
+    """What is free beside what siblings ask for by name, and what will be when those have gone that go, with the first
+    of them. An IPAM that others use too has the last word: where it says otherwise than what was seen, that holds."""
+    said: Blocks = {4: {}, 6: {}}
+    for one in usage or ():
+        of_family = said[family_of(one.cidr)]
         for length, count in one.free_prefixes:
             of_family[length] = of_family.get(length, 0) + count
-    at_first = {family: _free_words(found) for family, found in blocks.items()}
-    beyond: dict[ResourceKey, str] = {}
-    for resource in children_of(parent, look):
-        for family, length in _missing_lengths(resource.spec, look, resource.key):
-            if not _take(blocks[family], length):
-                reason = f"Network/{parent} has no free /{length} for it; free at first: {at_first[family]}"
-                beyond[resource.key] = reason
-    return beyond
+    now, after = dict(said), {family: dict(found) for family, found in said.items()}
+    there, going = _inside(parent, look)
+    for family, found in said.items():
+        own, taken_ = _own(parent, family, look), [span(cidr) for cidr, _ in there if family_of(cidr) == family]
+        free = joined(without(own, taken_))
+        if usage is not None and blocks(free, family) != found:
+            continue
+        named = [span(cidr) for cidr in _named(parent, family, there, look)]
+        leaving = [span(cidr) for cidr, key in there if key in going and family_of(cidr) == family]
+        now[family] = blocks(without(free, named), family)
+        after[family] = blocks(without(joined([*free, *leaving]), named), family)
+    return now, after, going[0] if going else None
+
+
+def _own(parent: str, family: int, look: Look) -> list[Span]:
+    state = look.observed[ResourceKey("Network", parent)].value
+    prefixes = [prefix for prefix in state.prefixes or () if family_of(prefix.cidr) == family]
+    kept = [span(part) for prefix in prefixes for part in prefix.reserved]
+    return without([span(prefix.cidr) for prefix in prefixes], kept)
+
+
+def _inside(parent: str, look: Look) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
+    """The children's prefixes as they are, and the children that go."""
+    there, going = [], []
+    for key in sorted(look.observed):
+        value = look.observed[key].value
+        if isinstance(value, NetworkState) and value.network is not None and value.network.parent == parent:
+            there += [(prefix.cidr, key) for prefix in value.network.prefixes]
+            if releases(key, look, ephemeral=False):
+                going.append(key)
+    return there, going
+
+
+def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], look: Look) -> list[str]:
+    """What siblings ask for by name and do not have yet."""
+    have = {cidr for cidr, _ in there}
+    wanted = [prefix.cidr for one in children_of(parent, look) for prefix in one.spec.prefixes]
+    return [cidr for cidr in wanted if family_of(cidr) == family and cidr not in have]
 
 
 def _children(desired: DesiredState) -> dict[str, list[Any]]:
@@ -191,14 +346,38 @@ def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
     return {pool: [key for key, number in found.items() if number is not None] for pool, found in takers.items()}
 
 
-def _beyond_numbers(
-    pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: Look
-) -> dict[ResourceKey, str]:
-    pending = [key for key in takers if key in look.observed and _held_number(look, key) is None]
-    pending.sort(key=lambda key: (takers[key] is None, key))
-    free = size_of(there) - there.held
+def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: Look) -> Short:
+    pending = [key for key in takers if key in look.observed and not _has_of(pool, look, key)]
+    pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, look, key)]
+    pending.sort(key=lambda key: (takers[key] is None, key.kind, in_order(key)))
+    free = max(0, size_of(there) - _held_of(pool, there, look))
     there_is = f"Pool/{pool} has {free or 'no'} free number{'' if free == 1 else 's'} of {size_of(there)}"
-    return dict.fromkeys(pending[free:], f"{there_is}, and {len(pending)} are asked for")
+    room, named = number_room(look), {number for number in takers.values() if number is not None}
+    going = [
+        key
+        for key in sorted([*room.leaves, *room.wants])
+        if _has_of(pool, look, key) and key not in takers and _number_of(look, key) not in named
+    ]
+    waiting = dict(zip(pending[free:], going, strict=False))
+    return Short(
+        dict.fromkeys(pending[free + len(going) :], f"{there_is}, and {len(pending)} are asked for"),
+        {key: f"{there_is} before {leaver} gives its own back" for key, leaver in waiting.items()},
+    )
+
+
+def _held_of(pool: str, there: Pool, look: Look) -> int:
+    """How many numbers are held, by what the pool says or by who was seen to hold one: what is more."""
+    return max(there.held, sum(1 for of, _ in number_room(look).owners if of == pool))
+
+
+def _has_of(pool: str, look: Look, key: ResourceKey) -> bool:
+    held = _held_number(look, key)
+    return held is not None and held.pool == pool
+
+
+def _number_of(look: Look, key: ResourceKey) -> int | None:
+    held = _held_number(look, key)
+    return held.number if held is not None else None
 
 
 def _held_number(look: Look, key: ResourceKey) -> Number | None:

@@ -36,6 +36,7 @@ from reconciler.planning.claims import hold_claims, place_claims
 from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, survey
 from reconciler.planning.overrides import in_force, lifting
 from reconciler.planning.policy import Policy
+from reconciler.planning.quotas import over_quota
 
 FIRST_SIGHT = "first-sight"
 _LONGEST = 500
@@ -148,7 +149,14 @@ def plan_resource(
         return _unknown(key, seen)
     stray = resource is None and key not in facts.resources
     memo = {} if memo is None else memo
-    look = Look(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now)
+
+    def barred() -> Collection[ResourceKey]:
+        if "barred" not in memo:
+            memo["barred"] = over_quota(desired, observed, facts).keys()
+        found: Collection[ResourceKey] = memo["barred"]
+        return found
+
+    look = Look(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now, barred)
     flight = facts.in_flight.get(key)
     if resource is None:
         steps = rules.removal(look)
