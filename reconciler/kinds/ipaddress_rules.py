@@ -16,7 +16,6 @@ from reconciler.kinds.network import NetworkState, family_of
 from reconciler.kinds.room import short_of_addresses
 from reconciler.kinds.taken import address_taken, taken, waited_for
 from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release
-from reconciler.model.observation import Observation
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -213,7 +212,7 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, look: Look) -> tuple[Ho
     holds = list(short_of_addresses(spec.network, ADDRESS, look))
     if look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
-            if not _is_held(look.observed.get(key)) and _will_have(key, look):
+            if not _has_it(key, look, look.desired) and _will_have(key, look):
                 reason = f"{spoken(key)} names its address in {spec.network}; who takes any, takes it after that"
                 holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
                 break
@@ -244,5 +243,8 @@ def _never_held(spec: IPAddressSpec, desired: DesiredState) -> bool:
     return spec.type is AddressType.EPHEMERAL and machine_gone(spec, desired)
 
 
-def _is_held(seen: Observation | None) -> bool:
-    return seen is not None and _state(seen.value).address is not None
+def _has_it(key: ResourceKey, look: Look, desired: DesiredState) -> bool:
+    """Whether it holds the address that it names."""
+    seen, spec = look.observed.get(key), desired.resources[key].spec
+    state = _state(seen.value) if seen is not None else AddressState()
+    return state.network == spec.network and _fits(spec, state.address)

@@ -20,6 +20,7 @@ from reconciler.kinds.network import NetworkSpec, NetworkState, chosen_lengths, 
 from reconciler.kinds.pool import NumberState, pool_state, size_of
 from reconciler.kinds.spans import Span, blocks, joined, span, usable, without
 from reconciler.kinds.taken import (
+    Room,
     address_room,
     address_taken,
     is_free,
@@ -89,7 +90,7 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: 
             return
     else:
         for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
-            if _held_number(look, key) is None and _will_have(key, takers[key], pool, look):
+            if not _has_of(pool, look, key, takers[key]) and _will_have(key, takers[key], pool, look):
                 reason = f"{key} names its number of {pool}; who takes any, takes it after that"
                 yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held")
                 return
@@ -132,12 +133,12 @@ def _usage(network: str, look: Look) -> tuple[Usage, ...] | None:
 def _beyond_addresses(network: str, look: Look) -> Short:
     if look.desired is None:
         return NOBODY
-    room = _free_addresses(network, look, len(look.desired.derived("takers of addresses", _address_takers)[network]))
+    room = _free_addresses(network, look)
     if room is None:
         return NOBODY
     at_first = dict(room)
     asking = _asking_for_addresses(network, look, look.desired)
-    coming = _let_go_of(network, look, {address for _, address, _ in asking if address is not None})
+    coming: dict[ResourceKey, int] | None = None
     beyond: dict[ResourceKey, str] = {}
     later: dict[ResourceKey, str] = {}
     for key, address, family in asking:
@@ -151,6 +152,8 @@ def _beyond_addresses(network: str, look: Look) -> Short:
         free = at_first[family] if family is not None else sum(at_first.values())
         kind = f"IPv{family} address" if family is not None else "address"
         there_is = f"Network/{network} has {free or 'no'} free {kind}{'' if free == 1 else 'es'}"
+        if coming is None:
+            coming = _let_go_of(network, look, {one for _, one, _ in asking if one is not None})
         leaver = next((one for one, of in coming.items() if family in (None, of)), None)
         if leaver is not None:
             del coming[leaver]
@@ -160,9 +163,8 @@ def _beyond_addresses(network: str, look: Look) -> Short:
     return Short(beyond, later)
 
 
-def _free_addresses(network: str, look: Look, takers: int) -> dict[int, int] | None:
-    """How many are free of each family: as the IPAM said, or else by who was seen to hold one, as far as that matters.
-    None: there is one for each taker, or nothing is known."""
+def _free_addresses(network: str, look: Look) -> dict[int, int] | None:
+    """How many are free of each family: as the IPAM said, or else by who was seen to hold one. None: not known."""
     seen = look.observed.get(ResourceKey("Network", network))
     state = seen.value if seen is not None else None
     if not isinstance(state, NetworkState) or state.prefixes is None:
@@ -172,26 +174,32 @@ def _free_addresses(network: str, look: Look, takers: int) -> dict[int, int] | N
     room = dict.fromkeys((4, 6), 0)
     for prefix in state.prefixes:
         room[family_of(prefix.cidr)] += sum(high - low + 1 for low, high in usable(prefix))
-    if sum(room.values()) >= takers:
-        return None
-    for key in address_room(look).owners.values():
-        held = look.observed[key].value
-        if held.network == network:
+    for other in look.observed.values():
+        held = other.value
+        if isinstance(held, AddressState) and held.network == network and held.address is not None:
             room[family_of(held.address)] -= 1
     return {family: max(0, free) for family, free in room.items()}
 
 
 def _let_go_of(network: str, look: Look, named: set[str]) -> dict[ResourceKey, int]:
-    """Who lets go of an address of the network that nobody else names, with its family."""
+    """Who lets go of an address of the network that nobody else names, with its family: what goes, and what moves to
+    another network in which there is room for it as things are. Two that would take each other's place are held."""
     room, found = address_room(look), {}
     for key in sorted([*room.leaves, *room.wants]):
         state = look.observed[key].value
-        stays = look.desired is not None and key in look.desired.resources and key not in room.leaves
-        if state.network == network and state.address not in named:
-            if stays and look.desired is not None and look.desired.resources[key].spec.network == network:
-                continue  # It takes another one of the same network.
+        free_for_all = state.network == network and state.address not in named
+        if free_for_all and (key in room.leaves or _has_room(network, key, room, look)):
             found[key] = family_of(state.address)
     return found
+
+
+def _has_room(network: str, key: ResourceKey, room: Room, look: Look) -> bool:
+    spec: IPAddressSpec | None = look.desired.resources[key].spec if look.desired is not None else None
+    if spec is None or spec.network == network:
+        return False
+    if room.wants[key] is not None:
+        return room.wants[key] not in room.owners
+    return sum((_free_addresses(spec.network, look) or {}).values()) > 0
 
 
 def _asking_for_addresses(
@@ -357,6 +365,7 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
         key
         for key in sorted([*room.leaves, *room.wants])
         if _has_of(pool, look, key) and key not in takers and _number_of(look, key) not in named
+        if key in room.leaves or _has_number(key, room, look)
     ]
     waiting = dict(zip(pending[free:], going, strict=False))
     return Short(
@@ -365,14 +374,25 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     )
 
 
+def _has_number(key: ResourceKey, room: Room, look: Look) -> bool:
+    """Whether there is a number in the other pool, to which it moves, as things are."""
+    if room.wants[key] is not None or look.desired is None:
+        return room.wants[key] not in room.owners
+    spec: Any = look.desired.resources[key].spec
+    to: str = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
+    seen = look.observed.get(ResourceKey("Pool", to))
+    there = pool_state(seen.value).pool if seen is not None else None
+    return there is not None and size_of(there) > _held_of(to, there, look)
+
+
 def _held_of(pool: str, there: Pool, look: Look) -> int:
     """How many numbers are held, by what the pool says or by who was seen to hold one: what is more."""
     return max(there.held, sum(1 for of, _ in number_room(look).owners if of == pool))
 
 
-def _has_of(pool: str, look: Look, key: ResourceKey) -> bool:
+def _has_of(pool: str, look: Look, key: ResourceKey, number: int | None = None) -> bool:
     held = _held_number(look, key)
-    return held is not None and held.pool == pool
+    return held is not None and held.pool == pool and number in (None, held.number)
 
 
 def _number_of(look: Look, key: ResourceKey) -> int | None:
