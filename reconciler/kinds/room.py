@@ -17,7 +17,7 @@ from reconciler.kinds.fields import FAMILIES
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
 from reconciler.kinds.kind import Look
 from reconciler.kinds.network import NetworkSpec, NetworkState, chosen_lengths, family_of, length_of, parent_of
-from reconciler.kinds.pool import NumberState, pool_state, size_of
+from reconciler.kinds.pool import NumberState, pool_state, ranges, size_of
 from reconciler.kinds.spans import Span, blocks, joined, span, usable, without
 from reconciler.kinds.taken import (
     Room,
@@ -125,6 +125,15 @@ def _is_seen(network: str, look: Look) -> bool:
     return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
 
 
+def _grows(network: str, look: Look) -> str:
+    """The first prefix that it is to have and does not have yet; nothing if there is none."""
+    key = ResourceKey("Network", network)
+    resource = look.desired.resources.get(key) if look.desired is not None else None
+    state = look.observed[key].value
+    have = {prefix.cidr for prefix in state.prefixes or ()}
+    return next((one.cidr for one in resource.spec.prefixes if one.cidr not in have), "") if resource else ""
+
+
 def _usage(network: str, look: Look) -> tuple[Usage, ...] | None:
     seen = look.observed.get(ResourceKey("Network", network))
     return seen.value.usage if seen is not None and isinstance(seen.value, NetworkState) else None
@@ -134,7 +143,8 @@ def _beyond_addresses(network: str, look: Look) -> Short:
     if look.desired is None:
         return NOBODY
     room = _free_addresses(network, look)
-    if room is None:
+    grows = _grows(network, look)
+    if room is None or (grows and _usage(network, look) is None):
         return NOBODY
     at_first = dict(room)
     asking = _asking_for_addresses(network, look, look.desired)
@@ -158,6 +168,8 @@ def _beyond_addresses(network: str, look: Look) -> Short:
         if leaver is not None:
             del coming[leaver]
             later[key] = f"{there_is} before {spoken(leaver)} is released"
+        elif grows:
+            later[key] = f"{there_is} before it has {grows}"
         else:
             beyond[key] = f"{there_is}, and {sum(other == family for _, _, other in asking)} are asked for"
     return Short(beyond, later)
@@ -238,6 +250,7 @@ def _beyond_prefixes(parent: str, look: Look) -> Short:
     that fits, which is split."""
     if look.desired is None or not _is_seen(parent, look):
         return NOBODY
+    grows = _grows(parent, look)
     now, after, leaver = _free_blocks(parent, _usage(parent, look), look)
     at_first = {family: _free_words(found) for family, found in now.items()}
     beyond: dict[ResourceKey, str] = {}
@@ -246,7 +259,9 @@ def _beyond_prefixes(parent: str, look: Look) -> Short:
         for family, length in _missing_lengths(resource.spec, look, resource.key):
             reason = f"Network/{parent} has no free /{length} for it; free at first: {at_first[family]}"
             at_once, in_the_end = _take(now[family], length), _take(after[family], length)
-            if not at_once and not in_the_end:
+            if grows and not at_once and not in_the_end:
+                later[resource.key] = f"{reason}; it is to have {grows}"
+            elif not at_once and not in_the_end:
                 beyond[resource.key] = reason
             elif not at_once:
                 later[resource.key] = f"{reason}; {leaver} goes"
@@ -367,6 +382,9 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
         if _has_of(pool, look, key) and key not in takers and _number_of(look, key) not in named
         if key in room.leaves or _has_number(key, room, look)
     ]
+    spec = look.desired.resources.get(ResourceKey("Pool", pool)) if look.desired is not None else None
+    if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > size_of(there):
+        return Short({}, dict.fromkeys(pending[free:], f"{there_is} before its ranges are as declared"))
     waiting = dict(zip(pending[free:], going, strict=False))
     return Short(
         dict.fromkeys(pending[free + len(going) :], f"{there_is}, and {len(pending)} are asked for"),
@@ -379,7 +397,7 @@ def _has_number(key: ResourceKey, room: Room, look: Look) -> bool:
     if room.wants[key] is not None or look.desired is None:
         return room.wants[key] not in room.owners
     spec: Any = look.desired.resources[key].spec
-    to: str = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
+    to: Any = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
     seen = look.observed.get(ResourceKey("Pool", to))
     there = pool_state(seen.value).pool if seen is not None else None
     return there is not None and size_of(there) > _held_of(to, there, look)
