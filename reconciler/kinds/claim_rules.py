@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.kinds.claim import Holder, MachineClaimSpec, holders, lacking, surplus, too_many
 from reconciler.kinds.kind import Field, Look, Steps
+from reconciler.kinds.renamed import held_for_rename
 from reconciler.model.action import Action, Claim, Forget, Unclaim
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
@@ -50,6 +51,8 @@ class ClaimRules:
             reason = f"its machines are project {project.observed}'s, and go to no other before they were wiped"
             way_out = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
+        if (hold := held_for_rename(look)) is not None:
+            return Steps(holds=(hold,))
         over = surplus(spec, held)
         many = set(too_many(spec, held))
         why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
@@ -61,7 +64,8 @@ class ClaimRules:
         live = tuple(one for one in held if not one.leaving)
         forget = Forget(key=look.key, reason="no longer declared, and has no machine any more")
         if live:
-            return Steps((_unclaim(look, live, "no longer declared"), forget))
+            hold = held_for_rename(look)
+            return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
         if held:
             reason = f"{named(held)}: on the way back, not wiped and free yet"
             return Steps((forget,), (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are free"),))

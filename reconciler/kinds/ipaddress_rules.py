@@ -13,6 +13,7 @@ from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec,
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.living import leaks
 from reconciler.kinds.network import NetworkState, family_of
+from reconciler.kinds.renamed import renames
 from reconciler.kinds.room import short_of_addresses
 from reconciler.kinds.taken import address_taken, taken, waited_for
 from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release
@@ -55,6 +56,8 @@ class IPAddressRules:
             why = f"it is ephemeral, and Machine/{spec.machine} is gone"
             return Steps((Release(key=look.key, address=state.address or "", reason=why),))
         wanted = about(spec, look.desired)
+        if undecided := _may_be_renamed(look):
+            return Steps(holds=(undecided,))
         if not differing & {ADDRESS, NETWORK}:
             describe = DescribeAddress(key=look.key, about=wanted, reason="what the IPAM says of it differs")
             return Steps((describe,), _misdescribed(wanted, state))
@@ -145,6 +148,16 @@ def _machine_in_slot(look: Look) -> str | None:
     meant = of_claim(look.key)
     held = holders(meant.claim, look) if meant is not None else ()
     return next((one.machine for one in held if meant is not None and one.slot == meant.slot), None)
+
+
+def _may_be_renamed(look: Look) -> Hold | None:
+    """A claim that may be another one under a new name has that one's addresses, if it is."""
+    meant = of_claim(look.key)
+    others = renames(look).gone.get(meant.claim) if meant is not None else None
+    if not others or meant is None:
+        return None
+    key = f"MachineClaim/{meant.claim}"
+    return Hold(HoldKind.BLOCKED, key, f"{key} may be MachineClaim/{others[0]} under another name", "decide that first")
 
 
 def _still_used(machine: str, address: str) -> Hold:

@@ -27,6 +27,7 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         if key.kind == "Machine" and key not in desired.resources
     }
     new_store = not any(key.kind == "Machine" for key in remembered)
+    gone_claims = [key for key in remembered if key.kind == "MachineClaim" and key not in desired.resources]
     changed = {}
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
@@ -40,7 +41,8 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         if after.place not in (None, here):
             after = msgspec.structs.replace(after, shutdown_ignored=None, life=unattended(after.life))
         policy = getattr(resource.spec, "deletion_policy", None)
-        joining = key.kind == "Machine" and bool(gone) and (before is None or before.joining)
+        others = gone if key.kind == "Machine" else gone_claims if key.kind == "MachineClaim" else ()
+        joining = bool(others) and (before is None or before.joining)
         if before is None or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
             changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
     return changed

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import FakeFleet, Fault, FaultKind
@@ -17,7 +18,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.applying.remember import remember
 from reconciler.desired.implied import with_implied
-from reconciler.kinds.claim import slot_addresses
+from reconciler.kinds.claim import of_claim, slot_addresses
 from reconciler.model.action import Free
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.life import Life
@@ -224,6 +225,75 @@ class TestMachinesByName:
         assert whose(world) == {"m5": 0, "m3": 1, "m4": 2}
         assert not of_claims(world)
         assert "DriftDetected" not in world.reasons("web")
+
+
+def renamed(state: DesiredState, name: str, revision: str, **changed: Any) -> DesiredState:
+    """The same state with the claim `web` under another name."""
+    declared = {key: one for key, one in state.resources.items() if of_claim(key) is None}
+    web = declared.pop(WEB)
+    key = ResourceKey("MachineClaim", name)
+    spec = msgspec.structs.replace(web.spec, **changed)
+    again = msgspec.structs.replace(web, key=key, spec=spec)
+    of = msgspec.structs.replace(state.revision, id=revision * 40)
+    return with_implied(DesiredState(of, {**declared, key: again}))
+
+
+class TestRenames:
+    """hashicorp/terraform#18347, #33540, #27229: a rename was a removal, which wiped, and an addition."""
+
+    @pytest.mark.parametrize("changed", [{}, {"count": 1}, {"count": 3}, {"image": "debian-12.0.1"}])
+    def test_a_claim_under_another_name_is_held_and_nothing_is_wiped_or_taken(
+        self, tmp_path: Path, changed: dict[str, Any]
+    ) -> None:
+        world = inspected(tmp_path, "m1", "m2", "m3", "m4")
+        first = fleet(2, "m1", "m2", "m3", "m4")
+        world.commit(first)
+        world.run(60)
+        before, held = whose(world), addresses(world)
+        world.commit(renamed(first, "www", "b", **changed))
+        world.run(900)
+        world.restart()
+        world.run(300)
+        assert whose(world) == before
+        assert addresses(world) == held
+        assert "Releasing" not in [event.reason for event in world.events]
+        holds = {change.key: change.held_by[0].by for change in world.engine.plan().changes if change.held_by}
+        assert holds[WEB] == holds[ResourceKey("MachineClaim", "www")] == "renamed"
+
+    def test_the_old_name_again_goes_on_as_before(self, tmp_path: Path) -> None:
+        world = inspected(tmp_path, "m1", "m2", "m3")
+        first = fleet(2, "m1", "m2", "m3")
+        world.commit(first)
+        world.run(60)
+        world.commit(renamed(first, "www", "b"))
+        world.run(60)
+        world.commit(first)
+        world.run(60)
+        assert whose(world) == {"m1": 0, "m2": 1}
+        assert not of_claims(world)
+
+    def test_one_that_is_removed_in_a_commit_of_its_own_is_given_back(self, tmp_path: Path) -> None:
+        world = inspected(tmp_path, "m1", "m2", "m3")
+        first = fleet(1, "m1", "m2", "m3")
+        world.commit(first)
+        world.run(60)
+        world.commit(fleet(None, "m1", "m2", "m3"))
+        world.run(60)
+        world.commit(renamed(first, "www", "b"))
+        world.run(60)
+        assert "Releasing" in world.reasons("m1")
+        assert whose(world)["m2"] == 0
+
+    def test_one_that_was_waiting_before_gets_what_another_gives_back(self, tmp_path: Path) -> None:
+        world = inspected(tmp_path, "m1")
+        both = fleet(1, "m1")
+        waiting = renamed(both, "zoo", "b", networks=())
+        state = DesiredState(both.revision, {**waiting.resources, **both.resources})
+        world.commit(state)
+        world.run(60)
+        world.commit(waiting)
+        world.run(60)
+        assert "Releasing" in world.reasons("m1")
 
 
 def test_of_many_engines_that_place_at_once_none_binds_a_machine_twice(store: Store, tmp_path: Path) -> None:
