@@ -42,9 +42,9 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     spec said, for when the document is gone. `place`: which system of which BMC the last spec meant. `joining`: it is
     first declared by a state with which other machines (of a claim: other claims) are gone, and these are not forgotten
     yet. `found_order`: the one-time boot order that stood in the document when nothing was known of the machine yet;
-    `found_new`: nothing was known of any machine then, so that the order may be of any age. `project` and `image`: whose
-    machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of a
-    machine that groundstate inspects, installs and wipes. `labels`: what follows from its inventory, in no document.
+    `found_new`: nothing was known of any machine then, so that the order may be of any age. `project` and `image`:
+    whose machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of
+    a machine that groundstate inspects, installs and wipes. `labels`: what follows from its inventory, in no document.
     """
 
     applied: Applied | None = None
