@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from reconciler.commands.crashing import hide_credentials
 from reconciler.commands.options import SETTINGS_FILE, find_settings, load_settings
 
 _COMMANDS = {
@@ -75,7 +76,8 @@ class Commands(click.Group):
     """Imports a command when it is called for: `--help` and completion stay quick."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Say it in words when what is printed cannot be written: `> plan.md` on a full disk."""
+        """Say it in words when what is printed cannot be written: `> plan.md` on a full disk. Print no credentials."""
+        hide_credentials()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:

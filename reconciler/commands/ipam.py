@@ -243,6 +243,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
         return
     temporary = out.with_name(f".{out.name}.tmp")
     try:
+        temporary.touch(mode=0o600)
         temporary.write_text(text + "\n", encoding="utf-8")
         temporary.replace(out)
     except OSError as error:

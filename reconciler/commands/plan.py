@@ -249,6 +249,7 @@ def save(planned: Plan, path: Path) -> None:
     """Write the plan file whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        temporary.touch(mode=0o600)
         temporary.write_text(render_json(planned) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as error:

@@ -22,6 +22,7 @@ from reconciler.commands.options import REPO_LOCAL_STORE, Where
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.policy import Asked, Policy, policy
 
@@ -49,7 +50,7 @@ def now() -> datetime:
 
 def fail(message: str) -> NoReturn:
     """Say it on stderr and leave with 1."""
-    click.secho(f"error: {message}", fg="red", err=True, color=on_terminal(sys.stderr))
+    click.secho(f"error: {redacted(message)}", fg="red", err=True, color=on_terminal(sys.stderr))
     raise click.exceptions.Exit(EXIT_ERROR)
 
 
@@ -206,7 +207,7 @@ def open_store(where: Where, *, create: bool) -> Store:
                 _note_new(path)
                 return Store.open("sqlite://")
             if not where.store:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(exist_ok=True, mode=0o700)
                 # Facts about the fleet do not belong into its desired state.
                 (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
             elif not path.parent.is_dir():

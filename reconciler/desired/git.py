@@ -7,7 +7,6 @@ need no import (GitPython alone costs a quarter of what a warm plan may take).
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import threading
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import IO, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from reconciler.model.redact import redacted
+
 PROTOCOLS = "file:git:https:ssh"
 """ext:: and fd:: run commands, http is readable on the way; git itself refuses what is not named here."""
 
-_USERINFO = re.compile(r"(?<=//)[^/\s@]*@")
 _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 _CONFIG = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.quotePath=false")
 
@@ -43,11 +43,6 @@ class GitFailed(Exception):
     def __init__(self, stderr: str) -> None:
         super().__init__(stderr)
         self.stderr = stderr
-
-
-def redacted(text: str) -> str:
-    """The text without user and password in any URL."""
-    return _USERINFO.sub("", text)
 
 
 def split_credentials(url: str) -> tuple[str, dict[str, str]]:

@@ -26,6 +26,7 @@ from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.moments import Moment
 from reconciler.desired.worktree import WorkTree
 from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.redact import redacted
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ class Mirror(Repository):
     def __init__(self, url: str, ref: str | None, path: str, cache_dir: Path) -> None:
         self._url, self._credentials = git.split_credentials(url)
         folder = cache_dir / "mirrors" / f"{hashlib.sha256(self._url.encode()).hexdigest()[:20]}.git"
-        super().__init__(Place(folder, folder, folder, ""), ref, path, name=git.redacted(self._url))
+        super().__init__(Place(folder, folder, folder, ""), ref, path, name=redacted(self._url))
         self._folder = folder
 
     def remote(self) -> Remote:
@@ -400,7 +401,7 @@ def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Sou
         raise SourceError(f"{scheme}:// is not used to fetch", "", "use https, ssh, git or file")
     if cache_dir is None:
         raise SourceError(
-            f"{git.redacted(url)} is a remote", "there is no folder to keep its mirror in", "set a cache folder"
+            f"{redacted(url)} is a remote", "there is no folder to keep its mirror in", "set a cache folder"
         )
     return Mirror(url, ref, _joined("", path), cache_dir)
 

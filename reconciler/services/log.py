@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 from reconciler.model.event import Event, EventType
+from reconciler.model.redact import redacted, redacted_all
+
+# Local variables are passwords and tokens, wherever one of these is handled: no traceback shows any.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
-    """A logger to that stream; `color` is for text. Tracebacks go into the JSON object, never beside it."""
+    """A logger to that stream; `color` is for text. Tracebacks go into the JSON object, never beside it.
+
+    What has the form of a credential is hidden in every line, whoever wrote it.
+    """
     render: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, _hide, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=color)]
+        else [
+            structlog.dev.ConsoleRenderer(colors=color, exception_formatter=structlog.dev.plain_traceback),
+            _hide_line,
+        ]
     )
     return structlog.wrap_logger(
         structlog.WriteLogger(stream),
@@ -25,6 +37,14 @@ def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
             *render,
         ],
     )
+
+
+def _hide(_log: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: redacted_all(value) for name, value in line.items()}
+
+
+def _hide_line(_log: Any, _method: str, line: str) -> str:
+    return redacted(line)
 
 
 def log_event(log: Any, event: Event) -> None:

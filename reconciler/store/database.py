@@ -3,11 +3,12 @@ anywhere else."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Database:
         database = cls(_engine(parsed))
         try:
             with database.in_words():
+                if database.file is not None:
+                    _keep_private(database.file)
                 migrate(database.engine, database._durable)
         except StoreError:
             database.close()
@@ -110,6 +113,10 @@ def parse_url(url: str) -> URL:
     if backend == "sqlite":
         return parsed.set(drivername="sqlite")
     if backend in ("postgresql", "postgres"):
+        # SQLAlchemy lets the password end at its first `@`; psql, and people, at the last one before the host.
+        rest, at, host = (parsed.host or "").rpartition("@")
+        if at:
+            parsed = parsed.set(password=f"{parsed.password or ''}@{rest}", host=host)
         return parsed.set(drivername="postgresql+psycopg")
     raise StoreError(f"store {backend}: only sqlite:///FILE and postgresql://USER@HOST/NAME are known")
 
@@ -136,10 +143,30 @@ def _check_file(url: URL, *, create: bool) -> None:
         raise in_words(error, str(path)) from error
 
 
+_PARTS = ("", "-wal", "-shm", "-journal", ".lock")
+"""What SQLite and the lock add to the file's name. SQLite gives its own the mode of the file."""
+
+
+def _keep_private(file: Path) -> None:
+    """Let only its owner read and write the store, whatever the umask is: it has the ledger and the inventory. Files
+    that are open to others are closed to them, where this user may do so."""
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    for end in _PARTS:
+        path = file.with_name(file.name + end)
+        with suppress(OSError):
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         engine = create_engine(
-            url, pool_size=8, max_overflow=16, connect_args={"connect_timeout": 10, "keepalives_idle": 30}
+            url,
+            pool_size=8,
+            max_overflow=16,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 10, "keepalives_idle": 30},
         )
         event.listen(engine, "begin", _begin_postgresql)
         return engine
@@ -147,7 +174,7 @@ def _engine(url: URL) -> Engine:
     # In memory, each connection would be a database of its own: one is shared, by one thread at a time.
     sizes = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 8, "max_overflow": 16}
     arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
-    engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, **sizes)
+    engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **sizes)
     event.listen(engine, "connect", _connect_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

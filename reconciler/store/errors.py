@@ -6,6 +6,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from reconciler.model.redact import redacted
+
 
 class StoreError(Exception):
     """The store could not do it. `str()` is for people and never holds a password."""
@@ -41,11 +43,16 @@ _ADVICE = (
 )
 
 
+_SHOWN = ("host", "port", "dbname", "user", "sslmode", "application_name", "target_session_attrs", "connect_timeout")
+"""Of a URL's parameters, those that people are shown; others may be, or lead to, secrets."""
+
+
 def place(url: URL) -> str:
-    """The store's address for people: a SQLite file's path, or the URL without its password."""
+    """The store's address for people: a SQLite file's path, or the URL without password and other secrets."""
     if url.get_backend_name() == "sqlite":
         return url.database or "memory"
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+    shown = {name: value for name, value in url.query.items() if name in _SHOWN}
+    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
 def in_words(error: SQLAlchemyError | OSError, where: str) -> StoreError:
@@ -67,4 +74,4 @@ def _said(error: SQLAlchemyError | OSError) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     origin = error.orig if isinstance(error, DBAPIError) else error
-    return (str(origin).strip() or type(origin).__name__).splitlines()[0]
+    return redacted((str(origin).strip() or type(origin).__name__).splitlines()[0])

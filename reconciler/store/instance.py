@@ -66,7 +66,7 @@ def _file_lock(database: Database, name: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     with database.in_words():
-        lock = FileLock(f"{database.file}.lock", timeout=0)
+        lock = FileLock(f"{database.file}.lock", timeout=0, mode=0o600)
         try:
             lock.acquire()
         except Timeout:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert
 
 from drivers.base import printable
 from reconciler.model.event import Event
+from reconciler.model.redact import redacted
 from reconciler.store import tables
 
 LONGEST = 16_000
@@ -30,4 +31,4 @@ def append(connection: Connection, events: list[Event]) -> None:
 
 def _kept(event: Event) -> Event:
     """As it can be kept, whoever wrote it: text from elsewhere may have come by a door that does not clean."""
-    return msgspec.structs.replace(event, message=printable(event.message)[:LONGEST])
+    return msgspec.structs.replace(event, message=redacted(printable(event.message)[:LONGEST]))

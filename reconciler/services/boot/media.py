@@ -26,7 +26,7 @@ def with_arguments(image: bytes, arguments: str) -> bytes:
 
 def write(source: Path, target: Path, arguments: str) -> None:
     """The CD image with these arguments, written whole. Raises BootError, OSError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = target.with_name(f".{target.name}.new")
     partial.write_bytes(with_arguments(source.read_bytes(), arguments))
     partial.replace(target)

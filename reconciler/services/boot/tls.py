@@ -52,7 +52,7 @@ def own(folder: Path, address: str, now: datetime) -> Identity:
     """Our own, made at the first call; the key stays the same whatever becomes of the certificate. Raises BootError."""
     path = folder / FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         private = _key_of(path)
         certificate = _certificate_of(path) if private is not None else None
         if private is None or certificate is None or not _serves(certificate, address, now):
