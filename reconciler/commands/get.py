@@ -26,6 +26,7 @@ from reconciler.commands.workspace import (
     derived_labels,
     facts_of,
     facts_under,
+    foreseen,
     now,
     observed_types,
     on_terminal,
@@ -183,7 +184,7 @@ def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -
     store = open_store(where, create=False)
     try:
         desired = read_or_exit(open_source(where), store)
-        facts = facts_under(store, desired)
+        facts = foreseen(desired, facts_under(store, desired))
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind == "Machine"})

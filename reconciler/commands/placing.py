@@ -14,6 +14,7 @@ from reconciler.commands.plan import look_ahead
 from reconciler.commands.workspace import (
     facts_under,
     fail,
+    foreseen,
     now,
     observed_types,
     open_source,
@@ -111,7 +112,7 @@ def _known(where: Where, *, refresh: bool) -> tuple[DesiredState, dict[ResourceK
     try:
         desired = read_or_exit(open_source(where), store)
         observed = {one.key: one for one in (*store.observations(observed_types()), *looked)}
-        return desired, observed, facts_under(store, desired)
+        return desired, observed, foreseen(desired, facts_under(store, desired))
     finally:
         store.close()
 

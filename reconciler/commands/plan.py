@@ -29,6 +29,7 @@ from reconciler.commands.workspace import (
     derived_labels,
     facts_under,
     fail,
+    foreseen,
     noting_uncommitted,
     now,
     observed_types,
@@ -50,7 +51,6 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.planning.admission import admit
 from reconciler.planning.inventories import on_sizes
-from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.policy import Asked, Policy
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
@@ -132,7 +132,7 @@ def look_ahead(
     try:
         facts = facts_under(store, desired)
         refuse(admit(desired, facts))
-        facts = Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
+        facts = foreseen(desired, facts)
         everything = universe(desired, facts)
         chosen = set(everything)
         if targets or selector:

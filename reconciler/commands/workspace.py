@@ -247,6 +247,13 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
     return Facts({**facts.resources, **changed}, facts.in_flight)
 
 
+def foreseen(desired: DesiredState, facts: Facts) -> Facts:
+    """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
+    from reconciler.planning.known import take_in
+
+    return Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
+
+
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
     """The labels that follow from what the store knows to be in the machines."""
     from reconciler.planning.inventories import labels_of
