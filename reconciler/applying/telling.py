@@ -51,8 +51,10 @@ class Teller:
         self._context.tell(event)
 
     def cause(self, change: Change, desired: DesiredState) -> str:
-        """Why a change is made, in words: `commit 1a2b3c4 by Ada`. What is done for a claim is done because of the
-        claim's commit; what is done to have a machine back, because of the one that gave it back."""
+        """Why a change is made, in words: `commit 1a2b3c4 (author Ada, not verified)`.
+
+        What is done for a claim is done because of the claim's commit; what is done to have a machine back, because of
+        the one that gave it back."""
         life = self._memory.of(change.key).life
         action = change.actions[0]
         lived = action.path in LIVED and not isinstance(action, AcceptSystem)
@@ -64,4 +66,6 @@ class Teller:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
         speaks = ResourceKey("MachineClaim", life.claim) if lived and life.claim is not None else change.key
         commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
-        return f"commit {commit.short} by {commit.author}" if commit else str(desired.revision)
+        if commit is None:
+            return str(desired.revision)
+        return f"commit {commit.short} (author {commit.author}, not verified)"

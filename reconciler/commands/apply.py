@@ -233,7 +233,7 @@ def _carry_out(
                 by=operator("apply"),
                 epoch=epoch,
                 policy=standing.policy,
-                commit_of=lambda key: commits.get(key) or prospect.desired.revision.commit,
+                commit_of=commits.get,
                 tell=tell,
                 approves=lambda change: progress.allows(change.key) and _approved(change, approved),
             )

@@ -128,7 +128,8 @@ def _show_at(key: ResourceKey, source: Source, asked: Moment, where: Where, outp
 def _missing(key: ResourceKey, when: str, last: Edit | None) -> str:
     if last is None or last.what is not What.REMOVED:
         return f"{key} did not exist {when}: no commit up to then declares it"
-    who = f"commit {last.commit.short} by {clean(last.commit.author)} at {moment(last.committed.astimezone(UTC))}"
+    author, at = clean(last.commit.author), moment(last.committed.astimezone(UTC))
+    who = f"commit {last.commit.short} (author {author}, not verified) at {at}"
     return f"{key} did not exist {when} any more: {who} removed it"
 
 

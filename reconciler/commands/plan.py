@@ -43,7 +43,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.media import watched
-from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, Plan
@@ -157,12 +157,22 @@ def look_ahead(
     warnings = (*told, *warnings, *on_sizes(keys, desired, inventories))
     planned = _plan(desired, observed, facts, judge, keys, filtered_by, warnings)
     moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
+    commits = source.commits_for(desired, moved)
+    if source.shallow() and (unknown := len(set(moved) - commits.keys())):
+        planned = msgspec.structs.replace(planned, diagnostics=(*planned.diagnostics, _shallow(unknown)))
     return Prospect(
-        with_commits(planned, source.commits_for(desired, moved)),
+        with_commits(planned, commits),
         desired,
         tuple(observed.values()),
         frozenset(keys),
     )
+
+
+def _shallow(unknown: int) -> Diagnostic:
+    documents = "1 document" if unknown == 1 else f"{unknown} documents"
+    said = f"this clone is shallow and ends before the last change of {documents}, so no commit is named for it"
+    hint = "git fetch --unshallow (in a CI checkout: fetch-depth: 0)"
+    return Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint)
 
 
 def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:

@@ -31,7 +31,6 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.queue import StoredQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.daemon.standing import Standing
-from reconciler.desired.source import SourceError
 from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
@@ -103,10 +102,8 @@ def _on_one_branch(where: Where) -> Where:
     meant for the fleet."""
     if where.ref != "HEAD" or where.work_tree:
         return where
-    try:
-        return msgspec.structs.replace(where, ref=open_source(where).snapshot().revision.ref)
-    except SourceError:
-        return where
+    branch = open_source(where).branch()
+    return where if branch is None else msgspec.structs.replace(where, ref=branch)
 
 
 def _health(listen: str, daemon: Daemon) -> HealthServer:

@@ -43,24 +43,30 @@ class Follower:
         self._loaded: Loaded | None = None
         self._seen: str | None = None
         self._complaint = ""
+        self._noted: set[str] = set()
         self._commits: dict[ResourceKey, Commit] = {}
         self.broken = False
 
     def commit_of(self, key: ResourceKey) -> Commit | None:
         """The commit that last changed a document, as far as it was looked up when a revision took force."""
-        in_force = self._engine.desired
-        return self._commits.get(key) or (in_force.revision.commit if in_force else None)
+        return self._commits.get(key)
 
     def follow(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> None:
         """Take in revisions until `stop`. Raises StoreError."""
         self._take_in()
         while not stop.is_set():
             try:
-                for _ in self._source.watch(stop, interval, jitter):
+                for note in self._source.watch(stop, interval, jitter):
+                    self._note(note)
                     self._take_in()
             except SourceError as error:
                 self._complain("SourceUnavailable", f"{error}; the state in force stays")
                 stop.wait(interval)
+
+    def _note(self, note: str | None) -> None:
+        if note is not None and note not in self._noted:
+            self._noted.add(note)
+            self._say(EventType.WARNING, "WatchUnavailable", note, None)
 
     def _take_in(self) -> None:
         """`take_in`; a revision that nothing was prepared for is refused, and the last good one stays."""
@@ -103,7 +109,8 @@ class Follower:
             self._commits |= self._source.commits_for(state, concerned)
         keys = self._engine.adopt(state)
         commit = state.revision.commit
-        by = f" by {commit.author}: {commit.subject}" if commit else ""
+        # Who wrote it is what the commit says: nothing verifies it.
+        by = f' "{commit.subject}" (author {commit.author}, not verified)' if commit else ""
         self._say(
             EventType.NORMAL,
             "RevisionApplied",

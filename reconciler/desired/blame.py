@@ -30,11 +30,16 @@ _AHEAD = 64
 
 
 def last_commits(
-    git_dir: Path, sha: str, state: DesiredState, keys: Iterable[ResourceKey]
+    git_dir: Path,
+    sha: str,
+    state: DesiredState,
+    keys: Iterable[ResourceKey],
+    boundary: frozenset[str] = frozenset(),
 ) -> dict[ResourceKey, Commit]:
     """The newest commit, up to the state's own `sha`, that changed each document; without those never met.
 
-    Raises SourceError.
+    `boundary`: the commits at which a shallow clone ends. There everything seems new, so none of them changed anything
+    that is known of. Raises SourceError.
     """
     wanted = [key for key in keys if key in state.resources]
     if not wanted:
@@ -48,7 +53,7 @@ def last_commits(
             if search.done:
                 break
         search.tire()
-        return search.found
+        return {key: commit for key, commit in search.found.items() if commit.sha not in boundary}
 
 
 class _Search:

@@ -45,6 +45,8 @@ DIAGNOSTICS: dict[str, str] = {
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL holds a user or a password; credentials are only ever referred to.",
     "derived-label": "A machine declares a label that follows from its inventory (groundstate/size, aggregate/...).",
+    # The repository
+    "shallow-clone": "A shallow clone ends before the commit that changed a document last; it is unknown.",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
     "dangling-reference": "A field names a resource that does not exist.",

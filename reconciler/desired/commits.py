@@ -19,7 +19,7 @@ from reconciler.model.resource import Commit
 FORMAT = "%H%x1f%P%x1f%cI%x1f%aI%x1f%an%x1f%s"
 """What can hold anything comes last, so that a strange name muddles nothing but itself."""
 
-_RAW = ("--root", "-c", "--raw", "-z", "--no-abbrev", "--no-renames")
+_RAW = ("--topo-order", "--root", "-c", "--raw", "-z", "--no-abbrev", "--no-renames")
 _FILE_MODES = {"100644", "100755", "100664"}
 _BATCH = 256
 """Ids asked for at once: few enough for a pipe's buffer, so that neither side ever waits for the other."""
@@ -59,9 +59,12 @@ def walk(
 
 
 def commit_at(git_dir: Path, revision: str) -> Step:
-    """The commit alone, with its true parents and without files. Raises GitFailed when there is no such commit."""
+    """The commit (a hash) alone, with its true parents and without files. Raises GitFailed when there is none."""
     args = ("log", "-1", f"--format={FORMAT}", "--end-of-options", f"{revision}^{{commit}}", "--")
-    return _step(git.run(git_dir, *args).decode(errors="replace").rstrip("\n"), [])
+    said = git.run(git_dir, *args).decode(errors="replace").rstrip("\n")
+    if said.count("\x1f") < 5:
+        raise GitFailed(f"{revision} is no commit")
+    return _step(said, [])
 
 
 def entries(output: IO[bytes]) -> Iterator[bytes]:

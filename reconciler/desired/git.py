@@ -6,12 +6,16 @@ need no import (GitPython alone costs a quarter of what a warm plan may take).
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
+import selectors
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -21,6 +25,11 @@ from reconciler.model.redact import redacted
 PROTOCOLS = "file:git:https:ssh"
 """ext:: and fd:: run commands, http is readable on the way; git itself refuses what is not named here."""
 
+SILENCE = 60.0
+"""Seconds without progress after which a remote is given up."""
+_PATIENCE = 3.0
+"""Seconds that git has to clean up after SIGTERM."""
+_PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ing [a-z -]+: +\d+|remote: Total \d|remote: Enumerating|From |To ")
 _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
 _CONFIG = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.quotePath=false")
 
@@ -37,11 +46,15 @@ class SourceUnavailable(SourceError):
     """A remote did not answer, or refused: come back later. What was read before stays good."""
 
 
-class GitFailed(Exception):
+class Damaged(SourceError):
+    """What is stored of the repository here cannot be read: a mirror is made anew, anything else is a person's."""
+
+
+class GitFailed(SourceError):
     """git ended with an error; `stderr` is what it said, without credentials."""
 
     def __init__(self, stderr: str) -> None:
-        super().__init__(stderr)
+        super().__init__("git failed", stderr)
         self.stderr = stderr
 
 
@@ -64,9 +77,14 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
     }
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The process's environment without what a calling git left in it, and with no way to ask a person."""
+def environment(extra: Mapping[str, str] | None = None, git_dir: Path | None = None) -> dict[str, str]:
+    """The process's environment without what a calling git left in it, and with no way to ask a person.
+
+    In a hook, what is being pushed to the repository `git_dir` is seen in its quarantine (git-receive-pack(1)).
+    """
     kept = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+    if git_dir is not None and _quarantined(git_dir):
+        kept["GIT_OBJECT_DIRECTORY"] = os.environ["GIT_OBJECT_DIRECTORY"]
     kept |= {
         "GIT_ALLOW_PROTOCOL": PROTOCOLS,
         "GIT_NO_LAZY_FETCH": "1",
@@ -81,6 +99,16 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | dict(extra or {})
 
 
+def _quarantined(git_dir: Path) -> bool:
+    quarantine = os.environ.get("GIT_QUARANTINE_PATH")
+    if not quarantine or "GIT_OBJECT_DIRECTORY" not in os.environ:
+        return False
+    try:
+        return Path(quarantine).resolve().is_relative_to(git_dir.resolve())
+    except OSError:
+        return False
+
+
 def run(
     git_dir: Path,
     *args: str,
@@ -92,23 +120,106 @@ def run(
     """What git prints. `discover`: `git_dir` is any folder, and git looks around it for a repository that it trusts.
 
     Raises GitFailed, SourceUnavailable when it takes too long, SourceError when there is no git."""
+    with _started(_command(git_dir, args, discover), environment(extra, git_dir), stdin is not None) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise SourceUnavailable(f"git {args[0]} did not finish in {timeout:.0f} s") from error
+    if process.returncode:
+        raise GitFailed(redacted(stderr.decode(errors="replace").strip()))
+    return stdout
+
+
+def transfer(git_dir: Path, *args: str, extra: Mapping[str, str] | None = None, silence: float | None = None) -> None:
+    """Run a `fetch` or `push`, which may take as long as it likes while it makes progress.
+
+    After `silence` seconds without a word of progress it is ended, with all that it started. Raises GitFailed,
+    SourceUnavailable, SourceError when there is no git.
+    """
+    allowed = SILENCE if silence is None else silence
+    verb = next((word for word in args if word in ("fetch", "push")), args[0])
+    with _started(_command(git_dir, args), environment(extra), False) as process:
+        said = _listen(cast(IO[bytes], process.stderr), allowed)
+        if said is None:
+            raise SourceUnavailable(f"git {verb} made no progress for {allowed:.0f} s", "", "check the network")
+        process.wait()
+    if process.returncode:
+        raise GitFailed(redacted(without_progress(said.decode(errors="replace"))))
+
+
+def _listen(stderr: IO[bytes], silence: float) -> bytes | None:
+    """All that is said until the end, but no more than the last 64 KiB; None when nothing was said for too long."""
+    said = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stderr, selectors.EVENT_READ)
+        while selector.select(silence):
+            chunk = os.read(stderr.fileno(), 1 << 16)
+            if not chunk:
+                return bytes(said)
+            said += chunk
+            del said[: -(1 << 16)]
+    return None
+
+
+def without_progress(said: str) -> str:
+    """git's words without the counts that it writes over each other."""
+    lines = [line.rstrip().rpartition("\r")[2].strip() for line in said.split("\n")]
+    return "\n".join(line for line in lines if line and not _PROGRESS.match(line))
+
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+@contextmanager
+def _started(
+    command: list[str], env: dict[str, str], fed: bool, stdin: IO[bytes] | int | None = None, bufsize: int = -1
+) -> Iterator[subprocess.Popen[bytes]]:
+    """git in a process group of its own, of which nothing is left when the block ends. Raises SourceError."""
+    source = stdin if stdin is not None else subprocess.PIPE if fed else subprocess.DEVNULL
     try:
-        done = subprocess.run(
-            _command(git_dir, args, discover),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            timeout=timeout,
-            env=environment(extra),
-            check=False,
+        process = subprocess.Popen(
+            command,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            bufsize=bufsize,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired as error:
-        raise SourceUnavailable(f"git {args[0]} did not finish in {timeout:.0f} s") from error
     except FileNotFoundError as error:
         raise _no_git() from error
-    if done.returncode:
-        raise GitFailed(redacted(done.stderr.decode(errors="replace").strip()))
-    return done.stdout
+    _RUNNING.add(process)
+    try:
+        yield process
+    finally:
+        end(process)
+        _RUNNING.discard(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End git and its children (git-remote-https, ssh, index-pack): asked first, so that they clean up; then killed."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+        _signal(process, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+@atexit.register
+def end_all() -> None:
+    """End every git that is still at work, such as a fetch that a thread waits for while the process ends."""
+    for process in list(_RUNNING):
+        _signal(process, signal.SIGTERM)
 
 
 @contextmanager
@@ -117,33 +228,23 @@ def stream(
 ) -> Iterator[IO[bytes]]:
     """git's output as it comes. It is ended when the block ends, or after `timeout` seconds; raises GitFailed when git
     failed by itself before that."""
-    try:
-        process = subprocess.Popen(
-            _command(git_dir, args),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            bufsize=1 << 18,
-        )
-    except FileNotFoundError as error:
-        raise _no_git() from error
-    timer = threading.Timer(timeout, process.kill)
-    timer.daemon = True
-    timer.start()
-    try:
-        output = cast(IO[bytes], process.stdout)
-        yield output
-        finished = not output.read(1)
-        if not finished:
-            process.kill()
-        _, stderr = process.communicate()
-        if finished and process.returncode:
-            raise GitFailed(redacted(stderr.decode(errors="replace").strip()) or "git was stopped")
-    finally:
-        timer.cancel()
-        process.kill()
-        process.communicate()
+    with _started(_command(git_dir, args), environment(None, git_dir), False, stdin, 1 << 18) as process:
+        timer = threading.Timer(timeout, _signal, (process, signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
+        try:
+            output = cast(IO[bytes], process.stdout)
+            yield output
+            finished = not output.read(1)
+            if not finished:
+                _signal(process, signal.SIGKILL)
+            _, stderr = process.communicate()
+            if finished and process.returncode:
+                raise GitFailed(redacted(stderr.decode(errors="replace").strip()) or "git was stopped")
+        finally:
+            timer.cancel()
+            if process.poll() is None:
+                _signal(process, signal.SIGKILL)
 
 
 def _command(git_dir: Path, args: Sequence[str], discover: bool = False) -> list[str]:

@@ -11,6 +11,7 @@ import msgspec
 from reconciler.desired import git
 from reconciler.desired.commits import commit_at
 from reconciler.desired.git import GitFailed, SourceError
+from reconciler.desired.refs import commit_hash
 from reconciler.model.resource import Commit
 
 _WORD = re.compile(
@@ -43,7 +44,7 @@ def find(git_dir: Path, sha: str, text: str) -> Moment:
     times = _iso(text)
     if times is None:
         try:
-            step = commit_at(git_dir, text)
+            step = commit_at(git_dir, commit_hash(git_dir, text))
         except GitFailed:
             times = _in_words(git_dir, text)
         else:
@@ -79,7 +80,7 @@ def _in_words(git_dir: Path, text: str) -> tuple[datetime, datetime]:
 
 
 def _newest(git_dir: Path, sha: str, until: datetime) -> Commit | None:
-    args = ("rev-list", "-1", "--first-parent", f"--before={int(until.timestamp())}", sha)
+    args = ("rev-list", "-1", "--topo-order", "--first-parent", f"--before={int(until.timestamp())}", sha)
     try:
         found = git.run(git_dir, *args).decode().strip()
         return commit_at(git_dir, found).commit if found else None

@@ -10,9 +10,11 @@ import difflib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,8 +24,9 @@ from reconciler.desired import git, moments, watching
 from reconciler.desired.blame import last_commits
 from reconciler.desired.commits import commit_at, entries
 from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing, is_manifest
-from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.git import Damaged, GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.moments import Moment
+from reconciler.desired.refs import commit_hash, full_name, refuse_sets
 from reconciler.desired.worktree import WorkTree
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.redact import redacted
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["File", "Snapshot", "Source", "SourceError", "SourceUnavailable", "open_source"]
 
-_REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|[\w.-]+@[\w.-]+:|[\w-]+\.[\w.-]+:(?!/?/))")
+_REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|(?!-)(?:[^/@:\s]+@)?(?:\[[^]/\s]+\]|\w[\w.-]*):(?!:).)")
+"""A URL, or `[USER@]HOST:PATH` as git and scp take it, where HOST may be an alias of the SSH settings."""
 _NO_FOLDER = ("Not a valid object name", "not a tree object")
 """What git says of a path that is not in a commit, or is a file."""
 _SCHEMES = ("https://", "ssh://", "git://", "file://")
@@ -42,12 +46,21 @@ _FETCH = (
     *("-c", "fetch.fsckObjects=true"),
     # Harmless marks of old tools, which would lock out repositories with a long history.
     *("-c", "fetch.fsck.zeroPaddedFilemode=ignore", "-c", "fetch.fsck.badTimezone=ignore"),
-    *("fetch", "--quiet", "--prune", "--force", "--no-auto-gc", "--no-write-fetch-head"),
+    # curl's own limit, for a remote that trickles; one that is silent is ended by us.
+    *("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60"),
+    *("fetch", "--progress", "--prune", "--force", "--no-auto-gc", "--no-write-fetch-head"),
 )
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _FILE_MODES = (b"100644", b"100755", b"100664")
 _MODES = {b"120000": SYMLINK, b"160000": SUBMODULE}
-FETCH_TIMEOUT = 120.0
+LOCK_TIMEOUT = 120.0
+"""Seconds to wait for another process that fetches into the same mirror."""
+_ADVICE = re.compile(
+    r"hint:|@{5}|Please make sure you have the correct access|and the repository exists|"
+    r"fatal: Could not read from remote|$"
+)
+_LITTER = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_obj_*", "objects/incoming-*", "objects/tmp_*")
+"""What a git leaves in a mirror when it is ended."""
 MAX_ENTRIES = 2_000_000
 """Of any kind: a few trees that name each other make a listing without end."""
 
@@ -111,13 +124,27 @@ class Source(Protocol):
         Raises SourceError when the text is none of these.
         """
 
+    def descends(self, revision: str, ancestor: str) -> bool | None:
+        """Whether the commit `revision` has `ancestor` among its ancestors; None where that cannot be told."""
+
+    def shallow(self) -> bool:
+        """Whether its history ends before its beginning."""
+
+    @property
+    def asked(self) -> str:
+        """The ref that is followed, as it was asked for."""
+
+    def branch(self) -> str | None:
+        """The branch that is checked out here, without asking any remote; None where there is none."""
+
     def uncommitted(self) -> int:
         """How many manifests on disk, under the path, differ from HEAD or are not in it, deleted ones included. 0 where
         nothing on disk is passed over: bare repositories, remotes, work trees; and where git cannot tell."""
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
-        """Yield whenever there may be something new, until `stop` is set. Never raises for a network that is down:
-        the next `snapshot` says so.
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+        """Yield whenever there may be something new, until `stop` is set: None, or a word for people.
+
+        Never raises for a network that is down: the next `snapshot` says so.
 
         Local repositories and work trees are watched, and looked at every `interval` seconds as well, in case the
         operating system forgot to say; remotes are only looked at. `jitter()` seconds are added to each interval.
@@ -155,7 +182,9 @@ def open_source(
         if work_tree and repository.root == repository.git_dir:
             raise SourceError(f"{folder} is a bare repository", "it has no work tree", "leave --work-tree out")
         joined = _joined(repository.prefix, path)
-        return WorkTree(repository.root, joined) if work_tree else Repository(repository, ref, joined)
+        if work_tree:
+            return WorkTree(folder, joined, repository.prefix)
+        return Repository(repository, ref, joined, folder=folder)
     if work_tree:
         return WorkTree(folder, _joined("", path))
     raise repository
@@ -164,8 +193,12 @@ def open_source(
 class Repository:
     """A revision of a local repository, bare or not."""
 
-    def __init__(self, place: Place, ref: str | None, path: str, name: str = "") -> None:
+    def __init__(self, place: Place, ref: str | None, path: str, name: str = "", folder: Path | None = None) -> None:
+        if ref is not None:
+            refuse_sets(ref)
         self._place = place
+        self._folder_asked = folder
+        self._identity = _identity(folder, place) if folder else None
         self._ref = ref
         self._path = path
         self._name = name or str(place.root)
@@ -195,19 +228,62 @@ class Repository:
             raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
         return Remote("origin", {}, "origin") if "origin" in named else Remote(str(self.git_dir), {}, self._name)
 
+    @property
+    def asked(self) -> str:
+        """The ref that is followed, as it was asked for."""
+        return self._ref or "HEAD"
+
+    def branch(self) -> str | None:
+        """The branch that is checked out; None where HEAD is at no branch, and for a remote, whose HEAD is followed."""
+        name = _head_name(self._place.git_dir)
+        return None if name == "HEAD" else name
+
     def snapshot(self, at: str | None = None) -> Snapshot:
-        """The commit that the ref points at now, or the commit `at`."""
+        """The commit that the ref points at now, or the commit `at`; where the repository is by then."""
+        try:
+            self._find_again()
+            return self._snapshot(at)
+        except OSError as error:
+            why = f"{error.filename or 'git'}: {error.strerror}"
+            raise SourceUnavailable(f"{self._name} cannot be read", why, "is it being replaced?") from error
+        except SourceError as error:
+            if self._folder_asked is not None and not self._place.git_dir.exists():
+                raise _away(self._folder_asked) from error
+            raise
+
+    def _snapshot(self, at: str | None) -> CommitSnapshot:
         commit = self._resolve(at or self._ref)
         listing = self._list(commit.sha)
         ref = self._ref or _head_name(self._place.git_dir)
         revision = Revision(id=commit.sha, ref=ref, repository=self._name, commit=commit)
         return CommitSnapshot(self._place.git_dir, revision, listing.files(), tuple(listing.diagnostics))
 
+    def _find_again(self) -> None:
+        """Follow the folder that was asked for to where it leads now: a link that was turned, or another clone."""
+        folder = self._folder_asked
+        if folder is None or _identity(folder, self._place) == self._identity:
+            return
+        if not folder.is_dir():
+            raise _away(folder)
+        found = _find_repository(folder)
+        if not isinstance(found, Place):
+            raise SourceUnavailable(found.what, found.why, found.hint)
+        self._place, self._identity = found, _identity(folder, found)
+
+    def descends(self, revision: str, ancestor: str) -> bool | None:
+        """Whether the commit `revision` has `ancestor` among its ancestors, or is it; None where a shallow clone ends
+        before that can be told. A complete clone without `ancestor` tells: it has all ancestors there are."""
+        try:
+            git.run(self.git_dir, "merge-base", "--is-ancestor", ancestor, revision)
+        except GitFailed:
+            return None if self._boundary() else False
+        return True
+
     def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
         """One walk back through history, which stops as soon as every document's commit was met."""
         if state.revision.commit is None:
             return {}
-        return last_commits(self._place.git_dir, state.revision.commit.sha, state, keys)
+        return last_commits(self._place.git_dir, state.revision.commit.sha, state, keys, self._boundary())
 
     def history(self, revision: Revision, key: ResourceKey) -> History:
         """Of a shallow clone, as far back as it goes."""
@@ -232,22 +308,51 @@ class Repository:
             return 0
         return sum(is_manifest(entry[3:]) for entry in said.split(b"\0"))
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
-        """HEAD, packed-refs and everything under refs."""
-        return watching.refs(self._place.git_dir, self._place.common_dir, stop, interval, jitter)
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+        """HEAD, packed-refs and everything under refs, of wherever the repository is."""
+        while not stop.is_set():
+            place = self._place
+            for note in watching.refs(place.git_dir, place.common_dir, stop, interval, jitter):
+                yield note
+                if self._place != place:
+                    break
+
+    def shallow(self) -> bool:
+        """Whether git says where the history was cut."""
+        return bool(self._boundary())
 
     def _boundary(self) -> frozenset[str]:
         """The commits of a shallow clone whose parents are not in it."""
         try:
             return frozenset((self._place.common_dir / "shallow").read_text("ascii").split())
-        except FileNotFoundError:
+        except (OSError, ValueError):
             return frozenset()
 
     def _resolve(self, ref: str | None) -> Commit:
+        git_dir = self._place.git_dir
         try:
-            return commit_at(self._place.git_dir, ref or "HEAD").commit
+            return commit_at(git_dir, commit_hash(git_dir, ref or "HEAD")).commit
         except GitFailed as error:
-            raise self._unknown(ref) from error
+            try:
+                damaged = self._is_there(ref or _head_name(git_dir))
+                unknown = self._unknown(ref)
+            except GitFailed as again:
+                raise Damaged(f"{self._name} cannot be read", again.stderr, "run git fsck") from again
+            if damaged:
+                why = error.stderr or f"what {ref or 'HEAD'} names cannot be read"
+                raise Damaged(f"{self._name} cannot be read", why, "run git fsck") from error
+            raise unknown from error
+
+    def _is_there(self, ref: str) -> bool:
+        """Whether a ref of the name is there that names no commit which can be read."""
+        name = full_name(self._place.git_dir, ref)
+        if name is None or not (said := git.run(self._place.git_dir, "for-each-ref", "--format=%(objectname)", name)):
+            return False
+        try:  # A tag of a file or a tree is no commit, and nothing is wrong with it.
+            git.run(self._place.git_dir, "cat-file", "-e", said.decode().split()[0])
+        except GitFailed:
+            return True
+        return False
 
     def _unknown(self, ref: str | None) -> SourceError:
         names = git.run(self._place.git_dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
@@ -286,7 +391,7 @@ class Repository:
                 raise SourceError(
                     f"{self._name} has no folder {self._path!r} at this revision", "", "check --path"
                 ) from error
-            raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
+            raise Damaged(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
         return listing
 
 
@@ -303,44 +408,116 @@ class Mirror(Repository):
         """Where it was fetched from."""
         return Remote(self._url, self._credentials, self._name)
 
+    def branch(self) -> str | None:
+        """None: a remote's HEAD is asked for anew each time, also which branch it is."""
+        return None
+
     def snapshot(self, at: str | None = None) -> Snapshot:
-        """Fetch, then read. Raises SourceUnavailable when the remote cannot be had."""
+        """Fetch, then read; a mirror that is damaged is made anew once. Raises SourceUnavailable when the remote cannot
+        be had."""
         if at is None or not (self._folder / "HEAD").exists():
             self._fetch()
-        return super().snapshot(at)
+        try:
+            found = super().snapshot(at)
+        except Damaged:
+            self._fetch(anew=True)
+            found = super().snapshot(at)
+        return (
+            MirrorSnapshot(
+                found.git_dir, found.revision, found.files, found.diagnostics, lambda: self._fetch(anew=True)
+            )
+            if isinstance(found, CommitSnapshot)
+            else found
+        )
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """Every interval; the fetching is the snapshot's."""
         while not stop.wait(interval + jitter()):
-            yield
+            yield None
 
-    def _fetch(self) -> None:
+    def _fetch(self, *, anew: bool = False) -> None:
         from filelock import FileLock, Timeout
 
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # A plan and the daemon may want the same mirror at once; git's own ref locks would fail one of them.
-            with FileLock(f"{self._folder}.lock", timeout=FETCH_TIMEOUT):
-                self._update()
+            with FileLock(f"{self._folder}.lock", timeout=LOCK_TIMEOUT):
+                self._update(anew)
         except GitFailed as error:
             raise _unavailable(self._name, error.stderr) from error
         except Timeout as error:
-            raise SourceUnavailable(f"{self._name} is being fetched by another process", "it takes too long") from error
+            raise SourceUnavailable(f"{self._name} is being fetched by another process", "it takes long") from error
         except OSError as error:
             why = f"{self._folder.parent} cannot be written: {error.strerror}"
             raise SourceError(f"{self._name} cannot be mirrored", why, "set another cache folder") from error
 
-    def _update(self) -> None:
-        if not (self._folder / "HEAD").exists():
-            git.run(self._folder, "init", "--quiet", "--bare")
-        git.run(self._folder, *_FETCH, self._url, *_REFSPECS, timeout=FETCH_TIMEOUT, extra=self._credentials)
-        if self._ref is None:
-            self._follow_head()
+    def _update(self, anew: bool) -> None:
+        head = self._remote_head()
+        if not anew and (self._folder / "HEAD").exists():
+            _tidy(self._folder)
+            try:
+                self._bring(self._folder, head)
+            except GitFailed:
+                # The remote has just answered, so it is the mirror: a cut pack, a broken ref, other hashes.
+                anew = True
+            else:
+                return
+        self._make(head)
 
-    def _follow_head(self) -> None:
-        said = git.run(self._folder, "ls-remote", "--symref", self._url, "HEAD", extra=self._credentials).decode()
-        if found := re.match(r"ref: (refs/heads/\S+)\tHEAD", said):
-            git.run(self._folder, "symbolic-ref", "HEAD", found[1])
+    def _make(self, head: Head) -> None:
+        """Make the mirror beside the old one, and put it in its place when it is whole."""
+        fresh = self._folder.with_name(f"{self._folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            git.run(fresh, "init", "--quiet", "--bare", f"--object-format={head.hashes}")
+            self._bring(fresh, head)
+            if self._folder.exists():
+                shutil.rmtree(self._folder)
+            fresh.rename(self._folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _bring(self, folder: Path, head: Head) -> None:
+        """Fetch all branches and tags, and the ref or commit that was asked for where it is neither."""
+        extra = self._credentials
+        refspecs = [*_REFSPECS, *self._odd_ref()]
+        try:
+            git.transfer(folder, *_FETCH, self._url, *refspecs, extra=extra)
+        except GitFailed as error:
+            if len(refspecs) > len(_REFSPECS) and "couldn't find remote ref" in error.stderr:
+                hint = "a merge of a pull request goes when that is closed, or conflicts"
+                raise SourceError(f"{self._name} has no ref {self._ref}", "", hint) from error
+            raise
+        if self._ref is None and head.branch:
+            git.run(folder, "symbolic-ref", "HEAD", head.branch)
+        elif self._ref is None and head.sha:
+            with suppress(GitFailed):  # Where no branch or tag leads to it, the old HEAD stays.
+                git.run(folder, "update-ref", "--no-deref", "HEAD", head.sha)
+
+    def _odd_ref(self) -> list[str]:
+        """`refs/pull/7/merge` and the like, which are no branches and no tags."""
+        name = self._ref or ""
+        if re.match(r"(pull|merge-requests)/\d+/(merge|head)$", name):
+            self._ref = name = f"refs/{name}"
+        known = name.startswith(("refs/heads/", "refs/tags/", "refs/remotes/"))
+        return [f"+{name}:{name}"] if name.startswith("refs/") and not known else []
+
+    def _remote_head(self) -> Head:
+        """What the remote's HEAD is, asked without the mirror, which may be damaged. Raises GitFailed."""
+        args = ("ls-remote", "--symref", self._url, "HEAD")
+        said = git.run(Path(os.devnull), *args, extra=self._credentials, timeout=git.SILENCE).decode(errors="replace")
+        branch = re.search(r"^ref: (refs/heads/\S+)\tHEAD$", said, re.MULTILINE)
+        sha = re.search(r"^([0-9a-f]{40,64})\tHEAD$", said, re.MULTILINE)
+        hashes = "sha256" if sha and len(sha[1]) == 64 else "sha1"
+        return Head(branch[1] if branch else "", sha[1] if sha else "", hashes)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A remote's HEAD: a branch, or a commit alone; and by which hashes it names objects."""
+
+    branch: str
+    sha: str
+    hashes: str
 
 
 class CommitSnapshot(msgspec.Struct, frozen=True):
@@ -366,7 +543,49 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
                             raise _missing(self.revision.repository, file.blob_id)
                         yield file, output.read(file.size + 1)[:-1]
             except GitFailed as error:
-                raise SourceError("objects cannot be read from git", error.stderr, "run git fsck") from error
+                raise Damaged("objects cannot be read from git", error.stderr, "run git fsck") from error
+
+
+class MirrorSnapshot(CommitSnapshot, frozen=True):
+    """The same of a mirror, which is made anew where an object turns out damaged."""
+
+    heal: Callable[[], None]
+
+    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+        """Each file with its contents, in the order given."""
+        done = 0
+        try:
+            for found in super().read(files):
+                yield found
+                done += 1
+        except Damaged:
+            self.heal()
+            yield from super().read(files[done:])
+
+
+def _tidy(mirror: Path) -> None:
+    """Take away what a git that was ended left behind. The caller has our lock: nobody else writes there."""
+    for pattern in (*_LITTER, "*.lock", "refs/**/*.lock", "objects/pack/*.lock", "objects/info/*.lock"):
+        for path in mirror.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _identity(folder: Path, place: Place) -> tuple[Path, int, int] | None:
+    """By which a repository that was replaced is told; None while it is away."""
+    try:
+        found = place.git_dir.stat()
+        return folder.resolve(strict=True), found.st_dev, found.st_ino
+    except OSError:
+        return None
+
+
+def _away(folder: Path) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"{folder} is no repository now", "it was moved or removed", "it is followed once it is back"
+    )
 
 
 def _head_name(git_dir: Path) -> str:
@@ -407,8 +626,17 @@ def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Sou
 
 
 def _unavailable(name: str, stderr: str) -> SourceUnavailable:
-    lines = [line for line in stderr.splitlines() if line.startswith(("fatal:", "error:"))] or stderr.splitlines()
-    why = "; ".join(lines[:3])
+    lines = [line.strip() for line in stderr.splitlines()]
+    why = "; ".join([line for line in lines if not _ADVICE.match(line)][-8:] or lines[:3])
+    if "Host key verification failed" in stderr or "HOST IDENTIFICATION HAS CHANGED" in stderr:
+        hint = "compare the host's key with its owner's, and put it into known_hosts"
+        return SourceUnavailable(f"{name} cannot be fetched", why, hint)
+    if "certificate" in stderr:
+        return SourceUnavailable(f"{name} cannot be fetched", why, "trust its CA: git config http.sslCAInfo FILE")
+    if "dubious ownership" in stderr:
+        folder = re.search(r"safe\.directory (\S+)", stderr)
+        hint = f"if you trust it: git config --global --add safe.directory {folder[1] if folder else 'DIR'}"
+        return SourceUnavailable(f"{name} cannot be fetched", why, hint)
     if "could not read Username" in stderr or "Authentication failed" in stderr or "Permission denied" in stderr:
         return SourceUnavailable(f"{name} asks for a login", why, "give git a credential helper or an SSH key")
     return SourceUnavailable(f"{name} cannot be fetched", why, "check the address and the network")
@@ -416,7 +644,7 @@ def _unavailable(name: str, stderr: str) -> SourceUnavailable:
 
 def _missing(name: str, blob_id: str) -> SourceError:
     hint = "run git fsck; a partial clone must be completed first"
-    return SourceError(f"{name} cannot be read", f"object {blob_id} is missing", hint)
+    return Damaged(f"{name} cannot be read", f"object {blob_id} is missing", hint)
 
 
 def _joined(prefix: str, path: str) -> str:

@@ -12,7 +12,7 @@ TICK_MILLISECONDS = 250
 
 def refs(
     git_dir: Path, common_dir: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]
-) -> Iterator[None]:
+) -> Iterator[str | None]:
     """Yield soon after the start, after a commit, checkout, fetch or push moved a ref, and every interval."""
 
     def wanted(path: str) -> bool:
@@ -22,13 +22,15 @@ def refs(
     while not stop.is_set():
         # Not recursive: `objects` alone has 256 folders, and every write to it would wake us.
         folders = _ref_folders(git_dir, common_dir)
-        for _ in _changes(folders, wanted, stop, interval, jitter, recursive=False):
-            yield
+        for note in _changes(folders, wanted, stop, interval, jitter, recursive=False):
+            yield note
             if _ref_folders(git_dir, common_dir) != folders:
                 break
 
 
-def manifests(folder: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+def manifests(
+    folder: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]
+) -> Iterator[str | None]:
     """Yield soon after the start, after a manifest under the folder changed, and every interval."""
     top = str(folder)
 
@@ -47,7 +49,7 @@ def _changes(
     jitter: Callable[[], float],
     *,
     recursive: bool,
-) -> Iterator[None]:
+) -> Iterator[str | None]:
     import watchfiles
 
     # At once: nobody tells what happened after the last look and before the watch was set up.
@@ -67,14 +69,20 @@ def _changes(
             if stop.is_set():
                 return
             if changes or time.monotonic() >= due:
-                yield
+                yield None
                 due = time.monotonic() + interval + jitter()
-    except OSError:
-        # A folder went away, or the system has no watch to give: the interval remains.
+    except FileNotFoundError:  # A folder went away: the interval remains.
         if not stop.wait(interval + jitter()):
-            yield
+            yield None
+    except (OSError, RuntimeError) as error:  # watchfiles raises a RuntimeError of its own for what inotify refuses.
+        yield f"the system has no watch to give ({error}); changes are looked for every {interval:g} s"
+        if not stop.wait(interval + jitter()):
+            yield None
 
 
 def _ref_folders(git_dir: Path, common_dir: Path) -> list[Path]:
-    below = [path for path in (common_dir / "refs").rglob("*") if path.is_dir()]
+    try:
+        below = [path for path in (common_dir / "refs").rglob("*") if path.is_dir()]
+    except OSError:  # It is being replaced.
+        below = []
     return sorted({git_dir, common_dir, common_dir / "refs", *below})

@@ -41,11 +41,34 @@ class WorkTreeSnapshot(msgspec.Struct, frozen=True):
 
 
 class WorkTree:
-    """The folder `path` under `root`, which need not be a repository."""
+    """The folder `path` under a root, which need not be a repository. `folder` is where it was asked for, `prefix` from
+    the root to there; what links in `folder` lead to is looked up at each look."""
 
-    def __init__(self, root: Path, path: str) -> None:
-        self._root = root
+    def __init__(self, folder: Path, path: str, prefix: str = "") -> None:
+        self._folder, self._up = folder, len([part for part in prefix.split("/") if part])
         self._path = path
+
+    @property
+    def _root(self) -> Path:
+        found = self._folder.resolve() if self._up or self._folder.is_symlink() else self._folder
+        for _ in range(self._up):
+            found = found.parent
+        return found
+
+    @property
+    def asked(self) -> str:
+        """Nothing in git."""
+        return "work tree"
+
+    def branch(self) -> None:
+        """What lies on disk is of no branch."""
+
+    def shallow(self) -> bool:
+        """It has no history at all."""
+        return False
+
+    def descends(self, revision: str, ancestor: str) -> None:
+        """It cannot be told: nothing is kept."""
 
     @property
     def location(self) -> str:
@@ -58,9 +81,10 @@ class WorkTree:
             raise git.SourceError("a work tree has no earlier state", "", "read the commit without --work-tree")
         top = self._root / self._path
         if not top.is_dir():
-            raise git.SourceError(f"{top} is no folder", "", "check the path")
+            raise git.SourceUnavailable(f"{top} is no folder", "", "check the path")
+        root = self._root
         listing, contents = Listing(), dict[str, bytes]()
-        for kind, path in _walk(self._root, self._path):
+        for kind, path in _walk(root, self._path):
             if kind == UNREADABLE:
                 listing.diagnostics.append(_unreadable(path, "the folder cannot be listed"))
                 continue
@@ -88,9 +112,14 @@ class WorkTree:
         """None: what lies on disk is what is read."""
         return 0
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[None]:
+    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """Every manifest under the folder."""
-        return watching.manifests(self._root / self._path, stop, interval, jitter)
+        while not stop.is_set():
+            root = self._root
+            for note in watching.manifests(root / self._path, stop, interval, jitter):
+                yield note
+                if self._root != root:
+                    break
 
     def _contents(self, path: str, listing: Listing) -> bytes | None:
         """The file's bytes, at most one more than is allowed; None, with a diagnostic, when it cannot be read."""

@@ -80,7 +80,9 @@ def test_the_plan_afterwards_is_empty(lab: Lab) -> None:
 def test_the_ledger_says_who_did_what_because_of_which_commit(lab: Lab) -> None:
     sha = lab.desk.git("rev-parse", "--short=10", "HEAD")
     sent = lab.desk.told("ActionSent", "db")
-    assert [event.message for event in sent] == [f"set-indicator (Off), because of commit {sha} by Ada"]
+    assert [event.message for event in sent] == [
+        f"set-indicator (Off), because of commit {sha} (author Ada, not verified)"
+    ]
     assert sent[0].by is not None
     assert sent[0].by.endswith("(apply)")
     assert [event.action_id for event in lab.desk.told("ActionConfirmed", "db")] == [sent[0].action_id]

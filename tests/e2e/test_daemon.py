@@ -101,7 +101,7 @@ class TestKeeping:
             desk.commit("Find it", a=[at(first, "a", indicatorLED="Blinking")])
             daemon.until(lambda: len(desk.told("ActionConfirmed", "a")) == 2, "the new LED")
         assert bmcs.ask(first)["IndicatorLED"] == "Blinking"
-        assert "by Ada" in desk.told("ActionSent", "a")[-1].message
+        assert "(author Ada, not verified)" in desk.told("ActionSent", "a")[-1].message
         assert len(bmcs.writes(second)) == 1
 
     def test_an_edit_in_the_work_tree_is_taken_up(self, desk: Desk) -> None:

@@ -63,7 +63,7 @@ def test_what_is_gone_tells_who_removed_it(lived: Desk) -> None:
     assert 'Ada: "Drop it"  removed' in lived.run("history", "ip/front").out
     done = lived.run("history", "ip/front", "--at", "now")
     assert done.code == 1
-    assert "by Ada" in done.err
+    assert "(author Ada, not verified)" in done.err
     assert "removed it" in done.err
 
 
