@@ -13,6 +13,7 @@ from typing import Any
 import click
 import msgspec
 
+from drivers.base import clean
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.applying.progress import Progress, Row, Stage
@@ -308,9 +309,9 @@ def _summary(progress: Progress, planned: Plan, flying: int) -> int:
     rows = list(progress.rows.values())
     undone = [row for row in rows if row.stage not in (Stage.DONE, Stage.PAUSED)]
     for row in [*undone, *(row for row in rows if row.stage is Stage.PAUSED)]:
-        click.echo(f"{_word(row)}: {row.key}: {row.text or 'not begun'}")
+        click.echo(clean(f"{_word(row)}: {row.key}: {row.text or 'not begun'}"))
     for item in planned.unknown:
-        click.echo(f"unknown: {item.key}: {item.message}")
+        click.echo(clean(f"unknown: {item.key}: {item.message}"))
     parts = [f"{progress.count(Stage.DONE)} of {len(rows)} as declared"]
     parts += [
         f"{progress.count(stage)} {stage}"

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from drivers.base import clean, printable
 from reconciler.commands.options import (
     Where,
     asked_from,
@@ -261,7 +262,9 @@ def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> No
         # Columns that may wrap shrink one after the other, the widest first; their cells are cut and never wrap.
         table.add_column(title)
     for row in rows:
-        table.add_row(*(Text(cell, _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row))
+        table.add_row(
+            *(Text(clean(cell), _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row)
+        )
     with console.capture() as printed:
         console.print(table)
     # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
@@ -320,19 +323,25 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
         lines.append(f"Seen:        {age(seen.taken_at, at)} ago")
         lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
     if view.derived:
-        lines += ["Labels of its inventory:", *(f"  {name}={text}" for name, text in view.derived.items())]
+        lines += ["Labels of its inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
     for kept in known.all:
         taken = f"{age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
         lines.append(f"Inventory:   {kept.origin}, {taken}")
     lines.append("Conditions:")
-    lines += [f"  {one.type}={one.status}  {one.reason}: {one.message}" for one in view.conditions]
+    lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]
     if flight := facts.in_flight.get(view.key):
         lines.append(f"In flight:   {flight.action.name}, sent {age(flight.sent_at, at)} ago by {flight.by}")
     if remembered := facts.resources.get(view.key):
         lines += ["Remembered:", _indented(msgspec.to_builtins(remembered))]
     lines.append("Events:" if events else "Events:      none")
-    lines += [f"  {age(event.at, at):>4} ago  {event.reason}: {event.message}" for event in events]
-    return "\n".join(lines)
+    lines += [f"  {age(event.at, at):>4} ago  {event.reason}: {clean(event.message)}" for event in events]
+    return "\n".join(_clean(line) for text in lines for line in text.split("\n"))
+
+
+def _clean(line: str) -> str:
+    """A line whose indentation counts."""
+    bare = line.lstrip(" ")
+    return line[: len(line) - len(bare)] + printable(bare)
 
 
 def _indented(value: object) -> str:
@@ -343,9 +352,9 @@ def _event_line(event: Event, output: str) -> str:
     if output == "json":
         return msgspec.json.encode(event).decode()
     at: datetime = event.at
-    who = f"  [{event.by}]" if event.by else ""
+    who = f"  [{clean(event.by)}]" if event.by else ""
     whose = spoken(event.key) if event.key is not None else "fleet"
-    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {whose}  {event.reason}: {event.message}{who}"
+    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {clean(whose)}  {event.reason}: {clean(event.message)}{who}"
     colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
     return click.style(line, fg=colour) if colour else line
 

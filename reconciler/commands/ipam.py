@@ -11,7 +11,7 @@ from typing import IO, Any
 import click
 import msgspec
 
-from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage
+from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage, clean
 from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
@@ -217,7 +217,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
         wrong = ways.ipam.check()
         held, networks = len(ways.ipam.list()), len(ways.ipam.networks())
     for line in wrong:
-        click.echo(line)
+        click.echo(clean(line))
     if wrong:
         click.echo("1 thing is wrong." if len(wrong) == 1 else f"{len(wrong)} things are wrong.", err=True)
         raise click.exceptions.Exit(1)
@@ -273,7 +273,7 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
             _tell(store, "IpamImported", f"{count} of {file.name}")
             refused = put(copy, ways.ipam, ways.pools)
     for line in refused:
-        click.echo(line, err=True)
+        click.echo(clean(line), err=True)
     if refused:
         fail(f"{len(refused)} of it would be refused; nothing was changed")
     done = "would be taken in" if dry_run else "are there"

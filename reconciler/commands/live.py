@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
+from drivers.base import clean
 from reconciler.applying.progress import Progress, Row, Stage
 from reconciler.commands.workspace import on_terminal
 
@@ -54,7 +55,7 @@ class Board:
         if row is not None and self._live is None:
             # Nobody listens any more; what was begun is finished all the same.
             with suppress(OSError):
-                click.echo(f"{row.key}: {row.text}", file=self._stream)
+                click.echo(clean(f"{row.key}: {row.text}"), file=self._stream)
 
     def _table(self) -> RenderableType:
         from rich.table import Table
@@ -64,7 +65,7 @@ class Board:
         table = Table(box=None, show_header=False, pad_edge=False)
         for row in rows[:LINES]:
             colour = _COLOUR[row.stage]
-            table.add_row(Text(_MARK[row.stage], colour), Text(str(row.key), "bold"), Text(row.text, colour))
+            table.add_row(Text(_MARK[row.stage], colour), Text(str(row.key), "bold"), Text(clean(row.text), colour))
         done = len(rows) - len(self._progress.open)
         table.add_row("", Text(f"{done} of {len(rows)} through", "dim"), "")
         return table

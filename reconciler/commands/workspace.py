@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from drivers.base import lines
 from reconciler.commands.options import REPO_LOCAL_STORE, Where
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
@@ -50,7 +51,7 @@ def now() -> datetime:
 
 def fail(message: str) -> NoReturn:
     """Say it on stderr and leave with 1."""
-    click.secho(f"error: {redacted(message)}", fg="red", err=True, color=on_terminal(sys.stderr))
+    click.secho(f"error: {lines(redacted(message))}", fg="red", err=True, color=on_terminal(sys.stderr))
     raise click.exceptions.Exit(EXIT_ERROR)
 
 

@@ -11,6 +11,7 @@ from typing import IO, Self
 
 import msgspec
 
+from drivers.base import clean
 from reconciler.desired import git
 from reconciler.desired.files import MAX_FILE
 from reconciler.desired.git import GitFailed, SourceError
@@ -156,7 +157,9 @@ def _steps(tokens: Iterator[bytes]) -> Iterator[Step]:
 
 def _step(text: str, touched: list[Touch]) -> Step:
     sha, parents, committed, at, author, subject = text.split("\x1f", 5)
-    return Step(Commit(sha, author, _time(at), subject), _time(committed), tuple(parents.split()), tuple(touched))
+    return Step(
+        Commit(sha, clean(author), _time(at), clean(subject)), _time(committed), tuple(parents.split()), tuple(touched)
+    )
 
 
 def _touch(meta: str, path: str) -> Touch:

@@ -161,7 +161,12 @@ def dump_yaml(value: Any) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
-    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+    def dumped(*, is_open: bool) -> str:
+        return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=is_open, width=120))
+
+    text = dumped(is_open=True)
+    # YAML lets through what turns the reading direction; written out as an escape it is the same value.
+    return text if all(map(str.isprintable, text.split("\n"))) else dumped(is_open=False)
 
 
 def load_plain(text: str) -> Any:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from drivers.base import clean, printable
 from reconciler.desired.codes import DIAGNOSTICS
 from reconciler.model.diagnostic import Diagnostic, Severity
 
@@ -31,6 +32,7 @@ def render(
     name: str, diagnostics: Sequence[Diagnostic], *, files: int = 0, resources: int = 0, color: bool = False
 ) -> str:
     """The diagnostics in one of FORMATS; `files` and `resources` are how many were looked at. Raises KeyError."""
+    diagnostics = [_printable(one) for one in diagnostics]
     if name == "text":
         return text(diagnostics, Counts(files, resources), color=color)
     return FORMATS[name](diagnostics, Counts(files, resources))
@@ -130,9 +132,15 @@ def _paragraph(diagnostic: Diagnostic, color: bool) -> str:
     return f"{head}  {number} | {diagnostic.snippet}\n{pointer}"
 
 
+def _printable(diagnostic: Diagnostic) -> Diagnostic:
+    """Fit for a terminal and for any encoding: what stands in a document may be quoted in it."""
+    said = {name: printable(getattr(diagnostic, name)) for name in ("summary", "detail", "hint", "snippet")}
+    return msgspec.structs.replace(diagnostic, **said)
+
+
 def _sentence(diagnostic: Diagnostic) -> str:
     parts = (diagnostic.summary, diagnostic.detail.rstrip("."), diagnostic.hint)
-    return "; ".join(part for part in parts if part)
+    return clean("; ".join(part for part in parts if part))
 
 
 def _total(diagnostics: Sequence[Diagnostic], counts: Counts, color: bool = False) -> str:

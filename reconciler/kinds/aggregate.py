@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from drivers.base import Inventory
+from drivers.base import Inventory, clean
 from reconciler.kinds.fields import Spec, Text
 from reconciler.kinds.inventory import as_json
 from reconciler.kinds.inventory_path import Malformed, compiled, element
@@ -38,7 +38,9 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=253,
-            description="JMESPath over the inventory: fields, `[*]`, `[]`, an index, and filters.",
+            description="JMESPath over the inventory: fields, `[*]`, `[]`, an index, and filters. A filter compares "
+            "with texts and numbers, joins conditions by `&&`, `||` and `!`, and knows `contains`, `starts_with`, "
+            "`ends_with` and `length`.",
             examples=["disks[*].size", "disks[?size > `1000000000000`].size"],
         ),
     ]
@@ -86,7 +88,7 @@ def check(resource: Resource[AggregateSpec]) -> list[Place]:
         try:
             kind = element(item.source_path)
             if item.aggregate is not Function.COUNT and kind not in (int, float):
-                what = f"{item.source_path} yields no numbers, and {item.aggregate} needs them"
+                what = f"{clean(item.source_path)} yields no numbers, and {item.aggregate} needs them"
                 found.append(Place("not-a-number", f"{path}.sourcePath", what, "name a number in it, or use count"))
         except Malformed as error:
             hint = "such as disks[*].size; several collections are joined by a flattening []"
@@ -121,7 +123,8 @@ def value(item: AggregateItem, document: Mapping[str, Any]) -> int | float | Non
 
     try:
         found = compiled(item.source_path).search(document)
-    except JMESPathError:  # A function of a filter was given what it does not take, such as a text that is not told.
+    except (JMESPathError, Malformed, ArithmeticError, TypeError, ValueError, RecursionError):
+        # A function of a filter was given what it does not take, such as a text that is not told.
         return None
     if found is None:
         return None

@@ -13,7 +13,19 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Inventory
+from drivers.base import Inventory, clean
+
+FUNCTIONS = frozenset({"contains", "starts_with", "ends_with", "length"})
+"""Of JMESPath's functions those that ask something of one value."""
+
+_STEPS = frozenset(
+    {"field", "identity", "subexpression", "index_expression", "index"} | {"projection", "filter_projection", "flatten"}
+)
+_CONDITION = frozenset(
+    {"field", "current", "subexpression", "literal", "comparator", "function_expression"}
+    | {"and_expression", "or_expression", "not_expression"}
+)
+_LONGEST = 300
 
 
 class Malformed(ValueError):
@@ -27,14 +39,33 @@ def element(path: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def compiled(path: str) -> Any:
-    """The path, ready to be searched with. Raises Malformed."""
+    """The path, ready to be searched with: nothing else is, as a path that may do all that JMESPath can doubles what it
+    holds with each step. Raises Malformed."""
     import jmespath
     from jmespath.exceptions import JMESPathError
 
     try:
-        return jmespath.compile(path)
-    except JMESPathError as error:
-        raise Malformed(" ".join(str(error).split())) from None
+        found = jmespath.compile(path)
+    except (JMESPathError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Malformed(clean(str(error) or type(error).__name__)[:_LONGEST]) from None
+    _allow(found.parsed, _STEPS)
+    return found
+
+
+def _allow(node: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    """Only what yields no more than it is given. Raises Malformed for another node or function."""
+    kind, inner = node["type"], node["children"]
+    if kind in ("multi_select_list", "multi_select_dict") and allowed is _STEPS:
+        raise Malformed("it yields several collections")
+    if kind not in allowed:
+        where = "" if allowed is _STEPS else " inside of filters"
+        raise Malformed(f"{kind.replace('_', ' ')}s are not for paths{where}")
+    if kind == "function_expression" and node["value"] not in FUNCTIONS:
+        raise Malformed(f"{clean(node['value'])} is not for filters; {', '.join(sorted(FUNCTIONS))} are")
+    if kind == "literal" and isinstance(node["value"], list | dict):
+        raise Malformed("a filter compares with texts, numbers, true, false and null, not with lists or objects")
+    for at, one in enumerate(inner):
+        _allow(one, _CONDITION if kind == "filter_projection" and at == 2 else allowed)
 
 
 class _Many(msgspec.Struct, frozen=True):
@@ -57,7 +88,7 @@ def _type(node: Mapping[str, Any], here: Any) -> Any:
     match node["type"]:
         case "field":
             return _field(node["value"], here)
-        case "identity":
+        case "identity" | "current":
             return here
         case "subexpression" | "index_expression":
             for one in inner:
@@ -74,8 +105,6 @@ def _type(node: Mapping[str, Any], here: Any) -> Any:
         case "flatten":
             found = _type(inner[0], here)
             return _Many(_one_of(_Many(_members(found)) if not isinstance(_members(found), _Many) else found.of))
-        case "multi_select_list" | "multi_select_dict":
-            raise Malformed("it yields several collections")
         case other:
             raise Malformed(f"{other.replace('_', ' ')}s are not for paths")
 
@@ -84,7 +113,7 @@ def _condition(node: Mapping[str, Any], here: Any) -> None:
     """What a filter asks for must be there, whatever it does with it."""
     if node["type"] == "field":
         _field(node["value"], here)
-    elif node["type"] == "subexpression":
+    elif node["type"] == "subexpression" and node["children"][0]["type"] != "function_expression":
         _type(node, here)
     else:
         for one in node["children"]:
@@ -101,7 +130,7 @@ def _field(name: str, here: Any) -> Any:
     fields = _fields(here)
     if name not in fields:
         near = get_close_matches(name, fields, 1)
-        known = ", ".join(fields)
+        known, name = ", ".join(fields), clean(str(name))
         hint = f"did you mean {near[0]}?" if near else f"there are {known}" if fields else "it stands behind a value"
         if isinstance(here, _Many):
             hint = f"it stands behind a list: write [*].{name}"

@@ -76,6 +76,16 @@ def test_without_data_there_is_no_number_rather_than_none_of_them(part: str) -> 
         ("disks[?sice > `1`].size", "sum", "malformed-path", "did you mean size?"),
         ("disks[", "sum", "malformed-path", "Incomplete expression"),
         ("length(disks)", "sum", "malformed-path", "not for paths"),
+        ("disks[?length(to_string([@,@]|[@,@]|@))>`1`]", "count", "malformed-path", "to_string is not for filters"),
+        ("disks[?[@,@]]", "count", "malformed-path", "multi select lists are not for paths inside of filters"),
+        ("disks[?{a: @}]", "count", "malformed-path", "not for paths inside of filters"),
+        ("disks[?@|@]", "count", "malformed-path", "pipes are not for paths inside of filters"),
+        ("disks[?name[?name]]", "count", "malformed-path", "not for paths inside of filters"),
+        ("disks[?size > `[1]`]", "count", "malformed-path", "not with lists"),
+        ("disks[?map(&size, @)]", "count", "malformed-path", "map is not for filters"),
+        ("disks[?\x1b]0;x\a\u202e]", "count", "malformed-path", r"\\x1b\]0;x"),
+        (r'disks[?"\u001b[2J"]', "count", "malformed-path", r"there is no \\x1b\[2J"),
+        ("(" * 126 + "disks", "count", "malformed-path", ""),
         ("disks[*].name", "sum", "not-a-number", "yields no numbers"),
         ("disks", "avg", "not-a-number", "yields no numbers"),
     ],
@@ -84,6 +94,26 @@ def test_a_path_that_makes_no_sense_is_refused(path: str, function: str, code: s
     (found,) = check(declared(item(path, function)))
     assert (found.code, found.path) == (code, "spec.items.0.sourcePath")
     assert re.search(said, found.summary)
+    assert found.summary.isprintable()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "disks[?starts_with(name, '/dev/nvme') && size > `1000`].size",
+        "disks[?!(contains(model, 'x') || ends_with(serial, 'y'))]",
+        "disks[?length(name) > `3` && @.size != `null`]",
+        "processors[*].cores",
+        "disks[0].size",
+    ],
+)
+def test_what_asks_something_of_each_value_is_allowed(path: str) -> None:
+    assert check(declared(item(path, "count"))) == []
+
+
+def test_a_path_that_got_by_the_check_is_not_searched_with_either() -> None:
+    bomb = "disks[?length(to_string([@,@]" + "|[@,@]" * 35 + ")) > `1`]"
+    assert aggregates(Inventory(disks=(Disk("sda", 1),)), [item(bomb, "count")]) == {"x": None}
 
 
 def test_a_name_that_is_made_twice_is_refused() -> None:

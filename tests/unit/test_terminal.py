@@ -1,0 +1,63 @@
+"""What comes from elsewhere cannot steer the terminal that it is shown on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.commands import get
+from reconciler.desired import report
+from reconciler.desired.commits import _step
+from reconciler.desired.manifests import dump_yaml, load_plain
+from reconciler.kinds.inventory import NOTHING_KNOWN
+from reconciler.model.diagnostic import Diagnostic, Severity, Source
+from reconciler.model.event import Event, EventType
+from reconciler.model.facts import Facts
+from reconciler.model.resource import ResourceKey
+
+EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
+KEY = ResourceKey("Machine", "m1")
+
+
+def is_clean(text: str) -> bool:
+    text.encode()
+    return all(line.isprintable() for line in text.split("\n")) and "FORGED" not in [
+        line[:6] for line in text.split("\n")
+    ]
+
+
+def test_cells_of_tables_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    get.print_table(["NAME", "MODEL"], [["m1", EVIL]], narrow=False)
+    assert is_clean(capsys.readouterr().out)
+
+
+def test_lines_of_events_are_clean() -> None:
+    event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY, by=EVIL)
+    assert is_clean(get._event_line(event, "text"))
+
+
+@pytest.mark.parametrize("form", report.FORMATS)
+def test_reports_are_clean(form: str) -> None:
+    found = Diagnostic("malformed-path", Severity.ERROR, EVIL, Source("a.yaml", 1, 1), EVIL, EVIL, snippet=EVIL)
+    assert is_clean(report.render(form, [found], files=1, resources=1))
+
+
+def test_author_and_subject_are_clean_from_git_s_log_on() -> None:
+    at = "2026-01-01T00:00:00+00:00"
+    commit = _step("\x1f".join(["a" * 40, "", at, at, EVIL, EVIL]), []).commit
+    assert is_clean(commit.author)
+    assert is_clean(commit.subject)
+
+
+@pytest.mark.parametrize("value", ["\u202eabc", "a\x1b[2J", "\x9b2J", "na\u00efve", "\u2028"])
+def test_yaml_is_clean_and_reads_the_same(value: str) -> None:
+    text = dump_yaml({"a": [value]})
+    assert is_clean(text)
+    assert load_plain(text) == {"a": [value]}
+
+
+def test_what_is_described_is_clean() -> None:
+    event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY)
+    view = get.View(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
+    assert is_clean(get._described(view, [event], Facts({}, {}), NOTHING_KNOWN))
