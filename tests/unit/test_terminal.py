@@ -11,10 +11,11 @@ from reconciler.desired import report
 from reconciler.desired.commits import _step
 from reconciler.desired.manifests import dump_yaml, load_plain
 from reconciler.kinds.inventory import NOTHING_KNOWN
-from reconciler.model.diagnostic import Diagnostic, Severity, Source
+from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import ResourceKey, Source
+from reconciler.planning.tables import View
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
 KEY = ResourceKey("Machine", "m1")
@@ -59,5 +60,5 @@ def test_yaml_is_clean_and_reads_the_same(value: str) -> None:
 
 def test_what_is_described_is_clean() -> None:
     event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY)
-    view = get.View(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
+    view = View(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
     assert is_clean(get._described(view, [event], Facts({}, {}), NOTHING_KNOWN))
