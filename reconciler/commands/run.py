@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ from reconciler.daemon.standing import Standing
 from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
+from reconciler.store.errors import StoreError
 
 
 @click.command("run", short_help="Keep the fleet as declared (the daemon).")
@@ -90,8 +92,11 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                 with _health(listen, daemon) as health, boot_service(boot, daemon.lives, store, where, log):
                     log.info("Started", repository=source.location, store=store.where, port=health.port)
                     standing.begin(epoch)
-                    daemon.run(stop)
-                    standing.leave()
+                    try:
+                        daemon.run(stop)
+                    finally:
+                        with suppress(StoreError):  # What ended it is what is to be told.
+                            standing.leave()
                     log.info("Stopped")
         finally:
             store.close()

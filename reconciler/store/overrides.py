@@ -21,6 +21,9 @@ from reconciler.store.tables import override
 KEPT = timedelta(days=30)
 """How long an override that is over is listed; the ledger keeps its events."""
 
+UNREADABLE = "unreadable"
+"""Stands for targets that are not what this program writes; no resource is meant by it."""
+
 
 class OverrideTable:
     """The overrides of one store. Each call is one transaction, on disk when it returns, and may raise StoreError."""
@@ -87,6 +90,7 @@ class OverrideTable:
 def _read(row: Row[Any]) -> Override:
     found = {name: getattr(row, name) for name in Override.__struct_fields__}
     try:
-        return Override(**found | {"targets": tuple(msgspec.json.decode(row.targets, type=list[str]))})
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"the store's override row {row.id} cannot be read: {error}; delete it") from error
+        targets = tuple(msgspec.json.decode(row.targets, type=list[str]))
+    except msgspec.MsgspecError:
+        targets = (UNREADABLE,)  # It lifts nothing, and does not keep the others from being read.
+    return Override(**found | {"targets": targets})

@@ -64,6 +64,57 @@ class TestUnreachable:
         return [network(), machine("m", f"127.0.0.1:{port}", power="On")]
 
 
+class TestHowItIsSaid:
+    """`No changes` is not said of what nobody could read (a plan of an unreadable fleet once said so, and left with 1).
+
+    The exit codes are those of docs/reference/plan-format.md.
+    """
+
+    WAYS = ("text", "markdown")
+
+    @pytest.fixture
+    def lab(self, desk: Desk, closed_port: int) -> Desk:
+        desk.environment["LAB_BMC"] = "admin:secret"
+        silent = [machine(f"m{n}", f"127.0.0.1:{closed_port}", system=f"s{n}", power="On") for n in range(2)]
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *silent])
+        return desk
+
+    @pytest.mark.parametrize("output", WAYS)
+    def test_nothing_at_all_could_be_read(self, lab: Desk, output: str) -> None:
+        done = lab.run("plan", "-o", output)
+        assert done.code == 1
+        assert "Unknown: nothing could be read, so nothing is planned; 2 resources looked at." in done.out
+        assert "no changes" not in done.out.lower()
+
+    @pytest.mark.parametrize("output", WAYS)
+    def test_some_could_not_be_read_and_nothing_else_differs(self, lab: Desk, output: str) -> None:
+        lab.commit(net=[network()])
+        lab.run("apply", "--yes", "networks")
+        done = lab.run("plan", "-o", output)
+        assert done.code == 0
+        assert "No changes among what could be read: 1 of 3 resources matches git, 2 could not be read." in done.out
+
+    def test_all_could_be_read(self, desk: Desk) -> None:
+        desk.commit(lab=[network()])
+        desk.run("apply", "--yes")
+        done = desk.run("plan", "--fail-on-unknown")
+        assert (done.code, done.out.splitlines()[-1]) == (0, "No changes. The resource matches git.")
+
+    def test_unknown_ones_fail_a_plan_where_that_is_asked_for(self, lab: Desk) -> None:
+        lab.commit(net=[network()])
+        assert lab.run("plan").code == 2
+        done = lab.run("plan", "--fail-on-unknown")
+        assert done.code == 1
+        assert "+ Network net" in done.out, "the plan is shown all the same"
+
+    def test_unknown_ones_have_apply_send_nothing_where_that_is_asked_for(self, lab: Desk) -> None:
+        lab.commit(net=[network()])
+        done = lab.run("apply", "--yes", "--fail-on-unknown")
+        assert done.code == 1
+        assert "2 resources could not be read (--fail-on-unknown); nothing was sent" in done.err
+        assert lab.events() == []
+
+
 class TestRefused:
     """Somebody answers, and is not trusted or does not trust."""
 

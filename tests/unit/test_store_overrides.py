@@ -6,16 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from reconciler.model.override import Override
+from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.planning.guards import Limit, Limits
 from reconciler.planning.policy import Daemon
+from reconciler.planning.select import Unmatched, means
 from reconciler.store import Store, StoreError
 from reconciler.store.errors import Fenced
-from reconciler.store.overrides import KEPT
+from reconciler.store.overrides import KEPT, UNREADABLE
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+EMPTY = DesiredState(Revision("0", "main", "fleet", None), {})
 ONE = Override("a1", "disruption-budget", "INC-7", "ada@ops (override)", AT, AT + HOUR, ("machine/m1",), "rack in (r1)")
 DAEMON = Daemon("ada (run)", AT, Limits(max_disrupted=Limit(count=3)), "10.0.0.1")
 
@@ -70,6 +74,16 @@ class TestOverrides:
         store.overrides.expire(AT + HOUR)
         store.overrides.expire(AT + 3 * KEPT)
         assert [one.id for one in store.overrides.all()] == ["b2"]
+
+    def test_a_row_that_was_damaged_covers_nothing_and_hides_no_other(self, store: Store) -> None:
+        for one in (ONE, msgspec.structs.replace(ONE, id="b2")):
+            store.overrides.add(one)
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE override SET targets = '[1' WHERE id = 'a1'"))
+        first, second = store.overrides.all()
+        assert (first.targets, second) == ((UNREADABLE,), msgspec.structs.replace(ONE, id="b2"))
+        with pytest.raises(Unmatched):
+            means(first.targets, "", ResourceKey("Machine", "m1"), EMPTY, {})
 
 
 class TestTheDaemon:
