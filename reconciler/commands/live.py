@@ -67,7 +67,7 @@ class Board:
             colour = _COLOUR[row.stage]
             table.add_row(Text(_MARK[row.stage], colour), Text(str(row.key), "bold"), Text(clean(row.text), colour))
         done = len(rows) - len(self._progress.open)
-        table.add_row("", Text(f"{done} of {len(rows)} through", "dim"), "")
+        table.add_row("", Text(f"{done} of {len(rows)} done", "dim"), "")
         return table
 
 

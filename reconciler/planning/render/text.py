@@ -256,8 +256,7 @@ def _since(group: list[Change]) -> str:
     times = sorted(change.cause.since for change in group if change.cause.since is not None)
     if not times or group[0].cause.kind is CauseKind.COMMIT:
         return ""
-    until = f" to {words.moment(times[-1])}" if times[-1] != times[0] else ""
-    return f" since {words.moment(times[0])}{until}"
+    return f" since {words.moment(times[0])}"
 
 
 def _hold_lines(group: list[Change], style: Style, indent: str) -> Iterator[str]:
