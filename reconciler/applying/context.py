@@ -53,5 +53,7 @@ class Context(msgspec.Struct, frozen=True):
     commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     tell: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
+    follows: Callable[[ResourceKey], bool] = lambda _: True
+    """Whether the key is looked after here, and not given up: others may wait for it."""
     moved: Callable[[Collection[ResourceKey]], None] = lambda _: None
     """Is told of keys for which something is to do now because of another one."""

@@ -22,11 +22,13 @@ from reconciler.applying.reports import Reports
 from reconciler.applying.sending import Sender
 from reconciler.applying.surveying import Surveyor
 from reconciler.applying.telling import Teller
-from reconciler.applying.waits import HELD_SECONDS, Waits
+from reconciler.applying.waits import HELD_SECONDS, IN_TURN, Waits
 from reconciler.kinds import RECONCILED
+from reconciler.kinds.claim import spoken
 from reconciler.kinds.living import leaks
 from reconciler.kinds.media import watched
-from reconciler.model.action import Forget, Remembered
+from reconciler.kinds.turns import asks, earlier
+from reconciler.model.action import Action, Forget, Remembered
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventType
 from reconciler.model.facts import Facts, ResourceFacts
@@ -60,6 +62,7 @@ class Engine:
         self._sender = Sender(connections, self._memory, self._teller, context)
         self._reports = Reports(self._memory, self._teller, self._waits, context.now)
         self._surveyor = Surveyor(self._memory, context)
+        self._behind: dict[ResourceKey, set[ResourceKey]] = {}
 
     # -- what is desired ---------------------------------------------------------------------------------------------
 
@@ -177,7 +180,13 @@ class Engine:
             if desired is not self._memory.desired:
                 return Waiting("NewRevision", "a new revision came while it was looked at", 0.0)
             outcome = self._judge(key, desired, seen)
-        return outcome or self._advance(key, desired, seen)
+        outcome = outcome or self._advance(key, desired, seen)
+        if not (isinstance(outcome, Waiting) and outcome.reason in ("Confirming", IN_TURN)):
+            with self._gate:
+                behind = self._behind.pop(key, None)
+            if behind:
+                self._context.moved(behind)
+        return outcome
 
     def plan(self, select: set[ResourceKey] | None = None) -> Plan:
         """The plan as of what was last seen. Raises RuntimeError while no desired state is in force."""
@@ -245,9 +254,30 @@ class Engine:
                 return self._forget(action, desired)
             if isinstance(action, Remembered):
                 return self._note(change, action, desired)
+            if (first := self._comes_first(action, desired)) is not None:
+                return self._in_turn(key, first)
             self._waits.moves(key)
             flight = self._sender.begin(change, action, desired)
         return self._sender.send(flight, desired, seen)
+
+    def _comes_first(self, action: Action, desired: DesiredState) -> ResourceKey | None:
+        """The nearest of those that are to have the same before this one, and will have it before long."""
+        for key in earlier(action, desired, self._memory.observed):
+            if not self._context.follows(key):
+                continue
+            if key in self._memory.flights or key not in self._memory.observed:
+                return key
+            change = next(iter(self.plan(select={key}).changes), None)
+            tried = self._memory.of(key).failures
+            if change is None or not change.goes or any(action.path in tried for action in change.actions):
+                continue
+            if asks(change.actions) and self._context.approves(change):
+                return key
+        return None
+
+    def _in_turn(self, key: ResourceKey, first: ResourceKey) -> Outcome:
+        self._behind.setdefault(first, set()).add(key)
+        return self._waits.in_turn(f"{spoken(first)} is given one before")
 
     def _note(self, change: Change, action: Remembered, desired: DesiredState) -> Outcome:
         """What is only remembered is done when it is written down."""

@@ -83,6 +83,11 @@ class Progress:
         """What the run is not through with."""
         return [row for row in self.rows.values() if row.stage in _OPEN]
 
+    def is_open(self, key: ResourceKey) -> bool:
+        """Whether the run has something to do with it still."""
+        row = self.rows.get(key)
+        return row is not None and row.stage in _OPEN
+
     def count(self, stage: Stage) -> int:
         """How many stand there."""
         return sum(1 for row in self.rows.values() if row.stage is stage)

@@ -14,6 +14,7 @@ from reconciler.model.plan import Change, HoldKind
 from reconciler.model.resource import ResourceKey
 
 HELD_SECONDS = 30.0
+IN_TURN, TURN_SECONDS = "InTurn", 10.0
 
 
 class Waits:
@@ -59,6 +60,10 @@ class Waits:
             if change.held(kind):
                 return Waiting(reason, holds, delay)
         return Waiting("Changing", holds, soon)
+
+    def in_turn(self, message: str) -> Outcome:
+        """Another comes first, which wakes this one when it is through; so it seldom has to ask by itself."""
+        return Waiting(IN_TURN, message, TURN_SECONDS)
 
     def moves(self, key: ResourceKey) -> None:
         """Something happens with it: when it waits again, that is a new wait."""

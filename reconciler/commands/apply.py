@@ -237,6 +237,8 @@ def _carry_out(
                 commit_of=commits.get,
                 tell=tell,
                 approves=lambda change: progress.allows(change.key) and _approved(change, approved),
+                follows=lambda key: progress.is_open(key) and key in approved,
+                moved=lambda keys: loop.put([key for key in keys if progress.is_open(key)], COMMIT),
             )
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)

@@ -146,6 +146,9 @@ def _beyond_addresses(network: str, look: Look) -> Short:
     grows = _grows(network, look)
     if room is None or (grows and _usage(network, look) is None):
         return NOBODY
+    takers = look.desired.derived("takers of addresses", _address_takers).get(network, ())
+    if all(room[family] >= len(takers) for family in _families_of(network, look)):
+        return NOBODY  # Enough for all of them, without a look at each.
     at_first = dict(room)
     asking = _asking_for_addresses(network, look, look.desired)
     coming: dict[ResourceKey, int] | None = None
@@ -173,6 +176,11 @@ def _beyond_addresses(network: str, look: Look) -> Short:
         else:
             beyond[key] = f"{there_is}, and {sum(other == family for _, _, other in asking)} are asked for"
     return Short(beyond, later)
+
+
+def _families_of(network: str, look: Look) -> set[int]:
+    state = look.observed[ResourceKey("Network", network)].value
+    return {family_of(prefix.cidr) for prefix in state.prefixes or ()}
 
 
 def _free_addresses(network: str, look: Look) -> dict[int, int] | None:

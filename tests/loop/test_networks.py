@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from drivers.base import About, Rejected
 from reconciler.daemon.loop import RESYNC
+from reconciler.kinds.room import in_order
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
 from tests.loop.world import World, declare, machine
@@ -179,3 +183,76 @@ class TestOurOwnDoing:
         sent = [message for reason, message in told if reason == "ActionSent"][1:]
         assert len(sent) == 2
         assert all("because of drift" in message for message in sent)
+
+
+class TestTheOrderOfNames:
+    """What nobody names is given in the order of names, whoever is looked at first; slots by their number."""
+
+    NAMES = ("db", "a", "web-10", "web-2", "z", "m", "k", "b")
+
+    @pytest.mark.parametrize("priority", [0, 1, 2])
+    def test_addresses(self, world: World, priority: int) -> None:
+        state = declare(NET, *(address(name) for name in self.NAMES))
+        world.desired = state
+        keys = sorted(world.engine.adopt(state), key=lambda key: hash((priority, key.name)))
+        world.loop.put(keys[::-1], RESYNC)
+        world.run(60)
+        given = {owner.partition("/")[2]: at for owner, at in held(world).items()}
+        assert sorted(given, key=lambda name: ip_address(given[name])) == sorted(self.NAMES)
+
+    def test_with_many_workers_at_once(self, world: World) -> None:
+        state = declare(NET, *(address(f"a{n:02}") for n in range(40)))
+        world.desired = state
+        world.loop.put(world.engine.adopt(state)[::-1], RESYNC)
+        started = time.monotonic()
+
+        def work() -> None:
+            while len(held(world)) < 40 and time.monotonic() < started + 60:
+                if not world.loop.turn():
+                    world.at += 0.05
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [one.owner[-3:] for one in sorted(world.ipam.list(), key=lambda one: ip_address(one.address))] == [
+            f"a{n:02}" for n in range(40)
+        ]
+
+    def test_slots_of_a_claim_go_by_their_number(self) -> None:
+        names = ["web:10:n:4", "web:2:n:4", "web:0:n:6", "web:0:n:4", "app:11:n:4", "weaver"]
+        keys = [ResourceKey("IPAddress", name) for name in names]
+        ordered = ["app:11:n:4", "weaver", "web:0:n:4", "web:0:n:6", "web:2:n:4", "web:10:n:4"]
+        assert [key.name for key in sorted(keys, key=in_order)] == ordered
+
+    def test_numbers_and_child_prefixes(self, world: World) -> None:
+        pool = ("Pool", "vrfs", {"ranges": ["1-9"]})
+        networks = [child(name, vrf={"pool": "vrfs"}) for name in ("c", "a", "b")]
+        numbers = [("Number", name, {"pool": "vrfs"}) for name in ("z", "y")]
+        state = declare(pool, SUPER, *networks, *numbers)
+        world.desired = state
+        world.loop.put(sorted(world.engine.adopt(state), reverse=True), RESYNC)
+        world.run(120)
+        assert {one.owner: one.number for one in world.pools.numbers()} == {
+            "Network/a": 1,
+            "Network/b": 2,
+            "Network/c": 3,
+            "Number/y": 4,
+            "Number/z": 5,
+        }
+        found = world.ipam.networks()
+        assert [found[name].prefixes[0].cidr for name in "abc"] == ["10.1.0.0/24", "10.1.1.0/24", "10.1.2.0/24"]
+
+    def test_one_that_is_refused_keeps_nobody_waiting(self, world: World) -> None:
+        acquire = world.ipam.acquire
+
+        def refusing(network: str, owner: str, **named: Any) -> str:
+            if owner == "IPAddress/a":
+                raise Rejected("not this one")
+            return acquire(network, owner, **named)
+
+        world.ipam.acquire = refusing  # type: ignore[method-assign]  # the real one, but for one owner
+        world.commit(declare(NET, address("a"), address("b"), address("c")))
+        world.run(30)
+        assert held(world) == {"IPAddress/b": "10.0.0.1", "IPAddress/c": "10.0.0.2"}
