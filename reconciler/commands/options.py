@@ -21,7 +21,7 @@ from reconciler.planning.policy import Asked
 F = TypeVar("F", bound=Callable[..., Any])
 
 SETTINGS_FILE = "groundstate.toml"
-REPO_LOCAL_STORE = ".groundstate/state.db"
+DEFAULT_STORE = "groundstate/state.db in the repository's git directory"
 IPAM = IpamSettings()
 
 
@@ -89,7 +89,7 @@ def where_options(command: F) -> F:
             option(
                 "--store",
                 metavar="URL",
-                help=f"SQLite file or database URL that remembers facts.  [default: REPO/{REPO_LOCAL_STORE}]",
+                help=f"SQLite file or database URL that remembers facts.  [default: {DEFAULT_STORE}]",
             ),
             option("--ipam", default=IPAM.name, metavar="NAME", help="Where addresses are kept: embedded or netbox."),
             option(

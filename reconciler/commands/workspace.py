@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from drivers.base import lines
-from reconciler.commands.options import REPO_LOCAL_STORE, Where
+from reconciler.commands.options import Where
+from reconciler.commands.places import default_store, move_hint, old_store
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
@@ -180,20 +181,21 @@ def _last_good(source: Source, store: Store) -> DesiredState | None:
 
 
 def store_url(where: Where) -> str:
-    """The store that was named, or the one beside the repository."""
+    """The store that was named, or the repository's own. Exits with words where one waits at the old place."""
     if where.store:
         return where.store if "://" in where.store else f"sqlite:///{Path(where.store).expanduser().absolute()}"
-    beside = Path(where.repo) if Path(where.repo).is_dir() else Path.cwd()
-    return f"sqlite:///{(beside / REPO_LOCAL_STORE).absolute()}"
+    own, old = default_store(where.repo), old_store(where.repo)
+    if old.exists() and not own.exists():
+        fail(move_hint(old, own))
+    return f"sqlite:///{own}"
 
 
 def state_folder(where: Where) -> Path:
-    """Where files of this fleet are kept that are in no database: beside an SQLite store, or the repository."""
+    """Where files of this fleet are kept that are in no database: beside an SQLite store, or where it would be."""
     url = store_url(where)
     if url.startswith("sqlite:///"):
         return Path(url.removeprefix("sqlite:///")).parent
-    beside = Path(where.repo) if Path(where.repo).is_dir() else Path.cwd()
-    return (beside / REPO_LOCAL_STORE).absolute().parent
+    return default_store(where.repo).parent
 
 
 def open_store(where: Where, *, create: bool) -> Store:
@@ -208,9 +210,7 @@ def open_store(where: Where, *, create: bool) -> Store:
                 _note_new(path)
                 return Store.open("sqlite://")
             if not where.store:
-                path.parent.mkdir(exist_ok=True, mode=0o700)
-                # Facts about the fleet do not belong into its desired state.
-                (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             elif not path.parent.is_dir():
                 fail(f"store {path}: there is no directory {path.parent}; make it, or correct --store")
         return Store.open(url)

@@ -183,6 +183,7 @@ class Daemon:
     def _keep_house(self, stop: threading.Event) -> None:
         collected = time.monotonic() - COLLECT_SECONDS
         while not stop.wait(FLUSH_SECONDS):
+            self._store.check()
             self._survives("saving what was seen", self._engine.flush)
             self._survives("labelling machines", self._label)
             if self._engine.desired is None:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from reconciler.store.errors import StoreError, in_words, place
+from reconciler.store.errors import StoreError, StoreGone, in_words, place
 from reconciler.store.migrate import migrate
 
 BUSY_SECONDS = 10.0
@@ -31,6 +31,12 @@ OLDEST_SQLITE = (3, 35)
 _BEGIN, _DURABLE = "groundstate_begin", "groundstate_durable"
 
 
+_NOW_WHAT = (
+    'nothing more is sent, as it could not be written down. Put the file or a backup of it back (see "Where facts are '
+    'kept" in the how-to), and start groundstate again'
+)
+
+
 class Database:
     """An open database of the current schema. Safe for use by several threads."""
 
@@ -40,6 +46,7 @@ class Database:
         self._durable = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: True})
         self._relaxed = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: False})
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
+        self._identity: tuple[int, int] | None = None
         self._one_writer = threading.Lock() if self.sqlite else nullcontext()
 
     @classmethod
@@ -54,6 +61,8 @@ class Database:
                 if database.file is not None:
                     _keep_private(database.file)
                 migrate(database.engine, database._durable)
+                if database.file is not None:
+                    database._identity = _identity(database.file)
         except StoreError:
             database.close()
             raise
@@ -74,6 +83,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads. Raises StoreError."""
         with self.in_words(), self.engine.connect() as connection:
+            self.check_file()
             yield connection
 
     @contextmanager
@@ -85,7 +95,22 @@ class Database:
         """
         engine = self._durable if durable else self._relaxed
         with self.in_words(), self._one_writer, engine.begin() as connection:
+            self.check_file()
             yield connection
+            self.check_file()
+
+    def check_file(self) -> None:
+        """Raise StoreGone when the path does not lead any more to the SQLite file that was opened.
+
+        SQLite itself goes on writing to a file that was deleted (sqlite.org/howtocorrupt.html, 2.4)."""
+        if self._identity is None or self.file is None:
+            return
+        try:
+            found = _identity(self.file)
+        except OSError:
+            raise StoreGone(f"store {self.where}: the file was deleted or moved away; {_NOW_WHAT}") from None
+        if found != self._identity:
+            raise StoreGone(f"store {self.where}: another file was put in its place; {_NOW_WHAT}")
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
@@ -98,6 +123,11 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def parse_url(url: str) -> URL:

@@ -17,6 +17,10 @@ class Fenced(StoreError):
     """Another instance has taken over: this one must send nothing more."""
 
 
+class StoreGone(Fenced):
+    """The store's file was deleted, or another lies in its place: what is written goes nowhere."""
+
+
 class AlreadyBound(StoreError):
     """The machine, or the slot, is taken: another has been quicker. Nothing was changed."""
 

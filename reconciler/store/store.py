@@ -232,6 +232,12 @@ class Store:
         with self._database.write() as connection:
             _upsert(connection, tables.meta, [{"name": name, "value": value}])
 
+    def check(self) -> None:
+        """Raise StoreGone when this is not the store that was opened, Fenced when another has taken it over."""
+        self._database.check_file()
+        with self._database.read() as connection:
+            self._check_epoch(connection)
+
     def _check_epoch(self, connection: Connection) -> None:
         if self._epoch is not None:
             instance.check_epoch(connection, self._epoch)
