@@ -91,7 +91,8 @@ def test_a_store_that_goes_away_is_noticed(tmp_path: Path, how: str) -> None:
     store = Store.open(f"sqlite:///{file}")
     store.check()
     GONE[how](file)
-    for use in (lambda: store.put_meta("a", "b"), lambda: store.get_meta("a"), store.check):
+    uses: list[Callable[[], object]] = [lambda: store.put_meta("a", "b"), lambda: store.get_meta("a"), store.check]
+    for use in uses:
         with pytest.raises(StoreError, match="nothing more is sent"):
             use()
     store.close()
