@@ -195,7 +195,7 @@ def test_all_that_is_done_to_have_a_machine_back_is_told_with_who_gave_it_back(w
     assert at(world, "m1") is Phase.AVAILABLE
     causes = [e.message for e in world.events[told:] if e.key == metal.key and "because of" in e.message]
     assert len(causes) >= 6
-    assert all(message.endswith("by Bob") for message in causes)
+    assert all(message.endswith("(author Bob, not verified)") for message in causes)
 
 
 def later(declared: DesiredState, revision: str, author: str) -> DesiredState:
