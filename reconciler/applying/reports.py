@@ -15,6 +15,9 @@ from reconciler.kinds.lifecycle import system_of
 from reconciler.model.event import EventType
 from reconciler.model.life import FactType
 from reconciler.model.resource import ResourceKey
+from reconciler.services.boot.gate import Gate
+
+UNEXPECTED = "UnexpectedFact"
 
 HEARD_KEPT = timedelta(seconds=30)
 
@@ -25,6 +28,7 @@ class Reports:
     def __init__(self, memory: Memory, teller: Teller, waits: Waits, now: Callable[[], datetime]) -> None:
         self._memory, self._teller, self._waits, self._now = memory, teller, waits, now
         self._kept: dict[ResourceKey, datetime] = {}
+        self._heard = Gate()
 
     def take_up(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
         """See `Engine.report`."""
@@ -32,8 +36,9 @@ class Reports:
         with self._memory.gate:
             before = self._memory.facts.get(key)
             if before is None or is_over(before, fact, order):
-                message = f"{fact}, for order {order}, which is over"
-                self._teller.tell(key, "UnexpectedFact", message, EventType.WARNING)
+                if self._news(key, fact, now):
+                    message = f"{fact}, for order {order}, which is over"
+                    self._teller.tell(key, UNEXPECTED, message, EventType.WARNING)
                 return False
             heard = hear(before, fact, detail, self._system(key), now)
             if heard.facts is not before:
@@ -45,9 +50,13 @@ class Reports:
                     self._kept[key] = now
                 # What follows may follow soon, however long it took to come to this.
                 self._waits.moves(key)
-            if heard.reason:
+            if heard.reason and (heard.reason != UNEXPECTED or self._news(key, fact, now)):
                 self._teller.tell(key, heard.reason, heard.message, heard.severity)
             return True
+
+    def _news(self, key: ResourceKey, fact: FactType, now: datetime) -> bool:
+        """Whether it is the first of its kind for a while: who repeats itself fills no ledger."""
+        return self._heard.passes(str(key), str(fact), now) is not None
 
     def _system(self, key: ResourceKey) -> str | None:
         seen = self._memory.observed.get(key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ class BootOptions(msgspec.Struct, frozen=True):
     """How the boot service is asked for; no address: it is not."""
 
     address: str | None = None
+    listen: str | None = None
     image: Path | None = None
     files: Path | None = None
     port: int = 0
@@ -38,6 +41,11 @@ def boot_options(command: F) -> F:
     for decorate in reversed(
         (
             option("--boot-address", metavar="ADDRESS", help="Run the boot service; machines reach it under this."),
+            option(
+                "--boot-listen",
+                metavar="ADDRESS",
+                help="Listen on this address alone.  [default: --boot-address if it is one of this host, else all]",
+            ),
             option("--boot-image", type=_FOLDER, metavar="DIR", help="The agent's vmlinuz and initrd (./dev image)."),
             option(
                 "--boot-files",
@@ -58,11 +66,23 @@ def boot_options(command: F) -> F:
 
 def boot_from(values: dict[str, Any]) -> BootOptions:
     """Take the boot options out of a command's values."""
-    names = ("address", "image", "files", "port", "agent_port", "cert", "key", "loaders")
+    names = ("address", "listen", "image", "files", "port", "agent_port", "cert", "key", "loaders")
     found = BootOptions(**{name: values.pop(f"boot_{name}") for name in names})
     if found.address and found.image is None:
         fail("--boot-address needs --boot-image, the folder of the agent's image; ./dev image makes one")
     return found
+
+
+def listen_at(address: str) -> str:
+    """The address, where it is one of this host; else all, as machines come in by another's or by a name."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        literal = str(ip_address(address.strip("[]")))
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.bind((literal, 0))
+    except (ValueError, OSError):
+        return "0.0.0.0"  # noqa: S104  machines have to reach it
+    return literal
 
 
 @contextmanager
@@ -84,6 +104,7 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
         kernel, initrd = (files.add(options.image / name) for name in ("vmlinuz", "initrd"))
         settings = BootSettings(
             address=options.address,
+            listen=options.listen or listen_at(options.address),
             folder=folder,
             kernel=kernel,
             initrd=initrd,
@@ -101,5 +122,11 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
         which = error.filename or options.image
         fail(f"--boot-image: {which}: {error.strerror or error}; ./dev image makes the agent's image")
     with server:
-        log.info("BootServiceStarted", http=server.places.http, https=server.places.https, files=str(kept))
+        log.info(
+            "BootServiceStarted",
+            http=server.places.http,
+            https=server.places.https,
+            listen=settings.listen,
+            files=str(kept),
+        )
         yield

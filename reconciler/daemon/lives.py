@@ -29,6 +29,7 @@ from reconciler.planning import seed
 from reconciler.planning.inband import read_inband
 from reconciler.planning.met import Met, read_met
 from reconciler.planning.uuids import turned
+from reconciler.services.boot.names import uuid as names_uuid
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
 from reconciler.store.errors import StoreError
 from reconciler.store.inventory import InventoryTable
@@ -102,6 +103,9 @@ class DaemonLives:
         if desired is None:
             return None
         wanted = {mac.lower() for mac in macs}
+        in_git = _declared(desired, wanted)
+        if in_git:
+            return min(in_git) if len(in_git) == 1 and self._shows(min(in_git), uuid) else None
         by_uuid, by_mac = self._alike(desired, uuid, wanted)
         found = {key for key in by_uuid or by_mac if key in desired.resources}
         if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
@@ -109,12 +113,38 @@ class DaemonLives:
         key = found.pop()
         known = set(self._ordered_macs(desired.resources[key]))
         # Two machines with one UUID are not rare (bmc.md): of a machine whose MACs are known, one has to be shown.
-        return key if not wanted or not known or wanted & known else None
+        fits = not wanted or not known or bool(wanted & known)
+        return key if fits and self._shows(key, uuid) else None
+
+    def _shows(self, key: ResourceKey, uuid: str) -> bool:
+        """Whether the UUID is what the machine's BMC told, if it told one: a MAC alone is known to all neighbours."""
+        told = names_uuid(self._seen(key).uuid or "")
+        return told is None or told == uuid.lower()
+
+    def resembles(self, macs: Collection[str]) -> ResourceKey | None:
+        """See Lives."""
+        desired, wanted = self._engine.desired, {mac.lower() for mac in macs}
+        if desired is None:
+            return None
+        found = _declared(desired, wanted) or self._alike(desired, "", wanted)[1] & desired.resources.keys()
+        return min(found, default=None)
+
+    def serves(self, key: ResourceKey | None, address: str) -> bool:
+        """See Lives."""
+        desired = self._engine.desired
+        if desired is None:
+            return False
+        if key is None:
+            return any(_within(one.spec, address) for one in desired.of_kind("Partition"))
+        machine = desired.resources.get(key)
+        name = machine.spec.partition if machine is not None else ""
+        partition = desired.resources.get(ResourceKey("Partition", name))
+        return partition is not None and _within(partition.spec, address)
 
     def _alike(self, desired: DesiredState, uuid: str, macs: set[str]) -> tuple[set[ResourceKey], set[ResourceKey]]:
         """The machines that have the UUID, and those that have one of these MACs."""
         by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
-        by_mac = {one.key for one in desired.of_kind("Machine") if macs & {mac.lower() for mac in one.spec.macs}}
+        by_mac = _declared(desired, macs)
         by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
         return by_uuid, by_mac
 
@@ -296,6 +326,19 @@ def _has_uuid(seen: Any, asked: str) -> bool:
 
 
 def _discovers(spec: PartitionSpec, address: str) -> bool:
-    if spec.boot is None or spec.boot.discovery is not Discovery.ALLOW:
+    return spec.boot is not None and spec.boot.discovery is Discovery.ALLOW and _within(spec, address)
+
+
+def _within(spec: PartitionSpec, address: str) -> bool:
+    """Whether machines are started over the network that the address is in."""
+    try:
+        asks = ip_address(address.partition("%")[0])
+    except ValueError:
         return False
-    return any(ip_address(address) in ip_network(network.cidr) for network in spec.boot.networks)
+    mapped = getattr(asks, "ipv4_mapped", None)
+    return any((mapped or asks) in ip_network(network.cidr) for network in (spec.boot.networks if spec.boot else ()))
+
+
+def _declared(desired: DesiredState, macs: Collection[str]) -> set[ResourceKey]:
+    """The machines whose documents have one of these MACs."""
+    return {one.key for one in desired.of_kind("Machine") if any(mac.lower() in macs for mac in one.spec.macs)}

@@ -54,8 +54,20 @@ class Lives(Protocol):
     """
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
-        """The declared machine with this UUID (as its BMC says) or one of these MACs (as its BMC or its document
-        says), in any case; None when there is none, or when the two point to different machines."""
+        """The declared machine with this UUID (as its BMC says) and one of these MACs, in any case; None when there is
+        none, or when the two point to different machines.
+
+        Where its BMC told a UUID, that has to be shown. A MAC in a document goes before what BMCs say: no BMC takes
+        another machine's place by telling its UUID or MAC.
+        """
+
+    def resembles(self, macs: Collection[str]) -> ResourceKey | None:
+        """The declared machine whose document or BMC has one of these MACs, whatever UUID is shown. Only to tell of
+        it."""
+
+    def serves(self, key: ResourceKey | None, address: str) -> bool:
+        """Whether the address is in a network over which the machine's Partition starts machines (`boot.networks`);
+        with None, in that of any Partition."""
 
     def order(self, key: ResourceKey) -> BootOrder | None:
         """The boot order that is under way and was not answered by an agent yet: only then may a script lead there."""

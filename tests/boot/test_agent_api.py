@@ -343,3 +343,25 @@ def test_what_an_agent_says_is_clean_and_keeps_its_lines(service: Service) -> No
     told = {"type": "wiped", "detail": "sda 4096 bytes: \x1b[2Jgone\nsdb 1 bytes: \ud800"}
     service.call("POST", "/agent/v1/facts", service.session(), raw=json.dumps(told).encode())
     assert service.lives.reported[-1][-1] == "sda 4096 bytes: \\x1b[2Jgone\nsdb 1 bytes: \\ud800"
+
+
+def test_a_session_is_good_in_the_boot_networks_alone(service: Service) -> None:
+    session = service.session()
+    service.lives.served = {"127.0.0.2"}
+    asked = [("GET", "work", None), ("GET", "seed", None), ("POST", "facts", {"type": "alive"})]
+    for method, page, body in asked:
+        assert service.call(method, f"/agent/v1/{page}", session, body).status == 403
+
+
+def test_an_installed_system_phones_home_from_any_address(service: Service) -> None:
+    token = service.issue(TokenPurpose.PHONE_HOME)
+    service.lives.served = set()
+    assert service.call("POST", "/phone-home/v1", token).status == 200
+
+
+def test_what_an_agent_tells_is_cut_and_paced(service: Service) -> None:
+    session = service.session()
+    told = {"type": "agent-failed", "detail": "x" * 60_000}
+    statuses = [service.call("POST", "/agent/v1/facts", session, told).status for _ in range(61)]
+    assert len(service.lives.reported[-1][-1]) == 500
+    assert statuses == [200] * 60 + [503]

@@ -206,3 +206,24 @@ def test_a_service_that_cannot_have_its_second_port_leaves_the_first(tmp_path: P
     with pytest.raises(BootError, match="https"):
         BootServer(broken, service.lives, service.store.tokens, service.files, lambda: service.now, log)
     socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.fixture
+def full(tmp_path: Path, migrated_file: Path) -> Iterator[Service]:
+    """A service whose places are taken by five addresses with eight connections each."""
+    shutil.copy(migrated_file, tmp_path / "state.db")
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    made = Service(store, tmp_path, Limits(threads=2, connections=40, per_address=8, idle=60))
+    with made.server:
+        yield made
+    store.close()
+
+
+def test_many_addresses_that_hold_every_connection_keep_no_machine_out(full: Service) -> None:
+    port = int(full.server.places.http.rpartition(":")[2])
+    with ExitStack() as stack:
+        for number in range(40):
+            source = (f"127.0.0.{100 + number // 8}", 0)
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 20, source_address=source))
+        for _ in range(10):
+            assert full.get("/boot.ipxe").status == 200

@@ -135,11 +135,31 @@ def test_an_unknown_machine_is_discovered_where_that_is_allowed(service: Service
     assert "gs.token" not in service.get("/boot/").text
 
 
-def test_scripts_for_the_agent_are_given_to_one_address_at_a_pace(service: Service) -> None:
-    answers = [service.get(f"/boot/{UUIDS[ONE]}").status for _ in range(61)]
-    assert answers == [200] * 60 + [503]
+def test_scripts_for_one_order_are_given_out_at_a_pace(service: Service) -> None:
+    answers = [service.get(f"/boot/{UUIDS[ONE]}").status for _ in range(21)]
+    assert answers == [200] * 20 + [503]
     service.now += timedelta(minutes=1)
     assert service.get(f"/boot/{UUIDS[ONE]}").status == 200
+
+
+def test_a_ticket_is_given_to_addresses_of_the_partitions_boot_networks_alone(service: Service) -> None:
+    service.lives.served = {"127.0.0.2"}
+    assert "kernel" not in service.script()
+    assert service.lives.facts == []
+    assert [told[:2] for told in service.lives.turned_away] == [(ONE, "BootAddressRefused")]
+
+
+def test_one_who_asks_again_and_again_without_an_order_fills_no_ledger(service: Service) -> None:
+    service.lives.answered.add(ORDER)
+    for _ in range(20):
+        assert "starting from disk" in service.script()
+    assert len([fact for fact in service.lives.seen if fact is FactType.SENT_TO_DISK]) == 1
+
+
+def test_a_machine_with_an_order_that_shows_another_uuid_is_told_of(service: Service) -> None:
+    service.lives.strict = True
+    assert "kernel" not in service.get(f"/boot/?mac={MACS[ONE]}").text
+    assert [told[:2] for told in service.lives.turned_away] == [(ONE, "BootMachineDoubtful")]
 
 
 def test_a_failure_inside_is_no_traceback(service: Service) -> None:

@@ -40,6 +40,10 @@ class Lives:
         self.answered: set[str] = set()
         self.to_do: Work = Wait()
         self.discovering = False
+        self.served = {"127.0.0.1"}
+        self.strict = False
+        """Whether the UUID has to be shown."""
+        self.seen: list[FactType] = []
         self.reported: list[tuple[ResourceKey, str, FactType, str]] = []
         self.inventories: dict[ResourceKey, Mapping[str, object]] = {}
         self.strangers: list[tuple[str | None, tuple[str, ...], Mapping[str, object]]] = []
@@ -48,8 +52,16 @@ class Lives:
         self._lock = threading.Lock()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
+        if self.strict and not uuid:
+            return None
         found = {key for key in UUIDS if UUIDS[key] == uuid.lower() or MACS[key] in {mac.lower() for mac in macs}}
         return found.pop() if len(found) == 1 else None
+
+    def resembles(self, macs: Collection[str]) -> ResourceKey | None:
+        return next((key for key in MACS if MACS[key] in macs), None)
+
+    def serves(self, key: ResourceKey | None, address: str) -> bool:
+        return address in self.served
 
     def order(self, key: ResourceKey) -> BootOrder | None:
         order = self.orders.get(key)
@@ -63,6 +75,7 @@ class Lives:
 
     def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
         with self._lock:
+            self.seen.append(fact)
             if self.broken:
                 raise RuntimeError("the disk is full: /var/lib/secret")
             if self.overtaken or key not in self.orders or self.orders[key].id != order:

@@ -48,7 +48,8 @@ def lives(world: World) -> DaemonLives:
         (UUID, [MAC], M1),
         (UUID.upper(), [MAC.upper()], M1),
         (UUID, [], M1),
-        ("", [MAC], M1),
+        ("", [MAC], None),
+        ("00000000-0000-4000-8000-0000000000ff", [MAC], None),
         (UUID, [OTHER], None),
         ("", [OTHER], None),
         ("", [], None),
@@ -105,6 +106,28 @@ def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: Daemo
     )
     assert parts.machine_of(OTHER) == "m2"
     assert lives.find("", [OTHER]) == ResourceKey("Machine", "m2")
+
+
+def test_a_bmc_that_claims_another_machines_uuid_and_mac_stops_no_start_of_it(
+    world: World, lives: DaemonLives, parts: Parts
+) -> None:
+    world.bmc("m2").state = replace(world.bmc("m2").state, uuid=UUID)
+    world.run(600)
+    told = {"link": [{"ifname": "eth0", "address": MAC, "link_type": "ether"}]}
+    parts.collected(ResourceKey("Machine", "m2"), told)
+    assert lives.find(UUID, [MAC]) == M1
+
+
+def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: DaemonLives) -> None:
+    assert not lives.serves(M1, "10.77.0.100")
+    networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
+    boot = {"server": "10.77.0.1", "networks": networks}
+    world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
+    for key in (M1, None):
+        assert lives.serves(key, "10.77.0.100")
+        assert lives.serves(key, "::ffff:10.77.0.100")
+        assert not lives.serves(key, "10.78.0.100")
+        assert not lives.serves(key, "no address")
 
 
 def test_a_wipe_is_proved_for_every_disk_that_was_ever_found(world: World, parts: Parts) -> None:

@@ -29,6 +29,9 @@ TOLD = {
 }
 """What an agent may report. The other facts are the service's own to state."""
 
+DETAIL, PROOF = 500, 16_000
+"""Most characters that are kept of what an agent tells, and of its proof of wiping."""
+
 BEGIN = (TokenPurpose.BOOT, TokenPurpose.DISCOVER)
 
 
@@ -93,8 +96,12 @@ class Agent:
         fact = TOLD.get(said.type)
         if fact is None:
             raise Refused(400, f"{said.type!r} is no fact that an agent reports; those are {', '.join(TOLD)}")
+        if not self._desk.reports.allows(grant.order, self._desk.now()):
+            raise Refused(503, "too much was told; ask again", retry=30)
         # A machine that nobody declared has no life that a fact could belong to.
-        if grant.machine is not None and not self._desk.lives.report(grant.machine, grant.order, fact, said.detail):
+        if grant.machine is not None and not self._desk.lives.report(
+            grant.machine, grant.order, fact, _kept(fact, said.detail)
+        ):
             self._stale(request, grant, grant.order)
         return form({})
 
@@ -177,9 +184,19 @@ class Agent:
         if not text:
             self._desk.refuse(request, 401, "TokenRefused", "no token was shown")
         try:
-            return text, self._desk.tokens.look(text, purposes, self._desk.now())
+            grant = self._desk.tokens.look(text, purposes, self._desk.now())
         except BadToken as bad:
             self._bad(request, bad)
+        # An installed system has addresses of its own; the agent has one of the boot network.
+        if grant.purpose is not TokenPurpose.PHONE_HOME:
+            self._within(request, grant)
+        return text, grant
+
+    def _within(self, request: Request, grant: Grant) -> None:
+        if not self._desk.lives.serves(grant.machine, request.remote_addr or ""):
+            whose = grant.machine or grant.order
+            message = f"the {grant.purpose} token for {whose} was shown from outside of spec.boot.networks"
+            self._desk.refuse(request, 403, "BootAddressRefused", message, grant.machine)
 
     def _bad(self, request: Request, bad: BadToken) -> NoReturn:
         grant = bad.grant
@@ -188,6 +205,11 @@ class Agent:
         why = "it is none of ours" if bad.fault is TokenFault.UNKNOWN else f"it is {bad.fault}"
         message = f"{what} was shown and refused: {why}"
         self._desk.refuse(request, 401, "TokenRefused", message, grant.machine if grant else None, str(bad))
+
+
+def _kept(fact: FactType, detail: str) -> str:
+    """As much of it as is kept: a proof of wiping has a line for each disk."""
+    return detail[: PROOF if fact is FactType.WIPED else DETAIL]
 
 
 def lines(work: Work) -> list[str]:

@@ -47,7 +47,13 @@ class Desk:
         self.now, self.log, self._places = now, log, places
         self._gate = Gate()
         self.scripts = Pace(60, timedelta(minutes=1))
-        """Scripts that lead to the agent: each costs a token."""
+        """Scripts that lead to the agent, for each address: each costs a token."""
+        self.orders = Pace(20, timedelta(minutes=1))
+        """The same for each order, whoever asks; and what is reported for each, beside signs of life."""
+        self.strangers = Pace(6, timedelta(minutes=1))
+        """Scripts for a machine that nobody declared, for each address."""
+        self.reports = Pace(60, timedelta(minutes=1))
+        """What the agent of one order tells."""
 
     @property
     def places(self) -> Places:
@@ -67,11 +73,19 @@ class Desk:
         unless it was told the like of it shortly before."""
         address = request.remote_addr or ""
         request.environ[REFUSED] = reason
+        self.warn(address, reason, message, machine)
+        raise Refused(status, answer or message)
+
+    def warn(self, address: str, reason: str, message: str, machine: ResourceKey | None = None) -> None:
+        """Tell the ledger that somebody was turned away, unless it was told the like of it shortly before."""
         untold = self._gate.passes(reason, address, self.now())
         if untold is not None:
             others = f"; {untold} more like it were not told" if untold else ""
             self.lives.refused(machine, reason, f"{address}: {message}{others}")
-        raise Refused(status, answer or message)
+
+    def first(self, kind: str, address: str) -> bool:
+        """Whether it is the first of its kind from there for some time, and so worth a line in the ledger."""
+        return self._gate.passes(kind, address, self.now()) is not None
 
 
 class Refused(HTTPException):

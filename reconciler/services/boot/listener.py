@@ -120,18 +120,22 @@ class _Connection(HTTPConnection):
     remote_addr: str
     counted: str | None = None
     deadline: float | None = None
+    receiving_since: float | None = None
+    """While its request is read."""
 
     def communicate(self) -> Any:
         """cheroot's hook: one request, from its first byte to the end of its answer, in a worker's thread."""
-        self.deadline = time.monotonic() + self.server.limits.receive
+        self.receiving_since = time.monotonic()
+        self.deadline = self.receiving_since + self.server.limits.receive
         try:
             return super().communicate()  # type: ignore[no-untyped-call]
         finally:
-            self.deadline = None
+            self.deadline = self.receiving_since = None
 
     def longer(self, size: int) -> None:
         """The request was read; an answer of so many bytes follows."""
         limits = self.server.limits
+        self.receiving_since = None
         self.deadline = time.monotonic() + limits.send + size / limits.slowest
 
     def close(self) -> None:
@@ -176,7 +180,7 @@ class _Server(Server):
         self.keep_alive_conn_limit = limits.connections
         self.expiration_interval = limits.look
         self.limits, self._log = limits, log
-        self._open: set[_Connection] = set()
+        self._open: dict[_Connection, None] = {}
         self._of: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -205,27 +209,47 @@ class _Server(Server):
     def _admit(self, conn: _Connection) -> bool:
         place = network(conn.remote_addr)
         with self._lock:
-            if len(self._open) >= self.limits.connections or self._of[place] >= self.limits.per_address:
+            if self._of[place] >= self.limits.per_address:
                 return False
-            self._open.add(conn)
+            if len(self._open) >= self.limits.connections and not self._make_room(place):
+                return False
+            self._open[conn] = None
             self._of[place] += 1
         conn.counted = place
+        return True
+
+    def _make_room(self, place: str) -> bool:
+        """Cut a connection of whoever has more of them than `place`, most first, on which nothing is being answered:
+        a machine that comes with its first connection gets in, however many addresses hold how many."""
+        free = (one for one in self._open if one.deadline is None or one.receiving_since is not None)
+        most = max(free, key=lambda one: self._of[str(one.counted)], default=None)
+        if most is None or self._of[str(most.counted)] <= self._of[place] + 1:
+            return False
+        self._drop(most)
+        most.cut()
         return True
 
     def forget(self, conn: _Connection) -> None:
         """The connection is closed."""
         with self._lock:
-            if conn in self._open:
-                self._open.remove(conn)
-                place = str(conn.counted)
-                self._of[place] -= 1
-                if not self._of[place]:
-                    del self._of[place]
+            self._drop(conn)
+
+    def _drop(self, conn: _Connection) -> None:
+        if conn in self._open:
+            del self._open[conn]
+            place = str(conn.counted)
+            self._of[place] -= 1
+            if not self._of[place]:
+                del self._of[place]
 
     def end_late(self, moment: float) -> None:
         """Cut the connections whose clients took longer than they have."""
         with self._lock:
             late = [one for one in self._open if (end := one.deadline) is not None and end < moment]
+            if self.requests.idle == 0 and self.requests.qsize > 0:
+                # Everyone waits for those who send their requests slowly: these have less time then.
+                hurry = moment - self.limits.crowded
+                late += [one for one in self._open if (since := one.receiving_since) is not None and since < hurry]
         for one in late:
             self._log.info("ConnectionCut", client=one.remote_addr, why="too slow")
             one.cut()

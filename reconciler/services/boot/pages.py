@@ -45,14 +45,36 @@ class Pages:
         macs = names.macs(request.args.getlist("mac"))
         key, asked = find(self._desk, asked, macs)
         if key is not None:
-            order = self._desk.lives.order(key)
-            if order is None:
-                self._desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {request.remote_addr}")
-                return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
-            return self._ordered(request, key, order, asked, macs)
+            return self._known(request, key, asked, macs)
+        self._doubt(request, asked, macs)
         if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
             return self._discovered(request, asked, macs)
         return plain(scripts.to_disk("this machine is not known here"))
+
+    def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
+        desk, address = self._desk, request.remote_addr or ""
+        order, served = desk.lives.order(key), desk.lives.serves(key, address)
+        if order is None:
+            if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
+                desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
+            return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
+        if not served:
+            message = f"{key} asked for its boot script from outside of its partition's spec.boot.networks; it got none"
+            desk.warn(address, "BootAddressRefused", message, key)
+            return plain(scripts.to_disk(f"{key.name} is not started from this network"))
+        return self._ordered(request, key, order, uuid, macs)
+
+    def _doubt(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> None:
+        """Say why a machine with an order is not taken for the one that it looks like; else the order waits in vain."""
+        lives, address = self._desk.lives, request.remote_addr or ""
+        key = lives.resembles(macs) if macs else None
+        if key is not None and lives.serves(key, address) and lives.order(key) is not None:
+            message = (
+                f"a machine with a MAC address of {key} and the UUID {uuid or 'left out'} asked for a boot "
+                "script; it got none, as the BMC tells another UUID or another machine has it "
+                "too; compare the UUIDs, and write the MAC addresses into spec.macs"
+            )
+            self._desk.warn(address, "BootMachineDoubtful", message, key)
 
     def file(self, request: Request, checksum: str, name: str = "") -> Response:
         """`/files/<sha256>/<name>`: a file of the store, or a part of it. The name is for those who look at that."""
@@ -77,12 +99,16 @@ class Pages:
     def _ordered(
         self, request: Request, key: ResourceKey, order: BootOrder, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
+        if not self._desk.orders.allows(order.id, self._desk.now()):
+            raise Refused(503, "too many scripts were asked for this machine", retry=30)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
             raise Refused(503, "what this machine is to do has just changed", retry=5)
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
+        if not self._desk.strangers.allows(request.remote_addr or "", self._desk.now()):
+            raise Refused(503, "too many scripts were asked for from this address", retry=30)
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
         ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))

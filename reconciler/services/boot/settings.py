@@ -21,7 +21,8 @@ class Limits(msgspec.Struct, frozen=True):
     """What one listener takes on, so that nobody can take it all.
 
     `threads`: requests in hand at once; `connections` in all, and `per_address` of one client. `idle`: seconds for
-    which a connection may say nothing; `receive`: seconds for a whole request; `send`: seconds for an answer, and one
+    which a connection may say nothing; `receive`: seconds for a whole request, `crowded`
+    of these when all threads are busy; `send`: seconds for an answer, and one
     more for each `slowest` bytes of it. `look`: seconds between two looks for silent connections, and what it takes at
     most to stop.
     """
@@ -31,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
     per_address: int = 8
     idle: int = 10
     receive: float = 30.0
+    crowded: float = 3.0
     send: float = 30.0
     slowest: int = 64 * 1024
     look: float = 0.2
