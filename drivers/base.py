@@ -370,7 +370,7 @@ class IpamSettings(msgspec.Struct, frozen=True):
     """Which IPAM, and what it takes to reach it.
 
     `token`: a reference, never the token itself. `ca_file` "": the system's CAs. `fleet`: whose objects these are in an
-    IPAM that others use too.
+    IPAM that others use too. `insecure`: the token may go over plain http to another host.
     """
 
     name: str = "embedded"
@@ -378,6 +378,7 @@ class IpamSettings(msgspec.Struct, frozen=True):
     token: str = ""
     ca_file: str = ""
     fleet: str = "groundstate"
+    insecure: bool = False
 
 
 class Range(msgspec.Struct, frozen=True, order=True):

@@ -42,7 +42,7 @@ from drivers.ipam.netbox_records import (
     said_of,
 )
 from drivers.ipam.netbox_usage import usage
-from drivers.ipam.netbox_wire import NONSENSE, REQUEST_SECONDS, Record, Refused, Wire
+from drivers.ipam.netbox_wire import NONSENSE, REQUEST_SECONDS, Record, Refused, Wire, is_readable_on_the_way
 from drivers.secret.token import token_source
 
 if TYPE_CHECKING:
@@ -232,5 +232,10 @@ def open_ipam(_engine: Engine, settings: IpamSettings) -> NetboxIpam:
         raise Rejected("--ipam netbox needs --ipam-url, such as https://netbox.example.org")
     if not settings.token:
         raise Rejected("--ipam netbox needs --ipam-token, a reference: env:NAME or file:PATH")
+    if is_readable_on_the_way(settings.url) and not settings.insecure:
+        raise Rejected(
+            "--ipam-url: over plain http the token can be read on the way; use https, or a tunnel that ends on this "
+            "host, or allow it with --ipam-insecure (ipam-insecure = true in the settings)"
+        )
     token = token_source(settings.token)
     return NetboxIpam(settings.url, token, ca_file=settings.ca_file or None, fleet=settings.fleet)

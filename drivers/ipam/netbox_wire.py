@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import math
 import ssl
 import time
@@ -289,6 +290,21 @@ def _checked(url: str) -> str:
         shown = "it" if "@" in url else repr(url)
         raise Rejected(f"--ipam-url: {shown} is not https://HOST[:PORT][/PATH]; leave user and password out")
     return url.rstrip("/").removesuffix("/api")
+
+
+def is_readable_on_the_way(url: str) -> bool:
+    """Whether what is sent there leaves this host unencrypted. False for what is no URL."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme != "http":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def _context(ca_file: str | None) -> ssl.SSLContext:

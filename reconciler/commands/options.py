@@ -99,6 +99,7 @@ def where_options(command: F) -> F:
             option(
                 "--ipam-ca-file", default=IPAM.ca_file, metavar="FILE", help="Trust these CAs instead of the system's."
             ),
+            option("--ipam-insecure", is_flag=True, help="Let its token go over plain http to another host."),
             option("--ipam-fleet", default=IPAM.fleet, metavar="NAME", help="The tag and owner of what is ours in it."),
         )
     ):
@@ -160,7 +161,7 @@ def where_from(values: dict[str, Any]) -> Where:
 
 
 def _ipam_from(values: dict[str, Any]) -> IpamSettings:
-    names = {"name": "ipam"} | {name: f"ipam_{name}" for name in ("url", "token", "ca_file", "fleet")}
+    names = {"name": "ipam"} | {name: f"ipam_{name}" for name in ("url", "token", "ca_file", "fleet", "insecure")}
     return IpamSettings(**{name: values.pop(option) for name, option in names.items()})
 
 

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
@@ -22,8 +22,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from reconciler.model.redact import redacted
 
-PROTOCOLS = "file:git:https:ssh"
-"""ext:: and fd:: run commands, http is readable on the way; git itself refuses what is not named here."""
+PROTOCOLS = "file:https:ssh"
+"""ext:: and fd:: run commands; http and git prove neither who answers nor that nothing was changed on the way. git
+itself refuses what is not named here."""
 
 SILENCE = 60.0
 """Seconds without progress after which a remote is given up."""
@@ -68,10 +69,7 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
         return url, {}
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     helper = '!f() { echo "username=$GROUNDSTATE_GIT_USERNAME"; echo "password=$GROUNDSTATE_GIT_PASSWORD"; }; f'
-    return bare, {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "credential.helper",
-        "GIT_CONFIG_VALUE_0": helper,
+    return bare, configured([("credential.helper", helper)]) | {
         "GROUNDSTATE_GIT_USERNAME": unquote(parts.username),
         "GROUNDSTATE_GIT_PASSWORD": unquote(parts.password or ""),
     }
@@ -220,6 +218,38 @@ def end_all() -> None:
     """End every git that is still at work, such as a fetch that a thread waits for while the process ends."""
     for process in list(_RUNNING):
         _signal(process, signal.SIGTERM)
+
+
+def without_filters(folder: Path) -> dict[str, str]:
+    """The environment in which git runs no clean filter, whatever the configuration that it finds from `folder` names.
+
+    A filter is a command, and a repository's own configuration is not its owner's word. The names are handed over by
+    the environment, as `-c` cuts a name at its first `=`. Raises GitFailed, SourceUnavailable, SourceError.
+    """
+    try:
+        said = run(folder, "config", "--includes", "-z", "--name-only", "--get-regexp", r"^filter\.", discover=True)
+    except GitFailed as error:
+        if error.stderr:
+            raise
+        return {}  # No filter is named anywhere: git leaves with 1 and no word.
+    # Without its variable: `filter.lfs.clean` is of the filter lfs.
+    filters = sorted({name.rpartition(b".")[0] for name in said.split(b"\0") if name})
+    return configured(
+        (f"{os.fsdecode(name)}.{variable}", value)
+        for name in filters
+        for variable, value in (("clean", ""), ("process", ""), ("required", "false"))
+    )
+
+
+def configured(settings: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Settings of git by the environment, after those that the process's own environment holds already."""
+    before = os.environ.get("GIT_CONFIG_COUNT", "")
+    first = int(before) if before.isdecimal() else 0
+    made: dict[str, str] = {}
+    count = first
+    for count, (name, value) in enumerate(settings, first + 1):
+        made |= {f"GIT_CONFIG_KEY_{count - 1}": name, f"GIT_CONFIG_VALUE_{count - 1}": value}
+    return made | ({"GIT_CONFIG_COUNT": str(count)} if made else {})
 
 
 @contextmanager

@@ -41,7 +41,8 @@ _REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|(?!-)(?:[^/@:\s]+@)?(?:\[[
 """A URL, or `[USER@]HOST:PATH` as git and scp take it, where HOST may be an alias of the SSH settings."""
 _NO_FOLDER = ("Not a valid object name", "not a tree object")
 """What git says of a path that is not in a commit, or is a file."""
-_SCHEMES = ("https://", "ssh://", "git://", "file://")
+_SCHEMES = ("https://", "ssh://", "file://")
+_UNPROVEN = ("http", "git", "ftp", "ftps", "rsync")
 _FETCH = (
     *("-c", "fetch.fsckObjects=true"),
     # Harmless marks of old tools, which would lock out repositories with a long history.
@@ -159,7 +160,7 @@ def open_source(
     work_tree: bool = False,
     cache_dir: Path | None = None,
 ) -> Source:
-    """The source at a folder (a repository, any folder in one, a bare one) or a URL (https, ssh, git, file).
+    """The source at a folder (a repository, any folder in one, a bare one) or a URL (https, ssh, file).
 
     `ref`: branch, tag or commit; the default is HEAD. `path`: the folder to read, from `location`. `work_tree`: what
     lies on disk, committed or not; then `location` need not be in a repository. `cache_dir`: where mirrors of remotes
@@ -303,7 +304,8 @@ class Repository:
         # Without renames each entry is one path, after two letters and a space.
         args = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all")
         try:
-            said = git.run(self._place.root, *args, "--", f":(top,literal){self._path}", discover=True)
+            extra = git.without_filters(self._place.root)
+            said = git.run(self._place.root, *args, "--", f":(top,literal){self._path}", discover=True, extra=extra)
         except (GitFailed, SourceUnavailable):  # What is read is the commit; this is only about the rest.
             return 0
         return sum(is_manifest(entry[3:]) for entry in said.split(b"\0"))
@@ -617,7 +619,9 @@ def _find_repository(folder: Path) -> Place | SourceError:
 def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Source:
     if "://" in url and not url.startswith(_SCHEMES):
         scheme = url.partition("://")[0]
-        raise SourceError(f"{scheme}:// is not used to fetch", "", "use https, ssh, git or file")
+        unproven = "it proves neither who answers nor that nothing was changed on the way"
+        why = unproven if scheme in _UNPROVEN else ""
+        raise SourceError(f"{scheme}:// is not used to fetch", why, "use https, ssh or file")
     if cache_dir is None:
         raise SourceError(
             f"{redacted(url)} is a remote", "there is no folder to keep its mirror in", "set a cache folder"

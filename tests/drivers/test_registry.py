@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -167,6 +168,9 @@ def test_the_netbox_ipam_is_opened_without_asking_netbox_anything() -> None:
         ({"url": ""}, "--ipam-url"),
         ({"url": "netbox.example.org"}, "https://HOST"),
         ({"url": "ftp://netbox.example.org"}, "https://HOST"),
+        ({"url": "http://netbox.example.org"}, "over plain http the token can be read on the way"),
+        ({"url": "HTTP://10.0.0.1:8000"}, "over plain http"),
+        ({"url": "http://localhost.example.org"}, "over plain http"),
         ({"token": ""}, "--ipam-token"),
         ({"token": "s3cret"}, "--ipam-token is a reference"),
         ({"fleet": "Two words"}, "--ipam-fleet"),
@@ -178,6 +182,21 @@ def test_settings_that_cannot_be_are_refused_by_the_option_s_name(change: dict[s
     with pytest.raises(Rejected, match=message) as refused:
         Registry().open_ipam(settings, create_engine("sqlite://"))
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"url": "http://127.0.0.1:8000"},
+        {"url": "http://[::1]:8000"},
+        {"url": "http://localhost"},
+        {"url": "http://netbox.example.org", "insecure": True},
+    ],
+)
+def test_plain_http_is_for_this_host_or_where_it_is_allowed(change: dict[str, Any]) -> None:
+    registry = Registry()
+    registry.open_ipam(msgspec.structs.replace(NETBOX, **change), create_engine("sqlite://"))
+    registry.close()
 
 
 def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:

@@ -435,14 +435,31 @@ def test_a_remote_needs_a_cache_folder(repository: Git) -> None:
     assert "no folder to keep its mirror in" in why_not(lambda: open_source("https://git.example/fleet.git")).why
 
 
-@pytest.mark.parametrize("url", ["ext::sh -c true", "http://git.example/x", "fd::3", "rsync://git.example/x"])
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c true", "http://git.example/x", "fd::3", "rsync://git.example/x", "git://g.example/x"]
+)
 def test_other_ways_to_fetch_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         open_source(url, cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize("scheme", ["git", "http"])
+def test_a_transport_that_proves_nothing_is_refused_in_words(scheme: str, tmp_path: Path) -> None:
+    refused = why_not(lambda: open_source(f"{scheme}://git.example/fleet.git", cache_dir=tmp_path))
+    assert "proves neither who answers" in refused.why
+    assert refused.hint == "use https, ssh or file"
+
+
+def test_a_setting_of_git_cannot_lead_to_such_a_transport(repository: Git, tmp_path: Path) -> None:
+    """`url.git://....insteadOf = https://` in a user's or a folder's settings."""
+    assert "git" not in git.PROTOCOLS.split(":")
+    repository("config", "url.git://127.0.0.1:1/.insteadOf", "https://git.example/")
+    with pytest.raises(git.GitFailed, match="transport 'git' not allowed"):
+        git.run(repository.folder / ".git", "ls-remote", "https://git.example/fleet")
+
+
 @pytest.mark.parametrize(
-    "location", ["git@git.example:team/fleet.git", "ssh://git@git.example/fleet", "git://git.example/x"]
+    "location", ["git@git.example:team/fleet.git", "ssh://git@git.example/fleet", "https://git.example/x"]
 )
 def test_remotes_are_opened_without_touching_the_network(location: str, tmp_path: Path) -> None:
     assert open_source(location, cache_dir=tmp_path).location

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,41 @@ def test_a_work_tree_a_bare_repository_and_a_remote_pass_over_nothing(repository
     remote.snapshot()
     others = (open_source(repository.folder, work_tree=True), open_source(tmp_path / "bare"), remote)
     assert [source.uncommitted() for source in others] == [0, 0, 0]
+
+
+def touched(repository: Git) -> None:
+    """A manifest of the same size, so that git has to read it: one of another size has changed without that."""
+    path = repository.folder / "partition.yaml"
+    path.write_text(path.read_text().swapcase())
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize("name", ["evil", "with.dots", "with=sign", "With Case"])
+@pytest.mark.parametrize("variable", ["clean", "process"])
+def test_no_filter_of_the_folder_s_own_settings_runs(
+    repository: Git, tmp_path: Path, name: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder's .git/config names commands that `git status` runs on what was edited."""
+    ran = tmp_path / "ran"
+    repository("config", f"filter.{name}.{variable}", f"touch {ran}; cat")
+    repository("config", f"filter.{name}.required", "true")
+    attribute = name if " " not in name else "Case"
+    (repository.folder / ".git" / "info" / "attributes").write_text(f"*.yaml filter={attribute}\n")
+    if attribute != name:
+        repository("config", f"filter.{attribute}.{variable}", f"touch {ran}; cat")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Ada")
+    touched(repository)
+    assert open_source(repository.folder).uncommitted() == 1
+    assert not ran.exists()
+
+
+def test_a_filter_of_a_file_that_the_settings_include_does_not_run_either(repository: Git, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "more").write_text(f'[filter "evil"]\n\tclean = touch {ran}; cat\n')
+    repository("config", "include.path", str(tmp_path / "more"))
+    (repository.folder / ".git" / "info" / "attributes").write_text("*.yaml filter=evil\n")
+    touched(repository)
+    assert open_source(repository.folder).uncommitted() == 1
+    assert not ran.exists()
