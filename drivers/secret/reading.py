@@ -16,7 +16,7 @@ def from_json(text: bytes, reference: str) -> Credential:
     """Read `{"username": ..., "password": ...}`. Raises AuthenticationFailed."""
     try:
         found = msgspec.json.decode(text, type=_Json)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise AuthenticationFailed(
             f'{reference} does not give JSON of the form {{"username": "...", "password": "..."}}'
         ) from None

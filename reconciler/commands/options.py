@@ -204,7 +204,7 @@ def load_settings(
         return {}
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise click.UsageError(f"{path}: cannot be read as settings: {error}") from None
     values = {name.replace("-", "_"): value for name, value in values.items()}
     mine = _settable(command)

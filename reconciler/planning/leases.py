@@ -66,7 +66,7 @@ def _dnsmasq(lines: list[str]) -> Iterator[tuple[int, _Read]]:
                 raise _Unreadable(f"{len(parts)} words, where a lease has at least 4")
             expires = _time(parts[0])
             # Of an IPv6 lease the second word is the IAID.
-            mac = parts[1] if ":" in parts[1] else ""
+            mac = _name(parts[1]) if ":" in parts[1] else ""
             yield number, (Lease(_address(parts[2]), mac, _name(parts[3])), expires or None)
         except _Unreadable as error:
             yield number, str(error)
@@ -87,7 +87,7 @@ def _kea(lines: list[str]) -> Iterator[tuple[int, _Read]]:
             address, expires = _address(row.get("address", "")), _time(row.get("expire", ""))
             lifetime = _time(row.get("valid_lifetime", ""))
             is_over = not lifetime or row.get("state", _KEA_DEFAULT) not in (_KEA_DEFAULT, "")
-            lease = Lease(address, row.get("hwaddr", ""), _name(row.get("hostname", "")))
+            lease = Lease(address, _name(row.get("hwaddr", "")), _name(row.get("hostname", "")))
             yield number, (lease, 0.0 if is_over else expires)
         except _Unreadable as error:
             yield number, str(error)

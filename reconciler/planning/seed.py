@@ -104,7 +104,7 @@ def is_ignition(text: str) -> bool:
     """Whether it is an Ignition config: JSON with a key `ignition` (its specification, version 3.x)."""
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     return isinstance(found, dict) and "ignition" in found
 

@@ -46,7 +46,7 @@ def plan_from_json(data: bytes) -> Plan:
     """
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"this is not a saved plan ({error}); make one with `groundstate plan --out FILE`") from None
     if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise ValueError(
@@ -55,5 +55,5 @@ def plan_from_json(data: bytes) -> Plan:
         )
     try:
         return msgspec.json.decode(data, type=Plan)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"the saved plan is damaged ({error}); plan again") from None
