@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from drivers.base import Tls
 from reconciler.kinds.fields import Sha256, Spec
+from reconciler.model.resource import DesiredState, ResourceKey
 
 
 class CredentialRef(Spec, frozen=True, kw_only=True):
@@ -97,6 +98,15 @@ class BmcSpec(BmcDefaults, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+
+def at_place(desired: DesiredState, where: str | None) -> ResourceKey | None:
+    """The declared machine that is this system of this BMC, as `place` says it; None where there is none."""
+    return desired.derived("machines by place", _by_place).get(where) if where is not None else None
+
+
+def _by_place(desired: DesiredState) -> dict[str, ResourceKey]:
+    return {place(machine.spec.bmc): machine.key for machine in desired.of_kind("Machine")}
 
 
 def place(bmc: BmcSpec) -> str:

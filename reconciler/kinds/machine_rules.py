@@ -19,6 +19,7 @@ from drivers.base import (
     SystemState,
 )
 from reconciler.kinds import binding, lifecycle, media
+from reconciler.kinds.access import at_place
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.lifecycle_steps import LIFE, life_field, life_steps
 from reconciler.kinds.machine import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
@@ -107,7 +108,11 @@ class MachineRules:
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, way_out),))
         left = look.facts.life.media
         image = f", and {left.url} is left in its virtual drive" if left is not None else ""
-        return Steps((Forget(key=look.key, reason=f"no longer declared; its power is left as it is{image}"),))
+        why = f"no longer declared; its power is left as it is{image}"
+        renamed = at_place(look.desired, look.facts.place) if look.desired is not None else None
+        if renamed is not None:
+            why = f"it is {renamed} now, which has its BMC and system, and what is remembered of it{image}"
+        return Steps((Forget(key=look.key, reason=why),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the BMC now says what the action asked for."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reconciler.kinds.access import at_place
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -45,6 +46,9 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         claim = desired.resources.get(whose)
         where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
         said = f"{key} is not declared any more" if machine is None else f"{key} has no spec.lifecycle any more"
+        renamed = at_place(desired, facts.resources[key].place) if machine is None else None
+        if renamed is not None:
+            said = f"{key} has another name now, {renamed}"
         still = "on its way back from" if life.releasing_at is not None else "a machine of"
         way_out = "wait until it is free" if life.releasing_at is not None else _way_out(key.name, whose, claim)
         yield Diagnostic(

@@ -7,7 +7,9 @@ import msgspec
 from reconciler.kinds.access import place
 from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.kinds.image import ImageSpec
+from reconciler.kinds.kind import Look
 from reconciler.kinds.machine import LifecycleSpec, Mode
+from reconciler.kinds.machine_rules import MachineRules
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import Resource
@@ -69,6 +71,23 @@ def test_an_image_is_warned_of_from_thirty_days_before_its_last() -> None:
         state = desired(one, image(expires=expires, classification="supported"))
         found = on_images([one.key], state, Facts({one.key: HAS}, {}), NOW)
         assert [told.code for told in found] == codes
+
+
+def test_a_claimed_machine_under_another_name_is_refused_with_both_names() -> None:
+    """hashicorp/terraform#18347: a rename is told as one."""
+    old, new = machine("old"), machine("new")
+    new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
+    before = msgspec.structs.replace(CLAIMED, place=place(old.spec.bmc))
+    [found] = admit(desired(new), Facts({old.key: before}, {}))
+    assert found.summary.startswith("Machine/old has another name now, Machine/new, and it is a machine of")
+
+
+def test_a_free_machine_under_another_name_is_forgotten_as_that() -> None:
+    old, new = machine("old"), machine("new")
+    new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
+    state, before = desired(new), ResourceFacts(place=place(old.spec.bmc))
+    [forget] = MachineRules().removal(Look(old.key, None, before, {}, state)).actions
+    assert forget.reason.startswith("it is Machine/new now")
 
 
 CLAIMED = ResourceFacts(project="shop", life=Life(claim="web", slot=2, claimed_at=NOW))
