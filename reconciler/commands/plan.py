@@ -41,13 +41,16 @@ from reconciler.commands.workspace import (
     refuse,
     words,
 )
+from reconciler.daemon.descent import LAST_REF
+from reconciler.daemon.follow import LAST_GOOD
+from reconciler.desired.source import Source
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.media import watched
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, Plan
-from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
 from reconciler.planning.admission import admit
 from reconciler.planning.inventories import on_sizes
@@ -144,6 +147,7 @@ def look_ahead(
             keys = [key for key in keys if key in wanted]
         meant = set(keys)
         inventories = store.inventories.all(_sized(meant, desired))
+        last = (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))
         judge, told = policy_of(store, asked)
         # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
         looked = [key for key in everything if key.kind != "Machine" or (refresh and key in meant)]
@@ -154,7 +158,12 @@ def look_ahead(
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
-    warnings = (*told, *warnings, *on_sizes(keys, desired, inventories))
+    warnings = (
+        *told,
+        *not_descending(source, desired.revision, last),
+        *warnings,
+        *on_sizes(keys, desired, inventories),
+    )
     planned = _plan(desired, observed, facts, judge, keys, filtered_by, warnings)
     moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     commits = source.commits_for(desired, moved)
@@ -166,6 +175,21 @@ def look_ahead(
         tuple(observed.values()),
         frozenset(keys),
     )
+
+
+def not_descending(
+    source: Source, revision: Revision, in_force: tuple[str | None, str | None]
+) -> tuple[Diagnostic, ...]:
+    """A warning where the daemon will refuse the revision: it does not follow the one in force (by which ref found)."""
+    last, ref = in_force
+    if not last or last == revision.id or revision.commit is None or last.startswith("worktree:"):
+        return ()
+    mine = source.branch() if source.asked == "HEAD" else source.asked
+    if (mine or "HEAD") != ref or source.descends(revision.id, last) is not False:
+        return ()
+    hint = f"if that is meant: groundstate rewind {revision.id[:10]} --reason WHY"
+    said = f"{revision} is not a descendant of {last[:10]}, the revision in force, so the daemon refuses it"
+    return (Diagnostic("not-descendant", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
 
 
 def _shallow(unknown: int) -> Diagnostic:

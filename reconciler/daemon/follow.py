@@ -8,14 +8,17 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from drivers.base import clean
 from reconciler.applying.engine import Engine
+from reconciler.daemon.descent import LAST_REF, REWIND, Allowed, Verdict, judge
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.desired.load import Loaded, load
 from reconciler.desired.source import Source, SourceError
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
-from reconciler.model.resource import Commit, DesiredState, ResourceKey
+from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 from reconciler.store import Store
 from reconciler.store.errors import StoreError
 
@@ -86,6 +89,8 @@ class Follower:
             if snapshot.revision.id == self._seen:
                 self._relax()
                 return not self.broken
+            if not self._may_follow(snapshot.revision):
+                return self._fall_back()
             loaded = load(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
             self._complain("SourceUnavailable", f"{error}; the state in force stays")
@@ -99,7 +104,42 @@ class Follower:
         self._loaded, self.broken = loaded, False
         # First, so that a crash in between does not end in falling back behind what was in force.
         self._store.put_meta(LAST_GOOD, snapshot.revision.id)
+        self._store.put_meta(LAST_REF, self._source.asked)
         self._put_in_force(loaded.state)
+        return True
+
+    def _may_follow(self, revision: Revision) -> bool:
+        """Whether the revision descends from the one in force, or an operator said that it need not; told loudly."""
+        last, sha = self._store.get_meta(LAST_GOOD), revision.id
+        if not last or last == sha or revision.commit is None or last.startswith("worktree:"):
+            return True
+        kept = self._store.get_meta(REWIND)
+        allowed = msgspec.json.decode(kept, type=Allowed) if kept else None
+        asked, last_asked = self._source.asked, self._store.get_meta(LAST_REF)
+        verdict = judge(self._source.descends(sha, last), sha, last, asked, last_asked, allowed, self._now())
+        what = f"{revision} is not a descendant of {last[:10]}, the revision in force"
+        match verdict:
+            case Verdict.FOLLOWS:
+                return True
+            case Verdict.REFUSED:
+                self.broken = True
+                hint = f"groundstate rewind {sha[:10]} --reason WHY"
+                self._complain(
+                    "NotDescendant", f"{what}, which stays; was the branch taken back? If it is meant: {hint}"
+                )
+                return False
+            case Verdict.UNKNOWN:
+                why = f"a shallow clone ends before it can be told whether {revision} follows {last[:10]}"
+                self._say(EventType.WARNING, "DescentUnknown", why, sha)
+            case Verdict.ALLOWED if allowed is not None:
+                # Before it is in force, so that it counts once.
+                self._store.put_meta(REWIND, "")
+                self._say(
+                    EventType.WARNING, "RevisionRewound", f"{what}; {allowed.by} allowed it: {allowed.reason}", sha
+                )
+            case _:
+                said = f"{what}; --ref is {asked} now, and was {last_asked}"
+                self._say(EventType.WARNING, "RevisionRewound", said, sha)
         return True
 
     def _put_in_force(self, state: DesiredState) -> None:

@@ -47,6 +47,7 @@ DIAGNOSTICS: dict[str, str] = {
     "derived-label": "A machine declares a label that follows from its inventory (groundstate/size, aggregate/...).",
     # The repository
     "shallow-clone": "A shallow clone ends before the commit that changed a document last; it is unknown.",
+    "not-descendant": "The revision does not follow the one in force: its branch was taken back by force.",
     # Between documents
     "duplicate-name": "Two documents of one kind have the same name.",
     "dangling-reference": "A field names a resource that does not exist.",

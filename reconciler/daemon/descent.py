@@ -1,0 +1,53 @@
+"""Whether a revision may follow the one in force: a branch that was taken back by force is not believed by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+import msgspec
+
+REWIND = "allowed-rewind"
+"""Under which the store keeps an `Allowed`, until it is used."""
+LAST_REF = "last-good-ref"
+"""Under which the store keeps the ref by which the revision in force was asked for."""
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """One revision that an operator allowed to follow `after`, although it does not descend from it. Used once."""
+
+    sha: str
+    after: str
+    reason: str
+    by: str
+    until: datetime
+
+
+class Verdict(Enum):
+    """What is made of a new revision."""
+
+    FOLLOWS = "follows"
+    UNKNOWN = "unknown"
+    ANOTHER_REF = "another ref"
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+
+
+def judge(
+    descends: bool | None,
+    sha: str,
+    last: str,
+    asked: str,
+    last_asked: str | None,
+    allowed: Allowed | None,
+    now: datetime,
+) -> Verdict:
+    """Whether `sha` may follow `last`. `descends`: None where it cannot be told. `asked`: the ref that is followed now;
+    `last_asked`: the one by which `last` was found. Another one was given on the command line, so it is meant."""
+    if descends:
+        return Verdict.FOLLOWS
+    if allowed is not None and (allowed.sha, allowed.after) == (sha, last) and now < allowed.until:
+        return Verdict.ALLOWED
+    if last_asked is not None and asked != last_asked:
+        return Verdict.ANOTHER_REF
+    return Verdict.UNKNOWN if descends is None else Verdict.REFUSED
