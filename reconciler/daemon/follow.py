@@ -87,6 +87,9 @@ class Follower:
         try:
             snapshot = self._source.snapshot()
             if snapshot.revision.id == self._seen:
+                # A branch that was taken back, and put forward again, is at what is in force.
+                in_force = self._engine.desired
+                self.broken &= in_force is None or in_force.revision.id != self._seen
                 self._relax()
                 return not self.broken
             if not self._may_follow(snapshot.revision):
