@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -45,6 +45,7 @@ from reconciler.daemon.labels import are_current, label
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.standing import Standing
+from reconciler.daemon.stopping import Deadline, Stacks, stopped_by_signals
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
@@ -288,23 +289,41 @@ def _alike(action: Action, other: Action) -> bool:
 @contextmanager
 def _interruptible(stop: threading.Event, timeout: float) -> Iterator[None]:
     """Ctrl-C, or the timeout, ends the run after the requests that are on their way; a second Ctrl-C at once."""
+    asked = threading.Event()
+    deadline = Deadline(asked, _not_stopped)
+    times, signals = itertools.count(1), itertools.count(1)
 
-    def interrupt(_signal: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        click.echo("\nstopping: what was sent stays on record and is looked at first next time", err=True)
+    def end() -> None:
+        asked.set()
         stop.set()
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    timer = threading.Timer(timeout, stop.set)
+    def told() -> None:
+        end()
+        if next(times) == 1:
+            click.echo("\nstopping: what was sent stays on record and is looked at first next time", err=True)
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        if next(signals) > 1:
+            raise KeyboardInterrupt
+
+    timer = threading.Timer(timeout, end)
     timer.daemon = True
     timer.start()
+    deadline.start()
     try:
-        yield
+        with stopped_by_signals(asked, told, interrupt):
+            yield
     finally:
         timer.cancel()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        deadline.cancel()
+
+
+def _not_stopped(threads: Stacks) -> None:
+    click.echo(
+        "error: it did not stop in time, and leaves; what was sent stays on record. The threads stand at:", err=True
+    )
+    for name, stack in threads.items():
+        click.echo(clean(f"  {name}: {' < '.join(reversed(stack))}"), err=True)
 
 
 def _summary(progress: Progress, planned: Plan, flying: int) -> int:

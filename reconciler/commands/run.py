@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from contextlib import suppress
@@ -32,6 +31,7 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.queue import StoredQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.daemon.standing import Standing
+from reconciler.daemon.stopping import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
@@ -65,6 +65,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
     as_json = default_json() if log_format == "auto" else log_format == "json"
     log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
     stop = threading.Event()
+    deadline = Deadline(stop, lambda threads: _not_stopped(log, threads))
     live_long()
     with words():
         where = _on_one_branch(where)
@@ -72,7 +73,12 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
         propose = proposal(proposing, source, where)
         store = open_store(where, create=True)
         try:
-            with store.instance("run") as epoch, connections(store, where) as ways:
+            with (
+                stopped_by_signals(stop, lambda: log.info("Stopping")),
+                store.instance("run") as epoch,
+                connections(store, where) as ways,
+            ):
+                deadline.start()
                 queue = StoredQueue(store, str(epoch))
                 queue.recover(now())
                 context = Context(
@@ -87,8 +93,6 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                 daemon = Daemon(
                     source, store, queue, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose
                 )
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, lambda *_: stop.set())
                 with _health(listen, daemon) as health, boot_service(boot, daemon.lives, store, where, log):
                     log.info("Started", repository=source.location, store=store.where, port=health.port)
                     standing.begin(epoch)
@@ -100,6 +104,16 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                     log.info("Stopped")
         finally:
             store.close()
+    deadline.closed()
+
+
+def _not_stopped(log: Any, threads: Stacks) -> None:
+    log.error(
+        "NotStopped",
+        message=f"it was asked to stop {LEAVE_SECONDS:.0f} s ago and {len(threads)} threads are still there; it leaves "
+        "now. What was sent stays on record, and is looked at first at the next start. Please report where they stand",
+        threads=threads,
+    )
 
 
 def _on_one_branch(where: Where) -> Where:

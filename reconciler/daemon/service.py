@@ -39,6 +39,8 @@ from reconciler.store import Store
 from reconciler.store.errors import Fenced, StoreError
 
 FLUSH_SECONDS = 5.0
+BESIDE_SECONDS = 8.0
+"""For the threads beside the workers to finish what they have in hand, all together."""
 COLLECT_SECONDS = 300.0
 """How often all of the IPAM is looked through for what has leaked."""
 
@@ -141,7 +143,6 @@ class Daemon:
         """
         self._stop = stop
         works = {
-            "stopping": self._say_stopping,
             "follow": self._follow,
             "house": self._keep_house,
             "inventory": self._reader.run,
@@ -158,15 +159,12 @@ class Daemon:
         self._loop.run(stop, self._pace.workers)
         self._reader.wake()
         self._wake_proposer()
+        deadline = time.monotonic() + BESIDE_SECONDS
         for thread in beside:
-            thread.join(timeout=10)
+            thread.join(max(0.0, deadline - time.monotonic()))
         if self._broke:
             raise self._broke[0]
         self._engine.flush()
-
-    def _say_stopping(self, stop: threading.Event) -> None:
-        stop.wait()
-        self._log.info("Stopping")
 
     def healthy(self) -> str | None:
         """None while the daemon does its work."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -31,6 +31,8 @@ MOST_RETRY = timedelta(hours=6)
 CONCURRENCY = 4
 """An inventory is up to 200 requests; a BMC is looked at for its power meanwhile."""
 LOOK_SECONDS = 5.0
+KEEP_SECONDS = 5.0
+"""For what is being read when it is time to stop."""
 NAMED = 5
 
 
@@ -122,21 +124,36 @@ class InventoryReader:
     def run(self, stop: threading.Event) -> None:
         """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is
         gone."""
-        pool = ThreadPoolExecutor(self._pace.concurrency, thread_name_prefix="inventory")
         reading: dict[Future[None], ResourceKey] = {}
         try:
             while not stop.is_set():
                 self._wake.clear()
                 free = self._pace.concurrency - len(reading)
                 for key in [key for key in self.due() if key not in reading.values()][:free]:
-                    reading[pool.submit(self.read, key)] = key
+                    reading[self._begin(key)] = key
                 if not reading:
                     self._wake.wait(LOOK_SECONDS)
                 for done in wait(reading, LOOK_SECONDS, FIRST_COMPLETED).done:
                     del reading[done]
                     done.result()
         finally:
-            pool.shutdown(wait=stop.is_set(), cancel_futures=True)
+            if stop.is_set():
+                wait(reading, KEEP_SECONDS)
+
+    def _begin(self, key: ResourceKey) -> Future[None]:
+        """Read it in a thread that the end of the process does not wait for, as it does for those of a pool: up to 200
+        requests to a slow BMC take minutes."""
+        reading: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                self.read(key)
+                reading.set_result(None)
+            except BaseException as error:  # noqa: BLE001  raised where the result is asked for
+                reading.set_exception(error)
+
+        threading.Thread(target=run, name=f"inventory-{key.name}", daemon=True).start()
+        return reading
 
     def wake(self) -> None:
         """Have `run` look at once whether it is to stop."""

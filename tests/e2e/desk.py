@@ -182,6 +182,8 @@ class Desk:
         """What holds for every command: no traceback, no secret."""
         said = done.out + done.err
         assert "Traceback (most recent call last)" not in said, said
+        # It says there which thread waits where.
+        assert not [line for line in said.splitlines() if "NotStopped" in line or "did not stop in time" in line], said
         assert not [secret for secret in self.secrets if secret in said], "a secret was printed"
         return done
 
