@@ -43,6 +43,7 @@ from reconciler.planning.admission import admit
 from reconciler.planning.inventories import relabelled
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
+from reconciler.planning.ways import access_changes, in_words
 
 IN_THE_IPAM = ("Network", "IPAddress", "Pool", "Number")
 LEFT = "it runs while it is left to people, and whatever was started there may be theirs"
@@ -85,8 +86,12 @@ class Engine:
         """Put a desired state in force; return the keys that it concerns."""
         with self._gate:
             keys = self.concerned(desired)
+            access = access_changes(desired, self._memory.facts)
             self._memory.desired = desired
             self._surveyor.again()
+            # In the ledger before a login goes there.
+            changed = {one.key: in_words(one) for one in access if not one.is_new}
+            self._teller.tell_each(changed, "AccessChanged", EventType.WARNING)
             self._learned(take_in(desired, self._memory.facts), "its BMC is another one")
             return keys
 

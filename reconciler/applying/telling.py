@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.memory import Memory
 from reconciler.model.action import AcceptSystem, InsertMedia, OrderBoot, PowerOn, SetBoot
@@ -45,6 +47,16 @@ class Teller:
         event = self.event(key, reason, message, severity)
         self._ledger.append([event])
         self.pass_on(event)
+
+    def tell_each(
+        self, messages: Mapping[ResourceKey, str], reason: str, severity: EventType = EventType.NORMAL
+    ) -> None:
+        """The same of many, each in its own words, in one piece. Raises StoreError."""
+        events = [self.event(key, reason, message, severity) for key, message in messages.items()]
+        if events:
+            self._ledger.append(events)
+        for event in events:
+            self.pass_on(event)
 
     def pass_on(self, event: Event) -> None:
         """Tell of what is written down already."""

@@ -153,9 +153,16 @@ def _compare(saved: Plan, where: Where, asked: Asked, concurrency: int) -> tuple
         if key in unknown
         or (key in fresh and change.fingerprint != fresh[key].fingerprint)
         or not still_asked(change, prospect.desired, observed)
+        or _goes_elsewhere(key, saved, prospect.plan)
     ]
     narrowed = msgspec.structs.replace(prospect.plan, changes=tuple(fresh.values()))
     return msgspec.structs.replace(prospect, plan=narrowed), stale
+
+
+def _goes_elsewhere(key: ResourceKey, saved: Plan, planned: Plan) -> bool:
+    """Whether the machine would be reached by a way that the saved plan did not show."""
+    shown, now_asked = ({one.key: one.after for one in each.access}.get(key) for each in (saved, planned))
+    return now_asked is not None and now_asked != shown
 
 
 def _waits(change: Change) -> bool:
@@ -170,7 +177,8 @@ def _only_held(change: Change) -> bool:
 def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
     if stale or planned.unknown:
         return 1
-    return {0: 0, 3: 3}.get(planned.exit_code, 1)
+    # What was shown of access is in force by now.
+    return {0: 0, 3: 3}.get(msgspec.structs.replace(planned, access=()).exit_code, 1)
 
 
 def _remember(where: Where, asked: Asked, prospect: Prospect) -> None:

@@ -58,6 +58,7 @@ from reconciler.planning.plan import plan, universe, with_commits
 from reconciler.planning.policy import Asked, Policy
 from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
 from reconciler.planning.select import in_words, select
+from reconciler.planning.ways import access_changes
 
 _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail_on_unknown"}
 """Options that say how a plan is made and shown, and not what is to be done."""
@@ -135,6 +136,7 @@ def look_ahead(
     try:
         facts = facts_under(store, desired)
         refuse(admit(desired, facts))
+        access = access_changes(desired, facts.resources)
         facts = foreseen(desired, facts)
         everything = universe(desired, facts)
         chosen = set(everything)
@@ -165,6 +167,7 @@ def look_ahead(
         *on_sizes(keys, desired, inventories),
     )
     planned = _plan(desired, observed, facts, judge, keys, filtered_by, warnings)
+    planned = msgspec.structs.replace(planned, access=access)
     moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     commits = source.commits_for(desired, moved)
     if source.shallow() and (unknown := len(set(moved) - commits.keys())):

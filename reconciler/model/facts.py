@@ -45,6 +45,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     `found_new`: nothing was known of any machine then, so that the order may be of any age. `project` and `image`:
     whose machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of
     a machine that groundstate inspects, installs and wipes. `labels`: what follows from its inventory, in no document.
+    `access`: by which way it was to be reached, as `AccessChange` has it; empty: not known.
     """
 
     applied: Applied | None = None
@@ -62,6 +63,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     image: str | None = None
     life: Life = NEWBORN
     labels: dict[str, str] = {}
+    access: dict[str, str] = {}
 
 
 class Facts(msgspec.Struct, frozen=True):

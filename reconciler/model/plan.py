@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
+from reconciler.model.access import AccessChange
 from reconciler.model.action import Action, Disruption
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "2.1"
+FORMAT_VERSION = "2.2"
 """Major: a reader must change. Minor: something was added."""
 
 
@@ -139,7 +140,9 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What apply, or the daemon, would do now, and what it would not do and why. `overrides`: those in force."""
+    """What apply, or the daemon, would do now, and what it would not do and why. `overrides`: those in force.
+
+    `access`: of all machines, whatever the plan is limited to: logins go there as soon as the state is in force."""
 
     format_version: str = FORMAT_VERSION
     revision: Revision
@@ -150,6 +153,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[Unknown, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     overrides: tuple[Override, ...] = ()
+    access: tuple[AccessChange, ...] = ()
 
     @property
     def nothing_read(self) -> bool:
@@ -160,6 +164,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """0 nothing to do, 2 changes, 3 at least one held by a guard, 1 when nothing at all could be read.
 
+        A known machine that is to be reached by another way is a change.
         (1 is also an error for which there is no plan.)
         """
         if self.nothing_read:
@@ -167,7 +172,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if any(change.held(HoldKind.GUARD) for change in self.changes):
             return 3
         waiting = (change for change in self.changes if change.goes or not change.held(HoldKind.DECLARED))
-        return 2 if any(waiting) else 0
+        return 2 if any(waiting) or any(not one.is_new for one in self.access) else 0
 
 
 def override_command(guard: str, key: ResourceKey) -> str:

@@ -12,6 +12,7 @@ from reconciler.kinds.lifecycle import unattended
 from reconciler.kinds.machine import MachineSpec, standing_order
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.ways import way_in
 
 
 def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
@@ -43,6 +44,9 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         policy = getattr(resource.spec, "deletion_policy", None)
         others = gone if key.kind == "Machine" else gone_claims if key.kind == "MachineClaim" else ()
         joining = bool(others) and (before is None or before.joining)
-        if before is None or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
-            changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
+        said = {"place": here, "deletion_policy": policy, "joining": joining}
+        if isinstance(resource.spec, MachineSpec):
+            said["access"] = way_in(resource.spec, desired)
+        if before is None or any(getattr(before, name) != value for name, value in said.items()):
+            changed[key] = msgspec.structs.replace(after, **said)
     return changed

@@ -7,12 +7,14 @@ from enum import StrEnum
 
 import msgspec
 
+from reconciler.model.access import AccessChange
 from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb, typed
 from reconciler.model.resource import ResourceKey
 
 _THESE = "KIND/NAME"
 _NAMED = 4
+_ADDRESS = "spec.bmc.address"
 _NOBODY = ResourceKey("", "")
 
 
@@ -49,6 +51,7 @@ class Summary(msgspec.Struct, frozen=True):
     unknown: int
     machines: int
     total_machines: int
+    access_changed: int = 0
 
 
 def part_of(change: Change) -> Part:
@@ -85,6 +88,16 @@ def alike(changes: Iterable[Change]) -> list[list[Change]]:
     return list(groups.values())
 
 
+def alike_access(access: Iterable[AccessChange], *, apart: bool = False) -> list[list[AccessChange]]:
+    """Groups of what differs in the same way, those that are known first; of new machines, but for the address.
+    `apart`: each alone."""
+    groups: dict[object, list[AccessChange]] = {}
+    for one in sorted(access, key=lambda change: change.is_new):
+        same = tuple(pair for pair in one.differences if not (one.is_new and pair[0] == _ADDRESS))
+        groups.setdefault(one.key if apart else (one.key.kind, one.is_new, same), []).append(one)
+    return list(groups.values())
+
+
 def holds(change: Change) -> tuple[Hold, ...]:
     """Its holds, each once: maintenance holds two fields for one reason, and an action's id tells people nothing."""
     return tuple(dict.fromkeys(_told(hold, change.key) for hold in change.held_by))
@@ -117,6 +130,7 @@ def summarize(plan: Plan) -> Summary:
         unknown=len(plan.unknown),
         machines=sum(1 for change in plan.changes if change.key.kind == "Machine"),
         total_machines=plan.scope.total_machines,
+        access_changed=sum(1 for one in plan.access if not one.is_new),
     )
 
 

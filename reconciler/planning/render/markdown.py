@@ -17,7 +17,16 @@ from reconciler.model.plan import Plan
 from reconciler.planning.render import words
 from reconciler.planning.render.groups import alike, by_part, holds
 from reconciler.planning.render.ranges import fold
-from reconciler.planning.render.text import APPLY, Style, partial_line, sections, summary_line, wrapped
+from reconciler.planning.render.text import (
+    APPLY,
+    Style,
+    access_lines,
+    changed_access,
+    partial_line,
+    sections,
+    summary_line,
+    wrapped,
+)
 
 MARKER = "<!-- groundstate plan -->"
 """The first line, by which a later run finds its comment and updates it in place."""
@@ -76,7 +85,8 @@ def _headline(plan: Plan) -> str:
     if plan.nothing_read:
         return "unknown, nothing could be read"
     if not plan.changes:
-        return "no changes among what could be read" if plan.unknown else "no changes"
+        said = "no changes among what could be read" if plan.unknown else "no changes"
+        return f"{said}; look at the changed access" if changed_access(plan) else said
     hurting = sum(1 for change in plan.changes if change.disruption is not Disruption.NONE)
     told = f", {hurting:,} of them disruptive or destructive" if hurting else ""
     return words.count(len(plan.changes), "change") + told
@@ -100,7 +110,10 @@ def _coloured(line: str) -> str:
 
 def _shortest(plan: Plan, room: int) -> list[str]:
     """What disrupts, held or not, in the longest form that fits, else in the shortest."""
-    packed, ranges = list(_packed(plan, folded=False)), list(_packed(plan, folded=True))
+    shown = list(access_lines(plan.access, _STYLE)) and _lines(msgspec.structs.replace(plan, changes=()))
+    # New machines come last, so that it is theirs that is cut of a fleet that is seen for the first time.
+    access = _cut(shown, max(0, room * 3 // 4))
+    packed, ranges = ([*access, *_packed(plan, folded=folded)] for folded in (False, True))
     return next((form for form in (_lines(plan), packed) if _size(form) <= room), ranges)
 
 
@@ -117,11 +130,11 @@ def _packed(plan: Plan, *, folded: bool) -> Iterator[str]:
 
 
 def _parted(plan: Plan) -> tuple[Plan, Plan]:
-    """The plan without, and with only, what disrupts."""
+    """The plan without, and with only, what disrupts and where logins go anew."""
     hurting = tuple(change for change in plan.changes if change.disruption is not Disruption.NONE)
     calm = tuple(change for change in plan.changes if change.disruption is Disruption.NONE)
     replace = msgspec.structs.replace
-    return replace(plan, changes=calm), replace(plan, changes=hurting, unknown=())
+    return replace(plan, changes=calm, access=()), replace(plan, changes=hurting, unknown=())
 
 
 def _size(lines: list[str]) -> int:

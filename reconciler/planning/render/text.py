@@ -5,13 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from reconciler.model.access import AccessChange
 from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, HoldKind, Plan, Unknown, Verb
 from reconciler.planning.render import words
-from reconciler.planning.render.groups import Part, alike, by_part, holds, summarize, to_proceed
+from reconciler.planning.render.groups import Part, alike, alike_access, by_part, holds, summarize, to_proceed
 from reconciler.planning.render.ranges import fold, natural
 
 APPLY = "groundstate apply"
+ACCESS = "Access that is not in force yet: logins go there"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
 _TITLES = {
@@ -78,6 +80,8 @@ def header(plan: Plan, style: Style) -> list[str]:
 
 def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
     """The body: a block of lines, the first its title, for each part that is not empty. What disrupts stands last."""
+    if plan.access:
+        yield [_heading(ACCESS, len(plan.access), style), *access_lines(plan.access, style)]
     parts = by_part(plan.changes)
     for part in (Part.CHANGES, Part.DRIFT, Part.WAITING, Part.HELD, Part.IN_FLIGHT, Part.FAILED):
         if parts[part]:
@@ -87,6 +91,37 @@ def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
         yield [_heading(title, len(plan.unknown), style), *unknown_lines(plan.unknown, style)]
     if parts[Part.DISRUPTIVE]:
         yield disruptive_block(parts[Part.DISRUPTIVE], style)
+
+
+def access_lines(access: Iterable[AccessChange], style: Style) -> Iterator[str]:
+    """Each change with those that are changed in the same way; what is new with its addresses. None is left out."""
+    for group in alike_access(access, apart=style.full):
+        first = group[0]
+        verb = Verb.CREATE if first.is_new else Verb.UPDATE
+        names = [words.clean(name) for name in fold(one.key.name for one in group)]
+        tail = f"  ({len(group):,})" if len(group) > 1 else ""
+        line, more = _listed(f"  {SYMBOLS[verb]} {words.clean(first.key.kind)}", names, tail, style)
+        yield style.paint(_COLOURS[verb], line)
+        yield from more
+        yield from _ways(group, style)
+        if style.full and first.source is not None:
+            yield f"      source: {words.clean(f'{first.source.file}:{first.source.line}')}"
+
+
+def _ways(group: list[AccessChange], style: Style) -> Iterator[str]:
+    first = group[0]
+    for path, was, to in first.differences:
+        if not first.is_new:
+            yield f"      {path}: {words.value(was)} -> {words.value(to)}"
+            continue
+        several = fold(one.after[path] for one in group) if len(group) > 1 else [to or ""]
+        values = [words.value(one) for one in several]
+        line = f"      {path}: {', '.join(values)}"
+        if len(values) == 1 or len(line) <= style.width:
+            yield line
+        else:
+            yield f"      {path}:"
+            yield from (f"  {part}" for part in wrapped(values, style.width))
 
 
 def footer(plan: Plan, style: Style, command: str | None) -> list[str]:
@@ -102,9 +137,9 @@ def footer(plan: Plan, style: Style, command: str | None) -> list[str]:
 
 def summary_line(plan: Plan) -> str:
     """The counts and what they are out of; `No changes.` where there are none."""
-    found, scope = summarize(plan), plan.scope
+    found, scope, access = summarize(plan), plan.scope, changed_access(plan)
     if not plan.changes:
-        return _unchanged(plan)
+        return _unchanged(plan) + (f" Changed access: {access}." if access else "")
     # A share of machines says nothing where none of them is to change.
     of_machines = bool(found.total_machines) and bool(found.machines)
     whole = words.count(found.total_machines, "machine") if of_machines else words.count(scope.total, "resource")
@@ -118,7 +153,15 @@ def summary_line(plan: Plan) -> str:
         if number:
             counts.append(f"{number:,} {word.replace('_', ' ')}")
     part = (found.machines, found.total_machines) if of_machines else (len(plan.changes), scope.total)
-    return f"Plan: {', '.join(counts)} - of {whole} ({words.share(*part)})"
+    return f"Plan: {', '.join(counts)} - of {whole} ({words.share(*part)})" + (
+        f"; changed access: {access}" if access else ""
+    )
+
+
+def changed_access(plan: Plan) -> str:
+    """How many known machines would be reached by another way; empty where there is none."""
+    number = sum(1 for one in plan.access if not one.is_new)
+    return words.count(number, "machine") if number else ""
 
 
 def _unchanged(plan: Plan) -> str:

@@ -1,0 +1,168 @@
+"""Where logins go: a changed address, driver, credential or trust is seen in every view of a plan."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from reconciler.kinds.access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
+from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.partition import PartitionSpec
+from reconciler.model.access import AccessChange
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.plan import Plan
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.known import take_in
+from reconciler.planning.render import plan_from_json, render_json, render_markdown, render_text
+from reconciler.planning.ways import access_changes, in_words, way_in
+from tests.unit.planning_worlds import NOTHING, desired, resource
+
+PIN = "sha256:" + "a" * 64
+LATER = "sha256:" + "b" * 64
+DEFAULTS = BmcDefaults(credential_ref=CredentialRef(env="BMC"), tls=TlsSpec(fingerprint=PIN))
+
+
+def fleet(defaults: BmcDefaults | None = DEFAULTS, /, **machines: Any) -> DesiredState:
+    """Machines of one partition: name to what their `bmc` says beside the address."""
+    made = [
+        resource("Machine", name, MachineSpec(partition="p", bmc=BmcSpec(**{"address": f"{name}.bmc", **said})))
+        for name, said in machines.items()
+    ]
+    return desired(resource("Partition", "p", PartitionSpec(bmc=defaults)), *made)
+
+
+def remembered(state: DesiredState) -> dict[ResourceKey, ResourceFacts]:
+    """What the store knows when the state is in force."""
+    return take_in(state, {})
+
+
+def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:
+    changes = access_changes(after, remembered(before) if before else {})
+    return msgspec.structs.replace(NOTHING, access=changes)
+
+
+MOVED = {
+    "address": (fleet(m1={}), fleet(m1={"address": "evil.example"}), "spec.bmc.address: m1.bmc -> evil.example"),
+    "driver": (fleet(m1={}), fleet(m1={"driver": "other"}), "spec.bmc.driver: redfish -> other"),
+    "system": (fleet(m1={}), fleet(m1={"system_id": "2"}), "spec.bmc.systemId: (none) -> 2"),
+    "credential": (
+        fleet(m1={}),
+        fleet(m1={"credential_ref": CredentialRef(env="DATABASE_URL")}),
+        "spec.bmc.credentialRef: env BMC -> env DATABASE_URL",
+    ),
+    "credential, inherited": (
+        fleet(m1={}),
+        fleet(BmcDefaults(credential_ref=CredentialRef(file="x"), tls=DEFAULTS.tls), m1={}),
+        "spec.bmc.credentialRef: env BMC -> file x",
+    ),
+    "pin": (
+        fleet(m1={}),
+        fleet(m1={"tls": TlsSpec(fingerprint=LATER)}),
+        f"spec.bmc.tls.fingerprint: {PIN} -> {LATER}",
+    ),
+    "pin, inherited": (
+        fleet(m1={}),
+        fleet(BmcDefaults(credential_ref=DEFAULTS.credential_ref), m1={}),
+        f"spec.bmc.tls.fingerprint: {PIN} -> (none)",
+    ),
+    "authority": (fleet(None, m1={}), fleet(None, m1={"tls": TlsSpec(ca_file="x.pem")}), "caFile: (none) -> x.pem"),
+    "insecure": (fleet(None, m1={}), fleet(None, m1={"tls": TlsSpec(insecure=True)}), "insecure: (none) -> true"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "told"), MOVED.values(), ids=MOVED)
+def test_each_part_of_the_way_in_is_seen_in_every_view(before: DesiredState, after: DesiredState, told: str) -> None:
+    plan = plan_of(before, after)
+    assert told in in_words(plan.access[0])
+    for view in (render_text(plan), render_text(plan, full=True), render_markdown(plan)):
+        assert told in view
+        assert "Access that is not in force yet: logins go there (1)" in view
+    assert plan_from_json(render_json(plan).encode()) == plan
+    [form] = json.loads(render_json(plan))["access"]
+    assert form["key"] == {"kind": "Machine", "name": "m1"}
+    assert form["before"] != form["after"]
+
+
+@pytest.mark.parametrize(("before", "after", "told"), MOVED.values(), ids=MOVED)
+def test_a_changed_way_is_a_change_though_nothing_is_to_be_done(
+    before: DesiredState, after: DesiredState, told: str
+) -> None:
+    plan = plan_of(before, after)
+    assert plan.exit_code == 2
+    assert render_text(plan).endswith("Changed access: 1 machine.")
+    assert "look at the changed access" in render_markdown(plan).splitlines()[1]
+
+
+def test_nothing_is_seen_of_what_is_in_force() -> None:
+    state = fleet(m1={}, m2={"driver": "fake"})
+    assert access_changes(state, remembered(state)) == ()
+    assert take_in(state, remembered(state)) == {}
+
+
+def test_a_machine_that_is_new_is_seen_with_its_way_in() -> None:
+    plan = plan_of(fleet(m1={}), fleet(m1={}, m2={}))
+    assert [one.key.name for one in plan.access] == ["m2"]
+    assert plan.access[0].is_new
+    assert plan.exit_code == 0
+    lines = render_text(plan).splitlines()
+    at = lines.index("  + Machine m2")
+    assert lines[at + 1 : at + 5] == [
+        "      spec.bmc.address: m2.bmc",
+        "      spec.bmc.driver: redfish",
+        "      spec.bmc.credentialRef: env BMC",
+        f"      spec.bmc.tls.fingerprint: {PIN}",
+    ]
+
+
+def test_a_machine_under_another_name_is_seen_only_when_its_way_in_is_another() -> None:
+    before = fleet(m1={"address": "a.bmc"})
+    assert access_changes(fleet(n1={"address": "a.bmc"}), remembered(before)) == ()
+    [moved] = access_changes(fleet(n1={"address": "a.bmc", "driver": "other"}), remembered(before))
+    assert in_words(moved) == "spec.bmc.driver: redfish -> other"
+
+
+def test_new_machines_stand_together_and_none_of_their_addresses_is_left_out() -> None:
+    """One address among forty must not hide."""
+    several = {f"m{n:02}": {"address": f"https://10.1.0.{n}"} for n in range(10, 50)}
+    text = render_text(plan_of(None, fleet(**several, odd={"address": "https://evil.example"})))
+    assert text.count("  + Machine") == 1
+    assert "https://10.1.0.[10-49]" in text
+    assert "https://evil.example" in text
+
+
+def test_machines_that_are_moved_together_stand_together() -> None:
+    names: dict[str, Any] = {f"m{n}": {} for n in range(1, 6)}
+    other = BmcDefaults(credential_ref=CredentialRef(env="OTHER"), tls=DEFAULTS.tls)
+    text = render_text(plan_of(fleet(**names), fleet(other, **names)))
+    assert "  ~ Machine m[1-5]  (5)\n      spec.bmc.credentialRef: env BMC -> env OTHER\n" in text
+
+
+def test_a_comment_that_has_to_be_cut_keeps_what_is_moved() -> None:
+    """Thousands of new machines must not push a moved one out of what a reviewer sees."""
+    new: dict[str, Any] = {f"{'x' * (n % 40)}{n}y{n * 7919 % 4001}": {} for n in range(4000)}
+    after = fleet(**new, m1={"address": "evil.example"})
+    text = render_markdown(plan_of(fleet(m1={}), after), limit=20_000)
+    assert len(text) <= 20_000
+    assert "spec.bmc.address: m1.bmc -> evil.example" in text
+
+
+def test_what_a_command_is_given_is_not_shown_and_its_change_is_seen() -> None:
+    old, new = (
+        way_in(MachineSpec(partition="p", bmc=BmcSpec(address="a", credential_ref=CredentialRef(exec=args))), fleet())
+        for args in (("op", "--token", "hunter2"), ("op", "--token", "hunter3"))
+    )
+    assert "hunter" not in str(old) + str(new)
+    assert old != new
+
+
+def test_a_login_in_an_address_is_not_shown() -> None:
+    way = way_in(MachineSpec(partition="p", bmc=BmcSpec(address="https://root:hunter2@a.example")), fleet())
+    assert "hunter2" not in str(way)
+
+
+def test_control_characters_reach_no_terminal() -> None:
+    change = AccessChange(ResourceKey("Machine", "m"), {}, {"spec.bmc.address": "a\x1b[2J"})
+    assert "\x1b" not in render_text(msgspec.structs.replace(NOTHING, access=(change,)))
