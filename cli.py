@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from reconciler.commands.crashing import hide_credentials
-from reconciler.commands.options import SETTINGS_FILE, find_settings, load_settings
+from reconciler.commands.options import SETTINGS_FILE
+from reconciler.commands.settings import Settings, read_settings
 
 _COMMANDS = {
     "init": "reconciler.commands.init:init_command",
@@ -113,13 +114,15 @@ class Commands(click.Group):
         """Give the command its part of the settings file."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and name is not None:
-            ctx.default_map = {name: self._settings(ctx, command)}
+            settings = read_settings(ctx.meta["settings_file"])
+            ctx.meta["grants"], ctx.meta["settings_base"] = settings.grants, settings.base
+            ctx.default_map = {name: self._settings(ctx, command, settings)}
         return name, command, rest
 
-    def _settings(self, ctx: click.Context, command: click.Command) -> dict[str, Any]:
+    def _settings(self, ctx: click.Context, command: click.Command, settings: Settings) -> dict[str, Any]:
         if isinstance(command, click.Group):
-            return {name: self._settings(ctx, one) for name, one in command.commands.items()}
-        return load_settings(ctx.meta["settings_file"], command, lambda: self._every(ctx))
+            return {name: self._settings(ctx, one, settings) for name, one in command.commands.items()}
+        return settings.of(command, lambda: self._every(ctx))
 
     def _every(self, ctx: click.Context) -> Iterator[click.Command]:
         for name in _COMMANDS:
@@ -128,7 +131,7 @@ class Commands(click.Group):
 
 
 def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    ctx.meta["settings_file"] = value or find_settings()
+    ctx.meta["settings_file"] = value
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -138,7 +141,8 @@ def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     envvar="GROUNDSTATE_CONFIG",
     callback=_note_settings,
     expose_value=False,
-    help=f"Settings file.  [default: {SETTINGS_FILE} here, or at the top of the repository]",
+    help="Settings file, instead of ~/.config/groundstate/config.toml and of "
+    f"{SETTINGS_FILE} here or at the top of the repository.",
 )
 @click.version_option(None, "-V", "--version", package_name="groundstate", message="%(prog)s %(version)s")
 def main() -> None:

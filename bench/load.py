@@ -49,7 +49,7 @@ spec:
     systemId: System.Embedded.1
     driver: redfish
     credentialRef:
-      env: BMC_FRA
+      name: fra
     tls:
       caFile: /etc/groundstate/bmc-ca.pem
   macs:

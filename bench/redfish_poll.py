@@ -189,7 +189,7 @@ def ours(ca_file: Path) -> Callable[[str], Poll]:
     driver = open_driver()
 
     def contact(address: str) -> Poll:
-        bmc = driver.open(Endpoint("redfish", address, None, Tls(ca_file=str(ca_file)), lambda: LOGIN))
+        bmc = driver.open(Endpoint("redfish", address, None, Tls(ca_file=str(ca_file)), lambda _: LOGIN))
         bmc.read()
         return bmc.read
 

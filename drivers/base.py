@@ -159,19 +159,31 @@ class Credential(msgspec.Struct, frozen=True):
         return f"Credential(username={self.username!r}, password=***)"
 
 
+class Peer(msgspec.Struct, frozen=True):
+    """Who is at the other end of an open connection.
+
+    `address`: its IP address, as the socket has it, whatever name led there; None where a driver has no network at all.
+    `verified`: nobody in between can read along, as the certificate was checked or is the pinned one.
+    """
+
+    address: str | None
+    verified: bool = False
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """Where one system is: the BMC's address (`https://host:port`, or what the driver takes) and the system's id on it.
 
     `system_id` None: the BMC must have exactly one system, or the driver raises Rejected naming the ids it has.
-    `credential` resolves the reference when a login is needed; it raises AuthenticationFailed saying which reference
-    is at fault, and its value is never kept in a message.
+    `credential` resolves the reference when a login is needed, for the peer that the driver is connected to and will
+    send it to; it raises AuthenticationFailed where it may not go there, or saying which reference is at fault. Its
+    value is never kept in a message.
     """
 
     driver: str
     address: str
     system_id: str | None = None
     tls: Tls = Tls()
-    credential: Callable[[], Credential] | None = None
+    credential: Callable[[Peer], Credential] | None = None
 
 
 class Bmc(Protocol):

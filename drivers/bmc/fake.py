@@ -30,6 +30,7 @@ from drivers.base import (
     Endpoint,
     IndicatorLED,
     Inventory,
+    Peer,
     PowerState,
     Processor,
     Rejected,
@@ -385,7 +386,7 @@ class FakeBmc:
             raise Unreachable(f"the connection to {self._endpoint.address} is closed")
         machine = self._fleet.machine(self._endpoint.address, self._endpoint.system_id)
         wanted, resolve = machine.credential, self._endpoint.credential
-        if wanted is not None and (resolve is None or resolve() != wanted):
+        if wanted is not None and (resolve is None or resolve(Peer(None)) != wanted):
             raise AuthenticationFailed(f"the fake BMC {machine.address} does not accept the login; check credentialRef")
         return machine
 

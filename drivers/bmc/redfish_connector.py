@@ -18,9 +18,9 @@ from urllib.parse import urljoin, urlsplit
 
 from sushy import connector
 
-from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Unreachable, clean
+from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, clean
 from drivers.bmc.redfish_errors import ChangedMeanwhile, refusal, retry_after
-from drivers.bmc.redfish_http import REQUEST_SECONDS, Reply, Wire
+from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, Reply, Wire
 
 ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
@@ -35,10 +35,11 @@ logging.getLogger("sushy").setLevel(logging.CRITICAL)
 class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is untyped
     """What sushy's resources call, for one BMC. Each call is one request; requests to a BMC go one at a time.
 
-    Errors are DriverErrors from here on. `credential`: resolved at each login, so that a rotated one is found.
+    Errors are DriverErrors from here on. `credential`: resolved at each login, so that a rotated one is found, for the
+    peer that is connected; neither it nor the session that it made is ever sent to another.
     """
 
-    def __init__(self, wire: Wire, credential: Callable[[], Credential] | None) -> None:
+    def __init__(self, wire: Wire, credential: Callable[[Peer], Credential] | None) -> None:
         # Not sushy's __init__: it would make a requests.Session.
         self._wire = wire
         self._url = wire.address.url
@@ -48,6 +49,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._token: str | None = None
         self._session_uri: str | None = None
         self._basic: str | None = None
+        self._meant: Peer | None = None
         self._tried: int | None = None
         self._refused_until = 0.0
         self._not_matched = 0
@@ -106,8 +108,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _op(self, method: str, path: str = "", data: Any = None, headers: Any = None, **_: Any) -> Reply:
         with self._turn():
-            self._log_in()
-            reply = self._request(method, path, data, headers)
+            reply = self._logged_in(method, path, data, headers)
             if reply.status_code == 401 and self._renew():
                 # The BMC did nothing, so that even a write may be sent now.
                 reply = self._request(method, path, data, headers)
@@ -116,6 +117,16 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if not 200 <= reply.status_code < 300:
             raise refusal(method, path, self._url, reply)
         return reply
+
+    def _logged_in(self, method: str, path: str, data: Any, headers: Any) -> Reply:
+        self._log_in()
+        try:
+            return self._request(method, path, data, headers)
+        except PeerChanged:
+            # Nothing was sent; whether a login may go to the other address is asked anew.
+            self._log_out()
+            self._log_in()
+            return self._request(method, path, data, headers)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -139,14 +150,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
         target = self._target(ROOT, path)
-        reply = self._wire.send(method, target, sent, body)
+        reply = self._wire.send(method, target, sent, body, self._meant)
         if reply.status_code in (307, 308) or (method == "GET" and reply.status_code in (301, 302)):
             # Older Supermicro move a path to the same with a slash (check_redfish#187); nothing was done yet.
             target = self._target(target, reply.headers.get("Location", ""))
-            reply = self._wire.send(method, target, sent, body)
+            reply = self._wire.send(method, target, sent, body, self._meant)
         if reply.status_code == 406 and method == "GET":
             # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
-            reply = self._wire.send(method, target, {**sent, "Accept-Encoding": "gzip"})
+            reply = self._wire.send(method, target, {**sent, "Accept-Encoding": "gzip"}, None, self._meant)
         return reply
 
     def _target(self, base: str, reference: str) -> str:
@@ -162,13 +173,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _log_in(self) -> None:
         if self.credential is None or self._token is not None or self._basic is not None:
             return
-        credential = self.credential()
+        peer = self._wire.peer()
+        credential = self.credential(peer)
         if self._tried == hash(credential) and time.monotonic() < self._refused_until:
             raise AuthenticationFailed(
                 f"{self._url}: user or password was refused; it is not tried again for {REFUSED_SECONDS:.0f} s unless "
                 "it changes, so as not to lock the account"
             )
-        self._tried = hash(credential)
+        self._tried, self._meant = hash(credential), peer
         uri = self._sessions_uri(credential)
         if uri is None or not self._make_session(uri, credential):
             self._basic = _basic(credential)
@@ -225,8 +237,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return True
         if had is None or self.credential is None:
             return False
-        credential = self.credential()
-        self._tried, self._basic = hash(credential), _basic(credential)
+        peer = self._wire.peer()
+        credential = self.credential(peer)
+        self._tried, self._basic, self._meant = hash(credential), _basic(credential), peer
         return self._basic != had
 
     def _refused(self) -> AuthenticationFailed:
@@ -237,7 +250,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         return AuthenticationFailed(f"{self._url}: user or password refused; check what bmc.credentialRef points to")
 
     def _log_out(self) -> None:
-        self._token = self._session_uri = self._basic = None
+        self._token = self._session_uri = self._basic = self._meant = None
 
 
 def _if_match(etag: str | None, refusals: int) -> dict[str, str]:

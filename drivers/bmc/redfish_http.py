@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base import Rejected, Tls, Unreachable, read_json
+from drivers.base import Peer, Rejected, Tls, Unreachable, read_json
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
 from drivers.bounded import BoundedResponse
 
@@ -30,6 +30,10 @@ _CHUNK = 16 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _FAILED = (OSError, http.client.HTTPException, ValueError)
+
+
+class PeerChanged(Unreachable):
+    """A new connection led to another address than the one that a login was meant for; nothing was sent on it."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -88,8 +92,19 @@ class Wire:
         self.address, self._tls, self._seconds = address, tls, seconds
         self._connection: http.client.HTTPConnection | None = None
 
-    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+    def peer(self) -> Peer:
+        """Who is at the other end; connects if need be. Raises Unreachable."""
+        if self._is_out_of_step():
+            self.close()
+        return self._peer(self._connection or self._connect())
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None, to: Peer | None = None
+    ) -> Reply:
         """One request, one answer. Raises Unreachable; `maybe_sent` for a write that may have arrived.
+
+        `to`: who alone may get it, for what holds a login: a host's name may lead elsewhere at each new connection.
+        Raises PeerChanged, with nothing sent, when somebody else is connected.
 
         A GET that meets a connection which the BMC had closed meanwhile (iLO 5, DMTF/python-redfish-library#64) is
         sent again on a new one. A write makes sure beforehand, and is never sent again.
@@ -98,12 +113,15 @@ class Wire:
             self.close()
         kept = self._connection is not None
         connection = self._connection or self._connect()
+        if to is not None and self._peer(connection) != to:
+            self.close()
+            raise PeerChanged(f"{self.address.url}: its name leads to another address than before")
         try:
             return self._exchange(connection, method, path, headers, body)
         except _FAILED as error:
             self.close()
             if kept and method == "GET" and isinstance(error, _LOST):
-                return self.send(method, path, headers, body)
+                return self.send(method, path, headers, body, to)
             raise Unreachable(f"{self.address.url}: {_words(error)}", maybe_sent=method != "GET") from None
 
     def close(self) -> None:
@@ -111,6 +129,14 @@ class Wire:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _peer(self, connection: http.client.HTTPConnection) -> Peer:
+        try:
+            name = connection.sock.getpeername()
+        except OSError as error:
+            self.close()
+            raise Unreachable(f"{self.address.url}: {_words(error)}") from None
+        return Peer(str(name[0]), self.address.scheme == "https" and not self._tls.insecure)
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -29,6 +30,8 @@ PATIENCE = 90.0
 SECONDS = (1, 4)
 """That a simulated machine takes to power on or off: enough to see that it takes any."""
 CREDENTIAL = "GROUNDSTATE_DEMO_BMC"
+LOGIN = "fra1"
+"""Its name in the example fleet."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -127,6 +130,7 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
             "GROUNDSTATE_REPO": str(repository),
             "GROUNDSTATE_STORE": str(home / "state.db"),
             "XDG_CACHE_HOME": str(home / "cache"),
+            "GROUNDSTATE_CONFIG": str(_settings(home, bmcs.ca_file)),
             f"{CREDENTIAL}_USERNAME": bmcs.username,
             f"{CREDENTIAL}_PASSWORD": bmcs.password,
             "GIT_AUTHOR_NAME": "Ada",
@@ -142,6 +146,17 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
             ada = Actor("Ada", "ada@fleet.example")
             repo.index.commit("Declare the fleet", author=ada, committer=ada)
         yield stage
+
+
+def _settings(home: Path, ca_file: Path) -> Path:
+    """What the documents may use of this machine: one login, for BMCs on this machine alone."""
+    file = home / "config.toml"
+    file.write_text(
+        f"ca_files = [{json.dumps(str(ca_file))}]\n"
+        f'credentials.{LOGIN} = {{env = "{CREDENTIAL}", networks = ["127.0.0.0/8"]}}\n',
+        "utf-8",
+    )
+    return file
 
 
 def _systems(example: Path) -> dict[str, list[str]]:
@@ -229,7 +244,8 @@ def _show_event(event: Event) -> None:
 
 def _play(stage: Stage, daemon: subprocess.Popen[bytes]) -> None:
     click.echo("\nFleet and daemon run on until Ctrl-C. In another terminal:\n")
-    for name in ("GROUNDSTATE_REPO", "GROUNDSTATE_STORE", f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
+    where = [f"GROUNDSTATE_{name}" for name in ("REPO", "STORE", "CONFIG")]
+    for name in (*where, f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
         click.echo(f"  export {name}={stage.environment[name]}")
     if shutil.which("groundstate") is None:
         click.echo(f"  alias groundstate={Path(sys.executable).with_name('groundstate')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
     """
     where = where_from(values)
     options = Options(**{name: values.pop(name) for name in Options.__struct_fields__})
+    if options.ca_file:
+        where = _trusting(where, options.ca_file)
     if push and branch is None:
         raise click.UsageError("--push is for --branch")
     if options.tls and len(options.tls) > 1:
@@ -131,6 +134,13 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         deliver(proposals, where, out, branch, push=push)
     if troubles:
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _trusting(where: Where, ca_file: str) -> Where:
+    """What a person names on the command line may be read, whatever documents may name."""
+    grants = where.grants
+    named = (*grants.ca_files, escape(str(where.base / ca_file)))
+    return msgspec.structs.replace(where, grants=msgspec.structs.replace(grants, ca_files=named))
 
 
 # -- what to look at ---------------------------------------------------------------------------------------------------

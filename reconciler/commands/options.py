@@ -3,9 +3,7 @@ file; the command line beats the environment, which beats the file."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +13,7 @@ from click.core import ParameterSource
 
 from drivers.base import IpamSettings
 from reconciler.commands.completing import complete_target
+from reconciler.kinds.credentials import NOTHING, Grants
 from reconciler.planning.guards import TENTH, Limit, Limits
 from reconciler.planning.policy import Asked
 
@@ -35,6 +34,7 @@ class Where(msgspec.Struct, frozen=True):
     store: str | None
     base: Path
     ipam: IpamSettings = IpamSettings()
+    grants: Grants = NOTHING
 
 
 class LimitType(click.ParamType[Limit]):
@@ -152,11 +152,12 @@ def asked_from(values: dict[str, Any]) -> Asked:
 
 
 def where_from(values: dict[str, Any]) -> Where:
-    """Take the where options out of a command's values. Relative paths in documents start at the settings file."""
-    settings = click.get_current_context().find_root().meta.get("settings_file")
-    base = Path(settings).parent if settings else Path.cwd()
+    """Take the where options out of a command's values. Relative paths in documents start at the settings file that is
+    named or that was found, and what documents may use of the host is in the grants."""
+    meta = click.get_current_context().find_root().meta
+    base = meta.get("settings_base") or Path.cwd()
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
-    found = Where(base=base, ipam=_ipam_from(values), **named)
+    found = Where(base=base, ipam=_ipam_from(values), grants=meta.get("grants", NOTHING), **named)
     return msgspec.structs.replace(found, repo=top_level()) if found.repo == "." else found
 
 
@@ -170,12 +171,6 @@ def top_level() -> str:
     here = Path.cwd()
     top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
     return "." if top == here else str(top)
-
-
-def find_settings() -> Path | None:
-    """The settings file of the current folder, or else of the repository around it."""
-    found = (Path(folder) / SETTINGS_FILE for folder in (".", top_level()))
-    return next((path.absolute() for path in found if path.is_file()), None)
 
 
 def filter_options(command: F) -> F:
@@ -194,58 +189,3 @@ def output_option(*formats: str, default: str) -> Callable[[F], F]:
         envvar="GROUNDSTATE_OUTPUT",
         help="Output format.",
     )
-
-
-def load_settings(
-    path: Path | None, command: click.Command, every: Callable[[], Iterable[click.Command]]
-) -> dict[str, Any]:
-    """The settings file's values for a command. Raises UsageError for a name that none of `every` command knows."""
-    if path is None:
-        return {}
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.UsageError(f"{path}: cannot be read as settings: {error}") from None
-    values = {name.replace("-", "_"): value for name, value in values.items()}
-    mine = _settable(command)
-    if others := values.keys() - mine:
-        known = set().union(*(_settable(one) for one in every()))
-        for name in sorted(others - known):
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
-            raise click.UsageError(f"{path}: {name!r} is not a setting{hint}")
-    own = {name: values[name] for name in mine & values.keys() if not _of_others(name, values[name], command, every)}
-    return {name: _located(name, value, path.absolute().parent) for name, value in own.items()}
-
-
-def _of_others(name: str, value: Any, command: click.Command, every: Callable[[], Iterable[click.Command]]) -> bool:
-    """Whether only other commands know the word: `output = "wide"` is for tables, and a plan is printed as ever."""
-    return not _chooses(command, name, value) and any(_chooses(one, name, value) for one in every())
-
-
-def _chooses(command: click.Command, name: str, value: Any) -> bool:
-    """Whether the command has the option, and the value is among its choices if it has any."""
-    found = next((param for param in command.params if param.name == name), None)
-    return found is not None and (not isinstance(found.type, click.Choice) or value in found.type.choices)
-
-
-def _located(name: str, value: Any, base: Path) -> Any:
-    """A relative place in the file means the same from every folder: it begins where the file is."""
-    if name not in ("repo", "store", "ipam_ca_file", "ipam_token") or not isinstance(value, str):
-        return value
-    if name == "ipam_token" and not value.startswith("file:"):
-        return value
-    prefix = "file:" if name == "ipam_token" else ""
-    relative = value.removeprefix(prefix).removeprefix("sqlite:///")
-    if not relative or "://" in relative or Path(relative).expanduser().is_absolute():
-        return value
-    return f"{prefix}{base / relative}"
-
-
-NEVER_SETTINGS = {"yes", "allow_empty"}
-"""What a person must say each time: a file that travels with the repository could say it for everybody."""
-
-
-def _settable(command: click.Command) -> set[str]:
-    options = (param for param in command.params if isinstance(param, click.Option) and param.envvar)
-    return {option.name for option in options if option.name} - NEVER_SETTINGS

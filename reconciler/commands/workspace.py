@@ -281,7 +281,7 @@ def connections(store: Store, where: Where) -> Iterator[Connections]:
         except Rejected as error:
             fail(str(error))
         pools = registry.open_pools(store.engine)
-        yield Connections(Drivers(registry.bmc, registry.secret, ipam, pools), where.base)
+        yield Connections(Drivers(registry.bmc, registry.secret, ipam, pools), where.base, where.grants)
     finally:
         registry.close()
 

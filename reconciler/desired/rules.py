@@ -46,9 +46,9 @@ def _derived(machine: Resource[MachineSpec]) -> Iterator[Place]:
 def _access(bmc: BmcDefaults) -> Iterator[Place]:
     reference, tls = bmc.credential_ref, bmc.tls
     if reference is not None:
-        given = [name for name in ("env", "file", "exec") if getattr(reference, name) is not None]
+        given = [name for name in ("name", "env", "file", "exec") if getattr(reference, name) is not None]
         if len(given) != 1:
-            said = " and ".join(given) or "none of env, file and exec"
+            said = " and ".join(given) or "none of name, env, file and exec"
             yield Place("credential-ref", "spec.bmc.credentialRef", f"credentialRef has {said}", "give exactly one")
     if tls is not None:
         trust = {"caFile": tls.ca_file, "fingerprint": tls.fingerprint, "insecure": tls.insecure}

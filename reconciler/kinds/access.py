@@ -10,16 +10,35 @@ from drivers.base import Tls
 from reconciler.kinds.fields import Sha256, Spec
 from reconciler.model.resource import DesiredState, ResourceKey
 
+CREDENTIAL_NAME = r"^[A-Za-z0-9_-]{1,63}$"
+
 
 class CredentialRef(Spec, frozen=True, kw_only=True):
-    """Where user and password are found; exactly one of the three. The values themselves never stand in git."""
+    """Where user and password are found; exactly one of the four. The values themselves never stand in git.
+
+    `env`, `file` and `exec` work only where the settings of whoever runs groundstate allow them (document_credentials).
+    """
+
+    name: (
+        Annotated[
+            str,
+            Meta(
+                pattern=CREDENTIAL_NAME,
+                description="A credential of the settings, `credentials.NAME`: they say where it comes from and where "
+                "it may be sent.",
+                examples=["bmc"],
+            ),
+        ]
+        | None
+    ) = None
 
     env: (
         Annotated[
             str,
             Meta(
                 pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-                description="NAME: the environment holds NAME_USERNAME and NAME_PASSWORD, or NAME as `user:password`.",
+                description="NAME: the environment holds NAME_USERNAME and NAME_PASSWORD, or NAME as `user:password`. "
+                "Only where the settings allow it.",
             ),
         ]
         | None
@@ -30,7 +49,7 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 description="A file of mode 0600 that holds `user:password`, or JSON with username and password; "
-                "read again at each login.",
+                "read again at each login. Only where the settings allow it.",
             ),
         ]
         | None
@@ -39,7 +58,9 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
         Annotated[
             tuple[str, ...],
             Meta(
-                min_length=1, description="A command, run without a shell, that prints JSON with username and password."
+                min_length=1,
+                description="A command, run without a shell, that prints JSON with username and password. Only where "
+                "the settings allow it.",
             ),
         ]
         | None
@@ -49,7 +70,16 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
 class TlsSpec(Spec, frozen=True, kw_only=True):
     """How the BMC's certificate is trusted; at most one of the three. None: the system's certificate authorities."""
 
-    ca_file: Annotated[str, Meta(min_length=1, description="A PEM file of the authorities to trust.")] | None = None
+    ca_file: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="A PEM file of the authorities to trust: beside the settings file, or where they allow it.",
+            ),
+        ]
+        | None
+    ) = None
     fingerprint: (
         Annotated[
             Sha256,

@@ -1,15 +1,30 @@
-"""The systems and the IPAM that are spoken to, opened once and kept."""
+"""The systems and the IPAM that are spoken to, opened once and kept; what documents may use of the host for that."""
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from drivers.base import Bmc, BmcDriver, Credential, Endpoint, Finder, Ipam, Pools, Tls
+from drivers.base import (
+    AuthenticationFailed,
+    Bmc,
+    BmcDriver,
+    Credential,
+    Endpoint,
+    Finder,
+    Ipam,
+    Peer,
+    Pools,
+    Rejected,
+    Tls,
+)
 from reconciler.kinds.access import CredentialRef
+from reconciler.kinds.credentials import NOTHING, WHERE, Grants, Way, matches, refusal, source
 from reconciler.kinds.machine import Access, MachineSpec, access
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -25,11 +40,13 @@ class Drivers(msgspec.Struct, frozen=True):
 
 
 class Connections:
-    """Hands out the Bmc of a machine. Relative paths in documents are taken from `base`. May be shared by threads."""
+    """Hands out the Bmc of a machine. Relative paths in documents are taken from `base`, and what they may use of the
+    host is in `grants`. May be shared by threads."""
 
-    def __init__(self, drivers: Drivers, base: Path) -> None:
+    def __init__(self, drivers: Drivers, base: Path, grants: Grants = NOTHING) -> None:
         self._drivers = drivers
         self._base = base
+        self._grants = grants
         self._lock = threading.Lock()
         self._open: dict[ResourceKey, tuple[Access, Bmc]] = {}
 
@@ -58,23 +75,48 @@ class Connections:
         return found if isinstance(found, Finder) else None
 
     def endpoint(self, way: Access) -> Endpoint:
-        """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed."""
+        """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed, for
+        whom it may be sent to. Raises Rejected for a file that documents may not name."""
         reference = way.credential_ref
-        resolve = None if reference is None else lambda: self._drivers.secret(self._located(reference))
-        ca_file = str(self._base / way.tls.ca_file) if way.tls.ca_file else None
+        resolve = None if reference is None else lambda peer: self._login(self._located(reference), way, peer)
         return Endpoint(
             driver=way.driver,
             address=way.address,
             system_id=way.system_id,
-            tls=Tls(ca_file, way.tls.fingerprint, way.tls.insecure),
+            tls=Tls(self._ca_file(way.tls.ca_file), way.tls.fingerprint, way.tls.insecure),
             credential=resolve,
         )
 
-    def _located(self, reference: CredentialRef) -> object:
-        found = msgspec.to_builtins(reference)
-        if reference.file is not None:
-            found["file"] = str(self._base / Path(reference.file).expanduser())
-        return found
+    def _login(self, reference: CredentialRef, way: Access, peer: Peer) -> Credential:
+        why = refusal(self._grants, reference, Way(way.driver, way.address, peer))
+        if why is not None:
+            raise AuthenticationFailed(f"{way.address}: {why}")
+        return self._drivers.secret(source(self._grants, reference))
+
+    def _located(self, reference: CredentialRef) -> CredentialRef:
+        if reference.file is None:
+            return reference
+        try:
+            return msgspec.structs.replace(reference, file=str(self._base / Path(reference.file).expanduser()))
+        except RuntimeError:
+            raise AuthenticationFailed("credentialRef.file begins with the home of a user who is not known") from None
+
+    def _ca_file(self, named: str | None) -> str | None:
+        """A file of the base's own, symbolic links followed, or one that the settings allow; whether another is there
+        is not told."""
+        if named is None:
+            return None
+        path, base = self._base / named, os.path.realpath(self._base)
+        try:
+            own = base != "/" and Path(os.path.realpath(path)).is_relative_to(base)
+        except ValueError:
+            own = False
+        if not own and not matches(str(path), self._grants.ca_files):
+            line = f"ca_files = {json.dumps([str(path)])}"
+            raise Rejected(
+                f"tls.caFile {named} is not below {base}, and documents may name no other: write {line} in {WHERE}"
+            )
+        return str(path)
 
 
 def way_to(resource: Resource[MachineSpec], desired: DesiredState) -> Access:

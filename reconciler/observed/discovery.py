@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from drivers.base import DriverError, Finder, Found, Tls
+from drivers.base import DriverError, Endpoint, Finder, Found, Tls
 from reconciler.kinds.machine import Access
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
@@ -60,10 +60,10 @@ def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
         yield running.pop(done), done.result()
 
 
-def look(connections: Connections, finder: Finder, candidate: Candidate, seconds: float) -> Found | None:
+def look(finder: Finder, at: Endpoint, seconds: float) -> Found | None:
     """Whether there is a BMC."""
     try:
-        return finder.probe(candidate.url, connections.endpoint(candidate.way).tls, seconds)
+        return finder.probe(at.address, at.tls, seconds)
     except DriverError:
         return None
 

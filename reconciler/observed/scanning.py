@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, Found, clean
+from drivers.base import AuthenticationFailed, Found, Rejected, clean
 from reconciler.observed.connections import Connections
 from reconciler.observed.discovery import identify, look, paced, trust
 from reconciler.planning.discovery import Identity, Partition
@@ -43,14 +43,21 @@ def look_through(
     ways: Connections, todo: Iterator[Candidate], manner: Manner, say: Callable[[str], None]
 ) -> Iterator[tuple[Candidate, Found | None]]:
     """Ask each address, without a login, whether a BMC is there; in the order of the answers."""
-    deaf: set[str] = set()
+    told: set[str] = set()
 
     def looked(candidate: Candidate) -> Found | None:
-        finder = ways.finder(candidate.way.driver)
-        if finder is None and candidate.way.driver not in deaf:
-            deaf.add(candidate.way.driver)
-            say(f"the driver {candidate.way.driver} of Partition/{candidate.partition} cannot look for BMCs")
-        return None if finder is None else look(ways, finder, candidate, manner.timeout)
+        driver, named = candidate.way.driver, f"Partition/{candidate.partition}"
+        finder = ways.finder(driver)
+        try:
+            if finder is not None:
+                return look(finder, ways.endpoint(candidate.way), manner.timeout)
+            why = f"the driver {driver} of {named} cannot look for BMCs"
+        except Rejected as error:
+            why = f"{named}: {error}"
+        if why not in told:
+            told.add(why)
+            say(why)
+        return None
 
     return paced(looked, todo, manner.rate, manner.concurrency)
 

@@ -282,7 +282,7 @@ def basic(credential: Credential) -> str:
 
 def endpoint(server: RedfishServer, tls: Tls, system_id: str | None = None, login: Credential = LOGIN) -> Endpoint:
     """Where the server's system is."""
-    return Endpoint("redfish", server.address, system_id, tls, lambda: login)
+    return Endpoint("redfish", server.address, system_id, tls, lambda _: login)
 
 
 def _read(stream: Any) -> Request | None:

@@ -55,7 +55,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     directory = tmp_path_factory.mktemp("conformance")
     with EmulatorFleet(directory, [[FIRST, SECOND]], seconds=(1, 2)) as fleet:
         login = Credential(fleet.username, fleet.password)
-        at = Endpoint("redfish", fleet.addresses[0], None, Tls(ca_file=str(fleet.ca_file)), lambda: login)
+        at = Endpoint("redfish", fleet.addresses[0], None, Tls(ca_file=str(fleet.ca_file)), lambda _: login)
         yield Subject(RedfishDriver, at, lambda: time.sleep(POLL_SECONDS))
 
 

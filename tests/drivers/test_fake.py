@@ -281,7 +281,7 @@ def test_once_can_read_back_as_continuous_and_is_used_up_all_the_same(fleet: Fak
 )
 def test_a_machine_can_want_a_login(fleet: FakeFleet, given: Credential | None, refused: bool) -> None:
     fleet.machine(BMC, "1").credential = Credential("ada", "right")
-    bmc = fleet.open(Endpoint("fake", BMC, "1", credential=None if given is None else lambda: given))
+    bmc = fleet.open(Endpoint("fake", BMC, "1", credential=None if given is None else lambda _: given))
     if refused:
         with pytest.raises(AuthenticationFailed):
             bmc.read()

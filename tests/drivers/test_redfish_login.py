@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import AuthenticationFailed, Bmc, Busy, Credential, DriverError, ResetType, Unreachable
+from drivers.base import AuthenticationFailed, Bmc, Busy, Credential, DriverError, Peer, ResetType, Unreachable
 from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
     DROP,
@@ -346,7 +346,7 @@ def test_a_bmc_that_is_gone_does_not_keep_a_driver_from_closing(
 def test_a_credential_that_cannot_be_resolved_is_told_and_nothing_is_sent(
     driver: RedfishDriver, server: RedfishServer, pki: Pki
 ) -> None:
-    def resolve() -> Credential:
+    def resolve(_: Peer) -> Credential:
         raise AuthenticationFailed("env BMC_FRA is not set")
 
     at = endpoint(server, pki.tls)
@@ -359,7 +359,7 @@ def test_a_credential_that_was_changed_is_used_at_the_next_login(
     driver: RedfishDriver, server: RedfishServer, pki: Pki
 ) -> None:
     logins = [LOGIN, WRONG]
-    bmc = driver.open(replace(endpoint(server, pki.tls), credential=lambda: logins[0]))
+    bmc = driver.open(replace(endpoint(server, pki.tls), credential=lambda _: logins[0]))
     bmc.read()
     server.sessions.clear()
     logins.pop(0)

@@ -280,7 +280,7 @@ def test_nothing_is_sent_to_a_bmc_that_is_not_trusted(
     # The certificate is not good for this address of the same machine.
     address = server.address.replace("127.0.0.1", "127.0.0.1" if wrong != "name" else "127.1")
     with pytest.raises(Unreachable, match="certificate") as raised:
-        driver.open(Endpoint("redfish", address, None, tls, lambda: LOGIN)).read()
+        driver.open(Endpoint("redfish", address, None, tls, lambda _: LOGIN)).read()
     assert _fingerprint(pki) in str(raised.value)
     assert not server.requests
 
@@ -345,7 +345,7 @@ def test_a_password_in_an_address_is_refused_and_not_shown(driver: RedfishDriver
 
 def test_plain_http_is_spoken_where_it_was_allowed(driver: RedfishDriver) -> None:
     with RedfishServer(None, service()) as server:
-        at = Endpoint("redfish", server.address, None, Tls(insecure=True), lambda: LOGIN)
+        at = Endpoint("redfish", server.address, None, Tls(insecure=True), lambda _: LOGIN)
         assert driver.open(at).read().power == "On"
 
 

@@ -38,15 +38,18 @@ class Bmcs:
         return System(bmc, self._fleet.addresses[bmc], self._free[bmc].pop(0))
 
     def partition(self, **changes: Any) -> dict[str, Any]:
-        """The partition of machines on these BMCs; the login stands in the environment."""
-        return partition(
-            **{"credentialRef": {"env": "LAB_BMC"}, "tls": {"caFile": str(self._fleet.ca_file)}, **changes}
-        )
+        """The partition of machines on these BMCs; the login is named in the settings."""
+        return partition(**{"credentialRef": {"name": "lab"}, "tls": {"caFile": str(self._fleet.ca_file)}, **changes})
+
+    def allow(self, desk: Desk) -> None:
+        """Have the settings of the desk name the login, wherever it is and whatever it may be."""
+        desk.allow("lab", "LAB_BMC", self._fleet.ca_file)
 
     def let_in(self, desk: Desk) -> None:
         """Give the desk the login, which is to be seen nowhere."""
         desk.environment |= {"LAB_BMC_USERNAME": self._fleet.username, "LAB_BMC_PASSWORD": self._fleet.password}
         login = base64.b64encode(f"{self._fleet.username}:{self._fleet.password}".encode()).decode()
+        self.allow(desk)
         desk.secrets |= {self._fleet.password, login}
 
     def writes(self, system: System) -> list[str]:

@@ -106,6 +106,7 @@ class Desk:
             **inherited,
             "HOME": str(folder),
             "XDG_CACHE_HOME": str(folder / "cache"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
             "GROUNDSTATE_STORE": str(self.store),
@@ -115,6 +116,21 @@ class Desk:
         if not self.repo.exists():
             self.repo.mkdir(parents=True)
             self.git("init", "--quiet", "--initial-branch=main")
+
+    def allow(self, name: str, env: str, ca_file: Path | None = None, *, insecure: bool = False) -> None:
+        """Let documents use, in the settings of whoever runs the commands, this credential for BMCs on this machine."""
+        where = f'networks = ["127.0.0.0/8"], insecure = {str(insecure).lower()}'
+        settings = f'credentials.{name} = {{env = "{env}", {where}}}\n'
+        if ca_file is not None:
+            settings += f"ca_files = [{json.dumps(str(ca_file))}]\n"
+        self.settings(settings)
+
+    def settings(self, text: str) -> None:
+        """Be these the user's own settings."""
+        file = self.folder / "config" / "groundstate" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+        file.chmod(0o600)
 
     def copy(self, folder: Path) -> Desk:
         """One just like it, of which this one knows nothing. No command may be at work."""

@@ -225,7 +225,8 @@ class TestEnding:
 
     def test_silent_bmcs_do_not_keep_it(self, desk: Desk) -> None:
         with silence(4) as silent:
-            redfish = partition(driver="redfish", credentialRef={"env": "LAB_BMC"})
+            desk.allow("lab", "LAB_BMC")
+            redfish = partition(driver="redfish", credentialRef={"name": "lab"})
             desk.commit(lab=[redfish, *(machine(f"m{n}", there) for n, there in enumerate(silent.addresses))])
             with desk.daemon(env={"LAB_BMC": "admin:secret"}) as daemon:
                 daemon.until(lambda: len(silent.taken) == 4, "connections to all")

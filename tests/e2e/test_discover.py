@@ -31,10 +31,11 @@ class Hall:
         self.ranges = [address.removeprefix("https://") for address in fleet.addresses]
 
     def partition(self, **changes: Any) -> dict[str, Any]:
-        return partition(**{"credentialRef": {"env": "HALL"}, "tls": {"caFile": str(self.fleet.ca_file)}, **changes})
+        return partition(**{"credentialRef": {"name": "hall"}, "tls": {"caFile": str(self.fleet.ca_file)}, **changes})
 
     def let_in(self, desk: Desk) -> None:
         desk.environment |= {"HALL_USERNAME": self.fleet.username, "HALL_PASSWORD": self.fleet.password}
+        desk.allow("hall", "HALL", self.fleet.ca_file)
         desk.secrets.add(self.fleet.password)
 
     def requests(self) -> str:
@@ -143,7 +144,7 @@ def test_a_branch_takes_the_files_and_the_work_tree_stays_as_it_is(open_desk: De
 
 def test_a_certificate_that_nobody_declared_is_pinned_as_it_was_seen(desk: Desk, hall: Hall) -> None:
     hall.let_in(desk)
-    desk.commit(partition=[partition(driver="redfish", credentialRef={"env": "HALL"})])
+    desk.commit(partition=[partition(driver="redfish", credentialRef={"name": "hall"})])
     done = desk.run("discover", hall.ranges[0], "--out", ".")
     assert done.code == 0
     pinned = machines((desk.repo / f"{ONE}.yaml").read_text())[ONE]["bmc"]["tls"]

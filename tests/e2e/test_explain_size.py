@@ -30,12 +30,13 @@ def bmc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorFleet]:
 def rack(desk: Desk, bmc: EmulatorFleet) -> Desk:
     """A desk with one machine, and a size for eight cores."""
     desk.environment |= {"RACK_USERNAME": bmc.username, "RACK_PASSWORD": bmc.password}
+    desk.allow("rack", "RACK", bmc.ca_file)
     desk.secrets.add(bmc.password)
     constraints: list[dict[str, Any]] = [
         {"type": "cores", "min": 8, "max": 8},
         {"type": "memory", "min": "64Gi", "max": "64Gi"},
     ]
-    way = partition(credentialRef={"env": "RACK"}, tls={"caFile": str(bmc.ca_file)})
+    way = partition(credentialRef={"name": "rack"}, tls={"caFile": str(bmc.ca_file)})
     desk.commit(all=[way, document("Size", "small", constraints=constraints), machine("m1", bmc.addresses[0])])
     return desk
 

@@ -110,10 +110,16 @@ class TestOptions:
             ("colour = 1\n", "'colour' is not a setting; settings are"),
             ("resync =\n", "cannot be read as settings"),
             ("max-disrupted = 'x'\n", "'x' is neither"),
+            ("credentials.bmc = {env = 'BMC'}\n", "missing required field `networks`"),
+            ("credentials.bmc = {env = 'BMC', networks = []}\n", "credentials.bmc.networks names no network"),
+            ("credentials.bmc = {env = 'BMC', networks = ['10.1.0.7/24']}\n", "has host bits set"),
+            ("credentials.bmc = {networks = ['10.1.0.0/24']}\n", "credentials.bmc has none of env, file and exec"),
+            ("credentials.bmc = 'secret'\n", "credentials"),
+            ("document_credentials = ['env']\n", "document_credentials"),
         ],
     )
     def test_in_the_settings_file(self, fleet: Desk, settings: str, said: str) -> None:
-        (fleet.repo / "groundstate.toml").write_text(settings, "utf-8")
+        fleet.settings(settings)
         refused(fleet.run("plan"), said)
 
     def test_a_setting_holds_for_the_commands_that_know_it(self, fleet: Desk) -> None:
@@ -202,9 +208,10 @@ def test_a_subfolder_has_the_settings_and_the_store_of_its_repository(desk: Desk
     del desk.environment["GROUNDSTATE_STORE"]
     desk.environment.pop("GROUNDSTATE_REPO", None)
     desk.commit(lab=[network()])
-    (desk.repo / "groundstate.toml").write_text('store = "facts.db"\n', "utf-8")
+    (desk.repo / "groundstate.toml").write_text('output = "json"\n', "utf-8")
     (desk.repo / "below").mkdir()
     done = desk.run("apply", "--yes", cwd=desk.repo / "below")
     assert done.code == 0, done
-    assert (desk.repo / "facts.db").is_file()
+    assert desk.run("get", cwd=desk.repo / "below").json
+    assert (desk.repo / ".groundstate" / "state.db").is_file()
     assert list((desk.repo / "below").iterdir()) == []

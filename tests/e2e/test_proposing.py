@@ -24,9 +24,10 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorFleet]:
 @pytest.fixture
 def office(desk: Desk, hall: EmulatorFleet) -> Desk:
     """A desk whose repository has a remote and a partition with the BMC in its networks, and declares no machine."""
+    desk.allow("hall", "HALL", hall.ca_file)
     desk.environment |= {"HALL_USERNAME": hall.username, "HALL_PASSWORD": hall.password}
     desk.secrets.add(hall.password)
-    bmc = {"credentialRef": {"env": "HALL"}, "tls": {"caFile": str(hall.ca_file)}}
+    bmc = {"credentialRef": {"name": "hall"}, "tls": {"caFile": str(hall.ca_file)}}
     place = partition(**bmc)
     place["spec"]["bmcNetworks"] = ["127.0.0.0/30"]
     desk.commit(partition=[place])

@@ -20,9 +20,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedfishServer]:
 
 def declare(desk: Desk, server: RedfishServer, **spec: str) -> None:
     """One machine on it."""
+    desk.allow("lab", "LAB_BMC", insecure=True)
     desk.secrets.add(LOGIN.password)
     desk.environment["LAB_BMC"] = f"{LOGIN.username}:{LOGIN.password}"
-    trusting = partition(driver="redfish", credentialRef={"env": "LAB_BMC"}, tls={"insecure": True})
+    trusting = partition(driver="redfish", credentialRef={"name": "lab"}, tls={"insecure": True})
     desk.commit(lab=[trusting, machine("m", server.address, **spec)])
 
 

@@ -30,7 +30,8 @@ class TestUnreachable:
     """Nobody answers."""
 
     def test_it_is_unknown_in_a_plan_and_no_change(self, desk: Desk, closed_port: int) -> None:
-        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *self.rest(closed_port)])
+        desk.allow("lab", "LAB_BMC")
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), *self.rest(closed_port)])
         plan = desk.run("plan", "-o", "json", env={"LAB_BMC": "admin:secret"}).json
         assert [change["key"]["name"] for change in plan["changes"]] == ["net"]
         [unknown] = plan["unknown"]
@@ -38,7 +39,8 @@ class TestUnreachable:
         assert f"https://127.0.0.1:{closed_port}" in unknown["message"]
 
     def test_apply_does_the_rest_says_why_and_leaves_with_1(self, desk: Desk, closed_port: int) -> None:
-        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *self.rest(closed_port)])
+        desk.allow("lab", "LAB_BMC")
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), *self.rest(closed_port)])
         done = desk.run("apply", "--yes", env={"LAB_BMC": "admin:secret"})
         assert done.code == 1, done
         *_, why, summary = done.out.splitlines()
@@ -46,7 +48,8 @@ class TestUnreachable:
         assert summary == "Applied: 1 of 1 as declared, 1 unknown."
 
     def test_an_inventory_that_was_never_read_has_no_age(self, desk: Desk, closed_port: int) -> None:
-        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *self.rest(closed_port)])
+        desk.allow("lab", "LAB_BMC")
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), *self.rest(closed_port)])
         with desk.daemon(env={"LAB_BMC": "admin:secret"}) as daemon:
             daemon.logged("InventoryUnreadable", key="Machine/m")
         assert "\nInventory:   out-of-band, not read yet\n" in desk.run("describe", "machine/m").out
@@ -54,7 +57,8 @@ class TestUnreachable:
     def test_one_that_never_answers_is_given_up(self, desk: Desk) -> None:
         with silence() as silent:
             there = machine("m", *silent.addresses)
-            desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), there])
+            desk.allow("lab", "LAB_BMC")
+            desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), there])
             [unknown] = desk.run("plan", "-o", "json", env={"LAB_BMC": "admin:secret"}).json["unknown"]
         assert unknown["reason"] == "Unreachable"
         assert "no answer in time" in unknown["message"]
@@ -76,7 +80,8 @@ class TestHowItIsSaid:
     def lab(self, desk: Desk, closed_port: int) -> Desk:
         desk.environment["LAB_BMC"] = "admin:secret"
         silent = [machine(f"m{n}", f"127.0.0.1:{closed_port}", system=f"s{n}", power="On") for n in range(2)]
-        desk.commit(lab=[partition(driver="redfish", credentialRef={"env": "LAB_BMC"}), *silent])
+        desk.allow("lab", "LAB_BMC")
+        desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), *silent])
         return desk
 
     @pytest.mark.parametrize("output", WAYS)
@@ -120,6 +125,7 @@ class TestRefused:
 
     @staticmethod
     def plan(desk: Desk, bmcs: Bmcs, system: System, **changes: object) -> Done:
+        bmcs.allow(desk)
         desk.commit(lab=[bmcs.partition(**changes), at(system, "m", power="On")])
         done = desk.run("plan")
         assert done.code == 1, done
@@ -136,6 +142,7 @@ class TestRefused:
     def test_a_wrong_password_stays_out_of_the_store(self, desk: Desk, bmcs: Bmcs, system: System) -> None:
         desk.secrets.add("no-such-password")
         desk.environment |= {"LAB_BMC": "operator:no-such-password"}
+        bmcs.allow(desk)
         desk.commit(lab=[bmcs.partition(), at(system, "m", power="On"), network()])
         assert desk.run("apply", "--yes").code == 1
         assert desk.run("describe", "machine/m").code == 0

@@ -39,6 +39,10 @@ class LabFleet:
         shutil.copyfile(OS_IMAGE, self.files / digest)
         self.image = f"http://{ADDRESS}:{HTTP}/files/{digest}/os.raw.gz"
         self.checksum = f"sha256:{digest}"
+        settings = lab.directory / "config" / "groundstate" / "config.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(f'credentials.lab = {{env = "BMC", networks = ["{ADDRESS}", "127.0.0.0/8"]}}\n')
+        settings.chmod(0o600)
         self._git("init", "-q", "-b", "main")
         if lab.ca_file.exists():  # Without machines there is no BMC.
             shutil.copyfile(lab.ca_file, self.repository / "bmc-ca.pem")
@@ -90,7 +94,7 @@ class LabFleet:
         documents = (
             ("Tenant", "acme", "{}"),
             ("Project", "shop", "{tenant: acme}"),
-            ("Partition", "lab", f"{{bmc: {{credentialRef: {{env: BMC}}, tls: {tls}}}, boot: {boot}}}"),
+            ("Partition", "lab", f"{{bmc: {{credentialRef: {{name: lab}}, tls: {tls}}}, boot: {boot}}}"),
             ("Size", "small", f"{{constraints: {json.dumps(sizes)}}}"),
             ("Network", "front", front),
             ("Image", "lab-1.0.0", image),
@@ -201,4 +205,6 @@ class LabFleet:
 
     def _environment(self) -> dict[str, str]:
         user, password = self.lab.credentials
-        return {**os.environ, "BMC_USERNAME": user, "BMC_PASSWORD": password, "PYTHONUNBUFFERED": "1"}
+        login = {"BMC_USERNAME": user, "BMC_PASSWORD": password}
+        settings = {"XDG_CONFIG_HOME": str(self.lab.directory / "config")}
+        return {**os.environ, **login, **settings, "PYTHONUNBUFFERED": "1"}

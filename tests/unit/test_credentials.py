@@ -1,0 +1,117 @@
+"""Who may have which login: what settings allow, what a document asks for, and who is really connected."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from drivers.base import Peer
+from reconciler.kinds.access import CredentialRef
+from reconciler.kinds.credentials import NOTHING, Grants, Way, grants_from, refusal, source
+
+GRANTS = grants_from(
+    tomllib.loads("""
+credentials.bmc = {env = "BMC", networks = ["10.1.0.0/24", "fd00:1::/64"]}
+credentials.old = {env = "OLD", networks = ["10.2.0.0/24"], insecure = true}
+credentials.two = {exec = ["vault", "two"], networks = ["10.1.0.7"], drivers = ["redfish", "other"]}
+
+[document_credentials]
+env = ["LAB_*"]
+file = ["/etc/groundstate/bmc/*"]
+exec = ["vault-bmc *"]
+networks = ["10.3.0.0/24"]
+""")
+)
+BMC = CredentialRef(name="bmc")
+
+
+def ask(reference: CredentialRef, address: str | None, *, verified: bool = True, driver: str = "redfish") -> str | None:
+    return refusal(GRANTS, reference, Way(driver, "bmc.example", Peer(address, verified)))
+
+
+@pytest.mark.parametrize(
+    ("reference", "address", "verified"),
+    [
+        (BMC, "10.1.0.7", True),
+        (BMC, "::ffff:10.1.0.7", True),
+        (BMC, "fd00:1::7", True),
+        (CredentialRef(name="old"), "10.2.0.7", False),
+        (CredentialRef(name="two"), "10.1.0.7", True),
+        (CredentialRef(env="LAB_7"), "10.3.0.7", True),
+        (CredentialRef(file="/etc/groundstate/bmc/r1"), "10.3.0.7", True),
+        (CredentialRef(exec=("vault-bmc", "r1")), "10.3.0.7", True),
+    ],
+)
+def test_what_the_settings_allow(reference: CredentialRef, address: str, verified: bool) -> None:
+    assert ask(reference, address, verified=verified) is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "address", "verified", "said"),
+    [
+        (BMC, "10.1.1.7", True, 'networks = ["10.1.0.0/24", "fd00:1::/64", "10.1.1.7/32"]'),
+        (BMC, "127.0.0.1", True, "bmc.example is 127.0.0.1; nothing was sent"),
+        (BMC, "::ffff:127.0.0.1", True, "is 127.0.0.1;"),
+        (BMC, "fe80::1%eth0", True, "is fe80::1;"),
+        (BMC, "10.1.0.7", False, "insecure = true"),
+        (CredentialRef(name="old"), "10.1.0.7", False, "10.2.0.0/24"),
+        (CredentialRef(name="new"), "10.1.0.7", True, "the settings have no credential new (it has bmc, old, two)"),
+        (CredentialRef(env="LAB_7"), "10.1.0.7", True, "10.3.0.0/24"),
+        (CredentialRef(env="LAB_7"), "10.3.0.7", False, "insecure = true"),
+        (CredentialRef(env="BMC"), "10.3.0.7", True, 'credentials.bmc = {env = "BMC", networks = ["10.3.0.7/32"]}'),
+        (CredentialRef(env="DATABASE_URL"), "10.3.0.7", True, "credentialRef: {name: database_url}"),
+        (CredentialRef(file="/etc/groundstate/bmc/../../shadow"), "10.3.0.7", True, "nothing was sent"),
+        (CredentialRef(file="/etc/shadow"), "10.3.0.7", True, 'file = "/etc/shadow"'),
+        (CredentialRef(exec=("sh", "-c", "id")), "10.3.0.7", True, "nothing was sent"),
+        (CredentialRef(exec=("vault-bmc;id",)), "10.3.0.7", True, "nothing was sent"),
+    ],
+)
+def test_what_they_do_not_allow_is_refused_with_the_lines_to_write(
+    reference: CredentialRef, address: str, verified: bool, said: str
+) -> None:
+    assert said in (ask(reference, address, verified=verified) or "")
+
+
+def test_a_driver_that_is_not_named_gets_nothing() -> None:
+    assert 'drivers = ["redfish", "other"]' in (ask(BMC, "10.1.0.7", driver="other") or "")
+    assert ask(CredentialRef(name="two"), "10.1.0.7", driver="other") is None
+    assert 'drivers = ["redfish", "fake"]' in (ask(BMC, None, driver="fake") or "")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [BMC, CredentialRef(env="BMC"), CredentialRef(file="/x"), CredentialRef(exec=("x", "secret-argument"))],
+)
+def test_without_settings_nothing_is_allowed_and_no_argument_is_repeated(reference: CredentialRef) -> None:
+    said = refusal(NOTHING, reference, Way("redfish", "10.1.0.7", Peer("10.1.0.7", True))) or ""
+    assert "nothing was sent" in said
+    assert "secret-argument" not in said
+
+
+def test_the_line_that_is_told_is_what_the_settings_take() -> None:
+    said = refusal(NOTHING, CredentialRef(env="BMC"), Way("redfish", "x", Peer("10.1.0.7", True))) or ""
+    line = said.partition("names: ")[2].partition("; and in the document")[0]
+    grants = grants_from(tomllib.loads(line))
+    assert refusal(grants, CredentialRef(name="bmc"), Way("redfish", "x", Peer("10.1.0.7", True))) is None
+    assert source(grants, CredentialRef(name="bmc")) == {"env": "BMC"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"credentials": {"b.m": {"env": "B", "networks": ["10.0.0.0/8"]}}}, "letters, digits"),
+        ({"credentials": {"b": {"env": "B", "file": "f", "networks": ["10.0.0.0/8"]}}}, "env and file"),
+        ({"credentials": {"b": {"env": "B", "networks": ["bmc.example"]}}}, "credentials.b.networks"),
+        ({"credentials": {"b": {"env": "B", "networks": ["10.0.0.0/8"], "password": "x"}}}, "unknown field"),
+        ({"ca_files": "x"}, "ca_files"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        grants_from(values)
+
+
+def test_no_settings_are_no_grants() -> None:
+    assert grants_from({}) == Grants()
