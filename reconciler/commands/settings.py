@@ -172,7 +172,7 @@ def _located(name: str, value: Any, base: Path) -> Any:
         return value
     prefix = "file:" if name == "ipam_token" else ""
     relative = value.removeprefix(prefix).removeprefix("sqlite:///")
-    if not relative or "://" in relative or Path(relative).expanduser().is_absolute():
+    if not relative or "://" in relative or _at_home(relative).is_absolute():
         return value
     return f"{prefix}{base / relative}"
 
@@ -182,8 +182,16 @@ def _located_grants(own: dict[str, Any], base: Path) -> dict[str, Any]:
     named = own.get("credentials")
     for one in named.values() if isinstance(named, dict) else ():
         if isinstance(one, dict) and isinstance(one.get("file"), str):
-            one["file"] = str(base / Path(one["file"]).expanduser())
+            one["file"] = str(base / _at_home(one["file"]))
     return own
+
+
+def _at_home(text: str) -> Path:
+    """`~` is a home; of a user who is not known, it is nothing but a character."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _settable(command: click.Command) -> set[str]:

@@ -213,5 +213,5 @@ def test_a_subfolder_has_the_settings_and_the_store_of_its_repository(desk: Desk
     done = desk.run("apply", "--yes", cwd=desk.repo / "below")
     assert done.code == 0, done
     assert desk.run("get", cwd=desk.repo / "below").json
-    assert (desk.repo / ".groundstate" / "state.db").is_file()
+    assert (desk.repo / ".git" / "groundstate" / "state.db").is_file()
     assert list((desk.repo / "below").iterdir()) == []

@@ -28,6 +28,7 @@ from drivers.base import (
     IndicatorLED,
     Inventory,
     IpamNetwork,
+    Peer,
     Prefix,
     ResetType,
     SystemState,
@@ -42,7 +43,7 @@ from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
 from drivers.ipam.netbox_wire import _json, _Reply, words
 from drivers.text import read_json
-from reconciler.commands.options import load_settings
+from reconciler.commands import settings
 from reconciler.commands.plan import plan_command
 from reconciler.desired import report
 from reconciler.desired.load import load
@@ -178,7 +179,8 @@ PLAN = json.loads(
     )
 )
 
-SETTINGS = b'repo = "."\nstore = "state.db"\nmax_disrupted = "10%"\noutput = "json"\n[a.b]\nc = [1, "x"]\n'
+SETTINGS = b'repo = "."\nstore = "state.db"\nmax_disrupted = "10%"\noutput = "json"\nca_files = ["x"]\n'
+SETTINGS += b'credentials.bmc = {env = "BMC", file = "~/f", networks = ["10.1.0.0/24"]}\n[a.b]\nc = [1, "x"]\n'
 
 
 def read_settings(content: bytes) -> None:
@@ -186,7 +188,7 @@ def read_settings(content: bytes) -> None:
         path = Path(folder) / "groundstate.toml"
         path.write_bytes(content)
         try:
-            load_settings(path, plan_command, lambda: [plan_command])
+            settings.read_settings(path).of(plan_command, lambda: [plan_command])
         except click.ClickException as error:
             error.message.encode(errors="backslashreplace")
 
@@ -242,7 +244,7 @@ class FuzzedWire:
     def __init__(self, documents: Any) -> None:
         self._documents = documents if isinstance(documents, dict) else {}
 
-    def send(self, method: str, path: str, _headers: object, _body: object = None) -> Reply:
+    def send(self, method: str, path: str, _headers: object, _body: object = None, _to: object = None) -> Reply:
         headers: Message[str, str] = Message()
         if method != "GET":
             said = self._documents.get("written" if "Sessions" not in path else "session")
@@ -266,12 +268,15 @@ class FuzzedWire:
             name = "list"
         return Reply(200, headers, json.dumps(self._documents.get(name)).encode())
 
+    def peer(self) -> Peer:
+        return Peer("127.0.0.1", True)
+
     def close(self) -> None:
         pass
 
 
 def read_bmc(documents: Any) -> None:
-    connector = OneShotConnector(FuzzedWire(documents), lambda: Credential("u", "p"))  # type: ignore[arg-type]
+    connector = OneShotConnector(FuzzedWire(documents), lambda _: Credential("u", "p"))  # type: ignore[arg-type]
     one = RedfishSystem(connector, None)
     override = BootOverride(BootTarget.PXE, BootEnabled.ONCE)
     calls: tuple[Callable[[], object], ...] = (
