@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import AuthenticationFailed, Bmc, Busy, Credential, DriverError, Peer, ResetType, Unreachable
+from drivers.bmc import redfish_http
 from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
     DROP,
@@ -373,3 +374,25 @@ def test_a_login_that_must_wait_says_how_long(bmc: Bmc, server: RedfishServer) -
     with pytest.raises(Busy) as raised:
         bmc.read()
     assert raised.value.retry_after == 60.0
+
+
+def test_a_session_goes_to_nobody_but_the_address_that_it_was_made_with(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that says another address at the next connection: the login is asked for anew, for that address."""
+    asked: list[str | None] = []
+
+    def resolve(peer: Peer) -> Credential:
+        asked.append(peer.address)
+        if len(asked) > 1:
+            raise AuthenticationFailed("not to that address")
+        return LOGIN
+
+    bmc = driver.open(replace(endpoint(server, pki.tls), credential=resolve))
+    bmc.read()
+    seen = len(server.requests)
+    monkeypatch.setattr(redfish_http.Wire, "_peer", lambda *_: Peer("127.0.0.2", True))
+    with pytest.raises(AuthenticationFailed, match="not to that address"):
+        bmc.reset(ResetType.ON)
+    assert asked == ["127.0.0.1", "127.0.0.2"]
+    assert len(server.requests) == seen
