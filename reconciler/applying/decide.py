@@ -28,6 +28,7 @@ from reconciler.kinds.machine import MachineSpec, once_order
 from reconciler.kinds.machine_rules import confirms_order, ordered_boot
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState
+from reconciler.kinds.repeatable import repeatable
 from reconciler.model.action import (
     Acquire,
     Action,
@@ -49,6 +50,7 @@ from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Failed, Outcome, Waiting
 from reconciler.model.plan import digest
 from reconciler.model.resource import Resource
+from reconciler.planning.pacing import BASE, unwritten, write_delay, written
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -91,6 +93,10 @@ def confirm_delay(flight: InFlight, now: datetime) -> float:
     return min(10.0, max(0.5, (now - flight.sent_at).total_seconds() / 4))
 
 
+REPEAT_SECONDS, LOOKS_BEFORE_REPEAT = 20.0, 2
+"""What may never have been sent, and does no harm twice, is sent again after that long and so many looks."""
+
+
 class Settled(msgspec.Struct, frozen=True):
     """An action that is under way no more: what is remembered of it, and what is told."""
 
@@ -106,11 +112,13 @@ def settle(
     now: datetime,
     *,
     accepted: bool,
+    looks: int = 0,
 ) -> Settled | None:
     """None while the action may still take effect; else what a look at `seen` says has become of it.
 
     An unreadable resource settles nothing: the action may have been done. `accepted`: the other side is known to have
-    taken it; not so when the reply was lost, or the process that sent it is gone.
+    taken it; not so when the reply was lost, or the process that sent it is gone. `looks`: how many, this one among
+    them, showed nothing of it.
     """
     rules = KINDS[flight.key.kind].rules
     if rules is None or seen.error is not None:
@@ -119,12 +127,19 @@ def settle(
     if not elsewhere and rules.confirmed(flight.action, seen.value):
         told = _told(flight, now, "ActionConfirmed", f"took effect{_given(flight, seen)}")
         return Settled(_confirmed(flight, seen, resource, facts), told)
-    if now < deadline(flight, resource):
+    if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, accepted=accepted, looks=looks):
         return None
     if elsewhere:
         why = "cannot be confirmed, as this is not its system any more"
         return Settled(facts, _told(flight, now, "ActionAbandoned", why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now, accepted=accepted)
+
+
+def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, accepted: bool, looks: int) -> bool:
+    """Whether it may never have been sent, and sending it again does no harm: a fleet whose daemon was killed in the
+    middle of a start does not stay dark for all the patience that slow BMCs need."""
+    late = (now - flight.sent_at).total_seconds() >= REPEAT_SECONDS
+    return not accepted and late and looks >= LOOKS_BEFORE_REPEAT and repeatable(flight.action, seen.value)
 
 
 def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
@@ -149,11 +164,17 @@ def refuse(
         rule = POLICIES[Conflict]
     if isinstance(flight.action, EjectMedia):
         rule = POLICIES[Conflict]  # It has to come out in the end.
+    if isinstance(error, Unreachable):
+        facts = unwritten(facts, flight.action.path)
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
-    attempts = remembered.failures[flight.action.path].attempts
-    delay = backoff(attempts, rule, jitter)
-    if isinstance(error, Busy) and error.retry_after is not None:
-        delay = max(1.0, min(error.retry_after, rule.cap))
+    failure = remembered.failures[flight.action.path]
+    floor = error.retry_after if isinstance(error, Busy) else None
+    if flight.place:
+        delay = write_delay(failure.attempts, jitter, base=rule.base, floor=floor)
+    else:
+        delay = max(backoff(failure.attempts, rule, jitter), min(floor or 0.0, rule.cap))
+    failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
+    remembered = msgspec.structs.replace(remembered, failures={**remembered.failures, flight.action.path: failure})
     event = _told(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
     lives_on = isinstance(error, Unreachable | Busy)
     outcome: Outcome = (
@@ -210,10 +231,12 @@ def unreadable(key_error: ReadError, attempts: int, jitter: float) -> Outcome:
     return Failed(key_error.reason, key_error.message, rule.terminal, delay)
 
 
-def sent_facts(flight: InFlight, facts: ResourceFacts) -> ResourceFacts:
-    """What is remembered from the moment of sending: that this machine is being taken down, and what is not as it was
-    applied any more by our own doing."""
+def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFacts:
+    """What is remembered from the moment of sending: what is asked of a BMC, `goal` being the digest of the value; that
+    this machine is being taken down; and what is not as it was applied any more by our own doing."""
     facts = undone(flight.action, facts)
+    if flight.place:
+        facts = written(facts, flight.action.path, goal, flight.sent_at)
     if flight.action.disruption is Disruption.DISRUPTIVE:
         return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
     if isinstance(flight.action, InsertMedia):
@@ -304,7 +327,12 @@ def _expired(
         fields = rules.fields(resource, Look(flight.key, seen.value, facts, {flight.key: seen}))
         fingerprint = next((f.fingerprint(resource.spec) for f in fields if f.path == action.path), None)
     event = _told(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
-    return Settled(_failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now), event)
+    failed = _failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now)
+    failure = failed.failures[action.path]
+    # What may never have been sent is not waited for once more, the first time.
+    delay = 0.0 if failure.attempts == 1 and not accepted else write_delay(failure.attempts, 0.0, base=BASE)
+    failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
+    return Settled(msgspec.structs.replace(failed, failures={**failed.failures, action.path: failure}), event)
 
 
 _WHY_NOT = {

@@ -18,7 +18,7 @@ from reconciler.kinds import KINDS
 from reconciler.model.action import Action, Disruption, InFlight
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome, Waiting
-from reconciler.model.plan import Change
+from reconciler.model.plan import Change, digest
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.observed.connections import Connections, way_to
 
@@ -29,6 +29,8 @@ class Sender:
     def __init__(self, connections: Connections, memory: Memory, teller: Teller, context: Context) -> None:
         self._connections, self._memory, self._teller, self._context = connections, memory, teller, context
         self._accepted: set[str] = set()
+        self._in_vain: dict[str, int] = {}
+        """How many looks showed nothing of an action under way."""
         self._sent = 0
 
     def name(self) -> str:
@@ -60,7 +62,9 @@ class Sender:
         if change.passes:
             message += f"; an override lifts {', '.join(change.passes)}"
         event = self._teller.event(key, "ActionSent", message, action_id=flight.id)
-        self._memory.begin(flight, sent_facts(flight, self._memory.of(key)), event, self._context.epoch)
+        wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
+        facts = sent_facts(flight, self._memory.of(key), digest(wanted))
+        self._memory.begin(flight, facts, event, self._context.epoch)
         self._teller.pass_on(event)
         return flight
 
@@ -88,8 +92,10 @@ class Sender:
             flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
             self._memory.retime(flight)
         facts, accepted = self._memory.of(flight.key), flight.id in self._accepted
-        settled = settle(flight, seen, resource, facts, now, accepted=accepted)
+        looks = self._in_vain.get(flight.id, 0) + (seen.error is None)
+        settled = settle(flight, seen, resource, facts, now, accepted=accepted, looks=looks)
         if settled is None:
+            self._in_vain[flight.id] = looks
             return False
         self._end(flight, settled)
         return True
@@ -111,4 +117,5 @@ class Sender:
         with self._memory.gate:
             self._memory.end(flight, settled.facts, settled.event)
             self._accepted.discard(flight.id)
+            self._in_vain.pop(flight.id, None)
         self._teller.pass_on(settled.event)

@@ -354,7 +354,8 @@ def _event_line(event: Event, output: str) -> str:
     at: datetime = event.at
     who = f"  [{clean(event.by)}]" if event.by else ""
     whose = spoken(event.key) if event.key is not None else "fleet"
-    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {clean(whose)}  {event.reason}: {clean(event.message)}{who}"
+    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {clean(whose)}  {event.reason}: {clean(event.message)}"
+    line += f"{event.times}{who}"
     colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
     return click.style(line, fg=colour) if colour else line
 

@@ -22,7 +22,8 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The last thing that went wrong. A terminal one is not retried while `fingerprint` (desired, observed) stays."""
+    """The last thing that went wrong. A terminal one is not retried while `fingerprint` (desired, observed) stays;
+    a write to a BMC that failed otherwise is not sent again before `retry_at`, whoever asks."""
 
     reason: str
     message: str
@@ -30,6 +31,15 @@ class Failure(msgspec.Struct, frozen=True):
     terminal: bool
     attempts: int
     fingerprint: str
+    retry_at: datetime | None = None
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a BMC was asked for one field: a digest of the value, and when it was written, the latest last. Only the
+    latest few are kept (`planning.pacing`)."""
+
+    goal: str
+    times: tuple[datetime, ...]
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +56,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     whose machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of
     a machine that groundstate inspects, installs and wipes. `labels`: what follows from its inventory, in no document.
     `access`: by which way it was to be reached, as `AccessChange` has it; empty: not known.
+    `wishes`: what was written to the BMC lately, by field path.
     """
 
     applied: Applied | None = None
@@ -64,6 +75,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     life: Life = NEWBORN
     labels: dict[str, str] = {}
     access: dict[str, str] = {}
+    wishes: dict[str, Wish] = {}
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -158,7 +158,7 @@ def render(entries: Iterable[Entry], paint: words.Paint = words.plain) -> Iterat
 
 def _event(event: Event, paint: words.Paint) -> str:
     by = f"  [{words.clean(event.by)}]" if event.by else ""
-    text = f"{words.moment(event.at)}  {event.reason}: {words.clean(event.message)}{by}"
+    text = f"{words.moment(event.at)}  {event.reason}: {words.clean(event.message)}{event.times}{by}"
     return paint("yellow", text) if event.type is EventType.WARNING else text
 
 

@@ -29,12 +29,14 @@ from reconciler.model.plan import (
     Scope,
     Unknown,
     Verb,
+    digest,
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.planning.advice import on_images, on_quotas
 from reconciler.planning.claims import hold_claims, place_claims
 from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, survey
 from reconciler.planning.overrides import in_force, lifting
+from reconciler.planning.pacing import pace
 from reconciler.planning.policy import Policy
 from reconciler.planning.quotas import over_quota
 
@@ -230,7 +232,8 @@ def _difference(
     if not differing:
         return None
     steps = rules.steps(resource, look, fields)
-    holds = _not_before_boot(steps.actions, (*steps.holds, *_stuck(differing, resource, look.facts)))
+    stuck = (*_stuck(differing, resource, look.facts), *_paced(differing, resource, look.facts, now))
+    holds = _not_before_boot(steps.actions, (*steps.holds, *stuck))
     held = {hold.path for hold in holds}
     differences = tuple(
         Difference(field.path, field.observed, field.desired, _moved(field, fields, look.facts)) for field in differing
@@ -264,6 +267,14 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
         for path, failure in facts.failures.items()
         if failure.terminal and failure.fingerprint == prints.get(path)
     )
+
+
+def _paced(
+    differing: tuple[Field, ...], resource: Resource[Any], facts: ResourceFacts, now: datetime
+) -> tuple[Hold, ...]:
+    if not facts.wishes:
+        return ()
+    return pace(((f.path, digest(f.desired), f.fingerprint(resource.spec)) for f in differing), facts, now)
 
 
 def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Hold, ...]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Table, and_, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from reconciler.model.action import InFlight
-from reconciler.model.event import Event
+from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import ResourceKey
@@ -164,8 +164,9 @@ class Store:
 
         `of_fleet`: only those that are about no one resource.
         """
-        table = tables.event
-        wanted = select(table.c.seq, table.c.value).limit(limit)
+        table, repeat = tables.event, tables.repeat
+        wanted = select(table.c.seq, table.c.value, repeat.c.count, repeat.c.last).limit(limit)
+        wanted = wanted.select_from(table.outerjoin(repeat, repeat.c.seq == table.c.seq))
         wanted = wanted.order_by(table.c.seq.desc() if newest_first else table.c.seq)
         if key is not None:
             wanted = wanted.where(_is(table, key))
@@ -177,7 +178,10 @@ class Store:
             wanted = wanted.where(table.c.seq > since_seq)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
-        return [LedgerEntry(seq, _decode(shapes.EVENT, value, "event", seq)) for seq, value in rows]
+        return [
+            LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last))
+            for seq, value, count, last in rows
+        ]
 
     # -- observations ------------------------------------------------------------------------------------------------
 

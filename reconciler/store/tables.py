@@ -112,6 +112,14 @@ event = Table(
     Column("value", Text, nullable=False),
 )
 
+repeat = Table(
+    "repeat",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Column("last", UtcTime, nullable=False),
+)
+
 override = Table(
     "override",
     metadata,

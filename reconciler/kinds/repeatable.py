@@ -1,0 +1,41 @@
+"""What does no harm when it is sent twice. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivers.base import BootEnabled, PowerState, ResetType, SystemState
+from reconciler.model.action import (
+    Acquire,
+    Action,
+    DescribeAddress,
+    PowerOff,
+    PowerOn,
+    PutNetwork,
+    PutPool,
+    SetBoot,
+    SetIndicator,
+    TakeNumber,
+)
+
+
+def repeatable(action: Action, seen: Any) -> bool:
+    """Whether the action may be sent again to what was `seen` just now, though it may have been sent before.
+
+    Not so: an order for one boot, which the machine may have used up; a graceful shutdown, which asks an operating
+    system that may be on its way; a PushPowerButton, which does the opposite the second time; a boot mode, which
+    queues a BIOS job (ironcore-dev/metal-operator#81); what is in a virtual drive; and whatever gives something up.
+    """
+    match action:
+        case PowerOn(reset_type=ResetType.ON | ResetType.FORCE_ON):
+            return isinstance(seen, SystemState) and seen.power is PowerState.OFF
+        case PowerOff(reset_type=ResetType.FORCE_OFF):
+            return isinstance(seen, SystemState) and seen.power is PowerState.ON
+        case SetBoot(override=override):
+            return override.enabled is not BootEnabled.ONCE and override.mode is None
+        case SetIndicator():
+            return True
+        case Acquire() | DescribeAddress() | PutNetwork() | PutPool() | TakeNumber():
+            return True  # The owner of it asks once more, and gets the same.
+        case _:
+            return False

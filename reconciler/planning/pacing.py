@@ -1,0 +1,75 @@
+"""How often a BMC is asked for the same thing: less and less often after it refused, and a few times an hour at most.
+
+It goes by what is remembered, so that a restart, an `apply` or a queue in a hurry makes no difference. A BMC that
+answered each Reset with 503 and `Retry-After: 1` got 818 of them in a quarter of an hour. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.model.facts import ResourceFacts, Wish
+from reconciler.model.plan import Hold, HoldKind
+
+AN_HOUR = timedelta(hours=1)
+WRITES_AN_HOUR = 6
+"""Of the same value for the same field, accepted or not: a machine that goes off by itself again and again counts."""
+
+BASE, GROWTH, CAP = 5.0, 4.0, 1800.0
+"""Seconds: 5 s after the first refusal, as most refusals are about the moment (iDRAC10 refuses On for 60 s after an
+off, Ironic LP 2162995), then 20 s, 80 s, and so on up to half an hour."""
+
+
+def write_delay(attempt: int, jitter: float, *, base: float = BASE, floor: float | None = None) -> float:
+    """Seconds until a write that was refused for the `attempt`th time (from 1) is sent again.
+
+    `jitter` in [0, 1) takes up to a quarter off. `floor`: the BMC's Retry-After in seconds (RFC 9110, section 10.2.3);
+    the wait becomes longer by it, up to an hour, and never shorter.
+    """
+    delay = min(max(CAP, base), base * GROWTH ** min(attempt - 1, 10)) * (1 - jitter / 4)
+    longest = AN_HOUR.total_seconds()
+    return max(delay, min(floor, longest)) if floor is not None and floor > 0 else delay  # nan is not > 0
+
+
+def written(facts: ResourceFacts, path: str, goal: str, now: datetime) -> ResourceFacts:
+    """The facts from the moment at which the value with the digest `goal` is written to the field's BMC."""
+    before = facts.wishes.get(path)
+    times = before.times if before is not None and before.goal == goal else ()
+    wish = Wish(goal, (*times, now)[-WRITES_AN_HOUR:])
+    return msgspec.structs.replace(facts, wishes={**facts.wishes, path: wish})
+
+
+def unwritten(facts: ResourceFacts, path: str) -> ResourceFacts:
+    """The facts when the last write is known not to have reached the BMC."""
+    wish = facts.wishes.get(path)
+    if wish is None:
+        return facts
+    shorter = Wish(wish.goal, wish.times[:-1])
+    return msgspec.structs.replace(facts, wishes={**facts.wishes, path: shorter})
+
+
+def pace(wanted: Iterable[tuple[str, str, str]], facts: ResourceFacts, now: datetime) -> tuple[Hold, ...]:
+    """What has to wait, for each field that is wanted otherwise: its path, the digest of what is desired, and its
+    fingerprint (`Field.fingerprint`)."""
+    holds = (_wait(path, goal, fingerprint, facts, now) for path, goal, fingerprint in wanted)
+    return tuple(hold for hold in holds if hold is not None)
+
+
+def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: datetime) -> Hold | None:
+    wish, failure = facts.wishes.get(path), facts.failures.get(path)
+    if wish is None or wish.goal != goal:
+        return None
+    due, why = now, ""
+    if failure is not None and failure.retry_at is not None and failure.fingerprint == fingerprint:
+        due, why = failure.retry_at, f"attempt {failure.attempts} failed: {failure.message}"
+    lately = [at for at in wish.times if now - at < AN_HOUR]
+    if len(lately) >= WRITES_AN_HOUR and lately[0] + AN_HOUR > due:
+        due, why = lately[0] + AN_HOUR, f"the BMC was asked {len(lately)} times within an hour, and it does not last"
+    # After a clock was put back, nothing waits for longer than it could have been told to.
+    if not now < due <= now + AN_HOUR:
+        return None
+    way_out = f"the next attempt is at {due:%H:%M:%S}Z; another value in the document is sent at once"
+    return Hold(HoldKind.BLOCKED, "back-off", why, way_out, path)
