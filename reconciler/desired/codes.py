@@ -78,6 +78,7 @@ DIAGNOSTICS: dict[str, str] = {
     "no-such-family": "An IPAddress asks for a family that its network has no prefix of.",
     "start-from": "A machine is to start from virtual media, and its partition does not say what its BMC is to fetch.",
     # Beside what is remembered
+    "other-limits": "The plan was made with other limits than those of the daemon that is at work.",
     "machine-claimed": "A machine is not declared, or not managed, any more while it is a claim's.",
     "image-in-use": "An image is not declared any more, and machines have it.",
     "image-expired": "Machines have an image whose last day is over; they keep it.",

@@ -197,12 +197,12 @@ class TestExitCodes:
         assert done.code == 0, done
         assert "ask Grace" in done.out
 
-    def test_a_conflict_leaves_with_1_and_names_the_owner(self, desk: Desk) -> None:
+    def test_an_address_that_another_has_is_held_and_names_the_owner(self, desk: Desk) -> None:
         desk.commit(lab=[network(), address("one", address="10.0.0.5", type="Static")])
         assert desk.run("apply", "--yes").code == 0
         desk.commit(lab=[network(), address("two", address="10.0.0.5"), address("three")])
         done = desk.run("apply", "--yes")
-        assert done.code == 1, done
+        assert done.code == 3, done
         assert "IPAddress/one" in done.out
 
 

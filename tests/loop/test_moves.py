@@ -71,7 +71,7 @@ class TestAnotherBmc:
         world.run(20)
         world.commit(declare(moved("m1", "m2", power="Off"), revision="b" * 40))
         world.run(600)
-        assert world.reasons("m1") == ["ActionSent", "ActionAbandoned"]
+        assert world.reasons("m1") == ["ActionSent", "AccessChanged", "ActionAbandoned"]
         assert world.store.in_flight() == {}
 
     def test_is_tried_though_the_old_one_refused(self, world: World) -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reconciler import desired, planning
+from reconciler import commands, desired, planning
 from reconciler.desired.codes import DIAGNOSTICS
 from reconciler.desired.report import FORMATS, render
 from reconciler.model.diagnostic import Diagnostic, Severity
@@ -140,7 +140,7 @@ MADE = re.compile(
 
 
 def test_the_table_of_codes_is_whole_and_has_no_more() -> None:
-    folders = [Path(package.__path__[0]) for package in (desired, planning)]
+    folders = [Path(package.__path__[0]) for package in (commands, desired, planning)]
     paths = [path for folder in folders for path in folder.glob("*.py") if path.name != "codes.py"]
     sources = [path.read_text("utf-8") for path in paths]
     assert {code for text in sources for code in MADE.findall(text)} <= set(DIAGNOSTICS)
