@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -36,6 +37,7 @@ from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
 from reconciler.store.errors import StoreError
+from reconciler.store.retention import KEPT
 
 
 @click.command("run", short_help="Keep the fleet as declared (the daemon).")
@@ -44,11 +46,16 @@ from reconciler.store.errors import StoreError
 @option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between looks at a remote repository.")
 @option("--resync", default=60.0, type=click.FloatRange(1), help="Seconds between two looks at the same machine.")
 @option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are worked on side by side.")
+@option(
+    "--keep-events", default=KEPT.days, type=click.IntRange(30), metavar="DAYS", help="How long the ledger is kept."
+)
 @option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
 @option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", help="auto: JSON off a terminal.")
 @propose_options
 @boot_options
-def run_command(interval: float, resync: float, concurrency: int, listen: str, log_format: str, **values: Any) -> None:
+def run_command(
+    interval: float, resync: float, concurrency: int, keep_events: int, listen: str, log_format: str, **values: Any
+) -> None:
     """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
 
     A commit that is broken changes nothing: the last good one stays in force, and the log and metrics say so.
@@ -89,7 +96,7 @@ def run_command(interval: float, resync: float, concurrency: int, listen: str, l
                 )
                 me = policy.Daemon(operator("run"), now(), asked.limits, boot.address)
                 standing = Standing(store, asked, now, me)
-                pace = Pace(git=interval, resync=resync, workers=concurrency)
+                pace = Pace(git=interval, resync=resync, workers=concurrency, keep=timedelta(days=keep_events))
                 daemon = Daemon(
                     source, store, queue, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose
                 )

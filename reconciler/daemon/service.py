@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,27 @@ from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
 from reconciler.store.errors import Fenced, StoreError
+from reconciler.store.retention import KEPT
 
 FLUSH_SECONDS = 5.0
 BESIDE_SECONDS = 8.0
 """For the threads beside the workers to finish what they have in hand, all together."""
+TRIM_SECONDS = 3600.0
+"""How often old events are taken out of the ledger."""
+TRIM_BATCHES = 10
+"""Small transactions for that in one round of housekeeping."""
 COLLECT_SECONDS = 300.0
 """How often all of the IPAM is looked through for what has leaked."""
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How often and how much: seconds between looks at git and at each resource, and the number of workers."""
+    """How often and how much: seconds between looks at git and at each resource, the number of workers, and how long
+    events are kept."""
 
     git: float = 30.0
     resync: float = 60.0
     workers: int = 64
+    keep: timedelta = KEPT
 
 
 class Propose(msgspec.Struct, frozen=True):
@@ -180,10 +188,13 @@ class Daemon:
 
     def _keep_house(self, stop: threading.Event) -> None:
         collected = time.monotonic() - COLLECT_SECONDS
+        trimmed = time.monotonic() - TRIM_SECONDS
         while not stop.wait(FLUSH_SECONDS):
             self._store.check()
             self._survives("saving what was seen", self._engine.flush)
             self._survives("labelling machines", self._label)
+            if time.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
+                trimmed = time.monotonic()
             if self._engine.desired is None:
                 continue
             if time.monotonic() - collected >= COLLECT_SECONDS:
@@ -204,6 +215,11 @@ class Daemon:
             if self._failing.get(what) != said:
                 self._failing[what] = said
                 self._log.error("HousekeepingFailed", part=what, exc_info=error)
+
+    def _trim(self) -> bool:
+        """Take old events out of the ledger; True when there may be more."""
+        before = self._now() - self._pace.keep
+        return all(self._store.retention.trim(before) for _ in range(TRIM_BATCHES))
 
     def _collect(self) -> None:
         with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.

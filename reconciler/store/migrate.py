@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from reconciler.store.errors import StoreError
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration. Kept here so that an open which has nothing to do need not load Alembic."""
 
 SCRIPTS = Path(__file__).parent / "migrations"

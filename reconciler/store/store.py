@@ -26,6 +26,7 @@ from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.inventory import InventoryTable, forget
 from reconciler.store.ledger import append
 from reconciler.store.overrides import OverrideTable
+from reconciler.store.retention import Retention
 from reconciler.store.tokens import TokenTable
 from reconciler.store.work import WorkTable
 
@@ -49,6 +50,8 @@ class Store:
         """The rows behind the daemon's durable queue."""
         self.inventories = InventoryTable(database)
         """What is in the machines."""
+        self.retention = Retention(database)
+        """Takes old events out of the ledger."""
         self.tokens = TokenTable(database)
         """What machines show to the services."""
         self.overrides = OverrideTable(database)
