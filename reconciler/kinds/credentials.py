@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -118,6 +119,16 @@ def refusal(grants: Grants, reference: CredentialRef, way: Way) -> str | None:
     return _out_of_bounds(scope, label, way)
 
 
+def foreseen(grants: Grants, reference: CredentialRef, driver: str, address: str, *, insecure: bool) -> str | None:
+    """What will be refused at an address that stands as a number in the document: nothing need reach it for that. A
+    host's name is judged by where it leads, when that is connected."""
+    number = _number(address)
+    if number is None:
+        return None
+    verified = not insecure and not address.lower().startswith("http://")
+    return refusal(grants, reference, Way(driver, address, Peer(number, verified)))
+
+
 def source(grants: Grants, reference: CredentialRef) -> dict[str, Any]:
     """Where the login comes from, `{"env": ...}` or another; to be asked after `refusal` alone."""
     found: Any = grants.credentials[reference.name] if reference.name is not None else reference
@@ -166,7 +177,7 @@ def _unknown(grants: Grants, reference: CredentialRef, way: Way) -> str:
     network = way.peer.address and _alone(_bare(way.peer.address))
     name, origin = _suggested(reference)
     drivers = "" if way.driver == "redfish" else f", drivers = {_toml([way.driver])}"
-    line = f"credentials.{name} = {{{origin}, networks = {_toml([network] if network else [])}{drivers}}}"
+    line = f"credentials.{name} = {{{origin}, networks = {_toml([network or '127.0.0.0/8'])}{drivers}}}"
     if reference.name is not None:
         known = f" (it has {', '.join(sorted(grants.credentials))})" if grants.credentials else ""
         return f"the settings have no credential {name}{known}; nothing was sent. Write in {WHERE}: {line}"
@@ -189,6 +200,14 @@ def _suggested(reference: CredentialRef) -> tuple[str, str]:
 def _toml(value: Any) -> str:
     """Strings and lists of them are written in TOML as in JSON."""
     return json.dumps(value)
+
+
+def _number(address: str) -> str | None:
+    try:
+        host = urlsplit(address if "://" in address else f"https://{address}").hostname or ""
+        return str(_bare(host))
+    except ValueError:
+        return None
 
 
 def _bare(address: str) -> IPv4Address | IPv6Address:

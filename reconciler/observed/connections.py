@@ -24,7 +24,7 @@ from drivers.base import (
     Tls,
 )
 from reconciler.kinds.access import CredentialRef
-from reconciler.kinds.credentials import NOTHING, WHERE, Grants, Way, matches, refusal, source
+from reconciler.kinds.credentials import NOTHING, WHERE, Grants, Way, foreseen, matches, refusal, source
 from reconciler.kinds.machine import Access, MachineSpec, access
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -61,7 +61,13 @@ class Connections:
         return self._drivers.pools
 
     def bmc(self, key: ResourceKey, way: Access) -> Bmc:
-        """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver."""
+        """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver, and
+        where the settings do not let its login go."""
+        if way.credential_ref is not None:
+            reference = self._located(way.credential_ref)
+            why = foreseen(self._grants, reference, way.driver, way.address, insecure=way.tls.insecure)
+            if why is not None:
+                raise AuthenticationFailed(f"{way.address}: {why}")
         with self._lock:
             held = self._open.get(key)
             if held is None or held[0] != way:

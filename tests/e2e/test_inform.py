@@ -109,7 +109,7 @@ class TestInit:
         done = desk.run("plan", cwd=begun)
         assert done.code == 2, done
         assert "put-network" in done.out
-        assert "1 unknown" in done.out
+        assert 'credentials.bmc = {env = "BMC", networks = ["192.0.2.11/32"]}' in done.out
 
     def test_its_documents_name_their_schema(self, begun: Path) -> None:
         for document in (begun / "partition.yaml", *begun.glob("*/*.yaml")):

@@ -18,6 +18,7 @@ from reconciler.daemon.met import MetMachines
 from reconciler.daemon.proposing import Proposer, Schedule
 from reconciler.desired.proposed import ProposalBranch
 from reconciler.desired.source import Repository, open_source
+from reconciler.kinds.credentials import grants_from
 from reconciler.observed.connections import Connections, Drivers
 from tests.loop.world import World, declare, machine
 from tests.unit.desired_worlds import PARTITION, Git
@@ -25,6 +26,9 @@ from tests.unit.desired_worlds import PARTITION, Git
 UUID = "5a1f0000-0000-4000-8000-00000000000a"
 MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 HOUR = timedelta(hours=1).total_seconds()
+
+
+GRANTS = grants_from({"credentials": {"bmc": {"env": "BMC", "networks": ["10.0.0.0/8"], "drivers": ["fake"]}}})
 
 
 class Hall(FakeFleet):
@@ -79,7 +83,7 @@ class Office:
         self.proposer = Proposer(
             ProposalBranch(source, "found", "machines"),
             self.world.engine,
-            Connections(drivers, folder),
+            Connections(drivers, folder, GRANTS),
             self.met,
             self.world.events.append,
             self.world.now,
@@ -93,7 +97,7 @@ class Office:
     def commit(self, *documents: tuple[str, str, dict[str, Any]], networks: tuple[str, ...] = ("10.0.0.0/29",)) -> None:
         """A revision takes force."""
         sha = self.git.commit({"partition.yaml": PARTITION})
-        bmc = {"driver": "fake", "credentialRef": {"env": "BMC"}}
+        bmc = {"driver": "fake", "credentialRef": {"name": "bmc"}}
         place = ("Partition", "lab", {"bmcNetworks": list(networks), "bmc": bmc})
         self.world.commit(declare(place, *documents, revision=sha))
 

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.base import Peer
 from reconciler.kinds.access import CredentialRef
-from reconciler.kinds.credentials import NOTHING, Grants, Way, grants_from, refusal, source
+from reconciler.kinds.credentials import NOTHING, Grants, Way, foreseen, grants_from, refusal, source
 
 GRANTS = grants_from(
     tomllib.loads("""
@@ -78,6 +78,24 @@ def test_a_driver_that_is_not_named_gets_nothing() -> None:
     assert 'drivers = ["redfish", "other"]' in (ask(BMC, "10.1.0.7", driver="other") or "")
     assert ask(CredentialRef(name="two"), "10.1.0.7", driver="other") is None
     assert 'drivers = ["redfish", "fake"]' in (ask(BMC, None, driver="fake") or "")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_foreseen"),
+    [
+        ("10.1.0.7", False),
+        ("https://10.1.0.7:8443", False),
+        ("[fd00:1::7]:443", False),
+        ("bmc.example", False),
+        ("http://[", False),
+        ("http://10.1.0.7", True),
+        ("10.9.0.7:443", True),
+        ("https://[::ffff:127.0.0.1]", True),
+    ],
+)
+def test_an_address_that_is_a_number_is_refused_before_anything_reaches_it(address: str, is_foreseen: bool) -> None:
+    said = foreseen(GRANTS, BMC, "redfish", address, insecure=False)
+    assert (said is not None) is is_foreseen
 
 
 @pytest.mark.parametrize(
