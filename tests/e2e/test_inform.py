@@ -102,8 +102,6 @@ class TestInit:
 
     def test_it_validates_and_plans_as_it_is(self, desk: Desk, begun: Path) -> None:
         assert desk.run("validate", "--work-tree", cwd=begun).code == 0
-        document = begun / "machines" / "lab-01.yaml"
-        document.write_text(document.read_text("utf-8").replace("192.0.2.11", "127.0.0.1:9"), "utf-8")
         for command in (["add", "."], ["commit", "--quiet", "-m", "Begin"]):
             subprocess.run(["git", *command], cwd=begun, env=desk.environment, check=True)
         done = desk.run("plan", cwd=begun)
