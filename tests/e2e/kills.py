@@ -122,13 +122,17 @@ def _kill(desk: Desk, found: Kills, chance: random.Random) -> None:
 
 def _finish(desk: Desk, name: str, through: Callable[[], bool], found: Kills) -> None:
     with _started(desk, name) as running:
-        until = time.monotonic() + ROUND_SECONDS
+        until, stopped = time.monotonic() + ROUND_SECONDS, name == "apply"
         while time.monotonic() < until and running.process.poll() is None:
-            if name == "run" and through():
+            # Before that a signal just ends it.
+            if name == "run" and '"Started"' in running.err and through():
                 running.send(signal.SIGTERM)
+                stopped = True
                 break
             time.sleep(0.1)
         code = running.process.wait(60)
+    if not stopped:
+        found.wrong.append(f"round {found.rounds}: the last run ended before it was through, or asked to")
     # An apply that finds nothing left to send, or only what is under way, says so with its code.
     if code != 0:
         found.wrong.append(f"round {found.rounds}: the last {name} left with {code}:\n{running.out}{running.err}")
