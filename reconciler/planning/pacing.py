@@ -67,7 +67,7 @@ def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: dat
         due, why = failure.retry_at, f"attempt {failure.attempts} failed: {failure.message}"
     lately = [at for at in wish.times if now - at < AN_HOUR]
     if len(lately) >= WRITES_AN_HOUR and lately[0] + AN_HOUR > due:
-        due, why = lately[0] + AN_HOUR, f"the BMC was asked {len(lately)} times within an hour, and it does not last"
+        due, why = lately[0] + AN_HOUR, f"this value was sent {len(lately)} times within an hour and did not last"
     # After a clock was put back, nothing waits for longer than it could have been told to.
     if not now < due <= now + AN_HOUR:
         return None
