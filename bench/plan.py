@@ -36,12 +36,14 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     from reconciler.desired.source import open_source
     from reconciler.model.facts import ResourceFacts
     from reconciler.model.observation import Observation
+    from reconciler.planning.ways import way_in
     from reconciler.store import Store
 
     state = load(open_source(str(repository)).snapshot(), cache=cache).raise_for_errors()
     store = Store.open(f"sqlite:///{store_file}")
-    keys = [machine.key for machine in state.of_kind("Machine")]
-    store.put_facts(dict.fromkeys(keys, ResourceFacts()))
+    machines = list(state.of_kind("Machine"))
+    keys = [machine.key for machine in machines]
+    store.put_facts({one.key: ResourceFacts(access=way_in(one.spec, state)) for one in machines})
     at = datetime.now(UTC)
     store.put_observations(
         Observation(

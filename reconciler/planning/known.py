@@ -12,7 +12,7 @@ from reconciler.kinds.lifecycle import unattended
 from reconciler.kinds.machine import MachineSpec, standing_order
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.ways import way_in
+from reconciler.planning.ways import ways_in
 
 
 def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
@@ -46,7 +46,7 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         joining = bool(others) and (before is None or before.joining)
         said = {"place": here, "deletion_policy": policy, "joining": joining}
         if isinstance(resource.spec, MachineSpec):
-            said["access"] = way_in(resource.spec, desired)
+            said["access"] = ways_in(desired)[key]
         if before is None or any(getattr(before, name) != value for name, value in said.items()):
             changed[key] = msgspec.structs.replace(after, **said)
     return changed

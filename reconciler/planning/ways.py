@@ -37,6 +37,16 @@ def way_in(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
     return {f"{BMC}.{name}": value for name, value in said.items() if value}
 
 
+def ways_in(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:
+    """The way in of each machine."""
+    return desired.derived("ways in", _ways_in)
+
+
+def _ways_in(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
+    machines = desired.of_kind("Machine")
+    return {one.key: way_in(one.spec, desired) for one in machines if isinstance(one.spec, MachineSpec)}
+
+
 def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> tuple[AccessChange, ...]:
     """The machines whose way in is not the one in force, in the order of names; those that are new are among them.
 
@@ -48,10 +58,8 @@ def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, Resou
         if key.kind == "Machine" and key not in desired.resources
     }
     found = []
-    for key, resource in desired.resources.items():
-        if not isinstance(resource.spec, MachineSpec):
-            continue
-        after = way_in(resource.spec, desired)
+    for key, after in ways_in(desired).items():
+        resource = desired.resources[key]
         known = remembered.get(key, NO_FACTS)
         before = known.access if key in remembered else gone.get(place(resource.spec.bmc), {})
         if after != before:
