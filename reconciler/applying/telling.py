@@ -10,6 +10,7 @@ from reconciler.model.action import AcceptSystem, InsertMedia, OrderBoot, PowerO
 from reconciler.model.event import Event, EventType
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.render import words
 
 LIVED = (OrderBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
 """Fields of a managed machine that its life asks for, and no document of its own."""
@@ -80,4 +81,4 @@ class Teller:
         commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
         if commit is None:
             return str(desired.revision)
-        return f"commit {commit.short} (author {commit.author}, not verified)"
+        return f"commit {commit.short} ({words.author(commit)})"

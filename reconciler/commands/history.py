@@ -18,7 +18,7 @@ from reconciler.kinds import KINDS, find
 from reconciler.model.event import Event
 from reconciler.model.resource import Commit, ResourceKey, Revision
 from reconciler.planning.history import Edit, Entry, What, form, interleaved, masked, render
-from reconciler.planning.render.words import ansi, clean, moment, plain
+from reconciler.planning.render.words import ansi, author, clean, moment, plain
 from reconciler.planning.render.words import commit as commit_in_words
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def _show_at(key: ResourceKey, source: Source, asked: Moment, where: Where, outp
 def _missing(key: ResourceKey, when: str, last: Edit | None) -> str:
     if last is None or last.what is not What.REMOVED:
         return f"{key} did not exist {when}: no commit up to then declares it"
-    author, at = clean(last.commit.author), moment(last.committed.astimezone(UTC))
-    who = f"commit {last.commit.short} (author {author}, not verified) at {at}"
+    who = f"commit {last.commit.short} ({author(last.commit)}) at {moment(last.committed.astimezone(UTC))}"
     return f"{key} did not exist {when} any more: {who} removed it"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -19,11 +19,18 @@ from reconciler.desired.source import Source, SourceError
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
+from reconciler.planning.render import words
 from reconciler.store import Store
 from reconciler.store.errors import StoreError
 
 LAST_GOOD = "last-good-revision"
 SHOWN_ERRORS = 20
+START = 3.0
+"""Seconds that the first look at the source may take. After that the last good revision is in force meanwhile: not at
+once, as nothing should be done by a revision that was just replaced."""
+SLOW = 90.0
+"""Seconds after which a look that is still under way is told of."""
+_LOOK_OUT = 1.0
 _LONGEST = 500
 
 
@@ -48,6 +55,9 @@ class Follower:
         self._complaint = ""
         self._noted: set[str] = set()
         self._commits: dict[ResourceKey, Commit] = {}
+        self._looked = threading.Event()
+        self._begun: datetime | None = None
+        self._one_at_a_time = threading.Lock()
         self.broken = False
 
     def commit_of(self, key: ResourceKey) -> Commit | None:
@@ -66,6 +76,26 @@ class Follower:
                 self._complain("SourceUnavailable", f"{error}; the state in force stays")
                 stop.wait(interval)
 
+    def look_out(self, stop: threading.Event) -> None:
+        """Beside `follow`, in a thread of its own, for a source that takes long: at the start the last good revision
+        takes force meanwhile, and later it is told what is waited for. Raises StoreError."""
+        if not self._looked.wait(START) and not stop.is_set():
+            self.stand_in()
+        while not stop.wait(_LOOK_OUT):
+            begun = self._begun
+            if begun is not None and self._now() - begun >= timedelta(seconds=SLOW):
+                said = f"{self._source.location} is being read since {begun:%H:%M:%S}Z"
+                self._complain("SourceSlow", f"{said}; the state in force stays until that has ended")
+
+    def stand_in(self) -> None:
+        """Put the last good revision in force while nothing is and the newest one is not known yet."""
+        last = self._store.get_meta(LAST_GOOD)
+        if self._engine.desired is not None or not last or last.startswith("worktree:"):
+            return
+        said = f"{self._source.location} has not answered in {START:.0f} s"
+        self._complain("SourceSlow", f"{said}; {last[:10]}, which was in force last, is in force until it does")
+        self._fall_back()
+
     def _note(self, note: str | None) -> None:
         if note is not None and note not in self._noted:
             self._noted.add(note)
@@ -73,6 +103,7 @@ class Follower:
 
     def _take_in(self) -> None:
         """`take_in`; a revision that nothing was prepared for is refused, and the last good one stays."""
+        self._begun = self._now()
         try:
             self.take_in()
         except StoreError:
@@ -81,6 +112,9 @@ class Follower:
             self._seen, self.broken = None, True
             why = clean(f"{type(error).__name__}: {error}")[:_LONGEST]
             self._complain("RevisionUnreadable", f"a defect of groundstate: {why}; the state in force stays")
+        finally:
+            self._begun = None
+            self._looked.set()
 
     def take_in(self) -> bool:
         """Look at the newest revision once; True when it is in force afterwards."""
@@ -104,11 +138,12 @@ class Follower:
         if loaded.state is None or refused:
             self._refuse(snapshot.revision.id, str(snapshot.revision), refused)
             return self._fall_back()
-        self._loaded, self.broken = loaded, False
-        # First, so that a crash in between does not end in falling back behind what was in force.
-        self._store.put_meta(LAST_GOOD, snapshot.revision.id)
-        self._store.put_meta(LAST_REF, self._source.asked)
-        self._put_in_force(loaded.state)
+        with self._one_at_a_time:
+            self._loaded, self.broken = loaded, False
+            # First, so that a crash in between does not end in falling back behind what was in force.
+            self._store.put_meta(LAST_GOOD, snapshot.revision.id)
+            self._store.put_meta(LAST_REF, self._source.asked)
+            self._put_in_force(loaded.state)
         return True
 
     def _may_follow(self, revision: Revision) -> bool:
@@ -152,8 +187,7 @@ class Follower:
             self._commits |= self._source.commits_for(state, concerned)
         keys = self._engine.adopt(state)
         commit = state.revision.commit
-        # Who wrote it is what the commit says: nothing verifies it.
-        by = f' "{commit.subject}" (author {commit.author}, not verified)' if commit else ""
+        by = f" {words.message(commit)}" if commit else ""
         self._say(
             EventType.NORMAL,
             "RevisionApplied",
@@ -183,9 +217,11 @@ class Follower:
         except SourceError as error:
             self._complain("SourceUnavailable", str(error))
             return False
-        if loaded.state is not None:
-            self._loaded = loaded
-            self._put_in_force(loaded.state)
+        with self._one_at_a_time:
+            # Not when a newer one took force while this one was read.
+            if loaded.state is not None and self._engine.desired is None:
+                self._loaded = loaded
+                self._put_in_force(loaded.state)
         return False
 
     def _complain(self, reason: str, message: str) -> None:

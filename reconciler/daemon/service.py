@@ -152,6 +152,7 @@ class Daemon:
         self._stop = stop
         works = {
             "follow": self._follow,
+            "look-out": self._follower.look_out,
             "house": self._keep_house,
             "inventory": self._reader.run,
             "standing": self._standing.watch,

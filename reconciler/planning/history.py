@@ -163,9 +163,7 @@ def _event(event: Event, paint: words.Paint) -> str:
 
 
 def _commit(edit: Edit, paint: words.Paint) -> Iterator[str]:
-    commit = edit.commit
-    told = f'commit {commit.short}  {words.clean(commit.author)}: "{words.clean(commit.subject)}"'
-    head = f"{words.moment(edit.committed.astimezone(UTC))}  {told}"
+    head = f"{words.moment(edit.committed.astimezone(UTC))}  commit {words.commit(edit.commit)}"
     yield f"{paint('bold', head)}  {'unreadable' if edit.what is What.BROKEN else edit.what}"
     file = words.clean(edit.file)
     if edit.moved_from:

@@ -39,7 +39,7 @@ def test_commits_and_events_stand_side_by_side_newest_first(lived: Desk) -> None
         "ActionSent",
     ]
     assert lines[lines.index(heads[order[0]]) + 1] == "    spec.dnsName: (none) -> www.example"
-    assert heads[order[1]].endswith('Ada: "Declare it"  created')
+    assert heads[order[1]].endswith('"Declare it" (author Ada, not verified)  created')
 
 
 def test_json_has_the_differences(lived: Desk) -> None:
@@ -54,13 +54,13 @@ def test_json_has_the_differences(lived: Desk) -> None:
 def test_at_shows_the_document_as_it_was_then(lived: Desk) -> None:
     now = lived.run("history", "ip/front", "--at", "now")
     assert "dnsName: www.example" in now.out
-    assert 'Ada: "Name it" in lab.yaml' in now.out
+    assert '"Name it" (author Ada, not verified) in lab.yaml' in now.out
     assert "did not exist at 2020-01-31" in lived.run("history", "ip/front", "--at", "2020-01-31").err
 
 
 def test_what_is_gone_tells_who_removed_it(lived: Desk) -> None:
     lived.commit("Drop it", lab=[network()])
-    assert 'Ada: "Drop it"  removed' in lived.run("history", "ip/front").out
+    assert '"Drop it" (author Ada, not verified)  removed' in lived.run("history", "ip/front").out
     done = lived.run("history", "ip/front", "--at", "now")
     assert done.code == 1
     assert "(author Ada, not verified)" in done.err
@@ -70,7 +70,7 @@ def test_what_is_gone_tells_who_removed_it(lived: Desk) -> None:
 def test_at_a_commit_is_yaml_that_can_be_committed_again(lived: Desk) -> None:
     first = lived.git("rev-parse", "HEAD~1")
     done = lived.run("history", "ip", "front", "--at", first)
-    assert f'in commit {first[:10]} Ada: "Declare it"' in done.out
+    assert f'in commit {first[:10]} "Declare it" (author Ada, not verified)' in done.out
     (document,) = yaml.safe_load_all(done.out)
     assert document == address("front")
     assert lived.run("history", "ip/front", "--at", first, "-o", "json").json == address("front")

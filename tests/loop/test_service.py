@@ -17,7 +17,7 @@ from reconciler.applying.context import Context
 from reconciler.daemon.queue import MemoryQueue
 from reconciler.daemon.service import Daemon, Pace
 from reconciler.daemon.standing import Standing
-from reconciler.desired.source import open_source
+from reconciler.desired.source import Snapshot, open_source
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.life import Life
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
@@ -98,6 +98,61 @@ def test_who_changed_what_is_known_before_it_is_in_force(office: Office, monkeyp
     follower.take_in()
     assert engine.desired is not first
     assert in_force == [None, first]
+
+
+def _hung(office: Office, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """The source gives no newest revision until the event is set."""
+    answers, snapshot = threading.Event(), office.source.snapshot
+
+    def hanging(at: str | None = None) -> Snapshot:
+        assert at is not None or answers.wait(60)
+        return snapshot(at)
+
+    monkeypatch.setattr(office.source, "snapshot", hanging)
+    return answers
+
+
+def _told(office: Office) -> list[str]:
+    return [entry.event.reason for entry in office.store.events()]
+
+
+def test_a_remote_that_hangs_at_the_start_does_not_delay_the_last_good_revision(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """argoproj/argo-cd#3694 (a remote that hangs): what was in force before goes on while the new fetch waits."""
+    office.daemon(1)._follower.take_in()
+    first = office.desk.git("rev-parse", "HEAD")
+    office.commit("n")
+    answers = _hung(office, monkeypatch)
+    follower = (daemon := office.daemon(1))._follower
+    fetching = threading.Thread(target=follower.take_in)
+    fetching.start()
+    follower.stand_in()
+    assert daemon._engine.desired is not None
+    assert daemon._engine.desired.revision.id == first
+    answers.set()
+    fetching.join()
+    assert ResourceKey("Machine", "n") in daemon._engine.desired.resources
+    assert _told(office)[1:] == ["SourceSlow", "RevisionApplied", "SourceAvailable", "RevisionApplied"]
+
+
+def test_a_newer_revision_is_not_put_aside_by_the_last_good_one(office: Office) -> None:
+    office.daemon(1)._follower.take_in()
+    office.commit("n")
+    daemon = office.daemon(1)
+    daemon._follower.take_in()
+    daemon._follower.stand_in()
+    daemon._follower._fall_back()
+    assert daemon._engine.desired is not None
+    assert ResourceKey("Machine", "n") in daemon._engine.desired.resources
+
+
+def test_a_first_start_on_a_remote_that_hangs_waits_for_it(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    _hung(office, monkeypatch)
+    daemon = office.daemon(1)
+    daemon._follower.stand_in()
+    assert daemon._engine.desired is None
+    assert _told(office) == []
 
 
 def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Office) -> None:

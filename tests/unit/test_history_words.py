@@ -72,10 +72,10 @@ def test_commits_and_events_are_one_history() -> None:
     held = Event(NOW - timedelta(hours=3), EventType.WARNING, "Held", "by a guard")
     assert list(render(interleaved(edits, [sent, held]))) == [
         "2026-01-31 12:00:00Z  ActionSent: power-off  [ada@fleet]",
-        '2026-01-31 11:00:00Z  commit 3f2a91c0de  Ada: "Take it down"  changed',
+        '2026-01-31 11:00:00Z  commit 3f2a91c0de "Take it down" (author Ada, not verified)  changed',
         "    spec.power: On -> Off",
         "2026-01-31 09:00:00Z  Held: by a guard",
-        '2026-01-31 07:00:00Z  commit 3f2a91c0de  Ada: "Take it down"  created',
+        '2026-01-31 07:00:00Z  commit 3f2a91c0de "Take it down" (author Ada, not verified)  created',
         "    in a.yaml",
     ]
 

@@ -66,7 +66,7 @@ def _before(plan: Plan) -> Iterator[str]:
     yield f"## Plan: {_headline(plan)}"
     yield ""
     commit = plan.revision.commit
-    told = f" {code(commit.author)}: {code(commit.subject)}" if commit else ""
+    told = f": {code(commit.subject)} ({code(words.author(commit))})" if commit else ""
     yield f"{code(str(plan.revision))}{told}"
     yield ""
     yield f"**{summary_line(plan)}**"

@@ -61,7 +61,7 @@ def header(plan: Plan, style: Style) -> list[str]:
     revision, scope = plan.revision, plan.scope
     lines = [style.paint("bold", f"Plan of {words.clean(str(revision))}") + f"  {words.clean(revision.repository)}"]
     if revision.commit is not None:
-        lines.append(f'  {words.clean(revision.commit.author)}: "{words.clean(revision.commit.subject)}"')
+        lines.append(f"  {words.message(revision.commit)}")
     else:
         lines.append("  a work tree with uncommitted edits")
     if plan.observed_at is None:

@@ -137,8 +137,18 @@ def action(this: Action) -> str:
 
 
 def commit(this: Commit) -> str:
-    """`3f2a91c0de Ada: "Boot from disk"`."""
-    return f'{clean(this.short)} {clean(this.author)}: "{clean(this.subject)}"'
+    """`3f2a91c0de "Boot from disk" (author Ada, not verified)`."""
+    return f"{clean(this.short)} {message(this)}"
+
+
+def message(this: Commit) -> str:
+    """`"Boot from disk" (author Ada, not verified)`."""
+    return f'"{clean(this.subject)}" ({author(this)})'
+
+
+def author(this: Commit) -> str:
+    """`author Ada, not verified`: anybody can commit in anybody's name, so an author is never told without this."""
+    return f"author {clean(this.author)}, not verified"
 
 
 def cause(this: Cause, *, since: bool = True) -> str:
