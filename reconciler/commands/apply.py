@@ -30,6 +30,7 @@ from reconciler.commands.options import (
 from reconciler.commands.plan import Prospect, look_ahead, rendered
 from reconciler.commands.workspace import (
     RANDOM,
+    change_store,
     connections,
     facts_of,
     fail,
@@ -37,7 +38,6 @@ from reconciler.commands.workspace import (
     now,
     on_terminal,
     open_source,
-    open_store,
     operator,
     words,
 )
@@ -54,7 +54,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.planning.plan import still_asked
 from reconciler.planning.policy import Asked
 from reconciler.planning.render import plan_from_json
-from reconciler.store.errors import InstanceHeld, StoreError
+from reconciler.store.errors import InstanceHeld, NoStore, StoreError
 
 
 @click.command("apply", short_help="Make the fleet as declared.")
@@ -117,7 +117,10 @@ def apply_command(
 
 def _be_alone(where: Where) -> None:
     """Raises InstanceHeld while another process is at work on the store: before a plan is shown and a person asked."""
-    store = open_store(where, create=False)
+    try:
+        store = change_store(where)
+    except NoStore:
+        return
     try:
         with store.instance("apply"):
             pass
@@ -183,7 +186,7 @@ def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
 
 def _remember(where: Where, asked: Asked, prospect: Prospect) -> None:
     """The state is in force from now on, though nothing was to be done: what changes later is drift."""
-    store = open_store(where, create=True)
+    store = change_store(where, create=True)
     try:
         with suppress(InstanceHeld), store.instance("apply") as epoch, connections(store, where) as ways:
             judge = Standing(store, asked, now).policy
@@ -209,7 +212,7 @@ def _carry_out(
     where: Where, asked: Asked, prospect: Prospect, changes: list[Change], concurrency: int, timeout: float
 ) -> int:
     live_long()
-    store = open_store(where, create=True)
+    store = change_store(where, create=True)
     progress = Progress([change.key for change in changes])
     lock, stop = threading.Lock(), threading.Event()
     board = Board(progress, sys.stderr)

@@ -118,7 +118,7 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         raise click.UsageError("--insecure, --ca-file and --fingerprint exclude each other")
     with words():
         desired = read_or_exit(open_source(where))
-        store = open_store(where, create=False)
+        store = open_store(where)
         try:
             there = _declared(desired, where, store, out, branch)
             with connections(store, where) as ways:

@@ -108,7 +108,7 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
     asked, where = asked_from(values), where_from(values)
     with words():
         views = look_up(where, asked, targets, selector)
-        store = open_store(where, create=False)
+        store = open_store(where)
         try:
             facts = facts_of(store)
             told = [(view, [entry.event for entry in _newest(store, 10, view.key)]) for view in views]
@@ -142,7 +142,7 @@ def events_command(
     where = where_from(values)
     with words():
         keys = None
-        store = open_store(where, create=False)
+        store = open_store(where)
         try:
             if targets or selector:
                 desired = read_or_exit(open_source(where), store)
@@ -182,7 +182,7 @@ def _newest_of(store: Store, keys: set[ResourceKey], limit: int) -> list[LedgerE
 
 def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -> list[View]:
     """The chosen resources with what the store knows of them, in the kinds' order."""
-    store = open_store(where, create=False)
+    store = open_store(where)
     try:
         desired = read_or_exit(open_source(where), store)
         facts = foreseen(desired, facts_under(store, desired))

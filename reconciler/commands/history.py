@@ -89,7 +89,7 @@ def _key(target: tuple[str, ...]) -> ResourceKey:
 
 
 def _events(where: Where, key: ResourceKey, limit: int) -> list[Event]:
-    store = open_store(where, create=False)
+    store = open_store(where)
     try:
         return [entry.event for entry in store.events(key, limit=limit, newest_first=True)]
     finally:
@@ -134,7 +134,7 @@ def _missing(key: ResourceKey, when: str, last: Edit | None) -> str:
 
 def _in_force(where: Where, asked: Moment, commit: Commit) -> Iterable[str]:
     """What the ledger says of the time, or of when the commit that was named took force."""
-    store = open_store(where, create=False)
+    store = open_store(where)
     try:
         until = None if asked.named else asked.until
         told = [one.event for one in store.events(of_fleet=True, until=until, limit=_MANY, newest_first=True)]

@@ -13,6 +13,7 @@ from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.workspace import (
+    change_store,
     now,
     on_terminal,
     open_source,
@@ -58,7 +59,7 @@ def inventory_command(
     with words():
         desired = read_or_exit(open_source(where))
         resource = asking.one_machine(machine, desired)
-        store = open_store(where, create=refresh or accept)
+        store = change_store(where, create=True) if refresh or accept else open_store(where)
         try:
             if refresh:
                 asking.refresh(resource, desired, where, store, "inventory")

@@ -15,7 +15,7 @@ from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Num
 from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.workspace import connections, fail, now, on_terminal, open_store, operator, words
+from reconciler.commands.workspace import change_store, connections, fail, now, on_terminal, open_store, operator, words
 from reconciler.kinds.claim import spoken
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
@@ -42,16 +42,16 @@ def ipam_group() -> None:
 @contextmanager
 def _opened(values: dict[str, Any]) -> Iterator[Connections]:
     """IPAM and pools, to look at; what they cannot do is said in words."""
-    with _changing(values, create=False) as (ways, _):
+    with _changing(values, change=False) as (ways, _):
         yield ways
 
 
 @contextmanager
-def _changing(values: dict[str, Any], *, create: bool) -> Iterator[tuple[Connections, Store]]:
+def _changing(values: dict[str, Any], *, change: bool, create: bool = False) -> Iterator[tuple[Connections, Store]]:
     """The same, with the store, whose ledger is to have what is done."""
     where = where_from(values)
     with words():
-        store = open_store(where, create=create)
+        store = change_store(where, create=create) if change else open_store(where)
         try:
             with connections(store, where) as ways:
                 yield ways, store
@@ -210,7 +210,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
 
     Exit codes: 0 sound, 1 something is wrong; each line says what, where, and the way out.
     """
-    with _changing(values, create=False) as (ways, store):
+    with _changing(values, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
             _tell(store, "IpamRebuilt", "what is free was written anew from what is declared and held")
@@ -267,7 +267,7 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     """
     copy = _read(file)
     count = f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers"
-    with _changing(values, create=not dry_run) as (ways, store):
+    with _changing(values, change=not dry_run, create=True) as (ways, store):
         refused = _rehearse(copy, take(ways.ipam, ways.pools))
         if not refused and not dry_run:
             _tell(store, "IpamImported", f"{count} of {file.name}")

@@ -13,6 +13,7 @@ from reconciler.commands.completing import complete_target
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, output_option, where_from, where_options
 from reconciler.commands.workspace import (
+    change_store,
     derived_labels,
     facts_of,
     fail,
@@ -105,7 +106,7 @@ def override_command(
 
 def show_overrides(where: Where, output: str) -> None:
     """A table, or their rows as JSON or YAML."""
-    store = open_store(where, create=False)
+    store = open_store(where)
     try:
         found = store.overrides.all()
     finally:
@@ -134,7 +135,7 @@ def _begin(
         fail("say for how long: --for 30m, --for 2h; it ends by itself")
     if not reason:
         fail("say why: --reason INC-7; it stands in every plan and in the ledger")
-    store = open_store(where, create=True)
+    store = change_store(where, create=True)
     try:
         number = _meant(where, store, targets, selector)
         at = now()
@@ -157,7 +158,7 @@ def _meant(where: Where, store: Store, targets: tuple[str, ...], selector: str) 
 
 
 def _revoke(where: Where, name: str, by: str) -> None:
-    store = open_store(where, create=False)
+    store = change_store(where)
     try:
         ended = store.overrides.revoke(name, _who(by), now())
     finally:

@@ -108,7 +108,7 @@ def _row(one: Capacity, *, wide: bool) -> list[str]:
 
 def _known(where: Where, *, refresh: bool) -> tuple[DesiredState, dict[ResourceKey, Observation], Facts]:
     looked = look_ahead(where, Asked(), ("machines",)).observations if refresh else ()
-    store = open_store(where, create=False)
+    store = open_store(where)
     try:
         desired = read_or_exit(open_source(where), store)
         observed = {one.key: one for one in (*store.observations(observed_types()), *looked)}

@@ -41,8 +41,7 @@ from reconciler.commands.workspace import (
     refuse,
     words,
 )
-from reconciler.daemon.descent import LAST_REF
-from reconciler.daemon.follow import LAST_GOOD
+from reconciler.daemon.descent import LAST_GOOD, LAST_REF
 from reconciler.desired.source import Source
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.media import watched
@@ -132,7 +131,7 @@ def look_ahead(
     source = open_source(where)
     with noting_uncommitted(source, where):
         desired, warnings = read_all_or_exit(source)
-    store = open_store(where, create=False)
+    store = open_store(where)
     try:
         facts = facts_under(store, desired)
         refuse(admit(desired, facts))

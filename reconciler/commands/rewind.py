@@ -9,9 +9,8 @@ import click
 import msgspec
 
 from reconciler.commands.options import where_from, where_options
-from reconciler.commands.workspace import fail, now, open_source, open_store, operator, words
-from reconciler.daemon.descent import REWIND, Allowed
-from reconciler.daemon.follow import LAST_GOOD
+from reconciler.commands.workspace import change_store, fail, now, open_source, operator, words
+from reconciler.daemon.descent import LAST_GOOD, REWIND, Allowed
 from reconciler.model.event import Event, EventType
 
 LASTING = timedelta(hours=24)
@@ -37,7 +36,7 @@ def rewind_command(sha: str, reason: str, **values: Any) -> None:
     with words():
         source = open_source(where)
         wanted = source.snapshot(None if where.work_tree else sha).revision
-        store = open_store(where, create=False)
+        store = change_store(where)
         try:
             last = store.get_meta(LAST_GOOD)
             if not last or wanted.commit is None:

@@ -18,6 +18,7 @@ from reconciler.commands.proposing import proposal, propose_from, propose_option
 from reconciler.commands.workspace import (
     RANDOM,
     cache_dir,
+    change_store,
     connections,
     facts_of,
     fail,
@@ -25,7 +26,6 @@ from reconciler.commands.workspace import (
     now,
     on_terminal,
     open_source,
-    open_store,
     operator,
     words,
 )
@@ -78,7 +78,7 @@ def run_command(
         where = _on_one_branch(where)
         source = open_source(where)
         propose = proposal(proposing, source, where)
-        store = open_store(where, create=True)
+        store = change_store(where, create=True)
         try:
             with (
                 stopped_by_signals(stop, lambda: log.info("Stopping")),

@@ -13,7 +13,16 @@ from reconciler.commands.asking import ask, one_machine, refresh
 from reconciler.commands.completing import complete_name
 from reconciler.commands.get import dump
 from reconciler.commands.options import Where, output_option, where_from, where_options
-from reconciler.commands.workspace import fail, now, on_terminal, open_source, open_store, read_or_exit, words
+from reconciler.commands.workspace import (
+    change_store,
+    fail,
+    now,
+    on_terminal,
+    open_source,
+    open_store,
+    read_or_exit,
+    words,
+)
 from reconciler.kinds.sizing import explain
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.planning.render.sizes import Basis, basis_form, is_right, size_lines, verdict
@@ -79,7 +88,7 @@ def _from_file(file: IO[str]) -> Basis:
 
 def _known(resource: Resource[Any], desired: DesiredState, where: Where, *, anew: bool) -> Basis:
     """What is kept; without anything, what the BMC says now."""
-    store = open_store(where, create=anew)
+    store = change_store(where, create=True) if anew else open_store(where)
     try:
         if anew:
             refresh(resource, desired, where, store, "explain-size")

@@ -167,7 +167,7 @@ def refuse(diagnostics: tuple[Diagnostic, ...]) -> None:
 
 def _last_good(source: Source, store: Store) -> DesiredState | None:
     """What the daemon last put in force, as long as it can still be read."""
-    from reconciler.daemon.follow import LAST_GOOD
+    from reconciler.daemon.descent import LAST_GOOD
     from reconciler.desired.load import load
     from reconciler.desired.source import SourceError
 
@@ -198,31 +198,65 @@ def state_folder(where: Where) -> Path:
     return default_store(where.repo).parent
 
 
-def open_store(where: Where, *, create: bool) -> Store:
-    """The store. `create` False: an empty one in memory stands in for one that does not exist yet."""
-    from reconciler.store import Store, StoreError
+def open_store(where: Where) -> Store:
+    """The store, to be looked at: nothing of it is changed. An empty one in memory stands in for one that does not
+    exist yet. Exits with words."""
+    from reconciler.store import NoStore, Store, StoreError
 
     url = store_url(where)
-    path = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    path = _file(url)
     try:
         if path is not None and not path.exists():
-            if not create:
-                _note_new(path)
-                return Store.open("sqlite://")
+            raise NoStore(str(path))
+        store = Store.read_only(url)
+    except NoStore as error:
+        _note_new(error.place)
+        return Store.open("sqlite://")
+    except StoreError as error:
+        fail(str(error))
+    if store.copied is not None:
+        _note_copied(store.where, store.copied)
+    return store
+
+
+def change_store(where: Where, *, create: bool = False) -> Store:
+    """The store, to be written, and brought up to date for that; `create`: made where there is none. Exits with
+    words, but raises NoStore."""
+    from reconciler.store import NoStore, Store, StoreError
+
+    url = store_url(where)
+    path = _file(url)
+    try:
+        if create and path is not None and not path.exists():
             if not where.store:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             elif not path.parent.is_dir():
                 fail(f"store {path}: there is no directory {path.parent}; make it, or correct --store")
-        return Store.open(url)
+        return Store.open(url, create=create)
+    except NoStore:
+        raise
     except StoreError as error:
         fail(str(error))
     except OSError as error:
         fail(f"store {path}: its directory cannot be made: {error.strerror}; name another place with --store")
 
 
+def _file(url: str) -> Path | None:
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
 @cache
-def _note_new(path: Path) -> None:
-    click.echo(f"note: there is no store at {path} yet; nothing is remembered of this fleet", err=True)
+def _note_new(place: str) -> None:
+    click.echo(f"note: there is no store at {place} yet; nothing is remembered of this fleet", err=True)
+
+
+@cache
+def _note_copied(place: str, schema: str) -> None:
+    click.echo(
+        f"note: the store at {place} is of an older groundstate (schema {schema}); a copy of it is read, and nothing "
+        "of it is changed. `groundstate apply` and `groundstate run` bring it up to date",
+        err=True,
+    )
 
 
 def policy_of(store: Store, asked: Asked) -> tuple[Policy, tuple[Diagnostic, ...]]:

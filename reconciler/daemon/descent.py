@@ -9,6 +9,8 @@ import msgspec
 
 REWIND = "allowed-rewind"
 """Under which the store keeps an `Allowed`, until it is used."""
+LAST_GOOD = "last-good-revision"
+"""Under which the store keeps the revision in force."""
 LAST_REF = "last-good-ref"
 """Under which the store keeps the ref by which the revision in force was asked for."""
 

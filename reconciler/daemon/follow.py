@@ -12,7 +12,7 @@ import msgspec
 
 from drivers.base import clean
 from reconciler.applying.engine import Engine
-from reconciler.daemon.descent import LAST_REF, REWIND, Allowed, Verdict, judge
+from reconciler.daemon.descent import LAST_GOOD, LAST_REF, REWIND, Allowed, Verdict, judge
 from reconciler.daemon.loop import COMMIT, Loop
 from reconciler.desired.load import Loaded, load
 from reconciler.desired.source import Source, SourceError
@@ -23,7 +23,6 @@ from reconciler.planning.render import words
 from reconciler.store import Store
 from reconciler.store.errors import StoreError
 
-LAST_GOOD = "last-good-revision"
 SHOWN_ERRORS = 20
 START = 3.0
 """Seconds that the first look at the source may take. After that the last good revision is in force meanwhile: not at

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.access import place
+from reconciler.kinds.access import BmcSpec, place
 from reconciler.kinds.machine import MachineSpec, access
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.model.access import AccessChange
@@ -22,19 +22,30 @@ BMC = "spec.bmc"
 def way_in(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
     """Address, driver, credential and trust of a machine in words, by path, with what its partition says for all of its
     machines. What is not said has no entry; never empty."""
+    return _endpoint(spec.bmc) | _login(spec, desired)
+
+
+def _endpoint(bmc: BmcSpec) -> dict[str, str]:
+    return _said({"address": redacted(bmc.address), "systemId": bmc.system_id})
+
+
+def _login(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
     partition = desired.resources.get(ResourceKey("Partition", spec.partition))
     inherited = partition.spec.bmc if partition is not None and isinstance(partition.spec, PartitionSpec) else None
     way = access(spec, inherited)
-    said = {
-        "address": redacted(way.address),
-        "systemId": way.system_id,
-        "driver": way.driver,
-        "credentialRef": _credential(msgspec.to_builtins(way.credential_ref)),
-        "tls.caFile": way.tls.ca_file,
-        "tls.fingerprint": way.tls.fingerprint,
-        "tls.insecure": "true" if way.tls.insecure else None,
-    }
-    return {f"{BMC}.{name}": value for name, value in said.items() if value}
+    return _said(
+        {
+            "driver": way.driver,
+            "credentialRef": _credential(msgspec.to_builtins(way.credential_ref)),
+            "tls.caFile": way.tls.ca_file,
+            "tls.fingerprint": way.tls.fingerprint,
+            "tls.insecure": "true" if way.tls.insecure else None,
+        }
+    )
+
+
+def _said(words: dict[str, str | None]) -> dict[str, str]:
+    return {f"{BMC}.{name}": value for name, value in words.items() if value}
 
 
 def ways_in(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:
@@ -43,8 +54,18 @@ def ways_in(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:
 
 
 def _ways_in(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
-    machines = desired.of_kind("Machine")
-    return {one.key: way_in(one.spec, desired) for one in machines if isinstance(one.spec, MachineSpec)}
+    # A fleet has thousands of addresses and a handful of logins.
+    logins: dict[object, dict[str, str]] = {}
+    found = {}
+    for machine in desired.of_kind("Machine"):
+        spec = machine.spec
+        if not isinstance(spec, MachineSpec):
+            continue
+        same = (spec.partition, spec.bmc.driver, spec.bmc.credential_ref, spec.bmc.tls)
+        if same not in logins:
+            logins[same] = _login(spec, desired)
+        found[machine.key] = _endpoint(spec.bmc) | logins[same]
+    return found
 
 
 def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> tuple[AccessChange, ...]:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from reconciler.store.errors import StoreError, StoreGone, in_words, place
-from reconciler.store.migrate import migrate
+from reconciler.store.errors import NoStore, StoreError, StoreGone, in_words, place
+from reconciler.store.migrate import HEAD, migrate, refuse_newer, version
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
@@ -37,12 +37,18 @@ _NOW_WHAT = (
 )
 
 
+Alone = Callable[["Database"], AbstractContextManager[object]]
+"""Keeps others from being at work on the store for a while."""
+
+
 class Database:
     """An open database of the current schema. Safe for use by several threads."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.where = place(engine.url)
+        self.copied: str | None = None
+        """The schema of the older store that this is a copy of."""
         self._durable = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: True})
         self._relaxed = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: False})
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
@@ -50,23 +56,79 @@ class Database:
         self._one_writer = threading.Lock() if self.sqlite else nullcontext()
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True) -> Database:
-        """Open and bring up to date. Raises StoreError."""
-        parsed = parse_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            _check_file(parsed, create=create)
-        database = cls(_engine(parsed))
+    def open(cls, url: str, *, create: bool = True, alone: Alone = nullcontext) -> Database:
+        """Open and bring up to date; an older store while `alone`, as what is at work on it knows its schema.
+
+        Raises StoreError.
+        """
+        with cls._opened(_checked(url, create=create)) as database:
+            if database.file is not None:
+                _keep_private(database.file)
+            found = database._version()
+            if found != HEAD:
+                with alone(database) if found is not None else nullcontext():
+                    migrate(database.engine, database._durable)
+            database._remember_file()
+        return database
+
+    @classmethod
+    def read_only(cls, url: str) -> Database:
+        """Open without changing anything; of an older SQLite store a copy in memory, brought up to date, is read.
+
+        Raises NoStore when there is none yet, StoreError when it is newer, or older on PostgreSQL.
+        """
+        parsed = _checked(url, create=False)
+        with cls._opened(parsed, read_only=True) as database:
+            found = database._version()
+            if found is None:
+                raise NoStore(database.where)
+            database._remember_file()
+            if found == HEAD:
+                return database
+            refuse_newer(found)
+            if not database.sqlite:
+                raise StoreError(
+                    f"store {database.where} has schema {found}, of an older groundstate; `groundstate apply` or "
+                    f"`groundstate run` of this version brings it to schema {HEAD}, once the older one is stopped. "
+                    "Nothing was changed"
+                )
+            copy = database._copy()
+        database.close()
+        copy.copied = found
+        return copy
+
+    @classmethod
+    @contextmanager
+    def _opened(cls, url: URL, *, read_only: bool = False) -> Iterator[Database]:
+        database = cls(_engine(url, read_only=read_only))
         try:
             with database.in_words():
-                if database.file is not None:
-                    _keep_private(database.file)
-                migrate(database.engine, database._durable)
-                if database.file is not None:
-                    database._identity = _identity(database.file)
+                yield database
         except StoreError:
             database.close()
             raise
-        return database
+
+    def _version(self) -> str | None:
+        with self.engine.connect() as connection:
+            return version(connection)
+
+    def _remember_file(self) -> None:
+        if self.file is not None:
+            self._identity = _identity(self.file)
+
+    def _copy(self) -> Database:
+        """A copy in memory, of today's schema."""
+        copy = Database(_engine(make_url("sqlite://")))
+        with (
+            copy.in_words(),
+            closing(self.engine.raw_connection()) as mine,
+            closing(copy.engine.raw_connection()) as new,
+        ):
+            mine.driver_connection.backup(new.driver_connection)  # type: ignore[union-attr]  # sqlite3's, as it is open
+        with copy.in_words():
+            migrate(copy.engine, copy._durable)
+        copy.where = self.where
+        return copy
 
     @property
     def sqlite(self) -> bool:
@@ -125,6 +187,13 @@ class Database:
         self.engine.dispose()
 
 
+def _checked(url: str, *, create: bool) -> URL:
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        _check_file(parsed, create=create)
+    return parsed
+
+
 def _identity(file: Path) -> tuple[int, int]:
     found = file.stat()
     return found.st_dev, found.st_ino
@@ -166,7 +235,7 @@ def _check_file(url: URL, *, create: bool) -> None:
         if path.is_dir():
             raise StoreError(f"store {path}: it is a directory; name a file in it")
         if not path.exists() and not create:
-            raise StoreError(f"store {path}: there is none yet; `groundstate apply` or `groundstate run` makes it")
+            raise NoStore(str(path))
         if not path.parent.is_dir():
             raise StoreError(f"store {path}: its directory does not exist; create {path.parent} first")
     except OSError as error:
@@ -189,7 +258,7 @@ def _keep_private(file: Path) -> None:
                 path.chmod(0o600)
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, *, read_only: bool = False) -> Engine:
     if url.get_backend_name() == "postgresql":
         engine = create_engine(
             url,
@@ -197,6 +266,7 @@ def _engine(url: URL) -> Engine:
             max_overflow=16,
             hide_parameters=True,
             connect_args={"connect_timeout": 10, "keepalives_idle": 30},
+            execution_options={"postgresql_readonly": True} if read_only else {},
         )
         event.listen(engine, "begin", _begin_postgresql)
         return engine
@@ -205,7 +275,7 @@ def _engine(url: URL) -> Engine:
     sizes = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 8, "max_overflow": 16}
     arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **sizes)
-    event.listen(engine, "connect", _connect_sqlite)
+    event.listen(engine, "connect", _connect_read_only if read_only else _connect_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -217,6 +287,11 @@ def _connect_sqlite(connection: Any, _record: object) -> None:
     keep_journal(connection)
     # WAL with NORMAL may lose the last commits when the power goes (sqlite.org/pragma.html#pragma_synchronous).
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _connect_read_only(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA query_only = ON")
 
 
 def keep_journal(connection: Any, pause: Callable[[float], None] = time.sleep) -> None:

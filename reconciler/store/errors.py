@@ -13,6 +13,14 @@ class StoreError(Exception):
     """The store could not do it. `str()` is for people and never holds a password."""
 
 
+class NoStore(StoreError):
+    """There is no store at this place yet, which is said as in `place`."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"store {place}: there is none yet; `groundstate apply` or `groundstate run` makes it")
+        self.place = place
+
+
 class Fenced(StoreError):
     """Another instance has taken over: this one must send nothing more."""
 

@@ -21,6 +21,9 @@ _INSTANCE_LOCK = 0x67726F756E64_02
 """Session advisory lock on PostgreSQL: `ground`, 2."""
 
 
+_UPGRADE = "upgrade"
+
+
 class Holder(msgspec.Struct, frozen=True):
     """Who works on the store: for people, and never for a decision. Not its arguments, where a password may stand."""
 
@@ -44,6 +47,13 @@ def hold(database: Database, name: str) -> Iterator[int]:
             # The name is for people: that it stays must not hide what ended the work.
             with suppress(StoreError):
                 _leave(database, epoch)
+
+
+@contextmanager
+def alone(database: Database) -> Iterator[None]:
+    """Nobody is at work on the store, for as long as it is brought up to date. Raises InstanceHeld."""
+    with _lock(database, _UPGRADE):
+        yield
 
 
 def check_epoch(connection: Connection, epoch: int) -> None:
@@ -119,6 +129,11 @@ def _held(database: Database, wanted: str) -> InstanceHeld:
 def _advice(holder: Holder | None, wanted: str) -> str:
     """How to proceed. Never with another store: a new one knows of no order that was carried out, counts the disruption
     budget from zero, and would have two processes at work on one fleet."""
+    if wanted == _UPGRADE:
+        return (
+            "that is an older groundstate, and this one would alter the store under it: stop that one first. Nothing "
+            "was changed"
+        )
     if holder is not None and holder.name == "run" and wanted != "run":
         return (
             "commit the change, and that daemon carries it out; or stop it first; `groundstate override GUARD` lets a "

@@ -1,4 +1,5 @@
-"""Brings a database to the schema that this program knows: at every open, under a lock, whole or not at all."""
+"""Brings a database to the schema that this program knows: where it is opened to be written, under a lock, whole or
+not at all."""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ def migrate(engine: Engine, writing: Engine) -> None:
     Raises StoreError for a database of a newer program.
     """
     with engine.connect() as connection:
-        if version(connection) == HEAD:
+        if (found := version(connection)) == HEAD:
             return
+    refuse_newer(found)
     with writing.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -40,20 +42,26 @@ def version(connection: Connection) -> str | None:
     return str(found) if found is not None else None
 
 
-def _upgrade(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    found = version(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+def refuse_newer(found: str | None) -> None:
+    """Raise StoreError for the version of a database that a newer program made."""
+    if found is not None and found not in known():
         raise StoreError(
             f"the store has schema {found}, which this program (schema {HEAD}) does not know: it was made by a newer "
             "groundstate; use that version. Nothing was changed"
         )
+
+
+def known() -> set[str]:
+    """All versions, read off the names of the scripts: `v0001_first_schema.py`."""
+    return {script.name[1:5] for script in (SCRIPTS / "versions").glob("v[0-9]*.py")}
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -63,9 +63,15 @@ class Store:
     def open(cls, url: str, *, create: bool = True) -> Store:
         """Open `sqlite:///FILE`, `sqlite://` (in memory) or `postgresql://...`, and bring its schema up to date.
 
-        Raises StoreError when it cannot be reached, written or understood, or with `create` False does not exist.
+        Raises StoreError when it cannot be reached, written or understood, or with `create` False does not exist;
+        InstanceHeld when it is older and another process is at work on it.
         """
-        return cls(Database.open(url, create=create))
+        return cls(Database.open(url, create=create, alone=instance.alone))
+
+    @classmethod
+    def read_only(cls, url: str) -> Store:
+        """Open it to be looked at; nothing of it is changed. Raises NoStore when there is none yet, StoreError."""
+        return cls(Database.read_only(url))
 
     @property
     def engine(self) -> Engine:
@@ -76,6 +82,11 @@ class Store:
     def where(self) -> str:
         """The database in words, without a password."""
         return self._database.where
+
+    @property
+    def copied(self) -> str | None:
+        """The schema of the older store that this is a copy of; None: it is the store itself."""
+        return self._database.copied
 
     def close(self) -> None:
         """Close every connection."""

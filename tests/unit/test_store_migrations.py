@@ -1,4 +1,5 @@
-"""A database is brought to the program's schema at every open; one that is newer is refused."""
+"""A database is brought to the program's schema where it is opened to be written; one that is newer is refused, and
+whoever only reads changes nothing."""
 
 from __future__ import annotations
 
@@ -9,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 
-from reconciler.store import Store, StoreError, tables
-from reconciler.store.database import BUSY_SECONDS, keep_journal
+from reconciler.store import InstanceHeld, NoStore, Store, StoreError, tables
+from reconciler.store.database import BUSY_SECONDS, keep_journal, parse_url
 from reconciler.store.migrate import HEAD, SCRIPTS, version
 
 
@@ -80,6 +83,81 @@ def test_a_database_of_a_newer_program_is_refused(store_url: str) -> None:
     store.close()
     with pytest.raises(StoreError, match=r"schema 9999.*made by a newer groundstate"):
         Store.open(store_url)
+
+
+def older(url: str, version: str = "0005") -> None:
+    """Make a store as an older program made it."""
+    engine = create_engine(parse_url(url))
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        connection.execute(text("INSERT INTO meta (name, value) VALUES ('name', 'kept')"))
+    engine.dispose()
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")}
+
+
+class TestReading:
+    """Whoever only looks changes nothing: `plan` of a newer program must not alter the store under an older daemon."""
+
+    def test_an_older_file_is_read_as_a_copy(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'state.db'}"
+        older(url)
+        before = bytes_of(tmp_path)
+        store = Store.read_only(url)
+        assert (store.copied, store.get_meta("name"), store.overrides.all()) == ("0005", "kept", ())
+        store.close()
+        assert bytes_of(tmp_path) == before
+
+    def test_an_older_postgresql_store_is_refused_with_the_commands_that_bring_it_up_to_date(
+        self, empty_store_url: str
+    ) -> None:
+        if not empty_store_url.startswith("postgresql"):
+            pytest.skip("files are read as a copy")
+        older(empty_store_url)
+        with pytest.raises(StoreError, match=r"has schema 0005, of an older.*`groundstate run` of this version"):
+            Store.read_only(empty_store_url)
+        store = Store.open(empty_store_url)
+        assert store.get_meta("name") == "kept"
+        store.close()
+
+    def test_a_newer_one_is_refused(self, store_url: str) -> None:
+        store = Store.open(store_url)
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        store.close()
+        with pytest.raises(StoreError, match=r"schema 9999.*made by a newer groundstate.*Nothing was changed"):
+            Store.read_only(store_url)
+
+    def test_an_empty_one_is_none(self, empty_store_url: str) -> None:
+        with pytest.raises(NoStore):
+            Store.read_only(empty_store_url)
+
+    def test_what_writes_all_the_same_is_refused_by_the_database(self, store_url: str) -> None:
+        Store.open(store_url).close()
+        store = Store.read_only(store_url)
+        with pytest.raises(StoreError):
+            store.put_meta("name", "value")
+        store.close()
+        store = Store.open(store_url)
+        assert store.get_meta("name") is None
+        store.close()
+
+
+def test_an_older_store_is_not_brought_up_to_date_under_a_process_that_is_at_work_on_it(empty_store_url: str) -> None:
+    store = Store.open(empty_store_url)
+    with store.instance("run"):
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+        with pytest.raises(InstanceHeld, match=r"in use by groundstate run, process.*stop that one first"):
+            Store.open(empty_store_url)
+        with store.engine.connect() as connection:
+            assert version(connection) == "0007"
+    store.close()
 
 
 def test_the_newest_script_is_the_schema_that_the_program_expects() -> None:

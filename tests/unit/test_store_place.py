@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.commands.options import Where
 from reconciler.commands.places import default_store
-from reconciler.commands.workspace import open_store, store_url
+from reconciler.commands.workspace import change_store, store_url
 from reconciler.store import Store, StoreError
 from tests.unit.desired_worlds import PARTITION, Git
 
@@ -29,7 +29,7 @@ def where(repo: str) -> Where:
 
 def test_git_clean_does_not_take_the_store(repository: Git) -> None:
     """jmglov/blambda#18: clean deletes state."""
-    open_store(where(str(repository.folder)), create=True).close()
+    change_store(where(str(repository.folder)), create=True).close()
     repository("clean", "-fdxq")
     assert default_store(str(repository.folder)) == repository.folder / ".git/groundstate/state.db"
     assert default_store(str(repository.folder)).exists()
