@@ -25,6 +25,7 @@ from reconciler.applying.telling import Teller
 from reconciler.applying.waits import HELD_SECONDS, IN_TURN, Waits
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.claim import spoken
+from reconciler.kinds.lifecycle import uuid_of
 from reconciler.kinds.living import leaks
 from reconciler.kinds.media import watched
 from reconciler.kinds.turns import asks, earlier
@@ -258,7 +259,7 @@ class Engine:
             if isinstance(action, Forget):
                 return self._forget(action, desired)
             if isinstance(action, Remembered):
-                return self._note(change, action, desired)
+                return self._note(change, action, desired, seen)
             if (first := self._comes_first(action, desired)) is not None:
                 return self._in_turn(key, first)
             self._waits.moves(key)
@@ -284,10 +285,10 @@ class Engine:
         self._behind.setdefault(first, set()).add(key)
         return self._waits.in_turn(f"{spoken(first)} is given one before")
 
-    def _note(self, change: Change, action: Remembered, desired: DesiredState) -> Outcome:
+    def _note(self, change: Change, action: Remembered, desired: DesiredState, seen: Observation) -> Outcome:
         """What is only remembered is done when it is written down."""
-        why = self._teller.cause(change, desired)
-        noted = remember(action, self._memory.facts, self._context.now(), self._sender.order_name(), why)
+        why, name = self._teller.cause(change, desired), self._sender.order_name()
+        noted = remember(action, self._memory.facts, self._context.now(), name, why, uuid_of(seen.value))
         self._memory.keep(noted.facts)
         for key, (reason, message) in noted.told.items():
             self._teller.tell(key, reason, f"{message}, because of {why}")

@@ -34,9 +34,15 @@ class Noted(msgspec.Struct, frozen=True):
 
 
 def remember(
-    action: Remembered, facts: Mapping[ResourceKey, ResourceFacts], now: datetime, name: str, why: str = ""
+    action: Remembered,
+    facts: Mapping[ResourceKey, ResourceFacts],
+    now: datetime,
+    name: str,
+    why: str = "",
+    uuid: str | None = None,
 ) -> Noted:
-    """What is remembered when the action is done. `name`: of the order, where it gives one; `why`: its cause."""
+    """What is remembered when the action is done. `name`: of the order, where it gives one; `why`: its cause; `uuid`:
+    what the machine's BMC told last."""
     key = action.key
     match action:
         case Bind(project=project):
@@ -55,7 +61,7 @@ def remember(
         case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
             life = msgspec.structs.replace(
                 without_order(_life(facts, key)),
-                order=BootOrder(name, purpose, now, word, media, target),
+                order=BootOrder(name, purpose, now, word, media, target, uuid),
                 attempts=attempt,
                 stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
                 tried=word,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 from drivers.base import Disk, PowerState, SystemState
 from reconciler.applying.engine import Engine
@@ -106,20 +105,29 @@ class DaemonLives:
         in_git = _declared(desired, wanted)
         if in_git:
             return min(in_git) if len(in_git) == 1 and self._shows(min(in_git), uuid) else None
-        by_uuid, by_mac = self._alike(desired, uuid, wanted)
+        by_uuid, by_mac = self._alike(desired, uuid.lower(), wanted)
         found = {key for key in by_uuid or by_mac if key in desired.resources}
         if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
             return None
         key = found.pop()
         known = set(self._ordered_macs(desired.resources[key]))
         # Two machines with one UUID are not rare (bmc.md): of a machine whose MACs are known, one has to be shown.
-        fits = not wanted or not known or bool(wanted & known)
+        fits = not known or bool(wanted & known)
         return key if fits and self._shows(key, uuid) else None
 
     def _shows(self, key: ResourceKey, uuid: str) -> bool:
-        """Whether the UUID is what the machine's BMC told, if it told one: a MAC alone is known to all neighbours."""
-        told = names_uuid(self._seen(key).uuid or "")
-        return told is None or told == uuid.lower()
+        """Whether the UUID is what the machine's BMC told, if it ever told one: a MAC alone is known to all neighbours.
+        While the BMC does not answer, what it told before counts."""
+        known = self._uuid(key, self._seen(key))
+        return known is None or known == uuid.lower()
+
+    def _uuid(self, key: ResourceKey, seen: object) -> str | None:
+        """The UUID that its BMC told last, at this look or before."""
+        if isinstance(seen, SystemState) and (found := names_uuid(seen.uuid or "")):
+            return found
+        life = self._engine.remembered(key).life
+        told = (life.order.uuid if life.order is not None else None, life.system)
+        return next((found for one in told if one and (found := names_uuid(one))), None)
 
     def resembles(self, macs: Collection[str]) -> ResourceKey | None:
         """See Lives."""
@@ -143,7 +151,7 @@ class DaemonLives:
 
     def _alike(self, desired: DesiredState, uuid: str, macs: set[str]) -> tuple[set[ResourceKey], set[ResourceKey]]:
         """The machines that have the UUID, and those that have one of these MACs."""
-        by_uuid = {seen.key for seen in self._engine.looks("Machine") if _has_uuid(seen.value, uuid)}
+        by_uuid = {one.key for one in self._engine.looks("Machine") if uuid and self._uuid(one.key, one.value) == uuid}
         by_mac = _declared(desired, macs)
         by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
         return by_uuid, by_mac
@@ -319,10 +327,6 @@ def _spoken(disk: Disk) -> str:
 def _macs(known: Known) -> list[str]:
     nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
     return [nic.mac.lower() for nic in nics if nic.mac]
-
-
-def _has_uuid(seen: Any, asked: str) -> bool:
-    return isinstance(seen, SystemState) and bool(asked) and (seen.uuid or "").lower() == asked.lower()
 
 
 def _discovers(spec: PartitionSpec, address: str) -> bool:

@@ -265,6 +265,11 @@ def system_of(state: SystemState, *, by_serial: bool | None = None) -> str | Non
     return (None if by_serial else state.uuid) or (None if by_serial is False else by_number)
 
 
+def uuid_of(seen: object) -> str | None:
+    """The UUID that the machine's BMC told at a look; None where it told none, or could not be read."""
+    return seen.uuid if isinstance(seen, SystemState) else None
+
+
 def like_before(life: Life, state: SystemState) -> str | None:
     """The same of what answers now, told as it was told of the system whose life this is."""
     return system_of(state, by_serial=life.system.startswith(SERIAL)) if life.system is not None else None

@@ -42,7 +42,8 @@ class FactType(StrEnum):
 class BootOrder(msgspec.Struct, frozen=True):
     """That the machine is to start the agent once. `id` is new for each order, and is the order's name wherever it is
     spoken of; `word` is the `request` of the document for which it was given; `media`: the URL of the CD image that it
-    is to start from, None for the network; `target`: the boot target that stands for either at its BMC."""
+    is to start from, None for the network; `target`: the boot target that stands for either at its BMC; `uuid`: what
+    its BMC told when the order was given, which whoever asks for its script has to show."""
 
     id: str
     purpose: Purpose
@@ -50,6 +51,7 @@ class BootOrder(msgspec.Struct, frozen=True):
     word: str | None = None
     media: str | None = None
     target: BootTarget | None = None
+    uuid: str | None = None
 
 
 class Inserted(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
+from drivers.bmc.fake import Fault, FaultKind
 from reconciler.daemon.lives import DaemonLives, Parts
 from reconciler.kinds.inventory import Origin
 from reconciler.model.facts import ResourceFacts
@@ -47,7 +48,7 @@ def lives(world: World) -> DaemonLives:
     [
         (UUID, [MAC], M1),
         (UUID.upper(), [MAC.upper()], M1),
-        (UUID, [], M1),
+        (UUID, [], None),
         ("", [MAC], None),
         ("00000000-0000-4000-8000-0000000000ff", [MAC], None),
         (UUID, [OTHER], None),
@@ -116,6 +117,23 @@ def test_a_bmc_that_claims_another_machines_uuid_and_mac_stops_no_start_of_it(
     told = {"link": [{"ifname": "eth0", "address": MAC, "link_type": "ether"}]}
     parts.collected(ResourceKey("Machine", "m2"), told)
     assert lives.find(UUID, [MAC]) == M1
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_mac_is_not_enough_while_the_bmc_does_not_answer(world: World, restarted: bool) -> None:
+    world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed"}), revision="b" * 40))
+    world.run(5)
+    assert world.engine.remembered(M1).life.order is not None
+    world.bmc("m1").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+    if restarted:
+        world.restart()
+    world.run(600)
+    assert next(one for one in world.engine.looks("Machine") if one.key == M1).error is not None
+    lives = lives_of(world)
+    assert lives.find("", [MAC]) is None
+    assert lives.find("00000000-0000-4000-8000-0000000000ff", [MAC]) is None
+    assert lives.find(UUID, [MAC]) == M1
+    assert not lives.discovers("10.77.0.100", UUID, ["52:54:00:00:00:ff"])
 
 
 def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: DaemonLives) -> None:
