@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import select
-import socket
 import ssl
 import time
 import zlib
 from collections.abc import Mapping
 from email.message import Message
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from drivers.base import Peer, Rejected, Tls, Unreachable, read_json
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
-from drivers.bounded import BoundedResponse
+from drivers.bounded import ends_at
 
 REQUEST_SECONDS = 15.0
 """From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""
@@ -145,9 +143,7 @@ class Wire:
         connection.sock.settimeout(self._seconds)
         connection.request(method, path, body=body, headers=dict(headers))
         # mypy knows response_class as a class; http.client only ever calls it.
-        connection.response_class = lambda sock, **options: BoundedResponse(  # type: ignore[assignment]
-            cast("socket.socket", _Timed(sock, deadline)), **options
-        )
+        connection.response_class = ends_at(deadline)  # type: ignore[assignment]
         response = connection.getresponse()
         try:
             content = _body(response)
@@ -207,33 +203,6 @@ class Wire:
         except OSError:
             pass
         return True
-
-
-class _Timed(io.RawIOBase):
-    """Reads from a socket until a moment, whatever the other side drips."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock, self._deadline = sock, deadline
-        # The file keeps the socket open when http.client closes the connection ahead of the body.
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """What http.client asks a socket for."""
-        return io.BufferedReader(self, _CHUNK)
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:

@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, read_json
-from drivers.bounded import BoundedResponse
+from drivers.bounded import ends_at
 
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 60.0
@@ -208,11 +208,22 @@ class _Session(requests.Session):
 
 
 class _HttpConnection(HTTPConnection):
-    response_class = BoundedResponse
+    @property
+    def response_class(self) -> Any:  # type: ignore[override]
+        """For one answer; a proxy's to CONNECT is another."""
+        return _in_time(self)
 
 
 class _HttpsConnection(HTTPSConnection):
-    response_class = BoundedResponse
+    @property
+    def response_class(self) -> Any:  # type: ignore[override]
+        """As above."""
+        return _in_time(self)
+
+
+def _in_time(connection: HTTPConnection) -> Any:
+    seconds = connection.timeout
+    return ends_at(time.monotonic() + (seconds if isinstance(seconds, int | float) else REQUEST_SECONDS))
 
 
 class _HttpPool(HTTPConnectionPool):

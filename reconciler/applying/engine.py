@@ -34,17 +34,19 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.life import FactType
-from reconciler.model.observation import Observation
+from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.plan import Change, Plan
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
 from reconciler.planning.admission import admit
+from reconciler.planning.blame import defect
 from reconciler.planning.inventories import relabelled
 from reconciler.planning.known import take_in
 from reconciler.planning.plan import plan
 from reconciler.planning.ways import access_changes, in_words
+from reconciler.store.errors import StoreError
 
 IN_THE_IPAM = ("Network", "IPAddress", "Pool", "Number")
 LEFT = "it runs while it is left to people, and whatever was started there may be theirs"
@@ -88,12 +90,14 @@ class Engine:
         with self._gate:
             keys = self.concerned(desired)
             access = access_changes(desired, self._memory.facts)
+            taken_in = take_in(desired, self._memory.facts)
+            # From here on nothing depends on what the documents say.
             self._memory.desired = desired
             self._surveyor.again()
             # In the ledger before a login goes there.
             changed = {one.key: in_words(one) for one in access if not one.is_new}
             self._teller.tell_each(changed, "AccessChanged", EventType.WARNING)
-            self._learned(take_in(desired, self._memory.facts), "its BMC is another one")
+            self._learned(taken_in, "its BMC is another one")
             return keys
 
     # -- what is known -----------------------------------------------------------------------------------------------
@@ -106,19 +110,30 @@ class Engine:
             learned: dict[ResourceKey, ResourceFacts] = {}
             for seen in observations:
                 self._memory.record(seen)
-                resource = desired.resources.get(seen.key)
-                flight = self._memory.flights.get(seen.key)
-                # A look that is older than the sending says nothing of it.
-                if flight and (seen.taken_at <= flight.sent_at or not self._sender.settle(flight, seen, resource)):
+                try:
+                    facts = self._absorbed(seen, desired)
+                except StoreError:
+                    raise
+                except Exception as error:  # noqa: BLE001  one look; the others are learned from
+                    self._memory.set_aside(seen, f"nothing can be learned from it, which is {defect(error)}")
                     continue
-                if resource is None or seen.error is not None:
-                    continue
-                before = self._memory.of(seen.key)
-                fields = self._memory.compare(resource, seen)
-                facts, _ = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
-                if facts is not before:
+                if facts is not None:
                     learned[seen.key] = facts
             self._learned(learned, LEFT)
+
+    def _absorbed(self, seen: Observation, desired: DesiredState) -> ResourceFacts | None:
+        """What is remembered of it after this look; None when that is what was remembered before."""
+        resource = desired.resources.get(seen.key)
+        flight = self._memory.flights.get(seen.key)
+        # A look that is older than the sending says nothing of it.
+        if flight and (seen.taken_at <= flight.sent_at or not self._sender.settle(flight, seen, resource)):
+            return None
+        if resource is None or seen.error is not None:
+            return None
+        before = self._memory.of(seen.key)
+        fields = self._memory.compare(resource, seen)
+        facts, _ = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
+        return facts if facts is not before else None
 
     def collect(self) -> list[ResourceKey]:
         """Look at all that the IPAM holds for owners that are neither declared nor remembered; return their keys, whose
@@ -199,7 +214,7 @@ class Engine:
         with self._gate:
             if self._memory.desired is None:
                 raise RuntimeError("no desired state is in force")
-            return plan(
+            planned = plan(
                 self._memory.desired,
                 self._memory.observed,
                 self._memory.everything(),
@@ -209,6 +224,12 @@ class Engine:
                 select=select,
                 fleet=self._surveyor.fleet,
             )
+            for one in planned.unknown:
+                # Or else each plan would have to find out anew whom to leave out.
+                seen = self._memory.observed.get(one.key) if one.reason == INTERNAL else None
+                if seen is not None and seen.error is None:
+                    self._memory.set_aside(seen, one.message)
+            return planned
 
     def _judge(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome | None:
         """What a look says of what was sent and of what is declared; None when it may be taken further."""

@@ -20,7 +20,7 @@ from reconciler.kinds.pool import PoolState
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
-from reconciler.model.observation import Observation
+from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
@@ -128,6 +128,10 @@ class Memory:
         with self.gate:
             self._observed[seen.key] = believed
             self._unsaved[seen.key] = seen
+
+    def set_aside(self, seen: Observation, why: str) -> None:
+        """Go by the resource as unknown until the next look: what was seen of it makes no sense to the rules."""
+        self.record(Observation(seen.key, seen.taken_at, error=ReadError(INTERNAL, why)))
 
     def flush(self) -> None:
         """Save what was seen since the last time; a batch, as losing it costs no more than another look."""

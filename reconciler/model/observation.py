@@ -10,6 +10,9 @@ import msgspec
 
 from reconciler.model.resource import ResourceKey
 
+INTERNAL = "Internal"
+"""The `reason` where groundstate, or a driver, failed in a way that it should not."""
+
 
 class ReadError(msgspec.Struct, frozen=True):
     """Why a read gave nothing: the DriverError's class as `reason` (CamelCase), its text as `message`."""

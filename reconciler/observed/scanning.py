@@ -10,6 +10,7 @@ import msgspec
 from drivers.base import AuthenticationFailed, Found, Rejected, clean
 from reconciler.observed.connections import Connections
 from reconciler.observed.discovery import identify, look, paced, trust
+from reconciler.observed.poller import failure
 from reconciler.planning.discovery import Identity, Partition
 from reconciler.planning.looking import Candidate
 
@@ -54,6 +55,8 @@ def look_through(
             why = f"the driver {driver} of {named} cannot look for BMCs"
         except Rejected as error:
             why = f"{named}: {error}"
+        except Exception as error:  # noqa: BLE001  what one address says must not stop the search
+            why = f"{candidate.url}: not looked at; {failure(error).message}"
         if why not in told:
             told.add(why)
             say(why)

@@ -23,16 +23,17 @@ def place_claims(
     changes: tuple[Change, ...], desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime
 ) -> tuple[Change, ...]:
     """The changes; those of claims that lack machines with the machines that they get, or with what stops them."""
-    if not any(map(_lacks, changes)):
+    if not any(map(lacks_machines, changes)):
         return changes
-    lacking = {change.key.name for change in changes if _lacks(change)}
+    lacking = {change.key.name for change in changes if lacks_machines(change)}
     placements = place(desired, observed, facts, now, only=lacking)
     return tuple(
-        _placed(change, placements[change.key.name], desired) if _lacks(change) else change for change in changes
+        _placed(change, placements[change.key.name], desired) if lacks_machines(change) else change
+        for change in changes
     )
 
 
-def _lacks(change: Change) -> bool:
+def lacks_machines(change: Change) -> bool:
     """Whether it is a declared claim that neither gives back nor is held for what it says; what is left is to place."""
     return (
         change.key.kind == "MachineClaim"
@@ -56,7 +57,7 @@ def hold_claims(
     changes: tuple[Change, ...], desired: DesiredState, observed: ObservedState, facts: Facts
 ) -> tuple[Change, ...]:
     """The changes, those held that would take what is not there for their project."""
-    claiming = {change.key for change in changes if _claims(change)}
+    claiming = {change.key for change in changes if claims_something(change)}
     if not claiming:
         return changes
     over = over_quota(desired, observed, facts)
@@ -65,7 +66,8 @@ def hold_claims(
     return tuple(_held(change, holds) if change.key in claiming else change for change in changes) if holds else changes
 
 
-def _claims(change: Change) -> bool:
+def claims_something(change: Change) -> bool:
+    """Whether it would take something that quotas count or reservations keep back."""
     return any(
         isinstance(action, Acquire | PutNetwork) or (isinstance(action, Bind) and action.project is not None)
         for action in change.actions

@@ -5,7 +5,7 @@ A guard is a pure function, so that windows, approvals and budgets declared in g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -20,6 +20,7 @@ from reconciler.model.life import Purpose
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind, override_command
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.blame import defect, to_blame
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -271,12 +272,46 @@ def hold_back(
     """The changes, with what the guards hold added. A later guard sees what the earlier ones held; what an override
     lifts is not held, and the change names the guard that it passes."""
     for guard in guards:
-        holds = guard(changes, fleet, now)
-        if holds:
+        odd, holds = _holds_of(guard, changes, fleet, now)
+        if odd or holds:
             changes = tuple(
-                _judged(change, holds[change.key], lifted) if change.key in holds else change for change in changes
+                unjudged(change, odd[change.key])
+                if change.key in odd
+                else _judged(change, holds[change.key], lifted)
+                if change.key in holds
+                else change
+                for change in changes
             )
     return changes
+
+
+def _holds_of(
+    guard: Guard, changes: tuple[Change, ...], fleet: Fleet, now: datetime
+) -> tuple[dict[ResourceKey, Exception], Mapping[ResourceKey, Hold]]:
+    """The changes that the guard cannot judge, each with why, and its holds on the others."""
+    try:
+        return {}, guard(changes, fleet, now)
+    except Exception as error:  # noqa: BLE001  held, in words, and the others go on
+        failed = error
+
+    def holds_without(keys: Collection[ResourceKey]) -> Mapping[ResourceKey, Hold] | None:
+        left_out = set(keys)
+        try:
+            return guard([change for change in changes if change.key not in left_out], fleet, now)
+        except Exception:  # noqa: BLE001  as above
+            return None
+
+    every = [change.key for change in changes]
+    odd = to_blame(every, lambda keys: holds_without(keys) is not None)
+    odd = every if odd is None else odd
+    return dict.fromkeys(odd, failed), holds_without(odd) or {}
+
+
+def unjudged(change: Change, error: Exception) -> Change:
+    """The change, held since what it would do cannot be held against a limit of the fleet."""
+    reason = f"it cannot be judged, which is {defect(error)}"
+    hold = Hold(HoldKind.GUARD, "unjudged", reason, "report it with `groundstate describe` of it; the others go on")
+    return msgspec.structs.replace(change, held_by=(*change.held_by, hold))
 
 
 def _judged(change: Change, hold: Hold, lifted: Lifted) -> Change:

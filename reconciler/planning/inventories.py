@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.planning.blame import defect
 
 READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
 NAMED = 5
@@ -73,12 +75,14 @@ def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: 
 
 
 def labels_of(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
-    """The labels that follow from the machines' inventories."""
-    return {
-        one.key: derived_labels(one, inventories[one.key.name].best, desired)
-        for one in desired.of_kind("Machine")
-        if one.key.name in inventories
-    }
+    """The labels that follow from the machines' inventories; a machine of which none can be told has none."""
+    found = {}
+    for one in desired.of_kind("Machine"):
+        if one.key.name in inventories:
+            # An inventory that nobody expected is one machine's.
+            with suppress(Exception):
+                found[one.key] = derived_labels(one, inventories[one.key.name].best, desired)
+    return found
 
 
 def labelling(desired: DesiredState) -> str:
@@ -108,7 +112,10 @@ def _size_problem(resource: Resource[MachineSpec], known: Known, desired: Desire
     """Nothing while it is not known what is in the machine."""
     if resource.spec.size is None or known.best is None:
         return None
-    size = size_of(resource, known.best, desired)
+    try:
+        size = size_of(resource, known.best, desired)
+    except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
+        return f"size {resource.spec.size} is declared, and its own cannot be told, which is {defect(error)}"
     if size.name == resource.spec.size or not size.settled:
         return None
     return f"size {resource.spec.size} is declared, and by what is in it {size.why}"

@@ -30,6 +30,7 @@ NEVER: dict[str, str] = {
     "first-look": "the daemon has not looked at the fleet yet; it continues by itself",
     "running": "power the machine off; see docs/reference/guards.md",
     "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
+    "unjudged": "what it would do cannot be counted; report the defect, or change its document",
     "claimed": "declare the machine until its claim has given it back",
 }
 """Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""

@@ -16,10 +16,11 @@ from reconciler.kinds.image import Refusal, choose
 from reconciler.kinds.machine import MachineSpec, size_of
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold
+from reconciler.model.plan import Hold, HoldKind, typed
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning import quotas, reservations
 from reconciler.planning.available import Available, Group, Groups
+from reconciler.planning.blame import defect
 from reconciler.planning.candidates import Fleet, Reason, SizeOf, Wanted, first_why_not, why_not
 from reconciler.planning.placed import Candidate, Chosen, Claim, Placement, Placements, before, more, short
 from reconciler.planning.reservations import Place, Shelf
@@ -46,17 +47,31 @@ def place(
     `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
     claims whose candidates are wanted.
     """
-    judge, found = _Pass(Fleet(desired, observed, facts, size_of), now), {}
-    last = max(only, default="") if only is not None else None
-    for claim in desired.of_kind("MachineClaim"):
-        name = claim.key.name
-        if last is not None and name > last:
-            break
-        asked = only is None or name in only
-        placement = judge.claim(claim, explain=name in explain, tell=asked)
-        if asked:
-            found[name] = placement
-    return found
+    odd: dict[str, Placement] = {}
+    fleet, last = Fleet(desired, observed, facts, size_of), max(only, default="") if only is not None else None
+    claims = [one for one in desired.of_kind("MachineClaim") if last is None or one.key.name <= last]
+    while True:
+        judge, found = _Pass(fleet, now), dict(odd)
+        for claim in claims:
+            name = claim.key.name
+            if name in odd:
+                continue
+            asked = only is None or name in only
+            try:
+                placement = judge.claim(claim, explain=name in explain, tell=asked)
+            except Exception as error:  # noqa: BLE001  it gets nothing, and the others are placed without it
+                odd[name] = _unplaced(claim, error)
+                break
+            if asked:
+                found[name] = placement
+        else:
+            return found if only is None else {name: one for name, one in found.items() if name in only}
+
+
+def _unplaced(claim: Claim, error: Exception) -> Placement:
+    reason = f"it cannot be placed, which is {defect(error)}"
+    hold = Hold(HoldKind.GUARD, "unjudged", reason, f"report it with `groundstate describe {typed(claim.key)}`")
+    return Placement(claim.key.name, (), (), holds=(hold,))
 
 
 class _Trial(msgspec.Struct):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from drivers.base import clean
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.kind import Field, Look, Rules, Steps, drifted
@@ -17,7 +16,7 @@ from reconciler.kinds.machine import standing_order
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
-from reconciler.model.observation import Observation, ObservedState
+from reconciler.model.observation import INTERNAL, Observation, ObservedState, ReadError
 from reconciler.model.plan import (
     Cause,
     CauseKind,
@@ -33,15 +32,15 @@ from reconciler.model.plan import (
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.planning.advice import on_images, on_quotas
-from reconciler.planning.claims import hold_claims, place_claims
-from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, survey
+from reconciler.planning.blame import defect, to_blame
+from reconciler.planning.claims import claims_something, hold_claims, lacks_machines, place_claims
+from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, survey, unjudged
 from reconciler.planning.overrides import in_force, lifting
 from reconciler.planning.pacing import pace
 from reconciler.planning.policy import Policy
 from reconciler.planning.quotas import over_quota
 
 FIRST_SIGHT = "first-sight"
-_LONGEST = 500
 _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 
@@ -80,47 +79,156 @@ def plan(
     survey that the caller has at hand, and is asked only when there are changes to judge.
     """
     keys = universe(desired, facts, observed) if select is None else _in_order(select)
-    memo: dict[str, Any] = {}
     lifted = lifting(policy.overrides, desired, facts, now)
-    found = [_one(key, desired, observed, facts, now, memo, lifted) for key in keys]
-    changes = tuple(item for item in found if isinstance(item, Change))
-    changes = place_claims(changes, desired, observed, facts, now)
-    changes = hold_claims(changes, desired, observed, facts)
-    if changes:
-        surveyed = fleet() if fleet else survey(desired, observed, facts, now, policy.limits.window)
-        changes = hold_back(changes, (*policy.guards, *waits), surveyed, now, lifted)
+    judge = _Judge(keys, desired, facts, now, (*policy.guards, *waits), policy.limits.window, lifted)
+    found, odd = judge.each(observed), dict[ResourceKey, Observation]()
+    if found.faults:
+        failed = msgspec.structs.replace(judge, keys=list(found.faults))
+        odd = _odd(found.faults, observed, lambda seen: failed.each(seen).faults.keys())
+        observed = {**observed, **odd}
+        found = judge.each(observed)
+    judged = judge.together(found.changes, observed, fleet)
+    if judged.faults:
+        more = _odd(judged.faults, observed, lambda seen: judge.together(found.changes, seen, None).faults.keys())
+        odd, observed = {**odd, **more}, {**observed, **more}
+        found = judge.each(observed)
+        judged = judge.together(found.changes, observed, None)
     times = [observed[key].taken_at for key in keys if key in observed]
+    beside = [_unknown(key, odd[key]) for key in _in_order(odd.keys() - set(keys))]
     return Plan(
         revision=desired.revision,
         planned_at=now,
         observed_at=min(times, default=None),
         scope=_scope(keys, desired, facts, select, selected_by),
-        changes=changes,
-        unknown=tuple(item for item in found if isinstance(item, Unknown)),
+        changes=judged.changes,
+        unknown=(*found.unknown, *beside),
         diagnostics=(
             *diagnostics,
-            *on_images(keys, desired, facts, now),
-            *(on_quotas(desired, observed, facts) if select is None else ()),
+            *_or_nothing(lambda: on_images(keys, desired, facts, now)),
+            *(_or_nothing(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
         ),
         overrides=in_force(policy.overrides, now),
     )
 
 
-def _one(
-    key: ResourceKey,
-    desired: DesiredState,
-    observed: ObservedState,
-    facts: Facts,
-    now: datetime,
-    memo: dict[str, Any],
-    lifted: Lifted,
-) -> Change | Unknown | None:
-    """One resource; what it is made of may cost the plan no other resource."""
+class _Judged(msgspec.Struct, frozen=True):
+    """What came of it. `faults`: where something failed that nobody expected, with what it said: resources, or parts of
+    the work that are done for all."""
+
+    changes: tuple[Change, ...]
+    unknown: tuple[Unknown, ...]
+    faults: dict[ResourceKey | str, str]
+
+
+class _Judge(msgspec.Struct, frozen=True):
+    """Plans the keys by what was seen. What one resource is made of may cost the plan no other resource: where a part
+    of the work fails, those that it is about are unknown, or held, and the others go on."""
+
+    keys: list[ResourceKey]
+    desired: DesiredState
+    facts: Facts
+    now: datetime
+    guards: tuple[Guard, ...]
+    window: timedelta
+    lifted: Lifted
+
+    def each(self, observed: ObservedState) -> _Judged:
+        """Each by itself."""
+        changes, unknown = list[Change](), list[Unknown]()
+        faults: dict[ResourceKey | str, str] = {}
+        memo: dict[str, Any] = {}
+        for key in self.keys:
+            try:
+                one = plan_resource(key, self.desired, observed, self.facts, self.now, memo, self.lifted)
+            except Exception as error:  # noqa: BLE001  whatever it is, it is this resource's
+                faults[key] = defect(error)
+                at = observed[key].taken_at if key in observed else None
+                one = Unknown(key, INTERNAL, f"it cannot be planned, which is {faults[key]}", at)
+            if isinstance(one, Change):
+                changes.append(one)
+            elif one is not None:
+                unknown.append(one)
+        return _Judged(tuple(changes), tuple(unknown), faults)
+
+    def together(
+        self, changes: tuple[Change, ...], observed: ObservedState, fleet: Callable[[], Fleet] | None
+    ) -> _Judged:
+        """All changes beside each other: who gets what there is not enough of, and what the guards hold."""
+        desired, facts, now = self.desired, self.facts, self.now
+        faults: dict[ResourceKey | str, str] = {}
+
+        def placed() -> tuple[Change, ...]:
+            return place_claims(changes, desired, observed, facts, now)
+
+        def held() -> tuple[Change, ...]:
+            return hold_claims(changes, desired, observed, facts)
+
+        def guarded() -> tuple[Change, ...]:
+            surveyed = fleet() if fleet else survey(desired, observed, facts, now, self.window)
+            return hold_back(changes, self.guards, surveyed, now, self.lifted)
+
+        changes = _or_held(placed, changes, lacks_machines, "placing", faults)
+        changes = _or_held(held, changes, claims_something, "quotas", faults)
+        if changes:
+            changes = _or_held(guarded, changes, lambda _: True, "guards", faults)
+        return _Judged(changes, (), faults)
+
+
+def _or_held(
+    work: Callable[[], tuple[Change, ...]],
+    changes: tuple[Change, ...],
+    concerns: Callable[[Change], bool],
+    name: str,
+    faults: dict[ResourceKey | str, str],
+) -> tuple[Change, ...]:
+    """What the work makes of the changes; when it fails, those that it is about are held."""
     try:
-        return plan_resource(key, desired, observed, facts, now, memo, lifted)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this resource's
-        why = clean(f"it cannot be planned, which is a defect of groundstate: {type(error).__name__}: {error}")
-        return Unknown(key, "Internal", why[:_LONGEST], observed[key].taken_at if key in observed else None)
+        return work()
+    except Exception as error:  # noqa: BLE001  held, in words, and the others go on
+        faults[name] = defect(error)
+        return tuple(unjudged(change, error) if concerns(change) else change for change in changes)
+
+
+def _odd(
+    faults: Mapping[ResourceKey | str, str],
+    observed: ObservedState,
+    faults_by: Callable[[ObservedState], Collection[ResourceKey | str]],
+) -> dict[ResourceKey, Observation]:
+    """The looks to blame for the faults, as unknowns: by what is seen without them fails only what always does.
+
+    A look is what can be left out, as anything may be unreadable. Documents and what is remembered cannot: a machine
+    would seem to be removed, or nobody's."""
+    seen = [key for key in _in_order(observed.keys()) if observed[key].error is None]
+    unknown = {key: _unjudged_look(observed[key], faults) for key in seen}
+    blind = {**observed, **unknown}
+    always = frozenset(faults_by(blind))
+    # Those that fail by what was seen of them alone; what is seen of others may fail with them.
+    own = [key for key in seen if key in faults and key in faults_by({**blind, key: observed[key]})]
+
+    def works_without(keys: Iterable[ResourceKey]) -> bool:
+        left_out = {key: unknown[key] for key in (*own, *keys)}
+        return always.issuperset(faults_by({**observed, **left_out}))
+
+    blamed: Collection[ResourceKey] = ()
+    if not works_without(()):
+        rest = [key for key in seen if key not in own]
+        blamed = (
+            to_blame([key for key in rest if key not in faults], works_without) or to_blame(rest, works_without) or ()
+        )
+    return {key: unknown[key] for key in (*own, *blamed)}
+
+
+def _unjudged_look(seen: Observation, faults: Mapping[ResourceKey | str, str]) -> Observation:
+    why = faults.get(seen.key) or next((said for name, said in faults.items() if isinstance(name, str)), "")
+    why = why or next(iter(faults.values()))
+    return Observation(seen.key, seen.taken_at, error=ReadError(INTERNAL, f"it cannot be planned, which is {why}"))
+
+
+def _or_nothing(advice: Callable[[], Iterable[Diagnostic]]) -> tuple[Diagnostic, ...]:
+    try:
+        return tuple(advice())
+    except Exception:  # noqa: BLE001  a warning; what it would warn of is held, or unknown, already
+        return ()
 
 
 def plan_resource(

@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from drivers.base import (
 )
 from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
+from drivers.ipam.netbox_wire import Wire
 
 TOKEN = "very-secret-token"
 TAG = {"id": 1, "name": "groundstate", "slug": "groundstate"}
@@ -203,6 +204,28 @@ def test_one_that_drips_is_given_up_in_time() -> None:
     with serving(Netbox(("GET", slow)), seconds=0.5) as ipam, pytest.raises(Unreachable, match="no answer in time"):
         ipam.list()
     assert time.monotonic() - started < 3
+
+
+def test_one_that_drips_its_headers_is_given_up_in_time() -> None:
+    """A socket's own timeout begins anew with each byte: a NetBox, or what answers in its place, could hold a thread
+    for as long as it likes (psf/requests#2856)."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gone = threading.Event()
+
+        def drip() -> None:
+            peer, _ = listener.accept()
+            with peer, suppress(OSError):
+                peer.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                while not gone.wait(0.1):
+                    peer.sendall(b"a")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        wire = Wire(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: TOKEN, seconds=0.5)
+        with pytest.raises(Unreachable, match="no answer in time"):
+            wire.one("ipam/prefixes/1/")
+        gone.set()
+        dripping.join()
 
 
 def test_a_second_page_that_fails_leaves_nothing_of_the_first() -> None:

@@ -2,17 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from drivers.base import PowerState, SystemState
+from reconciler.kinds import RECONCILED
+from reconciler.kinds.claim import MachineClaimSpec
 from reconciler.model.facts import Facts
+from reconciler.model.observation import Observation
+from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
+from reconciler.planning import placement
 from reconciler.planning import plan as planning
+from reconciler.planning.guards import Fleet, Limits
 from reconciler.planning.plan import plan
 from reconciler.planning.policy import Policy
+from tests.unit import planning_worlds as made
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Trap:
+    """A value that nobody expected: whoever looks at it fails."""
+
+    def fail(self, *_: object) -> Any:
+        raise OverflowError("it does not fit: \x1b[2J\ud800")
+
+    __eq__ = __bool__ = __iter__ = __len__ = __str__ = __lt__ = __contains__ = __getattr__ = fail
+    __hash__ = fail
+
+
+def trapped(seen: Observation, field: int) -> Observation:
+    """The look with a trap in the place of one of its values."""
+    fields = seen.value.__struct_fields__
+    name = fields[field % len(fields)]
+    return msgspec.structs.replace(seen, value=msgspec.structs.replace(seen.value, **{name: Trap()}))
+
+
+@settings(max_examples=150)
+@given(made.worlds(), st.data())
+def test_a_look_that_nobody_expected_makes_that_resource_unknown_and_no_other(world: made.World, data: Any) -> None:
+    looks = sorted(key for key, one in world.observed.items() if getattr(one.value, "__struct_fields__", ()))
+    if not looks:
+        return
+    odd = data.draw(st.sampled_from(looks))
+    look = trapped(world.observed[odd], data.draw(st.integers(0, 30)))
+    found = made.planned(made.World(world.desired, {**world.observed, odd: look}, world.facts))
+    assert [one.key for one in found.unknown if one.reason == "Internal"] in ([], [odd])
+    assert all(one.message.isprintable() for one in found.unknown)
+    assert not [one for one in found.changes if any(hold.by == "unjudged" for hold in one.held_by)]
+
+
+@given(made.worlds(), st.data())
+def test_a_plan_of_some_names_the_look_that_was_left_out_of_the_count(world: made.World, data: Any) -> None:
+    """What the guards count is the whole fleet, whatever is selected."""
+    looks = sorted(key for key, one in world.observed.items() if key.kind == "IPAddress" and one.value is not None)
+    if not looks:
+        return
+    odd = data.draw(st.sampled_from(looks))
+    observed = {**world.observed, odd: trapped(world.observed[odd], data.draw(st.integers(0, 2)))}
+    others = {key for key in world.desired.resources if key.kind in RECONCILED and key != odd}
+    found = plan(world.desired, observed, world.facts, made.NOW, Policy(boot_address="x"), select=others)
+    assert [one.key for one in found.unknown if one.reason == "Internal"] in ([], [odd])
+    assert not [one for one in found.changes if any(hold.by == "unjudged" for hold in one.held_by)]
 
 
 def test_a_resource_that_cannot_be_planned_is_unknown_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +87,62 @@ def test_a_resource_that_cannot_be_planned_is_unknown_and_hides_no_other(monkeyp
     (one,) = found.unknown
     assert (one.key, one.reason) == (odd, "Internal")
     assert one.message.isprintable()
+
+
+FLEET = [made.machine(name, power="On") for name in ("a", "b", "c")]
+OFF = {one.key: made.seen(one.key, SystemState(power=PowerState.OFF)) for one in FLEET}
+B = ResourceKey("Machine", "b")
+
+
+def guarded(guard: Any) -> Mapping[ResourceKey, Change]:
+    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Policy(boot_address="x"), waits=(guard,))
+    return {change.key: change for change in found.changes}
+
+
+def test_a_change_that_a_guard_cannot_judge_is_held_and_the_guard_judges_the_others() -> None:
+    def guard(changes: Iterable[Change], _fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+        keys = [change.key for change in changes]
+        if B in keys:
+            raise ValueError("odd")
+        return {key: Hold(HoldKind.GUARD, "mine", "why", "how") for key in keys[:1]}
+
+    changes = guarded(guard)
+    assert [[hold.by for hold in one.held_by] for one in changes.values()] == [["mine"], ["unjudged"], []]
+    assert "a defect of groundstate: ValueError: odd" in changes[B].held_by[0].reason
+
+
+def test_what_a_guard_cannot_judge_at_all_goes_nowhere() -> None:
+    def guard(*_: object) -> Mapping[ResourceKey, Hold]:
+        raise ValueError("odd")
+
+    assert not [one for one in guarded(guard).values() if one.goes]
+
+
+def test_what_cannot_be_surveyed_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    def survey(*_: object) -> Fleet:
+        raise OverflowError("odd")
+
+    monkeypatch.setattr(planning, "survey", survey)
+    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Policy(Limits(), "x"))
+    assert [change.goes for change in found.changes] == [False] * 3
+
+
+def test_a_claim_that_cannot_be_placed_is_held_and_the_others_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = placement._Pass.claim
+
+    def odd(self: Any, one: Any, **options: Any) -> Any:
+        if one.key.name == "b":
+            raise ValueError("odd")
+        return claim(self, one, **options)
+
+    monkeypatch.setattr(placement._Pass, "claim", odd)
+    claims = [made.resource("MachineClaim", name, MachineClaimSpec(**CLAIM)) for name in ("a", "b", "c")]
+    found = placement.place(made.desired(*claims), {}, Facts({}, {}), NOW)
+    assert {name: [hold.by for hold in one.holds] == ["unjudged"] for name, one in found.items()} == {
+        "a": False,
+        "b": True,
+        "c": False,
+    }
+
+
+CLAIM: dict[str, Any] = {"project": "shop", "partitions": ("p",), "image": "debian"}
