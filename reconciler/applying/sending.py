@@ -60,7 +60,7 @@ class Sender:
         )
         message = f"{describe(flight)}, because of {flight.cause}"
         if change.passes:
-            message += f"; an override lifts {', '.join(change.passes)}"
+            message += f"; it passes guard {change.lifted}"
         event = self._teller.event(key, "ActionSent", message, action_id=flight.id)
         wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
         facts = sent_facts(flight, self._memory.of(key), digest(wanted))

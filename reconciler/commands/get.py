@@ -49,8 +49,10 @@ from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.conditions import conditions, status_word
 from reconciler.planning.inventories import inventory_conditions, labels_of
+from reconciler.planning.overrides import covers
 from reconciler.planning.plan import plan, universe
 from reconciler.planning.policy import Asked
+from reconciler.planning.render.words import override as words_of
 from reconciler.planning.select import select
 from reconciler.planning.tables import Slot, View, age, columns
 from reconciler.store import LedgerEntry, Store
@@ -74,6 +76,8 @@ def get_command(targets: tuple[str, ...], selector: str, output: str, **values: 
     """
     asked, where = asked_from(values), where_from(values)
     if targets in (("overrides",), ("override",)):
+        if selector:
+            raise click.UsageError("overrides have no labels; leave --selector out")
         from reconciler.commands.override import show_overrides
 
         with words():
@@ -217,6 +221,7 @@ def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -
                 derived,
                 machines,
                 _phase(key, desired, facts),
+                tuple(one for one in planned.overrides if covers(one, key, desired, facts)),
             )
         )
     return views
@@ -238,6 +243,8 @@ def _machines(held: tuple[Holder, ...], facts: Facts, claim: Resource[Any] | Non
 def _tables(views: list[View], *, wide: bool) -> None:
     if not views:
         click.echo("No resources found.", err=True)
+    for one in dict.fromkeys(one for view in views for one in view.overrides):
+        click.echo(clean(f"note: {words_of(one)}"), err=True)
     at = now()
     for index, kind in enumerate(dict.fromkeys(view.key.kind for view in views)):
         if index:
@@ -291,6 +298,8 @@ def _document(view: View) -> dict[str, Any]:
         if view.derived:
             status["labels"] = dict(view.derived)
         status["source"] = str(view.resource.source)
+    if view.overrides:
+        status["overrides"] = [msgspec.to_builtins(one) for one in view.overrides]
     if view.machines:
         status["machines"] = [msgspec.to_builtins(one) for one in view.machines]
     return found | {"status": status}
@@ -327,6 +336,7 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
     for kept in known.all:
         taken = f"{age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
         lines.append(f"Inventory:   {kept.origin}, {taken}")
+    lines += [f"In force:    {clean(words_of(one))}" for one in view.overrides]
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]
     if flight := facts.in_flight.get(view.key):

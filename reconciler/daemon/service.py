@@ -34,6 +34,7 @@ from reconciler.observed.connections import Connections
 from reconciler.observed.inventory import InventoryReader
 from reconciler.planning.guards import first_look
 from reconciler.planning.met import Met
+from reconciler.planning.overrides import in_force
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -194,6 +195,7 @@ class Daemon:
             self._store.check()
             self._survives("saving what was seen", self._engine.flush)
             self._survives("labelling machines", self._label)
+            self._survives("counting overrides", self._count_overrides)
             if time.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
                 trimmed = time.monotonic()
             if self._engine.desired is None:
@@ -228,8 +230,12 @@ class Daemon:
 
     def _allowed(self) -> None:
         """An override has begun or ended: what a guard holds, or let pass, is judged anew at once."""
+        self._count_overrides()
         if self._engine.desired is not None:
             self._moved([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
+
+    def _count_overrides(self) -> None:
+        self.metrics.overridden(in_force(self._standing.policy().overrides, self._now()))
 
     def _look_over(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for

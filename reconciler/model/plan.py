@@ -15,7 +15,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "2.2"
+FORMAT_VERSION = "2.3"
 """Major: a reader must change. Minor: something was added."""
 
 
@@ -82,7 +82,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """One resource that is not as declared, and the actions, in order, that would make it so.
 
     `source` and `observed_at` are None where nothing is declared, or nothing was looked at. `passes`: the guards that
-    would hold it, and that an override lifts.
+    would hold it, and that an override lifts; `lifted_by`: the ids of these overrides, in the same order.
     """
 
     key: ResourceKey
@@ -92,6 +92,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: tuple[Action, ...] = ()
     held_by: tuple[Hold, ...] = ()
     passes: tuple[str, ...] = ()
+    lifted_by: tuple[str, ...] = ()
     source: Source | None = None
     observed_at: datetime | None = None
 
@@ -112,6 +113,12 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     def held(self, kind: HoldKind) -> bool:
         """Whether a hold of this kind is on it."""
         return any(hold.kind is kind for hold in self.held_by)
+
+    @property
+    def lifted(self) -> str:
+        """`disruption-budget (override 3f2a91)`: the guards that it passes, in words; empty where there is none."""
+        pairs = zip(self.passes, self.lifted_by, strict=True)
+        return ", ".join(f"{guard} (override {name})" for guard, name in pairs)
 
     @property
     def fingerprint(self) -> str:

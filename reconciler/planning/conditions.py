@@ -121,7 +121,8 @@ def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, dat
         return "Retrying", f"{change.actions[0].name} failed {failure.attempts} times: {failure.message}", failure.at
     fields = ", ".join(difference.path for difference in change.differences)
     reason = "Drifted" if change.cause.kind is CauseKind.DRIFT else "Changed"
-    return reason, f"{fields} not as declared; {change.actions[0].name} is next", change.cause.since
+    passing = f"; it passes guard {change.lifted}" if change.passes else ""
+    return reason, f"{fields} not as declared; {change.actions[0].name} is next{passing}", change.cause.since
 
 
 def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:

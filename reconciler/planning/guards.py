@@ -93,13 +93,19 @@ class Fleet(msgspec.Struct, frozen=True):
 
 Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
 
-Lifted = Callable[[str, ResourceKey], bool]
-"""Whether an override lifts the holds of this guard from this resource."""
+Lifted = Callable[[str, ResourceKey], str | None]
+"""The id of the override that lifts the holds of this guard from this resource; None: none does."""
 
 
-def nothing_lifted(_guard: str, _key: ResourceKey) -> bool:
+def nothing_lifted(_guard: str, _key: ResourceKey) -> str | None:
     """No override is in force."""
-    return False
+    return None
+
+
+def passing(change: Change, guard: str, override: str) -> Change:
+    """The change, which would be held by this guard but for this override."""
+    names = {"passes": (*change.passes, guard), "lifted_by": (*change.lifted_by, override)}
+    return msgspec.structs.replace(change, **names)
 
 
 def survey(
@@ -315,8 +321,8 @@ def unjudged(change: Change, error: Exception) -> Change:
 
 
 def _judged(change: Change, hold: Hold, lifted: Lifted) -> Change:
-    if lifted(hold.by, change.key):
-        return msgspec.structs.replace(change, passes=(*change.passes, hold.by))
+    if (override := lifted(hold.by, change.key)) is not None:
+        return passing(change, hold.by, override)
     return msgspec.structs.replace(change, held_by=(*change.held_by, hold))
 
 

@@ -80,8 +80,9 @@ def lifting(overrides: tuple[Override, ...], desired: DesiredState, facts: Facts
     for one in in_force(overrides, now):
         by_guard.setdefault(one.guard, []).append(one)
 
-    def lifted(guard: str, key: ResourceKey) -> bool:
-        return any(covers(one, key, desired, facts) for one in by_guard.get(guard, ()))
+    def lifted(guard: str, key: ResourceKey) -> str | None:
+        covering = (one.id for one in by_guard.get(guard, ()) if covers(one, key, desired, facts))
+        return next(covering, None)
 
     return lifted
 

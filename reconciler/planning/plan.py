@@ -34,7 +34,7 @@ from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKe
 from reconciler.planning.advice import on_images, on_quotas
 from reconciler.planning.blame import defect, to_blame
 from reconciler.planning.claims import claims_something, hold_claims, lacks_machines, place_claims
-from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, survey, unjudged
+from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
 from reconciler.planning.overrides import in_force, lifting
 from reconciler.planning.pacing import pace
 from reconciler.planning.policy import Policy
@@ -247,9 +247,9 @@ def plan_resource(
         return None
     resource, seen = desired.resources.get(key), observed.get(key)
     remembered = facts.resources.get(key, NO_FACTS)
-    passes: tuple[str, ...] = ()
-    if remembered.found_order is not None and lifted(FIRST_SIGHT, key):
-        passes = (FIRST_SIGHT,) if resource and standing_order(resource.spec) == remembered.found_order else ()
+    override = None
+    if remembered.found_order is not None and (found_by := lifted(FIRST_SIGHT, key)) is not None:
+        override = found_by if resource and standing_order(resource.spec) == remembered.found_order else None
         remembered = msgspec.structs.replace(remembered, found_order=None)
     if key.kind == "MachineClaim":
         seen = Observation(key, now, ClaimState())
@@ -272,7 +272,7 @@ def plan_resource(
         steps = rules.removal(look)
         return _removal(steps, look, flight, now) if steps.actions else None
     found = _difference(rules, resource, look, flight, now, seen.taken_at)
-    return msgspec.structs.replace(found, passes=passes) if found and passes else found
+    return passing(found, FIRST_SIGHT, override) if found and override is not None else found
 
 
 def still_asked(change: Change, desired: DesiredState, observed: ObservedState) -> bool:

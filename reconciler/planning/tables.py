@@ -16,6 +16,7 @@ from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState, PoolState, size_of
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
+from reconciler.model.override import Override
 from reconciler.model.resource import Resource, ResourceKey
 
 NONE = "-"
@@ -43,6 +44,8 @@ class View(msgspec.Struct, frozen=True):
     machines: tuple[Slot, ...] = ()
     phase: str | None = None
     """Of a machine whose life is managed."""
+    overrides: tuple[Override, ...] = ()
+    """Those in force that cover it."""
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
+from reconciler.model.override import Override
+from reconciler.planning.overrides import OVERRIDABLE
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30)
 
@@ -35,6 +37,16 @@ class Metrics:
         self._revision = Gauge(
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
+        self._overrides = Gauge(
+            "groundstate_overrides", "Overrides of the guard that are in force.", ["guard"], registry=self.registry
+        )
+        self._override_ends = Gauge(
+            "groundstate_override_end_timestamp_seconds",
+            "When an override that is in force ends by itself.",
+            ["guard", "id"],
+            registry=self.registry,
+        )
+        self._ends: set[tuple[str, str]] = set()
         self._broken = Gauge(
             "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
         )
@@ -55,6 +67,21 @@ class Metrics:
             self._changes.labels(state).set(number)
         self._unknown.set(unknown)
         self._flying.set(flying)
+
+    def overridden(self, overrides: Iterable[Override]) -> None:
+        """These are in force now, and no others."""
+        by_guard = dict.fromkeys(OVERRIDABLE, 0)
+        ends = {}
+        for one in overrides:
+            by_guard[one.guard] = by_guard.get(one.guard, 0) + 1
+            ends[one.guard, one.id] = one.until.timestamp()
+        for guard, number in by_guard.items():
+            self._overrides.labels(guard).set(number)
+        for labels in self._ends - ends.keys():
+            self._override_ends.remove(*labels)
+        for labels, end in ends.items():
+            self._override_ends.labels(*labels).set(end)
+        self._ends = set(ends)
 
     def adopted(self, resources: Mapping[str, int], at: float) -> None:
         """A revision took force."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import make_url
 from reconciler.model.event import Event
 from reconciler.store import Store
 from tests.e2e.desk import Desk, Running, machine, partition
+from tests.e2e.test_daemon import get, metric
 
 NAMES = [f"m{n}" for n in range(6)]
 
@@ -81,7 +83,8 @@ def test_the_command_that_the_hold_names_lets_it_pass(lab: Desk, daemon: Running
     sent = next(
         e for e in ledger(lab) if e.reason == "ActionSent" and e.key and e.key.name == "m3" and "off" in e.message
     )
-    assert sent.message.endswith("; an override lifts disruption-budget")
+    name = done.out.split()[1].rstrip(":")
+    assert sent.message.endswith(f"; it passes guard disruption-budget (override {name})")
 
 
 def test_it_covers_what_is_selected_stands_in_every_plan_and_ends_when_it_is_revoked(
@@ -96,11 +99,22 @@ def test_it_covers_what_is_selected_stands_in_every_plan_and_ends_when_it_is_rev
         plan = lab.run("plan", "--no-refresh", "-o", output).out
         assert name in plan
         assert "rack b moves" in plan
+    listed = lab.run("get", "machines")
+    assert f"note: override {name} of disruption-budget until " in listed.err
+    for row in lab.run("get", "machines", "-o", "json").json:
+        covering = [one["id"] for one in row["status"].get("overrides", ())]
+        assert covering == ([name] if row["metadata"]["labels"]["rack"] == "b" else [])
+    assert f"In force:    override {name} of disruption-budget" in lab.run("describe", "machine/m4").out
+    counted, ends = 'groundstate_overrides{guard="disruption-budget"}', "groundstate_override_end_timestamp_seconds"
+    daemon.until(lambda: metric(daemon, counted) == 1, "the override in the metrics")
+    assert metric(daemon, f'{ends}{{guard="disruption-budget",id="{name}"}}') > time.time() + 3600
     [row] = lab.run("get", "overrides", "-o", "json").json
     assert (row["state"], row["by"].split(",")[0], row["selector"]) == ("in force", "grace", "rack=b")
     assert lab.run("override", "--revoke", name).code == 0
     assert name not in lab.run("plan", "--no-refresh").out
     assert "revoked" in lab.run("override", "--list").out
+    daemon.until(lambda: metric(daemon, counted) == 0, "its end in the metrics")
+    assert ends not in get(daemon, "/metrics").text.replace(f"# HELP {ends}", "").replace(f"# TYPE {ends}", "")
     assert [e.reason for e in ledger(lab) if "verrid" in e.reason and e.key is None] == [
         "OverrideBegan",
         "OverrideRevoked",
@@ -160,7 +174,7 @@ class TestRefused:
             (["disruption-budget", "-l", "rack=zz", "--for", "1h", "--reason", "x"], "-l rack=zz matches nothing"),
             (["disruption-budget", "machine/zz", "--for", "1h", "--reason", "x"], "no Machine is named 'zz'"),
             (["first-sight", "--for", "1h", "--reason", "x"], "name them (machine/NAME) or select them"),
-            (["--revoke", "zz"], "there is no override 'zz'"),
+            (["--revoke", "zz"], "there is none yet"),
             ([], "name a guard to override, or pass --list"),
             (["disruption-budget", "--list"], "one of the three"),
         ],

@@ -16,6 +16,7 @@ from reconciler.planning.guards import Limit, Limits
 from reconciler.planning.overrides import NEVER, OVERRIDABLE, refusal, span
 from reconciler.planning.plan import plan
 from reconciler.planning.policy import SILENT, Asked, Daemon, Policy, policy
+from reconciler.planning.render import render_markdown, render_text
 from tests.unit.planning_worlds import NOW, World, desired, machine, seen
 
 HOUR = timedelta(hours=1)
@@ -71,6 +72,12 @@ class TestWhatItLifts:
         assert {change.key.name: change.passes for change in found.changes if change.passes} == {
             "n7": ("disruption-budget",)
         }
+        assert {change.lifted for change in found.changes if change.passes} == {"disruption-budget (override o1)"}
+        assert "passes guard disruption-budget (override o1)" in render_text(found)
+        assert "override o1 of disruption-budget until" in render_text(found)
+        assert "passes guard disruption-budget (override o1)" in render_markdown(
+            found, next_command="groundstate apply"
+        )
 
     @pytest.mark.parametrize("guard", sorted(NEVER))
     def test_a_guard_that_is_never_overridden_is_not_by_a_row_either(self, guard: str) -> None:

@@ -148,5 +148,5 @@ def _told(hold: Hold, key: ResourceKey) -> Hold:
 def _likeness(change: Change) -> bytes:
     actions = [msgspec.structs.replace(action, key=_NOBODY, reason="") for action in change.actions]
     cause = msgspec.structs.replace(change.cause, since=None)
-    same = (change.key.kind, change.verb, change.differences, actions, cause, holds(change))
+    same = (change.key.kind, change.verb, change.differences, actions, cause, holds(change), change.lifted)
     return msgspec.json.encode(same, order="deterministic")

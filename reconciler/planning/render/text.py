@@ -211,6 +211,7 @@ def disruptive_block(changes: list[Change], style: Style) -> list[str]:
         lines.append(f"  {words.cause(group[0].cause)}")
         for change in sorted(group, key=_place):
             lines.append(disruptive_line(change, style))
+            lines.extend(_passing(change, style, "        "))
             lines.extend(_hold_lines([change], style, "        "))
             if style.full:
                 lines.extend(_particulars(change))
@@ -261,6 +262,7 @@ def _entry(group: list[Change], style: Style) -> Iterator[str]:
         yield f"      for {claims}"
     yield from (f"      {line}" for one in first.differences for line in words.difference(one))
     yield from (f"      -> {words.action(action)}" for action in first.actions)
+    yield from _passing(first, style, "      ")
     yield from _hold_lines(group, style, "      ")
     if style.full:
         yield from _particulars(first)
@@ -309,6 +311,11 @@ def _hold_lines(group: list[Change], style: Style, indent: str) -> Iterator[str]
         told = f"{_HELD_WORDS[hold.kind]} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
         yield style.paint("cyan", f"{indent}{told}")
         yield f"{indent}  To proceed: {words.clean(to_proceed(hold, group))}"
+
+
+def _passing(change: Change, style: Style, indent: str) -> Iterator[str]:
+    if change.passes:
+        yield style.paint("yellow", f"{indent}passes guard {words.clean(change.lifted)}")
 
 
 def _particulars(change: Change) -> Iterator[str]:
