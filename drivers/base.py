@@ -13,6 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from drivers.known import NO_NAME as NO_NAME
+from drivers.known import excerpt as excerpt
+from drivers.known import hidden as hidden
+from drivers.known import note_secrets as note_secrets
 from drivers.text import clean as clean
 from drivers.text import cleaned as cleaned
 from drivers.text import encodable as encodable
@@ -515,7 +519,8 @@ class SecretSource(Protocol):
 
 
 class DriverError(Exception):
-    """Something a driver could not do. `str()` is one sentence for people: what, and what the other side said.
+    """Something a driver could not do. `str()` is one sentence for people: what, and what the other side said, without
+    the secrets that this process has read.
 
     DriverError
     ├── Unreachable             no answer, or a broken one: unknown, come back
@@ -527,6 +532,9 @@ class DriverError(Exception):
     ├── Exhausted               nothing free in the network
     └── Conflict                somebody else holds it, or it is in use
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(hidden(message))
 
 
 class Unreachable(DriverError):

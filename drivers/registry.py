@@ -5,13 +5,24 @@ Modules are imported when first asked for, so that nobody pays for a driver that
 
 from __future__ import annotations
 
+import base64
 import difflib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
-from drivers.base import AuthenticationFailed, BmcDriver, Credential, Ipam, IpamSettings, Pools, Rejected, SecretSource
+from drivers.base import (
+    AuthenticationFailed,
+    BmcDriver,
+    Credential,
+    Ipam,
+    IpamSettings,
+    Pools,
+    Rejected,
+    SecretSource,
+    note_secrets,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -48,7 +59,7 @@ class Registry:
     def secret(self, reference: object) -> Credential:
         """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}`. Raises AuthenticationFailed.
 
-        Keys whose value is None count as absent.
+        Keys whose value is None count as absent. The password is hidden from then on in all that leaves the process.
         """
         table: Mapping[object, object] = reference if isinstance(reference, Mapping) else {}
         given = [str(key) for key, value in table.items() if value is not None]
@@ -56,7 +67,10 @@ class Registry:
             raise AuthenticationFailed(f"credentialRef must have exactly one of {', '.join(SECRET_SOURCES)}")
         kind = given[0]
         source: SecretSource = EntryPoint(kind, SECRET_SOURCES[kind], "").load()()
-        return source.resolve(table[kind])
+        found = source.resolve(table[kind])
+        pair = f"{found.username}:{found.password}".encode()
+        note_secrets(found.password, base64.b64encode(pair).decode("ascii"))
+        return found
 
     def open_ipam(self, settings: IpamSettings, engine: Engine) -> Ipam:
         """The IPAM that is named there; `engine` is of the store's database, for one that keeps its tables in it.

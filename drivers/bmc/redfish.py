@@ -30,7 +30,7 @@ from drivers.base import (
     Tls,
     Unreachable,
     Unsupported,
-    clean,
+    excerpt,
 )
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
@@ -230,7 +230,7 @@ class RedfishSystem:
         except DriverError:
             raise
         except _NONSENSE as error:
-            why = clean(f"{type(error).__name__}: {error}")[:400]
+            why = excerpt(f"{type(error).__name__}: {error}", 400)
             raise Unreachable(f"{self._connector.url}: its answer makes no sense: {why}") from error
 
     def _look(self) -> LookedAt:

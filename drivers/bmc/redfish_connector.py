@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from sushy import connector
 
-from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, clean
+from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, excerpt
 from drivers.bmc.redfish_errors import ChangedMeanwhile, refusal, retry_after
 from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, Reply, Wire
 
@@ -115,7 +115,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             if reply.status_code == 401:
                 raise self._refused()
         if not 200 <= reply.status_code < 300:
-            raise refusal(method, path, self._url, reply)
+            raise refusal(method, path, self._url, reply, self._token)
         return reply
 
     def _logged_in(self, method: str, path: str, data: Any, headers: Any) -> Reply:
@@ -165,7 +165,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         try:
             parts = urlsplit(urljoin(base, reference))
         except ValueError:
-            raise Unreachable(f"{self._url}: it names a URL that cannot be: {clean(reference)[:_SHOWN]}") from None
+            raise Unreachable(f"{self._url}: it names a URL that cannot be: {excerpt(reference, _SHOWN)}") from None
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     # -- logging in ----------------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, clean
+from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
 from drivers.bmc.redfish_http import Reply
+from drivers.known import HIDDEN
 
 _NOT_NOW = re.compile(
     r"SYS518"  # iDRAC: data sources unavailable (sushy note)
@@ -37,13 +38,14 @@ class ChangedMeanwhile(Busy):
     """412: the ETag was not the resource's any more, or not in the form that this BMC wants."""
 
 
-def refusal(method: str, path: str, url: str, reply: Reply) -> DriverError:
-    """The error for an answer that is not a success. `url`: the BMC's."""
+def refusal(method: str, path: str, url: str, reply: Reply, session: str | None = None) -> DriverError:
+    """The error for an answer that is not a success. `url`: the BMC's. `session`: its token, which a BMC may repeat as
+    it may the password; neither is."""
     status = reply.status_code
-    said, ids = _said(reply)
+    said, ids = _said(reply, session)
     text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
     if 300 <= status < 400:
-        where = clean(str(reply.headers.get("Location")))[:_SAID_LIMIT]
+        where = _fit(str(reply.headers.get("Location")), session)
         return Rejected(f"{text}it moved to {where}; set bmc.address to where it is")
     if status == 401:
         return AuthenticationFailed(text)
@@ -68,7 +70,7 @@ def retry_after(reply: Reply) -> float | None:
     return min(float(value), _MOST_WAIT) if value.isascii() and value.isdigit() else None
 
 
-def _said(reply: Reply) -> tuple[str, str]:
+def _said(reply: Reply, session: str | None) -> tuple[str, str]:
     """The messages for people, and the message ids. Both may come from a BMC that is broken, or worse."""
     try:
         error: Any = reply.json().get("error")
@@ -80,4 +82,8 @@ def _said(reply: Reply) -> tuple[str, str]:
     entries = [one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)]
     messages = [str(one["Message"]) for one in entries if one.get("Message")] or [str(error.get("message") or "")]
     ids = " ".join(str(one) for one in (error.get("code"), *(entry.get("MessageId") for entry in entries)))
-    return clean(" ".join(messages))[:_SAID_LIMIT], ids
+    return _fit(" ".join(messages), session), ids
+
+
+def _fit(said: str, session: str | None) -> str:
+    return excerpt(said.replace(session, HIDDEN) if session else said, _SAID_LIMIT)

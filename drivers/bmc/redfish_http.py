@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base import Peer, Rejected, Tls, Unreachable, read_json
+from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
 from drivers.bounded import ends_at
 
@@ -73,12 +73,16 @@ class Reply:
         self.status_code, self.headers, self.content = status_code, headers, content
 
     def json(self) -> dict[str, Any]:
-        """The body's one object, its text cleaned. Raises ValueError for anything else (two documents:
-        check_redfish#151)."""
-        document = read_json(self.content)
+        """The body's one object, its text cleaned and without a password that it repeats. Raises ValueError for
+        anything else (two documents: check_redfish#151)."""
+        document = read_json(self.content, make=_kept)
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
         return document
+
+
+def _kept(said: str) -> str:
+    return hidden(printable(said), NO_NAME)
 
 
 class Wire:

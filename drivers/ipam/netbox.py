@@ -23,7 +23,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
     Usage,
-    clean,
+    excerpt,
 )
 from drivers.ipam.addresses import parse_address, text_of
 from drivers.ipam.database import plain_name
@@ -63,7 +63,7 @@ def _in_words(
         try:
             return call(self, *args, **kwargs)
         except NONSENSE as error:
-            why = f"{type(error).__name__}: {clean(str(error))[:200]}"
+            why = f"{type(error).__name__}: {excerpt(str(error), 200)}"
             raise Unreachable(f"{self.url}: an answer that is not NetBox's ({why})", maybe_sent=True) from error
 
     return cast("Callable[Concatenate[NetboxIpam, P], T]", made)

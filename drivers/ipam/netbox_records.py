@@ -24,6 +24,7 @@ from drivers.base import (
     Rejected,
     Unreadable,
     clean,
+    excerpt,
 )
 from drivers.ipam.addresses import Block, Interval, joined, parse_address, parse_prefix, subtract, text_of
 from drivers.ipam.netbox_wire import NONSENSE, Record, Refused, Wire
@@ -184,8 +185,8 @@ class Records:
             where = clean(_url(record) or f"{self.wire.url}/api/{path}{record.get('id')}/")
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
             raise Unreadable(
-                f"NetBox's {clean(where)[:200]} makes no sense: {clean(why)[:200]}; correct it in NetBox, or take the "
-                f"tag {self.fleet} off it"
+                f"NetBox's {excerpt(where, 200)} makes no sense: {excerpt(why, 200)}; correct it in NetBox, or "
+                f"take the tag {self.fleet} off it"
             ) from None
 
     def _address(self, record: Mapping[str, Any]) -> AddressRow:

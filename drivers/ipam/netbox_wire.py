@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, read_json
+from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, hidden, read_json
 from drivers.bounded import ends_at
 
 CONNECT_SECONDS = 5.0
@@ -345,7 +345,7 @@ def _told(status: int, body: object) -> str:
 
 def words(body: object) -> str:
     """NetBox's refusal on one line: `field: what is wrong`, joined."""
-    text = clean("; ".join(_flat(body))) or "no reason given"
+    text = hidden(clean("; ".join(_flat(body)))) or "no reason given"
     return text if len(text) <= _WORDS else f"{text[:_WORDS]}..."
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.base import AuthenticationFailed, Rejected
+from drivers.base import AuthenticationFailed, Rejected, note_secrets
 from drivers.secret.file import read
 
 
@@ -35,4 +35,5 @@ def _plain(text: str, reference: str) -> str:
         raise AuthenticationFailed(f"the token {reference} is not set, or empty")
     if not token.isascii() or not token.isprintable() or " " in token:
         raise AuthenticationFailed(f"the token {reference} holds characters that no token has; it must be one word")
+    note_secrets(token)
     return token

@@ -1,4 +1,4 @@
-"""What is printed of an error that no one foresaw: where it came from, and no credentials."""
+"""What leaves the process in words: without credentials, whichever command, library or error wrote it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Iterable
 from types import TracebackType
+from typing import Any, TextIO
 
+from drivers.base import hidden
 from reconciler.model.redact import redacted
 
 
 def hide_credentials() -> None:
-    """Let no traceback of this process, in whatever thread, and no warning show what has the form of a credential.
+    """Let nothing that this process prints show a secret that it has read, and no traceback, in whatever thread, and no
+    warning what has the form of a credential.
 
     Frames are shown without their local variables, as Python itself does.
     """
+    sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
     sys.excepthook = _told
     threading.excepthook = lambda seen: (
         None if seen.exc_type is SystemExit else _told(seen.exc_type, seen.exc_value, seen.exc_traceback)
@@ -25,6 +30,30 @@ def hide_credentials() -> None:
     warnings.formatwarning = lambda *args, **named: redacted(plain(*args, **named))
 
 
+class _Hiding:
+    """A text stream that shows no secret that was read. A write is whole: nobody prints half a password at a time."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: Any) -> int:
+        """What is no text is for the stream itself to refuse."""
+        return self._stream.write(hidden(text) if isinstance(text, str) else text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Each by itself."""
+        for text in texts:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _without_secrets(stream: Any) -> Any:
+    """The stream, seen through once; there is none where a process has none."""
+    return stream if stream is None or isinstance(stream, _Hiding) else _Hiding(stream)
+
+
 def _told(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
+        sys.stderr.write(redacted(hidden("".join(traceback.format_exception(kind, error, trace)))))

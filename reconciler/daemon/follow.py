@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.base import clean
+from drivers.base import excerpt
 from reconciler.applying.engine import Engine
 from reconciler.daemon.descent import LAST_GOOD, LAST_REF, REWIND, Allowed, Verdict, judge
 from reconciler.daemon.loop import COMMIT, Loop
@@ -109,7 +109,7 @@ class Follower:
             raise
         except Exception as error:  # noqa: BLE001  whatever a repository holds, the daemon lives
             self._seen, self.broken = None, True
-            why = clean(f"{type(error).__name__}: {error}")[:_LONGEST]
+            why = excerpt(f"{type(error).__name__}: {error}", _LONGEST)
             self._complain("RevisionUnreadable", f"a defect of groundstate: {why}; the state in force stays")
         finally:
             self._begun = None

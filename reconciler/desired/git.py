@@ -75,6 +75,12 @@ def split_credentials(url: str) -> tuple[str, dict[str, str]]:
     }
 
 
+def passwords_in(url: str) -> tuple[str, ...]:
+    """What in a URL lets somebody in: its password, or the user who stands alone and may be a token (`git` is none)."""
+    user, colon, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+    return (password,) if colon else (user,) if user != "git" else ()
+
+
 def environment(extra: Mapping[str, str] | None = None, git_dir: Path | None = None) -> dict[str, str]:
     """The process's environment without what a calling git left in it, and with no way to ask a person.
 

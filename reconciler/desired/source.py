@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from drivers.base import note_secrets
 from reconciler.desired import git, moments, watching
 from reconciler.desired.blame import last_commits
 from reconciler.desired.commits import commit_at, entries
@@ -402,6 +403,7 @@ class Mirror(Repository):
 
     def __init__(self, url: str, ref: str | None, path: str, cache_dir: Path) -> None:
         self._url, self._credentials = git.split_credentials(url)
+        note_secrets(*git.passwords_in(url))
         folder = cache_dir / "mirrors" / f"{hashlib.sha256(self._url.encode()).hexdigest()[:20]}.git"
         super().__init__(Place(folder, folder, folder, ""), ref, path, name=redacted(self._url))
         self._folder = folder

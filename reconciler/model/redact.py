@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 HIDDEN = "***"
 
@@ -36,14 +37,14 @@ def redacted(text: str) -> str:
     return text
 
 
-def redacted_all(value: object) -> object:
-    """The same of every string in lists and dicts; other values stay as they are."""
+def redacted_all(value: object, first: Callable[[str], str] = str) -> object:
+    """The same of every string in lists and dicts, once `first` had it; other values stay as they are."""
     if isinstance(value, str):
-        return redacted(value)
+        return redacted(first(value))
     if isinstance(value, dict):
-        return {name: redacted_all(one) for name, one in value.items()}
+        return {name: redacted_all(one, first) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redacted_all(one) for one in value]
+        return [redacted_all(one, first) for one in value]
     if isinstance(value, BaseException):
-        return redacted(str(value))
+        return redacted(first(str(value)))
     return value

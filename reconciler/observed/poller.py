@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError, Ipam, Pools, Unreadable, Usage, clean
+from drivers.base import DriverError, Ipam, Pools, Unreadable, Usage, clean, excerpt
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
@@ -113,7 +113,7 @@ def failure(error: Exception) -> ReadError:
     if isinstance(error, DriverError):
         return ReadError(type(error).__name__, clean(str(error)))
     words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
-    return ReadError("Internal", clean(words)[:MOST])
+    return ReadError("Internal", excerpt(words, MOST))
 
 
 def everything(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:

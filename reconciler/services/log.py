@@ -9,6 +9,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from drivers.base import hidden
 from reconciler.model.event import Event, EventType
 from reconciler.model.redact import redacted, redacted_all
 
@@ -19,7 +20,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(sh
 def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
     """A logger to that stream; `color` is for text. Tracebacks go into the JSON object, never beside it.
 
-    What has the form of a credential is hidden in every line, whoever wrote it.
+    What has the form of a credential, and every secret that was read, is hidden in each line, whoever wrote it.
     """
     render: list[Any] = (
         [_TRACEBACKS, _hide, structlog.processors.JSONRenderer()]
@@ -40,11 +41,11 @@ def logger(stream: TextIO, *, json: bool, color: bool = False) -> Any:
 
 
 def _hide(_log: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: redacted_all(value) for name, value in line.items()}
+    return {name: redacted_all(value, hidden) for name, value in line.items()}
 
 
 def _hide_line(_log: Any, _method: str, line: str) -> str:
-    return redacted(line)
+    return redacted(hidden(line))
 
 
 def log_event(log: Any, event: Event) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from drivers.base import note_secrets
 from reconciler.store.errors import NoStore, StoreError, StoreGone, in_words, place
 from reconciler.store.migrate import HEAD, migrate, refuse_newer, version
 
@@ -200,7 +201,8 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def parse_url(url: str) -> URL:
-    """The URL with its driver named. Raises StoreError for anything but SQLite and PostgreSQL."""
+    """The URL with its driver named; its passwords are secrets from here on. Raises StoreError for anything but SQLite
+    and PostgreSQL."""
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
@@ -216,6 +218,8 @@ def parse_url(url: str) -> URL:
         rest, at, host = (parsed.host or "").rpartition("@")
         if at:
             parsed = parsed.set(password=f"{parsed.password or ''}@{rest}", host=host)
+        query = (parsed.query.get(name) for name in ("password", "sslpassword"))
+        note_secrets(str(parsed.password or ""), *(one if isinstance(one, str) else "" for one in query))
         return parsed.set(drivername="postgresql+psycopg")
     raise StoreError(f"store {backend}: only sqlite:///FILE and postgresql://USER@HOST/NAME are known")
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, insert, select, update
 
-from drivers.base import printable
+from drivers.base import hidden, printable
 from reconciler.model.event import Event
 from reconciler.model.redact import redacted
 from reconciler.store import shapes, tables
@@ -64,4 +64,4 @@ def _row(event: Event) -> dict[str, Any]:
 
 def _kept(event: Event) -> Event:
     """As it can be kept, whoever wrote it: text from elsewhere may have come by a door that does not clean."""
-    return msgspec.structs.replace(event, message=redacted(printable(event.message)[:LONGEST]))
+    return msgspec.structs.replace(event, message=redacted(hidden(printable(event.message))[:LONGEST]))
