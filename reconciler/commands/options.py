@@ -157,6 +157,8 @@ def where_from(values: dict[str, Any]) -> Where:
     meta = click.get_current_context().find_root().meta
     base = meta.get("settings_base") or Path.cwd()
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
+    if not named["ref"].strip():  # Of a variable that was not set.
+        raise click.UsageError("--ref is empty; name a branch, tag or commit, or leave it out for HEAD")
     found = Where(base=base, ipam=_ipam_from(values), grants=meta.get("grants", NOTHING), **named)
     return msgspec.structs.replace(found, repo=top_level()) if found.repo == "." else found
 

@@ -35,6 +35,7 @@ def rewind_command(sha: str, reason: str, **values: Any) -> None:
         fail("say why: --reason INC-7; it stands in the ledger")
     with words():
         source = open_source(where)
+        source.snapshot()  # Of a remote, what it has now: the copy here may be from before the branch was taken back.
         wanted = source.snapshot(None if where.work_tree else sha).revision
         store = change_store(where)
         try:

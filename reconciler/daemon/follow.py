@@ -232,7 +232,7 @@ class Follower:
     def _relax(self) -> None:
         if self._complaint:
             self._complaint = ""
-            self._say(EventType.NORMAL, "SourceAvailable", f"{self._source.location} can be read again", None)
+            self._say(EventType.NORMAL, "SourceAvailable", f"{self._source.location} is followed again", None)
 
     def _say(self, severity: EventType, reason: str, message: str, revision: str | None) -> None:
         self._tell(Event(at=self._now(), type=severity, reason=reason, message=message, revision=revision))

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.desired import git
-from reconciler.desired.git import GitFailed, SourceError
+from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.remotes import words
 
-PUSH_TIMEOUT = 120.0
+PUSH_SILENCE = 120.0
+"""Seconds without progress after which a push is given up: a hook of the remote may take its time."""
 _NO_COMMIT = "0" * 40
 
 
@@ -51,11 +53,14 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
 def push(folder: Path, branch: str, remote: str = "origin") -> None:
     """Push the branch to the remote, never by force. Raises SourceError."""
     ref = f"refs/heads/{checked(branch)}"
+    what, hint = f"{branch} was not pushed to {remote}", f"`git push {remote} {branch}` tries again"
     try:
-        git.run(_git_dir(folder), "push", "--quiet", remote, f"{ref}:{ref}", timeout=PUSH_TIMEOUT)
+        git.transfer(_git_dir(folder), "push", "--progress", remote, f"{ref}:{ref}", silence=PUSH_SILENCE)
     except GitFailed as error:
-        hint = f"the commit is on the local branch; `git push {remote} {branch}` tries again"
-        raise SourceError(f"{branch} was not pushed to {remote}", short(error.stderr), hint) from error
+        raise SourceError(what, words(error.stderr), f"the commit is on the local branch; {hint}") from error
+    except SourceUnavailable as error:
+        why = f"{error.what}; {words(error.why)}"
+        raise SourceUnavailable(what, why, f"the commit is on the local branch; {hint}") from error
 
 
 def tree_with(git_dir: Path, base: str, files: Mapping[str, str | None]) -> str:
@@ -79,12 +84,6 @@ def _spare(git_dir: Path, base: str, files: Mapping[str, str]) -> None:
         listed = git.run(git_dir, "ls-tree", base, "--", path).decode()
         if listed and blob not in listed:
             raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
-
-
-def short(stderr: str) -> str:
-    """What git says in the lines that say what is wrong, without its page of advice."""
-    lines = [" ".join(line.split()) for line in stderr.splitlines()]
-    return "; ".join(line for line in lines if line.startswith(("!", "error:", "fatal:"))) or stderr
 
 
 def _git_dir(folder: Path) -> Path:

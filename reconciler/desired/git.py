@@ -91,6 +91,8 @@ def environment(extra: Mapping[str, str] | None = None, git_dir: Path | None = N
         kept["GIT_OBJECT_DIRECTORY"] = os.environ["GIT_OBJECT_DIRECTORY"]
     kept |= {
         "GIT_ALLOW_PROTOCOL": PROTOCOLS,
+        # Parents that a person told this clone of are not the commits' own (gitrepository-layout(5), grafts).
+        "GIT_GRAFT_FILE": f"{os.devnull}/none",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
@@ -128,7 +130,9 @@ def run(
         try:
             stdout, stderr = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
-            raise SourceUnavailable(f"git {args[0]} did not finish in {timeout:.0f} s") from error
+            said = without_progress((error.stderr or b"").decode(errors="replace"))
+            what = f"git {args[0]} did not finish in {timeout:.0f} s"
+            raise SourceUnavailable(what, said, "check the network") from error
     if process.returncode:
         raise GitFailed(redacted(stderr.decode(errors="replace").strip()))
     return stdout
@@ -143,26 +147,28 @@ def transfer(git_dir: Path, *args: str, extra: Mapping[str, str] | None = None, 
     allowed = SILENCE if silence is None else silence
     verb = next((word for word in args if word in ("fetch", "push")), args[0])
     with _started(_command(git_dir, args), environment(extra), False) as process:
-        said = _listen(cast(IO[bytes], process.stderr), allowed)
-        if said is None:
-            raise SourceUnavailable(f"git {verb} made no progress for {allowed:.0f} s", "", "check the network")
+        heard, ended = _listen(cast(IO[bytes], process.stderr), allowed)
+        said = without_progress(heard.decode(errors="replace"))
+        if not ended:
+            raise SourceUnavailable(f"git {verb} made no progress for {allowed:.0f} s", said, "check the network")
         process.wait()
     if process.returncode:
-        raise GitFailed(redacted(without_progress(said.decode(errors="replace"))))
+        raise GitFailed(redacted(said))
 
 
-def _listen(stderr: IO[bytes], silence: float) -> bytes | None:
-    """All that is said until the end, but no more than the last 64 KiB; None when nothing was said for too long."""
+def _listen(stderr: IO[bytes], silence: float) -> tuple[bytes, bool]:
+    """All that is said, but no more than the last 64 KiB, and whether that is all: not when nothing was said for too
+    long."""
     said = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(stderr, selectors.EVENT_READ)
         while selector.select(silence):
             chunk = os.read(stderr.fileno(), 1 << 16)
             if not chunk:
-                return bytes(said)
+                return bytes(said), True
             said += chunk
             del said[: -(1 << 16)]
-    return None
+    return bytes(said), False
 
 
 def without_progress(said: str) -> str:

@@ -12,14 +12,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reconciler.desired import git
-from reconciler.desired.branch import PUSH_TIMEOUT, checked, short, tree_with
+from reconciler.desired.branch import PUSH_SILENCE, checked, tree_with
 from reconciler.desired.files import is_manifest
 from reconciler.desired.git import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.manifests import parse
+from reconciler.desired.remotes import silent, unavailable, words
 from reconciler.desired.source import Remote, Repository
 from reconciler.model.resource import Resource, Revision
 from reconciler.planning.proposing import Branch, BranchFile, Start, Update
 
+LOCAL_TIMEOUT = 120.0
+"""Seconds for what git does here, with a large repository."""
 _NO_BLOB = "0" * 40
 _NOBODY = {
     f"GIT_{who}_{what}": value
@@ -59,7 +62,7 @@ class ProposalBranch:
             files = tuple(self._files(base, tip, followed.id))
             return Branch(tip, False, files, self._deleted(base, tip), paths | self._paths(tip))
         except GitFailed as error:
-            raise SourceError(f"branch {self.where} cannot be read", short(error.stderr)) from error
+            raise SourceError(f"branch {self.where} cannot be read", words(error.stderr)) from error
 
     def go_on(self, followed: Revision, branch: Branch, update: Update, message: str) -> str:
         """Commit and push; returns the commit. Raises SourceError, SourceUnavailable when that did not arrive."""
@@ -79,25 +82,32 @@ class ProposalBranch:
             raise SourceError(f"nothing was committed for {self.where}", error.stderr, "see what git says") from error
         try:
             # Without a force, so that the remote refuses it when its branch is not the one that was looked at.
-            self._run("push", "--quiet", "--no-verify", remote.place, f"{made}:{self._ref}", remote=remote)
+            arguments = ("push", "--progress", "--no-verify", "--no-follow-tags", remote.place, f"{made}:{self._ref}")
+            git.transfer(self._source.git_dir, *arguments, extra=remote.environment, silence=PUSH_SILENCE)
         except GitFailed as error:
-            why = short(error.stderr).replace(made, "the commit")  # Which is another at each try.
+            why = words(error.stderr).replace(made, "the commit")  # Which is another at each try.
             raise SourceUnavailable(f"{self.where} was not pushed", why, "it is tried again") from error
+        except SourceUnavailable as error:
+            raise silent(self.where, error) from error
         return made
 
     @property
     def _ref(self) -> str:
         return f"refs/heads/{self.name}"
 
-    def _run(self, *args: str, remote: Remote | None = None, stdin: bytes | None = None) -> bytes:
-        extra = remote.environment if remote is not None else {}
-        return git.run(self._source.git_dir, *args, timeout=PUSH_TIMEOUT, extra=extra, stdin=stdin)
+    def _run(self, *args: str, stdin: bytes | None = None) -> bytes:
+        return git.run(self._source.git_dir, *args, timeout=LOCAL_TIMEOUT, stdin=stdin)
 
     def _tip(self, remote: Remote) -> str | None:
+        asked = ("ls-remote", "--quiet", remote.place, self._ref)
         try:
-            listed = self._run("ls-remote", "--quiet", remote.place, self._ref, remote=remote).decode(errors="replace")
+            listed = git.run(self._source.git_dir, *asked, timeout=git.SILENCE, extra=remote.environment).decode(
+                errors="replace"
+            )
         except GitFailed as error:
-            raise SourceUnavailable(f"{remote.shown} cannot be reached", short(error.stderr)) from error
+            raise unavailable(remote.shown, error.stderr) from error
+        except SourceUnavailable as error:
+            raise silent(remote.shown, error) from error
         lines = (line.partition("\t") for line in listed.splitlines())
         return next((sha for sha, _, ref in lines if ref == self._ref), None)
 
@@ -105,9 +115,12 @@ class ProposalBranch:
         try:
             self._run("cat-file", "-e", f"{tip}^{{commit}}")
         except GitFailed:
-            quietly = ("--quiet", "--no-tags", "--no-auto-gc", "--no-write-fetch-head", "--refmap=")
-            checks = ("-c", "fetch.fsckObjects=true")
-            self._run(*checks, "fetch", *quietly, remote.place, self._ref, remote=remote)
+            options = ("--progress", "--no-tags", "--no-auto-gc", "--no-write-fetch-head", "--refmap=")
+            fetch = ("-c", "fetch.fsckObjects=true", "fetch", *options, remote.place, self._ref)
+            try:
+                git.transfer(self._source.git_dir, *fetch, extra=remote.environment)
+            except SourceUnavailable as error:
+                raise silent(remote.shown, error) from error
 
     def _base(self, followed: str, tip: str) -> str:
         try:

@@ -12,6 +12,8 @@ HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAME = re.compile(r"(?P<name>.*?)(?P<rest>(?:[~^]|@\{).*)?", re.DOTALL)
 _SETS = re.compile(r"\.\.|^\^|\^[@!-]")
 """`A..B`, `A...B`, `^A`, `A^@`, `A^!`, `A^-`: what git takes for a set of commits (gitrevisions(7))."""
+LOCAL = ("refs/heads", "refs/tags")
+"""Folders of refs that are of this repository itself."""
 _PLACES = ("refs/heads/", "refs/remotes/", "refs/tags/", "refs/")
 """Where a name is looked for. git itself looks at tags first, so a pushed tag would take a branch's place."""
 

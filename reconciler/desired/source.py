@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from drivers.base import note_secrets
-from reconciler.desired import git, moments, watching
+from reconciler.desired import git, moments, remotes, watching
 from reconciler.desired.blame import last_commits
 from reconciler.desired.commits import commit_at, entries
 from reconciler.desired.files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing, is_manifest
 from reconciler.desired.git import Damaged, GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.moments import Moment
-from reconciler.desired.refs import commit_hash, full_name, refuse_sets
+from reconciler.desired.refs import HASH, LOCAL, commit_hash, full_name, refuse_sets
 from reconciler.desired.worktree import WorkTree
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.redact import redacted
@@ -57,10 +57,6 @@ _FILE_MODES = (b"100644", b"100755", b"100664")
 _MODES = {b"120000": SYMLINK, b"160000": SUBMODULE}
 LOCK_TIMEOUT = 120.0
 """Seconds to wait for another process that fetches into the same mirror."""
-_ADVICE = re.compile(
-    r"hint:|@{5}|Please make sure you have the correct access|and the repository exists|"
-    r"fatal: Could not read from remote|$"
-)
 _LITTER = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_obj_*", "objects/incoming-*", "objects/tmp_*")
 """What a git leaves in a mirror when it is ended."""
 MAX_ENTRIES = 2_000_000
@@ -278,8 +274,18 @@ class Repository:
         try:
             git.run(self.git_dir, "merge-base", "--is-ancestor", ancestor, revision)
         except GitFailed:
-            return None if self._boundary() else False
+            ends = self._boundary()
+            return None if ends and self._hides(revision, ancestor, ends) else False
         return True
+
+    def _hides(self, revision: str, ancestor: str, ends: frozenset[str]) -> bool:
+        """Whether `ancestor` may lie behind one of the `ends` of a shallow clone. Not behind those that are its own
+        ancestors, such as all there are of a branch that was taken back."""
+        try:
+            said = git.run(self.git_dir, "rev-list", revision, f"^{ancestor}")
+        except GitFailed:  # It is not in the clone.
+            return True
+        return not ends.isdisjoint(said.decode().split())
 
     def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
         """One walk back through history, which stops as soon as every document's commit was met."""
@@ -337,25 +343,36 @@ class Repository:
             return commit_at(git_dir, commit_hash(git_dir, ref or "HEAD")).commit
         except GitFailed as error:
             try:
-                damaged = self._is_there(ref or _head_name(git_dir))
-                unknown = self._unknown(ref)
+                named, unknown = self._named(ref or _head_name(git_dir)), self._unknown(ref)
             except GitFailed as again:
                 raise Damaged(f"{self._name} cannot be read", again.stderr, "run git fsck") from again
-            if damaged:
+            if named in ("blob", "tree"):
+                what = {"blob": "a file", "tree": "a folder"}[named]
+                raise SourceError(f"{self._name}: {ref} names {what}, and no commit", "", "name a commit") from error
+            if named is not None:
                 why = error.stderr or f"what {ref or 'HEAD'} names cannot be read"
                 raise Damaged(f"{self._name} cannot be read", why, "run git fsck") from error
             raise unknown from error
 
-    def _is_there(self, ref: str) -> bool:
-        """Whether a ref of the name is there that names no commit which can be read."""
-        name = full_name(self._place.git_dir, ref)
-        if name is None or not (said := git.run(self._place.git_dir, "for-each-ref", "--format=%(objectname)", name)):
-            return False
-        try:  # A tag of a file or a tree is no commit, and nothing is wrong with it.
-            git.run(self._place.git_dir, "cat-file", "-e", said.decode().split()[0])
+    def _named(self, ref: str) -> str | None:
+        """What a ref of the name leads to: `commit`, `tree`, `blob`, "" where that cannot be read; None when no ref is
+        called that. git itself passes over a ref whose file holds no hash."""
+        git_dir, common = self._place.git_dir, self._place.common_dir
+        ref = _head_name(git_dir) if ref == "HEAD" else ref
+        if ref == "HEAD":
+            name, known = ref, True  # It names a commit itself.
+        elif HASH.fullmatch(ref):
+            name, known = ref, _succeeds(git_dir, "cat-file", "-e", ref)
+        else:
+            name = full_name(git_dir, ref) or ""
+            known = bool(name and git.run(git_dir, "for-each-ref", "--format=%(objectname)", name))
+        if not known:
+            places = [name] if name else [f"{place}/{ref}" for place in LOCAL]
+            return "" if any(_is_file(common / place) for place in places) else None
+        try:
+            return git.run(git_dir, "cat-file", "-t", f"{name}^{{}}").decode().strip()
         except GitFailed:
-            return True
-        return False
+            return ""
 
     def _unknown(self, ref: str | None) -> SourceError:
         names = git.run(self._place.git_dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
@@ -418,7 +435,7 @@ class Mirror(Repository):
 
     def snapshot(self, at: str | None = None) -> Snapshot:
         """Fetch, then read; a mirror that is damaged is made anew once. Raises SourceUnavailable when the remote cannot
-        be had."""
+        be had. Not fetched for `at`, where that is here."""
         if at is None or not (self._folder / "HEAD").exists():
             self._fetch()
         try:
@@ -448,7 +465,9 @@ class Mirror(Repository):
             with FileLock(f"{self._folder}.lock", timeout=LOCK_TIMEOUT):
                 self._update(anew)
         except GitFailed as error:
-            raise _unavailable(self._name, error.stderr) from error
+            raise remotes.unavailable(self._name, error.stderr) from error
+        except SourceUnavailable as error:  # It hangs.
+            raise remotes.silent(self._name, error) from error
         except Timeout as error:
             raise SourceUnavailable(f"{self._name} is being fetched by another process", "it takes long") from error
         except OSError as error:
@@ -461,25 +480,25 @@ class Mirror(Repository):
             _tidy(self._folder)
             try:
                 self._bring(self._folder, head)
-            except GitFailed:
+            except GitFailed as error:
+                if remotes.is_elsewhere(error.stderr):
+                    raise
                 # The remote has just answered, so it is the mirror: a cut pack, a broken ref, other hashes.
-                anew = True
             else:
                 return
         self._make(head)
 
     def _make(self, head: Head) -> None:
         """Make the mirror beside the old one, and put it in its place when it is whole."""
-        fresh = self._folder.with_name(f"{self._folder.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        fresh = _beside(self._folder)
+        _discard(fresh)
         try:
             git.run(fresh, "init", "--quiet", "--bare", f"--object-format={head.hashes}")
             self._bring(fresh, head)
-            if self._folder.exists():
-                shutil.rmtree(self._folder)
+            _discard(self._folder)
             fresh.rename(self._folder)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _discard(fresh)
 
     def _bring(self, folder: Path, head: Head) -> None:
         """Fetch all branches and tags, and the ref or commit that was asked for where it is neither."""
@@ -569,12 +588,37 @@ class MirrorSnapshot(CommitSnapshot, frozen=True):
 
 def _tidy(mirror: Path) -> None:
     """Take away what a git that was ended left behind. The caller has our lock: nobody else writes there."""
+    _discard(_beside(mirror))
     for pattern in (*_LITTER, "*.lock", "refs/**/*.lock", "objects/pack/*.lock", "objects/info/*.lock"):
         for path in mirror.glob(pattern):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            _discard(path)
+
+
+def _beside(mirror: Path) -> Path:
+    """Where a mirror is made anew."""
+    return mirror.with_name(f"{mirror.name}.new")
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # Such as a name that is too long for one.
+        return False
+
+
+def _succeeds(git_dir: Path, *args: str) -> bool:
+    try:
+        git.run(git_dir, *args)
+    except GitFailed:
+        return False
+    return True
 
 
 def _identity(folder: Path, place: Place) -> tuple[Path, int, int] | None:
@@ -629,23 +673,6 @@ def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Sou
             f"{redacted(url)} is a remote", "there is no folder to keep its mirror in", "set a cache folder"
         )
     return Mirror(url, ref, _joined("", path), cache_dir)
-
-
-def _unavailable(name: str, stderr: str) -> SourceUnavailable:
-    lines = [line.strip() for line in stderr.splitlines()]
-    why = "; ".join([line for line in lines if not _ADVICE.match(line)][-8:] or lines[:3])
-    if "Host key verification failed" in stderr or "HOST IDENTIFICATION HAS CHANGED" in stderr:
-        hint = "compare the host's key with its owner's, and put it into known_hosts"
-        return SourceUnavailable(f"{name} cannot be fetched", why, hint)
-    if "certificate" in stderr:
-        return SourceUnavailable(f"{name} cannot be fetched", why, "trust its CA: git config http.sslCAInfo FILE")
-    if "dubious ownership" in stderr:
-        folder = re.search(r"safe\.directory (\S+)", stderr)
-        hint = f"if you trust it: git config --global --add safe.directory {folder[1] if folder else 'DIR'}"
-        return SourceUnavailable(f"{name} cannot be fetched", why, hint)
-    if "could not read Username" in stderr or "Authentication failed" in stderr or "Permission denied" in stderr:
-        return SourceUnavailable(f"{name} asks for a login", why, "give git a credential helper or an SSH key")
-    return SourceUnavailable(f"{name} cannot be fetched", why, "check the address and the network")
 
 
 def _missing(name: str, blob_id: str) -> SourceError:

@@ -71,11 +71,10 @@ def _changes(
             if changes or time.monotonic() >= due:
                 yield None
                 due = time.monotonic() + interval + jitter()
-    except FileNotFoundError:  # A folder went away: the interval remains.
-        if not stop.wait(interval + jitter()):
-            yield None
     except (OSError, RuntimeError) as error:  # watchfiles raises a RuntimeError of its own for what inotify refuses.
-        yield f"the system has no watch to give ({error}); changes are looked for every {interval:g} s"
+        # Where a folder went away there is nothing to tell: the interval remains.
+        if all(folder.is_dir() for folder in folders):
+            yield f"the system has no watch to give ({error}); changes are looked for every {interval:g} s"
         if not stop.wait(interval + jitter()):
             yield None
 

@@ -76,3 +76,18 @@ def test_the_branch_is_pushed_and_a_remote_that_went_on_is_not_forced(fleet: Git
     fleet("branch", "-f", "found", "HEAD")
     with pytest.raises(SourceError, match=r"found was not pushed to origin.*tries again"):
         push(fleet.folder, "found")
+
+
+def test_why_the_remote_refuses_is_told_in_its_own_words(fleet: Git) -> None:
+    remote = fleet.folder.parent / "remote.git"
+    fleet("init", "--quiet", "--bare", str(remote))
+    hook = remote / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'only bots may push to found' >&2\nexit 1\n")
+    hook.chmod(0o700)
+    fleet("remote", "add", "origin", str(remote))
+    commit_on_branch(fleet.folder, "found", "HEAD", FILES, "Add it")
+    with pytest.raises(
+        SourceError, match=r"not pushed to origin; .*only bots may push to found.*`git push origin found`"
+    ):
+        push(fleet.folder, "found")

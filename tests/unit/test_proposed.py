@@ -208,7 +208,7 @@ def test_a_branch_of_something_else_is_left_alone(office: Office) -> None:
 
 def test_a_remote_that_is_away_is_said_in_words(office: Office) -> None:
     office.remote.rename(office.remote.with_suffix(".away"))
-    with pytest.raises(SourceUnavailable, match="origin cannot be reached"):
+    with pytest.raises(SourceUnavailable, match="origin cannot be fetched"):
         office.look()
 
 

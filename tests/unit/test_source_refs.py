@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from reconciler.desired import git, watching
+from reconciler.desired import git, remotes, watching
 from reconciler.desired.git import SourceError, SourceUnavailable
 from reconciler.desired.load import load
 from reconciler.desired.source import Mirror, Source, open_source
@@ -85,6 +85,40 @@ def test_what_is_no_commit_is_said(repository: Git, ref: str) -> None:
 
 
 # A repository that goes and comes
+
+
+def _objects_of(repository: Git, *names: str) -> list[Path]:
+    found = [repository("rev-parse", name) for name in names]
+    return [repository.folder / ".git/objects" / one[:2] / one[2:] for one in found]
+
+
+def _spoil(paths: list[Path]) -> None:
+    for path in paths:
+        path.chmod(0o600)
+        path.write_bytes(b"junk")
+
+
+BROKEN: dict[str, Callable[[Git], object]] = {
+    "its commit": lambda repository: _spoil(_objects_of(repository, "HEAD")),
+    "its folder": lambda repository: _spoil(_objects_of(repository, "HEAD^{tree}")),
+    "an empty ref": lambda repository: (repository.folder / ".git/refs/heads/main").write_bytes(b""),
+    "a ref that is no hash": lambda repository: (repository.folder / ".git/refs/heads/main").write_bytes(b"\0" * 40),
+    "a detached HEAD": lambda repository: (repository.folder / ".git/HEAD").write_text("1" * 40 + "\n"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_is_damaged_is_not_said_to_be_absent(repository: Git, broken: str) -> None:
+    source = open_source(repository.folder)
+    BROKEN[broken](repository)
+    with pytest.raises(SourceError, match=r"(?s)cannot be read.*git fsck"):
+        source.snapshot()
+
+
+def test_a_tag_of_a_file_is_said_to_be_one(repository: Git) -> None:
+    repository("tag", "a-file", "HEAD:m1.yaml")
+    with pytest.raises(SourceError, match="a-file names a file, and no commit"):
+        open_source(repository.folder, "a-file").snapshot()
 
 
 def test_a_repository_that_was_replaced_is_followed(repository: Git, tmp_path: Path) -> None:
@@ -170,6 +204,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+def _a_file_instead(mirror: Path) -> None:
+    shutil.rmtree(mirror)
+    mirror.touch()
+
+
+DAMAGE["a file in its place"] = _a_file_instead
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("moved", [False, True], ids=["nothing new", "a new commit"])
 def test_a_damaged_mirror_is_made_anew(repository: Git, tmp_path: Path, damage: str, *, moved: bool) -> None:
@@ -193,6 +235,42 @@ def test_an_object_that_is_damaged_alone_is_had_anew(repository: Git, tmp_path: 
             subprocess.run(["git", "--git-dir", mirror, "unpack-objects", "-q"], stdin=packed, check=True)
     (mirror / "objects" / blob[:2] / blob[2:]).unlink()
     load(snapshot).raise_for_errors()
+
+
+@pytest.mark.parametrize(
+    ("said", "elsewhere"),
+    [
+        ("error: RPC failed; curl 56 GnuTLS recv error (-110)\nfatal: early EOF", True),
+        ("fetch-pack: unexpected disconnect while reading sideband packet", True),
+        ("remote: fatal: bad tree object 1f2e\nremote: aborting due to possible repository corruption", True),
+        ("fatal: write error: No space left on device", True),
+        ("error: object 1f2e: badTimezone: x\nfatal: fsck error in packed object", True),
+        ("fatal: bad object refs/heads/main", False),
+        ("error: packfile ./objects/pack/pack-1.pack cannot be accessed", False),
+        ("fatal: mismatched algorithms: client sha1; server sha256", False),
+    ],
+)
+def test_a_mirror_is_not_made_anew_for_what_is_not_its_fault(said: str, *, elsewhere: bool) -> None:
+    """argoproj/argo-cd#13356: on a line that breaks, a whole new copy at each try would never arrive."""
+    assert remotes.is_elsewhere(said) is elsewhere
+
+
+def test_a_remote_that_goes_away_in_the_middle_leaves_the_mirror_as_it_was(
+    repository: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = mirrored(repository, tmp_path / "cache")
+    source.snapshot()
+    before = folder_of(source).stat().st_ino
+    tries: list[tuple[str, ...]] = []
+
+    def cut(_git_dir: Path, *args: str, **_: object) -> None:
+        tries.append(args)
+        raise git.GitFailed("fatal: the remote end hung up unexpectedly")
+
+    monkeypatch.setattr(git, "transfer", cut)
+    with pytest.raises(SourceUnavailable, match="hung up"):
+        source.snapshot()
+    assert (len(tries), folder_of(source).stat().st_ino) == (1, before)
 
 
 def test_what_an_ended_fetch_left_is_removed(repository: Git, tmp_path: Path) -> None:
@@ -229,6 +307,14 @@ def test_hosts_and_aliases_of_ssh_are_remotes(location: str, tmp_path: Path) -> 
 def test_what_only_looks_like_a_host_is_none(location: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         open_source(location, cache_dir=tmp_path)
+
+
+def test_what_ssh_said_before_the_remote_fell_silent_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", "echo 'bastion: closed for the night' >&2; sleep 60;")
+    monkeypatch.setenv("GIT_SSH_VARIANT", "ssh")
+    monkeypatch.setattr(git, "SILENCE", 2.0)
+    with pytest.raises(SourceUnavailable, match=r"ssh://h/f cannot be reached; .*2 s; bastion: closed for the night"):
+        open_source("ssh://h/f", cache_dir=tmp_path).snapshot()
 
 
 def test_nothing_is_left_of_a_fetch_from_a_silent_remote(tmp_path: Path) -> None:
@@ -274,6 +360,29 @@ def test_a_commit_whose_date_lies_is_found_in_its_place(repository: Git, monkeyp
     state = load(source.snapshot()).raise_for_errors()
     key = ResourceKey("Machine", "m1")
     assert source.commits_for(state, [key])[key].sha == newest_change
+
+
+def test_parents_by_a_graft_are_not_believed(repository: Git) -> None:
+    """A clone's own word on which commit came before another (info/grafts) is not the commits'."""
+    old = repository("rev-parse", "HEAD")
+    new = repository("commit-tree", "HEAD^{tree}", "-m", "of no parent")
+    (repository.folder / ".git/info").mkdir(exist_ok=True)
+    (repository.folder / ".git/info/grafts").write_text(f"{new} {old}\n")
+    assert open_source(repository.folder).descends(new, old) is False
+
+
+def test_a_shallow_clone_tells_what_was_taken_back_to_where_it_reaches(repository: Git, tmp_path: Path) -> None:
+    kept, lost = repository("rev-parse", "HEAD"), repository.commit({"x": "x"})
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "2", f"file://{repository.folder}", str(tmp_path / "s")],
+        check=True,
+    )
+    clone = Git(tmp_path / "s")
+    clone("reset", "-q", "--hard", kept)
+    beside = clone.commit({"y": "y"})
+    source = open_source(tmp_path / "s")
+    assert source.shallow()
+    assert [source.descends(new, lost) for new in (kept, beside)] == [False, False]
 
 
 def test_descent_is_told_and_not_guessed(repository: Git, tmp_path: Path) -> None:
