@@ -15,6 +15,7 @@ from drivers.bmc.redfish_system import text
 MAX_REQUESTS = 40
 """GETs for one look: Lenovo lists ten drives."""
 MAX_SECONDS = 60.0
+_LONGEST_URL = 2048
 INSERT, EJECT = "#VirtualMedia.InsertMedia", "#VirtualMedia.EjectMedia"
 _DISCS = frozenset({"CD", "DVD"})
 _NOT_OURS = ("RDOC",)
@@ -130,7 +131,7 @@ def _drive(document: Document) -> Drive:
     unnamed = via if document.get("Inserted") is True else None
     return Drive(
         path_of({"@odata.id": document.get("@odata.id")}),
-        None if gone else text(document.get("Image")) or unnamed,
+        None if gone else text(document.get("Image"), _LONGEST_URL) or unnamed,
         _target(document, INSERT),
         _target(document, EJECT),
     )

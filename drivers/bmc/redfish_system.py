@@ -18,6 +18,8 @@ E = TypeVar("E", bound=StrEnum)
 
 RESET = "#ComputerSystem.Reset"
 _TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
+LONGEST = 253
+"""Characters of a name, a model, a serial number."""
 _PLACEHOLDERS = frozenset(
     {"n/a", "na", "none", "null", "unknown", "not available", "not specified", "default string", "empty"}
     | {"to be filled by o.e.m.", "system serial number", "00000000-0000-0000-0000-000000000000"}
@@ -161,7 +163,8 @@ def _health(status: object) -> str | None:
     return text(status.get("HealthRollup")) or text(status.get("Health"))
 
 
-def text(value: object) -> str | None:
-    """What the firmware says, stripped; None for what is no text, empty, or a placeholder."""
-    said = value.strip() if isinstance(value, str) else ""
+def text(value: object, longest: int = LONGEST) -> str | None:
+    """What the firmware says, stripped, and cut where it would fill a screen; None for what is no text, empty, or a
+    placeholder."""
+    said = value[:longest].strip() if isinstance(value, str) else ""
     return None if said.lower() in _PLACEHOLDERS or not any(map(str.isalnum, said)) else said

@@ -167,8 +167,8 @@ class InventoryReader:
             return
         try:
             value = self._connections.bmc(key, way_to(resource, desired)).inventory()
-            # What cannot be encoded cannot be kept either.
-            msgspec.json.encode(value)
+            # What could be kept and not be read again is not kept.
+            msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
         except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others
             self._fail(key, failure(error))
             return

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from drivers.base import DriverError, Ipam, Pools, Unreadable, Usage, clean, excerpt
+from reconciler.kinds import KINDS
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
@@ -34,8 +36,7 @@ class Poller:
         it an unknown."""
         try:
             value = self._read(key, desired, media)
-            # What cannot be encoded, such as an unpaired surrogate of a driver from outside, cannot be kept either.
-            msgspec.json.encode(value)
+            check(key.kind, value)
         except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
             return Observation(key, self._now(), error=failure(error))
         return Observation(key, self._now(), value=value)
@@ -67,7 +68,7 @@ class Poller:
     def strays(self, known: Collection[ResourceKey]) -> list[Observation]:
         """What the IPAM holds for owners of which nothing is known. Raises DriverError."""
         found, at = everything(self._connections.ipam, self._connections.pools), self._now()
-        return [Observation(key, at, value=value) for key, value in found.items() if key not in known]
+        return [_checked(Observation(key, at, value=value)) for key, value in found.items() if key not in known]
 
     def _look_ipam(self, keys: list[ResourceKey], desired: DesiredState) -> Iterator[Observation]:
         if not keys:
@@ -85,8 +86,8 @@ class Poller:
         at = self._now()
         for key in keys:
             value = found.pop(key, None)
-            yield Observation(key, at, value=_NOTHING[key.kind] if value is None else value)
-        yield from (Observation(key, at, value=found[key]) for key in sorted(found))
+            yield _checked(Observation(key, at, value=_NOTHING[key.kind] if value is None else value))
+        yield from (_checked(Observation(key, at, value=found[key])) for key in sorted(found))
 
     def _read(self, key: ResourceKey, desired: DesiredState, media: bool) -> Any:
         ipam, pools = self._connections.ipam, self._connections.pools
@@ -106,6 +107,27 @@ class Poller:
                 if resource is None:
                     return None
                 return self._connections.bmc(key, way_to(resource, desired)).read(media=media)
+
+
+def check(kind: str, value: Any) -> None:
+    """Raise for what a driver says that could be kept and not be read again: an unpaired surrogate, a number in the
+    place of a text. The store would give it back to every command, as an error."""
+    if value is not None and (decoder := _decoder(kind)) is not None:
+        decoder.decode(msgspec.json.encode(value))
+
+
+@cache
+def _decoder(kind: str) -> msgspec.json.Decoder[Any] | None:
+    observed = KINDS[kind].observed_type if kind in KINDS else None
+    return None if observed is None else msgspec.json.Decoder(observed)
+
+
+def _checked(seen: Observation) -> Observation:
+    try:
+        check(seen.key.kind, seen.value)
+    except Exception as error:  # noqa: BLE001  it is this object's
+        return Observation(seen.key, seen.taken_at, error=failure(error))
+    return seen
 
 
 def failure(error: Exception) -> ReadError:

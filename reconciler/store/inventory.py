@@ -8,12 +8,11 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, delete, select
 
-from drivers.base import Inventory
+from drivers.base import Inventory, clean
 from reconciler.kinds.inventory import NOTHING_KNOWN, Kept, Known, Origin
 from reconciler.model.observation import ReadError
 from reconciler.store import shapes, tables
 from reconciler.store.database import Database
-from reconciler.store.errors import StoreError
 
 _TABLE = tables.inventory
 _NAMED = 500
@@ -90,9 +89,9 @@ def forget(connection: Connection, machine: str) -> None:
 
 
 def _decoded(machine: str, origin: str, value: str) -> Kept:
+    """One that cannot be read is as good as none: it is read anew, and those of other machines are there."""
     try:
         return shapes.KEPT.decode(value)
     except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"the store's inventory row {machine} {origin} cannot be read: {error}; delete it, and it is read anew"
-        ) from error
+        why = f"what was kept is damaged, and is read anew: {error}"
+        return Kept(machine, Origin(origin), error=ReadError("Unreadable", clean(why)))

@@ -14,10 +14,11 @@ import msgspec
 from sqlalchemy import Connection, Engine, Table, and_, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from drivers.base import clean
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.observation import Observation
+from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import bindings, instance, shapes, tables
 from reconciler.store.daemon import DaemonTable
@@ -215,20 +216,29 @@ class Store:
                 _upsert(connection, tables.observation, rows)
 
     def observations(self, types: Mapping[str, Any]) -> list[Observation]:
-        """The latest look at each resource of the kinds in `types`, values read as the type given for their kind."""
+        """The latest look at each resource of the kinds in `types`, values read as the type given for their kind.
+
+        One that cannot be read is an unknown: the next look brings it back, and the others are there.
+        """
         decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in types.items()}
         table = tables.observation
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.kind.in_(list(types)))).all()
-        return [
-            Observation(
-                key=(key := ResourceKey(kind, name)),
-                taken_at=taken_at,
-                value=None if value is None else _decode(decoders[kind], value, "observation", key),
-                error=None if error is None else _decode(shapes.READ_ERROR, error, "observation", key),
-            )
-            for kind, name, taken_at, value, error in rows
-        ]
+
+        def read(kind: str, name: str, taken_at: datetime, value: str | None, error: str | None) -> Observation:
+            key = ResourceKey(kind, name)
+            try:
+                return Observation(
+                    key=key,
+                    taken_at=taken_at,
+                    value=None if value is None else _decode(decoders[kind], value, "observation", key),
+                    error=None if error is None else _decode(shapes.READ_ERROR, error, "observation", key),
+                )
+            except StoreError as unreadable:
+                why = clean(f"{unreadable.__cause__}")
+                return Observation(key, taken_at, error=ReadError("Unreadable", f"the last look is damaged: {why}"))
+
+        return [read(*row) for row in rows]
 
     def unreadable(self) -> list[ResourceKey]:
         """The resources that the latest look at them could not read."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text
+
 from drivers.base import Disk, Inventory
 from reconciler.kinds.inventory import NOTHING_KNOWN, Known, Origin
 from reconciler.model.facts import ResourceFacts
@@ -87,3 +89,17 @@ def test_of_many_machines_those_that_are_asked_for_are_read(store: Store) -> Non
     assert sorted(store.inventories.all({"m1", "m3", "m9"})) == ["m1", "m3"]
     assert store.inventories.all(set()) == {}
     assert sorted(store.inventories.all({f"m{n}" for n in range(1000)})) == ["m1", "m2", "m3"]
+
+
+def test_one_that_cannot_be_read_is_read_anew_and_the_others_are_there(store: Store) -> None:
+    for name in ("m1", "m2"):
+        store.inventories.put(name, BMC, TWO, NOW)
+    with store.engine.begin() as connection:
+        connection.execute(text("""UPDATE inventory SET value = '{"disks": 7}' WHERE machine = 'm1'"""))
+    found = store.inventories.all()
+    assert found["m2"].best == TWO
+    damaged = found["m1"].out_of_band
+    assert damaged is not None
+    assert damaged.error is not None
+    assert "damaged" in damaged.error.message
+    assert store.inventories.put("m1", BMC, ONE, LATER).value == ONE

@@ -70,6 +70,18 @@ class TestFacts:
             store.facts(ResourceFacts)
 
 
+def test_a_look_that_cannot_be_read_is_unknown_and_the_others_are_there(store: Store) -> None:
+    """What a driver said is one resource's; no command may end by it."""
+    store.put_facts({ONE: FACTS, TWO: FACTS})
+    store.put_observations([Observation(key, NOW, SystemState()) for key in (ONE, TWO)])
+    with store.engine.begin() as connection:
+        connection.execute(text("""UPDATE observation SET value = '{"model": 7}' WHERE name = 'r01-01'"""))
+    found = {seen.key: seen for seen in store.observations({"Machine": SystemState})}
+    assert found[TWO] == Observation(TWO, NOW, SystemState())
+    assert found[ONE].value is None
+    assert "the last look is damaged" in str(found[ONE].error)
+
+
 class TestActions:
     def test_begin_writes_record_facts_and_event(self, store: Store) -> None:
         with store.instance("run") as epoch:
