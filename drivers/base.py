@@ -219,7 +219,7 @@ class Bmc(Protocol):
 
 
 class BmcDriver(Protocol):
-    """Opens systems and owns the connections to their BMCs: one connection and one session a BMC."""
+    """Opens systems and owns the connections to their BMCs: one connection and one session a BMC and credential."""
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """Return the system, without touching the network."""

@@ -52,7 +52,8 @@ _NAMED, _SHOWN = 20, 100
 
 
 class RedfishDriver:
-    """One connection and one session a BMC, whatever the systems behind it. May be shared by threads.
+    """One connection and one session a BMC and credential, whatever the systems behind it; requests to a BMC go one at
+    a time all the same. May be shared by threads.
 
     `seconds`: how long a BMC may take for one answer.
     """
@@ -60,11 +61,12 @@ class RedfishDriver:
     def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._connectors: dict[tuple[Address, Tls], OneShotConnector] = {}
+        self._connectors: dict[tuple[Address, Tls, object], OneShotConnector] = {}
+        self._turns: dict[Address, threading.Lock] = {}
         self._closed = False
 
     def open(self, endpoint: Endpoint) -> Bmc:
-        """The system. A BMC has one login: that of the credential it was last opened with. Raises Rejected."""
+        """The system. Systems of one BMC with equal credentials share its login, and no others do. Raises Rejected."""
         return RedfishSystem(self._connector(endpoint), endpoint.system_id)
 
     def probe(self, address: str, tls: Tls, seconds: float) -> Found | None:
@@ -84,11 +86,12 @@ class RedfishDriver:
         with self._lock:
             if self._closed:
                 raise Unreachable(f"{address.url}: the driver is closed")
-            connector = self._connectors.get((address, endpoint.tls))
+            way = (address, endpoint.tls, endpoint.credential)
+            connector = self._connectors.get(way)
             if connector is None:
-                connector = OneShotConnector(Wire(address, endpoint.tls, self._seconds), endpoint.credential)
-                self._connectors[address, endpoint.tls] = connector
-            connector.credential = endpoint.credential
+                turn = self._turns.setdefault(address, threading.Lock())
+                connector = OneShotConnector(Wire(address, endpoint.tls, self._seconds), endpoint.credential, turn)
+                self._connectors[way] = connector
         return connector
 
     def close(self) -> None:

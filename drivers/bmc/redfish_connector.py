@@ -36,15 +36,18 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     """What sushy's resources call, for one BMC. Each call is one request; requests to a BMC go one at a time.
 
     Errors are DriverErrors from here on. `credential`: resolved at each login, so that a rotated one is found, for the
-    peer that is connected; neither it nor the session that it made is ever sent to another.
+    peer that is connected; neither it nor the session that it made is ever sent to another. `turn`: what connectors of
+    one BMC share, so that it is asked one thing at a time.
     """
 
-    def __init__(self, wire: Wire, credential: Callable[[Peer], Credential] | None) -> None:
+    def __init__(
+        self, wire: Wire, credential: Callable[[Peer], Credential] | None, turn: threading.Lock | None = None
+    ) -> None:
         # Not sushy's __init__: it would make a requests.Session.
         self._wire = wire
         self._url = wire.address.url
         self.credential = credential
-        self._lock = threading.Lock()
+        self._lock = turn or threading.Lock()
         self._closed = False
         self._token: str | None = None
         self._session_uri: str | None = None

@@ -6,7 +6,7 @@ import json
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
@@ -119,14 +119,30 @@ def refusal(grants: Grants, reference: CredentialRef, way: Way) -> str | None:
     return _out_of_bounds(scope, label, way)
 
 
-def foreseen(grants: Grants, reference: CredentialRef, driver: str, address: str, *, insecure: bool) -> str | None:
-    """What will be refused at an address that stands as a number in the document: nothing need reach it for that. A
-    host's name is judged by where it leads, when that is connected."""
-    number = _number(address)
-    if number is None:
-        return None
+def foreseen(
+    grants: Grants, reference: CredentialRef, driver: str, address: str, leads_to: Sequence[str], *, insecure: bool
+) -> str | None:
+    """What will be refused at each of the numbers that an address `leads_to`: nothing need reach them for that. Where
+    one of them may have the login, or none is known, the peer of the open connection decides."""
     verified = not insecure and not address.lower().startswith("http://")
-    return refusal(grants, reference, Way(driver, address, Peer(number, verified)))
+    said = [refusal(grants, reference, Way(driver, address, Peer(number, verified))) for number in leads_to]
+    return said[0] if said and None not in said else None
+
+
+def host_of(address: str) -> str:
+    """The host in an address of a document, a name or a number; empty where it makes no sense."""
+    try:
+        return urlsplit(address if "://" in address else f"https://{address}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def number_of(host: str) -> str | None:
+    """The host as the number that it is; None for a name, and for what only some resolvers take for a number."""
+    try:
+        return str(_bare(host))
+    except ValueError:
+        return None
 
 
 def source(grants: Grants, reference: CredentialRef) -> dict[str, Any]:
@@ -200,14 +216,6 @@ def _suggested(reference: CredentialRef) -> tuple[str, str]:
 def _toml(value: Any) -> str:
     """Strings and lists of them are written in TOML as in JSON."""
     return json.dumps(value)
-
-
-def _number(address: str) -> str | None:
-    try:
-        host = urlsplit(address if "://" in address else f"https://{address}").hostname or ""
-        return str(_bare(host))
-    except ValueError:
-        return None
 
 
 def _bare(address: str) -> IPv4Address | IPv6Address:

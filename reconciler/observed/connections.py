@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -24,7 +26,18 @@ from drivers.base import (
     Tls,
 )
 from reconciler.kinds.access import CredentialRef
-from reconciler.kinds.credentials import NOTHING, WHERE, Grants, Way, foreseen, matches, refusal, source
+from reconciler.kinds.credentials import (
+    NOTHING,
+    WHERE,
+    Grants,
+    Way,
+    foreseen,
+    host_of,
+    matches,
+    number_of,
+    refusal,
+    source,
+)
 from reconciler.kinds.machine import Access, MachineSpec, access
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -63,17 +76,23 @@ class Connections:
     def bmc(self, key: ResourceKey, way: Access) -> Bmc:
         """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver, and
         where the settings do not let its login go."""
-        if way.credential_ref is not None:
-            reference = self._located(way.credential_ref)
-            why = foreseen(self._grants, reference, way.driver, way.address, insecure=way.tls.insecure)
-            if why is not None:
-                raise AuthenticationFailed(f"{way.address}: {why}")
         with self._lock:
             held = self._open.get(key)
-            if held is None or held[0] != way:
-                held = (way, self._drivers.bmc(way.driver).open(self.endpoint(way)))
+        if held is None or held[0] != way:
+            self._decide(way)
+            held = (way, self._drivers.bmc(way.driver).open(self.endpoint(way)))
+            with self._lock:
                 self._open[key] = held
-            return held[1]
+        return held[1]
+
+    def _decide(self, way: Access) -> None:
+        """Refuse before anything reaches the address, wherever that can be known."""
+        if way.credential_ref is None:
+            return
+        reference, numbers = self._located(way.credential_ref), _leads_to(way.address)
+        why = foreseen(self._grants, reference, way.driver, way.address, numbers, insecure=way.tls.insecure)
+        if why is not None:
+            raise AuthenticationFailed(f"{way.address}: {why}")
 
     def finder(self, driver: str) -> Finder | None:
         """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""
@@ -83,21 +102,21 @@ class Connections:
     def endpoint(self, way: Access) -> Endpoint:
         """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed, for
         whom it may be sent to. Raises Rejected for a file that documents may not name."""
-        reference = way.credential_ref
-        resolve = None if reference is None else lambda peer: self._login(self._located(reference), way, peer)
         return Endpoint(
             driver=way.driver,
             address=way.address,
             system_id=way.system_id,
             tls=Tls(self._ca_file(way.tls.ca_file), way.tls.fingerprint, way.tls.insecure),
-            credential=resolve,
+            credential=None if way.credential_ref is None else Login(self, way.credential_ref, way.address, way.driver),
         )
 
-    def _login(self, reference: CredentialRef, way: Access, peer: Peer) -> Credential:
-        why = refusal(self._grants, reference, Way(way.driver, way.address, peer))
+    def log_in(self, reference: CredentialRef, way: Way) -> Credential:
+        """The login for whoever is connected. Raises AuthenticationFailed where it may not go there."""
+        located = self._located(reference)
+        why = refusal(self._grants, located, way)
         if why is not None:
             raise AuthenticationFailed(f"{way.address}: {why}")
-        return self._drivers.secret(source(self._grants, reference))
+        return self._drivers.secret(source(self._grants, located))
 
     def _located(self, reference: CredentialRef) -> CredentialRef:
         if reference.file is None:
@@ -123,6 +142,32 @@ class Connections:
                 f"tls.caFile {named} is not below {base}, and documents may name no other: write {line} in {WHERE}"
             )
         return str(path)
+
+
+@dataclass(frozen=True)
+class Login:
+    """A machine's login, asked for when somebody is connected. Two are equal that are the same one: machines that refer
+    to one credential share a session of their BMC, and no others do."""
+
+    connections: Connections = field(compare=False)
+    reference: CredentialRef
+    address: str = field(compare=False)
+    driver: str
+
+    def __call__(self, peer: Peer) -> Credential:
+        """Resolve it. Raises AuthenticationFailed."""
+        return self.connections.log_in(self.reference, Way(self.driver, self.address, peer))
+
+
+def _leads_to(address: str) -> list[str]:
+    """The numbers that an address of a document stands for, at the moment; none for a name that is not known."""
+    host = host_of(address)
+    if number := number_of(host):
+        return [number]
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)] if host else []
+    except (OSError, UnicodeError):
+        return []
 
 
 def way_to(resource: Resource[MachineSpec], desired: DesiredState) -> Access:

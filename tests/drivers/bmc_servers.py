@@ -10,13 +10,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import trustme
 
-from drivers.base import Credential, Endpoint, Tls
+from drivers.base import Credential, Endpoint, Peer, Tls
 
 ROOT = "/redfish/v1"
 SESSIONS = f"{ROOT}/SessionService/Sessions"
@@ -280,9 +281,20 @@ def basic(credential: Credential) -> str:
     return "Basic " + base64.b64encode(f"{credential.username}:{credential.password}".encode()).decode()
 
 
+@dataclass(frozen=True)
+class Giving:
+    """A credential for whoever is connected; equal where it is the same one."""
+
+    login: Credential
+
+    def __call__(self, peer: Peer, /) -> Credential:
+        """It."""
+        return self.login
+
+
 def endpoint(server: RedfishServer, tls: Tls, system_id: str | None = None, login: Credential = LOGIN) -> Endpoint:
     """Where the server's system is."""
-    return Endpoint("redfish", server.address, system_id, tls, lambda _: login)
+    return Endpoint("redfish", server.address, system_id, tls, Giving(login))
 
 
 def _read(stream: Any) -> Request | None:

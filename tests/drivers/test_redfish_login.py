@@ -51,6 +51,22 @@ def test_systems_behind_one_bmc_share_its_session(driver: RedfishDriver, server:
     assert (server.count("POST", SESSIONS), server.connections) == (1, 1)
 
 
+def test_machines_with_other_credentials_on_one_bmc_use_their_own(
+    driver: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    """The one that was opened last lets nobody else in, and one without a login gets no session of another."""
+    with_login = driver.open(endpoint(server, pki.tls, "1"))
+    wrong = driver.open(endpoint(server, pki.tls, "1", WRONG))
+    without = driver.open(replace(endpoint(server, pki.tls, "1"), credential=None))
+    with_login.read()
+    for other in (wrong, without):
+        with pytest.raises(AuthenticationFailed):
+            other.read()
+    with_login.read()
+    [let_in, refused] = server.seen("POST", SESSIONS)
+    assert (let_in.json()["Password"], refused.json()["Password"]) == (LOGIN.password, WRONG.password)
+
+
 def test_close_gives_the_session_back(driver: RedfishDriver, bmc: Bmc, server: RedfishServer) -> None:
     bmc.read()
     assert len(server.sessions) == 1

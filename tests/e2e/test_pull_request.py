@@ -137,12 +137,24 @@ def test_the_refusal_names_the_line_to_write_and_writing_it_helps(desk: Desk, tm
         assert server.count("POST", SESSIONS) == 1
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"])
-def test_the_address_that_is_connected_to_counts_and_not_its_name(fleet: Desk, evil: Evil, host: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST",
+        "127.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "2130706433",
+        "0x7f000001",
+        "127.1",
+    ],
+)
+def test_where_an_address_leads_counts_and_not_how_it_is_written(fleet: Desk, evil: Evil, host: str) -> None:
     declare(fleet, evil, {"name": "bmc"}, address=f"http://{host}:{evil.port}")
     done = fleet.run("plan")
     assert "is 127.0.0.1; nothing was sent" in done.out, done
-    assert not evil.got_a_login
+    assert not evil.requests
 
 
 def test_within_the_networks_no_login_goes_over_plain_http(desk: Desk, evil: Evil) -> None:

@@ -9,7 +9,17 @@ import pytest
 
 from drivers.base import Peer
 from reconciler.kinds.access import CredentialRef
-from reconciler.kinds.credentials import NOTHING, Grants, Way, foreseen, grants_from, refusal, source
+from reconciler.kinds.credentials import (
+    NOTHING,
+    Grants,
+    Way,
+    foreseen,
+    grants_from,
+    host_of,
+    number_of,
+    refusal,
+    source,
+)
 
 GRANTS = grants_from(
     tomllib.loads("""
@@ -81,21 +91,46 @@ def test_a_driver_that_is_not_named_gets_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "is_foreseen"),
+    ("address", "leads_to", "is_foreseen"),
     [
-        ("10.1.0.7", False),
-        ("https://10.1.0.7:8443", False),
-        ("[fd00:1::7]:443", False),
-        ("bmc.example", False),
-        ("http://[", False),
-        ("http://10.1.0.7", True),
-        ("10.9.0.7:443", True),
-        ("https://[::ffff:127.0.0.1]", True),
+        ("10.1.0.7", ["10.1.0.7"], False),
+        ("https://10.1.0.7:8443", ["10.1.0.7"], False),
+        ("[fd00:1::7]:443", ["fd00:1::7"], False),
+        ("bmc.example", [], False),
+        ("bmc.example", ["10.1.0.7"], False),
+        ("bmc.example", ["10.9.0.7", "10.1.0.7"], False),
+        ("bmc.example", ["10.9.0.7"], True),
+        ("bmc.example", ["10.9.0.7", "::1"], True),
+        ("http://10.1.0.7", ["10.1.0.7"], True),
+        ("http://bmc.example", ["10.1.0.7"], True),
+        ("10.9.0.7:443", ["10.9.0.7"], True),
+        ("https://[::ffff:127.0.0.1]", ["127.0.0.1"], True),
     ],
 )
-def test_an_address_that_is_a_number_is_refused_before_anything_reaches_it(address: str, is_foreseen: bool) -> None:
-    said = foreseen(GRANTS, BMC, "redfish", address, insecure=False)
-    assert (said is not None) is is_foreseen
+def test_what_leads_to_nowhere_allowed_is_refused_before_anything_reaches_it(
+    address: str, leads_to: list[str], is_foreseen: bool
+) -> None:
+    """A name that leads to an allowed address too is judged again by who is connected."""
+    assert (foreseen(GRANTS, BMC, "redfish", address, leads_to, insecure=False) is not None) is is_foreseen
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "number"),
+    [
+        ("10.1.0.7", "10.1.0.7", "10.1.0.7"),
+        ("https://[::ffff:127.0.0.1]:8443/", "::ffff:127.0.0.1", "127.0.0.1"),
+        ("https://BMC.example:8443", "bmc.example", None),
+        ("https://root:x@10.1.0.7", "10.1.0.7", "10.1.0.7"),
+        ("2130706433", "2130706433", None),
+        ("0x7f.1", "0x7f.1", None),
+        ("127.1", "127.1", None),
+        ("http://[", "", None),
+        ("", "", None),
+    ],
+)
+def test_a_host_is_a_number_in_its_plain_form_alone(address: str, host: str, number: str | None) -> None:
+    """What only a resolver reads as a number is resolved by one, as the connection will be."""
+    assert (host_of(address), number_of(host)) == (host, number)
 
 
 @pytest.mark.parametrize(
