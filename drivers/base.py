@@ -364,6 +364,10 @@ class Ipam(Protocol):
     def describe(self, owner: str, about: About) -> None:
         """Change what is said about the address that owner holds. Raises Conflict when it holds none."""
 
+    def transfer(self, owner: str, to: str) -> None:
+        """What owner holds, `to` holds from now on, with all that is said of it, and owner holds nothing. Absent is
+        success. Raises Conflict when `to` holds another already; then nothing changes."""
+
     def release(self, owner: str) -> None:
         """Free what owner holds. Absent is success."""
 

@@ -110,6 +110,18 @@ class EmbeddedIpam:
             if not run(statement, _text(about), owner).fetchall():
                 raise Conflict(f"{owner} holds no address of which anything could be said; acquire one first")
 
+    def transfer(self, owner: str, to: str) -> None:
+        """See Ipam."""
+        plain_name("an owner", owner)
+        plain_name("an owner", to)
+        if owner == to:
+            return
+        with self._database.transaction() as run:
+            there = [one for (one,) in run("SELECT owner FROM ipam_allocation WHERE owner IN (?, ?)", owner, to)]
+            if len(there) > 1:
+                raise Conflict(f"{to} holds an address already, and cannot have that of {owner} too; release one first")
+            run("UPDATE ipam_allocation SET owner = ? WHERE owner = ?", to, owner)
+
     def release(self, owner: str) -> None:
         """See Ipam."""
         release(self._database, plain_name("an owner", owner))

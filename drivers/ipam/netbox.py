@@ -35,6 +35,7 @@ from drivers.ipam.netbox_records import (
     ADDRESSES,
     DATA,
     NETWORK,
+    OWNER,
     AddressRow,
     Records,
     allocation_of,
@@ -168,6 +169,23 @@ class NetboxIpam:
         etag = self._still_ours(path, owner)
         try:
             self._wire.patch(path, body, etag)
+        except Refused as refused:
+            if refused.status != HTTPStatus.PRECONDITION_FAILED:
+                raise
+            raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
+
+    @_in_words
+    def transfer(self, owner: str, to: str) -> None:
+        """See Ipam. Raises Busy when somebody changes it at the same time."""
+        row = self._held(owner)
+        if row is None or owner == to:
+            return
+        if self._held(to) is not None:
+            raise Conflict(f"{to} holds an address already, and cannot have that of {owner} too; release one first")
+        path = f"{ADDRESSES}{row.id}/"
+        etag = self._still_ours(path, owner)
+        try:
+            self._wire.patch(path, {"custom_fields": {OWNER: self._records.own(to)}}, etag)
         except Refused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise

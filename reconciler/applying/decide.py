@@ -42,6 +42,7 @@ from reconciler.model.action import (
     SetBoot,
     SetIndicator,
     TakeNumber,
+    Transfer,
 )
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
@@ -287,6 +288,8 @@ def _confirmed(
     failures = {path: failure for path, failure in facts.failures.items() if path != flight.action.path}
     facts = msgspec.structs.replace(facts, failures=failures)
     match flight.action:
+        case Acquire() | Transfer():
+            return msgspec.structs.replace(facts, was=())
         case PowerOn():
             serves = facts.life.claim is None or facts.life.phoned_home_at is not None
             down = None if serves else facts.disrupted_at

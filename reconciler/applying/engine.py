@@ -26,8 +26,9 @@ from reconciler.applying.waits import HELD_SECONDS, IN_TURN, Waits
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.claim import spoken
 from reconciler.kinds.lifecycle import uuid_of
-from reconciler.kinds.living import leaks
+from reconciler.kinds.living import is_held, leaks
 from reconciler.kinds.media import watched
+from reconciler.kinds.moved import olds_of
 from reconciler.kinds.turns import asks, earlier
 from reconciler.model.action import Action, Forget, Remembered
 from reconciler.model.diagnostic import Diagnostic
@@ -98,7 +99,9 @@ class Engine:
             changed = {one.key: in_words(one) for one in access if not one.is_new}
             self._teller.tell_each(changed, "AccessChanged", EventType.WARNING)
             self._learned(taken_in, "its BMC is another one")
-            return keys
+            # What was under way under a name that is gone is settled too.
+            more = [*(key for key, one in taken_in.items() if one is not None), *self._memory.flights]
+            return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -193,7 +196,13 @@ class Engine:
         if desired is None:
             return Waiting("NoDesiredState", "no desired state is in force yet", HELD_SECONDS)
         seen = self._poller.look(key, desired, media=watched(self.remembered(key).life))
+        # What it had under another name decides what is done about this one.
+        olds = olds_of(key, desired, self.remembered(key)) if not is_held(seen.value) else []
+        before = [self._poller.look(old, desired) for old in olds]
+        seen = next((msgspec.structs.replace(seen, error=one.error) for one in before if one.error), seen)
         with self._gate:
+            for one in before:
+                self._memory.record(one)
             self._memory.record(seen)
             if seen.error is not None:
                 return self._waits.unreadable(key, seen.error)
@@ -253,9 +262,9 @@ class Engine:
             message = f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
             self._teller.tell(resource.key, "DriftDetected", message, EventType.WARNING)
 
-    def _learned(self, changed: Mapping[ResourceKey, ResourceFacts], why: str) -> None:
+    def _learned(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
         """Keep it; boot orders that have gone with it are told of."""
-        over = [key for key, one in changed.items() if self._memory.of(key).life.order and not one.life.order]
+        over = [key for key, one in changed.items() if one and self._memory.of(key).life.order and not one.life.order]
         self._memory.keep(changed)
         for key in over:
             self._teller.tell(key, "OrderEnded", why)

@@ -27,10 +27,12 @@ from reconciler.model.action import (
     PutNetwork,
     PutPool,
     Release,
+    Rename,
     SetBoot,
     SetIndicator,
     Settle,
     TakeNumber,
+    Transfer,
     Unclaim,
 )
 
@@ -58,6 +60,8 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             ipam.describe(str(key), about)
         case Release(key=key):
             ipam.release(str(key))
+        case Transfer(key=key, was=was):
+            ipam.transfer(was, str(key))
         case PutPool(key=key, ranges=ranges):
             pools.put_pool(key.name, ranges)
         case DropPool(key=key):
@@ -66,7 +70,18 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             pools.take(pool, str(key), number=number, ephemeral=ephemeral)
         case GiveNumberBack(key=key):
             pools.give_back(str(key))
-        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free() | Forget():
+        case (
+            Bind()
+            | PinImage()
+            | Rename()
+            | Claim()
+            | Unclaim()
+            | OrderBoot()
+            | Settle()
+            | AcceptSystem()
+            | Free()
+            | Forget()
+        ):
             pass  # See applying/remember.py.
         case _:
             assert_never(action)

@@ -56,11 +56,15 @@ class Memory:
         """Of those that were taken down and are not known to serve again, and what is under way."""
         return Facts({key: self._facts[key] for key in self._down}, self._flights)
 
-    def keep(self, changed: Mapping[ResourceKey, ResourceFacts]) -> None:
-        """Write down, in one piece, and then believe. Raises StoreError; then it is not believed."""
+    def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+        """Write down, in one piece, and then believe; None: nothing is remembered any more. Raises StoreError; then it
+        is not believed."""
         self._ledger.put_facts(dict(changed))
         for key, facts in changed.items():
-            self.believe(key, facts)
+            if facts is not None:
+                self.believe(key, facts)
+            else:
+                self._disbelieve(key)
 
     def believe(self, key: ResourceKey, facts: ResourceFacts) -> None:
         """Go by this from now on: it is written down already, or may be lost."""
@@ -73,6 +77,9 @@ class Memory:
     def forget(self, key: ResourceKey) -> None:
         """Nothing is remembered of it any more. Raises StoreError."""
         self._ledger.put_facts({key: None})
+        self._disbelieve(key)
+
+    def _disbelieve(self, key: ResourceKey) -> None:
         self._facts.pop(key, None)
         self._down.discard(key)
         seen = self._observed.get(key)

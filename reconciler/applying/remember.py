@@ -18,6 +18,7 @@ from reconciler.model.action import (
     OrderErasure,
     PinImage,
     Remembered,
+    Rename,
     Settle,
     Unclaim,
 )
@@ -51,6 +52,8 @@ def remember(
         case PinImage(image=image):
             changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
             return _noted(key, changed, ("ImagePinned", f"image {image or 'none'}"))
+        case Rename():
+            return _renamed(action, facts)
         case Claim():
             return _claimed(action, facts, now)
         case Unclaim(machines=machines):
@@ -99,6 +102,17 @@ def remember(
             return Noted({key: freed}, told_both)
         case _:
             assert_never(action)
+
+
+def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Noted:
+    """All of it moved when the state took force; now it is told."""
+    before = ", ".join(f"MachineClaim/{name}" for name in action.was)
+    kept = f"it keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
+    told = {action.key: ("Renamed", f"it was {before}; {kept}, and nothing is wiped")}
+    told |= {
+        ResourceKey("Machine", name): ("Renamed", f"its claim {before} is {action.key}") for name in action.machines
+    }
+    return Noted({action.key: msgspec.structs.replace(facts.get(action.key, NO_FACTS), was=())}, told)
 
 
 def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Noted:

@@ -284,9 +284,9 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
 
 def foreseen(desired: DesiredState, facts: Facts) -> Facts:
     """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
-    from reconciler.planning.known import take_in
+    from reconciler.planning.known import take_in, with_changes
 
-    return Facts({**facts.resources, **take_in(desired, facts.resources)}, facts.in_flight)
+    return Facts(with_changes(facts.resources, take_in(desired, facts.resources)), facts.in_flight)
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from reconciler.desired.findings import Finding
 from reconciler.kinds.claim import MachineClaimSpec, host_names
+from reconciler.kinds.moved import RENAMABLE
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
@@ -15,6 +17,30 @@ def check(state: DesiredState) -> Iterator[Finding]:
         yield from _networks(claim, state)
         yield from _machines(claim, state)
     yield from _hostnames(state.of_kind("MachineClaim"))
+    for kind in RENAMABLE:
+        yield from _renames(kind, state)
+
+
+def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
+    """A name that was before is nobody's any more, and went to one."""
+    owners: dict[str, Resource[Any]] = {}
+    for resource in state.of_kind(kind):
+        given = isinstance(resource.spec.renamed_from, str)
+        for index, name in enumerate(resource.spec.former):
+            path = ("spec", "renamedFrom", *(() if given else (index,)))
+            declared = state.resources.get(ResourceKey(kind, name))
+            other = owners.setdefault(name, resource)
+            if declared is resource:
+                hint = "remove renamedFrom, or name what it was called before"
+                yield Finding("renamed-from", resource, path, f"{resource.key} was not renamed from itself", hint=hint)
+            elif declared is not None:
+                what = f"{resource.key} was {declared.key} before, and that is declared too"
+                hint = f"remove {declared.key}, which goes on as {resource.key}; or remove renamedFrom"
+                yield Finding("renamed-from", resource, path, what, f"it is at {declared.source}", hint)
+            elif other is not resource:
+                what = f"{other.key} says too that it was {kind}/{name} before"
+                hint = "leave renamedFrom in one of them"
+                yield Finding("renamed-from", resource, path, what, f"it is at {other.source}", hint)
 
 
 def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:

@@ -69,5 +69,6 @@ def _address(
         address=given,
         family=None if given is not None else _WORDS[family],
         project=claim.spec.project,
+        renamed_from=tuple(OfClaim(name, slot, network.network, family).name for name in claim.spec.former) or None,
     )
     return Resource(key, spec, {}, {}, claim.source)

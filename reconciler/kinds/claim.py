@@ -11,7 +11,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from reconciler.kinds.fields import Address, PartitionRef, ProjectRef, Spec, Text, reference
+from reconciler.kinds.fields import (
+    Address,
+    PartitionRef,
+    ProjectRef,
+    RenamedFrom,
+    Spec,
+    Text,
+    names_of,
+    reference,
+)
 from reconciler.kinds.image import REFERENCE_PATTERN
 from reconciler.kinds.kind import Look, Place
 from reconciler.kinds.machine import Taint
@@ -123,6 +132,12 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     request: (
         Annotated[str, Meta(max_length=253, description="Any word; changing it writes the image to each anew.")] | None
     ) = None
+    renamed_from: RenamedFrom | None = None
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The names that it had before."""
+        return names_of(self.renamed_from)
 
 
 class ClaimState(msgspec.Struct, frozen=True):

@@ -11,8 +11,9 @@ from typing import Any
 
 from reconciler.kinds.claim import Holder, MachineClaimSpec, holders, lacking, surplus, too_many
 from reconciler.kinds.kind import Field, Look, Steps
+from reconciler.kinds.moved import NAME
 from reconciler.kinds.renamed import held_for_rename
-from reconciler.model.action import Action, Claim, Forget, Unclaim
+from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
@@ -36,7 +37,9 @@ class ClaimRules:
         named_ = (Field(MACHINES, list(spec.machines), has, not strange),)
         others = sorted({one.project or "" for one in live} - {spec.project})
         whose = others[0] if others else spec.project
+        was = look.facts.was
         return (
+            *((Field(NAME, resource.key.name, was[-1], False),) if was else ()),
             Field(COUNT, spec.count, len(live) if held else None, settled),
             *(named_ if spec.machines else ()),
             *(without if spec.without else ()),
@@ -53,10 +56,11 @@ class ClaimRules:
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
         if (hold := held_for_rename(look)) is not None:
             return Steps(holds=(hold,))
+        named_anew = _rename(look, held) if look.facts.was else ()
         over = surplus(spec, held)
         many = set(too_many(spec, held))
         why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
-        return Steps((_unclaim(look, over, ", ".join(sorted(why))),)) if over else Steps()
+        return Steps((*named_anew, *((_unclaim(look, over, ", ".join(sorted(why))),) if over else ())))
 
     def removal(self, look: Look) -> Steps:
         """All of its machines are given back; it is forgotten when each is free again."""
@@ -83,6 +87,11 @@ class ClaimRules:
 def named(held: Iterable[Holder]) -> str:
     """`Machine/m1 (slot 0), Machine/m2 (slot 1)`."""
     return ", ".join(f"Machine/{one.machine} (slot {one.slot})" for one in held)
+
+
+def _rename(look: Look, held: tuple[Holder, ...]) -> tuple[Action, ...]:
+    machines = tuple(one.machine for one in held)
+    return (Rename(key=look.key, was=look.facts.was, machines=machines, reason="spec.renamedFrom says so"),)
 
 
 def _why_not(spec: MachineClaimSpec, machine: str) -> str:

@@ -82,6 +82,24 @@ PartitionRef = Annotated[str, reference("Partition", "The Partition that it stan
 ProjectRef = Annotated[str, reference("Project", "The Project that owns it.")]
 
 
+_Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=253)]
+RenamedFrom = Annotated[
+    _Name | tuple[_Name, ...],
+    Meta(
+        description="The name that this document had before, or all of them in a list. What is remembered and held "
+        "under it goes on under the new name: nothing is released, wiped or restarted. It may stay here.",
+        examples=["web"],
+    ),
+]
+
+
+def names_of(renamed_from: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names that a `renamedFrom` gives."""
+    if renamed_from is None:
+        return ()
+    return (renamed_from,) if isinstance(renamed_from, str) else renamed_from
+
+
 class Family(StrEnum):
     """The address family, as Kubernetes writes it."""
 

@@ -9,7 +9,18 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import NOTHING_SAID, About, Allocation
-from reconciler.kinds.fields import NAME_PATTERN, Address, DeletionPolicy, Family, ProjectRef, Spec, Text, reference
+from reconciler.kinds.fields import (
+    NAME_PATTERN,
+    Address,
+    DeletionPolicy,
+    Family,
+    ProjectRef,
+    RenamedFrom,
+    Spec,
+    Text,
+    names_of,
+    reference,
+)
 from reconciler.kinds.kind import Place
 from reconciler.kinds.network import NetworkSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -78,6 +89,12 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = msgspec.field(name="deletionPolicy", default=None)
+    renamed_from: RenamedFrom | None = None
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The names that it had before."""
+        return names_of(self.renamed_from)
 
     @property
     def deletion_policy(self) -> DeletionPolicy:

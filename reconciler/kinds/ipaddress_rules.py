@@ -6,17 +6,20 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
+
 from drivers.base import About
 from reconciler.kinds.claim import Holder, OfClaim, holders, of_claim, spoken, surplus
 from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.kind import Field, Look, Steps
 from reconciler.kinds.living import leaks
+from reconciler.kinds.moved import NAME, comes_from, goes_to
 from reconciler.kinds.network import NetworkState, family_of
-from reconciler.kinds.renamed import renames
+from reconciler.kinds.renamed import RENAMED, cannot_be, renames
 from reconciler.kinds.room import short_of_addresses
 from reconciler.kinds.taken import address_taken, taken, waited_for
-from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release
+from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release, Transfer
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -28,10 +31,13 @@ class IPAddressRules:
 
     def fields(self, resource: Resource[IPAddressSpec], look: Look) -> tuple[Field, ...]:
         """The network that it is held in, the address, and what is said of it."""
-        spec, state = resource.spec, _state(look.value)
+        spec, state, moved = resource.spec, _held(look), comes_from(resource.key, look)
+        # One that has another name now is judged as what it will be then.
+        name = (Field(NAME, resource.key.name, moved[0].name, False),) if moved is not None else ()
         if _goes_with_its_machine(spec, look):
-            return (Field(ADDRESS, None, state.address, state.address is None),)
+            return (*name, Field(ADDRESS, None, state.address, state.address is None))
         there = (
+            *name,
             Field(NETWORK, spec.network, state.network, state.network == spec.network),
             Field(
                 ADDRESS,
@@ -47,9 +53,21 @@ class IPAddressRules:
         return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
 
     def steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
-        """Acquire; where another address is held, that one is released first."""
+        """Acquire; where another address is held, that one is released first; what is held under a name that it had
+        before follows to this one before all else."""
+        if (moved := comes_from(resource.key, look)) is None:
+            return self._steps(resource, look, fields)
+        own = _state(look.value)
+        if own.address is not None:
+            return Steps(holds=(_both(look.key, own, *moved),))
+        if strange := _of_another(about(resource.spec, look.desired), moved[1]):
+            return Steps(holds=(strange,))
+        rest = self._steps(resource, look, tuple(field for field in fields if field.path != NAME))
+        return Steps((_transfer(look, *moved), *rest.actions), rest.holds)
+
+    def _steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
         differing = {field.path for field in fields if not field.equal}
-        spec, state = resource.spec, _state(look.value)
+        spec, state = resource.spec, _held(look)
         if not differing:
             return Steps()
         if _goes_with_its_machine(spec, look):
@@ -79,8 +97,19 @@ class IPAddressRules:
 
     def removal(self, look: Look) -> Steps:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
-        declares or remembers has leaked if it is ephemeral, and is collected."""
-        state = _state(look.value)
+        declares or remembers has leaked if it is ephemeral, and is collected. What is another's by now goes to that
+        one, and what this one had under another name comes here first."""
+        if goes_to(look.key, look) is not None:
+            return Steps()
+        moved = comes_from(look.key, look) if _state(look.value).address is None else None
+        rest = self._removal(look)
+        if moved is None:
+            return rest
+        # A machine may answer to it still: it comes here, and goes later.
+        return Steps((_transfer(look, *moved), *(() if rest.holds else rest.actions)))
+
+    def _removal(self, look: Look) -> Steps:
+        state = _held(look)
         if blocked := _in_use(look, state):
             return blocked
         if look.stray:
@@ -108,12 +137,31 @@ class IPAddressRules:
                 return state.address is not None and state.about == wanted
             case Release():
                 return state.address is None
+            case Transfer(address=address):
+                return state.address == address
             case _:
                 return False
 
     def patience(self, action: Action, resource: Resource[IPAddressSpec] | None) -> float:
         """The IPAM answers when it is done, and to ask it twice does no harm."""
         return 1.0
+
+
+def _held(look: Look) -> AddressState:
+    """What it holds, or will as soon as it has followed from another name."""
+    own = _state(look.value)
+    moved = comes_from(look.key, look) if own.address is None else None
+    return own if moved is None else moved[1]
+
+
+def _transfer(look: Look, old: ResourceKey, state: AddressState) -> Transfer:
+    return Transfer(key=look.key, was=str(old), address=state.address or "", reason="it has another name now")
+
+
+def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
+    reason = f"{spoken(key)} has {own.address}, and {spoken(old)}, which it was before, has {state.address}"
+    way_out = "remove renamedFrom and declare both; or release one of them (groundstate ipam release)"
+    return Hold(HoldKind.GUARD, RENAMED, reason, way_out)
 
 
 def _in_use(look: Look, state: AddressState) -> Steps | None:
@@ -153,10 +201,13 @@ def _machine_in_slot(look: Look) -> str | None:
 def _may_be_renamed(look: Look) -> Hold | None:
     """A claim that may be another one under a new name has that one's addresses, if it is."""
     meant = of_claim(look.key)
-    others = renames(look).gone.get(meant.claim) if meant is not None else None
-    if not others or meant is None:
+    if meant is None:
         return None
     key = f"MachineClaim/{meant.claim}"
+    if (stuck := cannot_be(ResourceKey("MachineClaim", meant.claim), look)) is not None:
+        return Hold(HoldKind.BLOCKED, key, stuck.reason, "decide that first")
+    if not (others := renames(look).gone.get(meant.claim)):
+        return None
     return Hold(HoldKind.BLOCKED, key, f"{key} may be MachineClaim/{others[0]} under another name", "decide that first")
 
 
@@ -205,11 +256,19 @@ def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
             "leave spec.type Static, or release it (deletionPolicy: Release, remove the document) and take another"
         )
         found.append(Hold(HoldKind.GUARD, "static-address", reason, way_out, ABOUT))
-    if seen.project and wanted.project != seen.project:
-        reason = f"{state.address} is held for project {seen.project}; an address does not change hands"
-        way_out = f"leave it in project {seen.project}, or release it and take another"
-        found.append(Hold(HoldKind.GUARD, "other-project", reason, way_out, ABOUT))
+    if strange := _of_another(wanted, state):
+        found.append(msgspec.structs.replace(strange, path=ABOUT))
     return tuple(found)
+
+
+def _of_another(wanted: About, state: AddressState) -> Hold | None:
+    project = state.about.project
+    if not project or wanted.project == project:
+        return None
+    reason = f"{state.address} is held for project {project}; an address does not change hands"
+    return Hold(
+        HoldKind.GUARD, "other-project", reason, f"leave it in project {project}, or release it and take another"
+    )
 
 
 def _waits_for(spec: IPAddressSpec, state: AddressState, look: Look) -> tuple[Hold, ...]:

@@ -10,6 +10,7 @@ import msgspec
 from reconciler.kinds.claim import spoken
 from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.kind import Look
+from reconciler.kinds.moved import goes_to
 from reconciler.kinds.network import NetworkState, family_of
 from reconciler.kinds.pool import NumberState
 from reconciler.kinds.taken import moves_away, releases
@@ -71,8 +72,9 @@ def _by_network(look: Look) -> dict[str, list[Tenant]]:
         value = look.observed[key].value
         if isinstance(value, AddressState) and value.address is not None and value.network is not None:
             length = 32 if family_of(value.address) == 4 else 128
-            leaves = _leaves(key, look, ephemeral=value.about.ephemeral) or moves_away(key, value, look)
-            found.setdefault(value.network, []).append(Tenant(spoken(key), f"{value.address}/{length}", leaves))
+            owner = goes_to(key, look) or key
+            leaves = _leaves(owner, look, ephemeral=value.about.ephemeral) or moves_away(owner, value, look)
+            found.setdefault(value.network, []).append(Tenant(spoken(owner), f"{value.address}/{length}", leaves))
         elif isinstance(value, NetworkState) and value.network is not None and value.network.parent is not None:
             leaves = _leaves(key, look, ephemeral=False)
             inside = found.setdefault(value.network.parent, [])

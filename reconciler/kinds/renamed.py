@@ -13,6 +13,7 @@ import msgspec
 from reconciler.kinds.claim import Holder, MachineClaimSpec, all_holders, unwanted
 from reconciler.kinds.kind import Look
 from reconciler.kinds.machine import size_of
+from reconciler.kinds.moved import moves
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
@@ -38,6 +39,8 @@ def renames(look: Look) -> Renames:
 def held_for_rename(look: Look) -> Hold | None:
     """The hold of a claim that may be another under a new name, or has perhaps got one."""
     found, name = renames(look), look.key.name
+    if (stuck := cannot_be(look.key, look)) is not None:
+        return stuck
     if others := found.gone.get(name):
         was, new = _named(others), f"MachineClaim/{name}"
     elif others := found.came.get(name):
@@ -45,11 +48,25 @@ def held_for_rename(look: Look) -> Hold | None:
     else:
         return None
     reason = f"{was} is gone from git and {new} came with it: it may be the same under another name"
+    old, now = (others[0], name) if name in found.gone else (name, others[0])
     way_out = (
-        f"declare it under the old name again, and its machines stay; or, if they are to be wiped, remove {was} in a "
-        f"commit of its own, and declare {new} in a later one, when that has taken effect"
+        f"if it is, set spec.renamedFrom: {old} in MachineClaim/{now}, and its machines stay; if they are to be wiped, "
+        f"remove {was} in a commit of its own, and declare {new} in a later one, when that has taken effect"
     )
     return Hold(HoldKind.GUARD, RENAMED, reason, way_out)
+
+
+def cannot_be(claim: ResourceKey, look: Look) -> Hold | None:
+    """The hold of a claim whose document asks for a rename that cannot be, and of the one that it names."""
+    if look.desired is None:
+        return None
+    desired = look.desired
+    asked = look.once("moves", lambda: moves(desired, look.remembered))
+    move = next((one for one in asked.values() if one.why_not and claim in (one.old, one.new)), None)
+    if move is None:
+        return None
+    reason = f"{move.new} says that it was {move.old} (spec.renamedFrom), and cannot have its machines: {move.why_not}"
+    return Hold(HoldKind.GUARD, RENAMED, reason, f"remove spec.renamedFrom, and declare {move.old} again")
 
 
 def _renames(look: Look) -> Renames:

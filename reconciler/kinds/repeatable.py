@@ -16,6 +16,7 @@ from reconciler.model.action import (
     SetBoot,
     SetIndicator,
     TakeNumber,
+    Transfer,
 )
 
 
@@ -35,7 +36,7 @@ def repeatable(action: Action, seen: Any) -> bool:
             return override.enabled is not BootEnabled.ONCE and override.mode is None
         case SetIndicator():
             return True
-        case Acquire() | DescribeAddress() | PutNetwork() | PutPool() | TakeNumber():
+        case Acquire() | DescribeAddress() | Transfer() | PutNetwork() | PutPool() | TakeNumber():
             return True  # The owner of it asks once more, and gets the same.
         case _:
             return False

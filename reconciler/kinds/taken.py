@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from drivers.base import IpamNetwork
-from reconciler.kinds.claim import spoken
+from reconciler.kinds.claim import of_claim, spoken
 from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
 from reconciler.kinds.kind import Look
+from reconciler.kinds.moved import goes_to
 from reconciler.kinds.network import (
     NetworkSpec,
     NetworkState,
@@ -143,10 +144,11 @@ def _addresses(look: Look) -> Room:
     owners: dict[Item, ResourceKey] = {}
     wants: dict[ResourceKey, Item | None] = {}
     leaves = set()
-    for key, seen in look.observed.items():
+    for holder, seen in look.observed.items():
         state = seen.value
         if not isinstance(state, AddressState) or state.address is None or state.network is None:
             continue
+        key = goes_to(holder, look) or holder
         owners[_namespace(state.network, look), _plain(state.address)] = key
         if releases(key, look, ephemeral=state.about.ephemeral):
             leaves.add(key)
@@ -300,6 +302,10 @@ def _within(address: str, cidr: str) -> bool:
 # -- in words ----------------------------------------------------------------------------------------------------------
 
 
+def _may_say_so(key: ResourceKey) -> bool:
+    return key.kind == "IPAddress" and of_claim(key) is None
+
+
 def taken(what: str, verdict: Verdict, path: str, look: Look) -> Hold:
     """The hold: it waits for a holder that lets go, and is held where the holder stays."""
     holder = verdict.holder
@@ -322,4 +328,9 @@ def taken(what: str, verdict: Verdict, path: str, look: Look) -> Hold:
             f"to keep it under the old name, declare {holder} again; to have it under the new one, declare {holder} "
             "with deletionPolicy: Release, and when that has taken effect, remove it and declare this one"
         )
+        if _may_say_so(holder) and _may_say_so(look.key):
+            way_out = (
+                f"if {look.key} is {holder} under another name, set spec.renamedFrom: {holder.name}, and it has it; "
+                f"to keep it under the old name, declare {holder} again"
+            )
     return Hold(HoldKind.GUARD, TAKEN, reason, way_out, path)

@@ -134,6 +134,14 @@ class Release(_Action, frozen=True, tag="release"):
     address: str
 
 
+class Transfer(_Action, frozen=True, tag="transfer"):
+    """What the IPAM holds for the owner `was` is the resource's from now on: the address stays as it is."""
+
+    path: ClassVar[str] = "metadata.name"
+    was: str
+    address: str
+
+
 class PutPool(_Action, frozen=True, tag="put-pool"):
     """Make the pool be exactly these numbers."""
 
@@ -191,6 +199,15 @@ class PinImage(_Action, frozen=True, tag="pin-image"):
 
     path: ClassVar[str] = "spec.image"
     image: str | None
+
+
+class Rename(_Action, frozen=True, tag="rename"):
+    """Write down that a MachineClaim was called otherwise before, `was`: its machines stay as they are. Nothing is
+    sent."""
+
+    path: ClassVar[str] = "metadata.name"
+    was: tuple[str, ...]
+    machines: tuple[str, ...]
 
 
 class Claim(_Action, frozen=True, tag="claim"):
@@ -269,6 +286,7 @@ Action = (
     | Acquire
     | DescribeAddress
     | Release
+    | Transfer
     | PutPool
     | DropPool
     | TakeNumber
@@ -277,6 +295,7 @@ Action = (
     | GiveVrfBack
     | Bind
     | PinImage
+    | Rename
     | Claim
     | Unclaim
     | OrderBoot
@@ -287,7 +306,7 @@ Action = (
     | Forget
 )
 
-Remembered = Bind | PinImage | Claim | Unclaim | OrderBoot | Settle | AcceptSystem | Free
+Remembered = Bind | PinImage | Rename | Claim | Unclaim | OrderBoot | Settle | AcceptSystem | Free
 """Actions that are done when they are written down."""
 
 

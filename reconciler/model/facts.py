@@ -56,7 +56,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     whose machine it is and which image was chosen for it, from the moment at which the rules let that pass. `life`: of
     a machine that groundstate inspects, installs and wipes. `labels`: what follows from its inventory, in no document.
     `access`: by which way it was to be reached, as `AccessChange` has it; empty: not known.
-    `wishes`: what was written to the BMC lately, by field path.
+    `wishes`: what was written to the BMC lately, by field path. `was`: the names that it had before, the latest last,
+    until what is held elsewhere has followed to the new one, and the rename is told of.
     """
 
     applied: Applied | None = None
@@ -76,6 +77,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: dict[str, str] = {}
     access: dict[str, str] = {}
     wishes: dict[str, Wish] = {}
+    was: tuple[str, ...] = ()
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -6,7 +6,10 @@ from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 
 from reconciler.kinds.binding import fits
+from reconciler.kinds.claim import of_claim
 from reconciler.kinds.image import Classification, ImageSpec, expired
+from reconciler.kinds.living import is_held
+from reconciler.kinds.moved import RENAMABLE
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import ObservedState
@@ -47,6 +50,32 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
         )
         for one in exceeded(desired, observed, facts)
     )
+
+
+def on_renames(
+    keys: Collection[ResourceKey], desired: DesiredState, facts: Facts, observed: ObservedState
+) -> tuple[Diagnostic, ...]:
+    """The names of before of which nothing is known, while the new one is not as declared yet: a slip of the pen. Later
+    the old name may stand there for good."""
+    found = []
+    for key in keys:
+        resource = desired.resources.get(key)
+        remembered = facts.resources.get(key, NO_FACTS)
+        if key.kind not in RENAMABLE or resource is None or not resource.spec.former or of_claim(key) is not None:
+            continue
+        olds = [ResourceKey(key.kind, name) for name in resource.spec.former]
+        if remembered.was or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
+            continue
+        what = f"{key} was {' or '.join(map(str, olds))} before, and nothing is known of that"
+        found.append(_warning("renamed-from-unknown", what, resource, "it begins anew", "look at spec.renamedFrom"))
+    return tuple(found)
+
+
+def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
+    seen = observed.get(old)
+    if old in facts.resources or (seen is not None and is_held(seen.value)):
+        return True
+    return any(one.life.claim == old.name for one in facts.resources.values()) if old.kind == "MachineClaim" else False
 
 
 def _of_image(

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds.binding import waits_for_project
-from reconciler.model.action import Acquire, Bind, Claim, PinImage, PutNetwork
+from reconciler.model.action import Acquire, Bind, Claim, PinImage, PutNetwork, Rename
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
@@ -38,19 +38,22 @@ def lacks_machines(change: Change) -> bool:
     return (
         change.key.kind == "MachineClaim"
         and change.source is not None
-        and not change.actions
+        and all(isinstance(action, Rename) for action in change.actions)
         and all(hold.kind is HoldKind.IN_FLIGHT for hold in change.held_by)
     )
 
 
 def _placed(change: Change, found: Placement, desired: DesiredState) -> Change:
     if not found.chosen:
-        return msgspec.structs.replace(change, held_by=(*change.held_by, *found.holds))
+        # A new name waits for no machines.
+        path = Claim.path if change.actions else None
+        holds = tuple(msgspec.structs.replace(hold, path=hold.path or path) for hold in found.holds)
+        return msgspec.structs.replace(change, held_by=(*change.held_by, *holds))
     spec = desired.resources[change.key].spec
     machines = tuple((one.slot, one.machine) for one in found.chosen)
     reason = "; ".join(f"{one.machine}: {one.rule}" for one in found.chosen)
     claim = Claim(key=change.key, project=spec.project, machines=machines, reason=reason)
-    return msgspec.structs.replace(change, actions=(claim,))
+    return msgspec.structs.replace(change, actions=(*change.actions, claim))
 
 
 def hold_claims(

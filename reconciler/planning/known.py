@@ -10,18 +10,25 @@ from reconciler.kinds import RECONCILED
 from reconciler.kinds.access import place
 from reconciler.kinds.lifecycle import unattended
 from reconciler.kinds.machine import MachineSpec, standing_order
+from reconciler.kinds.moved import carried
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.ways import ways_in
 
 
-def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
-    """The facts that are new or different because of what is declared now, by key.
+def take_in(
+    desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]
+) -> dict[ResourceKey, ResourceFacts | None]:
+    """The facts that are new or different because of what is declared now, by key; None: nothing is remembered of it
+    any more, as it has another name now (`kinds.moved`).
 
     A machine at the place of one that is gone is that one under another name: what is remembered of it stays, so that
     no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
     before has ignored no shutdown there, was not seen off there, and was not started from the network there.
     """
+    moved = carried(desired, remembered)
+    if moved:
+        remembered = with_changes(remembered, moved)
     gone = {
         facts.place: facts
         for key, facts in remembered.items()
@@ -29,7 +36,7 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
     }
     new_store = not any(key.kind == "Machine" for key in remembered)
     gone_claims = [key for key in remembered if key.kind == "MachineClaim" and key not in desired.resources]
-    changed = {}
+    changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
             continue
@@ -44,9 +51,19 @@ def take_in(desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFact
         policy = getattr(resource.spec, "deletion_policy", None)
         others = gone if key.kind == "Machine" else gone_claims if key.kind == "MachineClaim" else ()
         joining = bool(others) and (before is None or before.joining)
-        said = {"place": here, "deletion_policy": policy, "joining": joining}
+        # A name that is declared again is that one's own from now on.
+        was = tuple(name for name in after.was if ResourceKey(key.kind, name) not in desired.resources)
+        said = {"place": here, "deletion_policy": policy, "joining": joining, "was": was}
         if isinstance(resource.spec, MachineSpec):
             said["access"] = ways_in(desired)[key]
         if before is None or any(getattr(before, name) != value for name, value in said.items()):
             changed[key] = msgspec.structs.replace(after, **said)
     return changed
+
+
+def with_changes(
+    remembered: Mapping[ResourceKey, ResourceFacts], changed: Mapping[ResourceKey, ResourceFacts | None]
+) -> dict[ResourceKey, ResourceFacts]:
+    """What is remembered then."""
+    every = {**remembered, **changed}
+    return {key: facts for key, facts in every.items() if facts is not None}

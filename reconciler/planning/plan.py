@@ -13,6 +13,7 @@ from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.claim import ClaimState
 from reconciler.kinds.kind import Field, Look, Rules, Steps, drifted
 from reconciler.kinds.machine import standing_order
+from reconciler.kinds.moved import NAME
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
@@ -31,7 +32,7 @@ from reconciler.model.plan import (
     digest,
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
-from reconciler.planning.advice import on_images, on_quotas
+from reconciler.planning.advice import on_images, on_quotas, on_renames
 from reconciler.planning.blame import defect, to_blame
 from reconciler.planning.claims import claims_something, hold_claims, lacks_machines, place_claims
 from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
@@ -105,6 +106,7 @@ def plan(
         diagnostics=(
             *diagnostics,
             *_or_nothing(lambda: on_images(keys, desired, facts, now)),
+            *_or_nothing(lambda: on_renames(keys, desired, facts, observed)),
             *(_or_nothing(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
         ),
         overrides=in_force(policy.overrides, now),
@@ -282,7 +284,7 @@ def still_asked(change: Change, desired: DesiredState, observed: ObservedState) 
         return resource is None and change.source is None
     seen = observed.get(change.key)
     look = Look(change.key, seen.value if seen else None, NO_FACTS, observed, desired)
-    wanted = {field.path: field.desired for field in kind.rules.fields(resource, look)}
+    wanted = {NAME: change.key.name, **{field.path: field.desired for field in kind.rules.fields(resource, look)}}
     return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Executable, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from reconciler.model.facts import ResourceFacts
@@ -26,14 +26,19 @@ def write(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | No
     """Make the rows of these machines be what their facts say, in the transaction that writes the facts.
 
     A machine goes from one slot to another only by way of none, and to none only by being given back: who has not heard
-    of a binding cannot write it away. Raises AlreadyBound; the transaction is then lost.
+    of a binding cannot write it away. With a claim that gets another name, as the same facts say of it, its machines
+    keep their slots. Raises AlreadyBound; the transaction is then lost.
     """
     wanted = {key.name: _slot(value) for key, value in facts.items() if key.kind == "Machine"}
     if not wanted:
         return
     there = _read(connection, wanted)
-    for machine, slot in there.items():
-        if wanted[machine] not in (None, slot):
+    names = _renamed(facts)
+    for machine, slot in sorted(there.items()):
+        claim = wanted[machine]
+        if claim is not None and claim != slot and (names.get(slot[0]), slot[1]) == claim:
+            _rename(connection, machine, claim)
+        elif claim not in (None, slot):
             raise AlreadyBound(_said(machine, slot))
     for machine, slot in there.items():
         if wanted[machine] is None:
@@ -46,9 +51,29 @@ def write(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | No
             _insert(connection, machine, slot)
 
 
+def _renamed(facts: Mapping[ResourceKey, ResourceFacts | None]) -> dict[str, str]:
+    """The claims that get another name, by the name that goes with this very write."""
+    return {
+        facts_of.was[-1]: key.name
+        for key, facts_of in facts.items()
+        if key.kind == "MachineClaim" and facts_of is not None and facts_of.was
+        if facts.get(ResourceKey(key.kind, facts_of.was[-1]), facts_of) is None
+    }
+
+
+def _rename(connection: Connection, machine: str, slot: Slot) -> None:
+    changed = update(tables.binding).where(tables.binding.c.machine == machine).values(claim=slot[0])
+    _uniquely(connection, changed, machine, slot)
+
+
 def _insert(connection: Connection, machine: str, slot: Slot) -> None:
+    row = {"machine": machine, "claim": slot[0], "slot": slot[1]}
+    _uniquely(connection, insert(tables.binding).values(row), machine, slot)
+
+
+def _uniquely(connection: Connection, statement: Executable, machine: str, slot: Slot) -> None:
     try:
-        connection.execute(insert(tables.binding), {"machine": machine, "claim": slot[0], "slot": slot[1]})
+        connection.execute(statement)
     except IntegrityError as error:
         raise AlreadyBound(_said(machine, slot)) from error
     except OperationalError as error:

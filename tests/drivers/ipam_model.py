@@ -81,6 +81,14 @@ class State(msgspec.Struct, frozen=True):
         said = msgspec.structs.replace(self.held[owner], about=about)
         return msgspec.structs.replace(self, held={**self.held, owner: said})
 
+    def transfer(self, owner: str, to: str) -> State:
+        """See Ipam.transfer."""
+        if owner not in self.held or owner == to:
+            return self
+        _refuse(to in self.held, "holds another")
+        moved = msgspec.structs.replace(self.held[owner], owner=to)
+        return msgspec.structs.replace(self, held={**_without(self.held, owner), to: moved})
+
     def release(self, owner: str) -> State:
         """See Ipam.release."""
         return msgspec.structs.replace(self, held=_without(self.held, owner))

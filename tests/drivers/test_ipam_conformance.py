@@ -407,3 +407,42 @@ class TestLooking:
 
     def test_a_sound_one_has_nothing_to_say(self, ipam: Ipam) -> None:
         assert ipam.check() == []
+
+
+class TestTransfer:
+    """hashicorp/terraform#27229: what has another name now keeps what it had under the old one."""
+
+    def test_what_one_holds_the_other_holds_with_all_that_is_said_of_it(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a", address="10.0.0.5", about=ABOUT)
+        ipam.transfer("a", "b")
+        assert ipam.holding("a") is None
+        assert ipam.list() == [Allocation("b", "lan", "10.0.0.5", ABOUT)]
+        assert ipam.acquire("lan", "b") == "10.0.0.5"
+        assert ipam.acquire("lan", "a") == "10.0.0.2"
+
+    def test_again_and_of_nothing_is_success(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a")
+        for _ in range(2):
+            ipam.transfer("a", "b")
+        ipam.transfer("b", "b")
+        ipam.transfer("nobody", "b")
+        assert ipam.list() == [Allocation("b", "lan", "10.0.0.2")]
+
+    def test_one_that_holds_another_does_not_get_it(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        for owner in ("a", "b"):
+            ipam.acquire("lan", owner)
+        with pytest.raises(Conflict, match=r"b holds an address already, and cannot have that of a too"):
+            ipam.transfer("a", "b")
+        assert [one.owner for one in ipam.list()] == ["a", "b"]
+
+    def test_the_old_owner_releases_nothing_any_more(self, ipam: Ipam) -> None:
+        ipam.put_network("lan", IpamNetwork(SMALL))
+        ipam.acquire("lan", "a")
+        ipam.transfer("a", "b")
+        ipam.release("a")
+        assert ipam.holding("b") == Allocation("b", "lan", "10.0.0.2")
+        ipam.release("b")
+        assert ipam.list() == []

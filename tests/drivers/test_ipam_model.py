@@ -180,6 +180,10 @@ class AgainstTheModel(RuleBasedStateMachine):
     def describe(self, owner: str, about: About, crash: Any) -> None:
         self.call(crash, lambda: self.ipam.describe(owner, about), lambda: self.state.describe(owner, about))
 
+    @rule(owner=OWNERS, to=OWNERS, crash=CRASHES)
+    def transfer(self, owner: str, to: str, crash: Any) -> None:
+        self.call(crash, lambda: self.ipam.transfer(owner, to), lambda: self.state.transfer(owner, to))
+
     @rule(owner=OWNERS, crash=CRASHES)
     def release(self, owner: str, crash: Any) -> None:
         self.call(crash, lambda: self.ipam.release(owner), lambda: self.state.release(owner))

@@ -71,11 +71,13 @@ from reconciler.model.action import (
     PutPool,
     Release,
     Remembered,
+    Rename,
     SetBoot,
     SetIndicator,
     Settle,
     TakeNumber,
     TakeVrf,
+    Transfer,
     Unclaim,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
@@ -399,6 +401,8 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return replace(value, about=about), facts
         case Release():
             return AddressState(), facts
+        case Transfer(address=address):
+            return AddressState(value.network, address, value.about), facts
         case PutPool(ranges=ranges):
             return PoolState(Pool(ranges)), facts
         case DropPool():
@@ -409,7 +413,7 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return NumberState(), facts
         case Forget():
             return value, facts
-        case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
+        case Bind() | PinImage() | Rename() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
             raise AssertionError("it is done when it is written down")
         case _:
             assert_never(action)

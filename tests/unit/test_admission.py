@@ -15,7 +15,7 @@ from reconciler.model.life import Life
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
 from reconciler.planning.advice import on_images
-from reconciler.planning.known import take_in
+from reconciler.planning.known import take_in, with_changes
 from tests.unit.planning_worlds import NOW, desired, machine, resource
 from tests.unit.planning_worlds import image as declared
 
@@ -61,7 +61,7 @@ def test_a_machine_under_another_name_keeps_project_and_image() -> None:
     old, new = machine("old"), machine("new", project="shop", image="debian-12")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
     before = msgspec.structs.replace(HAS, place=place(old.spec.bmc))
-    after = take_in(desired(new), {old.key: before})[new.key]
+    after = with_changes({}, take_in(desired(new), {old.key: before}))[new.key]
     assert (after.project, after.image) == ("shop", OLD)
 
 

@@ -248,3 +248,34 @@ def test_a_machine_by_virtual_media_needs_a_partition_that_says_what_its_bmc_fet
     document = machine("m1").rstrip("\n") + f"\n  {start}\n"
     [finding] = said(PARTITION, document)
     assert "start-from: it is to start from virtual media, and Partition/" in finding
+
+
+class TestRenamedFrom:
+    """hashicorp/terraform#18347: who says what a document was called before."""
+
+    @staticmethod
+    def web(name: str, before: str) -> str:
+        return address(name, "n", f"renamedFrom: {before}")
+
+    @pytest.mark.parametrize("before", ["old", "[old]", "[older, old]"])
+    def test_a_name_that_is_gone_may_be_named_alone_or_in_a_list(self, before: str) -> None:
+        assert said(network("n", "cidr: 10.0.0.0/24"), self.web("new", before)) == []
+
+    @pytest.mark.parametrize(
+        ("documents", "summary"),
+        [
+            ((("new", "new"),), "IPAddress/new was not renamed from itself"),
+            ((("new", "old"), ("old", "[]")), "IPAddress/new was IPAddress/old before, and that is declared too"),
+            ((("a", "old"), ("b", "[older, old]")), "IPAddress/a says too that it was IPAddress/old before"),
+        ],
+    )
+    def test_one_that_is_there_or_is_named_by_two_is_refused(
+        self, documents: tuple[tuple[str, str], ...], summary: str
+    ) -> None:
+        found = said(network("n", "cidr: 10.0.0.0/24"), *(self.web(*one) for one in documents))
+        assert [one.partition(" ")[2] for one in found] == [f"renamed-from: {summary}"]
+
+    @pytest.mark.parametrize("before", ["'A b'", "[1]", "{a: b}", "7"])
+    def test_what_is_no_name_is_refused_in_words(self, before: str) -> None:
+        (found,) = said(network("n", "cidr: 10.0.0.0/24"), self.web("new", before))
+        assert " schema: " not in found

@@ -69,6 +69,39 @@ def test_a_forgotten_machine_leaves_its_slot(store: Store) -> None:
     store.put_facts({M2: claimed("web")})
 
 
+WEB, WWW = ResourceKey("MachineClaim", "web"), ResourceKey("MachineClaim", "www")
+
+
+def test_with_a_claim_that_gets_another_name_its_machines_keep_their_slots(store: Store) -> None:
+    store.put_facts({WEB: ResourceFacts(), M1: claimed("web"), M2: claimed("web", 1, leaving=True)})
+    renamed = {M1: claimed("www"), M2: claimed("www", 1, leaving=True), WWW: ResourceFacts(was=("web",))}
+    store.put_facts({WEB: None, **renamed})
+    assert store.facts(ResourceFacts) == renamed
+    with pytest.raises(AlreadyBound):
+        store.put_facts({M1: claimed("web")})
+    store.put_facts({ResourceKey("Machine", "m3"): claimed("web")})
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {WWW: ResourceFacts(was=("web",))},
+        {WEB: None, WWW: ResourceFacts()},
+        {WEB: None, WWW: ResourceFacts(was=("db",))},
+    ],
+    ids=["the old name stays", "the new one says nothing", "the new one was another"],
+)
+def test_no_other_write_takes_a_machine_to_another_claim(
+    store: Store, rest: dict[ResourceKey, ResourceFacts | None]
+) -> None:
+    store.put_facts({WEB: ResourceFacts(), M1: claimed("web")})
+    with pytest.raises(AlreadyBound):
+        store.put_facts({M1: claimed("www"), **rest})
+    with pytest.raises(AlreadyBound):
+        store.put_facts({M1: claimed("www", 1), WEB: None, WWW: ResourceFacts(was=("web",))})
+    assert store.facts(ResourceFacts) == {WEB: ResourceFacts(), M1: claimed("web")}
+
+
 def test_more_machines_than_a_statement_has_parameters_for(store: Store) -> None:
     many = {ResourceKey("Machine", f"n{n:05d}"): ResourceFacts() for n in range(40_000)}
     bound = {ResourceKey("Machine", f"n{n:05d}"): claimed("web", n) for n in range(3)}

@@ -15,7 +15,7 @@ from reconciler.model.access import AccessChange
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.known import take_in
+from reconciler.planning.known import take_in, with_changes
 from reconciler.planning.render import plan_from_json, render_json, render_markdown, render_text
 from reconciler.planning.ways import access_changes, in_words, way_in
 from tests.unit.planning_worlds import NOTHING, desired, resource
@@ -36,7 +36,7 @@ def fleet(defaults: BmcDefaults | None = DEFAULTS, /, **machines: Any) -> Desire
 
 def remembered(state: DesiredState) -> dict[ResourceKey, ResourceFacts]:
     """What the store knows when the state is in force."""
-    return take_in(state, {})
+    return with_changes({}, take_in(state, {}))
 
 
 def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:

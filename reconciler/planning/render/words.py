@@ -29,10 +29,12 @@ from reconciler.model.action import (
     PutNetwork,
     PutPool,
     Release,
+    Rename,
     SetBoot,
     SetIndicator,
     Settle,
     TakeNumber,
+    Transfer,
     Unclaim,
 )
 from reconciler.model.override import Override
@@ -109,6 +111,11 @@ def action(this: Action) -> str:
             return clean(f"{this.name} {wanted} of {within}")
         case Release(address=address):
             return clean(f"{this.name} {address}")
+        case Transfer(was=was, address=address):
+            return clean(f"{this.name} {address} from {was}")
+        case Rename(was=was, machines=machines):
+            kept = f", with {', '.join(machines)}" if machines else ""
+            return clean(f"{this.name} from {', '.join(was)}{kept}")
         case PutPool(ranges=ranges):
             spans = (str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in ranges)
             return f"{this.name} {', '.join(spans)}"
