@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from reconciler.services.boot.listener import Listener
+from reconciler.services.boot.listener import Listener, Turns
 from reconciler.services.boot.server import BootServer
 from reconciler.services.boot.settings import BootError, BootSettings, Limits
 from reconciler.services.log import logger
@@ -107,6 +108,63 @@ def test_one_address_has_its_share_of_connections_and_no_more(busy: Service) -> 
             time.sleep(0.1)
     else:
         pytest.fail("the connections are still counted")
+
+
+PATIENT = Limits(threads=4, connections=12, per_address=4, idle=60, receive=60.0, crowded=60.0, look=0.02)
+
+
+@pytest.fixture
+def patient(tmp_path: Path, migrated_file: Path) -> Iterator[Service]:
+    """A service with few threads, which gives everybody a minute."""
+    shutil.copy(migrated_file, tmp_path / "state.db")
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    made = Service(store, tmp_path, PATIENT)
+    with made.server:
+        yield made
+    store.close()
+
+
+@pytest.mark.parametrize("how", ["slow request", "slow handshake", "slow body", "slow reader"])
+def test_a_few_addresses_that_hold_all_threads_and_connections_keep_no_newcomer_out(patient: Service, how: str) -> None:
+    """48 addresses with 8 connections each held all 384 places for as long as they went on."""
+    large = patient.keep(bytes(30_000_000)).replace("sha256:", "/files/")
+    said = {
+        "slow request": b"GET /boot.ipxe HTTP/1.1\r\nHost: x\r\nX: ",
+        "slow handshake": b"\x16\x03\x01\x02\x00\x01",
+        "slow body": b"POST /phone-home/v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n",
+        "slow reader": f"GET {large} HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+    }
+    base = patient.server.places.https if how == "slow handshake" else patient.server.places.http
+    port = int(base.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(PATIENT.per_address):
+            for last in (11, 12, 13):
+                one = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(f"127.0.0.{last}", 0))
+                stack.enter_context(one).sendall(said[how])
+        for _ in range(3):
+            if how == "slow handshake":
+                assert patient.call("GET", "/agent/v1/work").status == 401
+            else:
+                assert patient.get("/boot.ipxe").status == 200
+
+
+def test_the_next_is_of_the_address_that_has_the_fewest_in_hand() -> None:
+    turns = Turns(100)
+    for place in ("a", "a", "a", "b", "b", "c"):
+        turns.put(Waiting(place))
+    assert turns.newcomers() == 3
+    assert [turns.get().place for _ in range(4)] == ["a", "b", "c", "a"]
+    turns.done("c")
+    turns.put(Waiting("c"))
+    assert turns.newcomers() == 1
+    assert [turns.get().place for _ in range(3)] == ["c", "b", "a"]
+    assert turns.in_hand == {"a": 3, "b": 2, "c": 1}
+
+
+class Waiting(NamedTuple):
+    """A connection, as far as its turn goes."""
+
+    place: str
 
 
 def test_bodies_are_limited(service: Service) -> None:

@@ -7,12 +7,13 @@ thread, the handshake is made by the thread that reads, and each request and eac
 
 from __future__ import annotations
 
+import queue
 import socket
 import ssl
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -32,7 +33,7 @@ HEADERS = 16 * 1024
 BODY = 4 * 1024 * 1024
 """Most bytes of a request's body; the application allows less for most."""
 
-TICK = 1.0
+TICK = 0.25
 
 
 class Listener:
@@ -112,6 +113,49 @@ class _Request(HTTPRequest):
         return not self.chunked_read
 
 
+class Turns(queue.Queue[Any]):
+    """Connections that wait for a thread, and how many each address has in hand. Next is one of the address that has
+    the fewest, and of these the one that waited longest."""
+
+    def __init__(self, most: int) -> None:
+        self.in_hand: Counter[str] = Counter()
+        self._waiting: dict[str, deque[Any]] = {}
+        super().__init__(most)
+
+    def done(self, place: str) -> None:
+        """One of what `get` gave is not in hand any more."""
+        with self.mutex:
+            self.in_hand[place] -= 1
+            if not self.in_hand[place]:
+                del self.in_hand[place]
+
+    def newcomers(self) -> int:
+        """How many addresses wait that have none in hand."""
+        with self.mutex:
+            return sum(not self.in_hand[place] for place in self._waiting if place)
+
+    def _qsize(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def _put(self, item: Any) -> None:
+        self._waiting.setdefault(_place(item), deque()).append(item)
+
+    def _get(self) -> Any:
+        place = min(self._waiting, key=lambda one: self.in_hand[one])
+        item = self._waiting[place].popleft()
+        # What else it has goes to the end of the line.
+        if rest := self._waiting.pop(place):
+            self._waiting[place] = rest
+        if place:
+            self.in_hand[place] += 1
+        return item
+
+
+def _place(item: Any) -> str:
+    """cheroot's own word to stop is nobody's."""
+    return str(getattr(item, "place", ""))
+
+
 class _Connection(HTTPConnection):
     """A connection that knows until when its client has time."""
 
@@ -119,9 +163,20 @@ class _Connection(HTTPConnection):
     server: _Server
     remote_addr: str
     counted: str | None = None
+    """Under which address, once it is let in."""
     deadline: float | None = None
     receiving_since: float | None = None
     """While its request is read."""
+
+    @property
+    def answering(self) -> bool:
+        """Whether its request was read, and its answer is on its way."""
+        return self.deadline is not None and self.receiving_since is None
+
+    @property
+    def place(self) -> str:
+        """Whose it is."""
+        return self.counted or network(self.remote_addr)
 
     def communicate(self) -> Any:
         """cheroot's hook: one request, from its first byte to the end of its answer, in a worker's thread."""
@@ -131,6 +186,7 @@ class _Connection(HTTPConnection):
             return super().communicate()  # type: ignore[no-untyped-call]
         finally:
             self.deadline = self.receiving_since = None
+            self.server.turns.done(self.place)
 
     def longer(self, size: int) -> None:
         """The request was read; an answer of so many bytes follows."""
@@ -176,6 +232,9 @@ class _Server(Server):
             accepted_queue_timeout=0,
         )
         self.gateway = _Gateway
+        # The pool asks what it has as `get`, and what it was made with as `_queue`.
+        self.turns = Turns(limits.connections)
+        self.requests._queue, self.requests.get = self.turns, self.turns.get
         self.max_request_header_size, self.max_request_body_size = HEADERS, BODY
         self.keep_alive_conn_limit = limits.connections
         self.expiration_interval = limits.look
@@ -219,10 +278,9 @@ class _Server(Server):
         return True
 
     def _make_room(self, place: str) -> bool:
-        """Cut a connection of whoever has more of them than `place`, most first, on which nothing is being answered:
-        a machine that comes with its first connection gets in, however many addresses hold how many."""
-        free = (one for one in self._open if one.deadline is None or one.receiving_since is not None)
-        most = max(free, key=lambda one: self._of[str(one.counted)], default=None)
+        """Cut a connection of whoever has more of them than `place`, most first, rather one on which nothing is being
+        answered: a machine that comes with its first connection gets in, however many addresses hold how many."""
+        most = max(self._open, key=lambda one: (self._of[str(one.counted)], not one.answering), default=None)
         if most is None or self._of[str(most.counted)] <= self._of[place] + 1:
             return False
         self._drop(most)
@@ -243,16 +301,28 @@ class _Server(Server):
                 del self._of[place]
 
     def end_late(self, moment: float) -> None:
-        """Cut the connections whose clients took longer than they have."""
+        """Cut the connections whose clients took longer than they have. While all threads are busy and an address waits
+        that has none: one of whoever has most of them, or else those who send their requests slowly."""
         with self._lock:
-            late = [one for one in self._open if (end := one.deadline) is not None and end < moment]
-            if self.requests.idle == 0 and self.requests.qsize > 0:
-                # Everyone waits for those who send their requests slowly: these have less time then.
-                hurry = moment - self.limits.crowded
-                late += [one for one in self._open if (since := one.receiving_since) is not None and since < hurry]
+            in_hand = [one for one in self._open if one.deadline is not None]
+            late = [one for one in in_hand if (end := one.deadline) is not None and end < moment]
+            if not late and self.requests.idle == 0:
+                late = self._crowded(in_hand, self.turns.newcomers(), moment - self.limits.crowded)
         for one in late:
             self._log.info("ConnectionCut", client=one.remote_addr, why="too slow")
             one.cut()
+
+    def _crowded(self, in_hand: list[_Connection], wanted: int, hurry: float) -> list[_Connection]:
+        """As many as are wanted of addresses that have more than one thread, and are left with one."""
+        spare: list[_Connection] = []
+        has = Counter(one.place for one in in_hand)
+        for one in sorted(in_hand, key=lambda one: (one.answering, -has[one.place])):
+            if len(spare) < wanted and has[one.place] > 1:
+                has[one.place] -= 1
+                spare.append(one)
+        if len(spare) < wanted:
+            spare += [one for one in in_hand if (since := one.receiving_since) is not None and since < hurry]
+        return spare
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """cheroot's hook: broken connections and handshakes; nothing that a person has to act on, mostly.
