@@ -140,7 +140,13 @@ def _commands() -> Iterator[str]:
     yield ""
     yield "An option can be given on the command line, as the variable that the table names, or in the settings file by"
     yield 'its long name (`max_disrupted = "5%"`); the first of these that has it wins. Options without a variable are'
-    yield "for the command line alone. A wrong option leaves with exit code 1, as 2 means that there are changes."
+    yield "for the command line alone."
+    yield ""
+    yield "Where a command says nothing else of exit codes, 0 means that it did what was asked: a list may be empty."
+    yield "1 is every error, and a command that Ctrl-C ends: a wrong option, a name or selector that matches nothing, a"
+    yield "store or revision that cannot be read. Only `plan` and `inventory --diff` leave with 2, for changes; only"
+    yield "`plan` and `apply` with 3, for what a guard holds. Data goes to stdout; notes, questions, progress, errors"
+    yield "go to stderr."
     for name in main.list_commands(root):
         yield from _page(_command(root, name), name, root, "##")
 

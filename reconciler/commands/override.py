@@ -29,7 +29,6 @@ from reconciler.planning.overrides import OVERRIDABLE, refusal, span
 from reconciler.planning.plan import universe
 from reconciler.planning.select import select
 from reconciler.planning.tables import age
-from reconciler.store import Store
 
 TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
@@ -135,9 +134,9 @@ def _begin(
         fail("say for how long: --for 30m, --for 2h; it ends by itself")
     if not reason:
         fail("say why: --reason INC-7; it stands in every plan and in the ledger")
+    number = _meant(where, targets, selector)
     store = change_store(where, create=True)
     try:
-        number = _meant(where, store, targets, selector)
         at = now()
         one = Override(secrets.token_hex(3), guard, reason, _who(by), at, at + lasting, targets, selector)
         store.overrides.add(one)
@@ -148,12 +147,16 @@ def _begin(
     click.echo(f"{OVERRIDABLE[guard]}; `groundstate override --revoke {one.id}` ends it", err=True)
 
 
-def _meant(where: Where, store: Store, targets: tuple[str, ...], selector: str) -> int | None:
+def _meant(where: Where, targets: tuple[str, ...], selector: str) -> int | None:
     """How many resources it covers now; None: all. Raises Unmatched for what matches nothing: a slip of the pen."""
     if not targets and not selector:
         return None
-    desired, facts = read_or_exit(open_source(where), store), facts_of(store)
-    chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
+    store = open_store(where)
+    try:
+        desired, facts = read_or_exit(open_source(where), store), facts_of(store)
+        chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
+    finally:
+        store.close()
     return len(chosen)
 
 

@@ -255,6 +255,7 @@ def _keep_private(file: Path) -> None:
     that are open to others are closed to them, where this user may do so."""
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    file = file.resolve()
     for end in _PARTS:
         path = file.with_name(file.name + end)
         with suppress(OSError):

@@ -76,7 +76,9 @@ def _file_lock(database: Database, name: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     with database.in_words():
-        lock = FileLock(f"{database.file}.lock", timeout=0, mode=0o600)
+        # One store has one lock, by whichever links it is reached.
+        file = database.file.resolve() if database.file is not None else None
+        lock = FileLock(f"{file}.lock", timeout=0, mode=0o600)
         try:
             lock.acquire()
         except Timeout:

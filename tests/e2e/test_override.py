@@ -184,4 +184,4 @@ class TestRefused:
         done = desk.run("override", *arguments)
         assert done.code == 1
         assert said in done.err
-        assert desk.events() == []
+        assert not desk.store.exists()

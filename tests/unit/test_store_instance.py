@@ -55,6 +55,17 @@ def test_also_within_one_process(store: Store, store_url: str) -> None:
     other.close()
 
 
+def test_a_link_leads_to_the_same_lock(tmp_path: Path) -> None:
+    """A daemon on `--repo /srv/fleet`, a link, and an apply in the folder that it leads to are on one store."""
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    (tmp_path / "link.db").symlink_to(tmp_path / "state.db")
+    other = Store.open(f"sqlite:///{tmp_path / 'link.db'}")
+    with store.instance("run"), pytest.raises(InstanceHeld), other.instance("apply"):
+        pass
+    other.close()
+    store.close()
+
+
 def test_after_kill_9_the_store_is_free(store: Store, store_url: str) -> None:
     with another_process(store_url) as holder:
         holder.send_signal(signal.SIGKILL)
