@@ -41,14 +41,14 @@ def lines(text: str) -> str:
 
 def cleaned(value: Any, depth: int = MAX_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """A JSON value with every text of it as `make` has it, keys as `printable` has them, and None in the place of
-    numbers that are none (NaN, infinity). Raises ValueError where it is nested too deeply."""
+    numbers that are none (NaN, infinity) and of what lies within more than `depth` objects and lists."""
     match value:
         case str():
             return make(value)
         case float():
             return value if math.isfinite(value) else None
         case dict() | list() if not depth:
-            raise ValueError("it is nested too deeply")
+            return None
         case dict():
             return {printable(str(name)): cleaned(one, depth - 1, make) for name, one in value.items()}
         case list():
@@ -58,17 +58,46 @@ def cleaned(value: Any, depth: int = MAX_DEPTH, make: Callable[[str], str] = pri
 
 
 def read_json(content: bytes | str, depth: int = MAX_DEPTH, make: Callable[[str], str] = printable) -> Any:
-    """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON or nested too deeply.
+    """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON.
 
-    What is wrong with one text or number costs that one alone: bytes that are no UTF-8 become U+FFFD, bare control
-    characters are escaped, a number of thousands of digits is None.
+    What is wrong with one text, number or part costs that one alone: bytes that are no UTF-8 become U+FFFD, bare
+    control characters are escaped, a number of thousands of digits is None, and so is what is nested too deeply.
     """
-    text = content if isinstance(content, str) else content.decode(errors="replace")
+    text = (content if isinstance(content, str) else content.decode(errors="replace")).removeprefix("\ufeff")
     try:
-        found = json.loads(text.removeprefix("\ufeff"), strict=False, parse_int=_whole)
+        found = _loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        found = _loads(_shallow(text, depth))
     return cleaned(found, depth, make)
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, strict=False, parse_int=_whole)
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_DEEPEST = 10_000
+"""What is nested deeper was made to be a burden, and is not looked through."""
+
+
+def _shallow(text: str, depth: int) -> str:
+    """The JSON text with `null` in the place of what lies within more than `depth` objects and lists. Raises ValueError
+    where it is nested beyond reason."""
+    kept, begin, level = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            level += 1
+            if level == depth + 1:
+                kept += [text[begin : token.start()], "null"]
+            elif level > _DEEPEST:
+                raise ValueError("it is nested too deeply")
+        elif token[0] in "]}":
+            if level == depth + 1:
+                begin = token.end()
+            level -= 1
+    if level > depth:
+        raise ValueError("it is nested too deeply, and ends before that does")
+    return "".join([*kept, text[begin:]])
 
 
 def _whole(digits: str) -> int | None:
