@@ -41,7 +41,8 @@ def remembered(state: DesiredState) -> dict[ResourceKey, ResourceFacts]:
 
 def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:
     changes = access_changes(after, remembered(before) if before else {})
-    return msgspec.structs.replace(NOTHING, access=changes)
+    scope = msgspec.structs.replace(NOTHING.scope, total_machines=len(after.of_kind("Machine")))
+    return msgspec.structs.replace(NOTHING, access=changes, scope=scope)
 
 
 MOVED = {
@@ -107,14 +108,45 @@ def test_a_machine_that_is_new_is_seen_with_its_way_in() -> None:
     assert [one.key.name for one in plan.access] == ["m2"]
     assert plan.access[0].is_new
     assert plan.exit_code == 0
+    said = "  + Machine m2  m2.bmc, redfish, credential env BMC, pinned to "
+    assert f"{said}{PIN[:19]}..." in render_text(plan).splitlines()
+    assert f"{said}{PIN}" in render_text(plan, full=True).splitlines()
+
+
+def test_a_first_plan_has_a_line_for_each_machine_that_is_like_no_other() -> None:
+    """Whatever its pin is; it said so in six lines each."""
+    plan = plan_of(None, fleet(m1={}, m2={"driver": "other"}, m3={"tls": TlsSpec(insecure=True)}))
     lines = render_text(plan).splitlines()
-    at = lines.index("  + Machine m2")
-    assert lines[at + 1 : at + 5] == [
-        "      spec.bmc.address: m2.bmc",
-        "      spec.bmc.driver: redfish",
-        "      spec.bmc.credentialRef: env BMC",
-        f"      spec.bmc.tls.fingerprint: {PIN}",
+    at = lines.index("Access that is not in force yet: logins go there (3)")
+    assert lines[at + 1].startswith("  Nothing is remembered of any")
+    assert [line.partition("  ")[2].split("  ")[0] for line in lines[at + 2 : at + 5]] == [
+        "+ Machine m1",
+        "+ Machine m2",
+        "+ Machine m3",
     ]
+    assert lines[at + 4].endswith("m3.bmc, redfish, credential env BMC, any certificate (insecure)")
+
+
+def test_what_is_new_beside_what_is_known_needs_no_note() -> None:
+    assert "Nothing is remembered" not in render_text(plan_of(fleet(m1={}), fleet(m1={}, m2={})))
+
+
+def test_hundreds_that_are_alike_are_summed_up_and_an_odd_one_stands_by_itself() -> None:
+    """By network and domain; each has a pin of its own, and all of it is in the JSON form."""
+    hosts = [f"https://10.{n % 3}.0.{n * 7 % 250}" for n in range(1, 200)] + [
+        f"{'x' * n}.bmc.lab" for n in range(1, 99)
+    ]
+    odd = ("https://10.9.9.9", "https://10.0.0.9:8443", "http://10.0.0.8", "x.bmc.evil", "[fd00::1]", "alone")
+    machines: dict[str, Any] = {
+        f"m{n:03}": {"address": host, "tls": TlsSpec(fingerprint=f"sha256:{n:064}")}
+        for n, host in enumerate([*hosts, *odd])
+    }
+    plan = plan_of(None, fleet(**machines))
+    text = render_text(plan)
+    assert len(text.splitlines()) < 20
+    for said in ("https://10.1.0.0/24 (67)", "*.bmc.lab (98)", "certificate pinned", *odd):
+        assert said in text
+    assert json.dumps(json.loads(render_json(plan))["access"]).count("sha256:") == len(machines)
 
 
 def test_a_machine_under_another_name_is_seen_only_when_its_way_in_is_another() -> None:

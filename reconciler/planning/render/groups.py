@@ -7,14 +7,12 @@ from enum import StrEnum
 
 import msgspec
 
-from reconciler.model.access import AccessChange
 from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb, typed
 from reconciler.model.resource import ResourceKey
 
 _THESE = "KIND/NAME"
 _NAMED = 4
-_ADDRESS = "spec.bmc.address"
 _NOBODY = ResourceKey("", "")
 
 
@@ -85,16 +83,6 @@ def alike(changes: Iterable[Change]) -> list[list[Change]]:
     groups: dict[bytes, list[Change]] = {}
     for change in changes:
         groups.setdefault(_likeness(change), []).append(change)
-    return list(groups.values())
-
-
-def alike_access(access: Iterable[AccessChange], *, apart: bool = False) -> list[list[AccessChange]]:
-    """Groups of what differs in the same way, those that are known first; of new machines, but for the address.
-    `apart`: each alone."""
-    groups: dict[object, list[AccessChange]] = {}
-    for one in sorted(access, key=lambda change: change.is_new):
-        same = tuple(pair for pair in one.differences if not (one.is_new and pair[0] == _ADDRESS))
-        groups.setdefault(one.key if apart else (one.key.kind, one.is_new, same), []).append(one)
     return list(groups.values())
 
 

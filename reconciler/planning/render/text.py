@@ -9,11 +9,13 @@ from reconciler.model.access import AccessChange
 from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, HoldKind, Plan, Unknown, Verb
 from reconciler.planning.render import words
-from reconciler.planning.render.groups import Part, alike, alike_access, by_part, holds, summarize, to_proceed
+from reconciler.planning.render.access import alike_access, in_common, is_first_sight, lines_of, on_a_line, places
+from reconciler.planning.render.groups import Part, alike, by_part, holds, summarize, to_proceed
 from reconciler.planning.render.ranges import fold, natural
 
 APPLY = "groundstate apply"
 ACCESS = "Access that is not in force yet: logins go there"
+FIRST_SIGHT = "Nothing is remembered of any: with the store of the daemon (--store), those that moved are told apart"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
 _TITLES = {
@@ -81,7 +83,8 @@ def header(plan: Plan, style: Style) -> list[str]:
 def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
     """The body: a block of lines, the first its title, for each part that is not empty. What disrupts stands last."""
     if plan.access:
-        yield [_heading(ACCESS, len(plan.access), style), *access_lines(plan.access, style)]
+        note = [f"  {FIRST_SIGHT}"] if is_first_sight(plan.access, plan.scope.total_machines) else []
+        yield [_heading(ACCESS, len(plan.access), style), *note, *access_lines(plan.access, style)]
     parts = by_part(plan.changes)
     for part in (Part.CHANGES, Part.DRIFT, Part.WAITING, Part.HELD, Part.IN_FLIGHT, Part.FAILED):
         if parts[part]:
@@ -94,34 +97,34 @@ def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
 
 
 def access_lines(access: Iterable[AccessChange], style: Style) -> Iterator[str]:
-    """Each change with those that are changed in the same way; what is new with its addresses. None is left out."""
+    """Each change with those that are changed in the same way; what is new on a line each, or with those alike."""
     for group in alike_access(access, apart=style.full):
-        first = group[0]
-        verb = Verb.CREATE if first.is_new else Verb.UPDATE
-        names = [words.clean(name) for name in fold(one.key.name for one in group)]
-        tail = f"  ({len(group):,})" if len(group) > 1 else ""
-        line, more = _listed(f"  {SYMBOLS[verb]} {words.clean(first.key.kind)}", names, tail, style)
-        yield style.paint(_COLOURS[verb], line)
-        yield from more
-        yield from _ways(group, style)
-        if style.full and first.source is not None:
-            yield f"      source: {words.clean(f'{first.source.file}:{first.source.line}')}"
+        yield from _new_ways(group, style) if group[0].is_new else _moved_ways(group, style)
+        if style.full and group[0].source is not None:
+            yield f"      source: {words.clean(f'{group[0].source.file}:{group[0].source.line}')}"
 
 
-def _ways(group: list[AccessChange], style: Style) -> Iterator[str]:
-    first = group[0]
-    for path, was, to in first.differences:
-        if not first.is_new:
-            yield f"      {path}: {words.value(was)} -> {words.value(to)}"
-            continue
-        several = fold(one.after[path] for one in group) if len(group) > 1 else [to or ""]
-        values = [words.value(one) for one in several]
-        line = f"      {path}: {', '.join(values)}"
-        if len(values) == 1 or len(line) <= style.width:
-            yield line
-        else:
-            yield f"      {path}:"
-            yield from (f"  {part}" for part in wrapped(values, style.width))
+def _moved_ways(group: list[AccessChange], style: Style) -> Iterator[str]:
+    names = [words.clean(name) for name in fold(one.key.name for one in group)]
+    tail = f"  ({len(group):,})" if len(group) > 1 else ""
+    line, more = _listed(f"  {SYMBOLS[Verb.UPDATE]} {words.clean(group[0].key.kind)}", names, tail, style)
+    yield style.paint(_COLOURS[Verb.UPDATE], line)
+    yield from more
+    yield from (f"      {line}" for line in lines_of(group))
+
+
+def _new_ways(group: list[AccessChange], style: Style) -> Iterator[str]:
+    start, names = f"  {SYMBOLS[Verb.CREATE]} {words.clean(group[0].key.kind)}", fold(one.key.name for one in group)
+    if len(group) == 1:
+        name = style.paint(_COLOURS[Verb.CREATE], f"{start} {words.clean(group[0].key.name)}")
+        yield f"{name}  {words.clean(on_a_line(group[0], full=style.full))}"
+        return
+    line, more = _listed(
+        start, list(map(words.clean, names)), f"  ({len(group):,})  {words.clean(in_common(group))}", style
+    )
+    yield style.paint(_COLOURS[Verb.CREATE], line)
+    yield from more
+    yield from wrapped(places(group), style.width)
 
 
 def footer(plan: Plan, style: Style, command: str | None) -> list[str]:
