@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ from reconciler.store.errors import InstanceHeld, NoStore, StoreError
 @option("--fail-on-unknown", is_flag=True, help="Send nothing when anything could not be read; leave with 1.")
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are worked on side by side.")
+@option(
+    "--keep-events",
+    default=None,
+    type=click.IntRange(30),
+    metavar="DAYS",
+    help="How long the ledger is kept: as the daemon was told last, else 400.",
+)
 @option("--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, done or not.")
 def apply_command(
     plan_or_targets: tuple[str, ...],
@@ -72,6 +80,7 @@ def apply_command(
     fail_on_unknown: bool,
     yes: bool,
     concurrency: int,
+    keep_events: int | None,
     timeout: float,
     **values: Any,
 ) -> None:
@@ -111,7 +120,7 @@ def apply_command(
             raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
         if not yes:
             _ask()
-        code = _carry_out(where, asked, prospect, chosen, concurrency, timeout)
+        code = _carry_out(where, asked, prospect, chosen, concurrency, timeout, keep_events)
         raise click.exceptions.Exit(1 if stale else code)
 
 
@@ -209,7 +218,13 @@ def _ask() -> None:
 
 
 def _carry_out(
-    where: Where, asked: Asked, prospect: Prospect, changes: list[Change], concurrency: int, timeout: float
+    where: Where,
+    asked: Asked,
+    prospect: Prospect,
+    changes: list[Change],
+    concurrency: int,
+    timeout: float,
+    keep_events: int | None,
 ) -> int:
     live_long()
     store = change_store(where, create=True)
@@ -271,8 +286,11 @@ def _carry_out(
                 stop.set()
             with board:
                 loop.run(stop, min(concurrency, max(2, len(changes) + 1)))
-            with suppress(StoreError):  # What was seen can be looked at again; the summary cannot be had again.
+            # What was seen can be looked at again, old events can go next time; the summary cannot be had again.
+            with suppress(StoreError):
                 engine.flush()
+                kept = timedelta(days=keep_events) if keep_events is not None else store.retention.kept()
+                store.retention.trim_some(now() - kept)
             flying = engine.in_flight
     finally:
         store.close()

@@ -162,16 +162,18 @@ def events_command(
 
 def _follow(store: Store, keys: set[ResourceKey] | None, limit: int, output: str, *, watch: bool) -> None:
     entries = _newest(store, limit, None) if keys is None else _newest_of(store, keys, limit)
-    seen = max((entry.seq for entry in _newest(store, 1, None)), default=0)
+    newest = _newest(store, 1, None)
+    seen, at = store.last_event(), newest[-1].event.latest if newest else now()
     while True:
         for entry in entries:
             click.echo(_event_line(entry.event, output))
         if not watch:
             return
         time.sleep(1.0)
-        fresh = store.events(since_seq=seen)
+        repeated, fresh = store.repeats(at, seen), store.events(since_seq=seen)
         seen = max((entry.seq for entry in fresh), default=seen)
-        entries = [entry for entry in fresh if keys is None or entry.event.key in keys]
+        at = max((entry.event.latest for entry in (*repeated, *fresh)), default=at)
+        entries = [entry for entry in (*repeated, *fresh) if keys is None or entry.event.key in keys]
 
 
 def _newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntry]:
@@ -181,7 +183,7 @@ def _newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEnt
 
 def _newest_of(store: Store, keys: set[ResourceKey], limit: int) -> list[LedgerEntry]:
     found = [entry for key in keys for entry in _newest(store, limit, key)]
-    return sorted(found, key=lambda entry: entry.seq)[-limit:]
+    return sorted(found, key=lambda entry: (entry.event.latest, entry.seq))[-limit:]
 
 
 def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -> list[View]:
@@ -344,7 +346,9 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
     if remembered := facts.resources.get(view.key):
         lines += ["Remembered:", _indented(msgspec.to_builtins(remembered))]
     lines.append("Events:" if events else "Events:      none")
-    lines += [f"  {age(event.at, at):>4} ago  {event.reason}: {clean(event.message)}" for event in events]
+    lines += [
+        f"  {age(event.latest, at):>4} ago  {event.reason}: {clean(event.message)}{event.times}" for event in events
+    ]
     return "\n".join(_clean(line) for text in lines for line in text.split("\n"))
 
 

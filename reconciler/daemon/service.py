@@ -46,8 +46,6 @@ BESIDE_SECONDS = 8.0
 """For the threads beside the workers to finish what they have in hand, all together."""
 TRIM_SECONDS = 3600.0
 """How often old events are taken out of the ledger."""
-TRIM_BATCHES = 10
-"""Small transactions for that in one round of housekeeping."""
 COLLECT_SECONDS = 300.0
 """How often all of the IPAM is looked through for what has leaked."""
 
@@ -191,6 +189,7 @@ class Daemon:
     def _keep_house(self, stop: threading.Event) -> None:
         collected = time.monotonic() - COLLECT_SECONDS
         trimmed = time.monotonic() - TRIM_SECONDS
+        self._store.retention.keep(self._pace.keep)
         while not stop.wait(FLUSH_SECONDS):
             self._store.check()
             self._survives("saving what was seen", self._engine.flush)
@@ -221,8 +220,7 @@ class Daemon:
 
     def _trim(self) -> bool:
         """Take old events out of the ledger; True when there may be more."""
-        before = self._now() - self._pace.keep
-        return all(self._store.retention.trim(before) for _ in range(TRIM_BATCHES))
+        return self._store.retention.trim_some(self._now() - self._pace.keep)
 
     def _collect(self) -> None:
         with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.

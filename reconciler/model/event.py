@@ -36,6 +36,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     last: datetime | None = None
 
     @property
+    def latest(self) -> datetime:
+        """When it happened last."""
+        return self.at if self.last is None else max(self.at, self.last)
+
+    @property
     def times(self) -> str:
         """How often and until when, in words; empty for once."""
         return f" ({self.count} times, last at {self.last:%Y-%m-%d %H:%M:%S}Z)" if self.last is not None else ""

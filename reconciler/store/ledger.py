@@ -1,60 +1,138 @@
 """Adding to the ledger inside a transaction that writes something else too.
 
-An action that is refused again and again is one story: its repeats are counted beside the events that began it, so that
-a BMC that says no for a year is a few lines.
+What happens again and again is one story: its repeats are counted beside the events that began it, so that a BMC that
+comes and goes, or says no, for a year is a few lines a week.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, select
 
 from drivers.base import hidden, printable
 from reconciler.model.event import Event
 from reconciler.model.redact import redacted
+from reconciler.model.resource import ResourceKey
 from reconciler.store import shapes, tables
+from reconciler.store.dialects import insert_for
 
 LONGEST = 16_000
 """Characters of an event's message; what is longer is cut."""
 
-REPEATED = frozenset({"ActionSent", "ActionRefused", "ActionNotConfirmed"})
-"""The events of a story that may repeat itself; any other event about the resource ends the story."""
-LOOKED_BACK = 6
-"""Events of the resource among which the same one is sought: a BMC may refuse in more words than one."""
+TOLD_EACH = frozenset(
+    {
+        "AccessChanged", "BootOrdered", "Bound", "Claimed", "DisksWiped", "Forgotten", "Freed", "GivenBack",
+        "ImagePinned", "ImageWritten", "InventoryAccepted", "IpamImported", "IpamRebuilt", "OverrideBegan",
+        "OverrideExpired", "OverrideRevoked", "Placed", "Releasing", "RevisionApplied", "RevisionRewound",
+        "RewindAllowed", "SystemAccepted", "Unbound",
+    }
+)  # fmt: skip
+"""Events that are told each time, and end the story of their resource: what a person, a commit or an order did."""
+EXACT = frozenset(
+    {
+        "ActionAbandoned", "ActionConfirmed", "ActionSent", "DriftDetected", "InventoryChanged", "InventoryTaken",
+        "MachineFound", "NotDescendant", "RevisionRefused", "ShutdownIgnored",
+    }
+)  # fmt: skip
+"""Events that are another thing in other words. The others may be in the words of a BMC that never says the same."""
+REFUSED = frozenset({"ActionRefused", "ActionNotConfirmed"})
+"""An action that comes to nothing is tried again and again: that is counted from the second time on."""
+TOLD = 3
+"""So often in a week anything else is told before it is counted."""
+LOOKED_BACK, PAGE = 64, 6
+"""Events of the resource among which the same one is sought, and how many of them at first."""
+WORDINGS = 5
+"""So many events of one reason, each in other words, are told; the next ones are counted beside the newest of them."""
+A_WEEK = timedelta(days=7)
+"""So long after it began, a story is told anew."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 
 
 def append(connection: Connection, events: list[Event]) -> None:
     """Add to the ledger, in this order; nothing for none. A repeat is counted beside the event that it repeats."""
-    rows = [_row(event) for event in map(_kept, events) if not _counted(connection, event)]
+    waiting: list[dict[str, Any]] = []
+    for event in map(_kept, events):
+        if event.reason not in TOLD_EACH:
+            # What it may repeat has to be there.
+            _insert(connection, waiting)
+            if _counted(connection, event):
+                continue
+        waiting.append(_row(event))
+    _insert(connection, waiting)
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(insert(tables.event).inline(), rows)
+        rows.clear()
 
 
 def _counted(connection: Connection, event: Event) -> bool:
-    """Whether it repeats an event of the story that the resource is in, and was counted there."""
-    table, repeat, key = tables.event, tables.repeat, event.key
-    if key is None or event.reason not in REPEATED:
+    """Whether it repeats an event of the story that its resource, or the fleet, is in, and was counted there."""
+    same: list[int] = []
+    alike: list[int] = []
+    since: set[str] = set()
+    for seq, before in _latest(connection, event.key):
+        if before.reason in TOLD_EACH:
+            break
+        if _of_one_story(before, event):
+            (same if _in_words(before) == _in_words(event) else alike).append(seq)
+            if len(same) == _told_before(event, since):
+                _count(connection, same[0], event)
+                return True
+        if not same:
+            since.add(before.reason)
+    if event.reason in EXACT or len(same) + len(alike) < WORDINGS:
         return False
-    latest = select(table.c.seq, table.c.value).where(and_(table.c.kind == key.kind, table.c.name == key.name))
-    refused = event.reason != "ActionSent"
-    for seq, value in connection.execute(latest.order_by(table.c.seq.desc()).limit(LOOKED_BACK)):
-        before = shapes.EVENT.decode(value)
-        if before.reason not in REPEATED:
-            return False
-        refused = refused or before.reason != "ActionSent"
-        # What was sent and is not told of yet is another thing than what was refused.
-        if refused and _story(before) == _story(event):
-            more = {"count": repeat.c.count + 1, "last": event.at}
-            if connection.execute(update(repeat).where(repeat.c.seq == seq).values(more)).rowcount == 0:
-                connection.execute(insert(repeat), {"seq": seq, "count": 2, "last": event.at})
-            return True
-    return False
+    _count(connection, max(*same, *alike), event)
+    return True
 
 
-def _story(event: Event) -> tuple[Any, ...]:
-    return event.type, event.reason, event.message, event.revision, event.by
+def _told_before(event: Event, since: AbstractSet[str]) -> int:
+    """After how many of the same it is counted; `since`: the reasons of what was told after the newest of these."""
+    if event.reason == "ActionSent":
+        # What was sent and is not told of yet is another thing than what was sent before.
+        return 1 if since & REFUSED else TOLD if since - {"ActionSent"} else LOOKED_BACK
+    return 1 if event.reason in REFUSED else TOLD
+
+
+def _latest(connection: Connection, key: ResourceKey | None) -> Iterator[tuple[int, Event]]:
+    """Of this resource, the newest first: a few at a time, as what repeats itself did so just before."""
+    table = tables.event
+    of_it = table.c.kind.is_(None) if key is None else and_(table.c.kind == key.kind, table.c.name == key.name)
+    wanted = select(table.c.seq, table.c.value).where(of_it).order_by(table.c.seq.desc())
+    for page in (PAGE, LOOKED_BACK - PAGE):
+        rows = connection.execute(wanted.limit(page)).all()
+        for seq, value in rows:
+            yield seq, shapes.EVENT.decode(value)
+        if len(rows) < page:
+            return
+        wanted = wanted.where(table.c.seq < rows[-1].seq)
+
+
+def _of_one_story(before: Event, event: Event) -> bool:
+    """Whether they may be: whatever the clocks said in between."""
+    same = (before.type, before.reason, before.by) == (event.type, event.reason, event.by)
+    return same and abs(event.at - before.at) < A_WEEK
+
+
+def _in_words(event: Event) -> str:
+    """Its message without times, such as since when a field drifts."""
+    return _TIME.sub("", event.message)
+
+
+def _count(connection: Connection, seq: int, event: Event) -> None:
+    repeat = tables.repeat
+    added = insert_for(connection)(repeat).values(seq=seq, count=2, last=event.at)
+    again = {"count": repeat.c.count + 1, "last": event.at}
+    connection.execute(added.on_conflict_do_update(index_elements=["seq"], set_=again))
 
 
 def _row(event: Event) -> dict[str, Any]:

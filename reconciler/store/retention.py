@@ -13,6 +13,10 @@ KEPT = timedelta(days=400)
 """A year and a month: what happened at the same time last year can be compared."""
 BATCH = 500
 """Rows of one transaction, so that no writer waits for long."""
+BATCHES = 10
+"""Such transactions at a time: a process that ends soon, or has other work, takes out a part."""
+KEPT_FOR = "ledger-kept-for-days"
+"""In `meta`: what the daemon was told last, so that an `apply` takes out no more."""
 KEPT_FROM = "ledger-kept-from"
 """In `meta`: the database itself refuses to take out an event that is not older than this (migration 0008)."""
 
@@ -23,6 +27,21 @@ class Retention:
     def __init__(self, database: Database, batch: int = BATCH) -> None:
         self._database, self._batch = database, batch
         self._cursor = 0
+
+    def keep(self, kept: timedelta) -> None:
+        """Remember for how long the ledger is kept here."""
+        with self._database.write() as connection:
+            _put(connection, KEPT_FOR, str(kept.days))
+
+    def kept(self) -> timedelta:
+        """For how long, as it was remembered last."""
+        with self._database.read() as connection:
+            days = connection.scalar(select(meta.c.value).where(meta.c.name == KEPT_FOR))
+        return timedelta(days=int(days)) if days is not None else KEPT
+
+    def trim_some(self, before: datetime) -> bool:
+        """`trim` a few times; True when there may be more."""
+        return all(self.trim(before) for _ in range(BATCHES))
 
     def trim(self, before: datetime) -> bool:
         """Take out some of the events from before this time, in one small transaction, oldest first; True when there
@@ -51,8 +70,12 @@ class Retention:
 def _allow(connection: Connection, before: datetime) -> None:
     # As the column `at` is written on SQLite; PostgreSQL reads it too.
     edge = before.astimezone(UTC).isoformat(timespec="microseconds")
-    connection.execute(delete(meta).where(meta.c.name == KEPT_FROM))
-    connection.execute(insert(meta), {"name": KEPT_FROM, "value": edge})
+    _put(connection, KEPT_FROM, edge)
+
+
+def _put(connection: Connection, name: str, value: str) -> None:
+    connection.execute(delete(meta).where(meta.c.name == name))
+    connection.execute(insert(meta), {"name": name, "value": value})
 
 
 def _needed(connection: Connection, old: set[int], before: datetime) -> set[int]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, and_, delete, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from drivers.base import clean
@@ -23,6 +23,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store import bindings, instance, shapes, tables
 from reconciler.store.daemon import DaemonTable
 from reconciler.store.database import Database
+from reconciler.store.dialects import insert_for
 from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.inventory import InventoryTable, forget
 from reconciler.store.ledger import append
@@ -177,26 +178,40 @@ class Store:
     ) -> list[LedgerEntry]:
         """At most `limit` events, of all or of one resource, that came after `since_seq` and not after `until`.
 
-        `of_fleet`: only those that are about no one resource.
+        `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
+        order in which they were first told.
         """
         table, repeat = tables.event, tables.repeat
-        wanted = select(table.c.seq, table.c.value, repeat.c.count, repeat.c.last).limit(limit)
-        wanted = wanted.select_from(table.outerjoin(repeat, repeat.c.seq == table.c.seq))
-        wanted = wanted.order_by(table.c.seq.desc() if newest_first else table.c.seq)
-        if key is not None:
-            wanted = wanted.where(_is(table, key))
+        conditions = [_is(table, key)] if key is not None else []
         if of_fleet:
-            wanted = wanted.where(table.c.kind.is_(None))
+            conditions.append(table.c.kind.is_(None))
         if until is not None:
-            wanted = wanted.where(table.c.at <= until)
+            conditions.append(table.c.at <= until)
         if since_seq is not None:
-            wanted = wanted.where(table.c.seq > since_seq)
+            conditions.append(table.c.seq > since_seq)
+        wanted = _told().where(*conditions).limit(limit)
         with self._database.read() as connection:
-            rows = connection.execute(wanted).all()
-        return [
-            LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last))
-            for seq, value, count, last in rows
-        ]
+            if not newest_first:
+                return _entries(connection.execute(wanted.order_by(table.c.seq)))
+            found = _entries(connection.execute(wanted.order_by(table.c.seq.desc())))
+            again = wanted.where(repeat.c.seq.is_not(None)).order_by(repeat.c.last.desc())
+            stories = _entries(connection.execute(again))
+        # What was told long ago, and was repeated since, is as new as its last time.
+        every = {entry.seq: entry for entry in (*found, *stories)}.values()
+        return sorted(every, key=lambda one: (one.event.latest, one.seq), reverse=True)[:limit]
+
+    def last_event(self) -> int:
+        """The number of the event that was added last; 0 for none."""
+        newest = select(tables.event.c.seq).order_by(tables.event.c.seq.desc()).limit(1)
+        with self._database.read() as connection:
+            return connection.scalar(newest) or 0
+
+    def repeats(self, after: datetime, up_to_seq: int) -> list[LedgerEntry]:
+        """The events up to this one that were repeated after a time, in the order in which they were."""
+        repeat = tables.repeat
+        wanted = _told().where(repeat.c.last > after, repeat.c.seq <= up_to_seq).order_by(repeat.c.last)
+        with self._database.read() as connection:
+            return _entries(connection.execute(wanted))
 
     # -- observations ------------------------------------------------------------------------------------------------
 
@@ -278,6 +293,19 @@ class Store:
         }
 
 
+def _told() -> Select[Any]:
+    table, repeat = tables.event, tables.repeat
+    columns = select(table.c.seq, table.c.value, repeat.c.count, repeat.c.last)
+    return columns.select_from(table.outerjoin(repeat, repeat.c.seq == table.c.seq))
+
+
+def _entries(rows: Iterable[Any]) -> list[LedgerEntry]:
+    return [
+        LedgerEntry(seq, repeated(_decode(shapes.EVENT, value, "event", seq), count, last))
+        for seq, value, count, last in rows
+    ]
+
+
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -315,17 +343,6 @@ def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFac
 def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert, or overwrite rows of the same primary key."""
     keys = [column.name for column in table.primary_key]
-    added = _insert(connection)(table)
+    added = insert_for(connection)(table)
     rest = {column.name: added.excluded[column.name] for column in table.columns if column.name not in keys}
     connection.execute(added.on_conflict_do_update(index_elements=keys, set_=rest), rows)
-
-
-def _insert(connection: Connection) -> Any:
-    # Loading the other database's dialect would cost every command 60 ms.
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as insert_sqlite
-
-        return insert_sqlite
-    from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-
-    return insert_postgresql

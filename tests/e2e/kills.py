@@ -2,10 +2,12 @@
 
     python -m tests.e2e.kills [--kills 200] [--seed N]
 
-A round turns the power and the LED of every machine over. It is begun by processes that are killed, one after another,
-and brought to an end by one that is left alone. Whatever was killed when, each machine must then have got exactly one
-Reset and one write of its LED, and be as declared. Half of the kills come at any moment of a process's life, the other
-half within a tenth of a second after an action was written down.
+A round turns the power of every machine over, and the LED, the boot target, or a one-time boot order with it. It is
+begun by processes that are killed, one after another, and brought to an end by one that is left alone. Whatever was
+killed when, each machine must then have got exactly one Reset and one other write, be as declared, and nothing be told
+as drift. An order for one boot that was in flight at a kill may be lost, and is then given by a new `request`, as a
+person would: of each `request` one write arrives at most. Half of the kills come at any moment of a process's life, the
+other half within a tenth of a second after an action was written down.
 """
 
 from __future__ import annotations
@@ -29,26 +31,32 @@ from drivers.bmc.emulator import EmulatorFleet
 from tests.e2e.bmcs import Bmcs, System, at
 from tests.e2e.desk import Desk, Running
 
-LAYOUT = [2, 1, 1]
+LAYOUT = [2, 1, 1, 1]
 """Systems of each BMC: actions of one BMC go one at a time."""
+TARGET, ONCE = "m20", "m30"
+"""The machine with a boot target, and the one with orders for one boot; the others have an LED."""
 SECONDS = (1, 3)
 """That a power change takes."""
-LIFE = 4.0
-"""Seconds of a process's life within which it is killed."""
+LIFE, FLIGHT = 8.0, 30.0
+"""Seconds of a process's life within which it is killed, and for which it is waited for an action in flight."""
 MOST_IN_A_ROUND = 4
 ROUND_SECONDS = 420.0
 """An LED whose write was written down and never sent is written again after a minute, most others after 30 s."""
-WRITES = ["PATCH", "POST Reset"]
 
 
 class Kills(msgspec.Struct):
-    """What came of it. `flying`: kills that left an action in flight behind; `wrong`: what should not have been."""
+    """What came of it.
+
+    `flying`: kills that left an action in flight; `expected`: the most writes that may have arrived; `again`: orders
+    for one boot that were given by another request; `wrong`: what should not have been.
+    """
 
     kills: int = 0
     flying: int = 0
     rounds: int = 0
     expected: int = 0
     arrived: int = 0
+    again: int = 0
     of: dict[str, int] = {}
     slowest: float = 0.0
     wrong: list[str] = []
@@ -57,7 +65,8 @@ class Kills(msgspec.Struct):
         by = ", ".join(f"{count} of {name}" for name, count in sorted(self.of.items()))
         return (
             f"{self.kills} kills ({by}), {self.flying} of them with an action in flight; {self.rounds} rounds, "
-            f"{self.arrived} writes arrived of {self.expected} wanted; slowest end of a round {self.slowest:.0f} s; "
+            f"{self.arrived} writes arrived of {self.expected} wanted; {self.again} orders for one boot were lost and "
+            f"given anew; slowest end of a round {self.slowest:.0f} s; "
             f"{len(self.wrong)} wrong"
         )
 
@@ -71,6 +80,9 @@ def kill_many(folder: Path, kills: int, seed: int, told: Callable[[str], None] =
         bmcs, desk = Bmcs(fleet, folder / "bmcs", layout), Desk(folder / "desk")
         systems = {f"m{bmc}{n}": bmcs.system(bmc) for bmc, count in enumerate(LAYOUT) for n in range(count)}
         bmcs.let_in(desk)
+        # An order for one boot in the document of a machine that nobody knows is held.
+        desk.commit("Meet them", lab=[bmcs.partition(), *(at(system, name) for name, system in systems.items())])
+        assert desk.run("apply", "--yes").code == 0
         while found.kills < kills:
             found.rounds, known = found.rounds + 1, len(found.wrong)
             _round(desk, bmcs, systems, found, chance, min(kills - found.kills, chance.randint(1, MOST_IN_A_ROUND)))
@@ -78,27 +90,77 @@ def kill_many(folder: Path, kills: int, seed: int, told: Callable[[str], None] =
     return found
 
 
+class Round:
+    """One round: what is declared, and how often the order for one boot was given."""
+
+    def __init__(self, desk: Desk, bmcs: Bmcs, systems: dict[str, System], number: int) -> None:
+        self._desk, self._bmcs, self._systems, self.number = desk, bmcs, systems, number
+        self._before = {name: len(bmcs.writes(system)) for name, system in systems.items()}
+        self._lost: str | None = _lost(desk)
+        self.requests = 0
+        self.declare()
+
+    def declare(self) -> None:
+        """Commit what the round wants, with an order for one boot that was not given before."""
+        self.requests += 1
+        machines = (at(system, name, **self._wanted(name)) for name, system in self._systems.items())
+        self._desk.commit(f"Round {self.number}, {self.requests}", lab=[self._bmcs.partition(), *machines])
+
+    def _wanted(self, name: str) -> dict[str, Any]:
+        on = self.number % 2 == 1
+        power = {"power": "On" if on else "Off", "shutdown": {"escalate": "Force", "timeoutSeconds": 30}}
+        boot = {"target": "Pxe" if on else "Hdd", "enabled": "Continuous"}
+        if name == ONCE:
+            boot |= {"enabled": "Once", "request": f"{self.number}-{self.requests}"}
+        led = {"indicatorLED": "Blinking" if on else "Off"}
+        return {**power, **({"boot": boot} if name in (TARGET, ONCE) else led)}
+
+    def give_again(self) -> bool:
+        """Whether the order for one boot was lost, and so is given by a new request now."""
+        if (lost := _lost(self._desk)) in (None, self._lost):
+            return False
+        self._lost = lost
+        self.declare()
+        return True
+
+    def writes(self, name: str) -> list[str]:
+        """What has arrived in this round, in the order of names."""
+        return sorted(self._bmcs.writes(self._systems[name])[self._before[name] :])
+
+    def is_through(self) -> bool:
+        """Whether all is as declared, and nothing is in flight. In this order: what has arrived at a BMC was in flight
+        before, and stays so until it is confirmed."""
+        return all(map(self._is_as_declared, self._systems)) and not _flights(self._desk)
+
+    def _is_as_declared(self, name: str) -> bool:
+        wanted, seen = self._wanted(name), self._bmcs.ask(self._systems[name])
+        led, target = wanted.get("indicatorLED"), wanted.get("boot", {}).get("target")
+        return (
+            seen["PowerState"] == wanted["power"]
+            and led in (None, seen["IndicatorLED"])
+            and target in (None, seen["Boot"]["BootSourceOverrideTarget"])
+        )
+
+
 def _round(desk: Desk, bmcs: Bmcs, systems: dict[str, System], found: Kills, chance: random.Random, kills: int) -> None:
-    before = {name: len(bmcs.writes(system)) for name, system in systems.items()}
-    on = found.rounds % 2 == 1
-    declared: dict[str, Any] = {"power": "On" if on else "Off", "indicatorLED": "Blinking" if on else "Off"}
-    machines = (
-        at(system, name, **declared, shutdown={"escalate": "Force", "timeoutSeconds": 30})
-        for name, system in systems.items()
-    )
-    desk.commit(f"Round {found.rounds}", lab=[bmcs.partition(), *machines])
+    this = Round(desk, bmcs, systems, found.rounds)
     for _ in range(kills):
         _kill(desk, found, chance)
+        this.give_again()
     begun = time.monotonic()
-    _finish(desk, chance.choice(("apply", "run")), lambda: _as_declared(desk, bmcs, systems, declared), found)
+    _finish(desk, chance.choice(("apply", "run")), this, found)
     found.slowest = max(found.slowest, time.monotonic() - begun)
-    for name, system in systems.items():
-        writes = sorted(bmcs.writes(system)[before[name] :])
-        found.expected, found.arrived = found.expected + len(WRITES), found.arrived + len(writes)
-        if writes != WRITES:
-            found.wrong.append(f"round {found.rounds}, {name}: {writes} arrived, {WRITES} were wanted")
-    if not _as_declared(desk, bmcs, systems, declared):
+    for name in systems:
+        writes = this.writes(name)
+        most = this.requests if name == ONCE else 1
+        found.expected, found.arrived = found.expected + 1 + most, found.arrived + len(writes)
+        if writes not in [["PATCH"] * count + ["POST Reset"] for count in range(1, most + 1)]:
+            found.wrong.append(f"round {found.rounds}, {name}: {writes} arrived, {most} PATCH and a Reset were wanted")
+    found.again += this.requests - 1
+    if not this.is_through():
         found.wrong.append(f"round {found.rounds}: not as declared at the end")
+    if told := _drift(desk):
+        found.wrong.append(f"round {found.rounds}: told as drift: {told}")
 
 
 def _kill(desk: Desk, found: Kills, chance: random.Random) -> None:
@@ -106,8 +168,8 @@ def _kill(desk: Desk, found: Kills, chance: random.Random) -> None:
     name = chance.choice(("apply", "run"))
     known = _flights(desk)
     with _started(desk, name) as running:
-        until = time.monotonic() + LIFE
         if chance.random() < 0.5:
+            until = time.monotonic() + FLIGHT
             while time.monotonic() < until and _flights(desk) <= known and running.process.poll() is None:
                 time.sleep(0.002)
             time.sleep(chance.random() / 10)
@@ -120,22 +182,35 @@ def _kill(desk: Desk, found: Kills, chance: random.Random) -> None:
             found.flying += bool(_flights(desk))
 
 
-def _finish(desk: Desk, name: str, through: Callable[[], bool], found: Kills) -> None:
-    with _started(desk, name) as running:
-        until, stopped = time.monotonic() + ROUND_SECONDS, name == "apply"
-        while time.monotonic() < until and running.process.poll() is None:
-            # Before that a signal just ends it.
-            if name == "run" and '"Started"' in running.err and through():
-                running.send(signal.SIGTERM)
-                stopped = True
-                break
-            time.sleep(0.1)
-        code = running.process.wait(60)
+def _finish(desk: Desk, name: str, this: Round, found: Kills) -> None:
+    until = time.monotonic() + ROUND_SECONDS
+    while True:
+        code, said, stopped = _left_alone(desk, name, this, until)
+        # An apply ends when the order for one boot is lost.
+        if name == "apply" and code == 1 and this.give_again():
+            continue
+        break
     if not stopped:
         found.wrong.append(f"round {found.rounds}: the last run ended before it was through, or asked to")
     # An apply that finds nothing left to send, or only what is under way, says so with its code.
     if code != 0:
-        found.wrong.append(f"round {found.rounds}: the last {name} left with {code}:\n{running.out}{running.err}")
+        found.wrong.append(f"round {found.rounds}: the last {name} left with {code}:\n{said}")
+
+
+def _left_alone(desk: Desk, name: str, this: Round, until: float) -> tuple[int, str, bool]:
+    """Its exit code, what it said, and whether it ended as it should: by itself, or a daemon when it was asked to."""
+    stopped = name == "apply"
+    with _started(desk, name) as running:
+        while time.monotonic() < until and running.process.poll() is None:
+            # Before that a signal just ends it.
+            if name == "run" and '"Started"' in running.err:
+                this.give_again()
+                if this.is_through():
+                    running.send(signal.SIGTERM)
+                    stopped = True
+                    break
+            time.sleep(0.1)
+        return running.process.wait(60), running.out + running.err, stopped
 
 
 @contextmanager
@@ -150,20 +225,28 @@ def _started(desk: Desk, name: str) -> Iterator[Running]:
 
 def _flights(desk: Desk) -> set[str]:
     """The names of the actions in flight, read without the program."""
+    return set(_read(desk, "SELECT action_id FROM in_flight"))
+
+
+def _lost(desk: Desk) -> str | None:
+    """When an order for one boot was last given up, as nobody knows whether it arrived."""
+    when = """json_extract(value, '$.failures."spec.boot".at')"""
+    query = f"SELECT {when} FROM facts WHERE name = '{ONCE}' AND {when} IS NOT NULL"  # noqa: S608  all of it is ours
+    return next(iter(_read(desk, query)), None)
+
+
+def _drift(desk: Desk) -> list[str]:
+    return _read(desk, "SELECT value FROM event WHERE json_extract(value, '$.reason') = 'DriftDetected'")
+
+
+def _read(desk: Desk, query: str) -> list[str]:
     if not desk.store.exists():
-        return set()
+        return []
     try:
         with closing(sqlite3.connect(f"file:{desk.store}?mode=ro", uri=True, timeout=5)) as connection:
-            return {name for (name,) in connection.execute("SELECT action_id FROM in_flight")}
+            return [row[0] for row in connection.execute(query)]
     except sqlite3.OperationalError:  # It is being made.
-        return set()
-
-
-def _as_declared(desk: Desk, bmcs: Bmcs, systems: dict[str, System], declared: dict[str, Any]) -> bool:
-    states = [bmcs.ask(system) for system in systems.values()]
-    wanted = (declared["power"], declared["indicatorLED"])
-    # In this order: what has arrived at a BMC was in flight before, and stays so until it is confirmed.
-    return all((one["PowerState"], one["IndicatorLED"]) == wanted for one in states) and not _flights(desk)
+        return []
 
 
 def main() -> int:

@@ -51,9 +51,9 @@ def test_the_revision_that_was_in_force_at_the_edge_stays(store: Store) -> None:
 
 
 def test_an_event_stays_as_long_as_it_is_repeated(store: Store) -> None:
-    for days in (600, 500, 300):
+    for days in (404, 402, 399):
         store.append([told(days, "ActionRefused")])
-    assert ages(store, [told(401)]) == [600]
+    assert ages(store, [told(401)]) == [404]
     assert [entry.event.count for entry in store.events()] == [3]
 
 
@@ -74,15 +74,22 @@ def test_numbers_go_on_so_that_a_reader_with_a_cursor_misses_nothing(store: Stor
 
 
 def test_a_ledger_that_is_trimmed_grows_no_more_after_its_400_days(store: Store) -> None:
-    """Three years of a machine that goes away and comes back every hour; it is trimmed every five days."""
+    """Three years of a machine that somebody binds every hour; it is trimmed every five days."""
     sizes, first = [], NOW - timedelta(days=1100)
     for day in range(0, 1100, 5):
         now = first + timedelta(days=day)
         store.append(
-            Event(now + timedelta(hours=hour), EventType.WARNING, "Unreachable", "it does not answer", key=MACHINE)
+            Event(now + timedelta(hours=hour), EventType.NORMAL, "Bound", "to project shop", key=MACHINE)
             for hour in range(5 * 24)
         )
         while store.retention.trim(now - KEPT):
             pass
         sizes.append(len(store.events(limit=100_000)))
     assert max(sizes) == sizes[-1] == 81 * 5 * 24
+
+
+def test_without_a_daemon_it_is_400_days_and_with_one_what_the_daemon_was_told_last(store: Store) -> None:
+    assert store.retention.kept() == KEPT
+    for days in (1000, 30):
+        store.retention.keep(timedelta(days=days))
+        assert store.retention.kept() == timedelta(days=days)
