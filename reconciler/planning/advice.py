@@ -59,10 +59,10 @@ def on_renames(
     the old name may stand there for good."""
     found = []
     for key in keys:
-        resource = desired.resources.get(key)
-        remembered = facts.resources.get(key, NO_FACTS)
-        if key.kind not in RENAMABLE or resource is None or not resource.spec.former or of_claim(key) is not None:
+        resource = desired.resources.get(key) if key.kind in RENAMABLE else None
+        if resource is None or not resource.spec.former or of_claim(key) is not None:
             continue
+        remembered = facts.resources.get(key, NO_FACTS)
         olds = [ResourceKey(key.kind, name) for name in resource.spec.former]
         if remembered.was or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
             continue
