@@ -31,8 +31,16 @@ SILENCE = 60.0
 _PATIENCE = 3.0
 """Seconds that git has to clean up after SIGTERM."""
 _PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ing [a-z -]+: +\d+|remote: Total \d|remote: Enumerating|From |To ")
-_INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-_CONFIG = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.quotePath=false")
+_INHERITED = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"),
+    *("GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_EXTERNAL_DIFF", "GIT_REPLACE_REF_BASE"),
+    *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+)
+_CONFIG = (
+    *("core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.quotePath=false"),
+    # What a person likes to see is not what a program reads.
+    *("color.ui=false", "color.grep=false", "color.status=false", "log.follow=false", "diff.orderFile=/dev/null"),
+)
 
 
 class SourceError(Exception):

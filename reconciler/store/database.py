@@ -32,6 +32,9 @@ OLDEST_SQLITE = (3, 35)
 _BEGIN, _DURABLE = "groundstate_begin", "groundstate_durable"
 
 
+_LOG = ("-wal", "-shm")
+"""What SQLite adds to the name for its log and the index of that. Both stay while a connection is open; a pool keeps
+one."""
 _NOW_WHAT = (
     'nothing more is sent, as it could not be written down. Put the file or a backup of it back (see "Where facts are '
     'kept" in the how-to), and start groundstate again'
@@ -53,7 +56,8 @@ class Database:
         self._durable = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: True})
         self._relaxed = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: False})
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
-        self._identity: tuple[int, int] | None = None
+        self._identities: dict[Path, tuple[int, int]] = {}
+        """By which its files are known again, each by device and inode."""
         self._one_writer = threading.Lock() if self.sqlite else nullcontext()
 
     @classmethod
@@ -69,7 +73,7 @@ class Database:
             if found != HEAD:
                 with alone(database) if found is not None else nullcontext():
                     migrate(database.engine, database._durable)
-            database._remember_file()
+            database._remember_files("", *_LOG)
         return database
 
     @classmethod
@@ -83,7 +87,7 @@ class Database:
             found = database._version()
             if found is None:
                 raise NoStore(database.where)
-            database._remember_file()
+            database._remember_files("")
             if found == HEAD:
                 return database
             refuse_newer(found)
@@ -113,9 +117,10 @@ class Database:
         with self.engine.connect() as connection:
             return version(connection)
 
-    def _remember_file(self) -> None:
-        if self.file is not None:
-            self._identity = _identity(self.file)
+    def _remember_files(self, *ends: str) -> None:
+        for file in (self.file.with_name(self.file.name + end) for end in ends) if self.file else ():
+            with suppress(FileNotFoundError):  # Where the file system allows no log.
+                self._identities[file] = _identity(file)
 
     def _copy(self) -> Database:
         """A copy in memory, of today's schema."""
@@ -163,17 +168,19 @@ class Database:
             self.check_file()
 
     def check_file(self) -> None:
-        """Raise StoreGone when the path does not lead any more to the SQLite file that was opened.
+        """Raise StoreGone when a path does not lead any more to the file that SQLite opened: of the database, or of its
+        log and that one's index, without which what was written last is lost, or two processes spoil the database.
 
         SQLite itself goes on writing to a file that was deleted (sqlite.org/howtocorrupt.html, 2.4)."""
-        if self._identity is None or self.file is None:
-            return
-        try:
-            found = _identity(self.file)
-        except OSError:
-            raise StoreGone(f"store {self.where}: the file was deleted or moved away; {_NOW_WHAT}") from None
-        if found != self._identity:
-            raise StoreGone(f"store {self.where}: another file was put in its place; {_NOW_WHAT}")
+        for file, identity in self._identities.items():
+            try:
+                found = file.stat()
+            except OSError:
+                raise StoreGone(f"store {self.where}: {_named(file)} was deleted or moved away; {_NOW_WHAT}") from None
+            if (found.st_dev, found.st_ino) != identity:
+                raise StoreGone(f"store {self.where}: another file was put in place of {_named(file)}; {_NOW_WHAT}")
+            if not found.st_size and file == self.file:
+                raise StoreGone(f"store {self.where}: {_named(file)} was emptied; {_NOW_WHAT}")
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
@@ -198,6 +205,10 @@ def _checked(url: str, *, create: bool) -> URL:
 def _identity(file: Path) -> tuple[int, int]:
     found = file.stat()
     return found.st_dev, found.st_ino
+
+
+def _named(file: Path) -> str:
+    return f"its {file.name[-4:]} file" if file.name.endswith(_LOG) else "the file"
 
 
 def parse_url(url: str) -> URL:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from reconciler.desired.source import open_source
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.history import Changed, Edit
@@ -260,3 +262,32 @@ def test_it_is_read_only_as_far_as_it_is_taken(git: Git) -> None:
     source = open_source(git.folder)
     newest = next(source.history(source.snapshot().revision, ACME).edits())
     assert newest.differences == (Changed("spec.description", "v298", "v299"),)
+
+
+SHOWN = ["color.ui=always", "color.grep=always", "log.follow=true", "diff.orderFile=/nowhere", "log.showRoot=false"]
+
+
+@pytest.mark.parametrize("setting", SHOWN)
+def test_how_a_person_likes_to_see_things_changes_nothing(
+    git: Git, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git.commit({"a.yaml": tenant(), "x.yaml": tenant("x")}, "first", day(1))
+    git.commit({"a.yaml": tenant("third"), "b.yaml": tenant(said="two")}, "moved", day(2))
+    expected = told(git)
+    section, _, rest = setting.partition(".")
+    (tmp_path / "config").write_text(f"[{section}]\n{rest}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    assert told(git) == expected
+    assert len(expected) == 2
+
+
+@pytest.mark.parametrize("name", ["GIT_LITERAL_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_NAMESPACE", "GIT_DIR"])
+def test_what_a_calling_git_left_in_the_environment_changes_nothing(
+    git: Git, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git.commit({"a.yaml": tenant()}, "first", day(1))
+    expected, folder = told(git), git.folder
+    monkeypatch.setenv(name, "1")
+    source = open_source(folder)
+    assert [one.commit.subject for one in source.history(source.snapshot().revision, ACME).edits()] == ["first"]
+    assert len(expected) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,9 @@ GONE: dict[str, Callable[[Path], object]] = {
     "moved": lambda file: file.rename(f"{file}.away"),
     "a restored backup": _restored,
     "another store": _another,
+    "its log alone deleted": lambda file: Path(f"{file}-wal").unlink(),
+    "the index of its log deleted": lambda file: Path(f"{file}-shm").unlink(),
+    "emptied": lambda file: os.truncate(file, 0),
 }
 
 
@@ -95,6 +99,17 @@ def test_a_store_that_goes_away_is_noticed(tmp_path: Path, how: str) -> None:
     for use in uses:
         with pytest.raises(StoreError, match="nothing more is sent"):
             use()
+    store.close()
+
+
+def test_a_store_that_others_open_and_close_stays_the_same(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    for _ in range(3):
+        other = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+        other.put_meta("a", "b")
+        other.close()
+        store.check()
+    store.put_meta("a", "c")
     store.close()
 
 
