@@ -28,6 +28,7 @@ from reconciler.planning import seed
 from reconciler.planning.inband import read_inband
 from reconciler.planning.met import Met, read_met
 from reconciler.planning.uuids import turned
+from reconciler.services.boot.gate import Gate
 from reconciler.services.boot.names import uuid as names_uuid
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
 from reconciler.store.errors import StoreError
@@ -95,6 +96,7 @@ class DaemonLives:
     ) -> None:
         self._engine, self._moved, self._tell, self._parts, self._now = engine, moved, tell, parts, now
         self._met = met
+        self._found = Gate()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Lives."""
@@ -217,7 +219,10 @@ class DaemonLives:
         """See Lives."""
         met = read_met(uuid, macs, collected, self._now())
         self._met(met)
-        self._tell(None, "MachineFound", f"a machine that nobody declared, {met}")
+        untold = self._found.passes("MachineFound", str(met), self._now())
+        if untold is not None:
+            others = f"; {untold} more were not told" if untold else ""
+            self._tell(None, "MachineFound", f"a machine that nobody declared, {met}{others}")
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Lives."""

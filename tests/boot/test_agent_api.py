@@ -17,7 +17,7 @@ from reconciler.model.life import BootOrder, FactType, Purpose
 from reconciler.model.token import TokenPurpose
 from reconciler.planning import seed
 from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
-from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration
+from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration, until
 
 OTHER_ORDER = BootOrder("1-8", Purpose.INSTALL, START)
 CLAIM = MachineClaimSpec(project="shop", partitions=("lab",), size="s", image="debian-12")
@@ -109,6 +109,20 @@ def test_a_uuid_that_firmware_and_agent_read_the_other_way_round_is_the_same(ser
     assert "gs.token=" in answer.text
     token = answer.text.partition("gs.token=")[2].split()[0]
     assert service.register(token, uuid=UUIDS[ONE].upper(), macs=[MACS[ONE].upper()]).status == 200
+
+
+def test_one_registration_of_an_order_is_in_hand_at_a_time(service: Service) -> None:
+    token = service.ticket()["gs.token"]
+    head = (
+        f"POST /agent/v1/register HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 60000\r\n\r\n"
+    )
+    slow = service.secure()
+    slow.connect()
+    slow.sock.sendall(head.encode() + b"{")
+    unread = until(lambda: service.call("POST", "/agent/v1/register", token, raw=b"{"), lambda got: got.status == 503)
+    assert "is being registered for already" in unread.text
+    slow.close()
+    assert until(lambda: service.register(token), lambda got: got.status == 200).status == 200
 
 
 def test_when_registering_fails_inside_the_agent_can_come_again(service: Service) -> None:

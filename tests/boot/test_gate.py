@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
 
-from reconciler.services.boot.gate import MOST, QUIET, REMEMBERED, Gate, Pace, network
+from reconciler.services.boot.gate import MOST, QUIET, REMEMBERED, Gate, Pace, PacedLog, network
+from reconciler.services.log import logger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -31,6 +34,18 @@ def test_a_pace_is_each_address_s_own() -> None:
     assert [pace.allows("10.0.0.1", NOW) for _ in range(3)] == [True, True, False]
     assert pace.allows("10.0.0.2", NOW)
     assert pace.allows("10.0.0.1", NOW + timedelta(minutes=1))
+
+
+def test_a_log_has_so_many_lines_a_minute_of_each_client_and_in_all() -> None:
+    stream, moment = StringIO(), [NOW]
+    log = PacedLog(logger(stream, json=True), lambda: moment[0], each=3, total=5)
+    for _ in range(100):
+        log.bind(listener="http").info("Request", client="10.0.0.1")
+        log.debug("ConnectionRefused", client="10.0.0.2")
+    assert stream.getvalue().count("\n") == 5
+    moment[0] = NOW + timedelta(minutes=1)
+    log.info("Request", client="10.0.0.3")
+    assert json.loads(stream.getvalue().splitlines()[-1])["left_out"] == 195
 
 
 @pytest.mark.parametrize(

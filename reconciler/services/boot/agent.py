@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Collection, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar, assert_never
 
 import msgspec
@@ -40,13 +42,31 @@ class Agent:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._registering: set[str] = set()
+        self._lock = threading.Lock()
 
     def register(self, request: Request) -> Response:
         """`POST /agent/v1/register`: the boot token, once, for a session."""
-        desk = self._desk
         # First the token: a body is read with care, and that is not done for everybody.
         text, grant = self._shown(request, BEGIN)
-        said = _body(request, read_registration)
+        with self._alone(grant.order):
+            return self._register(request, text, grant)
+
+    @contextmanager
+    def _alone(self, order: str) -> Iterator[None]:
+        """One registration of an order at a time: each may hold megabytes, and a token can be shown often at once."""
+        with self._lock:
+            if order in self._registering:
+                raise Refused(503, "this order is being registered for already", retry=5)
+            self._registering.add(order)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._registering.discard(order)
+
+    def _register(self, request: Request, text: str, grant: Grant) -> Response:
+        desk, said = self._desk, _body(request, read_registration)
         self._same_machine(request, grant, said)
         if said.order != grant.order:
             self._stale(request, grant, said.order)

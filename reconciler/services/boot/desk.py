@@ -52,6 +52,8 @@ class Desk:
         """The same for each order, whoever asks; and what is reported for each, beside signs of life."""
         self.strangers = Pace(6, timedelta(minutes=1))
         """Scripts for a machine that nobody declared, for each address."""
+        self.all_strangers = Pace(120, timedelta(minutes=1))
+        """The same, for all of them together: each is kept for a day."""
         self.reports = Pace(60, timedelta(minutes=1))
         """What the agent of one order tells."""
 

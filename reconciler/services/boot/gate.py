@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from copy import copy
 from datetime import datetime, timedelta
+from typing import Any
 
 QUIET = timedelta(minutes=10)
 """So long after one of a kind, others like it are only counted."""
@@ -61,6 +64,47 @@ class Pace:
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
             return allowed
+
+
+class PacedLog:
+    """A log in which no client fills the disk: of each address, and of all together, so many lines a minute; the next
+    line that is written tells how many were left out. Safe for use by several threads."""
+
+    def __init__(self, log: Any, now: Callable[[], datetime], each: int = 120, total: int = 3000) -> None:
+        self._log, self._now = log, now
+        self._paces = (Pace(each, timedelta(minutes=1)), Pace(total, timedelta(minutes=1)))
+        self._left_out: Counter[str] = Counter()
+
+    def bind(self, **fields: object) -> PacedLog:
+        """The same log, whose lines all have these fields."""
+        bound = copy(self)
+        bound._log = self._log.bind(**fields)
+        return bound
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """A line about `client`."""
+        self._say(self._log.debug, event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """A line about `client`."""
+        self._say(self._log.info, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """A line about `client`, or about all of them."""
+        self._say(self._log.error, event, fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """The same, with the traceback of what is being handled."""
+        self._say(self._log.exception, event, fields)
+
+    def _say(self, say: Callable[..., object], event: str, fields: dict[str, Any]) -> None:
+        each, total = self._paces
+        now = self._now()
+        if not each.allows(str(fields.get("client", "")), now) or not total.allows("", now):
+            self._left_out["left_out"] += 1
+            return
+        left_out = self._left_out.pop("left_out", 0)
+        say(event, **fields, **({"left_out": left_out} if left_out else {}))
 
 
 def network(address: str) -> str:

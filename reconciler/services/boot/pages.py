@@ -107,8 +107,9 @@ class Pages:
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
-        if not self._desk.strangers.allows(request.remote_addr or "", self._desk.now()):
-            raise Refused(503, "too many scripts were asked for from this address", retry=30)
+        desk, now = self._desk, self._desk.now()
+        if not desk.strangers.allows(request.remote_addr or "", now) or not desk.all_strangers.allows("", now):
+            raise Refused(503, "too many scripts were asked for machines that nobody declared", retry=30)
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
         ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))

@@ -11,6 +11,7 @@ from reconciler.kinds.media import IMAGE
 from reconciler.services.boot import app, media, tls
 from reconciler.services.boot.desk import Desk, Places
 from reconciler.services.boot.files import Files
+from reconciler.services.boot.gate import PacedLog
 from reconciler.services.boot.listener import Listener
 from reconciler.services.boot.settings import BootError, BootSettings, host
 from reconciler.services.boot.tokens import Tokens
@@ -38,6 +39,7 @@ class BootServer:
             self.identity = tls.given(settings.cert, settings.key)
         else:
             self.identity = tls.own(settings.folder, settings.address, now())
+        log = PacedLog(log, now)
         desk = Desk(settings, lives, tokens, files, now, log, lambda: self.places)
         places, limits = settings.listen, settings.limits
         pair = (str(self.identity.cert), str(self.identity.key))
