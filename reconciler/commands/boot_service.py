@@ -73,6 +73,11 @@ def boot_from(values: dict[str, Any]) -> BootOptions:
     return found
 
 
+def place(options: BootOptions) -> str:
+    """Where it listens: where it was told to, or else where machines reach it."""
+    return options.listen or listen_at(options.address or "")
+
+
 def listen_at(address: str) -> str:
     """The address, where it is one of this host; else all, as machines come in by another's or by a name."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -104,7 +109,7 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
         kernel, initrd = (files.add(options.image / name) for name in ("vmlinuz", "initrd"))
         settings = BootSettings(
             address=options.address,
-            listen=options.listen or listen_at(options.address),
+            listen=place(options),
             folder=folder,
             kernel=kernel,
             initrd=initrd,

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 Check = Callable[[], str | None]
 """None when all is well, else what is not."""
+
+
+MOST = 16
+"""Connections at once. Whoever looks at a daemon needs one or two."""
+
+WITHIN = 10.0
+"""Seconds that a connection may last, however often it sends a byte."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Takes on so much and no more: whoever reaches the port may keep others from looking, and not the daemon from
+    its work."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.BoundedSemaphore(MOST)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """socketserver's hook, on the thread that accepts."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """socketserver's hook, on the connection's own thread."""
+        end = threading.Timer(WITHIN, _cut, (request,))
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """socketserver's hook: a client that hangs up is no news, and no traceback."""
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class HealthServer:
@@ -42,8 +88,7 @@ class HealthServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's name
                 """Scrapes are not news."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property

@@ -265,10 +265,11 @@ def _keep_private(file: Path) -> None:
     """Let only its owner read and write the store, whatever the umask is: it has the ledger and the inventory. Files
     that are open to others are closed to them, where this user may do so."""
     with suppress(FileExistsError):
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    file = file.resolve()
-    for end in _PARTS:
-        path = file.with_name(file.name + end)
+        made = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        os.fchmod(made, 0o600)  # A umask may have taken the owner's own right to it.
+        os.close(made)
+    real = file.resolve()  # SQLite puts its own beside what a link leads to.
+    for path in {at.with_name(at.name + end) for at in (file, real) for end in _PARTS}:
         with suppress(OSError):
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)

@@ -157,7 +157,7 @@ def test_a_store_that_is_away_is_told_without_its_password() -> None:
     assert SECRET not in "".join(traceback.format_exception(told.value))
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022])
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
 def test_only_its_owner_can_read_a_store_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
@@ -178,3 +178,13 @@ def test_a_store_that_is_open_to_others_is_closed_to_them(tmp_path: Path) -> Non
     file.chmod(0o644)
     Store.open(f"sqlite:///{file}").close()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_what_lies_beside_a_store_that_is_reached_by_a_link_is_its_owner_s_too(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.db", tmp_path / "state.db"
+    for one in (real, tmp_path / "real.db-journal"):
+        one.touch(0o666)
+        one.chmod(0o666)
+    link.symlink_to(real)
+    Store.open(f"sqlite:///{link}").close()
+    assert {stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()} == {0o600}
