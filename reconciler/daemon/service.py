@@ -305,7 +305,10 @@ class Daemon:
         self._ledger_and_tell(Event(at=self._now(), type=EventType.WARNING, reason=reason, message=message, key=key))
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
-        self._log.error("StepFailed", key=str(key), exc_info=error)
+        if isinstance(error, StoreError):  # Which says what is wrong, and where.
+            self._log.error("StepFailed", key=str(key), message=str(error))
+        else:
+            self._log.error("StepFailed", key=str(key), exc_info=error)
         if isinstance(error, Fenced):
             # What it remembers is out of date, and must not be written over what the other one has learned.
             self._broke.append(error)

@@ -345,12 +345,13 @@ class Repository:
             try:
                 named, unknown = self._named(ref or _head_name(git_dir)), self._unknown(ref)
             except GitFailed as again:
-                raise Damaged(f"{self._name} cannot be read", again.stderr, "run git fsck") from again
+                why = remotes.words(again.stderr)
+                raise Damaged(f"{self._name} cannot be read", why, "run git fsck") from again
             if named in ("blob", "tree"):
                 what = {"blob": "a file", "tree": "a folder"}[named]
                 raise SourceError(f"{self._name}: {ref} names {what}, and no commit", "", "name a commit") from error
             if named is not None:
-                why = error.stderr or f"what {ref or 'HEAD'} names cannot be read"
+                why = remotes.words(error.stderr) or f"what {ref or 'HEAD'} names cannot be read"
                 raise Damaged(f"{self._name} cannot be read", why, "run git fsck") from error
             raise unknown from error
 

@@ -51,6 +51,8 @@ _ADVICE = (
     ("not a database", "the file is no SQLite database; check the path of --store"),
     ("disk i/o error", "the disk fails; look at the system's log"),
     ("password authentication failed", "the user or the password is wrong; check the store's URL"),
+    ("no such table", "its tables are gone; restore a backup, or check the path of --store"),
+    ('relation "', "its tables are gone; restore a backup, or check the store's URL"),
     ("does not exist", "create it first, or check the store's URL"),
 )
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.store.database import Database
-from reconciler.store.errors import Fenced, InstanceHeld, StoreError
+from reconciler.store.errors import Fenced, InstanceHeld, StoreError, StoreGone
 from reconciler.store.tables import instance
 
 _INSTANCE_LOCK = 0x67726F756E64_02
@@ -58,7 +58,9 @@ def alone(database: Database) -> Iterator[None]:
 
 def check_epoch(connection: Connection, epoch: int) -> None:
     """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
-    current = connection.execute(select(instance.c.epoch).with_for_update(read=True)).scalar_one()
+    current = connection.execute(select(instance.c.epoch).with_for_update(read=True)).scalar()
+    if current is None:
+        raise StoreGone("the store was emptied while this groundstate was at work; nothing was sent; restore a backup")
     if current != epoch:
         raise Fenced(
             f"another groundstate has taken over this store (epoch {current}, this one has {epoch}); nothing was sent"

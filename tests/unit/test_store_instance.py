@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.store import InstanceHeld, Store
+from reconciler.store import InstanceHeld, Store, StoreError
 
 HOLD = """
 import sys
@@ -103,3 +103,19 @@ def _epoch_once_free(store: Store) -> int:
         except InstanceHeld:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_store_that_was_emptied_is_said_to_be(store: Store) -> None:
+    with store.instance("run"):
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM instance")
+        with pytest.raises(StoreError, match=r"was emptied.*nothing was sent"):
+            store.check()
+
+
+def test_a_store_without_its_tables_is_said_to_be(store: Store) -> None:
+    with store.instance("run"):
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE instance")
+        with pytest.raises(StoreError, match="its tables are gone; restore a backup"):
+            store.check()
