@@ -98,7 +98,9 @@ class Progress:
         self._blocked[key] = self._blocked.get(key, 0) + 1
         if any(self._blocked.get(row.key, 0) < 2 for row in self.open):
             return False
-        self._set(Row(key, Stage.FAILED, f"waits for {message}"))
+        # What a guard holds is not a failure of what comes after it either.
+        stage = Stage.HELD if self.count(Stage.HELD) else Stage.FAILED
+        self._set(Row(key, stage, f"waits for {message}"))
         return True
 
     def _tried(self, key: ResourceKey) -> int:

@@ -99,7 +99,7 @@ class IPAddressRules:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
         declares or remembers has leaked if it is ephemeral, and is collected. What is another's by now goes to that
         one, and what this one had under another name comes here first."""
-        if goes_to(look.key, look) is not None:
+        if goes_to(look.key, look) is not None and _state(look.value).address is not None:
             return Steps()
         moved = comes_from(look.key, look) if _state(look.value).address is None else None
         rest = self._removal(look)

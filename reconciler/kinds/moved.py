@@ -45,6 +45,8 @@ def moves(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, Mo
     held = all_holders(remembered)
     found: dict[ResourceKey, Move] = {}
     for old, new in formers.items():
+        if of_claim(new) is not None:
+            continue  # It goes where its claim goes.
         if old in remembered or (old.kind == "MachineClaim" and old.name in held):
             found[new] = _judged(Move(old, new), desired.resources[new], held, found.get(new))
     return found

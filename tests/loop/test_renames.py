@@ -22,7 +22,7 @@ from drivers.base import PowerState
 from reconciler.model.action import Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.life import Written
-from reconciler.model.plan import Change
+from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.observed.poller import Poller
@@ -223,6 +223,8 @@ class TestClaims:
         world.run(300)
         assert claims(world) == {"m1": "web", "m2": "web"}
         assert given_out(world) == held
+        assert not world.facts()[ResourceKey("IPAddress", "www:0:front:4")].was
+        assert {change.cause.kind for change in planned(world).values()} == {CauseKind.COMMIT}
         holds = {c.key: c.held_by[0] for c in planned(world).values() if c.held_by}
         assert holds[WEB].by == holds[WWW].by == "renamed"
         assert "project shop's" in holds[WWW].reason
