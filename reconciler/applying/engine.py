@@ -197,8 +197,7 @@ class Engine:
             return Waiting("NoDesiredState", "no desired state is in force yet", HELD_SECONDS)
         seen = self._poller.look(key, desired, media=watched(self.remembered(key).life))
         # What it had under another name decides what is done about this one.
-        olds = olds_of(key, desired, self.remembered(key)) if not is_held(seen.value) else []
-        before = [self._poller.look(old, desired) for old in olds]
+        before = [self._poller.look(old, desired) for old in self._olds(key, desired, seen)]
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in before if one.error), seen)
         with self._gate:
             for one in before:
@@ -239,6 +238,13 @@ class Engine:
                 if seen is not None and seen.error is None:
                     self._memory.set_aside(seen, one.message)
             return planned
+
+    def _olds(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> list[ResourceKey]:
+        """The names under which something of it may be held: while it holds nothing, or one held something last."""
+        with self._gate:
+            last = self._memory.observed
+            olds = olds_of(key, desired, self._memory.of(key))
+            return [old for old in olds if not is_held(seen.value) or (old in last and is_held(last[old].value))]
 
     def _judge(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome | None:
         """What a look says of what was sent and of what is declared; None when it may be taken further."""

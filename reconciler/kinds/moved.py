@@ -74,11 +74,15 @@ def comes_from(key: ResourceKey, look: Look) -> tuple[ResourceKey, AddressState]
     """Under which other name the IPAM holds the address that is this one's, and what it is."""
     if look.desired is None:
         return None
+    own = look.value
     for old in olds_of(key, look.desired, look.remembered.get(key, look.facts)):
         seen = look.observed.get(old)
         state = seen.value if seen is not None else None
-        if isinstance(state, AddressState) and state.address is not None and not _stays(old, look):
-            return old, state
+        if not isinstance(state, AddressState) or state.address is None or _stays(old, look):
+            continue
+        if isinstance(own, AddressState) and (own.network, own.address) == (state.network, state.address):
+            continue  # It came here after the last look at the old one: an address has one owner.
+        return old, state
     return None
 
 

@@ -19,9 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.base import PowerState
+from reconciler.kinds.ipaddress import AddressState
 from reconciler.model.action import Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.life import Written
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Done
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
@@ -297,6 +300,21 @@ class TestAddresses:
         assert words(world) == ["transfer", "release", "acquire"]
         world.run(60)
         assert given_out(world) == {"IPAddress/web": "10.0.0.81"}
+
+    def test_a_look_at_the_old_name_from_before_does_not_hold_it_up(self, tmp_path: Path) -> None:
+        """As `apply` has it: all was looked at once, and the old name is not looked at again."""
+        world = World(tmp_path)
+        world.commit(declare(FRONT, ("IPAddress", "www", {"network": "front"})))
+        world.run(30)
+        web = ("IPAddress", "web", {"network": "front", "renamedFrom": "www"})
+        world.commit(declare(FRONT, web, revision="b" * 40))
+        key, old = ResourceKey("IPAddress", "web"), ResourceKey("IPAddress", "www")
+        seen = Observation(old, world.now(), AddressState("front", "10.0.0.1"))
+        for _ in range(4):
+            world.engine.absorb([seen])
+            outcome = world.engine.step(key)
+        assert outcome == Done()
+        assert given_out(world) == {"IPAddress/web": "10.0.0.1"}
 
     def test_two_addresses_do_not_become_one(self, tmp_path: Path) -> None:
         world = World(tmp_path)
