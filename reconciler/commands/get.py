@@ -27,6 +27,7 @@ from reconciler.commands.workspace import (
     derived_labels,
     facts_of,
     facts_under,
+    fail,
     foreseen,
     now,
     observed_types,
@@ -148,6 +149,10 @@ def events_command(
         keys = None
         store = open_store(where)
         try:
+            if watch and store.copied is not None:
+                fail(
+                    "--watch would show nothing new of a copy; `groundstate apply` or `run` brings the store up to date"
+                )
             if targets or selector:
                 desired = read_or_exit(open_source(where), store)
                 keys = select(

@@ -98,6 +98,24 @@ class TestOnly:
         assert digest(desk.store) == before
 
 
+def test_watching_is_refused_of_a_copy_in_which_nothing_new_would_be_seen(desk: Desk) -> None:
+    desk.commit(lab=FLEET)
+    older(desk.store)
+    done = desk.run("events", "--watch")
+    assert (done.code, done.out) == (1, "")
+    assert "--watch would show nothing new of a copy" in done.err
+
+
+def test_what_watches_sees_what_another_process_writes(desk: Desk) -> None:
+    desk.commit(lab=FLEET)
+    assert desk.run("apply", "--yes").code == 0
+    with desk.running("events", "--watch") as watching:
+        watching.until(lambda: watching.out.count("ActionConfirmed") == 1, "what there was")
+        # Machines in memory are new in each process, so that this one is off again.
+        assert desk.run("apply", "--yes").code == 0
+        watching.until(lambda: watching.out.count("ActionConfirmed") == 2, "the new events")
+
+
 def test_apply_brings_it_up_to_date(desk: Desk) -> None:
     desk.commit(lab=FLEET)
     older(desk.store)
