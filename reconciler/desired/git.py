@@ -139,7 +139,7 @@ def run(
             stdout, stderr = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             said = without_progress((error.stderr or b"").decode(errors="replace"))
-            what = f"git {args[0]} did not finish in {timeout:.0f} s"
+            what = f"git {_verb(args)} did not finish in {timeout:.0f} s"
             raise SourceUnavailable(what, said, "check the network") from error
     if process.returncode:
         raise GitFailed(redacted(stderr.decode(errors="replace").strip()))
@@ -153,7 +153,7 @@ def transfer(git_dir: Path, *args: str, extra: Mapping[str, str] | None = None, 
     SourceUnavailable, SourceError when there is no git.
     """
     allowed = SILENCE if silence is None else silence
-    verb = next((word for word in args if word in ("fetch", "push")), args[0])
+    verb = _verb(args)
     with _started(_command(git_dir, args), environment(extra), False) as process:
         heard, ended = _listen(cast(IO[bytes], process.stderr), allowed)
         said = without_progress(heard.decode(errors="replace"))
@@ -162,6 +162,10 @@ def transfer(git_dir: Path, *args: str, extra: Mapping[str, str] | None = None, 
         process.wait()
     if process.returncode:
         raise GitFailed(redacted(said))
+
+
+def _verb(args: Sequence[str]) -> str:
+    return next((word for word in args if word in ("fetch", "push", "ls-remote")), args[0])
 
 
 def _listen(stderr: IO[bytes], silence: float) -> tuple[bytes, bool]:

@@ -44,12 +44,14 @@ _NO_FOLDER = ("Not a valid object name", "not a tree object")
 """What git says of a path that is not in a commit, or is a file."""
 _SCHEMES = ("https://", "ssh://", "file://")
 _UNPROVEN = ("http", "git", "ftp", "ftps", "rsync")
+_LIMITS = ("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60")
+"""curl's own, for a remote that trickles, and for what is left of a groundstate that was killed; one that is silent is
+ended by us."""
 _FETCH = (
     *("-c", "fetch.fsckObjects=true"),
     # Harmless marks of old tools, which would lock out repositories with a long history.
     *("-c", "fetch.fsck.zeroPaddedFilemode=ignore", "-c", "fetch.fsck.badTimezone=ignore"),
-    # curl's own limit, for a remote that trickles; one that is silent is ended by us.
-    *("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60"),
+    *_LIMITS,
     *("fetch", "--progress", "--prune", "--force", "--no-auto-gc", "--no-write-fetch-head"),
 )
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -528,7 +530,7 @@ class Mirror(Repository):
 
     def _remote_head(self) -> Head:
         """What the remote's HEAD is, asked without the mirror, which may be damaged. Raises GitFailed."""
-        args = ("ls-remote", "--symref", self._url, "HEAD")
+        args = (*_LIMITS, "ls-remote", "--symref", self._url, "HEAD")
         said = git.run(Path(os.devnull), *args, extra=self._credentials, timeout=git.SILENCE).decode(errors="replace")
         branch = re.search(r"^ref: (refs/heads/\S+)\tHEAD$", said, re.MULTILINE)
         sha = re.search(r"^([0-9a-f]{40,64})\tHEAD$", said, re.MULTILINE)
