@@ -46,8 +46,11 @@ from reconciler.kinds.machine import managed
 from reconciler.kinds.machine_labels import AGGREGATE
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.observation import INTERNAL
+from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.planning.blame import defect
 from reconciler.planning.conditions import conditions, status_word
 from reconciler.planning.inventories import inventory_conditions, labels_of
 from reconciler.planning.overrides import covers
@@ -210,7 +213,8 @@ def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -
     found |= {item.key: item for item in planned.unknown}
     order = list(KINDS)
     views, holders = [], all_holders(facts.resources)
-    for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
+
+    def view(key: ResourceKey) -> View:
         resource = desired.resources.get(key)
         states = conditions(key, desired, observed, facts, at, found.get(key))
         if key.kind == "Machine":
@@ -218,19 +222,24 @@ def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -
             states = (*states, *inventory_conditions(resource, known, desired))
         machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()
         derived = labels.get(key, {})
-        views.append(
-            View(
-                key,
-                resource,
-                observed.get(key),
-                status_word(states),
-                states,
-                derived,
-                machines,
-                _phase(key, desired, facts),
-                tuple(one for one in planned.overrides if covers(one, key, desired, facts)),
-            )
+        return View(
+            key,
+            resource,
+            observed.get(key),
+            status_word(states),
+            states,
+            derived,
+            machines,
+            _phase(key, desired, facts),
+            tuple(one for one in planned.overrides if covers(one, key, desired, facts)),
         )
+
+    for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
+        try:
+            views.append(view(key))
+        except Exception as error:  # noqa: BLE001  what is odd about one hides no other
+            odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
+            views.append(View(key, desired.resources.get(key), None, "Unknown", (odd,), {}))
     return views
 
 

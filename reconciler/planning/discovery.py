@@ -14,6 +14,7 @@ from reconciler.kinds.access import same_bmc
 from reconciler.kinds.machine import MachineSpec, Mode
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
+from reconciler.planning.blame import defect
 
 MOST_ADDRESSES = 1 << 16
 """That are looked through without being told twice."""
@@ -176,22 +177,33 @@ def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal],
     names, macs, uuids = set(known.names), dict(known.macs), dict(known.uuids)
     # Systems in one housing may share its serial number.
     serials = [one.state.serial for one in found]
-    for one in found:
+
+    def proposal(one: Identity) -> Proposal | Skipped:
         uuid = (one.state.uuid or "").lower()
         if uuid and uuid in uuids:
-            skipped.append(Skipped(one.address, f"its UUID {uuid} is that of Machine/{uuids[uuid]}"))
-            continue
+            return Skipped(one.address, f"its UUID {uuid} is that of Machine/{uuids[uuid]}")
         alone = serials.count(one.state.serial) == 1
         name = unique_name(one, names, alone=alone)
         own = [mac for mac in _macs(one.inventory) if mac not in macs]
         notes = tuple(
             f"its MAC {mac} is left out: Machine/{macs[mac]} has it" for mac in _macs(one.inventory) if mac in macs
         )
+        made = Proposal(name, document(name, one, own), (*one.notes, *notes))
         names.add(name)
-        macs |= dict.fromkeys(own, name)
+        macs.update(dict.fromkeys(own, name))
         if uuid:
             uuids[uuid] = name
-        proposals.append(Proposal(name, document(name, one, own), (*one.notes, *notes)))
+        return made
+
+    for one in found:
+        try:
+            made = proposal(one)
+        except Exception as error:  # noqa: BLE001  what one system says of itself hides no other
+            made = Skipped(one.address, f"no document can be made of it, which is {defect(error)}")
+        if isinstance(made, Proposal):
+            proposals.append(made)
+        else:
+            skipped.append(made)
     return proposals, skipped
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from reconciler.desired.manifests import dump_yaml
 from reconciler.kinds.machine import Access
 from reconciler.kinds.partition import PartitionSpec
 from reconciler.observed.discovery import paced, trust
+from reconciler.planning import discovery
 from reconciler.planning.discovery import Declared, Identity, parse_range, partition_of, propose
 from reconciler.planning.leases import Lease, read_leases
 from tests.unit.desired_worlds import PARTITION, MemorySnapshot
@@ -235,3 +237,17 @@ def test_kea_s_leases_are_read_the_last_row_of_an_address_counting() -> None:
 def test_a_file_of_garbage_is_no_error(text: str) -> None:
     read_leases(text, NOW)
     read_leases(f"address,hwaddr\n{text}", NOW)
+
+
+def test_a_system_that_no_document_can_be_made_of_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = discovery.document
+
+    def document(name: str, one: Identity, macs: Sequence[str]) -> dict[str, Any]:
+        if one.state.serial == "odd":
+            raise OverflowError("odd")
+        return made(name, one, macs)
+
+    monkeypatch.setattr(discovery, "document", document)
+    proposals, skipped = propose([found(1, serial="a"), found(2, serial="odd"), found(3, serial="c")], NOBODY)
+    assert [one.name for one in proposals] == ["a", "c"]
+    assert "no document can be made of it, which is a defect of groundstate" in skipped[0].why
