@@ -16,6 +16,7 @@ import click
 from reconciler.commands.crashing import hide_credentials
 from reconciler.commands.options import SETTINGS_FILE
 from reconciler.commands.settings import Settings, read_settings
+from reconciler.kinds.credentials import too_broad
 
 _COMMANDS = {
     "init": "reconciler.commands.init:init_command",
@@ -116,6 +117,8 @@ class Commands(click.Group):
         if command is not None and name is not None:
             settings = read_settings(ctx.meta["settings_file"])
             ctx.meta["grants"], ctx.meta["settings_base"] = settings.grants, settings.base
+            for told in too_broad(settings.grants):
+                click.echo(f"warning: {told}", err=True)
             ctx.default_map = {name: self._settings(ctx, command, settings)}
         return name, command, rest
 

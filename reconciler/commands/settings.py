@@ -23,13 +23,14 @@ from reconciler.kinds.credentials import Grants, grants_from
 
 FOUND_MAY_SET = frozenset(
     (
-        *("path", "ref", "work_tree", "selector", "partition", "at", "since"),
         *("output", "full", "depth", "limit", "events", "watch", "fail_on_unknown", "log_format"),
         *("refresh", "concurrency", "rate", "port", "timeout", "interval", "resync"),
     )
 )
-"""What a file that travels with the repository may say for everybody: what is looked at, how it is shown, and how
-often. Whatever is new may not, until it stands here."""
+"""What a file that travels with the repository may say for everybody: how it is shown, and how often it is looked.
+
+Whatever is new may not, until it stands here. What is looked at may not either: a pull request with `ref = "main"` or
+another `path` would be planned as no change at all."""
 
 NEVER_SETTINGS = {"yes", "allow_empty"}
 """What a person must say each time."""
@@ -132,8 +133,8 @@ def _not_here(path: Path, names: list[str]) -> str:
     are = " and ".join(names)
     return (
         f"{path} may not set {are}: it was found with the repository, and whoever changes that would choose where "
-        f"secrets come from and go to, or what guards let through. Write it in {place} a file that --config or "
-        "GROUNDSTATE_CONFIG names"
+        f"secrets come from and go to, what guards let through, or what is looked at. Write it in {place} "
+        "a file that --config or GROUNDSTATE_CONFIG names"
     )
 
 

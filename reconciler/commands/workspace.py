@@ -6,6 +6,7 @@ import gc
 import getpass
 import os
 import random
+import re
 import socket
 import sys
 import threading
@@ -180,10 +181,19 @@ def _last_good(source: Source, store: Store) -> DesiredState | None:
         return None
 
 
+_NEARLY_URL = re.compile(r"^(postgres\w*|sqlite|mysql|mariadb):|^[^/]*:[^/]*@|(?i:password|passwd|pwd)=")
+"""What is meant as the URL of a database, or as libpq's words for one, and would be the name of a file."""
+
+
 def store_url(where: Where) -> str:
     """The store that was named, or the repository's own. Exits with words where one waits at the old place."""
     if where.store:
-        return where.store if "://" in where.store else f"sqlite:///{Path(where.store).expanduser().absolute()}"
+        if "://" in where.store:
+            return where.store
+        if _NEARLY_URL.search(where.store):
+            # It may hold a password, so it is not repeated.
+            fail("--store is neither a path nor a URL; write sqlite:///FILE or postgresql://HOST/NAME")
+        return f"sqlite:///{Path(where.store).expanduser().absolute()}"
     own, old = default_store(where.repo), old_store(where.repo)
     if old.exists() and not own.exists():
         fail(move_hint(old, own))
@@ -247,7 +257,7 @@ def _file(url: str) -> Path | None:
 
 @cache
 def _note_new(place: str) -> None:
-    click.echo(f"note: there is no store at {place} yet; nothing is remembered of this fleet", err=True)
+    click.echo(f"note: there is no store at {redacted(place)} yet; nothing is remembered of this fleet", err=True)
 
 
 @cache

@@ -68,6 +68,54 @@ def grants_from(values: Mapping[str, Any]) -> Grants:
     return found
 
 
+_INTERPRETERS = re.compile(
+    r"^(\S*/)?(sh|bash|dash|zsh|ksh|env|sudo|su|xargs|ssh|curl|wget|cat|perl|ruby|node|python\S*)( |$)"
+)
+"""Commands whose arguments are what matters."""
+
+
+def too_broad(grants: Grants) -> list[str]:
+    """What settings allow that hardly anybody means: a sentence each, for whoever wrote them."""
+    allowed, told = grants.document_credentials, []
+    scopes: dict[str, Scope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
+    if allowed is not None:
+        scopes["document_credentials"] = allowed
+        where = "document_credentials"
+        told += [_broad(f"{where}.exec", one, "run a command of its own") for one in allowed.exec if _any_command(one)]
+        told += [_broad(f"{where}.file", one, "send files of this host") for one in allowed.file if _any_path(one)]
+        told += [_broad(f"{where}.env", one, "send any variable") for one in allowed.env if len(_before_star(one)) < 2]
+    told += [_broad("ca_files", one, "try which files are here") for one in grants.ca_files if _any_path(one)]
+    for name, scope in scopes.items():
+        told += [
+            _broad(f"{name}.networks", one, "have the login sent nearly anywhere")
+            for one in scope.networks
+            if ip_network(one).prefixlen < (8 if ":" not in one else 16)
+        ]
+    return told
+
+
+def _broad(where: str, pattern: str, harm: str) -> str:
+    return (
+        f"{where} has {_toml(pattern)}: a document, and so any pull request that is planned here, may {harm}; narrow it"
+    )
+
+
+def _before_star(pattern: str) -> str:
+    return re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+
+
+def _any_command(pattern: str) -> bool:
+    """Whether the command itself is open, or the arguments of one that runs them."""
+    fixed = _before_star(pattern)
+    return fixed != pattern and (" " not in fixed or _INTERPRETERS.match(fixed) is not None)
+
+
+def _any_path(pattern: str) -> bool:
+    """Whether it is open below fewer than two folders: `/etc/*` is, `/etc/groundstate/*` is not."""
+    fixed = _before_star(pattern)
+    return fixed != pattern and fixed.count("/") < 3
+
+
 def _wrong_names(grants: Grants) -> list[str]:
     wrong = []
     for name, one in grants.credentials.items():

@@ -17,6 +17,7 @@ from reconciler.kinds.ipaddress import AddressState
 from reconciler.kinds.network import NetworkState
 from reconciler.kinds.pool import NumberState, PoolState
 from reconciler.model.observation import Observation, ReadError
+from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, way_to
 
@@ -133,9 +134,9 @@ def _checked(seen: Observation) -> Observation:
 def failure(error: Exception) -> ReadError:
     """What went wrong with a look, in words that can be kept and shown."""
     if isinstance(error, DriverError):
-        return ReadError(type(error).__name__, clean(str(error)))
+        return ReadError(type(error).__name__, redacted(clean(str(error))))
     words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
-    return ReadError("Internal", excerpt(words, MOST))
+    return ReadError("Internal", redacted(excerpt(words, 2 * MOST))[:MOST])
 
 
 def everything(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:

@@ -4,6 +4,7 @@ anywhere else."""
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -43,6 +44,10 @@ _NOW_WHAT = (
 
 Alone = Callable[["Database"], AbstractContextManager[object]]
 """Keeps others from being at work on the store for a while."""
+
+
+_QUERY = re.compile(r"^([A-Za-z][\w+]*://[^?]*\?)([A-Za-z_]+=.*)$", re.DOTALL)
+"""A URL up to its query, and that: SQLAlchemy takes what stands before an `@` in it for user and password."""
 
 
 class Database:
@@ -215,7 +220,7 @@ def parse_url(url: str) -> URL:
     """The URL with its driver named; its passwords are secrets from here on. Raises StoreError for anything but SQLite
     and PostgreSQL."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(_QUERY.sub(lambda found: found[1] + found[2].replace("@", "%40"), url))
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError) as error:
         # The text itself may hold a password, so it is not repeated.

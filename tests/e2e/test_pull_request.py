@@ -215,6 +215,10 @@ def test_a_ca_file_does_not_tell_which_files_are_there(desk: Desk, tmp_path: Pat
         'credentials.bmc = {env = "BMC", networks = ["0.0.0.0/0"]}',
         'document_credentials = {exec = ["*"], networks = ["0.0.0.0/0"]}',
         'ca_files = ["*"]',
+        'ref = "main"',
+        'path = "elsewhere"',
+        "work_tree = true",
+        'selector = "rack=none"',
     ],
 )
 def test_found_settings_choose_neither_secrets_nor_limits(fleet: Desk, line: str) -> None:
@@ -223,6 +227,13 @@ def test_found_settings_choose_neither_secrets_nor_limits(fleet: Desk, line: str
     done = fleet.run("plan")
     assert (done.code, "may not set" in done.err) == (1, True), done
     assert str(fleet.folder / "config" / "groundstate" / "config.toml") in done.err
+
+
+def test_settings_that_let_any_document_run_a_command_are_warned_of(desk: Desk) -> None:
+    desk.commit(lab=[partition()])
+    desk.settings('document_credentials = {exec = ["*"], networks = ["127.0.0.1"]}\n')
+    done = desk.run("get")
+    assert (done.code, 'warning: document_credentials.exec has "*"' in done.err) == (0, True), done
 
 
 def test_a_file_that_is_named_says_all(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from reconciler.kinds.credentials import (
     number_of,
     refusal,
     source,
+    too_broad,
 )
 
 GRANTS = grants_from(
@@ -168,3 +169,27 @@ def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], said: s
 
 def test_no_settings_are_no_grants() -> None:
     assert grants_from({}) == Grants()
+
+
+@pytest.mark.parametrize(
+    ("line", "is_broad"),
+    [
+        ('document_credentials = {exec = ["*"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {exec = ["vault*"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {exec = ["sh -c *"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {exec = ["/usr/bin/python3 *"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {exec = ["vault-bmc *", "op read x"], networks = ["10.0.0.0/8"]}', False),
+        ('document_credentials = {file = ["*"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {file = ["/etc/*"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {file = ["/etc/groundstate/bmc/*", "/etc/bmc"], networks = ["10.0.0.0/8"]}', False),
+        ('document_credentials = {env = ["*"], networks = ["10.0.0.0/8"]}', True),
+        ('document_credentials = {env = ["BMC_*"], networks = ["10.0.0.0/8"]}', False),
+        ('ca_files = ["/*"]', True),
+        ('ca_files = ["/etc/pki/bmc/*.pem", "/etc/ca.pem"]', False),
+        ('credentials.bmc = {env = "B", networks = ["0.0.0.0/0"]}', True),
+        ('credentials.bmc = {env = "B", networks = ["::/0"]}', True),
+        ('credentials.bmc = {env = "B", networks = ["10.0.0.0/8", "fd00::/16"]}', False),
+    ],
+)
+def test_what_lets_any_document_do_it_is_warned_of(line: str, is_broad: bool) -> None:
+    assert bool(too_broad(grants_from(tomllib.loads(line)))) is is_broad

@@ -151,6 +151,21 @@ def test_a_password_with_an_at_sign_as_it_is_reaches_the_database_whole() -> Non
     assert (parsed.username, parsed.password, parsed.host) == ("me", "a@b@c", "db.example")
 
 
+@pytest.mark.parametrize(
+    ("url", "host", "password"),
+    [
+        ("postgresql://db.example:5433/fleet?password=a@b&sslmode=require", "db.example", None),
+        ("postgresql://me:p@db.example/fleet?password=a@b@c", "db.example", "p"),
+        ("postgresql://me:p?x@y@db.example/fleet", "db.example", "p?x@y"),
+    ],
+)
+def test_an_at_sign_in_a_parameter_is_no_end_of_a_user(url: str, host: str, password: str | None) -> None:
+    parsed = parse_url(url)
+    assert (parsed.host, parsed.password) == (host, password)
+    if "password=" in url:
+        assert str(parsed.query["password"]).startswith("a@b")
+
+
 def test_a_store_that_is_away_is_told_without_its_password() -> None:
     with pytest.raises(StoreError) as told:
         Store.open(f"postgresql://me:{SECRET}@{SECRET}@127.0.0.1:1/x?connect_timeout=1&password={SECRET}")
