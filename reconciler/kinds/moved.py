@@ -91,7 +91,7 @@ def goes_to(key: ResourceKey, look: Look) -> ResourceKey | None:
     if look.desired is None or key in look.desired.resources or _stays(key, look):
         return None
     desired = look.desired
-    return look.once("new owners", lambda: _new_owners(desired, look.remembered)).get(key)
+    return look.once("new owners", lambda: new_owners(desired, look.remembered)).get(key)
 
 
 def olds_of(key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> list[ResourceKey]:
@@ -110,7 +110,8 @@ def _stays(old: ResourceKey, look: Look) -> bool:
     return meant is not None and bool(holders(meant.claim, look))
 
 
-def _new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceKey]:
+def new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceKey]:
+    """Whose the address is that the IPAM may hold under a name of before, by that name's key."""
     found = {old: new for old, new in former_names(desired).items() if old.kind == "IPAddress"}
     for key, facts in remembered.items():
         if key.kind == "IPAddress":

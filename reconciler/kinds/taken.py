@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import IpamNetwork
+from drivers.base import IpamNetwork, Prefix
 from reconciler.kinds.claim import of_claim, spoken
 from reconciler.kinds.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
@@ -27,6 +27,7 @@ from reconciler.kinds.network import (
     length_of,
     parent_of,
     wanted,
+    within,
 )
 from reconciler.kinds.pool import NumberState
 from reconciler.kinds.spans import overlap
@@ -261,13 +262,14 @@ def _let_go(found: Overlap, look: Look, passed: tuple[ResourceKey, ...]) -> Verd
     if holder in passed:
         return Verdict(holder, swaps=True)
     resource = look.desired.resources.get(holder) if look.desired is not None else None
-    if _stay_in(found, look):
-        return Verdict(holder)
     if resource is None:
-        return Verdict(holder, goes=releases(holder, look, ephemeral=False))
+        stays = _stay_in(found, look, ())
+        return Verdict(holder, goes=not stays and releases(holder, look, ephemeral=False))
     spec: NetworkSpec = resource.spec
     parent = parent_of(spec, look.desired)
     theirs, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
+    if _stay_in(found, look, theirs.prefixes):
+        return Verdict(holder)
     same = any(overlap(found.cidr, prefix.cidr) for prefix in theirs.prefixes)
     family, length = length_of(found.theirs)
     declared = {prefix.cidr for prefix in theirs.prefixes}
@@ -278,17 +280,20 @@ def _let_go(found: Overlap, look: Look, passed: tuple[ResourceKey, ...]) -> Verd
     return Verdict(holder, goes=stuck is None, swaps=stuck is not None and stuck.swaps)
 
 
-def _stay_in(found: Overlap, look: Look) -> bool:
-    """Whether an address or a child stays in what the holder would have to give up."""
+def _stay_in(found: Overlap, look: Look, kept: tuple[Prefix, ...]) -> bool:
+    """Whether an address or a child stays in what the holder would have to give up, and not in what it keeps of it."""
     for key, seen in look.observed.items():
         value = seen.value
         if isinstance(value, AddressState) and value.address is not None and value.network == found.holder.name:
-            if not _within(value.address, found.theirs):
+            if not _within(value.address, found.theirs) or any(_within(value.address, one.cidr) for one in kept):
                 continue
             if not (releases(key, look, ephemeral=value.about.ephemeral) or moves_away(key, value, look)):
                 return True
         elif isinstance(value, NetworkState) and value.network and value.network.parent == found.holder.name:
-            inside = any(overlap(prefix.cidr, found.theirs) for prefix in value.network.prefixes)
+            inside = any(
+                overlap(prefix.cidr, found.theirs) and not any(within(prefix.cidr, one.cidr) for one in kept)
+                for prefix in value.network.prefixes
+            )
             if inside and not releases(key, look, ephemeral=False):
                 return True
     return False

@@ -14,6 +14,7 @@ import msgspec
 from reconciler.kinds.claim import Holder, all_holders, surplus
 from reconciler.kinds.fields import DeletionPolicy
 from reconciler.kinds.living import is_held, leaks
+from reconciler.kinds.moved import new_owners
 from reconciler.model.action import Disruption, OrderBoot, OrderErasure, Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.life import Purpose
@@ -141,11 +142,12 @@ def _returning(claim: str, held: tuple[Holder, ...], desired: DesiredState) -> i
 def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:
     """How much the IPAM holds, and how much of it would be released for want of a document."""
     held = releasing = 0
+    moving = new_owners(desired, facts.resources)
     for key, look in observed.items():
         if key.kind == "Machine" or look.value is None or not is_held(look.value):
             continue
         held += 1
-        if key not in desired.resources:
+        if key not in desired.resources and key not in moving:
             remembered = facts.resources.get(key)
             leaves = leaks(look.value) if remembered is None else remembered.deletion_policy == DeletionPolicy.RELEASE
             releasing += leaves

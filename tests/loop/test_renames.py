@@ -28,7 +28,8 @@ from reconciler.model.outcome import Done
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.observed.poller import Poller
+from reconciler.observed.poller import Poller, everything
+from reconciler.planning.guards import survey
 from reconciler.planning.known import take_in, with_changes
 from reconciler.planning.plan import plan, universe
 from tests.loop.test_claims import WEB, addresses, fleet, inspected, renamed, whose
@@ -128,6 +129,14 @@ class TestClaims:
         assert "it was MachineClaim/web; it keeps m1, m2" in told.message
         assert "because of" in told.message
         assert "Renamed" in world.reasons("m1")
+
+    def test_what_gets_another_name_does_not_count_as_released(self, tmp_path: Path) -> None:
+        world, first = placed(tmp_path)
+        world.commit(renamed(first, "www", "b", renamed_from="web"))
+        seen = {key: Observation(key, world.now(), value) for key, value in everything(world.ipam, world.pools).items()}
+        assert world.desired is not None
+        fleet_seen = survey(world.desired, seen, Facts(world.facts(), {}), world.now())
+        assert (fleet_seen.releasing, fleet_seen.returning) == (0, 0)
 
     def test_it_may_stand_there_for_good_and_a_restart_changes_nothing(self, tmp_path: Path) -> None:
         world, first = placed(tmp_path)

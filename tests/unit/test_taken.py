@@ -212,6 +212,19 @@ class TestNetworks:
         assert holds(found["Network/n2"]) == [(HoldKind.BLOCKED, "Network/n")]
         assert found["Network/n"].goes
 
+    def test_the_part_that_one_gives_up_is_waited_for_though_an_address_stays_in_the_rest(self) -> None:
+        """A network is split: what lives in it stays in the part that it keeps."""
+        split = [network("n", "10.0.0.0/25"), network("m", "10.0.0.128/25"), address("a")]
+        found = changes(split, {"Network/n": THERE, "IPAddress/a": at("1")})
+        assert found["Network/n"].goes
+        assert holds(found["Network/m"]) == [(HoldKind.BLOCKED, "Network/n")]
+
+    def test_the_part_is_not_given_up_while_an_address_stays_in_it(self) -> None:
+        static = address("s", type="Static")
+        split = [network("n", "10.0.0.0/25"), network("m", "10.0.0.128/25"), static]
+        found = changes(split, {"Network/n": THERE, "IPAddress/s": at("200", ephemeral=False)})
+        assert holds(found["Network/m"]) == [(HoldKind.GUARD, "taken")]
+
     def test_two_that_would_change_places_are_held_and_told_to_do_it_in_two_commits(self) -> None:
         other = NetworkState(IpamNetwork((Prefix("10.9.0.0/24"),)))
         found = changes(
