@@ -558,3 +558,43 @@ def test_people_s_range_that_makes_no_sense_hides_nothing() -> None:
     odd = {"id": 5, "start_address": None, "end_address": "\ud800", "tags": 7}
     with serving(Netbox(("GET /api/ipam/ip-ranges/", page(odd)))) as ipam:
         assert list(ipam.networks()) == ["lan"]
+
+
+class TestTransfer:
+    """One field of one object changes, and only while it is ours."""
+
+    def test_the_owner_alone_is_written_and_again_is_nothing(self) -> None:
+        one = address("a", 5)
+        netbox = Netbox(
+            ("GET /api/ipam/ip-addresses/5/", Reply(body=one, headers={"ETag": 'W/"1"'})),
+            ("GET /api/ipam/ip-addresses/", [page(one), page(one), page(address("b", 5))]),
+            ("PATCH /api/ipam/ip-addresses/5/", Reply(body=one)),
+        )
+        with serving(netbox) as ipam:
+            ipam.transfer("a", "b")
+            ipam.transfer("a", "b")
+        assert netbox.writes == ["PATCH /api/ipam/ip-addresses/5/"]
+        assert {"custom_fields": {"groundstate_owner": "groundstate:b"}} in netbox.bodies
+
+    def test_one_that_holds_another_gets_nothing(self) -> None:
+        netbox = Netbox(("GET /api/ipam/ip-addresses/", page(address("a", 5), address("b", 6))))
+        with serving(netbox) as ipam, pytest.raises(Conflict, match="b holds an address already"):
+            ipam.transfer("a", "b")
+        assert netbox.writes == []
+
+    def test_another_who_changes_it_meanwhile_is_busy(self) -> None:
+        one = address("a", 5)
+        netbox = Netbox(
+            ("GET /api/ipam/ip-addresses/5/", Reply(body=one, headers={"ETag": 'W/"1"'})),
+            ("GET /api/ipam/ip-addresses/", page(one)),
+            ("PATCH /api/ipam/ip-addresses/5/", Reply(412, {"detail": "changed"})),
+        )
+        with serving(netbox) as ipam, pytest.raises(Busy):
+            ipam.transfer("a", "b")
+
+    @pytest.mark.parametrize("theirs", [{"tags": []}, {"custom_fields": {}}])
+    def test_what_is_not_ours_is_never_touched(self, theirs: dict[str, Any]) -> None:
+        netbox = Netbox(("GET /api/ipam/ip-addresses/", page({**address("a", 5), **theirs})))
+        with serving(netbox) as ipam:
+            ipam.transfer("a", "b")
+        assert netbox.writes == []
