@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
@@ -65,9 +66,16 @@ def refusal(method: str, path: str, url: str, reply: Reply, session: str | None 
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Seconds, where the BMC named them; a date is not trusted, as BMC clocks jump."""
+    """Seconds, where the BMC named them. A date counts from the answer's own Date, as BMC clocks jump."""
     value = str(reply.headers.get("Retry-After", "")).strip()
-    return min(float(value), _MOST_WAIT) if value.isascii() and value.isdigit() else None
+    if value.isascii() and value.isdigit():
+        return min(float(value), _MOST_WAIT)
+    try:
+        until, now = (parsedate_to_datetime(text) for text in (value, str(reply.headers.get("Date", ""))))
+        seconds = (until - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(seconds, _MOST_WAIT) if seconds > 0 else None
 
 
 def _said(reply: Reply, session: str | None) -> tuple[str, str]:

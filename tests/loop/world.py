@@ -6,13 +6,14 @@ what the store holds, as the next process would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from drivers.base import BmcDriver
 from drivers.bmc.fake import FakeFleet, FakeMachine
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
@@ -56,8 +57,12 @@ def machine(name: str, **spec: Any) -> tuple[str, str, dict[str, Any]]:
 class World:
     """Owns the time. `events` are all that was told, in order."""
 
-    def __init__(self, path: Path, limits: Limits = ALL, **latency: float) -> None:
+    def __init__(
+        self, path: Path, limits: Limits = ALL, driver: Callable[[], BmcDriver] | None = None, **latency: float
+    ) -> None:
+        """`driver`: opens one for real BMCs, anew for each process, in the place of the fake fleet."""
         self.at = 0.0
+        self._driver = driver
         self.fleet = FakeFleet(lambda: self.at, **latency)
         self.events: list[Event] = []
         self.outcomes: dict[ResourceKey, Outcome] = {}
@@ -118,7 +123,8 @@ class World:
         self.store = Store.open(f"sqlite:///{self._path / 'state.db'}")
         self.ipam = EmbeddedIpam(self.store.engine)
         self.pools = EmbeddedPools(self.store.engine)
-        drivers = Drivers(lambda _name: self.fleet, _no_secret, self.ipam, self.pools)
+        driver = self._driver() if self._driver is not None else self.fleet
+        drivers = Drivers(lambda _name: driver, _no_secret, self.ipam, self.pools)
         with self.store.instance("run") as epoch:
             context = Context(
                 now=self.now,

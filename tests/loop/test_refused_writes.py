@@ -1,0 +1,134 @@
+"""A real Redfish service that refuses each write in its own way, in virtual time: how often it is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from drivers.base import BmcDriver
+from drivers.bmc.redfish import open_driver
+from reconciler.planning.pacing import WRITES_AN_HOUR
+from tests.drivers.bmc_servers import DROP, Answer, RedfishServer, Request, extended, reply, service
+from tests.loop.world import World, declare
+
+HOUR = 3600.0
+FAR = "Retry-After: Sun, 30 Dec 2035 00:00:00 GMT"
+
+STATUSES = (400, 401, 403, 404, 405, 409, 412, 423, 429, 500, 501, 502, 503, 504)
+RETRY_AFTER = ("0", "1", "-5", "99999999999999", "1e9", "nan", "Mon, 29 Dec 2025 00:00:00 GMT", "garbage", "")
+ANSWERS: dict[str, Answer] = {
+    **{f"{status}": reply(status, extended("no")) for status in STATUSES},
+    **{f"503 after {one or 'nothing'}": reply(503, extended("busy"), f"Retry-After: {one}") for one in RETRY_AFTER},
+    "503 after a date": reply(503, None, FAR, "Date: Sat, 29 Dec 2035 23:59:59 GMT"),
+    "503 after a date by no clock": reply(503, None, FAR),
+    "a reset": DROP,
+    "half an answer": Answer([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"], close=True),
+    "no HTTP": Answer([b"\x00\x01\xff\r\n\r\n"], close=True),
+    "elsewhere": reply(301, None, "Location: /elsewhere"),
+    "a task that fails": reply(202, {"TaskState": "Exception"}, "Location: /redfish/v1/TaskService/Tasks/1"),
+    "no effect": reply(200, {}),
+}
+OF_EACH = ("401", "409", "500", "503 after 0", "no effect")
+"""The answers to every kind of write; the others to one."""
+OFF, ON = {"PowerState": "Off"}, {"PowerState": "On"}
+WISHES: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "power on": ({"power": "On"}, OFF),
+    "power off": ({"power": "Off", "shutdown": {"escalate": "Force", "timeoutSeconds": 30}}, ON),
+    "LED": ({"indicatorLED": "Lit"}, ON),
+    "boot": ({"boot": {"target": "Pxe", "enabled": "Continuous"}}, ON),
+    "boot mode": ({"boot": {"target": "Pxe", "enabled": "Continuous", "mode": "Legacy"}}, ON),
+}
+
+
+class Refusing(RedfishServer):
+    """Its own way of answering a write, and when each arrived."""
+
+    def __init__(self, answer: Answer, seen: Mapping[str, Any]) -> None:
+        super().__init__(None, service(**seen), None)
+        self.world: World
+        self.writes: list[float] = []
+        self.drivers: list[BmcDriver] = []
+        self._answer_to_writes = answer
+
+    def open_driver(self) -> BmcDriver:
+        """Another process's."""
+        self.drivers.append(open_driver())
+        return self.drivers[-1]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for driver in self.drivers:
+            driver.close()
+        self.world.store.close()
+        super().__exit__(kind, error, trace)
+
+    def _behave(self, request: Request) -> Answer:
+        if request.method not in ("POST", "PATCH"):
+            return super()._behave(request)
+        self.writes.append(self.world.at)
+        return self._answer_to_writes
+
+    @property
+    def most_in_an_hour(self) -> int:
+        return max(sum(1 for other in self.writes if at <= other < at + HOUR) for at in self.writes)
+
+
+def live(path: Path, server: Refusing, wanted: Mapping[str, Any], *, lives: int, seconds: float) -> World:
+    world = server.world = World(path, driver=server.open_driver)
+    bmc = {"driver": "redfish", "address": server.address, "systemId": "1", "tls": {"insecure": True}}
+    world.commit(declare(("Machine", "m1", {"partition": "lab", "bmc": bmc, **wanted})))
+    world.run(seconds)
+    for _ in range(lives - 1):
+        world.restart()
+        world.run(seconds)
+    return world
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_however_a_bmc_refuses_it_gets_a_few_writes_an_hour(tmp_path: Path, wish: str) -> None:
+    """A BMC that answered writes with 503 got 818 Resets in 15 minutes."""
+    wanted, seen = WISHES[wish]
+    for number, (name, answer) in enumerate(ANSWERS.items()):
+        if wish != "power on" and name not in OF_EACH:
+            continue
+        path = tmp_path / f"{number}"
+        path.mkdir()
+        with Refusing(answer, seen) as server:
+            world = live(path, server, wanted, lives=1, seconds=2 * HOUR)
+            assert 1 <= server.most_in_an_hour <= WRITES_AN_HOUR, name
+            assert world.crashes == []
+
+
+@pytest.mark.parametrize("name", ["503 after 0", "500", "401", "a reset", "no effect"])
+def test_restarts_alter_nothing(tmp_path: Path, name: str) -> None:
+    with Refusing(ANSWERS[name], OFF) as server:
+        live(tmp_path, server, {"power": "On"}, lives=30, seconds=120)
+        assert 1 <= server.most_in_an_hour <= WRITES_AN_HOUR
+
+
+def test_an_order_for_one_boot_is_never_given_twice(tmp_path: Path) -> None:
+    """Whoever refuses it for certain may be asked again; of one whose reply was lost nobody knows."""
+    boot = {"target": "Pxe", "enabled": "Once"}
+    for number, name in enumerate(("500", "502", "504", "a reset", "half an answer", "no HTTP", "no effect")):
+        path = tmp_path / f"{number}"
+        path.mkdir()
+        with Refusing(ANSWERS[name], OFF) as server:
+            world = live(path, server, {}, lives=1, seconds=1)
+            bmc = {"driver": "redfish", "address": server.address, "systemId": "1", "tls": {"insecure": True}}
+            world.commit(declare(("Machine", "m1", {"partition": "lab", "bmc": bmc, "boot": boot}), revision="b" * 40))
+            for _ in range(10):
+                world.run(HOUR / 4)
+                world.restart()
+            assert len(server.writes) == 1, name
+
+
+def test_a_date_to_come_back_at_counts_from_the_bmc_s_own_clock(tmp_path: Path) -> None:
+    answer = reply(503, None, FAR, "Date: Sat, 29 Dec 2035 23:50:00 GMT")
+    with Refusing(answer, OFF) as server:
+        live(tmp_path, server, {"power": "On"}, lives=1, seconds=HOUR)
+        assert server.writes[1] - server.writes[0] == 600
