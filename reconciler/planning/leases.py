@@ -95,6 +95,9 @@ def _kea(lines: list[str]) -> Iterator[tuple[int, _Read]]:
 
 def _address(text: str) -> str:
     try:
+        if "%" in text:
+            # What lies behind an interface of the DHCP server is not there for others.
+            raise ValueError
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise _Unreadable(f"{text[:_LONGEST]!r} is no address") from None

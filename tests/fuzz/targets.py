@@ -54,6 +54,7 @@ from reconciler.kinds.inventory_path import Malformed, element
 from reconciler.kinds.partchange import differences
 from reconciler.model.plan import Plan, Scope
 from reconciler.model.resource import Revision
+from reconciler.planning.discovery import parse_range
 from reconciler.planning.inband import read_dmi, read_inband
 from reconciler.planning.inventories import summary
 from reconciler.planning.leases import read_leases
@@ -527,6 +528,7 @@ def read_lease_file(content: bytes) -> None:
     for one in found.found:
         shown(one.hostname)
         shown(one.mac)
+        parse_range(f"[{one.address}]" if ":" in one.address else one.address)
 
 
 DNSMASQ = b"duid 00:01\n0 52:54:00:00:00:01 10.0.0.1 host 01:02\n1900000000 1 fe80::1 * 00:01\n"

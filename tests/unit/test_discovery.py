@@ -251,3 +251,12 @@ def test_a_system_that_no_document_can_be_made_of_hides_no_other(monkeypatch: py
     proposals, skipped = propose([found(1, serial="a"), found(2, serial="odd"), found(3, serial="c")], NOBODY)
     assert [one.name for one in proposals] == ["a", "c"]
     assert "no document can be made of it, which is a defect of groundstate" in skipped[0].why
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%\x1b[2J", "fe80::1%25"])
+def test_a_lease_behind_an_interface_of_the_server_is_left_out_in_words(address: str) -> None:
+    """It ended `discover` with a traceback."""
+    text = f"1900000000 1 {address} host *\n1900000000 52:54:00:00:00:01 10.0.0.1 host *\n"
+    found = read_leases(text, datetime(2026, 3, 1, tzinfo=UTC))
+    assert [one.address for one in found.found] == ["10.0.0.1"]
+    assert "is no address" in found.problems[0][1]
