@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -137,6 +138,15 @@ def test_no_command_says_a_secret(planted: Desk) -> None:
         assert "Usage:" not in done.err, (look, done)
     planted.run("plan", "--out", str(planted.folder / "p.json"))
     assert not [one for one in PLANTED if one in (planted.folder / "p.json").read_text("utf-8")]
+    assert_kept_without(planted)
+
+
+def test_the_daemon_says_no_secret(planted: Desk) -> None:
+    """In JSON and in text, in its metrics, at its health port, in its ledger."""
+    for form in ("json", "text"):
+        with planted.daemon("--log-format", form, "--max-disrupted", "100%") as daemon:
+            daemon.until(lambda: planted.told("ActionRefused"), "the refusal")
+            daemon.end(signal.SIGTERM)
     assert_kept_without(planted)
 
 
