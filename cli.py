@@ -13,16 +13,16 @@ from typing import Any
 
 import click
 
-from reconciler.commands.crashing import hide_credentials
+from reconciler.commands.crash_report import hide_credentials
 from reconciler.commands.options import SETTINGS_FILE
-from reconciler.commands.settings import Settings, read_settings
-from reconciler.kinds.credentials import too_broad
+from reconciler.commands.settings_files import Settings, read_settings
+from reconciler.kinds.machine.credentials import too_broad
 
 _COMMANDS = {
     "init": "reconciler.commands.init:init_command",
     "discover": "reconciler.commands.discover:discover_command",
     "adopt": "reconciler.commands.adopt:adopt_command",
-    "validate": "reconciler.commands.inform:validate_command",
+    "validate": "reconciler.commands.info:validate_command",
     "plan": "reconciler.commands.plan:plan_command",
     "apply": "reconciler.commands.apply:apply_command",
     "run": "reconciler.commands.run:run_command",
@@ -34,15 +34,15 @@ _COMMANDS = {
     "history": "reconciler.commands.history:history_command",
     "ipam": "reconciler.commands.ipam:ipam_group",
     "boot": "reconciler.commands.boot:boot_group",
-    "explain": "reconciler.commands.inform:explain_command",
+    "explain": "reconciler.commands.info:explain_command",
     "inventory": "reconciler.commands.inventory:inventory_command",
-    "explain-size": "reconciler.commands.sizes:explain_size_command",
-    "explain-placement": "reconciler.commands.placing:explain_placement_command",
-    "capacity": "reconciler.commands.placing:capacity_command",
-    "schema": "reconciler.commands.inform:schema_command",
+    "explain-size": "reconciler.commands.explain_size:explain_size_command",
+    "explain-placement": "reconciler.commands.explain_placement:explain_placement_command",
+    "capacity": "reconciler.commands.explain_placement:capacity_command",
+    "schema": "reconciler.commands.info:schema_command",
     "demo": "reconciler.commands.demo:demo_command",
-    "version": "reconciler.commands.inform:version_command",
-    "completion": "reconciler.commands.inform:completion_command",
+    "version": "reconciler.commands.info:version_command",
+    "completion": "reconciler.commands.info:completion_command",
 }
 _SUMMARIES = {
     "init": "Begin a repository of desired state.",

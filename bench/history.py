@@ -74,8 +74,8 @@ def machines(commits: int) -> Iterator[str]:
 
 def blame(repository: Path) -> float:
     """Seconds until every machine has its commit."""
+    from reconciler.desired.git.source import open_source
     from reconciler.desired.load import load
-    from reconciler.desired.source import open_source
 
     source = open_source(repository)
     state = load(source.snapshot()).raise_for_errors()

@@ -121,8 +121,8 @@ def _git(folder: Path, *args: str) -> None:
 
 def load_once(folder: Path, cache: Path) -> None:
     """In a fresh process: load the newest commit and print nothing but its own measurements, as JSON."""
+    from reconciler.desired.git.source import open_source
     from reconciler.desired.load import load
-    from reconciler.desired.source import open_source
 
     state = load(open_source(folder).snapshot(), cache).raise_for_errors()
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -131,9 +131,9 @@ def load_once(folder: Path, cache: Path) -> None:
 
 def resident(folder: Path, rounds: int = 5) -> dict[str, float]:
     """In this process: the median of reading a commit that changes ten of the files that are already known."""
-    from reconciler.desired import references
+    from reconciler.desired.git.source import open_source
     from reconciler.desired.load import load
-    from reconciler.desired.source import open_source
+    from reconciler.desired.rules import references
 
     source = open_source(folder)
     loaded = load(source.snapshot())

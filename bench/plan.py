@@ -32,11 +32,11 @@ TERRAFORM = 'resource "terraform_data" "m{n:05d}" {{\n  input = {{ name = "m{n:0
 def remember(store_file: Path, repository: Path, cache: Path) -> None:
     """A store in which every machine was seen, and every hundredth was off."""
     from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
+    from reconciler.desired.git.source import open_source
     from reconciler.desired.load import load
-    from reconciler.desired.source import open_source
     from reconciler.model.facts import ResourceFacts
     from reconciler.model.observation import Observation
-    from reconciler.planning.ways import way_in
+    from reconciler.planning.access_changes import way_in
     from reconciler.store import Store
 
     state = load(open_source(str(repository)).snapshot(), cache=cache).raise_for_errors()

@@ -13,10 +13,10 @@ import click
 
 from cli import main
 from docs import lifecycle
-from reconciler.desired.codes import DIAGNOSTICS
-from reconciler.desired.schemas import schema_for
+from reconciler.desired.manifest.schemas import schema_for
+from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.kinds import KINDS
-from reconciler.kinds.kind import Kind
+from reconciler.kinds.common.kind import Kind
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by `python -m docs.generate`; changes belong into the program. -->"

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from reconciler.applying.remember import remember
-from reconciler.kinds import lifecycle
-from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.kinds.lifecycle import Phase, Stage, phase, purpose, stage
-from reconciler.kinds.machine import MachineSpec
-from reconciler.kinds.reported import EXPECTED, take
+from reconciler.applying.record_actions import remember
+from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.machine import lifecycle
+from reconciler.kinds.machine.lifecycle import Phase, Stage, phase, purpose, stage
+from reconciler.kinds.machine.lifecycle_events import EXPECTED, take
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Claim, Free, OrderBoot, Settle, Unclaim
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.life import FactType, Purpose, Trouble
+from reconciler.model.lifecycle_facts import FactType, Purpose, Trouble
 from reconciler.model.resource import ResourceKey
 
 KEY, CLAIM = ResourceKey("Machine", "m"), ResourceKey("MachineClaim", "c")
@@ -84,7 +84,7 @@ def _moves(facts: ResourceFacts) -> Iterator[tuple[str, ResourceFacts]]:
 
 def page() -> Iterator[str]:
     """The lines of docs/reference/lifecycle.md below its head."""
-    yield "The phases are derived from facts, never stored: `reconciler/kinds/lifecycle.py`. This picture was made by"
+    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle.py`. This picture was made by"
     yield "walking through every fact and every step that a managed machine can meet."
     yield from ("", "```mermaid", "stateDiagram-v2", "    [*] --> Discovered")
     grouped: dict[tuple[Phase, Phase], list[str]] = {}

@@ -13,16 +13,16 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from drivers.known import NO_NAME as NO_NAME
-from drivers.known import excerpt as excerpt
-from drivers.known import hidden as hidden
-from drivers.known import note_secrets as note_secrets
-from drivers.text import clean as clean
-from drivers.text import cleaned as cleaned
-from drivers.text import encodable as encodable
-from drivers.text import lines as lines
-from drivers.text import printable as printable
-from drivers.text import read_json as read_json
+from drivers.clean_text import clean as clean
+from drivers.clean_text import cleaned as cleaned
+from drivers.clean_text import encodable as encodable
+from drivers.clean_text import lines as lines
+from drivers.clean_text import printable as printable
+from drivers.clean_text import read_json as read_json
+from drivers.known_secrets import NO_NAME as NO_NAME
+from drivers.known_secrets import excerpt as excerpt
+from drivers.known_secrets import hidden as hidden
+from drivers.known_secrets import note_secrets as note_secrets
 
 
 class PowerState(StrEnum):

@@ -34,7 +34,7 @@ BMC_DRIVERS = {"redfish": "drivers.bmc.redfish:open_driver", "fake": "drivers.bm
 IPAMS = {"embedded": "drivers.ipam.embedded:open_ipam", "netbox": "drivers.ipam.netbox:open_ipam"}
 POOLS = "drivers.ipam.pools:EmbeddedPools"
 SECRET_SOURCES = {
-    "env": "drivers.secret.env:EnvSource",
+    "env": "drivers.secret.environment:EnvSource",
     "file": "drivers.secret.file:FileSource",
     "exec": "drivers.secret.exec:ExecSource",
 }

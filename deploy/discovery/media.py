@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from deploy.discovery import debian
-from reconciler.services.boot.media import ROOM
+from reconciler.services.boot.cd_image import ROOM
 
 NAME = "agent.iso"
 LABEL = "GS_AGENT"

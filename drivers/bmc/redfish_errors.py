@@ -8,7 +8,7 @@ from typing import Any
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
 from drivers.bmc.redfish_http import Reply
-from drivers.known import HIDDEN
+from drivers.known_secrets import HIDDEN
 
 _NOT_NOW = re.compile(
     r"SYS518"  # iDRAC: data sources unavailable (sushy note)

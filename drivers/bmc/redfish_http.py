@@ -17,7 +17,7 @@ import msgspec
 
 from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
-from drivers.bounded import ends_at
+from drivers.bounded_http import ends_at
 
 REQUEST_SECONDS = 15.0
 """From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""

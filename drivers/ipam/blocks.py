@@ -9,7 +9,7 @@ chosen prefix, PostgreSQL has the same steps as a function (`ipam_choose`, made 
 from __future__ import annotations
 
 from drivers.ipam.addresses import BITS, Interval, family_of, length_of
-from drivers.ipam.database import Run
+from drivers.ipam.statements import Run
 
 Found = tuple[int, int, bytes]
 """The prefix that a free block is in, the block's length, and where it begins."""

@@ -24,13 +24,13 @@ from drivers.base import (
     Rejected,
     Usage,
 )
+from drivers.ipam.acquire import acquire, release
 from drivers.ipam.addresses import family_of, parse_address, size, text_of
-from drivers.ipam.check import check, rebuild
-from drivers.ipam.database import Database, plain_name
-from drivers.ipam.networks import check_wanted, drop, put
+from drivers.ipam.network_changes import check_wanted, drop, put
 from drivers.ipam.rows import holders, known, networks
-from drivers.ipam.taking import acquire, release
+from drivers.ipam.statements import Database, plain_name
 from drivers.ipam.usage import usage
+from drivers.ipam.verify import check, rebuild
 
 _ABOUT = msgspec.json.Decoder(About)
 """Made while one thread loads the module: msgspec 0.22 crashes where several make the first one of a type."""

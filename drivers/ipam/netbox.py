@@ -26,7 +26,6 @@ from drivers.base import (
     excerpt,
 )
 from drivers.ipam.addresses import parse_address, text_of
-from drivers.ipam.database import plain_name
 from drivers.ipam.netbox_acquire import Acquiring, Ask
 from drivers.ipam.netbox_batch import Batches
 from drivers.ipam.netbox_check import check
@@ -44,7 +43,8 @@ from drivers.ipam.netbox_records import (
 )
 from drivers.ipam.netbox_usage import usage
 from drivers.ipam.netbox_wire import NONSENSE, REQUEST_SECONDS, Record, Refused, Wire, is_readable_on_the_way
-from drivers.secret.token import token_source
+from drivers.ipam.statements import plain_name
+from drivers.secret.token_reference import token_source
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

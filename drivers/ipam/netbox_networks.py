@@ -40,7 +40,7 @@ from drivers.ipam.netbox_records import (
     reserved_in,
 )
 from drivers.ipam.netbox_wire import Record, Refused
-from drivers.ipam.networks import check_wanted
+from drivers.ipam.network_changes import check_wanted
 from drivers.ipam.rows import NAMED, listed
 
 

@@ -22,7 +22,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, hidden, read_json
-from drivers.bounded import ends_at
+from drivers.bounded_http import ends_at
 
 CONNECT_SECONDS = 5.0
 REQUEST_SECONDS = 60.0

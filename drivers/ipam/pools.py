@@ -11,11 +11,11 @@ import msgspec
 from sqlalchemy import Engine
 
 from drivers.base import About, Conflict, Exhausted, Number, Pool, Prefix, Range, Rejected
+from drivers.ipam.acquire import acquire, release
 from drivers.ipam.addresses import Block, Interval, joined, size, subtract
-from drivers.ipam.database import Database, Run, plain_name
-from drivers.ipam.prefixes import held_intervals
+from drivers.ipam.prefix_changes import held_intervals
 from drivers.ipam.rows import Row, fill, holders, listed
-from drivers.ipam.taking import acquire, release
+from drivers.ipam.statements import Database, Run, plain_name
 
 LAST = 2**32 - 1
 """The last number that a pool may have."""

@@ -10,7 +10,7 @@ import msgspec
 
 from drivers.base import IpamNetwork, Prefix
 from drivers.ipam.addresses import Block, Interval, aligned, cidr_of, length_of, parse_prefix, subtract, text_of
-from drivers.ipam.database import Run
+from drivers.ipam.statements import Run
 
 NAMED = 3
 """How many owners or children a refusal names."""

@@ -7,8 +7,8 @@ from collections import defaultdict
 
 from drivers.base import Usage
 from drivers.ipam.addresses import BITS, parse_prefix, size
-from drivers.ipam.database import Run
 from drivers.ipam.rows import prefix_of
+from drivers.ipam.statements import Run
 
 
 def usage(run: Run, network: str | None) -> list[Usage]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from drivers.base import AuthenticationFailed, Credential
-from drivers.secret.reading import from_json
+from drivers.secret.credential_text import from_json
 
 TIMEOUT = 10.0
 """Seconds that the command may take."""

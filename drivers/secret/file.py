@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from drivers.base import AuthenticationFailed, Credential
-from drivers.secret.reading import from_json, from_pair
+from drivers.secret.credential_text import from_json, from_pair
 
 LIMIT = 64 * 1024
 """Bytes; no credential is longer, and a wrong path may lead to a huge file."""

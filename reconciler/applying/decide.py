@@ -20,15 +20,16 @@ from drivers.base import (
     Unreachable,
     Unsupported,
 )
-from reconciler.kinds import KINDS, lifecycle, media
-from reconciler.kinds.access import place
-from reconciler.kinds.ipaddress import AddressState
-from reconciler.kinds.kind import Field, Look, drifted
-from reconciler.kinds.machine import MachineSpec, once_order
-from reconciler.kinds.machine_rules import confirms_order, ordered_boot
-from reconciler.kinds.network import NetworkState
-from reconciler.kinds.pool import NumberState
-from reconciler.kinds.repeatable import repeatable
+from reconciler.kinds import KINDS
+from reconciler.kinds.common.bmc_access import place
+from reconciler.kinds.common.kind import Field, Look, drifted
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.ipam.network import NetworkState
+from reconciler.kinds.ipam.pool import NumberState
+from reconciler.kinds.machine import lifecycle, virtual_media
+from reconciler.kinds.machine.resend import repeatable
+from reconciler.kinds.machine.rules import confirms_order, ordered_boot
+from reconciler.kinds.machine.spec import MachineSpec, once_order
 from reconciler.model.action import (
     Acquire,
     Action,
@@ -46,7 +47,7 @@ from reconciler.model.action import (
 )
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Failed, Outcome, Waiting
 from reconciler.model.plan import digest
@@ -241,7 +242,7 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
     if flight.action.disruption is Disruption.DISRUPTIVE:
         return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
     if isinstance(flight.action, InsertMedia):
-        return msgspec.structs.replace(facts, life=media.inserting(facts.life, flight.action.url))
+        return msgspec.structs.replace(facts, life=virtual_media.inserting(facts.life, flight.action.url))
     return facts
 
 
@@ -276,7 +277,7 @@ def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> 
 def _lived_on(
     resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, now: datetime
 ) -> Life:
-    life = media.seen(facts.life, fields)
+    life = virtual_media.seen(facts.life, fields)
     if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
         return life
     return lifecycle.seen(resource.spec, life, value, now)

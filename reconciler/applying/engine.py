@@ -11,43 +11,43 @@ from typing import Any
 
 import msgspec
 
-from reconciler.applying.concern import concerned
+from reconciler.applying.affected import concerned
+from reconciler.applying.bmc_lock import lane_holder
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.decide import confirm_delay, describe, learn
-from reconciler.applying.hear import listening
-from reconciler.applying.lanes import lane_holder
-from reconciler.applying.memory import Memory
-from reconciler.applying.remember import remember
+from reconciler.applying.events import Teller
+from reconciler.applying.fleet_survey import Surveyor
+from reconciler.applying.lifecycle_reports import listening
+from reconciler.applying.record_actions import remember
 from reconciler.applying.reports import Reports
+from reconciler.applying.requeue import HELD_SECONDS, IN_TURN, Waits
 from reconciler.applying.sending import Sender
-from reconciler.applying.surveying import Surveyor
-from reconciler.applying.telling import Teller
-from reconciler.applying.waits import HELD_SECONDS, IN_TURN, Waits
+from reconciler.applying.state import Memory
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.claim import spoken
-from reconciler.kinds.lifecycle import uuid_of
-from reconciler.kinds.living import is_held, leaks
-from reconciler.kinds.media import watched
-from reconciler.kinds.moved import olds_of
-from reconciler.kinds.turns import asks, earlier
+from reconciler.kinds.claim.moved import olds_of
+from reconciler.kinds.claim.spec import spoken
+from reconciler.kinds.common.defect import defect
+from reconciler.kinds.ipam.allocation_order import asks, earlier
+from reconciler.kinds.ipam.occupancy import is_held, leaks
+from reconciler.kinds.machine.lifecycle import uuid_of
+from reconciler.kinds.machine.virtual_media import watched
 from reconciler.model.action import Action, Forget, Remembered
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventType
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.life import FactType
+from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.plan import Change, Plan
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
+from reconciler.onboarding.inventory_comparison import relabelled
+from reconciler.planning.access_changes import access_changes, in_words
 from reconciler.planning.admission import admit
-from reconciler.planning.blame import defect
-from reconciler.planning.inventories import relabelled
-from reconciler.planning.known import take_in
-from reconciler.planning.plan import plan
-from reconciler.planning.ways import access_changes, in_words
-from reconciler.store.errors import StoreError
+from reconciler.planning.carry_over import take_in
+from reconciler.planning.planner import plan
+from reconciler.store.store_errors import StoreError
 
 IN_THE_IPAM = ("Network", "IPAddress", "Pool", "Number")
 LEFT = "it runs while it is left to people, and whatever was started there may be theirs"

@@ -82,6 +82,6 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             | Free()
             | Forget()
         ):
-            pass  # See applying/remember.py.
+            pass  # See applying/record_actions.py.
         case _:
             assert_never(action)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from drivers.base import SystemState
-from reconciler.applying.hear import hear, is_over
-from reconciler.applying.memory import Memory
-from reconciler.applying.telling import Teller
-from reconciler.applying.waits import Waits
-from reconciler.kinds.kind import BEGINNING
-from reconciler.kinds.lifecycle import system_of
+from reconciler.applying.events import Teller
+from reconciler.applying.lifecycle_reports import hear, is_over
+from reconciler.applying.requeue import Waits
+from reconciler.applying.state import Memory
+from reconciler.kinds.common.kind import BEGINNING
+from reconciler.kinds.machine.lifecycle import system_of
 from reconciler.model.event import EventType
-from reconciler.model.life import FactType
+from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.resource import ResourceKey
-from reconciler.services.boot.gate import Gate
+from reconciler.services.boot.rate_limit import Gate
 
 UNEXPECTED = "UnexpectedFact"
 

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Unreachable
+from reconciler.applying.bmc_lock import place_of
 from reconciler.applying.context import Context
 from reconciler.applying.decide import Settled, describe, refuse, sent_facts, settle
+from reconciler.applying.events import Teller
 from reconciler.applying.execute import execute
-from reconciler.applying.lanes import place_of
-from reconciler.applying.memory import Memory
-from reconciler.applying.telling import Teller
+from reconciler.applying.state import Memory
 from reconciler.kinds import KINDS
 from reconciler.model.action import Action, Disruption, InFlight
 from reconciler.model.observation import Observation

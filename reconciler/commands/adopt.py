@@ -14,9 +14,9 @@ from drivers.base import SystemState
 from reconciler.commands.options import asked_from, filter_options, guard_options, where_from, where_options
 from reconciler.commands.plan import Prospect, look_ahead
 from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal, words
-from reconciler.kinds.machine import Mode
+from reconciler.kinds.machine.spec import Mode
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.select import in_words
+from reconciler.planning.selectors import in_words
 
 MODE = ("spec", "lifecycle", "mode")
 
@@ -109,7 +109,7 @@ def _edit_file(
     *,
     dry_run: bool,
 ) -> list[ResourceKey]:
-    from reconciler.desired.edit import CannotEdit, replace_file, set_value
+    from reconciler.desired.manifest.edit import CannotEdit, replace_file, set_value
 
     path = Path(prospect.desired.revision.repository) / file
     before = data = path.read_bytes()

@@ -18,8 +18,8 @@ from drivers.base import clean
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.applying.progress import Progress, Row, Stage
-from reconciler.commands.completing import complete_target
-from reconciler.commands.live import Board
+from reconciler.commands.completion import complete_target
+from reconciler.commands.live_progress import Board
 from reconciler.commands.options import (
     Where,
     asked_from,
@@ -42,20 +42,20 @@ from reconciler.commands.workspace import (
     operator,
     words,
 )
-from reconciler.daemon.labels import are_current, label
-from reconciler.daemon.loop import COMMIT, Loop
-from reconciler.daemon.queue import MemoryQueue
-from reconciler.daemon.standing import Standing
-from reconciler.daemon.stopping import Deadline, Stacks, stopped_by_signals
+from reconciler.daemon.label_refresh import are_current, label
+from reconciler.daemon.policy_state import Standing
+from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.plan import still_asked
+from reconciler.planning.planner import still_asked
 from reconciler.planning.policy import Asked
-from reconciler.planning.render import plan_from_json
-from reconciler.store.errors import InstanceHeld, NoStore, StoreError
+from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
+from reconciler.views.render import plan_from_json
+from reconciler.workqueue.loop import COMMIT, Loop
+from reconciler.workqueue.queue import MemoryQueue
 
 
 @click.command("apply", short_help="Make the fleet as declared.")

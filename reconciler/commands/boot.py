@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from reconciler.commands.completing import complete_name
+from reconciler.commands.completion import complete_name
 from reconciler.commands.options import option, where_from, where_options
 from reconciler.commands.workspace import fail, open_source, read_or_exit, words
 from reconciler.services.boot import dhcp
-from reconciler.services.boot.settings import BootError
+from reconciler.services.boot.boot_settings import BootError
 
 
 @click.group("boot", short_help="Configurations for starting machines from the network.")

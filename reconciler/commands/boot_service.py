@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.commands.options import Where, option
 from reconciler.commands.workspace import fail, now, state_folder
-from reconciler.services.lives import Lives
+from reconciler.services.provisioning_port import Lives
 from reconciler.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,10 +97,10 @@ def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where,
         yield
         return
     # Imported here: those who serve nothing need neither a web server nor TLS.
-    from reconciler.kinds.media import IMAGE
-    from reconciler.services.boot.files import Files
+    from reconciler.kinds.machine.virtual_media import IMAGE
+    from reconciler.services.boot.boot_settings import BootError, BootSettings
+    from reconciler.services.boot.image_files import Files
     from reconciler.services.boot.server import BootServer
-    from reconciler.services.boot.settings import BootError, BootSettings
 
     folder = state_folder(where) / "boot"
     kept, image = options.files or folder / "files", options.image / IMAGE

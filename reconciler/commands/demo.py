@@ -161,8 +161,8 @@ def _settings(home: Path, ca_file: Path) -> Path:
 
 def _systems(example: Path) -> dict[str, list[str]]:
     """The BMC addresses of the example fleet, each with its systems' ids."""
+    from reconciler.desired.git.source import open_source
     from reconciler.desired.load import load
-    from reconciler.desired.source import open_source
 
     state = load(open_source(str(example), work_tree=True).snapshot()).state
     if state is None:
@@ -200,8 +200,8 @@ def _by_hand(stage: Stage) -> None:
 
 
 def _machine(stage: Stage) -> tuple[str, str, str]:
+    from reconciler.desired.git.source import open_source
     from reconciler.desired.load import load
-    from reconciler.desired.source import open_source
 
     state = load(open_source(str(stage.fleet)).snapshot()).state
     if state is None:

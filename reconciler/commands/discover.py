@@ -11,8 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.delivering import deliver, say
 from reconciler.commands.options import Where, option, where_from, where_options
+from reconciler.commands.output import deliver, say
 from reconciler.commands.workspace import (
     EXIT_ERROR,
     cache_dir,
@@ -26,11 +26,12 @@ from reconciler.commands.workspace import (
     read_or_exit,
     words,
 )
-from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
+from reconciler.observed.bmc_scan import Manner, Unread, look_through, read_found
 from reconciler.observed.connections import Connections
-from reconciler.observed.scanning import Manner, Unread, look_through, read_found
-from reconciler.planning.discovery import (
+from reconciler.onboarding.dhcp_leases import read_leases
+from reconciler.onboarding.discovery import (
     HTTPS,
     MOST_ADDRESSES,
     Declared,
@@ -41,10 +42,9 @@ from reconciler.planning.discovery import (
     parse_range,
     propose,
 )
-from reconciler.planning.leases import read_leases
-from reconciler.planning.looking import NoPartition, candidates
-from reconciler.planning.render.words import count
+from reconciler.onboarding.probe_targets import NoPartition, candidates
 from reconciler.store import Store
+from reconciler.views.render.words import count
 
 _NAMED = 10
 
@@ -235,7 +235,7 @@ def _declared(desired: DesiredState, where: Where, store: Store, out: str | None
 
 
 def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
-    from reconciler.desired.branch import branch_exists
+    from reconciler.desired.git.commit_branch import branch_exists
     from reconciler.desired.load import load
 
     if branch_exists(Path(where.repo), branch):
@@ -245,7 +245,7 @@ def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
 
 
 def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:
-    from reconciler.desired.manifests import parse
+    from reconciler.desired.manifest.manifests import parse
 
     for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
         yield from (one for one in parse(str(path), path.read_bytes()).resources if one.key.kind == "Machine")

@@ -39,27 +39,27 @@ from reconciler.commands.workspace import (
     words,
 )
 from reconciler.kinds import KINDS
-from reconciler.kinds.claim import Holder, all_holders, of_claim, spoken
-from reconciler.kinds.inventory import NOTHING_KNOWN, Known
-from reconciler.kinds.lifecycle import claim_spec, phase
-from reconciler.kinds.machine import managed
-from reconciler.kinds.machine_labels import AGGREGATE
+from reconciler.kinds.claim.spec import Holder, all_holders, of_claim, spoken
+from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.inventory import NOTHING_KNOWN, Known
+from reconciler.kinds.machine.labels import AGGREGATE
+from reconciler.kinds.machine.lifecycle import claim_spec, phase
+from reconciler.kinds.machine.spec import managed
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import INTERNAL
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.blame import defect
-from reconciler.planning.conditions import conditions, status_word
-from reconciler.planning.inventories import inventory_conditions, labels_of
-from reconciler.planning.overrides import covers
-from reconciler.planning.plan import plan, universe
+from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_of
+from reconciler.planning.override_scope import covers
+from reconciler.planning.planner import plan, universe
 from reconciler.planning.policy import Asked
-from reconciler.planning.render.words import override as words_of
-from reconciler.planning.select import select
-from reconciler.planning.tables import Slot, View, age, columns
+from reconciler.planning.selectors import select
 from reconciler.store import LedgerEntry, Store
+from reconciler.views.columns import Slot, View, age, columns
+from reconciler.views.conditions import conditions, status_word
+from reconciler.views.render.words import override as words_of
 
 
 @click.command("get", short_help="List resources and how they are.")
@@ -325,7 +325,7 @@ def dump(value: object, output: str) -> str:
     """JSON or YAML."""
     if output == "json":
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    from reconciler.desired.manifests import dump_yaml
+    from reconciler.desired.manifest.manifests import dump_yaml
 
     return dump_yaml(value).rstrip("\n")
 

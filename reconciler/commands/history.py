@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.completing import complete_target
+from reconciler.commands.completion import complete_target
 from reconciler.commands.get import dump
 from reconciler.commands.options import Where, option, output_option, where_from, where_options
 from reconciler.commands.workspace import fail, on_terminal, open_source, open_store, words
 from reconciler.kinds import KINDS, find
 from reconciler.model.event import Event
 from reconciler.model.resource import Commit, ResourceKey, Revision
-from reconciler.planning.history import Edit, Entry, What, form, interleaved, masked, render
-from reconciler.planning.render.words import ansi, author, clean, moment, plain
-from reconciler.planning.render.words import commit as commit_in_words
+from reconciler.views.render.change_history import Edit, Entry, What, form, interleaved, masked, render
+from reconciler.views.render.words import ansi, author, clean, moment, plain
+from reconciler.views.render.words import commit as commit_in_words
 
 if TYPE_CHECKING:
-    from reconciler.desired.moments import Moment
-    from reconciler.desired.source import Source
+    from reconciler.desired.git.revisions import Moment
+    from reconciler.desired.git.source import Source
 
 _MANY = 100_000
 

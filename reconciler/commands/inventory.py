@@ -8,8 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands import asking
-from reconciler.commands.completing import complete_name
+from reconciler.commands import inventory_refresh
+from reconciler.commands.completion import complete_name
 from reconciler.commands.get import dump
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.workspace import (
@@ -22,15 +22,15 @@ from reconciler.commands.workspace import (
     read_or_exit,
     words,
 )
-from reconciler.kinds.aggregate import aggregates, items
-from reconciler.kinds.inventory import Known, Origin
-from reconciler.kinds.machine_labels import size_of
+from reconciler.kinds.catalogue.aggregate import aggregates, items
+from reconciler.kinds.common.inventory import Known, Origin
+from reconciler.kinds.machine.labels import size_of
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState, Resource
-from reconciler.planning.inventories import changes, disagreements, listed
-from reconciler.planning.render.inventory import difference_lines, inventory_lines
-from reconciler.planning.render.words import ansi, plain
+from reconciler.onboarding.inventory_comparison import changes, disagreements, listed
 from reconciler.store import Store
+from reconciler.views.render.inventory_table import difference_lines, inventory_lines
+from reconciler.views.render.words import ansi, plain
 
 
 @click.command("inventory", short_help="What is in a machine, and what changed.")
@@ -58,11 +58,11 @@ def inventory_command(
     where = where_from(values)
     with words():
         desired = read_or_exit(open_source(where))
-        resource = asking.one_machine(machine, desired)
+        resource = inventory_refresh.one_machine(machine, desired)
         store = change_store(where, create=True) if refresh or accept else open_store(where)
         try:
             if refresh:
-                asking.refresh(resource, desired, where, store, "inventory")
+                inventory_refresh.refresh(resource, desired, where, store, "inventory")
             if accept:
                 _accept(resource, store, source)
             known = _chosen(store.inventories.of(resource.key.name), source)

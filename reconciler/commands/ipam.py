@@ -12,19 +12,19 @@ import click
 import msgspec
 
 from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage, clean
-from reconciler.commands.completing import complete_name
+from reconciler.commands.completion import complete_name
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.workspace import change_store, connections, fail, now, on_terminal, open_store, operator, words
-from reconciler.kinds.claim import spoken
+from reconciler.kinds.claim.spec import spoken
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.planning.render.tree import ASCII, Marks, bar, free_words, pool_lines, tree, tree_lines
-from reconciler.planning.render.words import ansi, plain
-from reconciler.planning.render.words import count as counted
-from reconciler.services.ipam_copy import Copy, put, take
+from reconciler.services.ipam_export import Copy, put, take
 from reconciler.store import Store
+from reconciler.views.render.tree import ASCII, Marks, bar, free_words, pool_lines, tree, tree_lines
+from reconciler.views.render.words import ansi, plain
+from reconciler.views.render.words import count as counted
 
 
 @click.group("ipam", short_help="What the IPAM holds: prefixes, addresses, numbers.")
@@ -285,7 +285,7 @@ def _tell(store: Store, reason: str, message: str) -> None:
 
 
 def _read(file: IO[str]) -> Copy:
-    from reconciler.desired.manifests import load_plain
+    from reconciler.desired.manifest.manifests import load_plain
 
     try:
         return msgspec.convert(load_plain(file.read()), Copy)

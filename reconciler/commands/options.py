@@ -12,8 +12,8 @@ import msgspec
 from click.core import ParameterSource
 
 from drivers.base import IpamSettings
-from reconciler.commands.completing import complete_target
-from reconciler.kinds.credentials import NOTHING, Grants
+from reconciler.commands.completion import complete_target
+from reconciler.kinds.machine.credentials import NOTHING, Grants
 from reconciler.planning.guards import TENTH, Limit, Limits
 from reconciler.planning.policy import Asked
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.completing import complete_target
+from reconciler.commands.completion import complete_target
 from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, output_option, where_from, where_options
 from reconciler.commands.workspace import (
@@ -25,10 +25,10 @@ from reconciler.commands.workspace import (
     words,
 )
 from reconciler.model.override import Override
-from reconciler.planning.overrides import OVERRIDABLE, refusal, span
-from reconciler.planning.plan import universe
-from reconciler.planning.select import select
-from reconciler.planning.tables import age
+from reconciler.planning.override_scope import OVERRIDABLE, refusal, span
+from reconciler.planning.planner import universe
+from reconciler.planning.selectors import select
+from reconciler.views.columns import age
 
 TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 

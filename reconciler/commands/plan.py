@@ -41,23 +41,23 @@ from reconciler.commands.workspace import (
     refuse,
     words,
 )
-from reconciler.daemon.descent import LAST_GOOD, LAST_REF
-from reconciler.desired.source import Source
+from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
+from reconciler.desired.git.source import Source
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.media import watched
+from reconciler.kinds.machine.virtual_media import watched
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
+from reconciler.onboarding.inventory_comparison import on_sizes
+from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
-from reconciler.planning.inventories import on_sizes
-from reconciler.planning.plan import plan, universe, with_commits
+from reconciler.planning.planner import plan, universe, with_commits
 from reconciler.planning.policy import Asked, Policy
-from reconciler.planning.render import render_json, render_markdown, render_text, render_yaml
-from reconciler.planning.select import in_words, select
-from reconciler.planning.ways import access_changes
+from reconciler.planning.selectors import in_words, select
+from reconciler.views.render import render_json, render_markdown, render_text, render_yaml
 
 _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail_on_unknown"}
 """Options that say how a plan is made and shown, and not what is to be done."""
@@ -248,7 +248,7 @@ def rendered(planned: Plan, output: str, *, full: bool = False, next_command: st
         case "json":
             return render_json(planned)
         case "yaml":
-            from reconciler.desired.manifests import dump_yaml
+            from reconciler.desired.manifest.manifests import dump_yaml
 
             return render_yaml(planned, dump_yaml).rstrip("\n")
         case "markdown":

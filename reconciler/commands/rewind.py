@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.commands.options import where_from, where_options
 from reconciler.commands.workspace import change_store, fail, now, open_source, operator, words
-from reconciler.daemon.descent import LAST_GOOD, REWIND, Allowed
+from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
 from reconciler.model.event import Event, EventType
 
 LASTING = timedelta(hours=24)

@@ -14,7 +14,7 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.commands.boot_service import boot_from, boot_options, boot_service
 from reconciler.commands.options import Where, asked_from, guard_options, option, where_from, where_options
-from reconciler.commands.proposing import proposal, propose_from, propose_options
+from reconciler.commands.proposal_options import proposal, propose_from, propose_options
 from reconciler.commands.workspace import (
     RANDOM,
     cache_dir,
@@ -29,15 +29,15 @@ from reconciler.commands.workspace import (
     operator,
     words,
 )
-from reconciler.daemon.queue import StoredQueue
+from reconciler.daemon.policy_state import Standing
 from reconciler.daemon.service import Daemon, Pace
-from reconciler.daemon.standing import Standing
-from reconciler.daemon.stopping import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
+from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
-from reconciler.store.errors import StoreError
 from reconciler.store.retention import KEPT
+from reconciler.store.store_errors import StoreError
+from reconciler.workqueue.queue import StoredQueue
 
 
 @click.command("run", short_help="Keep the fleet as declared (the daemon).")

@@ -21,7 +21,7 @@ import click
 
 from drivers.base import lines
 from reconciler.commands.options import Where
-from reconciler.commands.places import default_store, move_hint, old_store
+from reconciler.commands.store_location import default_store, move_hint, old_store
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
@@ -31,8 +31,8 @@ from reconciler.planning.policy import Asked, Policy, policy
 
 if TYPE_CHECKING:
     from drivers.registry import Registry
+    from reconciler.desired.git.source import Snapshot, Source
     from reconciler.desired.load import Loaded
-    from reconciler.desired.source import Snapshot, Source
     from reconciler.observed.connections import Connections
     from reconciler.store import Store
 
@@ -80,8 +80,8 @@ def cache_dir() -> Path:
 
 def open_source(where: Where) -> Source:
     """The git repository. Exits with words when there is none."""
-    from reconciler.desired.source import SourceError
-    from reconciler.desired.source import open_source as opened
+    from reconciler.desired.git.source import SourceError
+    from reconciler.desired.git.source import open_source as opened
 
     try:
         # HEAD of a remote is asked for anew each time, where a name is looked up in what was fetched.
@@ -132,7 +132,7 @@ def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
 
 def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
     """The same, with the warnings."""
-    from reconciler.desired.source import SourceError
+    from reconciler.desired.git.source import SourceError
 
     try:
         snapshot, loaded = read(source)
@@ -168,9 +168,9 @@ def refuse(diagnostics: tuple[Diagnostic, ...]) -> None:
 
 def _last_good(source: Source, store: Store) -> DesiredState | None:
     """What the daemon last put in force, as long as it can still be read."""
-    from reconciler.daemon.descent import LAST_GOOD
+    from reconciler.daemon.ancestry import LAST_GOOD
+    from reconciler.desired.git.source import SourceError
     from reconciler.desired.load import load
-    from reconciler.desired.source import SourceError
 
     last = store.get_meta(LAST_GOOD)
     if last is None or last.startswith("worktree:"):
@@ -282,8 +282,8 @@ def facts_of(store: Store) -> Facts:
 def facts_under(store: Store, desired: DesiredState) -> Facts:
     """The same, with the machines' labels as they are when this state is in force: which sizes and numbers they have by
     their inventories."""
-    from reconciler.daemon.labels import are_current
-    from reconciler.planning.inventories import relabelled
+    from reconciler.daemon.label_refresh import are_current
+    from reconciler.onboarding.inventory_comparison import relabelled
 
     facts = facts_of(store)
     if are_current(store, desired):
@@ -294,14 +294,14 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
 
 def foreseen(desired: DesiredState, facts: Facts) -> Facts:
     """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
-    from reconciler.planning.known import take_in, with_changes
+    from reconciler.planning.carry_over import take_in, with_changes
 
     return Facts(with_changes(facts.resources, take_in(desired, facts.resources)), facts.in_flight)
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
     """The labels that follow from what the store knows to be in the machines."""
-    from reconciler.planning.inventories import labels_of
+    from reconciler.onboarding.inventory_comparison import labels_of
 
     return labels_of(desired, store.inventories.all())
 
@@ -343,8 +343,8 @@ def words() -> Iterator[None]:
 
 def _in_words() -> tuple[type[Exception], ...]:
     """Loaded when something went wrong: not every command needs the store, and it takes longest."""
-    from reconciler.desired.source import SourceError
-    from reconciler.planning.select import Unmatched
+    from reconciler.desired.git.source import SourceError
+    from reconciler.planning.selectors import Unmatched
     from reconciler.store import StoreError
 
     return SourceError, StoreError, Unmatched, Invalid

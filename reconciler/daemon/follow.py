@@ -12,16 +12,16 @@ import msgspec
 
 from drivers.base import excerpt
 from reconciler.applying.engine import Engine
-from reconciler.daemon.descent import LAST_GOOD, LAST_REF, REWIND, Allowed, Verdict, judge
-from reconciler.daemon.loop import COMMIT, Loop
+from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, Verdict, judge
+from reconciler.desired.git.source import Source, SourceError
 from reconciler.desired.load import Loaded, load
-from reconciler.desired.source import Source, SourceError
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
-from reconciler.planning.render import words
 from reconciler.store import Store
-from reconciler.store.errors import StoreError
+from reconciler.store.store_errors import StoreError
+from reconciler.views.render import words
+from reconciler.workqueue.loop import COMMIT, Loop
 
 SHOWN_ERRORS = 20
 START = 3.0

@@ -16,30 +16,30 @@ from drivers.base import DriverError
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
-from reconciler.daemon.labels import are_current, label
-from reconciler.daemon.lives import DaemonLives, Parts
-from reconciler.daemon.loop import CONFIRM, RESYNC, Loop
-from reconciler.daemon.met import MetMachines
-from reconciler.daemon.proposing import Proposer, Schedule
-from reconciler.daemon.queue import WorkQueue
-from reconciler.daemon.standing import Standing
-from reconciler.desired.proposed import ProposalBranch
-from reconciler.desired.source import Source
+from reconciler.daemon.label_refresh import are_current, label
+from reconciler.daemon.policy_state import Standing
+from reconciler.daemon.proposals import Proposer, Schedule
+from reconciler.daemon.provisioning import DaemonLives, Parts
+from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.desired.git.proposal_branch import ProposalBranch
+from reconciler.desired.git.source import Source
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.observed.inventory import InventoryReader
+from reconciler.observed.inventory_reader import InventoryReader
+from reconciler.onboarding.undeclared import Met
 from reconciler.planning.guards import first_look
-from reconciler.planning.met import Met
-from reconciler.planning.overrides import in_force
+from reconciler.planning.override_scope import in_force
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
-from reconciler.store.errors import Fenced, StoreError
 from reconciler.store.retention import KEPT
+from reconciler.store.store_errors import Fenced, StoreError
+from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
+from reconciler.workqueue.queue import WorkQueue
 
 FLUSH_SECONDS = 5.0
 BESIDE_SECONDS = 8.0

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from reconciler.desired import cache as disk
-from reconciler.desired.files import File
-from reconciler.desired.findings import Finding
-from reconciler.desired.implied import with_implied
-from reconciler.desired.source import Snapshot
+from reconciler.desired.git.source import Snapshot
+from reconciler.desired.manifest import document_cache as disk
+from reconciler.desired.manifest.manifest_files import File
+from reconciler.desired.rules.findings import Finding
+from reconciler.desired.rules.implied import with_implied
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -101,7 +101,7 @@ def _between(snapshot: Snapshot, everything: list[Resource[Any]], files: _Files)
     if before and before.sound == these:
         return [], these
     # Imported here, like the parser.
-    from reconciler.desired import references
+    from reconciler.desired.rules import references
 
     findings = references.check(everything, files.claimed)
     if before and (findings or files.diagnostics):
@@ -111,8 +111,8 @@ def _between(snapshot: Snapshot, everything: list[Resource[Any]], files: _Files)
 
 def _parse(snapshot: Snapshot, unknown: list[File], files: _Files) -> dict[File, tuple[Resource[Any], ...]]:
     # Imported here: a run in which nothing changed needs neither a YAML parser nor a schema validator.
-    from reconciler.desired.manifests import Marked
-    from reconciler.desired.parallel import parse_all
+    from reconciler.desired.manifest.manifests import Marked
+    from reconciler.desired.manifest.parallel import parse_all
 
     good = {}
     for file, data, found in parse_all(unknown, snapshot.read(unknown)):
@@ -132,7 +132,7 @@ def _placed(snapshot: Snapshot, findings: list[Finding], unread: list[str]) -> I
     """The findings between documents, each at its line: the files in question are read once more."""
     if not findings:
         return
-    from reconciler.desired.manifests import Marked
+    from reconciler.desired.manifest.manifests import Marked
 
     wanted = {finding.resource.source.file for finding in findings}
     marked = {

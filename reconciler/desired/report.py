@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from drivers.base import clean, printable
-from reconciler.desired.codes import DIAGNOSTICS
+from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.model.diagnostic import Diagnostic, Severity
 
 FORMAT_VERSION = "1.0"

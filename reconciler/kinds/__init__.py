@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from drivers.base import SystemState
-from reconciler.kinds import aggregate, claim, image, ipaddress, machine, network, partition, pool, reservation, size
-from reconciler.kinds.claim_rules import ClaimRules
-from reconciler.kinds.ipaddress_rules import IPAddressRules
-from reconciler.kinds.kind import Kind
-from reconciler.kinds.machine_rules import MachineRules
-from reconciler.kinds.network_rules import NetworkRules
-from reconciler.kinds.pool_rules import NumberRules, PoolRules
-from reconciler.kinds.tenancy import ProjectSpec, TenantSpec
+from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
+from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
+from reconciler.kinds.claim import spec as claim
+from reconciler.kinds.claim.rules import ClaimRules
+from reconciler.kinds.common.kind import Kind
+from reconciler.kinds.ipam import ipaddress, network, pool
+from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
+from reconciler.kinds.ipam.network_rules import NetworkRules
+from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
+from reconciler.kinds.machine import spec as machine
+from reconciler.kinds.machine.rules import MachineRules
 
 KINDS: dict[str, Kind] = {
     kind.name: kind

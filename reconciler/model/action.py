@@ -19,7 +19,7 @@ from drivers.base import (
     Range,
     ResetType,
 )
-from reconciler.model.life import Purpose, Trouble
+from reconciler.model.lifecycle_facts import Purpose, Trouble
 from reconciler.model.resource import ResourceKey
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from reconciler.model.action import InFlight
-from reconciler.model.life import NEWBORN, Life
+from reconciler.model.lifecycle_facts import NEWBORN, Life
 from reconciler.model.resource import ResourceKey
 
 

@@ -25,8 +25,9 @@ from drivers.base import (
     Rejected,
     Tls,
 )
-from reconciler.kinds.access import CredentialRef
-from reconciler.kinds.credentials import (
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.common.bmc_access import CredentialRef
+from reconciler.kinds.machine.credentials import (
     NOTHING,
     WHERE,
     Grants,
@@ -38,8 +39,7 @@ from reconciler.kinds.credentials import (
     refusal,
     source,
 )
-from reconciler.kinds.machine import Access, MachineSpec, access
-from reconciler.kinds.partition import PartitionSpec
+from reconciler.kinds.machine.spec import Access, MachineSpec, access
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 

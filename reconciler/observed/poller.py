@@ -12,10 +12,10 @@ import msgspec
 
 from drivers.base import DriverError, Ipam, Pools, Unreadable, Usage, clean, excerpt
 from reconciler.kinds import KINDS
-from reconciler.kinds.claim import ClaimState
-from reconciler.kinds.ipaddress import AddressState
-from reconciler.kinds.network import NetworkState
-from reconciler.kinds.pool import NumberState, PoolState
+from reconciler.kinds.claim.spec import ClaimState
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.ipam.network import NetworkState
+from reconciler.kinds.ipam.pool import NumberState, PoolState
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState, ResourceKey

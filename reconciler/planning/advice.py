@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 
-from reconciler.kinds.binding import fits
-from reconciler.kinds.claim import of_claim
-from reconciler.kinds.image import Classification, ImageSpec, expired
-from reconciler.kinds.living import is_held
-from reconciler.kinds.moved import RENAMABLE
+from reconciler.kinds.catalogue.image import Classification, ImageSpec, expired
+from reconciler.kinds.claim.moved import RENAMABLE
+from reconciler.kinds.claim.spec import of_claim
+from reconciler.kinds.ipam.occupancy import is_held
+from reconciler.kinds.machine.binding import fits
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.placement.quotas import exceeded
 from reconciler.planning.admission import listed
-from reconciler.planning.quotas import exceeded
 
 SOON = timedelta(days=30)
 """How long before its last day an image that machines have is warned of."""

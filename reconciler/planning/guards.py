@@ -11,17 +11,17 @@ from typing import Self
 
 import msgspec
 
-from reconciler.kinds.claim import Holder, all_holders, surplus
-from reconciler.kinds.fields import DeletionPolicy
-from reconciler.kinds.living import is_held, leaks
-from reconciler.kinds.moved import new_owners
+from reconciler.kinds.claim.moved import new_owners
+from reconciler.kinds.claim.spec import Holder, all_holders, surplus
+from reconciler.kinds.common.defect import defect, to_blame
+from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.model.action import Disruption, OrderBoot, OrderErasure, Unclaim
 from reconciler.model.facts import Facts
-from reconciler.model.life import Purpose
+from reconciler.model.lifecycle_facts import Purpose
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind, override_command
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.blame import defect, to_blame
 
 
 class Limit(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
 from reconciler.model.override import Override
-from reconciler.planning.overrides import OVERRIDABLE
+from reconciler.planning.override_scope import OVERRIDABLE
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30)
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.store import shapes, tables
-from reconciler.store.errors import AlreadyBound
+from reconciler.store import decoders, tables
+from reconciler.store.store_errors import AlreadyBound
 
 Slot = tuple[str, int]
 """A claim, and which of its machines."""
@@ -87,7 +87,7 @@ def _leaving(connection: Connection, machine: str) -> bool:
     table = tables.facts
     wanted = select(table.c.value).where(table.c.kind == "Machine", table.c.name == machine)
     value = connection.execute(wanted).scalar()
-    return value is None or shapes.FACTS.decode(value).life.releasing_at is not None
+    return value is None or decoders.FACTS.decode(value).life.releasing_at is not None
 
 
 def _said(machine: str, slot: Slot) -> str:

@@ -19,8 +19,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from drivers.base import note_secrets
-from reconciler.store.errors import NoStore, StoreError, StoreGone, in_words, place
 from reconciler.store.migrate import HEAD, migrate, refuse_newer, version
+from reconciler.store.store_errors import NoStore, StoreError, StoreGone, in_words, place
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""

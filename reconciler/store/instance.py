@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.store.database import Database
-from reconciler.store.errors import Fenced, InstanceHeld, StoreError, StoreGone
+from reconciler.store.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
 from reconciler.store.tables import instance
 
 _INSTANCE_LOCK = 0x67726F756E64_02

@@ -19,7 +19,7 @@ from drivers.base import hidden, printable
 from reconciler.model.event import Event
 from reconciler.model.redact import redacted
 from reconciler.model.resource import ResourceKey
-from reconciler.store import shapes, tables
+from reconciler.store import decoders, tables
 from reconciler.store.dialects import insert_for
 
 LONGEST = 16_000
@@ -111,7 +111,7 @@ def _latest(connection: Connection, key: ResourceKey | None) -> Iterator[tuple[i
     for page in (PAGE, LOOKED_BACK - PAGE):
         rows = connection.execute(wanted.limit(page)).all()
         for seq, value in rows:
-            yield seq, shapes.EVENT.decode(value)
+            yield seq, decoders.EVENT.decode(value)
         if len(rows) < page:
             return
         wanted = wanted.where(table.c.seq < rows[-1].seq)

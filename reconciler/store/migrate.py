@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from reconciler.store.errors import StoreError
+from reconciler.store.store_errors import StoreError
 
 HEAD = "0009"
 """The newest migration. Kept here so that an open which has nothing to do need not load Alembic."""

@@ -20,17 +20,18 @@ from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
-from reconciler.store import bindings, instance, shapes, tables
-from reconciler.store.daemon import DaemonTable
+from reconciler.store import bindings, instance, tables
+from reconciler.store import decoders as shapes
+from reconciler.store.daemon_status import DaemonTable
 from reconciler.store.database import Database
 from reconciler.store.dialects import insert_for
-from reconciler.store.errors import Fenced, StoreError
-from reconciler.store.inventory import InventoryTable, forget
+from reconciler.store.inventories import InventoryTable, forget
 from reconciler.store.ledger import append
-from reconciler.store.overrides import OverrideTable
+from reconciler.store.override_rows import OverrideTable
+from reconciler.store.queue_rows import WorkTable
 from reconciler.store.retention import Retention
+from reconciler.store.store_errors import Fenced, StoreError
 from reconciler.store.tokens import TokenTable
-from reconciler.store.work import WorkTable
 
 T = TypeVar("T")
 

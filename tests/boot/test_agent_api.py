@@ -12,11 +12,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.model.life import BootOrder, FactType, Purpose
+from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.machine import cloud_init
+from reconciler.model.lifecycle_facts import BootOrder, FactType, Purpose
 from reconciler.model.token import TokenPurpose
-from reconciler.planning import seed
-from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
+from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration, until
 
 OTHER_ORDER = BootOrder("1-8", Purpose.INSTALL, START)
@@ -251,7 +251,7 @@ def unpacked(content: bytes) -> dict[str, str]:
 
 def test_the_seed_holds_a_token_with_which_the_system_phones_home_once(service: Service) -> None:
     session = service.session()
-    files = seed.build(CLAIM, seed.Host("web", "r01-01", 0, ORDER))
+    files = cloud_init.build(CLAIM, cloud_init.Host("web", "r01-01", 0, ORDER))
     service.lives.to_do = Install(IMAGE.image, IMAGE.url, IMAGE.checksum, files)
     fetched = unpacked(service.call("GET", "/agent/v1/seed", session).body)
     meta = dict(line.partition(": ")[::2] for line in fetched["meta-data"].splitlines())
@@ -267,7 +267,7 @@ def test_the_seed_holds_a_token_with_which_the_system_phones_home_once(service: 
 
 def test_cloud_init_phones_home_with_the_token_in_the_url(service: Service) -> None:
     session = service.session()
-    files = seed.build(CLAIM, seed.Host("web", "r01-01", 0, ORDER))
+    files = cloud_init.build(CLAIM, cloud_init.Host("web", "r01-01", 0, ORDER))
     service.lives.to_do = Install(IMAGE.image, IMAGE.url, IMAGE.checksum, files)
     fetched = unpacked(service.call("GET", "/agent/v1/seed", session).body)
     url = fetched["vendor-data"].partition('"url":"')[2].partition('"')[0]

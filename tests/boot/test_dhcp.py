@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler.kinds.partition import BootService, PartitionSpec, check, service
+from reconciler.kinds.catalogue.partition import BootService, PartitionSpec, check, service
 from reconciler.model.resource import Resource, ResourceKey, Source
 from reconciler.services.boot import dhcp
-from reconciler.services.boot.settings import BootError
+from reconciler.services.boot.boot_settings import BootError
 
 GOLDEN = Path(__file__).parent / "golden"
 NET = {"cidr": "10.77.0.0/24", "range": "10.77.0.100-10.77.0.200", "router": "10.77.0.1"}

@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 
-from reconciler.services.boot.gate import MOST, QUIET, REMEMBERED, Gate, Pace, PacedLog, network
+from reconciler.services.boot.rate_limit import MOST, QUIET, REMEMBERED, Gate, Pace, PacedLog, network
 from reconciler.services.log import logger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.services.boot import names
+from reconciler.services.boot import identifiers
 
 MAC, UUID = "52:54:00:ab:cd:ef", "22334455-6677-8899-aabb-ccddeeff0011"
 
@@ -17,38 +17,38 @@ MAC, UUID = "52:54:00:ab:cd:ef", "22334455-6677-8899-aabb-ccddeeff0011"
     "text", [MAC, "52-54-00-AB-CD-EF", "5254.00ab.cdef", "525400ABCDEF", "52:54:00:aB:Cd:eF", " 525400abcdef "]
 )
 def test_a_mac_is_known_in_any_form(text: str) -> None:
-    assert names.mac(text) == MAC
+    assert identifiers.mac(text) == MAC
 
 
 @pytest.mark.parametrize(
     "text", ["", "0" * 12, "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "52:54:00:ab:cd", "52:54:00:ab:cd:eg", MAC * 9]
 )
 def test_what_is_nobody_s_mac_is_none(text: str) -> None:
-    assert names.mac(text) is None
+    assert identifiers.mac(text) is None
 
 
 def test_of_several_each_is_taken_once_in_order() -> None:
-    assert names.macs(["", "525400ABCDEF", "x", "525400000001", MAC]) == (MAC, "52:54:00:00:00:01")
+    assert identifiers.macs(["", "525400ABCDEF", "x", "525400000001", MAC]) == (MAC, "52:54:00:00:00:01")
 
 
 @pytest.mark.parametrize("text", [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}"])
 def test_a_uuid_is_known_in_any_form(text: str) -> None:
-    assert names.uuid(text) == UUID
+    assert identifiers.uuid(text) == UUID
 
 
-@pytest.mark.parametrize("text", ["", "x", UUID[:-1], UUID + "0", *sorted(names.NO_UUID)])
+@pytest.mark.parametrize("text", ["", "x", UUID[:-1], UUID + "0", *sorted(identifiers.NO_UUID)])
 def test_what_many_machines_have_is_no_uuid(text: str) -> None:
-    assert names.uuid(text) is None
+    assert identifiers.uuid(text) is None
 
 
 @given(st.uuids())
 def test_turned_is_as_python_reads_smbios_bytes(one: uuids.UUID) -> None:
-    assert names.turned(str(one)) == str(uuids.UUID(bytes_le=one.bytes))
-    assert names.turned(names.turned(str(one))) == str(one)
-    assert names.same_uuid(str(one), names.turned(str(one)))
+    assert identifiers.turned(str(one)) == str(uuids.UUID(bytes_le=one.bytes))
+    assert identifiers.turned(identifiers.turned(str(one))) == str(one)
+    assert identifiers.same_uuid(str(one), identifiers.turned(str(one)))
 
 
 @given(st.text(max_size=80))
 def test_anything_else_is_none_or_in_the_one_form(text: str) -> None:
-    for found, length in ((names.mac(text), 17), (names.uuid(text), 36)):
+    for found, length in ((identifiers.mac(text), 17), (identifiers.uuid(text), 36)):
         assert found is None or (len(found) == length and found == found.lower())

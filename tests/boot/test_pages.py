@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.life import FactType
+from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.token import TokenPurpose
-from reconciler.services.boot import media
-from reconciler.services.boot.files import Files
-from reconciler.services.boot.media import ROOM
-from reconciler.services.boot.settings import BootError
+from reconciler.services.boot import cd_image
+from reconciler.services.boot.boot_settings import BootError
+from reconciler.services.boot.cd_image import ROOM
+from reconciler.services.boot.image_files import Files
 from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service
 
 STRANGER = "/boot/99999999-0000-4000-8000-000000000009?mac=52-54-00-77-02-09"
@@ -75,13 +75,13 @@ def test_a_bmc_may_fetch_the_cd_image_in_parts(service: Service) -> None:
 def test_a_cd_image_without_room_is_not_written(image: bytes, tmp_path: Path) -> None:
     (tmp_path / "built.iso").write_bytes(image)
     with pytest.raises(BootError, match=r"\./dev image makes one"):
-        media.write(tmp_path / "built.iso", tmp_path / "agent.iso", "gs.boot=http://10.77.0.1:9809")
+        cd_image.write(tmp_path / "built.iso", tmp_path / "agent.iso", "gs.boot=http://10.77.0.1:9809")
     assert not (tmp_path / "agent.iso").exists()
 
 
 def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(BootError, match="longer than 1024 bytes"):
-        media.with_arguments(ROOM, "x" * 1025)
+        cd_image.with_arguments(ROOM, "x" * 1025)
 
 
 FORMS = [

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from reconciler.model.life import FactType
+from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.token import TokenPurpose
 from reconciler.services.boot import tls
-from reconciler.services.boot.settings import BootError, BootSettings
+from reconciler.services.boot.boot_settings import BootError, BootSettings
 from tests.boot.world import Service
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from reconciler.model.life import BootOrder, FactType, Purpose
+from reconciler.model.lifecycle_facts import BootOrder, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
-from reconciler.services.boot.files import Files
-from reconciler.services.boot.media import ROOM
+from reconciler.services.boot.boot_settings import BootSettings, Limits
+from reconciler.services.boot.cd_image import ROOM
+from reconciler.services.boot.image_files import Files
 from reconciler.services.boot.server import BootServer
-from reconciler.services.boot.settings import BootSettings, Limits
-from reconciler.services.lives import Wait, Work
 from reconciler.services.log import logger
+from reconciler.services.provisioning_port import Wait, Work
 from reconciler.store import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from drivers.ipam.database import Database
+from drivers.ipam.statements import Database
 
 
 class Crash(Exception):

@@ -21,9 +21,9 @@ from sqlalchemy.exc import IntegrityError
 
 from drivers.base import About, Busy, Conflict, IpamNetwork, Prefix, Range, Rejected, Unreachable
 from drivers.ipam.addresses import parse_prefix
-from drivers.ipam.database import Database, Run
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.statements import Database, Run
 from reconciler.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers.base import AuthenticationFailed, Credential
-from drivers.secret.env import EnvSource
+from drivers.secret.environment import EnvSource
 from drivers.secret.exec import ExecSource
 from drivers.secret.file import FileSource
 

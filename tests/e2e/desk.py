@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from reconciler.desired.manifests import dump_yaml
+from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.model.event import Event
 from reconciler.store import Store
 from tests.e2e import starter

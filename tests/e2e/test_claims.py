@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from drivers.base import Disk, Inventory
-from reconciler.kinds.inventory import Origin
+from reconciler.kinds.common.inventory import Origin
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.e2e.desk import Desk, document, network

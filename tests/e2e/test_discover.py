@@ -13,8 +13,8 @@ import pytest
 
 from drivers.base import Inventory
 from drivers.bmc.emulator import EmulatorFleet
-from reconciler.desired.reader import read
-from reconciler.kinds.inventory import Origin
+from reconciler.desired.manifest.yaml_reader import read
+from reconciler.kinds.common.inventory import Origin
 from reconciler.store import Store
 from tests.e2e.bmcs import silence
 from tests.e2e.desk import Desk, machine, partition

@@ -17,9 +17,9 @@ from drivers.base import BootEnabled, BootOverride, BootTarget, PowerState, Syst
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.commands.workspace import facts_of, observed_types
-from reconciler.daemon.standing import Standing
+from reconciler.daemon.policy_state import Standing
+from reconciler.desired.git.source import open_source
 from reconciler.desired.load import load
-from reconciler.desired.source import open_source
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.override import Override
@@ -27,7 +27,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning.guards import Limit, Limits
-from reconciler.planning.plan import universe
+from reconciler.planning.planner import universe
 from reconciler.planning.policy import Asked, Daemon
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition

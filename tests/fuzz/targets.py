@@ -39,31 +39,31 @@ from drivers.bmc.redfish_errors import refusal
 from drivers.bmc.redfish_http import Address, Reply
 from drivers.bmc.redfish_probe import _document, _is_root
 from drivers.bmc.redfish_system import text
+from drivers.clean_text import read_json
 from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
 from drivers.ipam.netbox_wire import _json, _Reply, words
-from drivers.text import read_json
-from reconciler.commands import settings
+from reconciler.commands import settings_files
 from reconciler.commands.plan import plan_command
 from reconciler.desired import report
 from reconciler.desired.load import load
-from reconciler.desired.manifests import dump_yaml, load_plain
-from reconciler.kinds.aggregate import AggregateItem, Function, value
-from reconciler.kinds.inventory import as_json
-from reconciler.kinds.inventory_path import Malformed, element
-from reconciler.kinds.partchange import differences
+from reconciler.desired.manifest.manifests import dump_yaml, load_plain
+from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, value
+from reconciler.kinds.catalogue.inventory_path import Malformed, element
+from reconciler.kinds.common.inventory import as_json
+from reconciler.kinds.machine.inventory_diff import differences
 from reconciler.model.plan import Plan, Scope
 from reconciler.model.resource import Revision
-from reconciler.planning.discovery import parse_range
-from reconciler.planning.inband import read_dmi, read_inband
-from reconciler.planning.inventories import summary
-from reconciler.planning.leases import read_leases
-from reconciler.planning.met import read_met
-from reconciler.planning.render.form import plan_from_json, render_json
-from reconciler.planning.render.text import render_text
-from reconciler.planning.select import Unmatched, parse_selector
-from reconciler.services.boot import names
+from reconciler.onboarding.dhcp_leases import read_leases
+from reconciler.onboarding.discovery import parse_range
+from reconciler.onboarding.inband import read_dmi, read_inband
+from reconciler.onboarding.inventory_comparison import summary
+from reconciler.onboarding.undeclared import read_met
+from reconciler.planning.selectors import Unmatched, parse_selector
+from reconciler.services.boot import identifiers
 from reconciler.services.boot.registration import read_registration, read_told
+from reconciler.views.render.form import plan_from_json, render_json
+from reconciler.views.render.text import render_text
 from tests.drivers.bmc_servers import ROOT, SYSTEM, extended, service, system
 from tests.fuzz.values import ODD_TEXTS, TEXTS, VALUES, around, as_bytes, mangled
 from tests.unit.desired_worlds import MemorySnapshot
@@ -189,7 +189,7 @@ def read_settings(content: bytes) -> None:
         path = Path(folder) / "groundstate.toml"
         path.write_bytes(content)
         try:
-            settings.read_settings(path).of(plan_command, lambda: [plan_command])
+            settings_files.read_settings(path).of(plan_command, lambda: [plan_command])
         except click.ClickException as error:
             error.message.encode(errors="backslashreplace")
 
@@ -510,7 +510,7 @@ def read_agent(content: bytes) -> None:
 def _collected(collected: Any, uuid: str, macs: Any) -> None:
     _inventoried(read_inband(collected))
     kept(read_dmi(collected))
-    shown(str(read_met(names.uuid(uuid), names.macs(macs), collected, NOW)))
+    shown(str(read_met(identifiers.uuid(uuid), identifiers.macs(macs), collected, NOW)))
 
 
 def read_inventory_of_agent(collected: Any) -> None:

@@ -6,10 +6,10 @@ from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState
 from drivers.bmc.fake import FakeMachine
-from reconciler.daemon.loop import CONFIRM
-from reconciler.kinds.lifecycle import Task, claim_spec, task
-from reconciler.model.life import FactType
+from reconciler.kinds.machine.lifecycle import Task, claim_spec, task
+from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.resource import ResourceKey
+from reconciler.workqueue.loop import CONFIRM
 from tests.loop.world import World
 
 DISCS = (BootTarget.CD, BootTarget.USB_CD)

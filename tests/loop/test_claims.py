@@ -16,12 +16,12 @@ from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.applying.remember import remember
-from reconciler.desired.implied import with_implied
-from reconciler.kinds.claim import of_claim, slot_addresses
+from reconciler.applying.record_actions import remember
+from reconciler.desired.rules.implied import with_implied
+from reconciler.kinds.claim.spec import of_claim, slot_addresses
 from reconciler.model.action import Free
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers

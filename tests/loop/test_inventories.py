@@ -11,13 +11,13 @@ import pytest
 from drivers.bmc.fake import NEW_INVENTORY, FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
-from reconciler.kinds.access import BmcSpec
-from reconciler.kinds.machine import MachineSpec
+from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.observed.inventory import InventoryReader
-from reconciler.planning.inventories import inventory_conditions
+from reconciler.observed.inventory_reader import InventoryReader
+from reconciler.onboarding.inventory_comparison import inventory_conditions
 from reconciler.store import Store
 from tests.unit.planning_worlds import desired, resource
 

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import Call, Fault, FaultKind
-from reconciler.applying.remember import remember
-from reconciler.daemon.loop import COMMIT
-from reconciler.kinds.lifecycle import Phase, another_system, claim_spec, phase
-from reconciler.kinds.machine import LifecycleSpec, MachineSpec
+from reconciler.applying.record_actions import remember
+from reconciler.kinds.machine.lifecycle import Phase, another_system, claim_spec, phase
+from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped
+from reconciler.model.lifecycle_facts import BootOrder, FactType, Life, Purpose, Trouble, Wiped
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Limit, Limits
+from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
 from tests.loop.test_moves import moved

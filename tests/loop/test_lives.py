@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
 from drivers.bmc.fake import Fault, FaultKind
-from reconciler.daemon.lives import DaemonLives, Parts
-from reconciler.kinds.inventory import Origin
+from reconciler.daemon.provisioning import DaemonLives, Parts
+from reconciler.kinds.common.inventory import Origin
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import BootOrder, Life, Purpose
+from reconciler.model.lifecycle_facts import BootOrder, Life, Purpose
 from reconciler.model.resource import ResourceKey
-from reconciler.services.lives import Install, Wipe
+from reconciler.services.provisioning_port import Install, Wipe
 from tests.loop.world import START, World, declare, machine
 
 UUID = "00000000-0000-4000-8000-00000000000a"

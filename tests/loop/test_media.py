@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState, is_image
 from drivers.bmc.fake import Call, Eject, Fault, FaultKind, Insert
-from reconciler.kinds.kind import Look
-from reconciler.kinds.lifecycle import Phase, claim_spec, phase
-from reconciler.kinds.machine_rules import MachineRules
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.machine.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.machine.rules import MachineRules
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import Inserted, Life
+from reconciler.model.lifecycle_facts import Inserted, Life
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet

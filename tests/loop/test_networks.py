@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from drivers.base import About, Rejected
-from reconciler.daemon.loop import RESYNC
-from reconciler.kinds.room import in_order
+from reconciler.kinds.ipam.exhaustion import in_order
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limits
+from reconciler.workqueue.loop import RESYNC
 from tests.loop.world import World, declare, machine
 
 NET = ("Network", "n", {"prefixes": [{"cidr": "10.0.0.0/24"}]})

@@ -12,11 +12,11 @@ import pytest
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
 from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
-from reconciler.daemon.loop import COMMIT
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState
 from reconciler.planning.guards import Limit, Limits
+from reconciler.workqueue.loop import COMMIT
 from tests.loop.world import World, declare, keys, machine
 
 

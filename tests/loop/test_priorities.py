@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from reconciler.daemon.loop import COMMIT, RESYNC, Loop
-from reconciler.daemon.queue import MemoryQueue
 from reconciler.model.outcome import Done, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
+from reconciler.workqueue.loop import COMMIT, RESYNC, Loop
+from reconciler.workqueue.queue import MemoryQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DEAD, WELL = ResourceKey("Machine", "dead"), ResourceKey("Machine", "well")

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from drivers.base import AuthenticationFailed, Endpoint, Found, Inventory, Nic, Tls
 from drivers.bmc.fake import FakeFleet
-from reconciler.daemon.lives import DaemonLives, Parts
-from reconciler.daemon.met import MetMachines
-from reconciler.daemon.proposing import Proposer, Schedule
-from reconciler.desired.proposed import ProposalBranch
-from reconciler.desired.source import Repository, open_source
-from reconciler.kinds.credentials import grants_from
+from reconciler.daemon.proposals import Proposer, Schedule
+from reconciler.daemon.provisioning import DaemonLives, Parts
+from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.desired.git.proposal_branch import ProposalBranch
+from reconciler.desired.git.source import Repository, open_source
+from reconciler.kinds.machine.credentials import grants_from
 from reconciler.observed.connections import Connections, Drivers
 from tests.loop.world import World, declare, machine
 from tests.unit.desired_worlds import PARTITION, Git

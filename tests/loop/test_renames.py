@@ -19,19 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.base import PowerState
-from reconciler.kinds.ipaddress import AddressState
+from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.model.action import Unclaim
 from reconciler.model.facts import Facts
-from reconciler.model.life import Written
+from reconciler.model.lifecycle_facts import Written
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.observed.poller import Poller, everything
+from reconciler.planning.carry_over import take_in, with_changes
 from reconciler.planning.guards import survey
-from reconciler.planning.known import take_in, with_changes
-from reconciler.planning.plan import plan, universe
+from reconciler.planning.planner import plan, universe
 from tests.loop.test_claims import WEB, addresses, fleet, inspected, renamed, whose
 from tests.loop.world import World, declare
 

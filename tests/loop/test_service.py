@@ -14,19 +14,19 @@ from drivers.bmc.fake import FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
-from reconciler.daemon.queue import MemoryQueue
+from reconciler.daemon.policy_state import Standing
 from reconciler.daemon.service import Daemon, Pace
-from reconciler.daemon.standing import Standing
-from reconciler.desired.source import Snapshot, open_source
+from reconciler.desired.git.source import Snapshot, open_source
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning import policy
 from reconciler.planning.policy import Asked
 from reconciler.services.log import logger
 from reconciler.store import Store
-from reconciler.store.errors import Fenced
+from reconciler.store.store_errors import Fenced
+from reconciler.workqueue.queue import MemoryQueue
 from tests.e2e.desk import Desk, document, machine, partition
 
 ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}

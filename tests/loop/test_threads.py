@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.daemon.loop import COMMIT, Loop
-from reconciler.daemon.queue import ANY_PRIORITY, Item, MemoryQueue
 from reconciler.model.outcome import Done
 from reconciler.model.resource import ResourceKey
 from reconciler.store import StoreError
+from reconciler.workqueue.loop import COMMIT, Loop
+from reconciler.workqueue.queue import ANY_PRIORITY, Item, MemoryQueue
 
 KEY = ResourceKey("Machine", "m")
 

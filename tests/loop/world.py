@@ -19,8 +19,6 @@ from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.daemon.loop import COMMIT, Loop
-from reconciler.daemon.queue import MemoryQueue
 from reconciler.kinds import KINDS
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
@@ -30,6 +28,8 @@ from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning.guards import Limit, Limits, first_look
 from reconciler.planning.policy import Policy
 from reconciler.store import Store
+from reconciler.workqueue.loop import COMMIT, Loop
+from reconciler.workqueue.queue import MemoryQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = Limit(percent=100)

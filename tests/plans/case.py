@@ -14,21 +14,21 @@ from typing import Any
 
 import msgspec
 
-from reconciler.desired.implied import with_implied
+from reconciler.desired.rules.implied import with_implied
 from reconciler.kinds import KINDS
-from reconciler.kinds.claim import ClaimState
-from reconciler.kinds.kind import Look
-from reconciler.kinds.machine import once_order
+from reconciler.kinds.claim.spec import ClaimState
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.machine.spec import once_order
 from reconciler.model.action import Action, InFlight
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.planning.guards import Limit, Limits
-from reconciler.planning.plan import plan, with_commits
+from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.policy import Policy
-from reconciler.planning.render import unfold
+from reconciler.views.render import unfold
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BEFORE = "0123456789abcdef0123456789abcdef01234567"

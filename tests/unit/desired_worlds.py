@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 
-from reconciler.desired.files import File
+from reconciler.desired.manifest.manifest_files import File
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import Revision
 

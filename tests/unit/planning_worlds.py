@@ -24,13 +24,19 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
-from reconciler.applying.remember import remember
-from reconciler.kinds.access import BmcSpec
-from reconciler.kinds.claim import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
-from reconciler.kinds.fields import DeletionPolicy, Family, Quotas
-from reconciler.kinds.image import Classification, ImageSpec
-from reconciler.kinds.ipaddress import AddressState, AddressType, IPAddressSpec
-from reconciler.kinds.machine import (
+from reconciler.applying.record_actions import remember
+from reconciler.kinds.catalogue.image import Classification, ImageSpec
+from reconciler.kinds.catalogue.reservation import SizeReservationSpec
+from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.kinds.claim.spec import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
+from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.common.fields import DeletionPolicy, Family, Quotas
+from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
+from reconciler.kinds.ipam.pool import NumberSpec, NumberState, PoolSpec, PoolState
+from reconciler.kinds.machine.rules import ordered_boot
+from reconciler.kinds.machine.spec import (
     BootSpec,
     Escalate,
     LifecycleSpec,
@@ -41,13 +47,7 @@ from reconciler.kinds.machine import (
     Taint,
     once_order,
 )
-from reconciler.kinds.machine_rules import ordered_boot
-from reconciler.kinds.media import inserting
-from reconciler.kinds.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
-from reconciler.kinds.pool import NumberSpec, NumberState, PoolSpec, PoolState
-from reconciler.kinds.reservation import SizeReservationSpec
-from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
-from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.kinds.machine.virtual_media import inserting
 from reconciler.model.action import (
     AcceptSystem,
     Acquire,
@@ -81,12 +81,12 @@ from reconciler.model.action import (
     Unclaim,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
-from reconciler.model.life import BootOrder, Life, Purpose
+from reconciler.model.lifecycle_facts import BootOrder, Life, Purpose
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan, Scope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.planning.guards import Limits
-from reconciler.planning.plan import plan, with_commits
+from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.policy import Policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

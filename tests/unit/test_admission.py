@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.kinds.access import place
-from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.kinds.image import ImageSpec
-from reconciler.kinds.kind import Look
-from reconciler.kinds.machine import LifecycleSpec, Mode
-from reconciler.kinds.machine_rules import MachineRules
+from reconciler.kinds.catalogue.image import ImageSpec
+from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.common.bmc_access import place
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.machine.rules import MachineRules
+from reconciler.kinds.machine.spec import LifecycleSpec, Mode
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
 from reconciler.planning.advice import on_images
-from reconciler.planning.known import take_in, with_changes
+from reconciler.planning.carry_over import take_in, with_changes
 from tests.unit.planning_worlds import NOW, desired, machine, resource
 from tests.unit.planning_worlds import image as declared
 

@@ -9,7 +9,16 @@ import pytest
 
 from drivers.base import Disk, Inventory, Neighbour, Nic, Processor
 from reconciler.desired.load import load
-from reconciler.kinds.aggregate import DEFAULTS, AggregateItem, AggregateSpec, Function, aggregates, check, items, shown
+from reconciler.kinds.catalogue.aggregate import (
+    DEFAULTS,
+    AggregateItem,
+    AggregateSpec,
+    Function,
+    aggregates,
+    check,
+    items,
+    shown,
+)
 from tests.unit.desired_worlds import HEAD, MemorySnapshot
 from tests.unit.planning_worlds import desired, resource
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.blame import MOST_TRIES, to_blame
+from reconciler.kinds.common.defect import MOST_TRIES, to_blame
 
 
 @given(st.integers(1, 200), st.sets(st.integers(0, 199), min_size=1, max_size=3))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.desired.branch import branch_exists, commit_on_branch, push
-from reconciler.desired.git import SourceError
+from reconciler.desired.git.commit_branch import branch_exists, commit_on_branch, push
+from reconciler.desired.git.plumbing import SourceError
 from tests.unit.desired_worlds import Git
 
 FILES = {"machines/a.yaml": "a: 1\n", "machines/b.yaml": "b: 1\n"}

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 
 from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
-from reconciler.kinds.ipaddress import AddressState, IPAddressSpec
-from reconciler.kinds.machine import BootSpec, LifecycleSpec, Mode, Pause, once_order
-from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
-from reconciler.kinds.tenancy import TenantSpec
+from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
+from reconciler.kinds.machine.spec import BootSpec, LifecycleSpec, Mode, Pause, once_order
 from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.conditions import conditions, status_word
 from reconciler.planning.guards import Limit
-from reconciler.planning.plan import universe
+from reconciler.planning.planner import universe
+from reconciler.views.conditions import conditions, status_word
 from tests.unit.planning_worlds import (
     LIMITS,
     NOW,

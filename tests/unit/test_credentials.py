@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from drivers.base import Peer
-from reconciler.kinds.access import CredentialRef
-from reconciler.kinds.credentials import (
+from reconciler.kinds.common.bmc_access import CredentialRef
+from reconciler.kinds.machine.credentials import (
     NOTHING,
     Grants,
     Way,

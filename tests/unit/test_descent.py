@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.daemon.descent import Allowed, Verdict, judge
+from reconciler.daemon.ancestry import Allowed, Verdict, judge
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LEAVE = Allowed("new", "old", "INC-7", "ada", NOW + timedelta(hours=1))

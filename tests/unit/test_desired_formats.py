@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.desired.formats import FORMATS
+from reconciler.desired.manifest.formats import FORMATS
 
 GOOD = {
     "ip": ["10.0.0.1", "0.0.0.0", "2001:db8::1", "::", "fe80::1"],

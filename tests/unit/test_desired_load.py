@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired import cache
 from reconciler.desired.load import Loaded, load
+from reconciler.desired.manifest import document_cache
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.resource import ResourceKey, Source
 from tests.unit.desired_worlds import PARTITION, TENANT, MemorySnapshot, machine, network
@@ -126,7 +126,9 @@ def test_what_is_wrong_between_known_files_is_found_in_every_run(tmp_path: Path)
 def test_rules_between_files_are_not_held_again_against_files_that_were_sound_together(tmp_path: Path) -> None:
     snapshot = MemorySnapshot({"racks/r2.yml": machine("m3", "c")})
     known = load(snapshot).known
-    cache.save(tmp_path, {file.blob_id: found for file, found in known.items()}, cache.together(snapshot.files))
+    document_cache.save(
+        tmp_path, {file.blob_id: found for file, found in known.items()}, document_cache.together(snapshot.files)
+    )
     assert load(snapshot, cache=tmp_path).diagnostics == ()
     moved = MemorySnapshot({"elsewhere.yaml": machine("m3", "c")})
     assert [found.code for found in load(moved, cache=tmp_path).diagnostics] == ["dangling-reference"]

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.codes import DIAGNOSTICS
-from reconciler.desired.reader import MAX_DEPTH, MAX_NODES, Fault, decode, read, shown
+from reconciler.desired.manifest.yaml_reader import MAX_DEPTH, MAX_NODES, Fault, decode, read, shown
+from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 
 
 def only(text: str) -> Any:

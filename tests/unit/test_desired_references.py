@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reconciler.desired.load import load
-from reconciler.desired.references import reference_fields
+from reconciler.desired.rules.references import reference_fields
 from reconciler.kinds import KINDS
-from reconciler.kinds.access import same_bmc
+from reconciler.kinds.common.bmc_access import same_bmc
 from tests.unit.desired_worlds import HEAD, PARTITION, TENANT, MemorySnapshot, address, machine, network
 
 

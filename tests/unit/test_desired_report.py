@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from reconciler import commands, desired, planning
-from reconciler.desired.codes import DIAGNOSTICS
 from reconciler.desired.report import FORMATS, render
+from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Source
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from drivers.base import Found, Inventory, Nic, SystemState, Tls
 from reconciler.desired.load import load
-from reconciler.desired.manifests import dump_yaml
-from reconciler.kinds.machine import Access
-from reconciler.kinds.partition import PartitionSpec
-from reconciler.observed.discovery import paced, trust
-from reconciler.planning import discovery
-from reconciler.planning.discovery import Declared, Identity, parse_range, partition_of, propose
-from reconciler.planning.leases import Lease, read_leases
+from reconciler.desired.manifest.manifests import dump_yaml
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.machine.spec import Access
+from reconciler.observed.address_scan import paced, trust
+from reconciler.onboarding import discovery
+from reconciler.onboarding.dhcp_leases import Lease, read_leases
+from reconciler.onboarding.discovery import Declared, Identity, parse_range, partition_of, propose
 from tests.unit.desired_worlds import PARTITION, MemorySnapshot
 from tests.unit.planning_worlds import resource
 

@@ -79,14 +79,14 @@ def test_every_event_reason_is_described() -> None:
         for module in (
             "applying/engine",
             "applying/decide",
-            "applying/hear",
+            "applying/lifecycle_reports",
             "applying/reports",
             "applying/sending",
-            "applying/waits",
+            "applying/requeue",
             "daemon/follow",
-            "daemon/proposing",
-            "kinds/lifecycle",
-            "kinds/lifecycle_steps",
+            "daemon/proposals",
+            "kinds/machine/lifecycle",
+            "kinds/machine/lifecycle_steps",
         )
         for reason in reasons(module)
     }

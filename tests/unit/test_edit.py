@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.edit import CannotEdit, replace_file, set_value
+from reconciler.desired.manifest.edit import CannotEdit, replace_file, set_value
 from reconciler.model.resource import ResourceKey
 
 PATH = ("spec", "lifecycle", "mode")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kinds.globs import Glob, parse, witnesses
+from reconciler.kinds.catalogue.globs import Glob, parse, witnesses
 
 pieces = st.sampled_from(["a", "b", "*", "?", "[ab]", "[!a]", "[a-c]", "/", "\\*"])
 patterns = st.lists(pieces, max_size=5).map("".join)

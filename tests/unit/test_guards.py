@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, ResetType, SystemState
-from reconciler.kinds.tenancy import TenantSpec
+from reconciler.kinds.catalogue.tenancy import TenantSpec
 from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards import Limit, Limits, disrupted
-from reconciler.planning.plan import plan
+from reconciler.planning.planner import plan
 from reconciler.planning.policy import Policy
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, resource, seen, unreachable
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.source import open_source
+from reconciler.desired.git.source import open_source
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.history import Changed, Edit
+from reconciler.views.render.change_history import Changed, Edit
 from tests.unit.desired_worlds import HEAD, TENANT, Git
 
 ACME = ResourceKey("Tenant", "acme")

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit
-from reconciler.planning.history import Changed, Edit, Version, What, differences, form, interleaved, masked, render
+from reconciler.views.render.change_history import (
+    Changed,
+    Edit,
+    Version,
+    What,
+    differences,
+    form,
+    interleaved,
+    masked,
+    render,
+)
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KEYS = st.sampled_from(["a", "b", "c"])

@@ -47,7 +47,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "werkzeug": ("reconciler/services/boot/",),
     "cheroot": ("reconciler/services/boot/listener.py",),
     "cryptography": ("reconciler/services/boot/tls.py",),
-    "jmespath": ("reconciler/kinds/aggregate.py", "reconciler/kinds/inventory_path.py"),
+    "jmespath": ("reconciler/kinds/catalogue/aggregate.py", "reconciler/kinds/catalogue/inventory_path.py"),
     "trustme": ("drivers/bmc/emulator.py",),
 }
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
-from reconciler.planning.inband import MAX_PARTS, MAX_TEXT, Dmi, read_dmi, read_inband
+from reconciler.onboarding.inband import MAX_PARTS, MAX_TEXT, Dmi, read_dmi, read_inband
 
 BANKS = [
     {"id": "bank:0", "class": "memory", "slot": "DIMM_A1", "size": 32 << 30, "product": "M393", "serial": "D1"},

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from drivers.base import AuthenticationFailed, Disk, DriverError, Inventory, Unreachable
-from reconciler.kinds.inventory import Origin
+from reconciler.kinds.common.inventory import Origin
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.observed.inventory import InventoryReader, take
+from reconciler.observed.inventory_reader import InventoryReader, take
 from reconciler.store import Store
 from tests.unit.planning_worlds import desired, machine
 
@@ -180,7 +180,7 @@ def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> N
 def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.observed.inventory.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("reconciler.observed.inventory_reader.LOOK_SECONDS", 0.02)
     reader, stop, told_late = world.reader(), threading.Event(), []
     running = threading.Thread(target=reader.run, args=(stop,))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from drivers.base import Disk, Inventory
-from reconciler.kinds.inventory import NOTHING_KNOWN, Known, Origin
+from reconciler.kinds.common.inventory import NOTHING_KNOWN, Known, Origin
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey

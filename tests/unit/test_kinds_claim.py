@@ -9,7 +9,8 @@ import pytest
 
 from drivers.base import About
 from reconciler.desired.load import load
-from reconciler.kinds.claim import (
+from reconciler.kinds.claim.rules import ClaimRules
+from reconciler.kinds.claim.spec import (
     Holder,
     MachineClaimSpec,
     OfClaim,
@@ -20,14 +21,13 @@ from reconciler.kinds.claim import (
     spoken,
     surplus,
 )
-from reconciler.kinds.claim_rules import ClaimRules
-from reconciler.kinds.fields import DeletionPolicy
-from reconciler.kinds.ipaddress import AddressState
-from reconciler.kinds.ipaddress_rules import IPAddressRules
-from reconciler.kinds.kind import Look
+from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.model.action import Forget, Release, Unclaim
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.unit.desired_worlds import MemorySnapshot

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.kinds.image import Refusal, choose, expired, reference
+from reconciler.kinds.catalogue.image import Refusal, choose, expired, reference
 from reconciler.model.resource import Resource
 from tests.unit.planning_worlds import desired, image
 

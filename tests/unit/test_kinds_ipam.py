@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from drivers.base import About, IpamNetwork, Prefix
-from reconciler.kinds.ipaddress import AddressState, IPAddressSpec, check
-from reconciler.kinds.ipaddress_rules import IPAddressRules
-from reconciler.kinds.kind import Look
-from reconciler.kinds.network import NetworkSpec, NetworkState, declared_prefixes
-from reconciler.kinds.network_rules import NetworkRules
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec, check
+from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, declared_prefixes
+from reconciler.kinds.ipam.network_rules import NetworkRules
 from reconciler.model.action import Acquire, PutNetwork, Release
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey

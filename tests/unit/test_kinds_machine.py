@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState
-from reconciler.kinds.access import BmcDefaults
-from reconciler.kinds.kind import Look
-from reconciler.kinds.machine import BootSpec, MachineSpec, access, check, once_order
-from reconciler.kinds.machine_rules import MachineRules
+from reconciler.kinds.common.bmc_access import BmcDefaults
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.machine.rules import MachineRules
+from reconciler.kinds.machine.spec import BootSpec, MachineSpec, access, check, once_order
 from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.life import Life
+from reconciler.model.lifecycle_facts import Life
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from tests.unit.planning_worlds import NOW, resource

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Unreachable, excerpt, note_secrets
-from drivers.known import HIDDEN, SHORTEST, KnownSecrets
-from reconciler.commands.crashing import _Hiding
+from drivers.known_secrets import HIDDEN, SHORTEST, KnownSecrets
+from reconciler.commands.crash_report import _Hiding
 
 SECRET = 'Tr0ub4dor "und" Drei@x/y'
 

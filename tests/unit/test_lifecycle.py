@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import BootTarget, PowerState, SystemState
-from reconciler.kinds import lifecycle
-from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.kinds.lifecycle import Phase, Stage, Task, overdue, phase, purpose, task
-from reconciler.kinds.machine import LifecycleSpec, MachineSpec, Mode, Pause
-from reconciler.kinds.reported import EXPECTED, take
+from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.machine import lifecycle
+from reconciler.kinds.machine.lifecycle import Phase, Stage, Task, overdue, phase, purpose, task
+from reconciler.kinds.machine.lifecycle_events import EXPECTED, take
+from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec, Mode, Pause
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.life import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
+from reconciler.model.lifecycle_facts import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

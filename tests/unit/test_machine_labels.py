@@ -11,13 +11,13 @@ import pytest
 
 from drivers.base import Disk, Inventory, Nic, Processor
 from reconciler.desired.load import load
-from reconciler.kinds.inventory import Kept, Known, Origin
-from reconciler.kinds.machine_labels import SIZE, effective_labels, size_of
-from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.common.inventory import Kept, Known, Origin
+from reconciler.kinds.machine.labels import SIZE, effective_labels, size_of
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.inventories import inventory_conditions, labels_of, on_sizes
-from reconciler.planning.select import Unmatched, select
+from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_of, on_sizes
+from reconciler.planning.selectors import Unmatched, select
 from tests.unit import desired_worlds as worlds
 from tests.unit.planning_worlds import desired, machine, resource
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.codes import DIAGNOSTICS
-from reconciler.desired.manifests import Marked, dump_yaml, masked, parse
-from reconciler.desired.reader import read
+from reconciler.desired.manifest.manifests import Marked, dump_yaml, masked, parse
+from reconciler.desired.manifest.yaml_reader import read
 from reconciler.desired.report import render
-from reconciler.kinds.machine import MachineSpec
+from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import ResourceKey, Source
 from tests.unit.desired_worlds import HEAD, PARTITION, machine
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Inventory, Nic, SystemState
-from reconciler.planning.discovery import Declared, Identity
-from reconciler.planning.met import MET_KEPT, MOST_MET, Met, join, plain, read_met, remembered, undeclared
+from reconciler.onboarding.discovery import Declared, Identity
+from reconciler.onboarding.undeclared import MET_KEPT, MOST_MET, Met, join, plain, read_met, remembered, undeclared
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 A, B = "5a1f0000-0000-4000-8000-00000000000a", "5a1f0000-0000-4000-8000-00000000000b"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.moments import Moment
-from reconciler.desired.source import SourceError, open_source
+from reconciler.desired.git.revisions import Moment
+from reconciler.desired.git.source import SourceError, open_source
 from tests.unit.desired_worlds import TENANT, Git
 
 

@@ -13,10 +13,10 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.override import Override
 from reconciler.model.plan import Plan
 from reconciler.planning.guards import Limit, Limits
-from reconciler.planning.overrides import NEVER, OVERRIDABLE, refusal, span
-from reconciler.planning.plan import plan
+from reconciler.planning.override_scope import NEVER, OVERRIDABLE, refusal, span
+from reconciler.planning.planner import plan
 from reconciler.planning.policy import SILENT, Asked, Daemon, Policy, policy
-from reconciler.planning.render import render_markdown, render_text
+from reconciler.views.render import render_markdown, render_text
 from tests.unit.planning_worlds import NOW, World, desired, machine, seen
 
 HOUR = timedelta(hours=1)

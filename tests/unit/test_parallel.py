@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired import parallel
-from reconciler.desired.files import File
-from reconciler.desired.manifests import Parsed, parse
+from reconciler.desired.manifest import parallel
+from reconciler.desired.manifest.manifest_files import File
+from reconciler.desired.manifest.manifests import Parsed, parse
 
 GOOD = "apiVersion: groundstate/v1\nkind: Tenant\nmetadata: {name: t%d}\nspec: {description: some words}\n"
 CONTENTS = {f"f{n:03d}.yaml": (GOOD % n).encode() for n in range(200)} | {

@@ -13,23 +13,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, ResetType, SystemState
-from reconciler.kinds.claim import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration, TolerationOperator
-from reconciler.kinds.fields import Quotas
-from reconciler.kinds.image import choose
-from reconciler.kinds.machine import LifecycleSpec, Mode, Pause, Taint
-from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec
-from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.kinds.catalogue.image import choose
+from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.kinds.claim.spec import (
+    ClaimState,
+    MachineClaimSpec,
+    SpreadBy,
+    SpreadSpec,
+    Toleration,
+    TolerationOperator,
+)
+from reconciler.kinds.common.fields import Quotas
+from reconciler.kinds.machine.spec import LifecycleSpec, Mode, Pause, Taint
 from reconciler.model.action import Claim, Disruption, InFlight, PowerOn
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
-from reconciler.model.life import BootOrder, Life, Purpose, Trouble
+from reconciler.model.lifecycle_facts import BootOrder, Life, Purpose, Trouble
 from reconciler.model.observation import Observation
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.available import Available
-from reconciler.planning.candidates import CODES, Fleet, Wanted, why_not
-from reconciler.planning.placed import Placement, Placements
-from reconciler.planning.placement import place
-from reconciler.planning.reservations import Stock, shelf
+from reconciler.placement.available import Available
+from reconciler.placement.filters import CODES, Fleet, Wanted, why_not
+from reconciler.placement.place import place
+from reconciler.placement.placement_result import Placement, Placements
+from reconciler.placement.reservations import Stock, shelf
 from tests.unit.planning_worlds import (
     NOW,
     World,

@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, SystemState
-from reconciler.kinds.kind import Field
-from reconciler.kinds.machine import BootSpec
-from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
+from reconciler.kinds.common.kind import Field
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
+from reconciler.kinds.machine.spec import BootSpec
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, HoldKind, Verb
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.plan import plan, plan_resource, universe, with_commits
+from reconciler.planning.planner import plan, plan_resource, universe, with_commits
 from reconciler.planning.policy import Policy
-from reconciler.planning.render import plan_from_json, render_json
+from reconciler.views.render import plan_from_json, render_json
 from tests.unit.planning_worlds import COMMIT, NOW, World, desired, machine, planned, resource, seen, unreachable
 
 KEY = ResourceKey("Machine", "n1")

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.claim import MachineClaimSpec
+from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
-from reconciler.planning import placement
-from reconciler.planning import plan as planning
+from reconciler.placement import place
+from reconciler.planning import planner as planning
 from reconciler.planning.guards import Fleet, Limits
-from reconciler.planning.plan import plan
+from reconciler.planning.planner import plan
 from reconciler.planning.policy import Policy
 from tests.unit import planning_worlds as made
 
@@ -128,16 +128,16 @@ def test_what_cannot_be_surveyed_is_held(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_claim_that_cannot_be_placed_is_held_and_the_others_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = placement._Pass.claim
+    claim = place._Pass.claim
 
     def odd(self: Any, one: Any, **options: Any) -> Any:
         if one.key.name == "b":
             raise ValueError("odd")
         return claim(self, one, **options)
 
-    monkeypatch.setattr(placement._Pass, "claim", odd)
+    monkeypatch.setattr(place._Pass, "claim", odd)
     claims = [made.resource("MachineClaim", name, MachineClaimSpec(**CLAIM)) for name in ("a", "b", "c")]
-    found = placement.place(made.desired(*claims), {}, Facts({}, {}), NOW)
+    found = place.place(made.desired(*claims), {}, Facts({}, {}), NOW)
     assert {name: [hold.by for hold in one.holds] == ["unjudged"] for name, one in found.items()} == {
         "a": False,
         "b": True,

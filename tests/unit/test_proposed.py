@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.git import SourceError, SourceUnavailable
-from reconciler.desired.proposed import ProposalBranch
-from reconciler.desired.source import Repository, open_source
+from reconciler.desired.git.plumbing import SourceError, SourceUnavailable
+from reconciler.desired.git.proposal_branch import ProposalBranch
+from reconciler.desired.git.source import Repository, open_source
 from reconciler.model.resource import Revision
-from reconciler.planning.proposing import Branch, Start, Update
+from reconciler.onboarding.proposal import Branch, Start, Update
 from tests.unit.desired_worlds import PARTITION, Git, machine
 
 A, B = "machines/a.yaml", "machines/b.yaml"

@@ -8,14 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import SystemState
-from reconciler.kinds.access import BmcSpec
-from reconciler.kinds.machine import MachineSpec
-from reconciler.kinds.partition import PartitionSpec
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
-from reconciler.planning.discovery import Declared, Identity, Proposal, known, propose
-from reconciler.planning.looking import candidates, declared_ranges
-from reconciler.planning.met import Met
-from reconciler.planning.proposing import (
+from reconciler.onboarding.discovery import Declared, Identity, Proposal, known, propose
+from reconciler.onboarding.probe_targets import candidates, declared_ranges
+from reconciler.onboarding.proposal import (
     Branch,
     BranchFile,
     Start,
@@ -28,6 +27,7 @@ from reconciler.planning.proposing import (
     subject,
     update,
 )
+from reconciler.onboarding.undeclared import Met
 from tests.unit.planning_worlds import resource
 
 NOBODY = Declared({}, {}, {}, frozenset())

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.daemon.queue import Item, MemoryQueue, StoredQueue, WorkQueue
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
+from reconciler.workqueue.queue import Item, MemoryQueue, StoredQueue, WorkQueue
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)

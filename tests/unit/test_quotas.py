@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import About, IpamNetwork
-from reconciler.kinds.fields import Quotas
-from reconciler.kinds.ipaddress import AddressState, IPAddressSpec
-from reconciler.kinds.network import NetworkSpec, NetworkState, PrefixSpec
-from reconciler.kinds.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
+from reconciler.kinds.common.fields import Quotas
+from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
-from reconciler.planning.quotas import over_quota
+from reconciler.placement.quotas import over_quota
 from tests.unit.planning_worlds import World, desired, machine, resource, seen, unreachable
 
 most = st.none() | st.integers(0, 4)

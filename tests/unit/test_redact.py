@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from reconciler.commands.crashing import hide_credentials
+from reconciler.commands.crash_report import hide_credentials
 from reconciler.model.redact import redacted
 from reconciler.services.log import logger
 from reconciler.store import Store, StoreError
 from reconciler.store.database import parse_url
-from reconciler.store.errors import place
+from reconciler.store.store_errors import place
 
 SECRET = "S3cret-Pa55"
 TOKEN = "gs-Zm9vYmFyYmF6Zm9vYmFyYmF6Zm9vYmFyYmF6MTIzNDU"

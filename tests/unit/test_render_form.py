@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from reconciler.model.plan import Plan
-from reconciler.planning.render import plan_from_json, render_json, render_yaml
+from reconciler.views.render import plan_from_json, render_json, render_yaml
 from tests.unit.planning_worlds import NOTHING, plans
 
 

@@ -13,9 +13,9 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit
-from reconciler.planning.plan import with_commits
-from reconciler.planning.render import render_text
-from reconciler.planning.render.words import age, clean, share
+from reconciler.planning.planner import with_commits
+from reconciler.views.render import render_text
+from reconciler.views.render.words import age, clean, share
 from tests.unit.planning_worlds import COMMIT, NOTHING, NOW, World, desired, machine, planned, plans, seen
 
 ESCAPE = re.compile(r"\x1b\[[0-9]+m")

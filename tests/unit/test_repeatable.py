@@ -14,7 +14,7 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
-from reconciler.kinds.repeatable import repeatable
+from reconciler.kinds.machine.resend import repeatable
 from reconciler.model.action import (
     Acquire,
     Action,

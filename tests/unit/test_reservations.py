@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
-from reconciler.kinds.machine import Pause, Taint
+from reconciler.kinds.machine.spec import Pause, Taint
 from reconciler.model.action import Bind
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.plan import plan
+from reconciler.placement.reservations import Stock
+from reconciler.planning.planner import plan
 from reconciler.planning.policy import Policy
-from reconciler.planning.reservations import Stock
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, reserved, seen, unreachable
 
 projects = st.sampled_from(["red", "blue", "green"])

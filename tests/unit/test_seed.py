@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import yaml
 
-from reconciler.kinds.claim import MachineClaimSpec
-from reconciler.planning.seed import MARKS, Host, PhoneHome, SeedAddress, build, fill, network
+from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.machine.cloud_init import MARKS, Host, PhoneHome, SeedAddress, build, fill, network
 
 CLAIM = MachineClaimSpec(
     project="shop", partitions=("lab",), size="s", image="debian-12", ssh_keys=("ssh-ed25519 AAA a",)

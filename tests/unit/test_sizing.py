@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.base import Disk, Gpu, Inventory, Processor
-from reconciler.kinds.overlap import example
-from reconciler.kinds.size import Constraint, ConstraintType, SizeSpec, check, number, shown
-from reconciler.kinds.sizing import Verdict, explain
+from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec, check, number, shown
+from reconciler.kinds.catalogue.size_matching import Verdict, explain
+from reconciler.kinds.catalogue.size_overlap import example
 from tests.unit.planning_worlds import resource
 
 GIB = 2**30

@@ -12,9 +12,10 @@ from queue import Empty, Queue
 
 import pytest
 
-from reconciler.desired import files, git
+from reconciler.desired.git import plumbing
+from reconciler.desired.git.source import Snapshot, Source, SourceError, SourceUnavailable, open_source
 from reconciler.desired.load import load
-from reconciler.desired.source import Snapshot, Source, SourceError, SourceUnavailable, open_source
+from reconciler.desired.manifest import manifest_files
 from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
@@ -251,7 +252,9 @@ def test_names_of_other_languages_are_no_odd_names(repository: Git) -> None:
 
 
 def test_a_file_that_lies_too_deep(repository: Git) -> None:
-    repository.commit({"/".join(["d"] * files.MAX_FOLDERS) + "/a.yaml": TENANT, "/".join("d" * 33) + "/b.yaml": TENANT})
+    repository.commit(
+        {"/".join(["d"] * manifest_files.MAX_FOLDERS) + "/a.yaml": TENANT, "/".join("d" * 33) + "/b.yaml": TENANT}
+    )
     snapshot = open_source(repository.folder).snapshot()
     assert [code for _, code in refused(snapshot)] == ["path-too-deep"]
     assert len(snapshot.files) == 3
@@ -274,11 +277,11 @@ def test_a_blob_that_is_too_large_is_refused_by_its_size_alone(repository: Git) 
 
 def test_too_many_files_and_too_many_bytes(repository: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     repository.commit({f"t{n}.yaml": TENANT.replace("acme", f"a{n}") for n in range(5)})
-    monkeypatch.setattr(files, "MAX_FILES", 3)
+    monkeypatch.setattr(manifest_files, "MAX_FILES", 3)
     snapshot = open_source(repository.folder).snapshot()
     assert len(snapshot.files) == 3
     assert [code for _, code in refused(snapshot)] == ["too-many-files"]
-    monkeypatch.setattr(files, "MAX_BYTES", len(PARTITION))
+    monkeypatch.setattr(manifest_files, "MAX_BYTES", len(PARTITION))
     assert len(open_source(repository.folder).snapshot().files) == 1
 
 
@@ -287,7 +290,7 @@ def test_a_tree_that_names_itself_over_and_over_is_given_up(repository: Git, mon
     for _ in range(8):
         tree = repository("mktree", stdin=b"".join(b"040000 tree %s\td%d\n" % (tree.encode(), n) for n in range(10)))
     repository("update-ref", "refs/heads/main", repository("commit-tree", tree, "-m", "bomb"))
-    monkeypatch.setattr("reconciler.desired.source.MAX_ENTRIES", 1000)
+    monkeypatch.setattr("reconciler.desired.git.source.MAX_ENTRIES", 1000)
     assert "more than 1,000 files" in why_not(open_source(repository.folder).snapshot).what
 
 
@@ -317,7 +320,7 @@ def test_on_disk_the_same_things_are_refused(repository: Git) -> None:
     (top / "link").symlink_to("racks")
     (top / "sub/.git").mkdir(parents=True)
     (top / "sub/a.yaml").write_text("x: 1")
-    (top / "large.yaml").write_bytes(bytes(files.MAX_FILE + 1))
+    (top / "large.yaml").write_bytes(bytes(manifest_files.MAX_FILE + 1))
     os.mkfifo(top / "pipe.yaml")
     Path(os.fsdecode(os.fsencode(top) + b"/caf\xe9.yaml")).write_text("x: 1")
     snapshot = open_source(top, work_tree=True).snapshot()
@@ -452,10 +455,10 @@ def test_a_transport_that_proves_nothing_is_refused_in_words(scheme: str, tmp_pa
 
 def test_a_setting_of_git_cannot_lead_to_such_a_transport(repository: Git, tmp_path: Path) -> None:
     """`url.git://....insteadOf = https://` in a user's or a folder's settings."""
-    assert "git" not in git.PROTOCOLS.split(":")
+    assert "git" not in plumbing.PROTOCOLS.split(":")
     repository("config", "url.git://127.0.0.1:1/.insteadOf", "https://git.example/")
-    with pytest.raises(git.GitFailed, match="transport 'git' not allowed"):
-        git.run(repository.folder / ".git", "ls-remote", "https://git.example/fleet")
+    with pytest.raises(plumbing.GitFailed, match="transport 'git' not allowed"):
+        plumbing.run(repository.folder / ".git", "ls-remote", "https://git.example/fleet")
 
 
 @pytest.mark.parametrize(
@@ -471,7 +474,7 @@ def test_a_password_in_a_url_is_in_no_message_and_no_argument(tmp_path: Path) ->
     error = why_not(source.snapshot)
     assert isinstance(error, SourceUnavailable)
     assert "hunter2" not in repr(error) + str(error) + source.location
-    bare, environment = git.split_credentials("https://bot:hunter%202@git.example/fleet.git")
+    bare, environment = plumbing.split_credentials("https://bot:hunter%202@git.example/fleet.git")
     assert bare == "https://git.example/fleet.git"
     assert (environment["GROUNDSTATE_GIT_USERNAME"], environment["GROUNDSTATE_GIT_PASSWORD"]) == ("bot", "hunter 2")
     assert why_not(lambda: open_source("https://bot:hunter2@git.example/x")).args[0].count("hunter2") == 0
@@ -479,9 +482,9 @@ def test_a_password_in_a_url_is_in_no_message_and_no_argument(tmp_path: Path) ->
 
 def test_git_is_handed_the_password_by_a_helper_that_it_understands(tmp_path: Path) -> None:
     Git(tmp_path)
-    _, environment = git.split_credentials("https://bot:hunter%202@git.example/fleet.git")
+    _, environment = plumbing.split_credentials("https://bot:hunter%202@git.example/fleet.git")
     asked = b"protocol=https\nhost=git.example\n\n"
-    said = git.run(tmp_path / ".git", "credential", "fill", extra=environment, stdin=asked).decode()
+    said = plumbing.run(tmp_path / ".git", "credential", "fill", extra=environment, stdin=asked).decode()
     assert "username=bot" in said.splitlines()
     assert "password=hunter 2" in said.splitlines()
 

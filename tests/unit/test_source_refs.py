@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from reconciler.desired import git, remotes, watching
-from reconciler.desired.git import SourceError, SourceUnavailable
+from reconciler.desired.git import plumbing, remotes, watch
+from reconciler.desired.git.plumbing import SourceError, SourceUnavailable
+from reconciler.desired.git.source import Mirror, Source, open_source
 from reconciler.desired.load import load
-from reconciler.desired.source import Mirror, Source, open_source
 from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
@@ -157,7 +157,7 @@ def test_without_inotify_the_interval_remains(tmp_path: Path, monkeypatch: pytes
         raise RuntimeError("OS file watch limit reached")
 
     monkeypatch.setattr(watchfiles, "watch", refuses)
-    looks = watching.manifests(tmp_path, threading.Event(), 0.01, lambda: 0.0)
+    looks = watch.manifests(tmp_path, threading.Event(), 0.01, lambda: 0.0)
     assert "watch limit" in str(next(looks))
     assert next(looks) is None
 
@@ -265,9 +265,9 @@ def test_a_remote_that_goes_away_in_the_middle_leaves_the_mirror_as_it_was(
 
     def cut(_git_dir: Path, *args: str, **_: object) -> None:
         tries.append(args)
-        raise git.GitFailed("fatal: the remote end hung up unexpectedly")
+        raise plumbing.GitFailed("fatal: the remote end hung up unexpectedly")
 
-    monkeypatch.setattr(git, "transfer", cut)
+    monkeypatch.setattr(plumbing, "transfer", cut)
     with pytest.raises(SourceUnavailable, match="hung up"):
         source.snapshot()
     assert (len(tries), folder_of(source).stat().st_ino) == (1, before)
@@ -312,7 +312,7 @@ def test_what_only_looks_like_a_host_is_none(location: str, tmp_path: Path) -> N
 def test_what_ssh_said_before_the_remote_fell_silent_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_SSH_COMMAND", "echo 'bastion: closed for the night' >&2; sleep 60;")
     monkeypatch.setenv("GIT_SSH_VARIANT", "ssh")
-    monkeypatch.setattr(git, "SILENCE", 2.0)
+    monkeypatch.setattr(plumbing, "SILENCE", 2.0)
     with pytest.raises(SourceUnavailable, match=r"ssh://h/f cannot be reached; .*2 s; bastion: closed for the night"):
         open_source("ssh://h/f", cache_dir=tmp_path).snapshot()
 
@@ -323,7 +323,7 @@ def test_nothing_is_left_of_a_fetch_from_a_silent_remote(tmp_path: Path) -> None
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"https://127.0.0.1:{server.getsockname()[1]}/f.git"
         with pytest.raises(SourceUnavailable, match="no progress"):
-            git.transfer(tmp_path / "here/.git", "fetch", url, silence=0.5)
+            plumbing.transfer(tmp_path / "here/.git", "fetch", url, silence=0.5)
     for _ in range(100):  # What was killed goes when the machine gets to it.
         if not any(url.encode() in line for line in _command_lines()):
             return

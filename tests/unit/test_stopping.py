@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.daemon import stopping
-from reconciler.daemon.stopping import Deadline, Stacks
+from reconciler.daemon import shutdown
+from reconciler.daemon.shutdown import Deadline, Stacks
 
 ROOT = Path(__file__).resolve().parents[2]
 
 AT_EVERY_STEP = """
 import os, signal, sys, threading
 from datetime import UTC, datetime
-from reconciler.daemon.loop import Loop
-from reconciler.daemon.queue import MemoryQueue
-from reconciler.daemon.stopping import stopped_by_signals
+from reconciler.workqueue.loop import Loop
+from reconciler.workqueue.queue import MemoryQueue
+from reconciler.daemon.shutdown import stopped_by_signals
 
 def round(at):
     done, stop = 0, threading.Event()
@@ -98,7 +98,7 @@ def test_what_does_not_end_in_time_is_ended_and_says_where_each_thread_stands() 
 
 
 def test_a_report_that_nobody_reads_keeps_no_process_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(shutdown, "REPORT_SECONDS", 0.01)
     ended = Ended(blocks=True)
     ended.run()
     assert ended.left == [1]
@@ -107,7 +107,7 @@ def test_a_report_that_nobody_reads_keeps_no_process_alive(monkeypatch: pytest.M
 def test_what_has_closed_everything_leaves_with_0_though_threads_of_a_pool_are_at_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stopping, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(shutdown, "LINGER_SECONDS", 0.0)
     ended = Ended(seconds=1000)
     ended.deadline.closed()
     ended.run()

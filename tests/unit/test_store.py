@@ -252,7 +252,7 @@ def test_threads_that_read_first_at_once_do_not_crash_the_process() -> None:
 import os, sys, threading
 import reconciler.store
 import msgspec
-from reconciler.kinds.inventory import Kept
+from reconciler.kinds.common.inventory import Kept
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts

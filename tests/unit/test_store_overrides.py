@@ -12,10 +12,10 @@ from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.planning.guards import Limit, Limits
 from reconciler.planning.policy import Daemon
-from reconciler.planning.select import Unmatched, means
+from reconciler.planning.selectors import Unmatched, means
 from reconciler.store import Store, StoreError
-from reconciler.store.errors import Fenced
-from reconciler.store.overrides import KEPT, UNREADABLE
+from reconciler.store.override_rows import KEPT, UNREADABLE
+from reconciler.store.store_errors import Fenced
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

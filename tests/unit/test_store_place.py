@@ -11,7 +11,7 @@ import click
 import pytest
 
 from reconciler.commands.options import Where
-from reconciler.commands.places import default_store
+from reconciler.commands.store_location import default_store
 from reconciler.commands.workspace import change_store, store_url
 from reconciler.store import Store, StoreError
 from tests.unit.desired_worlds import PARTITION, Git

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from drivers.base import About, IpamNetwork, Number, Pool, Prefix, Range
-from reconciler.kinds.ipaddress import AddressState
-from reconciler.kinds.network import NetworkState
-from reconciler.kinds.pool import NumberState, PoolState
-from reconciler.kinds.taken import Room, Verdict
+from reconciler.kinds.ipam.conflicts import Room, Verdict
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.ipam.network import NetworkState
+from reconciler.kinds.ipam.pool import NumberState, PoolState
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import Change, HoldKind

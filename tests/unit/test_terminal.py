@@ -8,14 +8,14 @@ import pytest
 
 from reconciler.commands import get
 from reconciler.desired import report
-from reconciler.desired.commits import _step
-from reconciler.desired.manifests import dump_yaml, load_plain
-from reconciler.kinds.inventory import NOTHING_KNOWN
+from reconciler.desired.git.commits import _step
+from reconciler.desired.manifest.manifests import dump_yaml, load_plain
+from reconciler.kinds.common.inventory import NOTHING_KNOWN
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.resource import ResourceKey, Source
-from reconciler.planning.tables import View
+from reconciler.views.columns import View
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
 KEY = ResourceKey("Machine", "m1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.kinds.versions import constraint, version
+from reconciler.kinds.catalogue.image_versions import constraint, version
 
 
 @pytest.mark.parametrize(

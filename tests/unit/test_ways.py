@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler.kinds.access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
-from reconciler.kinds.machine import MachineSpec
-from reconciler.kinds.partition import PartitionSpec
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.access import AccessChange
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.known import take_in, with_changes
-from reconciler.planning.render import plan_from_json, render_json, render_markdown, render_text
-from reconciler.planning.ways import access_changes, in_words, way_in
+from reconciler.planning.access_changes import access_changes, in_words, way_in
+from reconciler.planning.carry_over import take_in, with_changes
+from reconciler.views.render import plan_from_json, render_json, render_markdown, render_text
 from tests.unit.planning_worlds import NOTHING, desired, resource
 
 PIN = "sha256:" + "a" * 64

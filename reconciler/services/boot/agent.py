@@ -12,14 +12,14 @@ from typing import NoReturn, TypeVar, assert_never
 import msgspec
 from werkzeug import Request, Response
 
-from reconciler.model.life import FactType
+from reconciler.kinds.machine.cloud_init import PhoneHome, fill
+from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
-from reconciler.planning.seed import PhoneHome, fill
-from reconciler.services.boot import names
-from reconciler.services.boot.desk import Desk, Refused, form, plain
+from reconciler.services.boot import identifiers
 from reconciler.services.boot.pages import find
 from reconciler.services.boot.registration import Registration, read_registration, read_told
-from reconciler.services.lives import Install, PowerOffNow, Wait, Wipe, Work
+from reconciler.services.boot.request_context import Desk, Refused, form, plain
+from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 
 T = TypeVar("T")
 
@@ -165,16 +165,16 @@ class Agent:
         lives = self._desk.lives
         collected = {"serial": said.serial, "agent": said.agent, **said.inventory}
         if grant.machine is None:
-            lives.found(grant.uuid or names.uuid(said.uuid), names.macs(said.macs), collected)
+            lives.found(grant.uuid or identifiers.uuid(said.uuid), identifiers.macs(said.macs), collected)
             return True
         lives.took_inventory(grant.machine, collected)
         return lives.report(grant.machine, grant.order, FactType.REGISTERED, said.agent[:200])
 
     def _same_machine(self, request: Request, grant: Grant, said: Registration) -> None:
         """What was asked for by a machine may be used by it alone."""
-        uuid, macs = names.uuid(said.uuid), names.macs(said.macs)
+        uuid, macs = identifiers.uuid(said.uuid), identifiers.macs(said.macs)
         wrong = None
-        if grant.uuid is not None and (uuid is None or not names.same_uuid(grant.uuid, uuid)):
+        if grant.uuid is not None and (uuid is None or not identifiers.same_uuid(grant.uuid, uuid)):
             wrong = f"its UUID is {uuid or 'missing'}"
         elif not set(grant.macs) <= set(macs):
             wrong = f"it has no network card {grant.macs[0]}"

@@ -10,10 +10,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wsgi import ClosingIterator
 
-from reconciler.kinds.media import IMAGE
+from reconciler.kinds.machine.virtual_media import IMAGE
 from reconciler.services.boot.agent import Agent
-from reconciler.services.boot.desk import REFUSED, Desk, Refused, monotonic, plain
 from reconciler.services.boot.pages import Pages
+from reconciler.services.boot.request_context import REFUSED, Desk, Refused, monotonic, plain
 
 Page = Callable[..., Response]
 Environ = dict[str, Any]

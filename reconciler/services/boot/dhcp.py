@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from reconciler.kinds.partition import BootNetwork, BootService, PartitionSpec, ends, service
+from reconciler.kinds.catalogue.partition import BootNetwork, BootService, PartitionSpec, ends, service
 from reconciler.model.resource import Resource
-from reconciler.services.boot.settings import BootError
+from reconciler.services.boot.boot_settings import BootError
 
 BIOS, EFI, EFI_HTTP = (0,), (7, 9), (16,)
 """Client architectures: BIOS; UEFI on x86-64, by both numbers that firmware uses; the same, starting over HTTP."""
@@ -161,7 +161,7 @@ def _kea_subnet(number: int, part: Part, network: BootNetwork) -> dict[str, Any]
 
 def _ends(network: BootNetwork) -> tuple[str, str]:
     found = ends(network.range)
-    if found is None:  # kinds/partition.py has refused it
+    if found is None:  # kinds/catalogue/partition.py has refused it
         raise BootError(f"{network.range} is no range first-last")
     return found
 

@@ -24,8 +24,8 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Gateway_10, Server
 
 from reconciler.services.boot.app import LONGER
-from reconciler.services.boot.gate import network
-from reconciler.services.boot.settings import BootError, Limits, host
+from reconciler.services.boot.boot_settings import BootError, Limits, host
+from reconciler.services.boot.rate_limit import network
 
 HEADERS = 16 * 1024
 """Most bytes of a request's line and headers."""

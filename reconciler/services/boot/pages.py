@@ -10,14 +10,14 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import FileWrapper
 
-from reconciler.kinds.media import IMAGE
-from reconciler.model.life import BootOrder, FactType, Purpose
+from reconciler.kinds.machine.virtual_media import IMAGE
+from reconciler.model.lifecycle_facts import BootOrder, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
-from reconciler.services.boot import names, scripts
-from reconciler.services.boot.desk import Desk, Refused, plain
-from reconciler.services.boot.files import Blob
-from reconciler.services.boot.settings import LOADERS
+from reconciler.services.boot import identifiers, scripts
+from reconciler.services.boot.boot_settings import LOADERS
+from reconciler.services.boot.image_files import Blob
+from reconciler.services.boot.request_context import Desk, Refused, plain
 
 PIECE = 128 * 1024
 """Bytes of a file that are read and sent at once."""
@@ -41,8 +41,8 @@ class Pages:
 
     def machine(self, request: Request, uuid: str = "") -> Response:
         """`/boot/<uuid>?mac=..&mac=..`: the machine's own script. The first MAC is that of the card in use."""
-        asked = names.uuid(uuid)
-        macs = names.macs(request.args.getlist("mac"))
+        asked = identifiers.uuid(uuid)
+        macs = identifiers.macs(request.args.getlist("mac"))
         key, asked = find(self._desk, asked, macs)
         if key is not None:
             return self._known(request, key, asked, macs)
@@ -143,7 +143,7 @@ def _from(request: Request, folder: Path, name: str) -> Response:
 
 def find(desk: Desk, uuid: str | None, macs: tuple[str, ...]) -> tuple[ResourceKey | None, str | None]:
     """The declared machine, and its UUID the way round in which it was found."""
-    for one in dict.fromkeys((uuid, names.turned(uuid) if uuid else None)):
+    for one in dict.fromkeys((uuid, identifiers.turned(uuid) if uuid else None)):
         if (one or macs) and (key := desk.lives.find(one or "", macs)) is not None:
             return key, one or uuid
     return None, uuid

@@ -7,15 +7,15 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from reconciler.kinds.media import IMAGE
-from reconciler.services.boot import app, media, tls
-from reconciler.services.boot.desk import Desk, Places
-from reconciler.services.boot.files import Files
-from reconciler.services.boot.gate import PacedLog
+from reconciler.kinds.machine.virtual_media import IMAGE
+from reconciler.services.boot import app, cd_image, tls
+from reconciler.services.boot.agent_tokens import Tokens
+from reconciler.services.boot.boot_settings import BootError, BootSettings, host
+from reconciler.services.boot.image_files import Files
 from reconciler.services.boot.listener import Listener
-from reconciler.services.boot.settings import BootError, BootSettings, host
-from reconciler.services.boot.tokens import Tokens
-from reconciler.services.lives import Lives
+from reconciler.services.boot.rate_limit import PacedLog
+from reconciler.services.boot.request_context import Desk, Places
+from reconciler.services.provisioning_port import Lives
 
 
 class BootServer:
@@ -58,7 +58,7 @@ class BootServer:
         """Where machines reach it."""
         files.serve_from(self.places.http)
         if settings.media is not None:
-            media.write(settings.media, settings.folder / IMAGE, f"{settings.arguments} gs.boot={self.places.http}")
+            cd_image.write(settings.media, settings.folder / IMAGE, f"{settings.arguments} gs.boot={self.places.http}")
 
     def start(self) -> None:
         """Serve."""

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import NameOID
 
-from reconciler.services.boot.settings import BootError
+from reconciler.services.boot.boot_settings import BootError
 
 FILE = "boot-tls.pem"
 LIFE = timedelta(days=3650)

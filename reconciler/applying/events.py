@@ -1,0 +1,84 @@
+"""What is told: to the ledger, which is the audit trail, and to whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.applying.context import Context, Ledger
+from reconciler.applying.state import Memory
+from reconciler.model.action import AcceptSystem, InsertMedia, OrderBoot, PowerOn, SetBoot
+from reconciler.model.event import Event, EventType
+from reconciler.model.plan import CauseKind, Change
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.views.render import words
+
+LIVED = (OrderBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
+"""Fields of a managed machine that its life asks for, and no document of its own."""
+
+
+class Teller:
+    """Makes events, with the revision that is in force and who speaks, and sees that they are heard."""
+
+    def __init__(self, ledger: Ledger, memory: Memory, context: Context) -> None:
+        self._ledger, self._memory, self._context = ledger, memory, context
+
+    def event(
+        self,
+        key: ResourceKey | None,
+        reason: str,
+        message: str,
+        severity: EventType = EventType.NORMAL,
+        action_id: str | None = None,
+    ) -> Event:
+        """An event of now. `action_id`: of the action that it is about."""
+        desired = self._memory.desired
+        return Event(
+            at=self._context.now(),
+            type=severity,
+            reason=reason,
+            message=message,
+            key=key,
+            revision=desired.revision.id if desired else None,
+            action_id=action_id,
+            by=self._context.by,
+        )
+
+    def tell(self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL) -> None:
+        """Write an event down and pass it on. Raises StoreError."""
+        event = self.event(key, reason, message, severity)
+        self._ledger.append([event])
+        self.pass_on(event)
+
+    def tell_each(
+        self, messages: Mapping[ResourceKey, str], reason: str, severity: EventType = EventType.NORMAL
+    ) -> None:
+        """The same of many, each in its own words, in one piece. Raises StoreError."""
+        events = [self.event(key, reason, message, severity) for key, message in messages.items()]
+        if events:
+            self._ledger.append(events)
+        for event in events:
+            self.pass_on(event)
+
+    def pass_on(self, event: Event) -> None:
+        """Tell of what is written down already."""
+        self._context.tell(event)
+
+    def cause(self, change: Change, desired: DesiredState) -> str:
+        """Why a change is made, in words: `commit 1a2b3c4 (author Ada, not verified)`.
+
+        What is done for a claim is done because of the claim's commit; what is done to have a machine back, because of
+        the one that gave it back."""
+        life = self._memory.of(change.key).life
+        action = change.actions[0]
+        lived = action.path in LIVED and not isinstance(action, AcceptSystem)
+        if lived and life.because is not None:
+            return life.because
+        if change.cause.kind is CauseKind.LEAK:
+            return "a leak"
+        if change.cause.kind is CauseKind.DRIFT:
+            return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
+        speaks = ResourceKey("MachineClaim", life.claim) if lived and life.claim is not None else change.key
+        commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
+        if commit is None:
+            return str(desired.revision)
+        return f"commit {commit.short} ({words.author(commit)})"

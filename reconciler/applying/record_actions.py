@@ -1,0 +1,158 @@
+"""Actions that are done when they are written down: what is remembered after each, and how it is told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+
+from reconciler.applying.decide import undone
+from reconciler.model.action import (
+    AcceptSystem,
+    Bind,
+    Claim,
+    Free,
+    OrderBoot,
+    OrderErasure,
+    PinImage,
+    Remembered,
+    Rename,
+    Settle,
+    Unclaim,
+)
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.lifecycle_facts import NEWBORN, BootOrder, Life, Purpose, without_order
+from reconciler.model.resource import ResourceKey
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """The facts that are different now, and the event of each: (reason, message)."""
+
+    facts: dict[ResourceKey, ResourceFacts]
+    told: dict[ResourceKey, tuple[str, str]]
+
+
+def remember(
+    action: Remembered,
+    facts: Mapping[ResourceKey, ResourceFacts],
+    now: datetime,
+    name: str,
+    why: str = "",
+    uuid: str | None = None,
+) -> Noted:
+    """What is remembered when the action is done. `name`: of the order, where it gives one; `why`: its cause; `uuid`:
+    what the machine's BMC told last."""
+    key = action.key
+    match action:
+        case Bind(project=project):
+            told = ("Bound", f"to project {project}") if project else ("Unbound", "it is free")
+            return _noted(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
+        case PinImage(image=image):
+            changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
+            return _noted(key, changed, ("ImagePinned", f"image {image or 'none'}"))
+        case Rename():
+            return _renamed(action, facts)
+        case Claim():
+            return _claimed(action, facts, now)
+        case Unclaim(machines=machines):
+            noted = _unclaimed(key, machines, facts, now, why)
+            if key in facts and (claim := undone(action, facts[key])) is not facts[key]:
+                noted.facts[key] = claim
+            return noted
+        case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
+            life = msgspec.structs.replace(
+                without_order(_life(facts, key)),
+                order=BootOrder(name, purpose, now, word, media, target, uuid),
+                attempts=attempt,
+                stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
+                tried=word,
+                asked=action.heeded or _life(facts, key).asked,
+                trouble=None,
+            )
+            was = facts.get(key, NO_FACTS)
+            # From here until its new system calls, it does not do what its project has it for.
+            down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
+            ordered = msgspec.structs.replace(was, life=life, disrupted_at=down)
+            return _noted(key, ordered, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
+        case Settle(trouble=trouble):
+            before = _life(facts, key)
+            # At rest anybody may start it; after trouble what runs there is still what was started from here.
+            stopped = before.stopped_at if trouble is not None else None
+            life = msgspec.structs.replace(without_order(before), trouble=trouble, stopped_at=stopped)
+            over = ("OrderEnded" if before.order is not None else "TroubleOver", action.reason)
+            said = over if trouble is None else (trouble.reason, trouble.message)
+            return _lives_on(key, facts, life, said)
+        case AcceptSystem(system=system, word=word):
+            before = _life(facts, key)
+            # Nothing of what was seen of the old one holds, and the word asks for nothing else.
+            tried = word if before.releasing_at is not None else before.tried
+            life = msgspec.structs.replace(before, system=system, asked=word, tried=tried, stopped_at=None)
+            return _lives_on(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
+        case Free():
+            before = _life(facts, key)
+            kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "asked", "system", "media")}
+            life = Life(**kept)
+            freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
+            told_both = {
+                key: ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"),
+                ResourceKey("MachineClaim", before.claim or ""): ("GivenBack", f"{key.name} is free again"),
+            }
+            return Noted({key: freed}, told_both)
+        case _:
+            assert_never(action)
+
+
+def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Noted:
+    """All of it moved when the state took force; now it is told."""
+    before = ", ".join(f"MachineClaim/{name}" for name in action.was)
+    kept = f"it keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
+    told = {action.key: ("Renamed", f"it was {before}; {kept}, and nothing is wiped")}
+    told |= {
+        ResourceKey("Machine", name): ("Renamed", f"its claim {before} is {action.key}") for name in action.machines
+    }
+    return Noted({action.key: msgspec.structs.replace(facts.get(action.key, NO_FACTS), was=())}, told)
+
+
+def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Noted:
+    changed, told = {}, {}
+    for slot, name in action.machines:
+        key = ResourceKey("Machine", name)
+        before = facts.get(key, NO_FACTS)
+        life = msgspec.structs.replace(
+            before.life, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
+        )
+        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, life=life)
+        told[key] = ("Claimed", f"by {action.key}, slot {slot}, for project {action.project}")
+    named = ", ".join(name for _, name in action.machines)
+    told[action.key] = ("Placed", f"{named}")
+    return Noted(changed, told)
+
+
+def _unclaimed(
+    claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime, why: str
+) -> Noted:
+    changed, told = {}, {}
+    for name in machines:
+        key = ResourceKey("Machine", name)
+        before = facts.get(key, NO_FACTS)
+        life = msgspec.structs.replace(
+            without_order(before.life), releasing_at=now, because=why or None, attempts=0, trouble=None
+        )
+        changed[key] = msgspec.structs.replace(before, life=life)
+        told[key] = ("Releasing", f"by {claim}: it is stopped, wiped and free again")
+    told[claim] = ("Releasing", ", ".join(machines))
+    return Noted(changed, told)
+
+
+def _life(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> Life:
+    return facts[key].life if key in facts else NEWBORN
+
+
+def _lives_on(key: ResourceKey, facts: Mapping[ResourceKey, ResourceFacts], life: Life, told: tuple[str, str]) -> Noted:
+    return _noted(key, msgspec.structs.replace(facts.get(key, NO_FACTS), life=life), told)
+
+
+def _noted(key: ResourceKey, facts: ResourceFacts, told: tuple[str, str]) -> Noted:
+    return Noted({key: facts}, {key: told})

@@ -1,0 +1,60 @@
+"""What the shell's completion offers: kinds, and the names of what is declared.
+
+It says nothing else and asks no network: where nothing can be read, it offers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from reconciler.kinds import KINDS, find
+
+Completion = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Of `KIND[/NAME]`: kinds; names behind a slash; and, as kubectl has them, names after a bare kind."""
+    word, slash, start = incomplete.partition("/")
+    if slash:
+        meant = find(word)
+        return [f"{word}/{name}" for name in _names(ctx, meant.name, start)] if meant else []
+    before: tuple[str, ...] = ctx.params.get(param.name or "") or ()
+    # A word that is no kind is a name, and the kind stands before it.
+    kinds = [one for one in before if "/" in one or find(one) is not None]
+    bare = find(kinds[-1]) if kinds else None
+    return [*complete_kind(ctx, param, incomplete), *(_names(ctx, bare.name, incomplete) if bare else [])]
+
+
+def complete_kind(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Kinds, by their plural."""
+    return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
+
+
+def complete_name(kind: str) -> Completion:
+    """Names of one kind."""
+    return lambda ctx, _param, incomplete: _names(ctx, kind, incomplete)
+
+
+def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
+    """Those that begin so, in order. Of a broken revision those in its sound files."""
+    from reconciler.commands.options import top_level
+    from reconciler.commands.workspace import cache_dir
+    from reconciler.desired.git.source import SourceError, open_source
+    from reconciler.desired.load import load
+
+    said = ctx.params
+    repo = said.get("repo") or "."
+    repo = top_level() if repo == "." else repo
+    if not Path(repo).is_dir():
+        return []
+    ref = said.get("ref") if said.get("ref") != "HEAD" else None
+    try:
+        source = open_source(repo, ref, said.get("path") or "", work_tree=bool(said.get("work_tree")))
+        found = load(source.snapshot(), cache=cache_dir()).known
+    except SourceError:
+        return []
+    keys = (one.key for resources in found.values() for one in resources)
+    return sorted(key.name for key in keys if key.kind == kind and key.name.startswith(start))

@@ -1,0 +1,31 @@
+"""Machines' labels that follow from their inventories: worked out anew when inventories, sizes or aggregates change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.onboarding.inventory_comparison import labelling, labels_of
+
+if TYPE_CHECKING:
+    from reconciler.applying.engine import Engine
+    from reconciler.model.resource import DesiredState, ResourceKey
+    from reconciler.store import Store
+
+_WORKED_OUT = "labels-of"
+
+
+def are_current(store: Store, desired: DesiredState) -> bool:
+    """Whether those that are remembered are what this state and the inventories come to. Raises StoreError."""
+    return store.get_meta(_WORKED_OUT) == labelling(desired)
+
+
+def label(store: Store, engine: Engine, desired: DesiredState) -> list[ResourceKey]:
+    """Work them out for the state in force; returns the machines of which something is new. Raises StoreError."""
+    changed = engine.label(labels_of(desired, store.inventories.all()))
+    store.put_meta(_WORKED_OUT, labelling(desired))
+    return changed
+
+
+def outdate(store: Store) -> None:
+    """An inventory was kept by somebody who does not work them out. Raises StoreError."""
+    store.put_meta(_WORKED_OUT, "")

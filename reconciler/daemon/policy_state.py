@@ -1,0 +1,75 @@
+"""What a process that acts goes by beside the desired state, kept at hand: the overrides, and limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.model.event import Event, EventType
+from reconciler.model.override import Override
+from reconciler.planning.override_scope import in_force
+from reconciler.planning.policy import Asked, Daemon, Policy, policy
+from reconciler.store import Store
+
+LOOK_SECONDS = 2.0
+"""How soon an override that was written by another process is noticed."""
+HEARTBEAT = timedelta(seconds=15)
+
+
+class Standing:
+    """The policy of one process that acts, as of a moment ago. `policy` may be called from any thread, and asks no
+    database; whoever acts has `watch` running in a thread of its own."""
+
+    def __init__(self, store: Store, asked: Asked, now: Callable[[], datetime], daemon: Daemon | None = None) -> None:
+        self._store, self._asked, self._now = store, asked, now
+        self._daemon, self._epoch, self._heard = daemon, 0, None if daemon is None else daemon.since
+        self._overrides: tuple[Override, ...] = store.overrides.all()
+        self._in_force = {one.id for one in in_force(self._overrides, now())}
+        self.tell: Callable[[Event], None] = lambda _: None
+        self.changed: Callable[[], None] = lambda: None
+        """Is called when an override has begun or ended."""
+
+    def policy(self) -> Policy:
+        """The guards, limits and overrides that judge now."""
+        now = self._now()
+        me = self._daemon and msgspec.structs.replace(self._daemon, heard=now)
+        return policy(self._asked, me, self._overrides, now)[0]
+
+    def begin(self, epoch: int) -> None:
+        """Say in the store that this daemon is at work. Raises StoreError."""
+        self._epoch = epoch
+        if self._daemon is not None:
+            self._store.daemon.put(self._daemon, epoch, self._now())
+
+    def leave(self) -> None:
+        """Say that it has ended. Raises StoreError."""
+        self._store.daemon.leave(self._epoch)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Look again every few seconds, until `stop`. Raises StoreError."""
+        while not stop.wait(LOOK_SECONDS):
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Look again: overrides that others wrote or ended, those that have run out; and give a sign of life."""
+        now = self._now()
+        for event in self._store.overrides.expire(now):
+            self.tell(event)
+        self._overrides = self._store.overrides.all()
+        before, self._in_force = self._in_force, {one.id for one in in_force(self._overrides, now)}
+        for one in self._overrides:
+            if one.id in self._in_force - before:
+                message = f"{one.id}: guard {one.guard} is overridden for {one.covers}: {one.reason}"
+                self.tell(Event(now, EventType.WARNING, "OverrideInForce", message, by=one.by))
+        if before != self._in_force:
+            self.changed()
+        if self._daemon is not None and self._epoch and self._late(now):
+            self._store.daemon.hear(self._epoch, now)
+            self._heard = now
+
+    def _late(self, now: datetime) -> bool:
+        """Whether a sign of life is due; also when the clock was put back."""
+        return self._heard is None or not timedelta() <= now - self._heard < HEARTBEAT

@@ -1,0 +1,203 @@
+"""Proposes the machines that were found, and that nobody declared, as a branch for a pull request.
+
+It works beside the reconciling, in a thread of its own: it looks through the partitions' BMC networks now and then, as
+`groundstate discover` does, and brings the branch up to date after each look, after each revision that takes force and
+after each machine that the boot service met. What does not succeed is told once and tried again later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.applying.engine import Engine
+from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.desired.git.plumbing import SourceError
+from reconciler.desired.git.proposal_branch import ProposalBranch
+from reconciler.desired.manifest.manifests import dump_yaml
+from reconciler.kinds.machine.spec import Access
+from reconciler.model.event import Event, EventType
+from reconciler.model.resource import DesiredState
+from reconciler.observed.bmc_scan import Manner, Unread, look_through, read_found
+from reconciler.observed.connections import Connections
+from reconciler.onboarding.discovery import HTTPS, Declared, Identity, Proposal, known, propose
+from reconciler.onboarding.probe_targets import Candidate, candidates, declared_ranges
+from reconciler.onboarding.proposal import Update, fresh, message, placed, stale, still_open, subject, update
+from reconciler.onboarding.undeclared import Met, join, undeclared
+from reconciler.store.store_errors import StoreError
+from reconciler.views.render.words import clean
+
+REFUSED_WAIT = timedelta(days=1)
+"""A BMC locks the account after a few refused logins."""
+_NAMED = 10
+_MOST_TOLD = 1000
+_DOUBLINGS = 6
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Seconds between two looks through the networks (`every`; at least `soon`, where a machine was met meanwhile),
+    between two rounds of any kind (`pause`), and after a failure (`retry`, doubling); both no longer than `every`."""
+
+    every: float = 3600.0
+    soon: float = 300.0
+    pause: float = 10.0
+    retry: float = 60.0
+    port: int = HTTPS
+    manner: Manner = Manner(pins=False)
+
+
+class Proposer:
+    """`run` works until it is stopped, `wake` has it look whether there is something to do. `tell` writes an event to
+    ledger, log and metrics."""
+
+    def __init__(
+        self,
+        branch: ProposalBranch,
+        engine: Engine,
+        ways: Connections,
+        met: MetMachines,
+        tell: Callable[[Event], None],
+        now: Callable[[], datetime],
+        schedule: Schedule,
+    ) -> None:
+        self._branch, self._engine, self._ways, self._met = branch, engine, ways, met
+        self._tell_event, self._now, self._schedule = tell, now, schedule
+        self._wake = threading.Event()
+        self._found: list[Identity] = []
+        self._looked_at: datetime | None = None
+        self._refused: dict[str, tuple[Access, datetime]] = {}
+        self._complained: set[str] = set()
+        self._trouble = ""
+        self._failures = 0
+
+    def wake(self) -> None:
+        """Have it look soon whether there is something to do, or whether it is to stop."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Propose until `stop`. Raises StoreError when the store is gone."""
+        pause = min(self._schedule.pause, self._schedule.every)
+        while not stop.is_set():
+            self._wake.clear()
+            seconds = self.round(stop)
+            if not stop.wait(pause):
+                self._wake.wait(max(0.0, seconds - pause))
+
+    def round(self, stop: threading.Event) -> float:
+        """Look through the networks if it is time, and bring the branch up to date. Returns the seconds until the next
+        round, if nothing happens before. Raises StoreError."""
+        desired = self._engine.desired
+        if desired is None or desired.revision.commit is None:
+            return self._schedule.every
+        try:
+            self._work(desired, stop)
+        except SourceError as error:
+            return self._failed(str(error))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  a defect here must not stop the reconciling
+            return self._failed(f"{type(error).__name__}: {error}")
+        self._failures, self._trouble = 0, ""
+        return self._until_look()
+
+    # -- one round -----------------------------------------------------------------------------------------------------
+
+    def _work(self, desired: DesiredState, stop: threading.Event) -> None:
+        branch = self._branch.look(desired.revision)
+        machines = desired.of_kind("Machine")
+        looks = {one.key: one.value for one in self._engine.looks("Machine")}
+        gone = stale(branch, machines, known(machines, looks))
+        proposed = [machine for one in still_open(branch, gone) for machine in one.machines]
+        there = known([*machines, *proposed], looks)
+        if self._until_look() <= 0:
+            self._look(desired, there, stop)
+        if stop.is_set():
+            return
+        systems, lone = join(fresh(self._found, there), undeclared(self._met.all(), there))
+        proposals, _ = propose(systems, there)
+        places = placed(proposals, self._branch.folder, branch, gone)
+        found = update(branch, gone, {path: dump_yaml(one.document) for path, one in places.items()})
+        if found is not None:
+            text = message(found, list(places.values()), lone)
+            commit = self._branch.go_on(desired.revision, branch, found, text)
+            self._tell_proposed(desired, found, places.values(), commit)
+        self._tell_lone(lone)
+
+    def _look(self, desired: DesiredState, there: Declared, stop: threading.Event) -> None:
+        begun = self._now()
+        partitions = desired.of_kind("Partition")
+        ranges, left_out = declared_ranges(partitions, self._schedule.port)
+        for text in left_out:
+            self._complain("NetworkNotSearched", f"{text}; declare smaller bmcNetworks, or use groundstate discover")
+        todo = self._still_to_ask(candidates(ranges, partitions, there, []), begun, stop)
+        manner = self._schedule.manner
+        answers = look_through(self._ways, todo, manner, lambda text: self._complain("BmcNotRead", text))
+        found = [(candidate, one) for candidate, one in answers if one is not None]
+        if stop.is_set():
+            return
+        self._found, unread = read_found(self._ways, found, partitions, manner)
+        self._take_refusals(unread, {one.url: one.way for one, _ in found}, begun)
+        for one in unread:
+            self._complain("BmcNotRead", str(one))
+        self._looked_at = begun
+
+    def _still_to_ask(self, todo: Iterable[Candidate], now: datetime, stop: threading.Event) -> Iterator[Candidate]:
+        for one in todo:
+            if stop.is_set():
+                return
+            way, since = self._refused.get(one.url, (None, now))
+            if way != one.way or now - since >= REFUSED_WAIT:
+                yield one
+
+    def _take_refusals(self, unread: Iterable[Unread], ways: dict[str, Access], now: datetime) -> None:
+        kept = {url: held for url, held in self._refused.items() if url not in ways}
+        self._refused = kept | {one.url: (ways[one.url], now) for one in unread if one.refused}
+
+    def _until_look(self) -> float:
+        """Seconds until the networks are looked through again."""
+        if self._looked_at is None:
+            return 0.0
+        waited = (self._now() - self._looked_at).total_seconds()
+        if waited < 0:
+            return 0.0  # The clock was put back.
+        is_met = any(one.at > self._looked_at for one in self._met.all())
+        every = min(self._schedule.soon, self._schedule.every) if is_met else self._schedule.every
+        return every - waited
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def _tell_proposed(self, desired: DesiredState, this: Update, proposals: Iterable[Proposal], commit: str) -> None:
+        names = [f"Machine/{one.name}" for one in proposals]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        which = f": {', '.join(names[:_NAMED])}{more}" if names else ""
+        what = f"{subject(len(this.add), len(this.remove))}{which}; {self._branch.where} is {commit[:10]}"
+        self._say(EventType.NORMAL, "MachinesProposed", what, desired.revision.id)
+
+    def _tell_lone(self, lone: Iterable[Met]) -> None:
+        for one in lone:
+            if self._looked_at is not None and one.at <= self._looked_at:
+                why = "no BMC of a machine that the boot service met was found, so it cannot be proposed"
+                way_out = "declare it by its bmc.address, or its BMC's network in bmcNetworks"
+                self._complain("BmcNotFound", f"{why}; {way_out}: {one}")
+
+    def _failed(self, why: str) -> float:
+        if why != self._trouble:
+            self._trouble = why
+            self._say(EventType.WARNING, "ProposalFailed", clean(why))
+        self._failures += 1
+        doubled = 1 << min(self._failures - 1, _DOUBLINGS)
+        return min(self._schedule.every, self._schedule.retry * doubled)
+
+    def _complain(self, reason: str, text: str) -> None:
+        """Told once, as it would be told again after each look."""
+        if text not in self._complained:
+            if len(self._complained) >= _MOST_TOLD:
+                self._complained.clear()
+            self._complained.add(text)
+            self._say(EventType.WARNING, reason, clean(text))
+
+    def _say(self, severity: EventType, reason: str, text: str, revision: str | None = None) -> None:
+        self._tell_event(Event(at=self._now(), type=severity, reason=reason, message=text, revision=revision))

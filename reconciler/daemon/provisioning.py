@@ -1,0 +1,353 @@
+"""The machines' lives as the boot service sees them: who asks, what it is to do, and what it reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+
+from drivers.base import Disk, PowerState, SystemState
+from reconciler.applying.engine import Engine
+from reconciler.kinds.catalogue.image import ImageSpec
+from reconciler.kinds.catalogue.partition import Discovery, PartitionSpec
+from reconciler.kinds.catalogue.size import number
+from reconciler.kinds.claim.spec import MachineClaimSpec, of_claim, slot_addresses
+from reconciler.kinds.common.inventory import Known, Origin
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
+from reconciler.kinds.machine import cloud_init
+from reconciler.kinds.machine.lifecycle import Stage, Task, claim_spec, stage, stands, task
+from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.event import Event
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.lifecycle_facts import BootOrder, FactType
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.observed.inventory_reader import take
+from reconciler.onboarding.inband import read_inband
+from reconciler.onboarding.system_uuid import turned
+from reconciler.onboarding.undeclared import Met, read_met
+from reconciler.services.boot.identifiers import uuid as names_uuid
+from reconciler.services.boot.rate_limit import Gate
+from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
+from reconciler.store.inventories import InventoryTable
+from reconciler.store.store_errors import StoreError
+
+INDEX_KEPT = timedelta(seconds=30)
+
+
+class Parts:
+    """What is known of the parts of machines, as far as lives need it. `told` takes events for ledger and log."""
+
+    def __init__(self, keeps: InventoryTable, told: Callable[[Event], None], now: Callable[[], datetime]) -> None:
+        self._keeps, self._told, self._now = keeps, told, now
+        self._index: tuple[datetime, dict[str, str]] | None = None
+
+    def collected(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """Keep what the agent found. Raises StoreError."""
+        for event in take(self._keeps, key, Origin.IN_BAND, read_inband(collected), self._now()):
+            self._told(event)
+        self._index = None
+
+    def macs(self, name: str) -> list[str]:
+        """The MAC addresses of a machine as its BMC or the agent told them, in lower case."""
+        return _macs(self._keeps.of(name))
+
+    def unwiped(self, name: str, proof: str) -> list[str]:
+        """The disks that the agent has found in the machine, now or before, and that the proof does not name as large
+        as they are. Which of those of now one of before is, is told by what it is: names change between two starts."""
+        kept = self._keeps.of(name).in_band
+        now = kept.value.disks if kept is not None and kept.value is not None else ()
+        before = kept.previous.disks if kept is not None and kept.previous is not None else ()
+        proved = dict(_proved(proof))
+        left = [_spoken(disk) for disk in now if proved.get(disk.name.removeprefix("/dev/"), -1) < disk.size]
+        there = list(now)
+        # Those that tell their serial first; of several that are alike, the one that has kept its name.
+        for disk in sorted(before, key=lambda one: (not one.serial, one.name)):
+            found = sorted((one for one in there if _may_be(one, disk)), key=lambda one: one.name != disk.name)
+            if found:
+                there.remove(found[0])
+            else:
+                left.append(_spoken(disk))
+        return sorted(left)
+
+    def machine_of(self, mac: str) -> str | None:
+        """The name of the machine whose BMC, or whose agent, told this MAC address."""
+        now = self._now()
+        if self._index is None or now - self._index[0] > INDEX_KEPT:
+            every = self._keeps.all()
+            self._index = now, {mac: name for name in sorted(every) for mac in _macs(every[name])}
+        return self._index[1].get(mac)
+
+
+class DaemonLives:
+    """See services.lives.Lives. `moved` is told which machine has something new, so that it is looked at soon.
+    `met` is given each machine that nobody declared. It may raise StoreError."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        moved: Callable[[Collection[ResourceKey]], None],
+        tell: Callable[[ResourceKey | None, str, str], None],
+        parts: Parts,
+        now: Callable[[], datetime],
+        met: Callable[[Met], None] = lambda _: None,
+    ) -> None:
+        self._engine, self._moved, self._tell, self._parts, self._now = engine, moved, tell, parts, now
+        self._met = met
+        self._found = Gate()
+
+    def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
+        """See Lives."""
+        desired = self._engine.desired
+        if desired is None:
+            return None
+        wanted = {mac.lower() for mac in macs}
+        in_git = _declared(desired, wanted)
+        if in_git:
+            return min(in_git) if len(in_git) == 1 and self._shows(min(in_git), uuid) else None
+        by_uuid, by_mac = self._alike(desired, uuid.lower(), wanted)
+        found = {key for key in by_uuid or by_mac if key in desired.resources}
+        if len(found) != 1 or (by_uuid and by_mac and not by_uuid & by_mac):
+            return None
+        key = found.pop()
+        known = set(self._ordered_macs(desired.resources[key]))
+        # Two machines with one UUID are not rare (bmc.md): of a machine whose MACs are known, one has to be shown.
+        fits = not known or bool(wanted & known)
+        return key if fits and self._shows(key, uuid) else None
+
+    def _shows(self, key: ResourceKey, uuid: str) -> bool:
+        """Whether the UUID is what the machine's BMC told, if it ever told one: a MAC alone is known to all neighbours.
+        While the BMC does not answer, what it told before counts."""
+        known = self._uuid(key, self._seen(key))
+        return known is None or known == uuid.lower()
+
+    def _uuid(self, key: ResourceKey, seen: object) -> str | None:
+        """The UUID that its BMC told last, at this look or before."""
+        if isinstance(seen, SystemState) and (found := names_uuid(seen.uuid or "")):
+            return found
+        life = self._engine.remembered(key).life
+        told = (life.order.uuid if life.order is not None else None, life.system)
+        return next((found for one in told if one and (found := names_uuid(one))), None)
+
+    def resembles(self, macs: Collection[str]) -> ResourceKey | None:
+        """See Lives."""
+        desired, wanted = self._engine.desired, {mac.lower() for mac in macs}
+        if desired is None:
+            return None
+        found = _declared(desired, wanted) or self._alike(desired, "", wanted)[1] & desired.resources.keys()
+        return min(found, default=None)
+
+    def serves(self, key: ResourceKey | None, address: str) -> bool:
+        """See Lives."""
+        desired = self._engine.desired
+        if desired is None:
+            return False
+        if key is None:
+            return any(_within(one.spec, address) for one in desired.of_kind("Partition"))
+        machine = desired.resources.get(key)
+        name = machine.spec.partition if machine is not None else ""
+        partition = desired.resources.get(ResourceKey("Partition", name))
+        return partition is not None and _within(partition.spec, address)
+
+    def _alike(self, desired: DesiredState, uuid: str, macs: set[str]) -> tuple[set[ResourceKey], set[ResourceKey]]:
+        """The machines that have the UUID, and those that have one of these MACs."""
+        by_uuid = {one.key for one in self._engine.looks("Machine") if uuid and self._uuid(one.key, one.value) == uuid}
+        by_mac = _declared(desired, macs)
+        by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
+        return by_uuid, by_mac
+
+    def order(self, key: ResourceKey) -> BootOrder | None:
+        """See Lives."""
+        life = self._engine.remembered(key).life
+        return life.order if stage(life) is Stage.ORDERED and self._stands(key) else None
+
+    def current(self, key: ResourceKey) -> BootOrder | None:
+        """See Lives."""
+        life = self._engine.remembered(key).life
+        return life.order if stage(life) is not Stage.ORDERED or self._stands(key) else None
+
+    def _stands(self, key: ResourceKey) -> bool:
+        """Whether its order is still meant, by what git says and what was seen last."""
+        desired, facts = self._engine.desired, self._engine.remembered(key)
+        machine = desired.resources.get(key) if desired is not None else None
+        if machine is None:
+            return False
+        state = self._seen(key)
+        return stands(machine.spec, facts, state, claim_spec(facts, desired), self._now())
+
+    def _seen(self, key: ResourceKey) -> SystemState:
+        """What was seen last of it."""
+        seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
+        return seen if isinstance(seen, SystemState) else SystemState()
+
+    def work(self, key: ResourceKey) -> Work:
+        """See Lives."""
+        facts, desired = self._engine.remembered(key), self._engine.desired
+        if stage(facts.life) is Stage.WORKING and not self._stands(key):
+            return Wait(30)
+        claim = claim_spec(facts, desired)
+        match task(facts, claim):
+            case Task.WIPE:
+                return Wipe(self._known(key, facts))
+            case Task.WAIT:
+                return Wait()
+            case Task.INSTALL if claim is not None and desired is not None:
+                return self._install(key, facts, claim, desired)
+            case _:
+                return PowerOffNow()
+
+    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+        """See Lives."""
+        if fact is FactType.SENT_TO_DISK:
+            with suppress(StoreError):  # A machine is to find its disk whatever becomes of the store.
+                self._engine.report(key, None, fact, detail)
+            return True
+        if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
+            way_out = f"look for them; if they are gone for good, `groundstate inventory {key.name} --accept`"
+            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}; {way_out}"
+        taken = self._engine.report(key, order, fact, detail)
+        self._moved([key])
+        return taken
+
+    def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """See Lives."""
+        self._parts.collected(key, collected)
+
+    def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
+        """See Lives."""
+        met = read_met(uuid, macs, collected, self._now())
+        self._met(met)
+        untold = self._found.passes("MachineFound", str(met), self._now())
+        if untold is not None:
+            others = f"; {untold} more were not told" if untold else ""
+            self._tell(None, "MachineFound", f"a machine that nobody declared, {met}{others}")
+
+    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+        """See Lives."""
+        self._tell(key, reason, message)
+
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
+        """See Lives."""
+        desired = self._engine.desired
+        if desired is None or not any(_discovers(one.spec, address) for one in desired.of_kind("Partition")):
+            return False
+        # The card that it started over: the interface between host and BMC may have one MAC in every machine.
+        wanted = {mac.lower() for mac in macs[:1]}
+        for one in {uuid, turned(uuid)} if uuid else {""}:
+            by_uuid, by_mac = self._alike(desired, one, wanted)
+            # Of several with one UUID, one that is off is not the one that asks.
+            alike = by_mac | {key for key in by_uuid if self._seen(key).power is not PowerState.OFF}
+            if any(key in desired.resources for key in alike):
+                return False
+        return True
+
+    def _install(self, key: ResourceKey, facts: ResourceFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
+        image = desired.resources.get(ResourceKey("Image", facts.image or ""))
+        machine = desired.resources.get(key)
+        if image is None or machine is None or not isinstance(image.spec, ImageSpec):
+            return Wait(30)  # A commit took it away; the plan says so.
+        life, partition = facts.life, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
+        host = cloud_init.Host(
+            claim=life.claim or "",
+            machine=key.name,
+            slot=life.slot or 0,
+            instance=life.order.id if life.order is not None else "",
+            macs=tuple(self._ordered_macs(machine)),
+            addresses=tuple(self._addresses(facts, desired)),
+            dns=partition.spec.dns_servers if partition is not None else (),
+            ntp=partition.spec.ntp_servers if partition is not None else (),
+        )
+        root, disk_size, lifecycle = image.spec.root, image.spec.disk_size, machine.spec.lifecycle
+        return Install(
+            image=image.key.name,
+            url=root.url,
+            checksum=root.checksum,
+            seed=cloud_init.build(claim, host),
+            known=self._known(key, facts),
+            disk=(lifecycle.install_on if lifecycle is not None else None) or "auto",
+            size=number(disk_size) if disk_size is not None else 0,
+        )
+
+    def _known(self, key: ResourceKey, facts: ResourceFacts) -> tuple[str, ...]:
+        """The instance-ids of what may be on its disks by what is remembered, and of what a person has named."""
+        machine = self._engine.desired.resources.get(key) if self._engine.desired is not None else None
+        lifecycle = machine.spec.lifecycle if machine is not None else None
+        named = (lifecycle.request or "").split() if lifecycle is not None else []
+        return (*(cloud_init.instance(key.name, order) for order in facts.life.installs), *named)
+
+    def _addresses(self, facts: ResourceFacts, desired: DesiredState) -> Iterable[cloud_init.SeedAddress]:
+        life, looks = facts.life, {one.key: one.value for one in self._engine.looks("IPAddress")}
+        networks = {one.key.name: one.value for one in self._engine.looks("Network")}
+        for key in slot_addresses(desired, life):
+            held, name = looks.get(key), _network_of(key)
+            network = networks.get(name)
+            if isinstance(held, AddressState) and held.address is not None and isinstance(network, NetworkState):
+                yield _in_seed(name, held.address, network, desired)
+
+    def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
+        declared = [mac.lower() for mac in machine.spec.macs]
+        return list(dict.fromkeys([*declared, *self._parts.macs(machine.key.name)]))
+
+
+def _network_of(address: ResourceKey) -> str:
+    meant = of_claim(address)
+    return meant.network if meant is not None else ""
+
+
+def _in_seed(name: str, address: str, network: NetworkState, desired: DesiredState) -> cloud_init.SeedAddress:
+    held = ip_address(address)
+    resource = desired.resources.get(ResourceKey("Network", name))
+    declared = resource.spec.prefixes if resource is not None and isinstance(resource.spec, NetworkSpec) else ()
+    for prefix in network.prefixes or ():
+        within = ip_network(prefix.cidr)
+        if held in within:
+            ways = (one.gateway for one in declared or () if ip_network(one.cidr) == within)
+            return cloud_init.SeedAddress(name, address, within.prefixlen, next(ways, None))
+    return cloud_init.SeedAddress(name, address, held.max_prefixlen)
+
+
+def _proved(proof: str) -> Iterable[tuple[str, float]]:
+    """The agent's lines, as names and bytes: `sda 4096 bytes: ...`, or `sdb left alone: ...`, however large it is."""
+    for name, *words in filter(None, map(str.split, proof.splitlines())):
+        if words[:2] == ["left", "alone:"]:
+            yield name, math.inf
+        elif len(words) > 1 and words[0].isdecimal() and words[1] == "bytes:":
+            yield name, int(words[0])
+
+
+def _may_be(one: Disk, other: Disk) -> bool:
+    """Whether it may be the same disk. Whether a serial is told may depend on the agent's tools."""
+    known = bool(one.serial and other.serial)
+    same = one.serial == other.serial if known else one.name == other.name or one.model == other.model
+    return same and one.size == other.size
+
+
+def _spoken(disk: Disk) -> str:
+    name = disk.name.removeprefix("/dev/")
+    return f"{name} (serial {disk.serial})" if disk.serial else name
+
+
+def _macs(known: Known) -> list[str]:
+    nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
+    return [nic.mac.lower() for nic in nics if nic.mac]
+
+
+def _discovers(spec: PartitionSpec, address: str) -> bool:
+    return spec.boot is not None and spec.boot.discovery is Discovery.ALLOW and _within(spec, address)
+
+
+def _within(spec: PartitionSpec, address: str) -> bool:
+    """Whether machines are started over the network that the address is in."""
+    try:
+        asks = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(asks, "ipv4_mapped", None)
+    return any((mapped or asks) in ip_network(network.cidr) for network in (spec.boot.networks if spec.boot else ()))
+
+
+def _declared(desired: DesiredState, macs: Collection[str]) -> set[ResourceKey]:
+    """The machines whose documents have one of these MACs."""
+    return {one.key for one in desired.of_kind("Machine") if any(mac.lower() in macs for mac in one.spec.macs)}

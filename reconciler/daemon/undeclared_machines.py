@@ -1,0 +1,33 @@
+"""The machines that nobody declared and that the boot service met, kept over a restart."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from reconciler.onboarding.undeclared import Met, remembered
+from reconciler.store import Store
+
+MET = "met-machines"
+_FORM = msgspec.json.Decoder(tuple[Met, ...])
+
+
+class MetMachines:
+    """What the boot service met. May be shared by threads. Every call may raise StoreError."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._lock = store, threading.Lock()
+
+    def add(self, one: Met) -> None:
+        """Keep it; durable when this returns."""
+        with self._lock:
+            kept = remembered(self.all(), one)
+            self._store.put_meta(MET, msgspec.json.encode(kept).decode())
+
+    def all(self) -> tuple[Met, ...]:
+        """All that are kept, the newest last."""
+        try:
+            return _FORM.decode(self._store.get_meta(MET) or "[]")
+        except msgspec.DecodeError:  # Another version wrote it. They come again.
+            return ()

@@ -1,0 +1,123 @@
+"""Commits new files on a branch by git's plumbing: work tree, index and current branch stay as they are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconciler.desired.git import plumbing
+from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.git.remotes import words
+
+PUSH_SILENCE = 120.0
+"""Seconds without progress after which a push is given up: a hook of the remote may take its time."""
+_NO_COMMIT = "0" * 40
+
+
+def branch_exists(folder: Path, branch: str) -> bool:
+    """Whether the repository has the branch. Raises SourceError for what is no repository, no branch's name, or a
+    branch that a work tree has, as that would be behind it after a commit."""
+    git_dir, branch = _git_dir(folder), checked(branch)
+    if f"refs/heads/{branch}" in _checked_out(git_dir):
+        hint = "name another branch, or leave --branch out and commit the files yourself"
+        raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
+    return _tip(git_dir, branch) is not None
+
+
+def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, str], message: str) -> str | None:
+    """Commit the files (path from the repository's root -> text) on the branch, which begins at `start` if it is new.
+
+    Returns the commit; None when the branch holds just these files already. A file that is there with other contents
+    is not written over. Raises SourceError.
+    """
+    is_there, git_dir = branch_exists(folder, branch), _git_dir(folder)
+    tip = _tip(git_dir, branch) if is_there else None
+    try:
+        base = (
+            tip
+            or plumbing.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}")
+            .decode()
+            .strip()
+        )
+        _spare(git_dir, base, files)
+        tree = tree_with(git_dir, base, files)
+        if tree == plumbing.run(git_dir, "rev-parse", f"{base}^{{tree}}").decode().strip():
+            return None
+        made = plumbing.run(git_dir, "commit-tree", "-p", base, tree, stdin=message.encode()).decode().strip()
+        # Somebody who moved the branch meanwhile is not undone.
+        plumbing.run(
+            git_dir, "update-ref", "-m", message.splitlines()[0], f"refs/heads/{branch}", made, tip or _NO_COMMIT
+        )
+    except GitFailed as error:
+        raise SourceError(f"nothing was committed on {branch}", error.stderr, "see what git says") from error
+    return made
+
+
+def push(folder: Path, branch: str, remote: str = "origin") -> None:
+    """Push the branch to the remote, never by force. Raises SourceError."""
+    ref = f"refs/heads/{checked(branch)}"
+    what, hint = f"{branch} was not pushed to {remote}", f"`git push {remote} {branch}` tries again"
+    try:
+        plumbing.transfer(_git_dir(folder), "push", "--progress", remote, f"{ref}:{ref}", silence=PUSH_SILENCE)
+    except GitFailed as error:
+        raise SourceError(what, words(error.stderr), f"the commit is on the local branch; {hint}") from error
+    except SourceUnavailable as error:
+        why = f"{error.what}; {words(error.why)}"
+        raise SourceUnavailable(what, why, f"the commit is on the local branch; {hint}") from error
+
+
+def tree_with(git_dir: Path, base: str, files: Mapping[str, str | None]) -> str:
+    """The tree of a commit with these files (path -> text; None: without it). Raises GitFailed."""
+    with tempfile.TemporaryDirectory(prefix="groundstate-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        plumbing.run(git_dir, "read-tree", base, extra=index)
+        for path, text in files.items():
+            if text is None:
+                plumbing.run(git_dir, "update-index", "--force-remove", "--", path, extra=index)
+                continue
+            blob = plumbing.run(git_dir, "hash-object", "-w", "--stdin", stdin=text.encode()).decode().strip()
+            plumbing.run(git_dir, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", extra=index)
+        return plumbing.run(git_dir, "write-tree", extra=index).decode().strip()
+
+
+def _spare(git_dir: Path, base: str, files: Mapping[str, str]) -> None:
+    """Raises SourceError where a file would be written over with other contents."""
+    for path, text in files.items():
+        blob = plumbing.run(git_dir, "hash-object", "--stdin", stdin=text.encode()).decode().strip()
+        listed = plumbing.run(git_dir, "ls-tree", base, "--", path).decode()
+        if listed and blob not in listed:
+            raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
+
+
+def _git_dir(folder: Path) -> Path:
+    try:
+        return Path(plumbing.run(folder, "rev-parse", "--absolute-git-dir", discover=True).decode().rstrip("\n"))
+    except GitFailed as error:
+        raise SourceError(f"{folder} is no git repository", error.stderr, "--branch needs a local clone") from error
+
+
+def checked(branch: str) -> str:
+    """The branch's name. Raises SourceError for what cannot be one."""
+    try:
+        if branch.startswith("-"):
+            raise GitFailed("a branch's name does not start with -")
+        plumbing.run(Path(os.devnull), "check-ref-format", f"refs/heads/{branch}")
+    except GitFailed as error:
+        raise SourceError(f"{branch!r} is no name for a branch", error.stderr, "such as found-machines") from error
+    return branch
+
+
+def _checked_out(git_dir: Path) -> set[str]:
+    """Branches that a work tree of the repository has."""
+    listed = plumbing.run(git_dir, "worktree", "list", "--porcelain").decode(errors="replace")
+    return {line.removeprefix("branch ") for line in listed.splitlines() if line.startswith("branch ")}
+
+
+def _tip(git_dir: Path, branch: str) -> str | None:
+    try:
+        found = plumbing.run(git_dir, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+    except GitFailed:
+        return None
+    return found.decode().strip()

@@ -1,0 +1,83 @@
+"""Rules between claims and what they name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.desired.rules.findings import Finding
+from reconciler.kinds.claim.moved import RENAMABLE
+from reconciler.kinds.claim.spec import MachineClaimSpec, host_names
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+
+def check(state: DesiredState) -> Iterator[Finding]:
+    """Everything that is wrong between claims, networks and machines. What is not declared is found elsewhere."""
+    for claim in state.of_kind("MachineClaim"):
+        yield from _networks(claim, state)
+        yield from _machines(claim, state)
+    yield from _hostnames(state.of_kind("MachineClaim"))
+    for kind in RENAMABLE:
+        yield from _renames(kind, state)
+
+
+def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
+    """A name that was before is nobody's any more, and went to one."""
+    owners: dict[str, Resource[Any]] = {}
+    for resource in state.of_kind(kind):
+        given = isinstance(resource.spec.renamed_from, str)
+        for index, name in enumerate(resource.spec.former):
+            path = ("spec", "renamedFrom", *(() if given else (index,)))
+            declared = state.resources.get(ResourceKey(kind, name))
+            other = owners.setdefault(name, resource)
+            if declared is resource:
+                hint = "remove renamedFrom, or name what it was called before"
+                yield Finding("renamed-from", resource, path, f"{resource.key} was not renamed from itself", hint=hint)
+            elif declared is not None:
+                what = f"{resource.key} was {declared.key} before, and that is declared too"
+                hint = f"remove {declared.key}, which goes on as {resource.key}; or remove renamedFrom"
+                yield Finding("renamed-from", resource, path, what, f"it is at {declared.source}", hint)
+            elif other is not resource:
+                what = f"{other.key} says too that it was {kind}/{name} before"
+                hint = "leave renamedFrom in one of them"
+                yield Finding("renamed-from", resource, path, what, f"it is at {other.source}", hint)
+
+
+def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:
+    """A host name is one machine's in a project: DNS, monitoring and people know machines by it. A claim is told of the
+    first claim before it with which it has one in common."""
+    owners: dict[tuple[str, str], Resource[MachineClaimSpec]] = {}
+    for claim in claims:
+        shared: dict[ResourceKey, tuple[Resource[MachineClaimSpec], list[str]]] = {}
+        for name in host_names(claim):
+            other = owners.setdefault((claim.spec.project, name), claim)
+            if other is not claim:
+                shared.setdefault(other.key, (other, []))[1].append(name)
+        for other, names in shared.values():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            what = f"{names[0]}{more} would be a host name of {other.key} too, in project {claim.spec.project}"
+            hint = "change spec.hostname of one of them"
+            yield Finding("duplicate-hostname", claim, ("spec", "hostname"), what, f"it is at {other.source}", hint)
+
+
+def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:
+    """A network of one partition is of no use to a machine in another."""
+    for index, one in enumerate(claim.spec.networks):
+        network = state.resources.get(ResourceKey("Network", one.network))
+        where = network.spec.partition if network is not None else None
+        elsewhere = [name for name in claim.spec.partitions if where is not None and name != where]
+        if network is not None and elsewhere:
+            what = f"Network/{one.network} is in Partition/{where}, and machines may come to stand in {elsewhere[0]}"
+            hint = f"leave only {where} in spec.partitions, or take a network without a partition"
+            path = ("spec", "networks", index, "network")
+            yield Finding("other-partition", claim, path, what, f"the network is at {network.source}", hint)
+
+
+def _machines(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:
+    for index, name in enumerate(claim.spec.machines):
+        machine = state.resources.get(ResourceKey("Machine", name))
+        if machine is not None and machine.spec.partition not in claim.spec.partitions:
+            what = f"Machine/{name} is in Partition/{machine.spec.partition}, which spec.partitions does not name"
+            hint = "add the partition, or remove the machine"
+            path = ("spec", "machines", index)
+            yield Finding("other-partition", claim, path, what, f"the machine is at {machine.source}", hint)

@@ -1,0 +1,62 @@
+"""What one document must keep to beyond its schema, besides its kind's own rules. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kinds import KINDS
+from reconciler.kinds.catalogue.image import ImageSpec
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.common.bmc_access import BmcDefaults
+from reconciler.kinds.common.kind import Place
+from reconciler.kinds.machine.labels import is_derived
+from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.resource import Resource
+
+_USERINFO = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
+
+
+def check(resource: Resource[Any]) -> list[Place]:
+    """Everything that is wrong with one document alone."""
+    own = KINDS[resource.key.kind].check
+    found = own(resource) if own else []
+    spec = resource.spec
+    if isinstance(spec, MachineSpec):
+        found.extend(_derived(resource))
+        found.extend(_access(spec.bmc))
+        if "@" in spec.bmc.address:
+            found.extend(_userinfo(spec.bmc.address, "spec.bmc.address"))
+    elif isinstance(spec, PartitionSpec) and spec.bmc:
+        found.extend(_access(spec.bmc))
+    elif isinstance(spec, ImageSpec):
+        for name in ("kernel", "initrd", "root"):
+            if artifact := getattr(spec, name):
+                found.extend(_userinfo(artifact.url, f"spec.{name}.url"))
+    return found
+
+
+def _derived(machine: Resource[MachineSpec]) -> Iterator[Place]:
+    for label in filter(is_derived, machine.labels):
+        hint = "remove it; it follows from what is in the machine"
+        yield Place("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
+
+
+def _access(bmc: BmcDefaults) -> Iterator[Place]:
+    reference, tls = bmc.credential_ref, bmc.tls
+    if reference is not None:
+        given = [name for name in ("name", "env", "file", "exec") if getattr(reference, name) is not None]
+        if len(given) != 1:
+            said = " and ".join(given) or "none of name, env, file and exec"
+            yield Place("credential-ref", "spec.bmc.credentialRef", f"credentialRef has {said}", "give exactly one")
+    if tls is not None:
+        trust = {"caFile": tls.ca_file, "fingerprint": tls.fingerprint, "insecure": tls.insecure}
+        if len(names := [name for name, value in trust.items() if value]) > 1:
+            yield Place("tls-trust", "spec.bmc.tls", f"tls has {' and '.join(names)}", "keep one of them")
+
+
+def _userinfo(url: str, path: str) -> Iterator[Place]:
+    if _USERINFO.match(url):
+        hint = "remove it; a BMC's credentials are named by credentialRef"
+        yield Place("credentials-in-url", path, f"{path} holds a user or a password", hint)

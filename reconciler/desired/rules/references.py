@@ -1,0 +1,168 @@
+"""Rules between documents. Pure, and quick enough to run whole at every commit."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from reconciler.desired.rules import addressing, catalogue, claims, implied, networks, virtual_media_rules
+from reconciler.desired.rules.findings import Finding, Path
+from reconciler.kinds import KINDS
+from reconciler.kinds.common.bmc_access import same_bmc
+from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
+
+
+def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
+    """Everything that is wrong between resources, in their order. `claimed`: keys of documents that are there but
+    broken; a reference to one of them is not dangling."""
+    found = list(_duplicate_names(resources))
+    seconds = {id(finding.resource) for finding in found}
+    by_kind: dict[str, list[Resource[Any]]] = {kind: [] for kind in KINDS}
+    for resource in resources:
+        # What a copy has in common with its original needs no further words.
+        if id(resource) not in seconds:
+            by_kind[resource.key.kind].append(resource)
+    found.extend(_dangling(by_kind, claimed))
+    found.extend(_duplicate_bmcs(by_kind["Machine"]))
+    found.extend(_duplicate_macs(by_kind["Machine"]))
+    # Not yet a state in force; as one value the rules of kinds can read it.
+    sound = [resource for resources in by_kind.values() for resource in resources]
+    state = DesiredState(Revision("", "", ""), {resource.key: resource for resource in sound})
+    # What a claim implies is held against the same rules as what is declared.
+    everything = implied.with_implied(state)
+    between = [*addressing.check(everything), *networks.check(everything, claimed)]
+    found.extend(_once(implied.at_the_claim(finding, state) for finding in between))
+    found.extend(catalogue.check(state, claimed))
+    found.extend(claims.check(state))
+    found.extend(virtual_media_rules.check(state))
+    return found
+
+
+def _once(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """What is wrong with a claim's network is wrong with the address of each of its machines."""
+    said = set()
+    for finding in findings:
+        what = (finding.code, finding.resource.key, finding.path, finding.summary)
+        if what not in said:
+            said.add(what)
+            yield finding
+
+
+def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
+    seen: dict[ResourceKey, Resource[Any]] = {}
+    for resource in resources:
+        first = seen.setdefault(resource.key, resource)
+        if first is not resource:
+            what = f"a second {resource.key.kind} is called {resource.key.name!r}"
+            why = f"the first is at {first.source}"
+            yield Finding("duplicate-name", resource, ("metadata", "name"), what, why, "rename one of them")
+
+
+def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[ResourceKey]) -> Iterator[Finding]:
+    names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
+    for key in claimed:
+        names.setdefault(key.kind, set()).add(key.name)
+    users: dict[tuple[str, str], list[tuple[Resource[Any], Path]]] = {}
+    for kind, found in by_kind.items():
+        for get, field, target in reference_fields(kind):
+            known = names[target]
+            for resource in found:
+                value = get(resource.spec)
+                if isinstance(value, tuple):
+                    outer, _, inner = field.partition(".")
+                    rest = (inner,) if inner else ()
+                    for index, name in enumerate(value):
+                        if name not in known:
+                            users.setdefault((target, name), []).append((resource, ("spec", outer, index, *rest)))
+                elif value is not None and value not in known:
+                    users.setdefault((target, value), []).append((resource, ("spec", field)))
+    for (target, name), places in users.items():
+        # One for all who name it: of what was removed while in use, the list of users is what is asked for.
+        places.sort(key=lambda place: (place[0].source.file, place[0].source.line))
+        why = catalogue.named({resource.key: resource for resource, _ in places}.values())
+        hint = _hint(name, target, names[target])
+        yield Finding("dangling-reference", *places[0], f"there is no {target} {name!r}", why, hint)
+
+
+def _hint(name: str, target: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"declare it; there are {len(known)} of the kind" if known else f"declare it; there is no {target} yet"
+
+
+def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
+    """One BMC may have several systems, each with its id; a machine without one means the BMC's only system."""
+    owners: dict[str, dict[str | None, Resource[MachineSpec]]] = {}
+    for machine in machines:
+        bmc = machine.spec.bmc
+        systems = owners.setdefault(same_bmc(bmc.address), {})
+        if systems:
+            other = systems.get(bmc.system_id) or systems.get(None)
+            if other is None and bmc.system_id is None:
+                other = next(iter(systems.values()))
+            if other is not None:
+                what = f"{other.key} has the same BMC" + (f" and system {bmc.system_id!r}" if bmc.system_id else "")
+                hint = "correct the address, or give each machine its own systemId"
+                yield Finding(
+                    "duplicate-bmc", machine, ("spec", "bmc", "address"), what, f"it is at {other.source}", hint
+                )
+        systems.setdefault(bmc.system_id, machine)
+
+
+def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
+    owners: dict[str, Resource[MachineSpec]] = {}
+    for machine in machines:
+        for index, mac in enumerate(machine.spec.macs):
+            address = mac.lower()
+            other = owners.get(address)
+            if other is None:
+                owners[address] = machine
+            else:
+                what = f"{mac} is already a MAC address of {other.key}"
+                path = ("spec", "macs", index)
+                yield Finding("duplicate-mac", machine, path, what, f"at {other.source}", "correct one of them")
+
+
+@cache
+def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
+    """A kind's fields that name resources, one or a list of them: how to read it from a spec, its name in documents,
+    the kind it names. A field of the items of a list is called `list.field`."""
+    spec = msgspec.inspect.type_info(KINDS[kind].spec_type)
+    if not isinstance(spec, msgspec.inspect.StructType):
+        raise TypeError(f"{kind}'s spec is no struct")
+    found = ((field, _target(field.type)) for field in spec.fields)
+    own = [(operator.attrgetter(field.name), field.encode_name, target) for field, target in found if target]
+    return (*own, *(one for field in spec.fields for one in _in_items(field)))
+
+
+def _in_items(field: msgspec.inspect.Field) -> Iterator[tuple[Callable[[Any], Any], str, str]]:
+    items = field.type.type if isinstance(field.type, msgspec.inspect.Metadata) else field.type
+    if not isinstance(items, msgspec.inspect.VarTupleType) or not isinstance(
+        items.item_type, msgspec.inspect.StructType
+    ):
+        return
+    for inner in items.item_type.fields:
+        if target := _target(inner.type):
+            yield _each(field.name, inner.name), f"{field.encode_name}.{inner.encode_name}", target
+
+
+def _each(outer: str, inner: str) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda spec: tuple(getattr(item, inner) for item in getattr(spec, outer))
+
+
+def _target(node: msgspec.inspect.Type) -> str | None:
+    if isinstance(node, msgspec.inspect.UnionType):
+        return next(filter(None, map(_target, node.types)), None)
+    if isinstance(node, msgspec.inspect.VarTupleType):
+        return _target(node.item_type)
+    if not isinstance(node, msgspec.inspect.Metadata):
+        return None
+    return str(node.extra["kind"]) if node.extra and "kind" in node.extra else _target(node.type)

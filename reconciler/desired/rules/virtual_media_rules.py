@@ -1,0 +1,23 @@
+"""Rules between machines and how their partitions start them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.desired.rules.findings import Finding
+from reconciler.kinds.catalogue.partition import StartFrom
+from reconciler.model.resource import DesiredState, ResourceKey
+
+
+def check(state: DesiredState) -> Iterator[Finding]:
+    """Machines that are to start from virtual media where nobody says what their BMCs are to fetch."""
+    for machine in state.of_kind("Machine"):
+        lifecycle = machine.spec.lifecycle
+        partition = state.resources.get(ResourceKey("Partition", machine.spec.partition))
+        if lifecycle is None or lifecycle.start_from is not StartFrom.VIRTUAL_MEDIA or partition is None:
+            continue
+        if partition.spec.boot is None:
+            what = f"it is to start from virtual media, and Partition/{machine.spec.partition} has no spec.boot"
+            hint = "add spec.boot to the partition; its server is where BMCs fetch the CD image"
+            path = ("spec", "lifecycle", "startFrom")
+            yield Finding("start-from", machine, path, what, f"the partition is at {partition.source}", hint)

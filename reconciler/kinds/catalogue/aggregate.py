@@ -1,0 +1,154 @@
+"""Aggregate: numbers that are worked out of each machine's inventory, to be shown and selected by. Pure.
+
+Paths are JMESPath over the inventory (`processors`, `memory`, `modules`, `disks`, `gpus`, `nics`, `neighbours`), as far
+as they yield one value or one collection: that is checked against the inventory's type when the document is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from drivers.base import Inventory, clean
+from reconciler.kinds.catalogue.inventory_path import Malformed, compiled, element
+from reconciler.kinds.common.fields import Spec, Text
+from reconciler.kinds.common.inventory import as_json
+from reconciler.kinds.common.kind import Place
+from reconciler.model.resource import DesiredState, Resource
+
+
+class Function(StrEnum):
+    """What is made of the values that a path yields."""
+
+    AVG = "avg"
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+    COUNT = "count"
+
+
+class AggregateItem(Spec, frozen=True, kw_only=True):
+    """One number."""
+
+    source_path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=253,
+            description="JMESPath over the inventory: fields, `[*]`, `[]`, an index, and filters. A filter compares "
+            "with texts and numbers, joins conditions by `&&`, `||` and `!`, and knows `contains`, `starts_with`, "
+            "`ends_with` and `length`.",
+            examples=["disks[*].size", "disks[?size > `1000000000000`].size"],
+        ),
+    ]
+    target_path: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+            max_length=63,
+            description="What it is called: a column of `get machines -o wide`, and the label `aggregate/NAME`.",
+            examples=["disks.capacity"],
+        ),
+    ]
+    aggregate: Annotated[Function, Meta(description="What is made of the values; all but count need numbers.")]
+
+
+class AggregateSpec(Spec, frozen=True, kw_only=True):
+    """Numbers of each machine. Without data a number is not there: no label, and null in JSON."""
+
+    description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
+    items: Annotated[tuple[AggregateItem, ...], Meta(min_length=1, max_length=64, description="The numbers.")]
+
+
+def _default(source: str, target: str, function: Function) -> AggregateItem:
+    return AggregateItem(source_path=source, target_path=target, aggregate=function)
+
+
+DEFAULTS = (
+    _default("processors[*]", "cpus.sockets", Function.COUNT),
+    _default("processors[*].cores", "cpus.cores", Function.SUM),
+    _default("processors[*].threads", "cpus.threads", Function.SUM),
+    _default("disks[*]", "disks.count", Function.COUNT),
+    _default("disks[*].size", "disks.capacity", Function.SUM),
+    _default("nics[*]", "nics.count", Function.COUNT),
+)
+"""Always there (ironcore's own); an Aggregate that declares the same name takes the place of one. They do not go when
+the first Aggregate is declared, as claims may select by them already."""
+
+
+def check(resource: Resource[AggregateSpec]) -> list[Place]:
+    """Paths must make sense, and each name stand once."""
+    found: list[Place] = []
+    seen: set[str] = set()
+    for index, item in enumerate(resource.spec.items):
+        path = f"spec.items.{index}"
+        try:
+            kind = element(item.source_path)
+            if item.aggregate is not Function.COUNT and kind not in (int, float):
+                what = f"{clean(item.source_path)} yields no numbers, and {item.aggregate} needs them"
+                found.append(Place("not-a-number", f"{path}.sourcePath", what, "name a number in it, or use count"))
+        except Malformed as error:
+            hint = "such as disks[*].size; several collections are joined by a flattening []"
+            found.append(Place("malformed-path", f"{path}.sourcePath", f"the path cannot be used: {error}", hint))
+        if item.target_path in seen:
+            what = f"{item.target_path} is made twice"
+            found.append(Place("second-target", f"{path}.targetPath", what, "keep one of them"))
+        seen.add(item.target_path)
+    return found
+
+
+def items(desired: DesiredState) -> tuple[AggregateItem, ...]:
+    """All that are in force, by name."""
+    return desired.derived("aggregates", _items)
+
+
+def _items(desired: DesiredState) -> tuple[AggregateItem, ...]:
+    declared = [item for one in desired.of_kind("Aggregate") for item in one.spec.items]
+    found = {item.target_path: item for item in (*DEFAULTS, *declared)}
+    return tuple(found[name] for name in sorted(found))
+
+
+def aggregates(inventory: Inventory | None, wanted: Iterable[AggregateItem]) -> dict[str, int | float | None]:
+    """Each number by its name; None: there is no data for it."""
+    document = {} if inventory is None else as_json(inventory)
+    return {item.target_path: value(item, document) for item in wanted}
+
+
+def value(item: AggregateItem, document: Mapping[str, Any]) -> int | float | None:
+    """The number that the item makes of an inventory in JSON form."""
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        found = compiled(item.source_path).search(document)
+    except (JMESPathError, Malformed, ArithmeticError, TypeError, ValueError, RecursionError):
+        # A function of a filter was given what it does not take, such as a text that is not told.
+        return None
+    if found is None:
+        return None
+    values = found if isinstance(found, list) else [found]
+    if item.aggregate is Function.COUNT:
+        return len(values)
+    numbers = [one for one in values if isinstance(one, int | float)]
+    if not numbers:
+        return None
+    match item.aggregate:
+        case Function.AVG:
+            return sum(numbers) / len(numbers)
+        case Function.SUM:
+            return sum(numbers)
+        case Function.MIN:
+            return min(numbers)
+        case Function.MAX:
+            return max(numbers)
+
+
+def shown(number: float | None) -> str | None:
+    """The number as a label has it: whole where it is whole."""
+    if number is None:
+        return None
+    return (
+        str(int(number)) if isinstance(number, int) or number.is_integer() else f"{number:.3f}".rstrip("0").rstrip(".")
+    )

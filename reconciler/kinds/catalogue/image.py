@@ -1,0 +1,200 @@
+"""Image: an operating system that can be written to a machine, and which one a reference means."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from reconciler.kinds.catalogue import image_versions
+from reconciler.kinds.catalogue.size import Quantity
+from reconciler.kinds.common.fields import Sha256, Spec, Text, Url
+from reconciler.kinds.common.kind import Place
+from reconciler.model.resource import DesiredState, Resource
+
+REFERENCE_PATTERN = r"^[a-z][a-z0-9-]*-[0-9]+(\.[0-9]+){0,2}$"
+_REFERENCE = re.compile(r"(?P<os>[a-z][a-z0-9-]*)-(?P<version>[0-9]+(?:\.[0-9]+){0,2})")
+
+
+class Classification(StrEnum):
+    """How far an image may be relied on."""
+
+    PREVIEW = "preview"
+    SUPPORTED = "supported"
+    DEPRECATED = "deprecated"
+
+
+class Artifact(Spec, frozen=True, kw_only=True):
+    """A file and its checksum."""
+
+    url: Annotated[Url, Meta(description="Where it is fetched from.")]
+    checksum: Annotated[Sha256, Meta(description="What it must hash to: `sha256:` and 64 lower-case hex digits.")]
+
+
+class ImageSpec(Spec, frozen=True, kw_only=True):
+    """An operating system image; its name is `<os>-<version>`."""
+
+    description: Annotated[Text, Meta(description="What the image is, for people.")] | None = None
+    os: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", description="The system's name.", examples=["debian"])]
+    version: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$",
+            description="major.minor.patch, in quotes; the patch is usually a date.",
+            examples=["12.0.20260101"],
+        ),
+    ]
+    kernel: Annotated[Artifact, Meta(description="The kernel to boot.")] | None = None
+    initrd: Annotated[Artifact, Meta(description="The initial ramdisk.")] | None = None
+    root: Annotated[
+        Artifact,
+        Meta(
+            description="What is written to disk: a whole disk, or a tar of a root file system with a kernel in "
+            "boot/; plain, gzip, xz or zstd."
+        ),
+    ]
+    disk_size: (
+        Annotated[
+            Quantity,
+            Meta(description="No smaller disk will do: what `root` is when unpacked, or more.", examples=["8Gi"]),
+        ]
+        | None
+    ) = None
+    classification: Annotated[
+        Classification,
+        Meta(
+            description="How far it may be relied on. A reference that leaves out the patch means a supported one; a "
+            "preview is given out by its full name only, a deprecated one to no machine that does not have it yet."
+        ),
+    ] = Classification.PREVIEW
+    expires: (
+        Annotated[
+            str,
+            Meta(
+                description="The last day (in UTC) on which it may be given out, YYYY-MM-DD; machines keep it after.",
+                examples=["2027-01-31"],
+                extra_json_schema={"format": "date"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """An operating system, and one to three numbers that its version begins with."""
+
+    os: str
+    numbers: tuple[int, ...]
+
+    @property
+    def full(self) -> bool:
+        """Whether it names one image, and not the newest of several."""
+        return len(self.numbers) == 3
+
+    def means(self, name: str) -> bool:
+        """Whether the image of that name is one of those that it can mean. Numbers are compared as such: 24.04 is
+        24.4."""
+        other = reference(name)
+        return other is not None and other.os == self.os and other.numbers[: len(self.numbers)] == self.numbers
+
+
+def reference(text: str) -> Reference | None:
+    """`debian-12.0` taken apart; None when it has not that form."""
+    found = _REFERENCE.fullmatch(text)
+    return Reference(found["os"], tuple(int(part) for part in found["version"].split("."))) if found else None
+
+
+def check(resource: Resource[ImageSpec]) -> list[Place]:
+    """The name says what is in it (metal-stack parses os and version from the id)."""
+    spec, found = resource.spec, []
+    wanted = f"{spec.os}-{spec.version}"
+    if resource.key.name != wanted:
+        found.append(
+            Place(
+                "image-name",
+                "metadata.name",
+                f"the image of {spec.os} {spec.version} must be called so",
+                f"name it {wanted}, or correct os and version",
+            )
+        )
+    if spec.initrd is not None and spec.kernel is None:
+        found.append(
+            Place(
+                "initrd-without-kernel",
+                "spec.initrd",
+                "there is an initrd and no kernel that takes it",
+                "add kernel, or remove initrd",
+            )
+        )
+    return found
+
+
+def meant(text: str, desired: DesiredState) -> list[Resource[ImageSpec]]:
+    """The declared images that a reference can mean, the newest first."""
+    wanted = reference(text)
+    if wanted is None:
+        return []
+    found = [
+        image for image in desired.derived("images by os", _by_os).get(wanted.os, ()) if wanted.means(image.key.name)
+    ]
+    return sorted(found, key=lambda image: image_versions.version(image.spec.version), reverse=True)
+
+
+def _by_os(desired: DesiredState) -> dict[str, list[Resource[ImageSpec]]]:
+    found: dict[str, list[Resource[ImageSpec]]] = {}
+    for image in desired.of_kind("Image"):
+        found.setdefault(image.spec.os, []).append(image)
+    return found
+
+
+def expired(spec: ImageSpec, now: datetime) -> bool:
+    """Whether its last day is over."""
+    return spec.expires is not None and date.fromisoformat(spec.expires) < now.date()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why no image is given out: `by` a rule, in words, and the way out."""
+
+    by: str
+    reason: str
+    way_out: str
+
+
+def choose(text: str, desired: DesiredState, now: datetime) -> Resource[ImageSpec] | Refusal:
+    """The image that a machine gets which has none of these yet: by its full name that one, if it may be given out;
+    else the newest that is supported and has not expired (metal-apiserver's choice)."""
+    found, wanted = meant(text, desired), reference(text)
+    if not found or wanted is None:
+        return Refusal("image", f"no declared image is {text}", "declare it, or correct spec.image")
+    if wanted.full:
+        return _refusal(found[0], now) or found[0]
+    good = (i for i in found if i.spec.classification is Classification.SUPPORTED and not expired(i.spec, now))
+    chosen = next(good, None)
+    if chosen is not None:
+        return chosen
+    newest = found[0]
+    if newest.spec.classification is Classification.PREVIEW:
+        reason = f"of {text} there are only previews, such as {newest.key.name} ({stands_at(newest)})"
+        return Refusal("image", reason, f"set its classification to supported, or spec.image to {newest.key.name}")
+    return _refusal(newest, now) or Refusal("image", f"no image of {text} is supported", "declare a newer one")
+
+
+def _refusal(image: Resource[ImageSpec], now: datetime) -> Refusal | None:
+    if expired(image.spec, now):
+        reason = f"image {image.key.name} expired on {image.spec.expires} (spec.expires, {stands_at(image)})"
+        return Refusal(
+            "image-expired", reason, f"set spec.image to a newer one, or raise spec.expires in {stands_at(image)}"
+        )
+    if image.spec.classification is Classification.DEPRECATED:
+        reason = f"image {image.key.name} is deprecated (spec.classification, {stands_at(image)})"
+        return Refusal("image-deprecated", reason, "set spec.image to a supported one; machines that have it keep it")
+    return None
+
+
+def stands_at(resource: Resource[Any]) -> str:
+    """Where a document stands, for a sentence: `images.yaml:12`."""
+    return f"{resource.source.file}:{resource.source.line}"

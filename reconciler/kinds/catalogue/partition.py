@@ -1,0 +1,132 @@
+"""Partition: a place with machines, its services and its BMCs' common settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from reconciler.kinds.common.bmc_access import BmcDefaults
+from reconciler.kinds.common.fields import Address, AddressRange, Cidr, Spec, Text
+from reconciler.kinds.common.kind import Place
+from reconciler.model.resource import Resource
+
+
+class Discovery(StrEnum):
+    """What becomes of a machine that nobody declared and that asks to be started from the network."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+class StartFrom(StrEnum):
+    """From where a machine starts the agent."""
+
+    NETWORK = "Network"
+    VIRTUAL_MEDIA = "VirtualMedia"
+
+
+class BootNetwork(Spec, frozen=True, kw_only=True):
+    """A network that machines are started over."""
+
+    cidr: Annotated[Cidr, Meta(description="The network's IPv4 prefix.")]
+    range: Annotated[
+        AddressRange,
+        Meta(description="What DHCP gives out in it: `first-last`.", examples=["10.77.0.100-10.77.0.200"]),
+    ]
+    router: Annotated[Address, Meta(description="The way to other networks, the boot service's perhaps.")] | None = None
+
+
+class BootService(Spec, frozen=True, kw_only=True):
+    """How the partition's machines are started from the network (`groundstate boot`)."""
+
+    networks: Annotated[tuple[BootNetwork, ...], Meta(min_length=1, description="The networks in which that is so.")]
+    server: Annotated[
+        str,
+        Meta(
+            pattern=r"^(http://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$",
+            max_length=253,
+            description="Where machines reach the boot service over plain http, which is what boot programs speak: an "
+            "address, or a URL; the port is 9809 unless it is given.",
+            examples=["10.77.0.1", "http://boot.example:9809"],
+        ),
+    ]
+    discovery: Annotated[
+        Discovery,
+        Meta(
+            description="Allow: a machine that nobody declared, when it starts from the network, tells what is in it "
+            "and is switched off. Deny: it goes to its disk."
+        ),
+    ] = Discovery.DENY
+    start_from: (
+        Annotated[
+            StartFrom,
+            Meta(
+                description="Network: by PXE, or by UEFI HTTP where a BMC offers no PXE. VirtualMedia: from a CD image "
+                "that the BMC fetches from the boot service, for machines that cannot do either. Left out: Network "
+                "where the BMC offers it."
+            ),
+        ]
+        | None
+    ) = None
+    interface: (
+        Annotated[str, Meta(pattern=r"^[^\s/]{1,15}$", description="The network card on which DHCP listens.")] | None
+    ) = None
+
+
+class PartitionSpec(Spec, frozen=True, kw_only=True):
+    """A place: a room, a row, a site."""
+
+    description: Annotated[Text, Meta(description="What the partition is, for people.")] | None = None
+    place: Annotated[Text, Meta(description="Where it is.", examples=["Frankfurt, hall 3"])] | None = None
+    failure_domains: Annotated[
+        tuple[str, ...], Meta(description="Names of parts that fail together, such as racks or power feeds.")
+    ] = ()
+    dns_servers: Annotated[tuple[Address, ...], Meta(max_length=3, description="DNS servers of its machines.")] = ()
+    ntp_servers: Annotated[
+        tuple[str, ...], Meta(max_length=5, description="NTP servers of its machines, names or addresses.")
+    ] = ()
+    bmc_networks: Annotated[tuple[Cidr, ...], Meta(description="Prefixes in which its BMCs live.")] = ()
+    bmc: Annotated[BmcDefaults, Meta(description="What its machines' `bmc` inherits.")] | None = None
+    boot: Annotated[BootService, Meta(description="How its machines are started from the network.")] | None = None
+
+
+def check(resource: Resource[PartitionSpec]) -> list[Place]:
+    """Rules of one Partition document that a schema cannot say."""
+    found: list[Place] = []
+    boot = resource.spec.boot
+    for index, network in enumerate(boot.networks if boot else ()):
+        path = f"spec.boot.networks.{index}"
+        prefix = ipaddress.ip_network(network.cidr)
+        if prefix.version != 4:
+            found.append(
+                Place("boot-network-ipv6", f"{path}.cidr", f"{network.cidr} is IPv6", "start machines over IPv4")
+            )
+            continue
+        given = ends(network.range)
+        if given is None or any(ipaddress.ip_address(end) not in prefix for end in given):
+            what = f"{network.range} is no range `first-last` in {network.cidr}"
+            found.append(Place("boot-range", f"{path}.range", what, "give its first and its last address"))
+        if network.router is not None and ipaddress.ip_address(network.router) not in prefix:
+            what = f"{network.router} is not in {network.cidr}, so no machine there reaches it"
+            found.append(Place("boot-router", f"{path}.router", what, "give an address of the network"))
+    return found
+
+
+HTTP_PORT = 9809
+"""Of the boot service, unless it is said."""
+
+
+def service(boot: BootService) -> str:
+    """Where the boot service is reached: `10.77.0.1` and `http://10.77.0.1:9809/` as `http://10.77.0.1:9809`."""
+    split = urlsplit(boot.server if "//" in boot.server else f"//{boot.server}")
+    return f"http://{split.hostname}:{split.port or HTTP_PORT}"
+
+
+def ends(text: str) -> tuple[str, str] | None:
+    """The first and the last address of `first-last`; None for anything else."""
+    first, dash, last = text.partition("-")
+    return (first, last) if dash else None

@@ -1,0 +1,33 @@
+"""SizeReservation: machines of a size that are kept back for a project."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from reconciler.kinds.common.fields import PartitionRef, ProjectRef, Spec, Text, reference
+from reconciler.kinds.common.kind import Place
+from reconciler.model.resource import Resource
+
+
+class SizeReservationSpec(Spec, frozen=True, kw_only=True):
+    """So many machines of a size, in each of some partitions, for a project; others may only have what is over."""
+
+    description: Annotated[Text, Meta(description="What they are kept back for.")] | None = None
+    size: Annotated[str, reference("Size", "The Size of the machines.")]
+    project: ProjectRef
+    amount: Annotated[int, Meta(ge=1, description="How many, in each partition; those that it has already count.")]
+    partitions: Annotated[
+        tuple[PartitionRef, ...], Meta(min_length=1, description="The Partitions in which they are kept back.")
+    ]
+
+
+def check(resource: Resource[SizeReservationSpec]) -> list[Place]:
+    """A partition counts once."""
+    partitions = resource.spec.partitions
+    return [
+        Place("second-partition", f"spec.partitions.{index}", f"{name} is in the list already", "remove one of them")
+        for index, name in enumerate(partitions)
+        if name in partitions[:index]
+    ]

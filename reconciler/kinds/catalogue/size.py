@@ -1,0 +1,143 @@
+"""Size: a class of machines, by what is in them, and the images that run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from reconciler.kinds.catalogue import globs, image_versions
+from reconciler.kinds.common.fields import Spec, Text
+from reconciler.kinds.common.kind import Place
+from reconciler.model.resource import Resource
+
+Quantity = (
+    Annotated[int, Meta(ge=0, description="A number; bytes for memory and storage.")]
+    | Annotated[str, Meta(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti|Pi)$", description="Bytes with a binary suffix.")]
+)
+_SUFFIXES = ("Ki", "Mi", "Gi", "Ti", "Pi")
+
+
+class ConstraintType(StrEnum):
+    """What a constraint counts."""
+
+    CORES = "cores"
+    MEMORY = "memory"
+    STORAGE = "storage"
+    GPU = "gpu"
+
+
+IN_BYTES = (ConstraintType.MEMORY, ConstraintType.STORAGE)
+NEEDED = {ConstraintType.CORES: "processors", ConstraintType.MEMORY: "memory"}
+"""What every machine has, so that a size needs a constraint on it."""
+
+
+class Constraint(Spec, frozen=True, kw_only=True):
+    """A range, both ends included, for the sum over the parts that `identifier` names."""
+
+    type: Annotated[ConstraintType, Meta(description="What is counted.")]
+    min: Annotated[Quantity, Meta(description="The least that fits.", examples=[16, "64Gi"])]
+    max: Annotated[Quantity, Meta(description="The most that fits.", examples=[32, "128Gi"])]
+    identifier: (
+        Annotated[
+            str,
+            Meta(
+                max_length=253,
+                description="A shell pattern on CPU model, disk name or GPU model; left out: all. GPUs need one.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class SizeSpec(Spec, frozen=True, kw_only=True):
+    """A class of machines. Exactly one size should fit each machine: two that can fit the same one are refused."""
+
+    description: Annotated[Text, Meta(description="What the size is, for people.")] | None = None
+    constraints: Annotated[
+        tuple[Constraint, ...], Meta(min_length=1, description="All must hold, and cover every part.")
+    ]
+    images: Annotated[
+        dict[
+            Annotated[str, Meta(max_length=253)],
+            Annotated[str, Meta(max_length=253, description="Such as `>= 12.0, < 14`; `*` is any.")],
+        ],
+        Meta(
+            description="The versions that run on it, by operating system: operators = != > < >= <= ~ ~> ^ joined by "
+            "commas. An operating system that is not named runs in any version."
+        ),
+    ] = {}  # noqa: RUF012 (msgspec copies it)
+
+
+def number(quantity: int | str) -> int:
+    """The quantity without its suffix: `2Ki` is 2048."""
+    if isinstance(quantity, int):
+        return quantity
+    power = next(i for i, suffix in enumerate(_SUFFIXES, 1) if quantity.endswith(suffix))
+    return int(quantity[:-2]) << 10 * power
+
+
+def shown(amount: int, of: ConstraintType) -> str:
+    """The amount for people, exactly: bytes with the largest suffix that leaves nothing over."""
+    if of not in IN_BYTES or amount == 0:
+        return str(amount)
+    power = max(p for p in range(len(_SUFFIXES) + 1) if amount % 1024**p == 0)
+    return f"{amount // 1024**power}{_SUFFIXES[power - 1] if power else ' bytes'}"
+
+
+def check(resource: Resource[SizeSpec]) -> list[Place]:
+    """Rules of one Size document that a schema cannot say (metal-stack's, metal/size.go)."""
+    spec = resource.spec
+    found = [place for index, one in enumerate(spec.constraints) for place in _constraint(one, index)]
+    for kind, what in NEEDED.items():
+        places = [index for index, one in enumerate(spec.constraints) if one.type is kind]
+        if not places:
+            hint = f"add one of type {kind}; each part of a machine must be counted"
+            found.append(Place("never-matches", "spec.constraints", f"no constraint counts the {what}", hint))
+        for index in places[1:]:
+            path, hint = f"spec.constraints.{index}", "keep one, with the range that is meant"
+            found.append(Place("second-constraint", path, f"there are two constraints of type {kind}", hint))
+    found.extend(_images(spec))
+    return found
+
+
+def _constraint(one: Constraint, index: int) -> Iterator[Place]:
+    path = f"spec.constraints.{index}"
+    for name in ("min", "max"):
+        if isinstance(value := getattr(one, name), str) and one.type not in IN_BYTES:
+            yield Place(
+                "bytes-for-a-count", f"{path}.{name}", f"{one.type} are counted, and {value} is bytes", "write a number"
+            )
+    if number(one.max) < number(one.min):
+        yield Place("max-below-min", f"{path}.max", f"max {one.max} is less than min {one.min}", "swap them")
+    if one.type in NEEDED and number(one.max) == 0:
+        yield Place("never-matches", f"{path}.max", f"no machine has no {NEEDED[one.type]}", "raise max")
+    if one.type is ConstraintType.GPU and not one.identifier:
+        yield Place("gpu-without-identifier", path, "a gpu constraint names no model", 'add identifier, such as "*"')
+    if one.type is ConstraintType.MEMORY and one.identifier is not None:
+        yield Place("memory-with-identifier", f"{path}.identifier", "memory has no names to match", "remove identifier")
+    if one.identifier:
+        try:
+            globs.parse(one.identifier)
+        except ValueError as error:
+            hint = "write it as a shell pattern: * ? [a-z] [!a-z], a backslash before a character that is meant itself"
+            yield Place("malformed-pattern", f"{path}.identifier", f"the pattern is malformed: {error}", hint)
+
+
+def _images(spec: SizeSpec) -> Iterator[Place]:
+    for os, text in spec.images.items():
+        if os == "*":
+            yield Place("any-os", "spec.images.*", "the operating system cannot be *", "name each; others are allowed")
+        try:
+            image_versions.constraint(text)
+        except ValueError as error:
+            hint = 'such as ">= 12.0, < 14", "~> 24.4" or "*"'
+            yield Place("malformed-versions", f"spec.images.{os}", f"the constraint is malformed: {error}", hint)
+
+
+def runs(spec: SizeSpec, os: str, version: image_versions.Version) -> bool:
+    """Whether an image of the system in that version runs on the size; what is not constrained does."""
+    text = spec.images.get(os)
+    return text is None or image_versions.constraint(text).allow(version)

@@ -1,0 +1,52 @@
+"""Tenant and Project: who owns what, and how much of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from reconciler.kinds.common.fields import Quotas, Spec, Text, reference
+
+Owners = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
+    Meta(description="Who answers for it: mail addresses, groups; for people.", examples=[["web@acme.example"]]),
+]
+
+
+class TenantQuotas(Quotas, frozen=True, kw_only=True):
+    """Upper limits over all projects of a tenant together."""
+
+    projects: Annotated[int, Meta(ge=0, description="Most projects.")] | None = None
+
+
+class TenantSpec(Spec, frozen=True, kw_only=True):
+    """A customer or department that owns projects."""
+
+    description: Annotated[Text, Meta(description="What the tenant is, for people.")] | None = None
+    owners: Owners = ()
+    quotas: (
+        Annotated[TenantQuotas, Meta(description="The limits over all of its projects together, and on how many.")]
+        | None
+    ) = None
+    project_quotas: (
+        Annotated[Quotas, Meta(description="The limits of each of its projects that does not say otherwise.")] | None
+    ) = None
+
+
+class ProjectSpec(Spec, frozen=True, kw_only=True):
+    """A piece of work of one tenant; machines, networks and addresses belong to projects."""
+
+    tenant: Annotated[str, reference("Tenant", "The Tenant that owns the project.")]
+    description: Annotated[Text, Meta(description="What the project is for.")] | None = None
+    owners: Owners = ()
+    quotas: (
+        Annotated[
+            Quotas,
+            Meta(
+                description="The project's limits, each instead of the same one of the tenant's `projectQuotas`; the "
+                "tenant's `quotas` hold beside them."
+            ),
+        ]
+        | None
+    ) = None

@@ -1,0 +1,163 @@
+"""What documents say to have been called otherwise before, and what is remembered under those names. Pure.
+
+A rename moves what is remembered of a claim, of its machines and of its addresses to the new name, all in one write
+when the state takes force; nothing is sent to a machine. What the IPAM holds under the old name follows, an address at
+a time (`Transfer`): until it has, `ResourceFacts.was` tells where it is, whatever the documents say by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, OfClaim, all_holders, holders, of_claim
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+NAME = "metadata.name"
+RENAMABLE = ("MachineClaim", "IPAddress")
+"""The kinds whose documents can say what they were called before."""
+
+Remembered = Mapping[ResourceKey, ResourceFacts]
+
+
+class Move(msgspec.Struct, frozen=True):
+    """What is remembered under the old name is the new one's. `why_not`: what stands against it, in words."""
+
+    old: ResourceKey
+    new: ResourceKey
+    why_not: str | None = None
+
+
+def former_names(desired: DesiredState) -> Mapping[ResourceKey, ResourceKey]:
+    """Who was called so before, by the old name's key; not of a name that is declared itself."""
+    return desired.derived("former names", _former_names)
+
+
+def moves(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, Move]:
+    """The renames that the documents speak of and that did not take place yet, by the new name's key."""
+    formers = former_names(desired)
+    if not formers:
+        return {}
+    held = all_holders(remembered)
+    found: dict[ResourceKey, Move] = {}
+    for old, new in formers.items():
+        if of_claim(new) is not None:
+            continue  # It goes where its claim goes.
+        if old in remembered or (old.kind == "MachineClaim" and old.name in held):
+            found[new] = _judged(Move(old, new), desired.resources[new], held, found.get(new))
+    return found
+
+
+def carried(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
+    """What is remembered differently once all renames that may be have taken place; None: nothing any more."""
+    changed: dict[ResourceKey, ResourceFacts | None] = {}
+    claims = {}
+    for move in moves(desired, remembered).values():
+        if move.why_not is not None:
+            continue
+        facts = remembered.get(move.old, ResourceFacts())
+        changed[move.old] = None
+        changed[move.new] = msgspec.structs.replace(facts, was=(*facts.was, move.old.name), joining=False)
+        if move.old.kind == "MachineClaim":
+            claims[move.old.name] = move.new.name
+    if claims:
+        for key, facts in remembered.items():
+            changed.update(_of_claim(key, facts, claims))
+    return changed
+
+
+def comes_from(key: ResourceKey, look: Look) -> tuple[ResourceKey, AddressState] | None:
+    """Under which other name the IPAM holds the address that is this one's, and what it is."""
+    if look.desired is None:
+        return None
+    own = look.value
+    for old in olds_of(key, look.desired, look.remembered.get(key, look.facts)):
+        seen = look.observed.get(old)
+        state = seen.value if seen is not None else None
+        if not isinstance(state, AddressState) or state.address is None or _stays(old, look):
+            continue
+        if isinstance(own, AddressState) and (own.network, own.address) == (state.network, state.address):
+            continue  # It came here after the last look at the old one: an address has one owner.
+        return old, state
+    return None
+
+
+def goes_to(key: ResourceKey, look: Look) -> ResourceKey | None:
+    """Whose the address is that the IPAM holds under this name, which is nobody's any more."""
+    if look.desired is None or key in look.desired.resources or _stays(key, look):
+        return None
+    desired = look.desired
+    return look.once("new owners", lambda: new_owners(desired, look.remembered)).get(key)
+
+
+def olds_of(key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> list[ResourceKey]:
+    """The names under which the IPAM may hold what is this one's; none that is declared itself."""
+    if key.kind != "IPAddress":
+        return []
+    resource = desired.resources.get(key)
+    names = resource.spec.former if resource is not None else ()
+    found = [ResourceKey(key.kind, name) for name in (*names, *reversed(facts.was))]
+    return [old for old in dict.fromkeys(found) if old not in desired.resources]
+
+
+def _stays(old: ResourceKey, look: Look) -> bool:
+    """Whether a machine is in the slot of the old claim still, as that claim could not be renamed."""
+    meant = of_claim(old)
+    return meant is not None and bool(holders(meant.claim, look))
+
+
+def new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceKey]:
+    """Whose the address is that the IPAM may hold under a name of before, by that name's key."""
+    found = {old: new for old, new in former_names(desired).items() if old.kind == "IPAddress"}
+    for key, facts in remembered.items():
+        if key.kind == "IPAddress":
+            found.update((ResourceKey(key.kind, name), key) for name in facts.was)
+    return found
+
+
+def _former_names(desired: DesiredState) -> dict[ResourceKey, ResourceKey]:
+    found: dict[ResourceKey, ResourceKey] = {}
+    for kind in RENAMABLE:
+        for resource in desired.of_kind(kind):
+            for name in resource.spec.former:
+                old = ResourceKey(kind, name)
+                if old not in desired.resources:
+                    found.setdefault(old, resource.key)
+    return found
+
+
+def _judged(
+    move: Move, resource: Resource[MachineClaimSpec], held: Mapping[str, tuple[Holder, ...]], before: Move | None
+) -> Move:
+    """The move, with what stands against it: one claim has the machines of one, for its own project."""
+    why = None
+    if before is not None:
+        why = f"{before.old} and {move.old} are both known"
+    elif move.new.kind == "MachineClaim":
+        strange = {one.project for one in held.get(move.old.name, ())} - {resource.spec.project, None}
+        if held.get(move.new.name) and held.get(move.old.name):
+            why = f"{move.new} has machines of its own"
+        elif strange:
+            why = f"its machines are project {min(map(str, strange))}'s, and go to no other before they were wiped"
+    return msgspec.structs.replace(move, why_not=why)
+
+
+def _of_claim(
+    key: ResourceKey, facts: ResourceFacts, claims: Mapping[str, str]
+) -> Iterator[tuple[ResourceKey, ResourceFacts | None]]:
+    """What is remembered of a claim's machine, or of its address, once the claim has its new name."""
+    life, meant = facts.life, of_claim(key)
+    new = claims.get(life.claim) if life.claim is not None and key.kind == "Machine" else None
+    if new is not None:
+        written = life.written
+        if written is not None and written.claim == life.claim:
+            written = msgspec.structs.replace(written, claim=new)
+        yield key, msgspec.structs.replace(facts, life=msgspec.structs.replace(life, claim=new, written=written))
+    elif meant is not None and meant.claim in claims:
+        yield key, None
+        again = OfClaim(claims[meant.claim], meant.slot, meant.network, meant.family)
+        yield ResourceKey(key.kind, again.name), msgspec.structs.replace(facts, was=(*facts.was, key.name))

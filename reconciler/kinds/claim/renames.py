@@ -1,0 +1,110 @@
+"""Claims that are gone from git while others come that could be the same under another name. Pure.
+
+To git a rename is a removal and an addition, and carried out as such it wipes every machine of the claim. Which of both
+is meant only a person can say (hashicorp/terraform#18347).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from reconciler.kinds.claim.moved import moves
+from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, all_holders, unwanted
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.machine.spec import size_of
+from reconciler.model.facts import NO_FACTS
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import Resource, ResourceKey
+
+RENAMED = "renamed"
+
+Claim = Resource[MachineClaimSpec]
+
+
+class Renames(msgspec.Struct, frozen=True):
+    """Which claims may be which under another name: of each that is gone, those that came; and the other way round."""
+
+    came: dict[str, list[str]]
+    gone: dict[str, list[str]]
+
+
+def renames(look: Look) -> Renames:
+    """All of them. A claim is gone when it has machines and no document; another came when it was first declared by a
+    state with which some are gone, and has no machine yet."""
+    return look.once("renamed claims", lambda: _renames(look))
+
+
+def held_for_rename(look: Look) -> Hold | None:
+    """The hold of a claim that may be another under a new name, or has perhaps got one."""
+    found, name = renames(look), look.key.name
+    if (stuck := cannot_be(look.key, look)) is not None:
+        return stuck
+    if others := found.gone.get(name):
+        was, new = _named(others), f"MachineClaim/{name}"
+    elif others := found.came.get(name):
+        was, new = f"MachineClaim/{name}", _named(others)
+    else:
+        return None
+    reason = f"{was} is gone from git and {new} came with it: it may be the same under another name"
+    old, now = (others[0], name) if name in found.gone else (name, others[0])
+    way_out = (
+        f"if it is, set spec.renamedFrom: {old} in MachineClaim/{now}, and its machines stay; if they are to be wiped, "
+        f"remove {was} in a commit of its own, and declare {new} in a later one, when that has taken effect"
+    )
+    return Hold(HoldKind.GUARD, RENAMED, reason, way_out)
+
+
+def cannot_be(claim: ResourceKey, look: Look) -> Hold | None:
+    """The hold of a claim whose document asks for a rename that cannot be, and of the one that it names."""
+    if look.desired is None:
+        return None
+    desired = look.desired
+    asked = look.once("moves", lambda: moves(desired, look.remembered))
+    move = next((one for one in asked.values() if one.why_not and claim in (one.old, one.new)), None)
+    if move is None:
+        return None
+    reason = f"{move.new} says that it was {move.old} (spec.renamedFrom), and cannot have its machines: {move.why_not}"
+    return Hold(HoldKind.GUARD, RENAMED, reason, f"remove spec.renamedFrom, and declare {move.old} again")
+
+
+def _renames(look: Look) -> Renames:
+    found = Renames({}, {})
+    if look.desired is None:
+        return found
+    holders = look.once("holders", lambda: all_holders(look.remembered))
+    gone = {
+        name: live
+        for name, held in sorted(holders.items())
+        if ResourceKey("MachineClaim", name) not in look.desired.resources
+        if (live := [one for one in held if not one.leaving])
+    }
+    if not gone:
+        return found
+    for claim in look.desired.of_kind("MachineClaim"):
+        if claim.key.name in holders or not look.remembered.get(claim.key, NO_FACTS).joining:
+            continue
+        for name, live in gone.items():
+            if _could_be(claim, live, look):
+                found.gone.setdefault(claim.key.name, []).append(name)
+                found.came.setdefault(name, []).append(claim.key.name)
+    return found
+
+
+def _could_be(claim: Claim, live: Iterable[Holder], look: Look) -> bool:
+    """Whether the claim is for the same project, and could have got one of these machines."""
+    return any(one.project == claim.spec.project and _could_have(claim.spec, one.machine, look) for one in live)
+
+
+def _could_have(spec: MachineClaimSpec, name: str, look: Look) -> bool:
+    key = ResourceKey("Machine", name)
+    machine = look.desired.resources.get(key) if look.desired is not None else None
+    if machine is None or unwanted(spec, name) or machine.spec.partition not in spec.partitions:
+        return False
+    size = size_of(machine, look.remembered.get(key, NO_FACTS))
+    return spec.size is None or size is None or spec.size == size
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"MachineClaim/{name}" for name in names)

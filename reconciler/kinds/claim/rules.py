@@ -1,0 +1,102 @@
+"""What is done about a claim: machines are given back here; which ones it gets is for the plan as a whole to say. Pure.
+
+A claim is judged by which machines are remembered to be its own. New ones are chosen by `placement/place.py`, which
+sees all claims at once, and added to the change there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.kinds.claim.moved import NAME
+from reconciler.kinds.claim.renames import held_for_rename
+from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, holders, lacking, surplus, too_many
+from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import Resource
+
+COUNT, MACHINES, WITHOUT, PROJECT = Claim.path, "spec.machines", "spec.without", "spec.project"
+
+
+class ClaimRules:
+    """The reconciled half of MachineClaim."""
+
+    def fields(self, resource: Resource[MachineClaimSpec], look: Look) -> tuple[Field, ...]:
+        """How many machines it has, not counting those on their way back; whether it names them, where it names any;
+        which of those it is not to have are not its own, or on their way back; for which project it got them."""
+        spec, held = resource.spec, holders(resource.key.name, look)
+        live = [one for one in held if not one.leaving]
+        settled = not lacking(spec.count, held) and not too_many(spec, held)
+        still = {one.machine for one in live} & set(spec.without)
+        gone = [one for one in spec.without if one not in still]
+        without = (Field(WITHOUT, list(spec.without), gone, not still),)
+        strange = any(one.machine not in spec.machines for one in live)
+        has = [one.machine for one in live] if strange else list(spec.machines)
+        named_ = (Field(MACHINES, list(spec.machines), has, not strange),)
+        others = sorted({one.project or "" for one in live} - {spec.project})
+        whose = others[0] if others else spec.project
+        was = look.facts.was
+        return (
+            *((Field(NAME, resource.key.name, was[-1], False),) if was else ()),
+            Field(COUNT, spec.count, len(live) if held else None, settled),
+            *(named_ if spec.machines else ()),
+            *(without if spec.without else ()),
+            Field(PROJECT, spec.project, whose if live else None, not others),
+        )
+
+    def steps(self, resource: Resource[MachineClaimSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+        """Give back what it is not to have, and what is too much without that: the highest slots."""
+        spec, held = resource.spec, holders(resource.key.name, look)
+        project = next(field for field in fields if field.path == PROJECT)
+        if not project.equal:
+            reason = f"its machines are project {project.observed}'s, and go to no other before they were wiped"
+            way_out = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
+            return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
+        if (hold := held_for_rename(look)) is not None:
+            return Steps(holds=(hold,))
+        named_anew = _rename(look, held) if look.facts.was else ()
+        over = surplus(spec, held)
+        many = set(too_many(spec, held))
+        why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
+        return Steps((*named_anew, *((_unclaim(look, over, ", ".join(sorted(why))),) if over else ())))
+
+    def removal(self, look: Look) -> Steps:
+        """All of its machines are given back; it is forgotten when each is free again."""
+        held = holders(look.key.name, look)
+        live = tuple(one for one in held if not one.leaving)
+        forget = Forget(key=look.key, reason="no longer declared, and has no machine any more")
+        if live:
+            hold = held_for_rename(look)
+            return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
+        if held:
+            reason = f"{named(held)}: on the way back, not wiped and free yet"
+            return Steps((forget,), (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are free"),))
+        return Steps() if look.stray else Steps((forget,))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Written down is done."""
+        return True
+
+    def patience(self, action: Action, resource: Resource[MachineClaimSpec] | None) -> float:
+        """Nothing is sent."""
+        return 1.0
+
+
+def named(held: Iterable[Holder]) -> str:
+    """`Machine/m1 (slot 0), Machine/m2 (slot 1)`."""
+    return ", ".join(f"Machine/{one.machine} (slot {one.slot})" for one in held)
+
+
+def _rename(look: Look, held: tuple[Holder, ...]) -> tuple[Action, ...]:
+    machines = tuple(one.machine for one in held)
+    return (Rename(key=look.key, was=look.facts.was, machines=machines, reason="spec.renamedFrom says so"),)
+
+
+def _why_not(spec: MachineClaimSpec, machine: str) -> str:
+    return "spec.without names it" if machine in spec.without else "spec.machines does not name it"
+
+
+def _unclaim(look: Look, held: tuple[Holder, ...], reason: str) -> Unclaim:
+    return Unclaim(key=look.key, machines=tuple(one.machine for one in held), reason=f"{reason}; they are wiped")

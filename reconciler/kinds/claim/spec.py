@@ -1,0 +1,340 @@
+"""MachineClaim: machines of a size, or of some labels, for a project: placed, installed, kept, wiped. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
+from reconciler.kinds.common.fields import (
+    Address,
+    PartitionRef,
+    ProjectRef,
+    RenamedFrom,
+    Spec,
+    Text,
+    names_of,
+    reference,
+)
+from reconciler.kinds.common.kind import Look, Place
+from reconciler.kinds.machine.spec import Taint
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.lifecycle_facts import Life
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+SshKey = Annotated[str, Meta(max_length=16384, description="In one line, as OpenSSH writes it.")]
+
+
+class TolerationOperator(StrEnum):
+    """How a toleration's value is compared."""
+
+    EQUAL = "Equal"
+    EXISTS = "Exists"
+
+
+class Toleration(Spec, frozen=True, kw_only=True):
+    """A taint that does not keep the claim away."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
+    operator: Annotated[TolerationOperator, Meta(description="Exists: whatever its value.")] = TolerationOperator.EQUAL
+    value: Annotated[str, Meta(max_length=253, description="The taint's value.")] | None = None
+
+
+class SpreadBy(StrEnum):
+    """Over what machines are spread."""
+
+    RACK = "Rack"
+    NONE = "None"
+
+
+class SpreadSpec(Spec, frozen=True, kw_only=True):
+    """How the machines lie to each other."""
+
+    by: Annotated[
+        SpreadBy, Meta(description="Rack: the racks in which the project has the fewest machines of the size go first.")
+    ] = SpreadBy.RACK
+    labels: Annotated[
+        dict[str, str],
+        Meta(description="Machines of claims with the same labels here are kept apart before all others."),
+    ] = msgspec.field(default_factory=dict)
+
+
+class ClaimNetwork(Spec, frozen=True, kw_only=True):
+    """A network in which each machine has an address of each family."""
+
+    network: Annotated[str, reference("Network", "The Network.")]
+    addresses: Annotated[
+        tuple[Address, ...],
+        Meta(
+            description="Addresses to use instead of any free ones: one for each machine, in order. Of another family "
+            "that the network has it is any free one all the same."
+        ),
+    ] = ()
+
+
+class MachineClaimSpec(Spec, frozen=True, kw_only=True):
+    """So many machines for a project, with an operating system and addresses on them."""
+
+    description: Annotated[Text, Meta(description="What they are for.")] | None = None
+    project: ProjectRef
+    partitions: Annotated[
+        tuple[PartitionRef, ...], Meta(min_length=1, description="Where they may stand, the first choice first.")
+    ]
+    size: Annotated[str, reference("Size", "The Size that they have.")] | None = None
+    selector: Annotated[
+        dict[str, str], Meta(description="Labels that they have; those of their Size count as theirs.")
+    ] = msgspec.field(default_factory=dict)
+    machines: Annotated[
+        tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
+        Meta(
+            description="Only these; the rules for machines hold for them as for others. One that it has and that "
+            "is not named is given back, and another takes its place."
+        ),
+    ] = ()
+    without: Annotated[
+        tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
+        Meta(description="None of these: one that it has is given back, and another takes its place."),
+    ] = ()
+    count: Annotated[int, Meta(ge=0, le=1000, description="How many; fewer than before gives back the last.")] = 1
+    partial: Annotated[
+        bool, Meta(description="Take what there is; without it there are all of them, or none is given.")
+    ] = False
+    image: Annotated[
+        str,
+        Meta(
+            pattern=REFERENCE_PATTERN,
+            max_length=253,
+            description="The Image: by its name, or `debian-12` for the newest supported one, which is then kept. "
+            "Another image here is written to each machine anew.",
+            examples=["debian-12"],
+        ),
+    ]
+    networks: Annotated[tuple[ClaimNetwork, ...], Meta(description="Networks in which each has addresses.")] = ()
+    hostname: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$",
+            description="`{slot}` is the machine's number, from 0. No two machines of a project have the same.",
+        ),
+    ] = "{claim}-{slot}"
+    ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in.")] = ()
+    user_data: (
+        Annotated[str, Meta(max_length=65536, description="cloud-init user data, or an Ignition config.")] | None
+    ) = None
+    spread: Annotated[SpreadSpec, Meta(description="How they lie to each other.")] = SpreadSpec()
+    tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that do not keep it away.")] = ()
+    request: (
+        Annotated[str, Meta(max_length=253, description="Any word; changing it writes the image to each anew.")] | None
+    ) = None
+    renamed_from: RenamedFrom | None = None
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The names that it had before."""
+        return names_of(self.renamed_from)
+
+
+class ClaimState(msgspec.Struct, frozen=True):
+    """What is seen of a claim outside: nothing. Whose a machine is, is remembered of the machine."""
+
+
+class Holder(msgspec.Struct, frozen=True, order=True):
+    """A machine that is a claim's, and in which slot. `leaving`: it is on its way back."""
+
+    slot: int
+    machine: str
+    project: str | None = None
+    leaving: bool = False
+
+
+class OfClaim(msgspec.Struct, frozen=True):
+    """What an address that a claim implies is for: a slot's address of a family (4 or 6) in a network."""
+
+    claim: str
+    slot: int
+    network: str
+    family: int
+
+    @property
+    def name(self) -> str:
+        """The name of the IPAddress. A person's document cannot have it: names have no colon."""
+        return f"{self.claim}:{self.slot}:{self.network}:{self.family}"
+
+    def __str__(self) -> str:
+        return f"MachineClaim/{self.claim}, slot {self.slot}"
+
+
+_IMPLIED = re.compile(r"(?P<claim>[^:]+):(?P<slot>[0-9]+):(?P<network>[^:]+):(?P<family>[46])")
+LONGEST_LABEL, LONGEST_NAME = 63, 253
+"""Characters of a host name (RFC 1035, 2.3.4)."""
+_PUBLIC_KEY = re.compile(
+    # A line of authorized_keys: options may stand before the key, and a comment after it.
+    r"([^\n]+ )?(ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+    r"[ \t]+[A-Za-z0-9+/]+={0,2}([ \t][^\n]*)?\n?"
+)
+_BRACED = re.compile(r"\{[^{}]*\}?|\}")
+
+
+def of_claim(key: ResourceKey) -> OfClaim | None:
+    """What the address is for, when a claim implies it; None for one that somebody declared, and for other kinds."""
+    found = _IMPLIED.fullmatch(key.name) if key.kind == "IPAddress" else None
+    return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
+
+
+def spoken(key: ResourceKey) -> str:
+    """The key as people are told of it: of an address that nobody declared by itself, for which claim it is."""
+    meant = of_claim(key)
+    return str(key) if meant is None else f"{key} ({meant})"
+
+
+def claim_of(desired: DesiredState, life: Life) -> Resource[MachineClaimSpec] | None:
+    """The claim whose machine it is, as it is declared now; None for nobody's, and when the claim is gone from git."""
+    return desired.resources.get(ResourceKey("MachineClaim", life.claim)) if life.claim is not None else None
+
+
+def slot_addresses(desired: DesiredState, life: Life) -> list[ResourceKey]:
+    """The addresses that its claim implies for the machine, in the order of the claim's networks. A machine that keeps
+    a slot beyond the claim's count has those that each other slot has, as far as they are held."""
+    claim = claim_of(desired, life)
+    if claim is None:
+        return []
+    order = {one.network: index for index, one in enumerate(claim.spec.networks)}
+    slot = life.slot or 0
+    like = slot if slot < claim.spec.count else 0
+    by_slot = desired.derived("addresses by slot", _by_slot).get((claim.key.name, like), [])
+    meant = sorted((order.get(one.network, 0), key, one) for key, one in by_slot)
+    return [ResourceKey(key.kind, msgspec.structs.replace(one, slot=slot).name) for _, key, one in meant]
+
+
+def _by_slot(desired: DesiredState) -> dict[tuple[str, int], list[tuple[ResourceKey, OfClaim]]]:
+    found: dict[tuple[str, int], list[tuple[ResourceKey, OfClaim]]] = {}
+    for key in desired.resources:
+        if (meant := of_claim(key)) is not None:
+            found.setdefault((meant.claim, meant.slot), []).append((key, meant))
+    return found
+
+
+def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tuple[Holder, ...]]:
+    """The machines of every claim that has any, in order of slot."""
+    found: dict[str, list[Holder]] = {}
+    for key, facts in remembered.items():
+        life = facts.life
+        if life.claim is not None and key.kind == "Machine":
+            one = Holder(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
+            found.setdefault(life.claim, []).append(one)
+    return {claim: tuple(sorted(holders)) for claim, holders in found.items()}
+
+
+def holders(claim: str, look: Look) -> tuple[Holder, ...]:
+    """The machines of one claim, in order of slot."""
+    return look.once("holders", lambda: all_holders(look.remembered)).get(claim, ())
+
+
+def surplus(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
+    """Those to be given back, in order of slot: which the claim is not to have, or does not name where it names its
+    machines; and those that are too many without them."""
+    live = [one for one in held if not one.leaving]
+    return tuple(sorted({*(one for one in live if unwanted(spec, one.machine)), *too_many(spec, live)}))
+
+
+def unwanted(spec: MachineClaimSpec, machine: str) -> bool:
+    """Whether the claim's document says that this machine is not to be its own."""
+    return machine in spec.without or (bool(spec.machines) and machine not in spec.machines)
+
+
+def too_many(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
+    """Those of the machines that it may have which go for their number alone: the highest slots. One that is named
+    stays in its slot as long as there are not more than `count`, though the slot's number be beyond it."""
+    wanted = sorted(one for one in held if not one.leaving and not unwanted(spec, one.machine))
+    return tuple(wanted[spec.count :] if spec.machines else (one for one in wanted if one.slot >= spec.count))
+
+
+def lacking(count: int, held: Iterable[Holder]) -> tuple[int, ...]:
+    """The slots that are to be filled: the lowest without a machine, or with one that is on its way back."""
+    there = {one.slot for one in held if not one.leaving}
+    open_ = (slot for slot in range(count + len(there)) if slot not in there)
+    return tuple(islice(open_, max(0, count - len(there))))
+
+
+def tolerates(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
+    """Whether one of them takes the taint; no value and an empty one are the same, as in Kubernetes."""
+    return any(
+        one.key == taint.key and (one.operator is TolerationOperator.EXISTS or (one.value or "") == (taint.value or ""))
+        for one in tolerations
+    )
+
+
+def host_name(hostname: str, claim: str, slot: int, machine: str = "") -> str:
+    """The name that `spec.hostname` comes to for a slot."""
+    values = {"claim": claim, "slot": str(slot), "machine": machine}
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), hostname)
+
+
+def host_names(claim: Resource[MachineClaimSpec]) -> Iterator[str]:
+    """The names of its machines, by slot."""
+    return (host_name(claim.spec.hostname, claim.key.name, slot) for slot in range(claim.spec.count))
+
+
+def check(resource: Resource[MachineClaimSpec]) -> list[Place]:
+    """Rules of one MachineClaim that a schema cannot say."""
+    spec = resource.spec
+    return [*_machines(spec), *_addresses(spec), *_hostname(spec, resource.key.name), *_values(spec)]
+
+
+def _machines(spec: MachineClaimSpec) -> Iterator[Place]:
+    if spec.size is None and not spec.selector and not spec.machines:
+        hint = "add size, selector or machines"
+        yield Place("claim-of-anything", "spec", "nothing says which machines are meant", hint)
+    named = set(spec.machines) - set(spec.without)
+    if spec.machines and len(named) < spec.count:
+        what = f"{spec.count} are claimed of {len(named)} machines"
+        yield Place("too-few-machines", "spec.machines", what, "name more machines, or lower count")
+    for field, names in (("partitions", spec.partitions), ("machines", spec.machines), ("without", spec.without)):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Place("named-twice", f"spec.{field}.{index}", f"{name} is in the list already", "remove one")
+
+
+def _addresses(spec: MachineClaimSpec) -> Iterator[Place]:
+    for index, one in enumerate(spec.networks):
+        path = f"spec.networks.{index}"
+        if any(other.network == one.network for other in spec.networks[:index]):
+            yield Place("named-twice", f"{path}.network", f"{one.network} is in the list already", "remove one")
+        if one.addresses and len(one.addresses) < spec.count:
+            what = f"{len(one.addresses)} addresses for {spec.count} machines"
+            yield Place("too-few-addresses", f"{path}.addresses", what, "give one for each machine")
+
+
+def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[Place]:
+    braced = set(_BRACED.findall(spec.hostname))
+    if unknown := braced - {"{claim}", "{slot}"}:
+        what = f"{min(unknown)} means nothing here"
+        yield Place("hostname-words", "spec.hostname", what, "write {claim} and {slot}; other braces are not names")
+    elif spec.count > 1 and "{slot}" not in braced:
+        what = f"{spec.count} machines would have one name"
+        yield Place("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
+    else:
+        last = spec.hostname.replace("{claim}", claim).replace("{slot}", str(max(0, spec.count - 1)))
+        if len(last) > LONGEST_NAME or max(map(len, last.split("."))) > LONGEST_LABEL:
+            what = f"{last} is longer than {LONGEST_LABEL} characters between dots, or than {LONGEST_NAME} in all"
+            yield Place(
+                "hostname-too-long", "spec.hostname", what, "shorten it, or the claim's name that is part of it"
+            )
+
+
+def _values(spec: MachineClaimSpec) -> Iterator[Place]:
+    for index, key in enumerate(spec.ssh_keys):
+        if _PUBLIC_KEY.fullmatch(key) is None:
+            what = "it is a private key" if "PRIVATE KEY" in key else "nobody could log in with it"
+            hint = "write the line of the .pub file" + ("; treat the private one as lost" if "PRIVATE" in key else "")
+            yield Place("ssh-key", f"spec.sshKeys.{index}", f"not a public SSH key: {what}", hint)
+    for index, one in enumerate(spec.tolerations):
+        if one.operator is TolerationOperator.EXISTS and one.value is not None:
+            path = f"spec.tolerations.{index}.value"
+            yield Place("toleration-value", path, "with Exists, any value is tolerated", "remove value, or operator")

@@ -1,0 +1,82 @@
+"""Whose turn it is, among those that leave the choice to the IPAM: that of names, whoever is looked at first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.kinds.ipam.exhaustion import in_order
+from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, length_of, parent_of
+from reconciler.kinds.ipam.pool import NumberSpec, NumberState
+from reconciler.model.action import Acquire, Action, PutNetwork, TakeNumber
+from reconciler.model.observation import ObservedState
+from reconciler.model.resource import DesiredState, ResourceKey
+
+Place = tuple[str, str]
+"""What something is taken from: `addresses`, `prefixes` or `numbers`, and of which network or pool."""
+
+
+def earlier(action: Action, desired: DesiredState, observed: ObservedState) -> Iterator[ResourceKey]:
+    """Those that lack one of the same and come before, the nearest first. None for what is named, as that is had by
+    nobody else."""
+    match action:
+        case Acquire(network=network, address=None):
+            place = ("addresses", network)
+        case TakeNumber(pool=pool, number=None):
+            place = ("numbers", pool)
+        case PutNetwork(network=network, lengths=lengths) if lengths and network.parent is not None:
+            place = ("prefixes", network.parent)
+        case _:
+            return
+    line, at = desired.derived("turns", _turns).get(place, ([], {}))
+    for index in range(at.get(action.key, 0) - 1, -1, -1):
+        if not _has(line[index], place, desired, observed):
+            yield line[index]
+
+
+def asks(actions: Iterable[Action]) -> bool:
+    """Whether something is taken of which others wait for the next."""
+    return any(isinstance(action, Acquire | TakeNumber | PutNetwork) for action in actions)
+
+
+def _turns(desired: DesiredState) -> dict[Place, tuple[list[ResourceKey], dict[ResourceKey, int]]]:
+    found: dict[Place, list[ResourceKey]] = {}
+    for key, resource in desired.resources.items():
+        for place in _places(resource.spec, desired):
+            found.setdefault(place, []).append(key)
+    lines = {place: sorted(keys, key=lambda key: (key.kind, in_order(key))) for place, keys in found.items()}
+    return {place: (line, {key: index for index, key in enumerate(line)}) for place, line in lines.items()}
+
+
+def _places(spec: object, desired: DesiredState) -> Iterator[Place]:
+    match spec:
+        case IPAddressSpec(address=None, network=network):
+            yield "addresses", network
+        case NumberSpec(number=None, pool=pool):
+            yield "numbers", pool
+        case NetworkSpec(vrf=vrf, parent=parent):
+            if vrf is not None and vrf.pool is not None and vrf.number is None:
+                yield "numbers", vrf.pool
+            if parent is not None and chosen_lengths(spec, parent_of(spec, desired)):
+                yield "prefixes", parent
+        case _:
+            pass
+
+
+def _has(key: ResourceKey, place: Place, desired: DesiredState, observed: ObservedState) -> bool:
+    """Whether it has been given one; not, where it was not looked at yet."""
+    seen = observed.get(key)
+    what, of = place
+    match seen.value if seen is not None else None:
+        case AddressState(network=network):
+            return network == of
+        case NumberState(pool=pool):
+            return pool == of
+        case NetworkState() as state if what == "numbers":
+            return state.vrf is not None and state.vrf.pool == of
+        case NetworkState() as state:
+            spec = desired.resources[key].spec
+            have = {length_of(prefix.cidr) for prefix in state.prefixes or ()}
+            return all(one in have for one in chosen_lengths(spec, parent_of(spec, desired)).items())
+        case _:
+            return False

@@ -1,0 +1,439 @@
+"""Who finds no room: prefixes of a parent, addresses of a network, numbers of a pool that more ask for than are free.
+
+The IPAM refuses what it has no room for; this foresees it, so that the plan says so, and says what is free. Resources
+that name what they want come first, then the others in order of their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from drivers.base import Number, Pool, Usage
+from reconciler.kinds.claim.spec import of_claim, spoken
+from reconciler.kinds.common.fields import FAMILIES
+from reconciler.kinds.common.kind import Look
+from reconciler.kinds.ipam.conflicts import (
+    Room,
+    address_room,
+    address_taken,
+    is_free,
+    number_room,
+    number_taken,
+    releases,
+    taken,
+    waited_for,
+)
+from reconciler.kinds.ipam.intervals import Span, blocks, joined, span, usable, without
+from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, family_of, length_of, parent_of
+from reconciler.kinds.ipam.pool import NumberState, pool_state, ranges, size_of
+from reconciler.model.action import TakeNumber, TakeVrf
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, ResourceKey
+
+EXHAUSTED = "exhausted"
+
+
+def short_of_addresses(network: str, path: str, look: Look) -> Iterator[Hold]:
+    """A hold when the look's resource is beyond the free addresses of its network."""
+    found = look.once(f"addresses of {network}", lambda: _beyond_addresses(network, look))
+    way_out = f"release some, or add a prefix to {_place('Network', network, look.desired)}"
+    yield from _short(found, way_out, path, look)
+
+
+def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: Look) -> Iterator[Hold]:
+    """A hold when the parent has no free block for the look's resource."""
+    found = look.once(f"prefixes of {parent}", lambda: _beyond_prefixes(parent, look))
+    if look.key in found.beyond or look.key in found.later:
+        longest = ", ".join(f"/{length}" for _, length in sorted(lengths.items()))
+        place = _place("Network", parent, look.desired)
+        way_out = f"add a prefix to {place}, drop a child of it, or ask for less than {longest} (spec.prefixLength)"
+        yield from _short(found, way_out, path, look)
+
+
+class Short(msgspec.Struct, frozen=True):
+    """Who finds no room, and why: `beyond` it for good, or until others, who let go, have let go (`later`)."""
+
+    beyond: dict[ResourceKey, str]
+    later: dict[ResourceKey, str]
+
+
+NOBODY = Short({}, {})
+
+
+def _short(found: Short, way_out: str, path: str, look: Look) -> Iterator[Hold]:
+    if look.key in found.beyond:
+        yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[look.key], way_out, path)
+    elif look.key in found.later:
+        way_out = "it goes on when that is released"
+        yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[look.key], way_out)
+
+
+def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: Look) -> Iterator[Hold]:
+    """What stops the look's resource from taking a number of the pool: the pool is not there; another has the number;
+    others that name theirs, and will have it, come first; nothing is free. `has_one`: it gives back another for it."""
+    seen = look.observed.get(ResourceKey("Pool", pool))
+    there = pool_state(seen.value).pool if seen is not None else None
+    if there is None or look.desired is None:
+        reason = f"Pool/{pool} is not there yet"
+        yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, "it goes on when the pool is there")
+        return
+    takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
+    if number is not None:
+        verdict = number_taken(number, pool, look)
+        if verdict is not None:
+            if not (verdict.goes and verdict.swaps and has_one):
+                yield taken(f"{number} of {pool}", verdict, path, look)
+            return
+    else:
+        for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
+            if not _has_of(pool, look, key, takers[key]) and _will_have(key, takers[key], pool, look):
+                reason = f"{key} names its number of {pool}; who takes any, takes it after that"
+                yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held")
+                return
+    if size_of(there) - _held_of(pool, there, look) >= len(takers):
+        return
+    found = look.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, look))
+    way_out = f"release some, or add a range to {_place('Pool', pool, look.desired)}"
+    yield from _short(found, way_out, path, look)
+
+
+def _will_have(key: ResourceKey, number: int | None, pool: str, look: Look) -> bool:
+    """Whether it has the number that it names before long."""
+    field = TakeVrf.path if key.kind == "Network" else TakeNumber.path
+    if number is None or look.refused(key, field) or key in look.barred():
+        return False
+    return waited_for(number_taken(number, pool, look, key), look)
+
+
+def children_of(parent: str, look: Look) -> list[Any]:
+    """The networks that are declared to be parts of it, by name."""
+    return look.desired.derived("children", _children).get(parent, []) if look.desired is not None else []
+
+
+def holders_of_pool(pool: str, look: Look) -> list[Number]:
+    """Who holds a number of it, by owner, as far as it was seen."""
+    found = (_held_number(look, key) for key in sorted(look.observed))
+    return [one for one in found if one is not None and one.pool == pool]
+
+
+def _is_seen(network: str, look: Look) -> bool:
+    seen = look.observed.get(ResourceKey("Network", network))
+    return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
+
+
+def _grows(network: str, look: Look) -> str:
+    """The first prefix that it is to have and does not have yet; nothing if there is none."""
+    key = ResourceKey("Network", network)
+    resource = look.desired.resources.get(key) if look.desired is not None else None
+    state = look.observed[key].value
+    have = {prefix.cidr for prefix in state.prefixes or ()}
+    return next((one.cidr for one in resource.spec.prefixes if one.cidr not in have), "") if resource else ""
+
+
+def _usage(network: str, look: Look) -> tuple[Usage, ...] | None:
+    seen = look.observed.get(ResourceKey("Network", network))
+    return seen.value.usage if seen is not None and isinstance(seen.value, NetworkState) else None
+
+
+def _beyond_addresses(network: str, look: Look) -> Short:
+    if look.desired is None:
+        return NOBODY
+    room = _free_addresses(network, look)
+    grows = _grows(network, look)
+    if room is None or (grows and _usage(network, look) is None):
+        return NOBODY
+    takers = look.desired.derived("takers of addresses", _address_takers).get(network, ())
+    if all(room[family] >= len(takers) for family in _families_of(network, look)):
+        return NOBODY  # Enough for all of them, without a look at each.
+    at_first = dict(room)
+    asking = _asking_for_addresses(network, look, look.desired)
+    coming: dict[ResourceKey, int] | None = None
+    beyond: dict[ResourceKey, str] = {}
+    later: dict[ResourceKey, str] = {}
+    for key, address, family in asking:
+        if address is not None and address_taken(address, network, look, key) is not None:
+            continue  # It gets that one or none, whatever is free.
+        # Without a family the IPAM goes through the prefixes in order; any that has room will do.
+        given = family if family is not None else next((f for f, free in room.items() if free), 4)
+        if room[given] > 0:
+            room[given] -= 1
+            continue
+        free = at_first[family] if family is not None else sum(at_first.values())
+        kind = f"IPv{family} address" if family is not None else "address"
+        there_is = f"Network/{network} has {free or 'no'} free {kind}{'' if free == 1 else 'es'}"
+        if coming is None:
+            coming = _let_go_of(network, look, {one for _, one, _ in asking if one is not None})
+        leaver = next((one for one, of in coming.items() if family in (None, of)), None)
+        if leaver is not None:
+            del coming[leaver]
+            later[key] = f"{there_is} before {spoken(leaver)} is released"
+        elif grows:
+            later[key] = f"{there_is} before it has {grows}"
+        else:
+            beyond[key] = f"{there_is}, and {sum(other == family for _, _, other in asking)} are asked for"
+    return Short(beyond, later)
+
+
+def _families_of(network: str, look: Look) -> set[int]:
+    state = look.observed[ResourceKey("Network", network)].value
+    return {family_of(prefix.cidr) for prefix in state.prefixes or ()}
+
+
+def _free_addresses(network: str, look: Look) -> dict[int, int] | None:
+    """How many are free of each family: as the IPAM said, or else by who was seen to hold one. None: not known."""
+    seen = look.observed.get(ResourceKey("Network", network))
+    state = seen.value if seen is not None else None
+    if not isinstance(state, NetworkState) or state.prefixes is None:
+        return None
+    if state.usage is not None:
+        return {f: sum(one.size - one.used for one in state.usage if family_of(one.cidr) == f) for f in (4, 6)}
+    room = dict.fromkeys((4, 6), 0)
+    for prefix in state.prefixes:
+        room[family_of(prefix.cidr)] += sum(high - low + 1 for low, high in usable(prefix))
+    for other in look.observed.values():
+        held = other.value
+        if isinstance(held, AddressState) and held.network == network and held.address is not None:
+            room[family_of(held.address)] -= 1
+    return {family: max(0, free) for family, free in room.items()}
+
+
+def _let_go_of(network: str, look: Look, named: set[str]) -> dict[ResourceKey, int]:
+    """Who lets go of an address of the network that nobody else names, with its family: what goes, and what moves to
+    another network in which there is room for it as things are. Two that would take each other's place are held."""
+    room, found = address_room(look), {}
+    for key in sorted([*room.leaves, *room.wants]):
+        state = look.observed[key].value
+        free_for_all = state.network == network and state.address not in named
+        if free_for_all and (key in room.leaves or _has_room(network, key, room, look)):
+            found[key] = family_of(state.address)
+    return found
+
+
+def _has_room(network: str, key: ResourceKey, room: Room, look: Look) -> bool:
+    spec: IPAddressSpec | None = look.desired.resources[key].spec if look.desired is not None else None
+    if spec is None or spec.network == network:
+        return False
+    if room.wants[key] is not None:
+        return room.wants[key] not in room.owners
+    return sum((_free_addresses(spec.network, look) or {}).values()) > 0
+
+
+def _asking_for_addresses(
+    network: str, look: Look, desired: DesiredState
+) -> list[tuple[ResourceKey, str | None, int | None]]:
+    found: list[tuple[ResourceKey, str | None, int | None]] = []
+    for key in desired.derived("takers of addresses", _address_takers).get(network, ()):
+        spec: IPAddressSpec = desired.resources[key].spec
+        seen = look.observed.get(key)
+        state = seen.value if seen is not None else None
+        if not isinstance(state, AddressState) or state.network == network:
+            continue
+        family = family_of(spec.address) if spec.address else FAMILIES[spec.family] if spec.family else None
+        found.append((key, spec.address, family))
+    return sorted(found, key=lambda one: (one[1] is None, in_order(one[0])))
+
+
+def in_order(key: ResourceKey) -> tuple[str, int, str, int]:
+    """In which order those come that leave the choice to the IPAM: of their names, as a list shows them; those of a
+    claim by the number of the slot."""
+    meant = of_claim(key)
+    return (key.name, -1, "", 0) if meant is None else (meant.claim, meant.slot, meant.network, meant.family)
+
+
+def _address_takers(desired: DesiredState) -> dict[str, list[ResourceKey]]:
+    found: dict[str, list[ResourceKey]] = {}
+    for resource in desired.of_kind("IPAddress"):
+        spec = resource.spec
+        if spec.type is not AddressType.EPHEMERAL or not machine_gone(spec, desired):
+            found.setdefault(spec.network, []).append(resource.key)
+    return found
+
+
+def _beyond_prefixes(parent: str, look: Look) -> Short:
+    """Plays through what the IPAM will do: those that are named are cut out, then each child takes the smallest block
+    that fits, which is split."""
+    if look.desired is None or not _is_seen(parent, look):
+        return NOBODY
+    grows = _grows(parent, look)
+    now, after, leaver = _free_blocks(parent, _usage(parent, look), look)
+    at_first = {family: _free_words(found) for family, found in now.items()}
+    beyond: dict[ResourceKey, str] = {}
+    later: dict[ResourceKey, str] = {}
+    for resource in sorted(children_of(parent, look), key=lambda one: in_order(one.key)):
+        for family, length in _missing_lengths(resource.spec, look, resource.key):
+            reason = f"Network/{parent} has no free /{length} for it; free at first: {at_first[family]}"
+            at_once, in_the_end = _take(now[family], length), _take(after[family], length)
+            if grows and not at_once and not in_the_end:
+                later[resource.key] = f"{reason}; it is to have {grows}"
+            elif not at_once and not in_the_end:
+                beyond[resource.key] = reason
+            elif not at_once:
+                later[resource.key] = f"{reason}; {leaver} goes"
+    return Short(beyond, later)
+
+
+Blocks = dict[int, dict[int, int]]
+"""By family: how many free blocks there are of each length."""
+
+
+def _free_blocks(parent: str, usage: tuple[Usage, ...] | None, look: Look) -> tuple[Blocks, Blocks, ResourceKey | None]:
+    """What is free beside what siblings ask for by name, and what will be when those have gone that go, with the first
+    of them. An IPAM that others use too has the last word: where it says otherwise than what was seen, that holds."""
+    said: Blocks = {4: {}, 6: {}}
+    for one in usage or ():
+        of_family = said[family_of(one.cidr)]
+        for length, count in one.free_prefixes:
+            of_family[length] = of_family.get(length, 0) + count
+    now, after = dict(said), {family: dict(found) for family, found in said.items()}
+    there, going = _inside(parent, look)
+    for family, found in said.items():
+        own, taken_ = _own(parent, family, look), [span(cidr) for cidr, _ in there if family_of(cidr) == family]
+        free = joined(without(own, taken_))
+        if usage is not None and blocks(free, family) != found:
+            continue
+        named = [span(cidr) for cidr in _named(parent, family, there, look)]
+        leaving = [span(cidr) for cidr, key in there if key in going and family_of(cidr) == family]
+        now[family] = blocks(without(free, named), family)
+        after[family] = blocks(without(joined([*free, *leaving]), named), family)
+    return now, after, going[0] if going else None
+
+
+def _own(parent: str, family: int, look: Look) -> list[Span]:
+    state = look.observed[ResourceKey("Network", parent)].value
+    prefixes = [prefix for prefix in state.prefixes or () if family_of(prefix.cidr) == family]
+    kept = [span(part) for prefix in prefixes for part in prefix.reserved]
+    return without([span(prefix.cidr) for prefix in prefixes], kept)
+
+
+def _inside(parent: str, look: Look) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
+    """The children's prefixes as they are, and the children that go."""
+    there, going = [], []
+    for key in sorted(look.observed):
+        value = look.observed[key].value
+        if isinstance(value, NetworkState) and value.network is not None and value.network.parent == parent:
+            there += [(prefix.cidr, key) for prefix in value.network.prefixes]
+            if releases(key, look, ephemeral=False):
+                going.append(key)
+    return there, going
+
+
+def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], look: Look) -> list[str]:
+    """What siblings ask for by name and do not have yet."""
+    have = {cidr for cidr, _ in there}
+    wanted = [prefix.cidr for one in children_of(parent, look) for prefix in one.spec.prefixes]
+    return [cidr for cidr in wanted if family_of(cidr) == family and cidr not in have]
+
+
+def _children(desired: DesiredState) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for resource in desired.of_kind("Network"):
+        if resource.spec.parent is not None:
+            found.setdefault(resource.spec.parent, []).append(resource)
+    return found
+
+
+def _missing_lengths(spec: NetworkSpec, look: Look, key: ResourceKey) -> list[tuple[int, int]]:
+    seen = look.observed.get(key)
+    state = seen.value if seen is not None else None
+    if not isinstance(state, NetworkState):
+        return []
+    there = [length_of(prefix.cidr) for prefix in state.prefixes or ()]
+    return [one for one in sorted(chosen_lengths(spec, parent_of(spec, look.desired)).items()) if one not in there]
+
+
+def _take(blocks: dict[int, int], length: int) -> bool:
+    fitting = [size for size, count in blocks.items() if size <= length and count]
+    if not fitting:
+        return False
+    best = max(fitting)
+    blocks[best] -= 1
+    for size in range(best + 1, length + 1):
+        blocks[size] = blocks.get(size, 0) + 1
+    return True
+
+
+def _free_words(blocks: Mapping[int, int]) -> str:
+    return ", ".join(f"{count} x /{length}" for length, count in sorted(blocks.items()) if count) or "nothing"
+
+
+def _takers(desired: DesiredState) -> dict[str, dict[ResourceKey, int | None]]:
+    """Who takes a number of each pool, and which one where it is named."""
+    found: dict[str, dict[ResourceKey, int | None]] = {}
+    for resource in [*desired.of_kind("Network"), *desired.of_kind("Number")]:
+        spec = resource.spec
+        source = spec.vrf if isinstance(spec, NetworkSpec) else spec
+        if source is not None and source.pool is not None:
+            found.setdefault(source.pool, {})[resource.key] = source.number
+    return found
+
+
+def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
+    """Those that name their number, by pool."""
+    takers = desired.derived("takers of numbers", _takers)
+    return {pool: [key for key, number in found.items() if number is not None] for pool, found in takers.items()}
+
+
+def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: Look) -> Short:
+    pending = [key for key in takers if key in look.observed and not _has_of(pool, look, key)]
+    pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, look, key)]
+    pending.sort(key=lambda key: (takers[key] is None, key.kind, in_order(key)))
+    free = max(0, size_of(there) - _held_of(pool, there, look))
+    there_is = f"Pool/{pool} has {free or 'no'} free number{'' if free == 1 else 's'} of {size_of(there)}"
+    room, named = number_room(look), {number for number in takers.values() if number is not None}
+    going = [
+        key
+        for key in sorted([*room.leaves, *room.wants])
+        if _has_of(pool, look, key) and key not in takers and _number_of(look, key) not in named
+        if key in room.leaves or _has_number(key, room, look)
+    ]
+    spec = look.desired.resources.get(ResourceKey("Pool", pool)) if look.desired is not None else None
+    if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > size_of(there):
+        return Short({}, dict.fromkeys(pending[free:], f"{there_is} before its ranges are as declared"))
+    waiting = dict(zip(pending[free:], going, strict=False))
+    return Short(
+        dict.fromkeys(pending[free + len(going) :], f"{there_is}, and {len(pending)} are asked for"),
+        {key: f"{there_is} before {leaver} gives its own back" for key, leaver in waiting.items()},
+    )
+
+
+def _has_number(key: ResourceKey, room: Room, look: Look) -> bool:
+    """Whether there is a number in the other pool, to which it moves, as things are."""
+    if room.wants[key] is not None or look.desired is None:
+        return room.wants[key] not in room.owners
+    spec: Any = look.desired.resources[key].spec
+    to: Any = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
+    seen = look.observed.get(ResourceKey("Pool", to))
+    there = pool_state(seen.value).pool if seen is not None else None
+    return there is not None and size_of(there) > _held_of(to, there, look)
+
+
+def _held_of(pool: str, there: Pool, look: Look) -> int:
+    """How many numbers are held, by what the pool says or by who was seen to hold one: what is more."""
+    return max(there.held, sum(1 for of, _ in number_room(look).owners if of == pool))
+
+
+def _has_of(pool: str, look: Look, key: ResourceKey, number: int | None = None) -> bool:
+    held = _held_number(look, key)
+    return held is not None and held.pool == pool and number in (None, held.number)
+
+
+def _number_of(look: Look, key: ResourceKey) -> int | None:
+    held = _held_number(look, key)
+    return held.number if held is not None else None
+
+
+def _held_number(look: Look, key: ResourceKey) -> Number | None:
+    seen = look.observed.get(key)
+    value = seen.value if seen is not None else None
+    if isinstance(value, NetworkState):
+        return value.vrf
+    return value.held(key) if isinstance(value, NumberState) else None
+
+
+def _place(kind: str, name: str, desired: DesiredState | None) -> str:
+    resource = desired.resources.get(ResourceKey(kind, name)) if desired is not None else None
+    return f"{kind}/{name} ({resource.source.file}:{resource.source.line})" if resource else f"{kind}/{name}"

@@ -1,0 +1,158 @@
+"""IPAddress: one address of a network, for a project or for one machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+import msgspec
+from msgspec import Meta
+
+from drivers.base import NOTHING_SAID, About, Allocation
+from reconciler.kinds.common.fields import (
+    NAME_PATTERN,
+    Address,
+    DeletionPolicy,
+    Family,
+    ProjectRef,
+    RenamedFrom,
+    Spec,
+    Text,
+    names_of,
+    reference,
+)
+from reconciler.kinds.common.kind import Place
+from reconciler.kinds.ipam.network import NetworkSpec
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
+class AddressType(StrEnum):
+    """Whether an address outlives what uses it."""
+
+    EPHEMERAL = "Ephemeral"
+    STATIC = "Static"
+
+
+class IPAddressSpec(Spec, frozen=True, kw_only=True):
+    """An address of a network."""
+
+    description: Annotated[Text, Meta(description="What the address is for.")] | None = None
+    network: Annotated[str, reference("Network", "The Network that it is taken from.")]
+    address: (
+        Annotated[Address, Meta(description="This address and no other; left out: the lowest free one.")] | None
+    ) = None
+    family: Annotated[Family, Meta(description="Which family to take, where the network has both.")] | None = None
+    type: Annotated[
+        AddressType,
+        Meta(
+            description="Ephemeral: it is released when its machine, or this document, goes. Static: it survives its "
+            "machine, and stays allocated when the document goes unless deletionPolicy is Release."
+        ),
+    ] = AddressType.EPHEMERAL
+    project: ProjectRef | None = None
+    machine: (
+        Annotated[
+            str,
+            Meta(
+                pattern=NAME_PATTERN,
+                max_length=253,
+                description="The Machine that it is for; left out: any of its project's.",
+            ),
+        ]
+        | None
+    ) = None
+    tags: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
+        Meta(description="Words that the IPAM shows beside it."),
+    ] = ()
+    dns_name: (
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$",
+                max_length=253,
+                description="Its name in DNS, which the IPAM shows; lower case, without a final dot.",
+                examples=["www.shop.example"],
+            ),
+        ]
+        | None
+    ) = None
+    declared_policy: (
+        Annotated[
+            DeletionPolicy,
+            Meta(
+                description="Orphan: it stays allocated when the document goes. Release: it becomes free. Left out: as "
+                "its type says."
+            ),
+        ]
+        | None
+    ) = msgspec.field(name="deletionPolicy", default=None)
+    renamed_from: RenamedFrom | None = None
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """The names that it had before."""
+        return names_of(self.renamed_from)
+
+    @property
+    def deletion_policy(self) -> DeletionPolicy:
+        """What becomes of it when the document goes."""
+        given = self.declared_policy
+        if given is not None:
+            return given
+        return DeletionPolicy.RELEASE if self.type is AddressType.EPHEMERAL else DeletionPolicy.ORPHAN
+
+
+class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the resource holds in the IPAM, and what is said of it there; network and address None: nothing."""
+
+    network: str | None = None
+    address: str | None = None
+    about: About = NOTHING_SAID
+
+    @classmethod
+    def of(cls, allocation: Allocation | None) -> Self:
+        """What an IPAM's answer comes to."""
+        return cls() if allocation is None else cls(allocation.network, allocation.address, allocation.about)
+
+
+def check(resource: Resource[IPAddressSpec]) -> list[Place]:
+    """An address and a family exclude each other (metal-api: a given address has its family), and so do Ephemeral and
+    Orphan: it would be taken for a leak."""
+    spec, found = resource.spec, []
+    if spec.address is not None and spec.family is not None:
+        hint = "remove family; the address has one"
+        found.append(Place("address-and-family", "spec.family", "address and family exclude each other", hint))
+    if spec.type is AddressType.EPHEMERAL and spec.declared_policy is DeletionPolicy.ORPHAN:
+        what, hint = "an ephemeral address does not stay when its document goes", "make it type: Static"
+        found.append(Place("ephemeral-orphan", "spec.deletionPolicy", what, hint))
+    return found
+
+
+def project_of(spec: IPAddressSpec, desired: DesiredState | None) -> str | None:
+    """Its own project, else its network's."""
+    if spec.project is not None or desired is None:
+        return spec.project
+    network = desired.resources.get(ResourceKey("Network", spec.network))
+    return network.spec.project if network is not None and isinstance(network.spec, NetworkSpec) else None
+
+
+def about(spec: IPAddressSpec, desired: DesiredState | None) -> About:
+    """What the IPAM is to say of it."""
+    return About(
+        ephemeral=spec.type is AddressType.EPHEMERAL,
+        dns_name=spec.dns_name or "",
+        tags=tuple(sorted(set(spec.tags))),
+        project=project_of(spec, desired) or "",
+    )
+
+
+def machine_gone(spec: IPAddressSpec, desired: DesiredState | None) -> bool:
+    """Whether it is for a machine that is not declared."""
+    return (
+        spec.machine is not None
+        and desired is not None
+        and ResourceKey("Machine", spec.machine) not in desired.resources
+    )

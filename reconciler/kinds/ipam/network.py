@@ -1,0 +1,314 @@
+"""Network: prefixes that the IPAM hands addresses out of, and the VRF that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from drivers.base import IpamNetwork, Number, Prefix, Usage
+from reconciler.kinds.common.fields import (
+    Address,
+    AddressRange,
+    Cidr,
+    DeletionPolicy,
+    PartitionRef,
+    ProjectRef,
+    Spec,
+    Text,
+    reference,
+)
+from reconciler.kinds.common.kind import Place
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+
+class NetworkType(StrEnum):
+    """Who may use a network."""
+
+    PRIVATE = "Private"
+    SHARED = "Shared"
+    EXTERNAL = "External"
+    UNDERLAY = "Underlay"
+    SUPER = "Super"
+
+
+class Nat(StrEnum):
+    """What becomes of source addresses on the way into a network."""
+
+    NONE = "None"
+    IPV4_MASQUERADE = "IPv4Masquerade"
+
+
+class PrefixSpec(Spec, frozen=True, kw_only=True):
+    """One prefix and what in it is kept back."""
+
+    cidr: Annotated[Cidr, Meta(description="The prefix.")]
+    gateway: Annotated[Address, Meta(description="The router's address in it; never handed out.")] | None = None
+    reserved: Annotated[
+        tuple[AddressRange, ...], Meta(description="Addresses, prefixes or ranges that are never handed out.")
+    ] = ()
+
+
+class PrefixLength(Spec, frozen=True, kw_only=True):
+    """Lengths of prefixes, by address family."""
+
+    ipv4: Annotated[int, Meta(ge=1, le=32, description="Of IPv4 prefixes.")] | None = msgspec.field(
+        name="IPv4", default=None
+    )
+    ipv6: Annotated[int, Meta(ge=1, le=128, description="Of IPv6 prefixes.")] | None = msgspec.field(
+        name="IPv6", default=None
+    )
+
+    def by_family(self) -> dict[int, int]:
+        """Family (4, 6) -> length."""
+        return {family: length for family, length in ((4, self.ipv4), (6, self.ipv6)) if length is not None}
+
+
+class VrfSpec(Spec, frozen=True, kw_only=True):
+    """The VRF of a network: a number of a pool, or the one that another network has. The number is also the VNI."""
+
+    pool: Annotated[str, reference("Pool", "The Pool that its number is taken from.")] | None = None
+    number: (
+        Annotated[int, Meta(ge=0, le=2**32 - 1, description="This number and no other; left out: the lowest free one.")]
+        | None
+    ) = None
+    network: Annotated[str, reference("Network", "The Network whose VRF it shares.")] | None = None
+
+
+class NetworkSpec(Spec, frozen=True, kw_only=True):
+    """A network. Within a namespace no two overlap, but a parent and its children."""
+
+    description: Annotated[Text, Meta(description="What the network is for.")] | None = None
+    type: Annotated[
+        NetworkType,
+        Meta(
+            description="Private: one project's. Shared: one project's, others may take addresses. External: any "
+            "project may. Underlay: for switches and firewalls. Super: child networks take their prefixes from it."
+        ),
+    ] = NetworkType.PRIVATE
+    prefixes: Annotated[
+        tuple[PrefixSpec, ...],
+        Meta(description="Its prefixes, IPv4 and IPv6. A child may leave them out: the IPAM chooses them."),
+    ] = ()
+    parent: Annotated[str, reference("Network", "The Super network that its prefixes are taken from.")] | None = None
+    prefix_length: (
+        Annotated[
+            PrefixLength,
+            Meta(
+                description="A child's: how long the prefixes are that the IPAM chooses, for the families that it "
+                "is to have; left out, and without prefixes: the parent's childPrefixLength."
+            ),
+        ]
+        | None
+    ) = None
+    child_prefix_length: (
+        Annotated[PrefixLength, Meta(description="A Super's: how long its children's prefixes are if they do not say.")]
+        | None
+    ) = None
+    destination_prefixes: Annotated[
+        tuple[Cidr, ...], Meta(description="What is reached through it, such as 0.0.0.0/0; routes of its machines.")
+    ] = ()
+    announceable: Annotated[
+        tuple[Cidr, ...], Meta(description="A Super's: prefixes beside its own that machines in it may announce.")
+    ] = ()
+    nat: Annotated[Nat, Meta(description="Whether what enters it is masqueraded.")] = Nat.NONE
+    vrf: Annotated[VrfSpec, Meta(description="Its VRF; left out: none, or its parent's.")] | None = None
+    namespace: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+                max_length=63,
+                description="Networks of different namespaces may overlap; left out: the common one, or the parent's.",
+            ),
+        ]
+        | None
+    ) = None
+    partition: PartitionRef | None = None
+    project: ProjectRef | None = None
+    deletion_policy: Annotated[
+        DeletionPolicy,
+        Meta(description="Orphan: the IPAM keeps it when the document goes. Release: it is dropped once it is empty."),
+    ] = DeletionPolicy.ORPHAN
+
+
+class NetworkState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the IPAM knows of a network (None: nothing), the VRF number that it holds, and how full its prefixes are
+    (None: not asked, as it costs more than a look at one network should)."""
+
+    network: IpamNetwork | None = None
+    vrf: Number | None = None
+    usage: tuple[Usage, ...] | None = None
+
+    @property
+    def prefixes(self) -> tuple[Prefix, ...] | None:
+        """Its prefixes; None when the IPAM does not know it."""
+        return self.network.prefixes if self.network is not None else None
+
+
+def family_of(cidr: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in cidr else 4
+
+
+def parent_of(spec: NetworkSpec, desired: DesiredState | None) -> NetworkSpec | None:
+    """The declared parent's spec."""
+    if spec.parent is None or desired is None:
+        return None
+    found = desired.resources.get(ResourceKey("Network", spec.parent))
+    return found.spec if found is not None and isinstance(found.spec, NetworkSpec) else None
+
+
+def chosen_lengths(spec: NetworkSpec, parent: NetworkSpec | None) -> dict[int, int]:
+    """By family, the length of each prefix that the IPAM is to choose for a child."""
+    if spec.prefix_length is not None:
+        return spec.prefix_length.by_family()
+    if spec.prefixes or parent is None or parent.child_prefix_length is None:
+        return {}
+    return parent.child_prefix_length.by_family()
+
+
+def declared_prefixes(spec: NetworkSpec) -> tuple[Prefix, ...]:
+    """The driver's form: in the document's order, the gateway among what is reserved."""
+    return tuple(
+        Prefix(cidr=p.cidr, reserved=tuple(sorted({*p.reserved, *((p.gateway,) if p.gateway else ())})))
+        for p in spec.prefixes
+    )
+
+
+def wanted(spec: NetworkSpec, parent: NetworkSpec | None) -> IpamNetwork:
+    """What the IPAM is to have of it, without the prefixes that it is to choose."""
+    return IpamNetwork(
+        prefixes=declared_prefixes(spec),
+        parent=spec.parent,
+        namespace=spec.namespace or (parent.namespace if parent is not None else None) or "",
+        container=spec.type is NetworkType.SUPER,
+        shared=spec.type is NetworkType.SHARED,
+        project=spec.project or "",
+    )
+
+
+def length_of(cidr: str) -> tuple[int, int]:
+    """Family and length of a prefix in canonical form."""
+    return family_of(cidr), int(cidr.rpartition("/")[2])
+
+
+def families(spec: NetworkSpec, parent: NetworkSpec | None) -> set[int]:
+    """The families that it has, or will have."""
+    return {family_of(p.cidr) for p in spec.prefixes} | chosen_lengths(spec, parent).keys()
+
+
+def within(inner: str, outer: str) -> bool:
+    """Whether a prefix lies in another."""
+    one, other = ip_network(inner), ip_network(outer)
+    return (
+        one.version == other.version
+        and one.prefixlen >= other.prefixlen
+        and one.supernet(new_prefix=other.prefixlen) == other
+    )
+
+
+def plain(prefixes: tuple[Prefix, ...], lengths: Mapping[int, int], parent: str | None) -> list[Any]:
+    """What is declared, in JSON. Lists throughout: what was applied is compared with this after a round trip."""
+    chosen = [f"a free /{length} of {parent}" for _, length in sorted(lengths.items())]
+    return [*({"cidr": prefix.cidr, "reserved": list(prefix.reserved)} for prefix in prefixes), *chosen]
+
+
+_FORBIDDEN: dict[NetworkType, dict[str, str]] = {
+    NetworkType.SUPER: {
+        "parent": "a Super has no parent",
+        "prefixLength": "its prefixes are declared",
+        "nat": "nothing is masqueraded into a Super",
+        "vrf.network": "a Super's VRF is its own",
+    },
+    NetworkType.UNDERLAY: {
+        "parent": "an underlay's prefixes are its own",
+        "nat": "nothing is masqueraded into an underlay",
+        "project": "it belongs to no project",
+    },
+    NetworkType.EXTERNAL: {"parent": "an external network's prefixes are its own"},
+    NetworkType.PRIVATE: {},
+    NetworkType.SHARED: {},
+}
+"""What a type of network does not have, and why (metal-api, network-service.go)."""
+
+
+def check(resource: Resource[NetworkSpec]) -> list[Place]:
+    """The rules between a network's type and its fields."""
+    spec = resource.spec
+    given = {
+        "parent": spec.parent is not None,
+        "prefixLength": spec.prefix_length is not None,
+        "nat": spec.nat is not Nat.NONE,
+        "project": spec.project is not None,
+        "vrf.network": spec.vrf is not None and spec.vrf.network is not None,
+    }
+    found = [
+        Place("network-type", f"spec.{field}", f"a network of type {spec.type} has no {field}", f"remove it: {why}")
+        for field, why in _FORBIDDEN[spec.type].items()
+        if given[field]
+    ]
+    found.extend(_super_only(spec))
+    if not spec.prefixes and spec.parent is None:
+        hint = "declare prefixes" + (
+            ", or a parent that they are taken from" if "parent" not in _FORBIDDEN[spec.type] else ""
+        )
+        found.append(Place("network-type", "spec", "a network needs prefixes", hint))
+    if spec.parent is None and spec.prefix_length is not None and spec.type is not NetworkType.SUPER:
+        hint = "remove it, or name the parent"
+        found.append(Place("network-type", "spec.prefixLength", "only a child's prefixes are chosen", hint))
+    if spec.type is NetworkType.UNDERLAY:
+        found.extend(_underlay(spec))
+    if spec.nat is Nat.IPV4_MASQUERADE and spec.prefixes and not any(family_of(p.cidr) == 4 for p in spec.prefixes):
+        found.append(Place("network-type", "spec.nat", "there is no IPv4 prefix to masquerade", "remove nat"))
+    found.extend(_vrf_faults(spec))
+    return found
+
+
+def _super_only(spec: NetworkSpec) -> list[Place]:
+    if spec.type is not NetworkType.SUPER:
+        given = {"childPrefixLength": spec.child_prefix_length is not None, "announceable": bool(spec.announceable)}
+        return [
+            Place("network-type", f"spec.{field}", f"only a Super has {field}", "remove it, or set type: Super")
+            for field, there in given.items()
+            if there
+        ]
+    lengths = spec.child_prefix_length.by_family() if spec.child_prefix_length else {}
+    found = []
+    for family in sorted({family_of(p.cidr) for p in spec.prefixes} - lengths.keys()):
+        what = f"childPrefixLength says nothing of IPv{family}"
+        found.append(Place("child-prefix-length", "spec.childPrefixLength", what, f"add IPv{family}: LENGTH"))
+    for prefix in spec.prefixes:
+        family, length = length_of(prefix.cidr)
+        if family in lengths and lengths[family] <= length:
+            what = f"a child's /{lengths[family]} is not longer than {prefix.cidr}"
+            path = f"spec.childPrefixLength.IPv{family}"
+            found.append(Place("child-prefix-length", path, what, f"take at least {length + 1}"))
+    return found
+
+
+def _underlay(spec: NetworkSpec) -> list[Place]:
+    found = [
+        Place("network-type", f"spec.prefixes.{index}.cidr", "an underlay is IPv4 only", "remove the prefix")
+        for index, prefix in enumerate(spec.prefixes)
+        if family_of(prefix.cidr) != 4
+    ]
+    if spec.partition is None:
+        found.append(Place("network-type", "spec", "an underlay belongs to a partition", "add partition"))
+    return found
+
+
+def _vrf_faults(spec: NetworkSpec) -> list[Place]:
+    vrf = spec.vrf
+    if vrf is None:
+        return []
+    if (vrf.pool is None) == (vrf.network is None):
+        said = "both pool and network" if vrf.pool else "neither pool nor network"
+        return [Place("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one")]
+    if vrf.number is not None and vrf.pool is None:
+        return [Place("network-vrf", "spec.vrf.number", "the number is the other network's", "remove number")]
+    return []

@@ -1,0 +1,273 @@
+"""What is done about a network: its prefixes in the IPAM, and the number of its VRF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from drivers.base import IpamNetwork
+from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.ipam.conflicts import prefixes_taken, taken, waited_for
+from reconciler.kinds.ipam.exhaustion import children_of, number_holds, short_of_prefixes
+from reconciler.kinds.ipam.network import (
+    NetworkSpec,
+    NetworkState,
+    NetworkType,
+    chosen_lengths,
+    length_of,
+    parent_of,
+    plain,
+    wanted,
+    within,
+)
+from reconciler.kinds.ipam.occupancy import Tenant, living_in, named
+from reconciler.kinds.ipam.pool import number_steps
+from reconciler.model.action import Action, DropNetwork, Forget, GiveVrfBack, PutNetwork, TakeVrf
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import Resource, ResourceKey
+
+PREFIXES, VRF = PutNetwork.path, TakeVrf.path
+
+
+class NetworkRules:
+    """The reconciled half of Network."""
+
+    def fields(self, resource: Resource[NetworkSpec], look: Look) -> tuple[Field, ...]:
+        """Its prefixes, reserved parts included, its place among other networks, and its VRF's number."""
+        spec, state = resource.spec, _state(look.value)
+        parent = parent_of(spec, look.desired)
+        want, lengths, seen = wanted(spec, parent), chosen_lengths(spec, parent), state.network
+        found = [
+            Field(
+                PREFIXES,
+                plain(want.prefixes, lengths, spec.parent),
+                None if seen is None else plain(seen.prefixes, {}, None),
+                seen is not None and _as_wanted(want, lengths, seen),
+            )
+        ]
+        if spec.parent is not None or (seen is not None and seen.parent is not None):
+            above = seen.parent if seen is not None else None
+            found.append(Field("spec.parent", spec.parent, above, above == spec.parent))
+        if seen is not None:
+            same = (want.container, want.shared) == (seen.container, seen.shared)
+            found.append(Field("spec.type", spec.type.value, spec.type.value if same else _type_of(seen), same))
+            for name, one, other in (
+                ("spec.namespace", want.namespace, seen.namespace),
+                ("spec.project", want.project, seen.project),
+            ):
+                found.append(Field(name, one or None, other or None, one == other))
+        if (spec.vrf is not None and spec.vrf.pool) or state.vrf is not None:
+            found.append(_vrf_field(spec, state))
+        return tuple(found)
+
+    def steps(self, resource: Resource[NetworkSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+        """One PutNetwork, which the IPAM does whole or not at all, and the VRF's number."""
+        spec, state = resource.spec, _state(look.value)
+        differing = {field.path for field in fields if not field.equal}
+        actions: list[Action] = []
+        holds: list[Hold] = []
+        if differing - {VRF}:
+            parent = parent_of(spec, look.desired)
+            want, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
+            why = "not in the IPAM yet" if state.network is None else "it differs in the IPAM"
+            actions.append(PutNetwork(key=look.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
+            holds.extend(_refused(spec, want, lengths, state.network, look))
+        if VRF in differing:
+            pool = spec.vrf.pool if spec.vrf else None
+            number = spec.vrf.number if spec.vrf else None
+            actions += number_steps(look.key, pool, number, state.vrf, TakeVrf, GiveVrfBack)
+            if pool:
+                holds.extend(number_holds(pool, number, state.vrf is not None, VRF, look))
+        return Steps(tuple(actions), tuple(holds))
+
+    def removal(self, look: Look) -> Steps:
+        """Orphan leaves it in the IPAM with its VRF's number; Release drops it once nothing lives in it."""
+        state = _state(look.value)
+        if look.stray:
+            return _stray_vrf(state, look)
+        if state.network is None and state.vrf is None:
+            return Steps((Forget(key=look.key, reason="no longer declared, and not in the IPAM"),))
+        if look.facts.deletion_policy != DeletionPolicy.RELEASE:
+            reason = "no longer declared; the IPAM keeps it (deletionPolicy Orphan)"
+            return Steps((Forget(key=look.key, reason=reason),))
+        why = "no longer declared (deletionPolicy Release)"
+        actions: list[Action] = []
+        if state.network is not None:
+            actions.append(DropNetwork(key=look.key, reason=why))
+        if state.vrf is not None:
+            actions.append(GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
+        actions.append(Forget(key=look.key, reason="no longer declared, and dropped"))
+        return Steps(tuple(actions), tuple(_lived_in(look)))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether the IPAM now has it so."""
+        state = _state(value)
+        match action:
+            case PutNetwork(network=want, lengths=lengths):
+                return state.network is not None and _whole(want, dict(lengths), state.network)
+            case DropNetwork():
+                return state.network is None
+            case TakeVrf(pool=pool, number=number):
+                return state.vrf is not None and state.vrf.pool == pool and number in (None, state.vrf.number)
+            case GiveVrfBack():
+                return state.vrf is None
+            case _:
+                return False
+
+    def patience(self, action: Action, resource: Resource[NetworkSpec] | None) -> float:
+        """The IPAM answers when it is done, and to ask it twice does no harm."""
+        return 1.0
+
+
+def _state(value: Any) -> NetworkState:
+    return value if isinstance(value, NetworkState) else NetworkState()
+
+
+def _as_wanted(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork) -> bool:
+    """The declared prefixes first, then those that were chosen, whichever they are."""
+    declared = len(want.prefixes)
+    chosen = seen.prefixes[declared:]
+    return (
+        seen.prefixes[:declared] == want.prefixes
+        and sorted(length_of(one.cidr) for one in chosen) == sorted(lengths.items())
+        and not any(one.reserved for one in chosen)
+    )
+
+
+def _whole(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork) -> bool:
+    rest = msgspec.structs.replace(seen, prefixes=want.prefixes)
+    return rest == want and _as_wanted(want, lengths, seen)
+
+
+def _type_of(seen: IpamNetwork) -> str:
+    return "Super" if seen.container else "Shared" if seen.shared else "neither Super nor Shared"
+
+
+def _vrf_field(spec: NetworkSpec, state: NetworkState) -> Field:
+    pool = spec.vrf.pool if spec.vrf else None
+    number = spec.vrf.number if spec.vrf else None
+    desired = None if pool is None else f"{'any' if number is None else number} of {pool}"
+    held = state.vrf
+    observed = None if held is None else f"{held.number} of {held.pool}"
+    if held is None or pool is None:
+        return Field(VRF, desired, observed, held is None and pool is None)
+    return Field(VRF, desired, observed, held.pool == pool and number in (None, held.number))
+
+
+def _refused(
+    spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, look: Look
+) -> Iterator[Hold]:
+    """What the IPAM would refuse, told beforehand; and what only the rules between projects forbid."""
+    if spec.parent is not None:
+        above = look.observed.get(ResourceKey("Network", spec.parent))
+        if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
+            reason = f"its parent Network/{spec.parent} is not in the IPAM yet"
+            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when that one is there")
+        elif outside := _not_there_yet(want, above.value.network, look):
+            reason = f"its parent Network/{spec.parent} does not have {outside} yet"
+            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when the parent is as declared")
+        elif lengths:
+            if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
+                yield from _named_first(spec.parent, look)
+            yield from short_of_prefixes(spec.parent, lengths, PREFIXES, look)
+    yield from _taken(look.key, want, look)
+    if seen is None:
+        return
+    if seen.shared and spec.type is not NetworkType.SHARED:
+        reason = "a shared network cannot be unshared: other projects may have addresses in it"
+        way_out = "leave spec.type Shared, or make a new network and move there"
+        yield Hold(HoldKind.GUARD, "unshare", reason, way_out, PREFIXES)
+    inside = living_in(look.key.name, look)
+    gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
+    if want.container != seen.container or want.namespace != seen.namespace:
+        homeless = inside
+        what = "it would change what it is while it holds"
+    else:
+        homeless = [one for one in inside if any(within(one.cidr, cidr) for cidr in gone)]
+        homeless = [one for one in homeless if not any(within(one.cidr, prefix.cidr) for prefix in want.prefixes)]
+        what = f"{', '.join(gone)} would go, and holds"
+    staying = [one for one in homeless if not one.leaves]
+    if staying:
+        way_out = "release or move these first, or keep the prefix as it is"
+        yield Hold(HoldKind.GUARD, "in-use", f"{what} {named(staying)}", way_out, PREFIXES)
+    elif homeless:
+        reason = f"{what} {named(homeless)}, going too"
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, "it goes on when they are released")
+
+
+def _taken(key: ResourceKey, want: IpamNetwork, look: Look) -> Iterator[Hold]:
+    """A hold for the first prefix that another network has, before all others one that stays."""
+    found = sorted(prefixes_taken(key, want, look), key=lambda one: one[1].goes)
+    for overlap, verdict in found[:1]:
+        what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs}, which {overlap.cidr} overlaps,"
+        yield taken(what, verdict, PREFIXES, look)
+
+
+def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: Look) -> str:
+    """A prefix that lies in none of its parent's as they are, and in one of them as they are declared."""
+    declared = (
+        look.desired.resources.get(ResourceKey("Network", want.parent or "")) if look.desired is not None else None
+    )
+    if declared is None:
+        return ""
+    for prefix in want.prefixes:
+        if any(within(prefix.cidr, outer.cidr) for outer in above.prefixes):
+            continue
+        if any(within(prefix.cidr, outer.cidr) for outer in declared.spec.prefixes):
+            return prefix.cidr
+    return ""
+
+
+def _stray_vrf(state: NetworkState, look: Look) -> Steps:
+    """A network that nobody declares is kept with its number; a number whose network is gone has leaked (what is known
+    as D09: the VRF was acquired first, and not given back when the network failed)."""
+    if state.network is not None or state.vrf is None:
+        return Steps()
+    why = "it has leaked: there is no such network, declared or in the IPAM"
+    give = GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
+    return Steps((give, Forget(key=look.key, reason="given back")))
+
+
+def _named_first(parent: str, look: Look) -> Iterator[Hold]:
+    """Who leaves its prefix to the IPAM takes it after all who name theirs, or it may be given one of those (0008)."""
+    for sibling in children_of(parent, look):
+        if not sibling.spec.prefixes or sibling.key == look.key:
+            continue
+        seen = look.observed.get(sibling.key)
+        there = seen.value.prefixes or () if seen is not None and isinstance(seen.value, NetworkState) else ()
+        missing = {prefix.cidr for prefix in sibling.spec.prefixes} - {prefix.cidr for prefix in there}
+        stuck = look.refused(sibling.key, PREFIXES) or sibling.key in look.barred()
+        if missing and not stuck and _will_have(sibling, look):
+            reason = (
+                f"{sibling.key} names {', '.join(sorted(missing))} of {parent}; who names none takes one after that"
+            )
+            yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, "it goes on when that one is there")
+            return
+
+
+def _will_have(sibling: Resource[NetworkSpec], look: Look) -> bool:
+    """Whether the prefixes that it names are its own before long."""
+    want = wanted(sibling.spec, parent_of(sibling.spec, look.desired))
+    return all(waited_for(verdict, look) for _, verdict in prefixes_taken(sibling.key, want, look))
+
+
+def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:
+    family, length = length_of(cidr)
+    return any(prefix.cidr == cidr for prefix in want.prefixes) or lengths.get(family) == length
+
+
+def _lived_in(look: Look) -> Iterator[Hold]:
+    inside = living_in(look.key.name, look)
+    if not inside:
+        return
+    leaving: list[Tenant] = [one for one in inside if one.leaves]
+    if len(leaving) == len(inside):
+        reason, way_out = f"it holds {named(inside)}, going too", "it goes on when they are released"
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, way_out)
+    else:
+        way_out = "release or move these first, or declare the network again"
+        staying = [one for one in inside if not one.leaves]
+        yield Hold(HoldKind.GUARD, "in-use", f"it holds {named(staying)}", way_out)

@@ -1,0 +1,155 @@
+"""Pool and Number: whole numbers such as VRF ids and ASNs, and one of them held by somebody."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta
+
+from drivers.base import Number, Pool, Range
+from reconciler.kinds.common.fields import DeletionPolicy, PartitionRef, ProjectRef, Spec, Text, reference
+from reconciler.kinds.common.kind import Place
+from reconciler.model.action import Action, GiveNumberBack, TakeNumber
+from reconciler.model.resource import Resource, ResourceKey
+
+MAX_NUMBER = 2**32 - 1
+"""ASNs have 32 bits (RFC 6793); a VNI has 24 (RFC 7348)."""
+
+NumberRange = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,10}(-[0-9]{1,10})?$",
+        description="A number, or a range `first-last`, both within.",
+        examples=["1-131072", "4210000001-4294967294"],
+    ),
+]
+
+
+class PoolSpec(Spec, frozen=True, kw_only=True):
+    """Numbers that are given out one by one."""
+
+    description: Annotated[Text, Meta(description="What the numbers are.")] | None = None
+    ranges: Annotated[tuple[NumberRange, ...], Meta(min_length=1, description="Which numbers, in quotes.")]
+    partition: PartitionRef | None = None
+    deletion_policy: Annotated[
+        DeletionPolicy,
+        Meta(description="Orphan: the pool stays when the document goes. Release: it is dropped once it is empty."),
+    ] = DeletionPolicy.ORPHAN
+
+
+class NumberSpec(Spec, frozen=True, kw_only=True):
+    """One number of a pool, such as the ASN of a machine or a router."""
+
+    description: Annotated[Text, Meta(description="What the number is for.")] | None = None
+    pool: Annotated[str, reference("Pool", "The Pool that it is taken from.")]
+    number: (
+        Annotated[
+            int, Meta(ge=0, le=MAX_NUMBER, description="This number and no other; left out: the lowest free one.")
+        ]
+        | None
+    ) = None
+    project: ProjectRef | None = None
+    deletion_policy: Annotated[
+        DeletionPolicy,
+        Meta(description="Release: it becomes free when the document goes. Orphan: it stays taken."),
+    ] = DeletionPolicy.RELEASE
+
+
+class PoolState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a pool; None: nothing."""
+
+    pool: Pool | None = None
+
+
+class NumberState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The number that the resource holds; None: none."""
+
+    pool: str | None = None
+    number: int | None = None
+    ephemeral: bool = False
+
+    @classmethod
+    def of(cls, held: Number | None) -> Self:
+        """What the pools' answer comes to."""
+        return cls() if held is None else cls(held.pool, held.number, held.ephemeral)
+
+    def held(self, key: ResourceKey) -> Number | None:
+        """The same as the pools have it."""
+        if self.pool is None or self.number is None:
+            return None
+        return Number(str(key), self.pool, self.number, self.ephemeral)
+
+
+def check(resource: Resource[PoolSpec]) -> list[Place]:
+    """Ranges go up, within 32 bits, and no number stands in two of them."""
+    found: list[Place] = []
+    before: list[Range] = []
+    for index, text in enumerate(resource.spec.ranges):
+        one, path = parse_range(text), f"spec.ranges.{index}"
+        if one.first > one.last:
+            found.append(Place("number-range", path, f"{text} ends before it begins", "write first-last"))
+        elif one.last > MAX_NUMBER:
+            found.append(Place("number-range", path, f"{text} goes beyond 32 bits", f"end at {MAX_NUMBER}"))
+        elif other := next((r for r in before if one.first <= r.last and r.first <= one.last), None):
+            what = f"{text} has numbers in common with {other.first}-{other.last}"
+            found.append(Place("number-range", path, what, "make them disjoint"))
+        before.append(one)
+    return found
+
+
+def parse_range(text: str) -> Range:
+    """A range as the schema allows it."""
+    first, dash, last = text.partition("-")
+    return Range(int(first), int(last if dash else first))
+
+
+def ranges(spec: PoolSpec) -> tuple[Range, ...]:
+    """Ascending, and joined where they touch, which is how the pool is read back."""
+    joined: list[Range] = []
+    for one in sorted(map(parse_range, spec.ranges)):
+        if joined and one.first <= joined[-1].last + 1:
+            joined[-1] = Range(joined[-1].first, max(joined[-1].last, one.last))
+        else:
+            joined.append(one)
+    return tuple(joined)
+
+
+def size_of(pool: Pool) -> int:
+    """How many numbers it has."""
+    return sum(one.last - one.first + 1 for one in pool.ranges)
+
+
+def range_words(found: tuple[Range, ...]) -> list[str]:
+    """`1-131072`, `7`."""
+    return [str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in found]
+
+
+def number_steps(
+    key: ResourceKey,
+    pool: str | None,
+    number: int | None,
+    held: Number | None,
+    take: type[TakeNumber],
+    give: type[GiveNumberBack],
+    *,
+    ephemeral: bool = False,
+) -> list[Action]:
+    """Give back what is held and not wanted, and take what is wanted; `take` and `give` serve the field in question."""
+    actions: list[Action] = []
+    if held is not None:
+        why = "another number is declared" if pool else "no number is declared"
+        actions.append(give(key=key, pool=held.pool, number=held.number, reason=why))
+    if pool is not None:
+        actions.append(take(key=key, pool=pool, number=number, ephemeral=ephemeral, reason="not held yet"))
+    return actions
+
+
+def pool_state(value: Any) -> PoolState:
+    """The look at a pool, or nothing known."""
+    return value if isinstance(value, PoolState) else PoolState()
+
+
+def number_state(value: Any) -> NumberState:
+    """The look at a number, or nothing held."""
+    return value if isinstance(value, NumberState) else NumberState()

@@ -1,0 +1,99 @@
+"""Whose machine it is and which image it has: remembered from when the rules let it pass, whatever changes later. Pure.
+
+Nothing is sent for either. What depends on other machines (quotas, reservations) is judged by the plan as a whole
+(`planning/claim_admission.py`); what the documents alone can tell is judged here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconciler.kinds.catalogue import image_versions
+from reconciler.kinds.catalogue.image import ImageSpec, Refusal, choose, reference, stands_at
+from reconciler.kinds.catalogue.size import SizeSpec, runs
+from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.model.action import Bind, PinImage
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+PROJECT, IMAGE = Bind.path, PinImage.path
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """What a machine's document says of it. `taint`: what keeps new projects away."""
+
+    project: str | None
+    image: str | None
+    size: str | None
+    taint: str | None
+
+
+def fields(project: str | None, image: str | None, facts: ResourceFacts) -> list[Field]:
+    """The project and the image, as far as they are declared or remembered."""
+    found = []
+    if project is not None or facts.project is not None:
+        found.append(Field(PROJECT, project, facts.project, project == facts.project))
+    if image is not None or facts.image is not None:
+        found.append(Field(IMAGE, image, facts.image, _means(image, facts.image)))
+    return found
+
+
+def _means(wanted: str | None, pinned: str | None) -> bool:
+    if wanted is None or pinned is None:
+        return wanted is pinned
+    meant = reference(wanted)
+    return meant is not None and meant.means(pinned)
+
+
+def project_steps(wanted: Assignment, look: Look) -> Steps:
+    """Bind, or let go. A machine goes from one project to another only by way of none: it is wiped in between."""
+    has = look.facts.project
+    if wanted.project is None:
+        return Steps((Bind(key=look.key, project=None, reason=f"no longer declared to be {has}'s"),))
+    if has is not None:
+        reason = f"it is project {has}'s, and goes to no other before it was released"
+        way_out = f"remove spec.project, let that take effect, then set it to {wanted.project}"
+        return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out, PROJECT),))
+    if wanted.taint is not None:
+        reason = f"taint {wanted.taint} keeps new projects away (spec.taints)"
+        return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
+    return Steps((Bind(key=look.key, project=wanted.project, reason="it is nobody's yet"),))
+
+
+def image_steps(wanted: Assignment, look: Look, *, bound: bool) -> Steps:
+    """Pin the image that the reference means now. `bound`: the machine is its project's, or about to be."""
+    if wanted.image is None:
+        return Steps((PinImage(key=look.key, image=None, reason="no image is declared any more"),))
+    if not bound:
+        return Steps(holds=(waits_for_project(),))
+    if look.desired is None:
+        return Steps()
+    chosen = choose(wanted.image, look.desired, look.now)
+    if not isinstance(chosen, Refusal):
+        chosen = _unfit(wanted, chosen, look.desired) or chosen
+    if isinstance(chosen, Refusal):
+        return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.way_out, IMAGE),))
+    why = f"it has {look.facts.image}" if look.facts.image else "it has none yet"
+    return Steps((PinImage(key=look.key, image=chosen.key.name, reason=why),))
+
+
+def waits_for_project() -> Hold:
+    """The image of a machine that is not its project's yet."""
+    return Hold(HoldKind.BLOCKED, PROJECT, "it is not the project's yet", "it goes on when the machine is bound", IMAGE)
+
+
+def _unfit(wanted: Assignment, image: Resource[ImageSpec], desired: DesiredState) -> Refusal | None:
+    size = desired.resources.get(ResourceKey("Size", wanted.size)) if wanted.size is not None else None
+    if size is None or fits(size, image):
+        return None
+    allowed = size.spec.images[image.spec.os]
+    reason = (
+        f"size {size.key.name} runs {image.spec.os} {allowed} (spec.images, {stands_at(size)}), not {image.key.name}"
+    )
+    return Refusal("size-image", reason, f"set spec.image to one that it runs, or change spec.images of {size.key}")
+
+
+def fits(size: Resource[SizeSpec], image: Resource[ImageSpec]) -> bool:
+    """Whether the image runs on machines of the size."""
+    return runs(size.spec, image.spec.os, image_versions.version(image.spec.version))

@@ -1,0 +1,177 @@
+"""What an installed machine finds at its first start: a cloud-init NoCloud seed, or an Ignition config. Pure.
+
+Structured files are JSON, which is YAML as well (YAML 1.2.2, 1.2), so that nothing here has to know how YAML quotes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds.claim.spec import MachineClaimSpec, host_name
+
+META, USER, NETWORK, VENDOR, IGNITION = "meta-data", "user-data", "network-config", "vendor-data", "config.ign"
+
+NO_USER_DATA = "#cloud-config\n{}\n"
+"""cloud-init wants the file, whatever is in it."""
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9:/._+=\[\]-]*")
+
+
+class PhoneHome(msgspec.Struct, frozen=True):
+    """How the installed system says that it is up: POST to `url` with the token as Bearer, where the certificate's key
+    has this pin (in curl's form); or, for those that can send no header, POST to `simple_url`."""
+
+    url: str
+    token: str
+    pin: str
+    simple_url: str
+
+
+MARKS = PhoneHome(
+    "GROUNDSTATE_PHONE_HOME_URL",
+    "GROUNDSTATE_PHONE_HOME_TOKEN",
+    "GROUNDSTATE_PHONE_HOME_PIN",
+    "GROUNDSTATE_PHONE_HOME_SIMPLE_URL",
+)
+"""Stands in a seed until it is handed out: a token is made then, and is kept nowhere."""
+
+
+class SeedAddress(msgspec.Struct, frozen=True):
+    """An address that the machine has: of which Network, its prefix length there, and the way out, if it has one."""
+
+    network: str
+    address: str
+    length: int
+    gateway: str | None = None
+
+
+class Host(msgspec.Struct, frozen=True):
+    """The machine as its system is to see it. `instance`: another word whenever it is installed anew, by which
+    cloud-init tells that from a reboot. `macs`: of its network cards, the one with the addresses first."""
+
+    claim: str
+    machine: str
+    slot: int
+    instance: str
+    macs: Sequence[str] = ()
+    addresses: Sequence[SeedAddress] = ()
+    dns: Sequence[str] = ()
+    ntp: Sequence[str] = ()
+
+
+def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) -> dict[str, str]:
+    """The files, by name. With an Ignition config of the claim no others for the system, as it says everything itself;
+    only what the agent tells the installation by."""
+    data = spec.user_data
+    if data is not None and is_ignition(data):
+        return {META: f"instance-id: {_json(instance(host.machine, host.instance))}", IGNITION: data}
+    files = {
+        META: _meta(spec, host, home),
+        USER: data if data is not None else NO_USER_DATA,
+        NETWORK: _json(network(host)),
+    }
+    vendor = _vendor(host, home if data is None else None)
+    return {**files, VENDOR: f"#cloud-config\n{_json(vendor)}"} if vendor else files
+
+
+def fill(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
+    """The seed with this in place of MARKS. What the claim's author wrote is left as it is."""
+    marks, values = msgspec.structs.astuple(MARKS), msgspec.structs.astuple(home)
+    done = dict(seed)
+    for name in (META, VENDOR):
+        if name in done:
+            for mark, value in zip(marks, values, strict=True):
+                done[name] = done[name].replace(mark, value)
+    return done
+
+
+def instance(machine: str, order: str) -> str:
+    """The instance-id of what is installed under this order."""
+    return f"{machine}-{order}"
+
+
+def hostname(spec: MachineClaimSpec, host: Host) -> str:
+    """The name that the claim gives it."""
+    return host_name(spec.hostname, host.claim, host.slot, host.machine)
+
+
+def is_ignition(text: str) -> bool:
+    """Whether it is an Ignition config: JSON with a key `ignition` (its specification, version 3.x)."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return isinstance(found, dict) and "ignition" in found
+
+
+def network(host: Host) -> dict[str, Any]:
+    """Netplan's version 2: every address on the first card; with none, whatever DHCP gives."""
+    card: dict[str, Any] = {"match": {"macaddress": host.macs[0].lower()} if host.macs else {"name": "e*"}}
+    if not host.addresses:
+        return {"version": 2, "ethernets": {"lan0": {**card, "dhcp4": True}}}
+    card["addresses"] = [f"{one.address}/{one.length}" for one in host.addresses]
+    if routes := list(_routes(host.addresses).values()):
+        card["routes"] = routes
+    if host.dns:
+        card["nameservers"] = {"addresses": list(host.dns)}
+    return {"version": 2, "ethernets": {"lan0": card}}
+
+
+def _routes(addresses: Sequence[SeedAddress]) -> dict[int, dict[str, Any]]:
+    """The way out of each family: that of the first address that has one. Two would be a coin toss for each packet."""
+    found: dict[int, dict[str, Any]] = {}
+    for one in addresses:
+        if one.gateway is None:
+            continue
+        way = ipaddress.ip_address(one.gateway)
+        inside = way in ipaddress.ip_network((one.address, one.length), strict=False)
+        route: dict[str, Any] = {"to": "0.0.0.0/0" if way.version == 4 else "::/0", "via": one.gateway}
+        found.setdefault(way.version, route if inside or way.is_link_local else {**route, "on-link": True})
+    return found
+
+
+def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
+    values: dict[str, Any] = {
+        "instance-id": instance(host.machine, host.instance),
+        "local-hostname": hostname(spec, host),
+    }
+    if spec.ssh_keys:
+        values["public-keys"] = list(spec.ssh_keys)
+    lines = [f"{name}: {_json(value)}" for name, value in values.items()]
+    if home is not None:
+        told = {
+            "phone_home_url": home.url,
+            "phone_home_token": home.token,
+            "phone_home_pin": home.pin,
+            "phone_home_simple_url": home.simple_url,
+        }
+        # As they are, for a shell script that reads this with sed.
+        lines += [
+            f"{name}: {value}\n" if _PLAIN.fullmatch(value) else f"{name}: {_json(value)}"
+            for name, value in told.items()
+        ]
+    return "".join(lines)
+
+
+def _vendor(host: Host, home: PhoneHome | None) -> dict[str, Any]:
+    """What holds unless the user data says otherwise."""
+    found: dict[str, Any] = {}
+    if host.ntp:
+        found["ntp"] = {"enabled": True, "servers": list(host.ntp)}
+    if home is not None:
+        # The module can neither send a header nor pin a key (cloud-init 24.4, cc_phone_home).
+        found["phone_home"] = {"url": home.simple_url, "post": ["instance_id", "hostname"], "tries": 10}
+    return found
+
+
+def _json(value: Any) -> str:
+    return f"{_scalar(value)}\n"
+
+
+def _scalar(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,82 @@
+"""What a machine is, by its inventory: its size and its aggregates, as labels to select by. Pure.
+
+They are worked out anew from what is kept and from what git says now, and stand in no document: a size that is changed
+in git changes the machines that are of it in the same moment.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import Inventory
+from reconciler.kinds.catalogue.aggregate import aggregates, items, shown
+from reconciler.kinds.catalogue.size_matching import Verdict, explain
+from reconciler.kinds.machine.spec import SIZE_LABEL, MachineSpec
+from reconciler.model.resource import DesiredState, Resource
+
+SIZE = SIZE_LABEL
+AGGREGATE = "aggregate/"
+
+
+class SizeOf(msgspec.Struct, frozen=True):
+    """The one size that fits, or why none can be told. `settled`: more knowledge would not change it."""
+
+    name: str | None
+    why: str
+    settled: bool = True
+
+
+def size_of(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeOf:
+    """The machine's size by its inventory: exactly one fits, or none is told."""
+    if inventory is None:
+        return SizeOf(None, f"what is in {machine.key} is not known yet", settled=False)
+    # A fleet has few models of machines: each is held against the sizes once for a revision.
+    known = desired.derived("size of", lambda _: dict[object, SizeOf]())
+    disks = tuple((one.name, one.size) for one in inventory.disks)
+    model = (inventory.processors, inventory.memory, disks, inventory.gpus, inventory.missing)
+    found = known.get(model)
+    if found is None:
+        found = known[model] = _size_of(inventory, desired)
+    return found
+
+
+def _size_of(inventory: Inventory, desired: DesiredState) -> SizeOf:
+    fits, unknown, silent = [], [], set[str]()
+    for size in desired.of_kind("Size"):
+        found = explain(size.key.name, size.spec.constraints, inventory)
+        silent.update(found.unknown)
+        if found.verdict is Verdict.FITS:
+            fits.append(found.size)
+        elif found.verdict is Verdict.UNKNOWN:
+            unknown.append(found.size)
+    if len(fits) == 1:
+        return SizeOf(fits[0], f"it is of size {fits[0]}")
+    if fits:
+        return SizeOf(None, f"it is of {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
+    if unknown:
+        why = f"it may be of size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown"
+        return SizeOf(None, why, settled=False)
+    return SizeOf(None, "it is of no size" if desired.count("Size") else "no Size is declared")
+
+
+def derived_labels(
+    machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState
+) -> dict[str, str]:
+    """The labels that follow from the inventory alone."""
+    numbers = {name: shown(value) for name, value in aggregates(inventory, items(desired)).items()}
+    found = {f"{AGGREGATE}{name}": text for name, text in numbers.items() if text is not None}
+    size = size_of(machine, inventory, desired).name
+    return found if size is None else {SIZE: size, **found}
+
+
+def effective_labels(
+    machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState
+) -> dict[str, str]:
+    """The labels of the document and those that follow from the inventory (`Known.best`), which cannot be declared."""
+    declared = {name: text for name, text in machine.labels.items() if not is_derived(name)}
+    return declared | derived_labels(machine, inventory, desired)
+
+
+def is_derived(label: str) -> bool:
+    """Whether the label is one that follows from the inventory."""
+    return label == SIZE or label.startswith(AGGREGATE)

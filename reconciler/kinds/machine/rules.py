@@ -1,0 +1,359 @@
+"""What is done about a machine: whose it is, its boot override, its power and its LED; and its life, where that is
+groundstate's to manage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from drivers.base import (
+    BootEnabled,
+    BootMode,
+    BootOverride,
+    BootTarget,
+    IndicatorLED,
+    PowerState,
+    ResetType,
+    SystemState,
+)
+from reconciler.kinds.common.bmc_access import at_place
+from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.machine import binding, lifecycle, virtual_media
+from reconciler.kinds.machine.lifecycle_steps import LIFE, life_field, life_steps
+from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
+from reconciler.model.action import (
+    AcceptSystem,
+    Action,
+    Bind,
+    Claim,
+    EjectMedia,
+    Forget,
+    Free,
+    InsertMedia,
+    OrderBoot,
+    PinImage,
+    PowerOff,
+    PowerOn,
+    SetBoot,
+    SetIndicator,
+    Settle,
+    Unclaim,
+)
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.lifecycle_facts import Life, Purpose
+from reconciler.model.plan import Hold, HoldKind, override_command
+from reconciler.model.resource import Resource, ResourceKey
+
+POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
+
+
+class MachineRules:
+    """The reconciled half of Machine: fields against what the BMC says, and the actions between them."""
+
+    def fields(self, resource: Resource[MachineSpec], look: Look) -> tuple[Field, ...]:
+        """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
+        state = _state(look.value)
+        spec = _lived(resource.spec, look)
+        found = binding.fields(spec.project, spec.image, look.facts)
+        if managed(spec):
+            found.append(life_field(spec, look))
+            drive = virtual_media.media_field(look.facts.life, state)
+            found += [] if drive is None else [drive]
+        if spec.boot is not None:
+            found.append(_boot_field(spec.boot, state, look))
+        if spec.power is not None:
+            found.append(Field(POWER, spec.power, state.power, state.power == spec.power))
+        if spec.indicator_led is not None:
+            found.append(Field(LED, spec.indicator_led, state.indicator, state.indicator == spec.indicator_led))
+        return tuple(found)
+
+    def steps(self, resource: Resource[MachineSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+        """Whose it is first; boot before power, so that a machine comes up from where it was told to; the LED last."""
+        state = _state(look.value)
+        spec = _lived(resource.spec, look)
+        parts = _binding_steps(spec, look, fields)
+        bound = len(parts)
+        if managed(spec) and any(field.path == LIFE and not field.equal for field in fields):
+            step = life_steps(spec, state, look)
+            if spec.maintenance and step.actions:
+                step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFE),))
+            parts.append(step)
+        for path, build in _in_order(look.facts.life):
+            if any(field.path == path and not field.equal for field in fields):
+                step = build(spec, state, look)
+                if spec.maintenance and path != LED:
+                    step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
+                parts.append(step)
+        holds = [hold for part in parts for hold in part.holds]
+        if managed(spec) and lifecycle.held_for_another_system(spec, look.facts.life, state):
+            holds.append(_other_machine(look.facts.life, state))
+        elif managed(spec) and lifecycle.another_system(look.facts.life, state):
+            holds += [_already(key) for key in _with_system(state, look)]
+        if spec.suspend:
+            # Nothing is sent for a binding: it goes on beside what is held.
+            paths = {one.path for part in parts[bound:] for one in (*part.actions, *part.holds)} if bound else {None}
+            holds += [_declared("suspend", spec.suspend.reason, path) for path in sorted(paths, key=str)]
+        if observes(spec):
+            paths = {one.path for part in parts for one in (*part.actions, *part.holds)}
+            holds += [_observed(path) for path in sorted(paths, key=str)]
+        return Steps(tuple(a for part in parts for a in part.actions), tuple(dict.fromkeys(holds)))
+
+    def removal(self, look: Look) -> Steps:
+        """A machine that git no longer declares is forgotten, never powered off."""
+        if look.facts.life.claim is not None:
+            reason = f"it is MachineClaim/{look.facts.life.claim}'s"
+            way_out = "declare it again, and remove it when the claim has given it back"
+            return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, way_out),))
+        left = look.facts.life.media
+        image = f", and {left.url} is left in its virtual drive" if left is not None else ""
+        why = f"no longer declared; its power is left as it is{image}"
+        renamed = at_place(look.desired, look.facts.place) if look.desired is not None else None
+        if renamed is not None:
+            why = f"it is {renamed} now, which has its BMC and system, and what is remembered of it{image}"
+        return Steps((Forget(key=look.key, reason=why),))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether the BMC now says what the action asked for."""
+        state = _state(value)
+        match action:
+            case PowerOn() | PowerOff():
+                return state.power is action.goal
+            case SetBoot(override=override):
+                return state.boot is not None and _kept(override, state.boot)
+            case SetIndicator(led=led):
+                return state.indicator is led
+            case InsertMedia(url=url):
+                return state.holds(url) is True
+            case EjectMedia(url=url):
+                return state.holds(url) is False
+            case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
+                return True  # written down is done
+            case _:
+                return False
+
+    def patience(self, action: Action, resource: Resource[MachineSpec] | None) -> float:
+        """Some BMCs say Off for three minutes after power on (openbmc/openbmc#804)."""
+        match action:
+            case PowerOff(reset_type=ResetType.GRACEFUL_SHUTDOWN):
+                return float(resource.spec.shutdown.timeout_seconds) if resource else 300.0
+            case PowerOn():
+                return 300.0
+            case PowerOff() | InsertMedia():
+                return 120.0  # Some BMCs fetch the whole image first.
+            case _:
+                return 60.0
+
+
+def _in_order(life: Life) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, Look], Steps]], ...]:
+    """The CD image before all else where the machine is to start from it; else last, as some BMCs never let it go."""
+    drive = ((virtual_media.MEDIA, _media_steps),)
+    others = ((BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps))
+    return (*drive, *others) if life.order is not None else (*others, *drive)
+
+
+def _lived(spec: MachineSpec, look: Look) -> MachineSpec:
+    if not managed(spec) and look.facts.life.claim is None:
+        return spec
+    claim = lifecycle.claim_spec(look.facts, look.desired)
+    return lifecycle.lived(spec, look.facts, _state(look.value), claim, look.now)
+
+
+def ordered_boot(resource: Resource[Any], facts: ResourceFacts, value: Any) -> BootSpec | None:
+    """The boot override that is asked of the machine now, by its document or for its life."""
+    if not isinstance(resource.spec, MachineSpec):
+        return None
+    return lifecycle.boot_of(facts, _state(value)) if managed(resource.spec) else resource.spec.boot
+
+
+def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
+    """Whether what was sent, perhaps for an order that was declared before, is what this one asks for."""
+    seen = _state(value).boot
+    return boot.target == sent.target and (boot.mode is None or (seen is not None and seen.mode == boot.mode))
+
+
+def _assignment(spec: MachineSpec) -> binding.Assignment:
+    taint = next((taint.key for taint in spec.taints), None)  # NoClaim is the only effect that there is
+    return binding.Assignment(spec.project, spec.image, spec.size, taint)
+
+
+def _binding_steps(spec: MachineSpec, look: Look, fields: tuple[Field, ...]) -> list[Steps]:
+    wanted, parts = _assignment(spec), []
+    differing = {field.path for field in fields if not field.equal}
+    bound = look.facts.project == spec.project
+    if binding.PROJECT in differing:
+        step = binding.project_steps(wanted, look)
+        bound = bool(step.actions)
+        parts.append(step)
+    order = look.facts.life.order
+    if binding.IMAGE in differing and order is not None and order.purpose is Purpose.INSTALL:
+        why = f"{look.facts.image} is being written"
+        parts.append(
+            Steps(holds=(Hold(HoldKind.IN_FLIGHT, "to install", why, "it goes on after that", binding.IMAGE),))
+        )
+    elif binding.IMAGE in differing:
+        parts.append(binding.image_steps(wanted, look, bound=bound))
+    return parts
+
+
+def _state(value: Any) -> SystemState:
+    return value if isinstance(value, SystemState) else SystemState()
+
+
+def _other_machine(life: Life, state: SystemState) -> Hold:
+    new = lifecycle.like_before(life, state)
+    what = "" if str(new).startswith(lifecycle.SERIAL) else "UUID "
+    reason = f"the system at its BMC's address has {what}{new}, and the one whose life this is had {life.system}"
+    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {new} into spec.lifecycle.request"
+    return Hold(HoldKind.GUARD, "another-system", reason, way_out)
+
+
+def _with_system(state: SystemState, look: Look) -> list[ResourceKey]:
+    """Other machines whose system that is."""
+    wanted = (lifecycle.like_before(look.facts.life, state) or "").lower()
+    by_serial = wanted.startswith(lifecycle.SERIAL)
+    lives = {key for key, facts in look.remembered.items() if (facts.life.system or "").lower() == wanted}
+    told = ((key, lifecycle.system_of(_state(one.value), by_serial=by_serial)) for key, one in look.observed.items())
+    seen = {key for key, system in told if (system or "").lower() == wanted}
+    return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
+
+
+def _already(key: ResourceKey) -> Hold:
+    reason = f"the system at its BMC's address is that of {key}"
+    return Hold(HoldKind.GUARD, "another-system", reason, "correct spec.bmc")
+
+
+def _declared(word: str, reason: str, path: str | None = None) -> Hold:
+    return Hold(HoldKind.DECLARED, word, reason, f"remove spec.{word} from the document", path)
+
+
+def _observed(path: str | None) -> Hold:
+    way_out = (
+        f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without lifecycle what is declared is sent"
+    )
+    return Hold(HoldKind.DECLARED, "observe", f"it is only looked at (lifecycle.mode {Mode.OBSERVE})", way_out, path)
+
+
+def _refused(path: str, reason: str, way_out: str) -> Steps:
+    return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, way_out, path),))
+
+
+def _boot_field(boot: BootSpec, state: SystemState, look: Look) -> Field:
+    desired = msgspec.to_builtins(boot)
+    seen = state.boot
+    if boot.enabled is BootEnabled.ONCE:
+        # A machine that boots uses a Once order up and reads Disabled again: only the record of having given the
+        # order tells that from never having given it.
+        equal = look.facts.once_done == once_order(boot)
+    elif boot.enabled is BootEnabled.DISABLED:
+        equal = seen is not None and seen.enabled in (None, BootEnabled.DISABLED)
+    else:
+        equal = seen is not None and (seen.target, seen.enabled) == (boot.target, boot.enabled)
+    if boot.mode is not None and boot.enabled is not BootEnabled.ONCE and seen is not None:
+        equal = equal and seen.mode == boot.mode
+    observed = None if seen is None else msgspec.to_builtins(seen)
+    return Field(BOOT, desired, observed, equal, once=boot.enabled is BootEnabled.ONCE)
+
+
+def _kept(asked: BootOverride, seen: BootOverride) -> bool:
+    """Compared by meaning: a Once order may read back as Continuous (sushy-emulator) or as UefiTarget (Dell R640,
+    dell/redfish-ansible-module#74)."""
+    if asked.enabled is BootEnabled.DISABLED:
+        return seen.enabled in (None, BootEnabled.DISABLED)
+    enabled = seen.enabled == asked.enabled or (
+        asked.enabled is BootEnabled.ONCE and seen.enabled is BootEnabled.CONTINUOUS
+    )
+    target = seen.target == asked.target or (
+        asked.enabled is BootEnabled.ONCE and seen.target is BootTarget.UEFI_TARGET
+    )
+    return enabled and target and (asked.mode is None or seen.mode == asked.mode)
+
+
+def _media_steps(_: MachineSpec, state: SystemState, look: Look) -> Steps:
+    return virtual_media.media_steps(look.facts.life, state, look)
+
+
+def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    boot = spec.boot
+    if boot is None:
+        return Steps()
+    if state.boot is None:
+        return _refused(BOOT, "the BMC has no boot override", "remove spec.boot")
+    if boot.mode is not None and state.boot.mode is None:
+        return _refused(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
+    if (unsure := _order_of_unknown_age(boot, state, look)) is not None:
+        return Steps(holds=(unsure,))
+    allowed = state.allowed_boot_targets
+    if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
+        return _refused(
+            BOOT,
+            f"the BMC does not offer boot target {boot.target}",
+            f"choose one of {', '.join(sorted({*allowed} - {BootTarget.NONE}))}",
+        )
+    # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
+    mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None
+    target: BootTarget | None = boot.target
+    if boot.enabled is BootEnabled.DISABLED:
+        # Where a BMC does not offer None, the target that is there stays, as some want a target in every write
+        # (Ironic note redfish-full-boot-payload-asrockrack).
+        target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
+    override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
+    return Steps((SetBoot(key=look.key, override=override, reason="boot override differs"),))
+
+
+def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: Look) -> Hold | None:
+    """A new store, or one that was mistyped, knows of no order that was carried out: whatever it gives, the next boot
+    of a machine in production would install it again, whether the machine runs or is off just now."""
+    if look.facts.found_order is None or look.facts.found_order != once_order(boot):
+        return None
+    if look.facts.found_new:
+        why, also = "this store is new and knows of no order that was carried out; this one may have been", ""
+    elif state.power is not PowerState.OFF:
+        why = "it runs, and nothing is known of it from before: the order may have been carried out already"
+        also = ", or power the machine off"
+    else:
+        return None
+    way_out = f"set or change spec.boot.request to give the order{also}; or {override_command('first-sight', look.key)}"
+    return Hold(HoldKind.GUARD, "first-sight", why, way_out, BOOT)
+
+
+def _led_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    if spec.indicator_led is None:
+        return Steps()
+    if state.indicator is None:
+        return _refused(LED, "the BMC has no indicator LED", "remove spec.indicatorLED")
+    return Steps((SetIndicator(key=look.key, led=IndicatorLED(spec.indicator_led), reason="indicator LED differs"),))
+
+
+def _power_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF):
+        reason = f"the BMC says {state.power}"
+        return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "it is looked at again shortly"),))
+    if state.power is None:
+        return _refused(
+            POWER, "the BMC does not say whether it is on", "look at the BMC; nothing is sent while this is unknown"
+        )
+    return _power_on(state, look) if spec.power == "On" else _power_off(spec, state, look)
+
+
+def _power_on(state: SystemState, look: Look) -> Steps:
+    for choice in (ResetType.ON, ResetType.FORCE_ON, ResetType.PUSH_POWER_BUTTON):
+        if state.allowed_resets is None or choice in state.allowed_resets:
+            return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
+    return _refused(POWER, "the BMC offers no way to power it on", "remove spec.power, or power it on by hand")
+
+
+def _power_off(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+    offered = state.allowed_resets
+    graceful = offered is None or ResetType.GRACEFUL_SHUTDOWN in offered
+    if graceful and look.facts.shutdown_ignored is None:
+        reset, reason = ResetType.GRACEFUL_SHUTDOWN, "power is On"
+    elif spec.shutdown.escalate is not Escalate.FORCE:
+        why = "the graceful shutdown was ignored" if graceful else "the BMC offers no graceful shutdown"
+        return _refused(POWER, why, "set spec.shutdown.escalate to Force to cut the power")
+    elif offered is None or ResetType.FORCE_OFF in offered:
+        reset, reason = ResetType.FORCE_OFF, "graceful shutdown ignored" if graceful else "no graceful shutdown offered"
+    else:
+        return _refused(POWER, "the BMC offers no way to power it off", "remove spec.power, or power it off by hand")
+    return Steps((PowerOff(key=look.key, reset_type=reset, reason=reason),))

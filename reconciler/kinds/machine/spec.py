@@ -1,0 +1,262 @@
+"""Machine: power, boot override and indicator LED of one system, and who may touch it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from drivers.base import (
+    BootEnabled,
+    BootTarget,
+    Tls,
+)
+from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
+from reconciler.kinds.catalogue.partition import StartFrom
+from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef
+from reconciler.kinds.common.fields import Mac, PartitionRef, Spec, Text, reference
+from reconciler.kinds.common.kind import Place
+from reconciler.model.action import PowerOn, SetBoot, SetIndicator
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.plan import digest
+from reconciler.model.resource import Resource
+
+POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
+
+
+class Escalate(StrEnum):
+    """What follows a graceful shutdown that the machine ignores."""
+
+    NEVER = "Never"
+    FORCE = "Force"
+
+
+class TaintEffect(StrEnum):
+    """What a taint keeps away."""
+
+    NO_CLAIM = "NoClaim"
+
+
+class ShutdownSpec(Spec, frozen=True, kw_only=True):
+    """How the machine is taken down."""
+
+    timeout_seconds: Annotated[int, Meta(ge=10, le=7200, description="How long a graceful shutdown may take.")] = 300
+    escalate: Annotated[
+        Escalate,
+        Meta(description="Force: power is cut when the graceful shutdown was ignored, or cannot be asked for."),
+    ] = Escalate.NEVER
+
+
+class BootSpec(Spec, frozen=True, kw_only=True):
+    """Where the machine boots from instead of its own order."""
+
+    target: Annotated[BootTarget, Meta(description="Redfish BootSourceOverrideTarget.")] = BootTarget.NONE
+    enabled: Annotated[
+        BootEnabled,
+        Meta(
+            description="Redfish BootSourceOverrideEnabled. Once is an order: it is carried out one time for each "
+            "change of `boot`, and not repeated when the machine has used it up."
+        ),
+    ]
+    mode: (
+        Annotated[Literal["UEFI", "Legacy"], Meta(description="Redfish BootSourceOverrideMode; left out: not touched.")]
+        | None
+    ) = None
+    request: (
+        Annotated[str, Meta(max_length=253, description="Any word; changing it gives the same Once order again.")]
+        | None
+    ) = None
+
+
+class Pause(Spec, frozen=True, kw_only=True):
+    """Why hands are off."""
+
+    reason: Annotated[Text, Meta(min_length=1, description="Why, and who to ask; shown in every plan.")]
+
+
+class Taint(Spec, frozen=True, kw_only=True):
+    """Keeps claims away."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
+    value: Annotated[str, Meta(max_length=253, description="Its value.")] | None = None
+    effect: Annotated[TaintEffect, Meta(description="What it keeps away.")] = TaintEffect.NO_CLAIM
+
+
+class Mode(StrEnum):
+    """What groundstate does with the machine by itself."""
+
+    OBSERVE = "Observe"
+    MANAGED = "Managed"
+
+
+class LifecycleSpec(Spec, frozen=True, kw_only=True):
+    """Whether groundstate inspects, installs and wipes the machine."""
+
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="Observe: it is looked at, and nothing is sent to it. Managed: it is inspected, given to "
+            "MachineClaims, installed, wiped and started and stopped for that; power and boot are then not declared."
+        ),
+    ]
+    start_from: (
+        Annotated[StartFrom, Meta(description="From where it starts the agent, if not as its Partition says.")] | None
+    ) = None
+    install_on: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^\S+$",
+                max_length=253,
+                description="The disk for systems, from the next installation on: its serial number, or its path. "
+                "Without it that is the smallest that is large enough.",
+                examples=["S4EVNF0M123456", "/dev/nvme0n1"],
+            ),
+        ]
+        | None
+    ) = None
+    request: (
+        Annotated[
+            str,
+            Meta(
+                max_length=253,
+                description="Any word; changing it inspects the machine anew, or tries again. The id of an "
+                "installation that an agent found and would not touch: that may go.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class MachineSpec(Spec, frozen=True, kw_only=True):
+    """One machine and its BMC. What is not declared (power, boot, indicatorLED) is observed and left alone."""
+
+    partition: PartitionRef
+    bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]
+    rack: Annotated[str, Meta(min_length=1, max_length=253, description="The rack that it stands in.")] | None = None
+    size: Annotated[str, reference("Size", "The Size that it is meant to be.")] | None = None
+    project: (
+        Annotated[
+            str,
+            reference(
+                "Project",
+                "The Project whose machine it is. To move it to another, first remove this, then set it anew.",
+            ),
+        ]
+        | None
+    ) = None
+    image: (
+        Annotated[
+            str,
+            Meta(
+                pattern=REFERENCE_PATTERN,
+                max_length=253,
+                description="The Image that its project runs on it: by its name, or `debian-12` or `debian-12.0` for "
+                "the newest supported one, which it then keeps. Needs project.",
+                examples=["debian-12", "debian-12.0.20260101"],
+            ),
+        ]
+        | None
+    ) = None
+    macs: Annotated[tuple[Mac, ...], Meta(description="MAC addresses of its network interfaces.")] = ()
+    power: Annotated[Literal["On", "Off"], Meta(description="Redfish PowerState.")] | None = None
+    shutdown: Annotated[ShutdownSpec, Meta(description="How it is taken down.")] = ShutdownSpec()
+    boot: Annotated[BootSpec, Meta(description="The boot override.")] | None = None
+    indicator_led: Annotated[Literal["Lit", "Blinking", "Off"] | None, Meta(description="Redfish IndicatorLED.")] = (
+        msgspec.field(name="indicatorLED", default=None)
+    )
+    maintenance: (
+        Annotated[Pause, Meta(description="People work on it: power and boot are left alone, the LED is not.")] | None
+    ) = None
+    suspend: Annotated[Pause, Meta(description="Nothing is sent to it; it is observed and shown.")] | None = None
+    cordon: Annotated[Pause, Meta(description="It is given to no claim anew; whose it is, keeps it.")] | None = None
+    taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
+    lifecycle: (
+        Annotated[
+            LifecycleSpec,
+            Meta(description="Who cares for the machine's life; left out: only what the document declares is done."),
+        ]
+        | None
+    ) = None
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How a machine's BMC is reached, the partition's defaults taken in."""
+
+    driver: str
+    address: str
+    system_id: str | None
+    tls: Tls
+    credential_ref: CredentialRef | None
+
+
+def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
+    """What the machine says, else what its partition says, else redfish with the system's authorities."""
+    fallback = defaults or BmcDefaults()
+    tls = spec.bmc.tls or fallback.tls
+    return Access(
+        driver=spec.bmc.driver or fallback.driver or "redfish",
+        address=spec.bmc.address,
+        system_id=spec.bmc.system_id,
+        tls=tls.trust() if tls else Tls(),
+        credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
+    )
+
+
+SIZE_LABEL = "groundstate/size"
+"""The label that follows from what is in a machine; no document can give it."""
+
+
+def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:
+    """Which Size the machine is: as its document says, else as its inventory does."""
+    return machine.spec.size or facts.labels.get(SIZE_LABEL)
+
+
+def managed(spec: MachineSpec) -> bool:
+    """Whether groundstate inspects, gives away, installs and wipes it."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.MANAGED
+
+
+def check(resource: Resource[MachineSpec]) -> list[Place]:
+    """Rules of one Machine document that a schema cannot say."""
+    found: list[Place] = []
+    boot = resource.spec.boot
+    if boot and boot.enabled is not BootEnabled.DISABLED and boot.target is BootTarget.NONE:
+        found.append(
+            Place(
+                "boot-without-target",
+                "spec.boot.enabled",
+                f"boot is enabled {boot.enabled} but names no target",
+                "add a target such as Pxe, or set enabled to Disabled",
+            )
+        )
+    if boot and boot.request is not None and boot.enabled is not BootEnabled.ONCE:
+        found.append(
+            Place("request-without-once", "spec.boot.request", "request is for enabled: Once only", "remove it")
+        )
+    if resource.spec.lifecycle is not None:
+        for name in ("power", "boot", "project", "image"):
+            if getattr(resource.spec, name) is not None:
+                what = f"{name} is declared, and lifecycle.mode is {resource.spec.lifecycle.mode}"
+                hint = f"remove {name}, or lifecycle; a machine whose life is managed gets it from its MachineClaim"
+                found.append(Place("lifecycle-and-declared", f"spec.{name}", what, hint))
+    if resource.spec.image is not None and resource.spec.project is None:
+        found.append(Place("image-without-project", "spec.image", "nobody's machine has an image", "add project"))
+    return found
+
+
+def observes(spec: MachineSpec) -> bool:
+    """Whether the machine is only looked at, and nothing is sent to it."""
+    return spec.lifecycle is not None and spec.lifecycle.mode is Mode.OBSERVE
+
+
+def once_order(boot: BootSpec) -> str:
+    """What makes one Once order differ from another."""
+    return digest(boot)
+
+
+def standing_order(spec: MachineSpec) -> str | None:
+    """The one-time order that the document holds, if it holds one."""
+    return once_order(spec.boot) if spec.boot is not None and spec.boot.enabled is BootEnabled.ONCE else None

@@ -1,0 +1,102 @@
+"""Looks through addresses for BMCs, so many a second and so many side by side, and reads who is behind them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import msgspec
+
+from drivers.base import DriverError, Endpoint, Finder, Found, Tls
+from reconciler.kinds.machine.spec import Access
+from reconciler.model.resource import ResourceKey
+from reconciler.observed.connections import Connections
+from reconciler.onboarding.discovery import Identity
+from reconciler.onboarding.probe_targets import Candidate
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """How far a BMC is trusted: what a document must say for that, or why nothing is sent to it."""
+
+    tls: Tls
+    document: dict[str, Any] | None = None
+    refused: str | None = None
+
+
+def paced(
+    work: Callable[[T], R],
+    todo: Iterator[T],
+    rate: float,
+    concurrency: int,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[tuple[T, R]]:
+    """Work at each, `concurrency` side by side and at most `rate` begun a second; results as they come."""
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="discover")
+    running: dict[Future[R], T] = {}
+    begun, count = clock(), 0
+    try:
+        for one in todo:
+            while len(running) >= concurrency:
+                yield from _finished(running)
+            early = begun + count / rate - clock()
+            if early > 0:
+                sleep(early)
+            running[pool.submit(work, one)] = one
+            count += 1
+        while running:
+            yield from _finished(running)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
+    for done in wait(running, return_when=FIRST_COMPLETED).done:
+        yield running.pop(done), done.result()
+
+
+def look(finder: Finder, at: Endpoint, seconds: float) -> Found | None:
+    """Whether there is a BMC."""
+    try:
+        return finder.probe(at.address, at.tls, seconds)
+    except DriverError:
+        return None
+
+
+def trust(found: Found, way: Access, *, is_declared: bool, pins: bool = True) -> Trust:
+    """Whether a login may be sent. Without a declared trust the certificate that was seen first is pinned, and stands
+    in the document, if `pins`; but not where the host did not even say that it is a BMC."""
+    if found.trusted:
+        return Trust(way.tls)
+    if is_declared:
+        return Trust(way.tls, refused=f"its certificate ({found.fingerprint}) is not trusted by what tls declares")
+    if not found.sure or found.fingerprint is None:
+        why = "it wants a login before it says what it is, and its certificate is not trusted; declare tls for it"
+        return Trust(way.tls, refused=why)
+    if not pins:
+        why = f"nobody vouches for its certificate ({found.fingerprint}), and nobody is here to look at it"
+        return Trust(way.tls, refused=f"{why}; declare tls in its partition, or run groundstate discover")
+    return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
+
+
+def identify(
+    connections: Connections, finder: Finder, candidate: Candidate, way: Access, tls: dict[str, Any] | None
+) -> list[Identity]:
+    """Log in once and read who is there. Raises DriverError; the login is not tried again."""
+    ids: Sequence[str] = finder.systems(connections.endpoint(way))
+    found = []
+    for system in ids:
+        own = msgspec.structs.replace(way, system_id=system if len(ids) > 1 else None)
+        bmc = connections.bmc(ResourceKey("Machine", f"{candidate.url}#{system}"), own)
+        state = bmc.read()
+        try:
+            inventory = bmc.inventory()
+        except DriverError:
+            inventory = None  # A document without MAC addresses is better than none.
+        found.append(Identity(way.address, candidate.partition, state, inventory, own.system_id, tls))
+    return found

@@ -1,0 +1,101 @@
+"""Looks through addresses for BMCs and reads who is behind them: for `groundstate discover`, and for the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from drivers.base import AuthenticationFailed, Found, Rejected, clean
+from reconciler.observed.address_scan import identify, look, paced, trust
+from reconciler.observed.connections import Connections
+from reconciler.observed.poller import failure
+from reconciler.onboarding.discovery import Identity, Partition
+from reconciler.onboarding.probe_targets import Candidate
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """How it is looked: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
+    connection. `tls`: the trust that is put in the place of the partitions', as a document has it. `pins`: where no
+    trust is declared, a certificate that nobody vouches for is believed as it is seen first."""
+
+    rate: float = 50.0
+    concurrency: int = 32
+    timeout: float = 2.0
+    tls: dict[str, Any] | None = None
+    pins: bool = True
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """A BMC that was found and not read, and why. `refused`: it did not take the login."""
+
+    url: str
+    product: str
+    why: str
+    refused: bool = False
+
+    def __str__(self) -> str:
+        named = f" ({self.product})" if self.product else ""
+        return f"{self.url}: a BMC{named}, not read; {self.why}"
+
+
+def look_through(
+    ways: Connections, todo: Iterator[Candidate], manner: Manner, say: Callable[[str], None]
+) -> Iterator[tuple[Candidate, Found | None]]:
+    """Ask each address, without a login, whether a BMC is there; in the order of the answers."""
+    told: set[str] = set()
+
+    def looked(candidate: Candidate) -> Found | None:
+        driver, named = candidate.way.driver, f"Partition/{candidate.partition}"
+        finder = ways.finder(driver)
+        try:
+            if finder is not None:
+                return look(finder, ways.endpoint(candidate.way), manner.timeout)
+            why = f"the driver {driver} of {named} cannot look for BMCs"
+        except Rejected as error:
+            why = f"{named}: {error}"
+        except Exception as error:  # noqa: BLE001  what one address says must not stop the search
+            why = f"{candidate.url}: not looked at; {failure(error).message}"
+        if why not in told:
+            told.add(why)
+            say(why)
+        return None
+
+    return paced(looked, todo, manner.rate, manner.concurrency)
+
+
+def read_found(
+    ways: Connections, found: Sequence[tuple[Candidate, Found]], partitions: Sequence[Partition], manner: Manner
+) -> tuple[list[Identity], list[Unread]]:
+    """Log in to each BMC once, and read its systems, in the order of addresses."""
+    by_name = {one.key.name: one for one in partitions}
+
+    def read(at: int) -> list[Identity] | Unread:
+        candidate, seen = in_order[at]
+        return _read(ways, candidate, seen, by_name[candidate.partition], manner)
+
+    in_order = sorted(found, key=lambda one: one[0].url)
+    results = dict(paced(read, iter(range(len(in_order))), manner.rate, manner.concurrency))
+    said = [results[at] for at in range(len(in_order))]
+    unread = [one for one in said if isinstance(one, Unread)]
+    return [system for one in said if not isinstance(one, Unread) for system in one], unread
+
+
+def _read(
+    ways: Connections, candidate: Candidate, seen: Found, partition: Partition, manner: Manner
+) -> list[Identity] | Unread:
+    bmc, tls = partition.spec.bmc, manner.tls
+    trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls), pins=manner.pins)
+    if trusted.refused is not None:
+        return Unread(candidate.url, seen.product, trusted.refused)
+    if candidate.way.credential_ref is None:
+        why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so nobody logs in"
+        return Unread(candidate.url, seen.product, why)
+    way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
+    finder = ways.finder(way.driver)
+    try:
+        return identify(ways, finder, candidate, way, tls or trusted.document) if finder is not None else []
+    except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
+        why = clean(f"{type(error).__name__}: {error}")
+        return Unread(candidate.url, seen.product, why, isinstance(error, AuthenticationFailed))

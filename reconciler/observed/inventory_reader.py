@@ -1,0 +1,213 @@
+"""Keeps what is in the machines: read from their BMCs now and then, and taken from the agent when it sends it.
+
+A change is an event, and so is the first of a row of failures. Nothing here stops or delays anything else: the reading
+goes on beside the reconciling, a few machines at a time, through the same connections, in which requests to one BMC
+take turns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+from drivers.base import Inventory
+from reconciler.kinds.common.inventory import Kept, Known, Origin
+from reconciler.kinds.machine.inventory_diff import PartChange, differences
+from reconciler.model.event import Event, EventType
+from reconciler.model.observation import ReadError
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.connections import Connections, way_to
+from reconciler.observed.poller import failure
+from reconciler.onboarding.inventory_comparison import summary
+
+EVERY = timedelta(hours=24)
+FIRST_RETRY = timedelta(minutes=10)
+MOST_RETRY = timedelta(hours=6)
+CONCURRENCY = 4
+"""An inventory is up to 200 requests; a BMC is looked at for its power meanwhile."""
+LOOK_SECONDS = 5.0
+KEEP_SECONDS = 5.0
+"""For what is being read when it is time to stop."""
+NAMED = 5
+
+
+class Keeps(Protocol):
+    """Where inventories are kept: the store's table. Every call may raise StoreError."""
+
+    def all(self) -> Mapping[str, Known]:
+        """All that is kept, by the machine's name."""
+
+    def of(self, machine: str) -> Known:
+        """What is kept of one machine."""
+
+    def put(self, machine: str, origin: Origin, value: Inventory, at: datetime) -> Kept:
+        """Keep what was read."""
+
+    def fail(self, machine: str, origin: Origin, error: ReadError, at: datetime) -> Kept:
+        """Remember why a try failed."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How often each machine is read, and how many side by side."""
+
+    every: timedelta = EVERY
+    concurrency: int = CONCURRENCY
+
+
+DAILY = Pace()
+
+
+def take(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> list[Event]:
+    """Keep an inventory; returns the events that tell what became of the machine's parts. Raises StoreError."""
+    before = getattr(keeps.of(key.name), origin.replace("-", "_"))
+    keeps.put(key.name, origin, value, at)
+    if before is None or before.value is None:
+        return [Event(at, EventType.NORMAL, "InventoryTaken", f"{origin}: {summary(value)}", key)]
+    changed = differences(before.value, value)
+    return [_event(key, origin, changed, at)] if changed else []
+
+
+class InventoryReader:
+    """Reads machines' inventories from their BMCs. `tell` is given the events, which are in nobody's ledger yet.
+
+    `adopt` says which machines there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        keeps: Keeps,
+        tell: Callable[[Event], None],
+        now: Callable[[], datetime],
+        random: Callable[[], float],
+        pace: Pace = DAILY,
+    ) -> None:
+        self._connections, self._keeps, self._tell = connections, keeps, tell
+        self._now, self._random, self._pace = now, random, pace
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._desired: DesiredState | None = None
+        self._due: dict[ResourceKey, datetime] = {}
+        self._failed: dict[ResourceKey, int] = {}
+
+    def adopt(self, desired: DesiredState) -> None:
+        """Machines of this state are read, each when it is due; new ones soon. Raises StoreError."""
+        kept = self._keeps.all()
+        with self._lock:
+            before, self._desired = self._due, desired
+            keys = [resource.key for resource in desired.of_kind("Machine")]
+            self._due = {key: before.get(key) or self._first(kept.get(key.name)) for key in keys}
+            self._failed = {key: count for key, count in self._failed.items() if key in self._due}
+        self._wake.set()
+
+    def ask(self, key: ResourceKey) -> None:
+        """Have the machine read at once."""
+        with self._lock:
+            if key in self._due:
+                self._due[key] = self._now()
+        self._wake.set()
+
+    def due(self) -> list[ResourceKey]:
+        """The machines whose time has come, the longest waiting first."""
+        now = self._now()
+        # What is due later was told by a clock that was ahead.
+        last = now + max(self._pace.every, MOST_RETRY)
+        with self._lock:
+            due = [key for key, at in self._due.items() if not now < at <= last]
+            return sorted(due, key=lambda key: (self._due[key], key))
+
+    def run(self, stop: threading.Event) -> None:
+        """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is
+        gone."""
+        reading: dict[Future[None], ResourceKey] = {}
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                free = self._pace.concurrency - len(reading)
+                for key in [key for key in self.due() if key not in reading.values()][:free]:
+                    reading[self._begin(key)] = key
+                if not reading:
+                    self._wake.wait(LOOK_SECONDS)
+                for done in wait(reading, LOOK_SECONDS, FIRST_COMPLETED).done:
+                    del reading[done]
+                    done.result()
+        finally:
+            if stop.is_set():
+                wait(reading, KEEP_SECONDS)
+
+    def _begin(self, key: ResourceKey) -> Future[None]:
+        """Read it in a thread that the end of the process does not wait for, as it does for those of a pool: up to 200
+        requests to a slow BMC take minutes."""
+        reading: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                self.read(key)
+                reading.set_result(None)
+            except BaseException as error:  # noqa: BLE001  raised where the result is asked for
+                reading.set_exception(error)
+
+        threading.Thread(target=run, name=f"inventory-{key.name}", daemon=True).start()
+        return reading
+
+    def wake(self) -> None:
+        """Have `run` look at once whether it is to stop."""
+        self._wake.set()
+
+    def read(self, key: ResourceKey) -> None:
+        """Read one machine now, and keep it. A failure is kept too. Raises StoreError."""
+        desired = self._desired
+        resource = desired.resources.get(key) if desired is not None else None
+        if desired is None or resource is None:
+            return
+        try:
+            value = self._connections.bmc(key, way_to(resource, desired)).inventory()
+            # What could be kept and not be read again is not kept.
+            msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
+        except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others
+            self._fail(key, failure(error))
+            return
+        now = self._now()
+        for event in take(self._keeps, key, Origin.OUT_OF_BAND, value, now):
+            self._tell(event)
+        self._failed.pop(key, None)
+        self._again(key, now + self._pace.every * (1 - self._random() / 4))
+
+    def _fail(self, key: ResourceKey, error: ReadError) -> None:
+        now = self._now()
+        kept = self._keeps.of(key.name).out_of_band
+        self._keeps.fail(key.name, Origin.OUT_OF_BAND, error, now)
+        if kept is None or kept.error is None or kept.error.reason != error.reason:
+            message = f"{error.reason}: {error.message}"
+            self._tell(Event(now, EventType.WARNING, "InventoryUnreadable", message, key))
+        failed = self._failed[key] = self._failed.get(key, 0) + 1
+        # A BMC locks the account after a few refused logins.
+        refused = error.reason == "AuthenticationFailed"
+        later = MOST_RETRY if refused else min(MOST_RETRY, FIRST_RETRY * 2 ** min(failed - 1, 10))
+        self._again(key, now + later * (1 - self._random() / 4))
+
+    def _again(self, key: ResourceKey, at: datetime) -> None:
+        with self._lock:
+            if key in self._due:
+                self._due[key] = at
+
+    def _first(self, known: Known | None) -> datetime:
+        kept = known.out_of_band if known is not None else None
+        if kept is None or kept.tried_at is None:
+            return self._now()
+        # Some of those that were read together come earlier, so that they part.
+        later = FIRST_RETRY if kept.error is not None else self._pace.every
+        return kept.tried_at + later * (1 - self._random() / 4)
+
+
+def _event(key: ResourceKey, origin: Origin, changed: Iterable[PartChange], at: datetime) -> Event:
+    found = list(changed)
+    severity = EventType.WARNING if any(one.loss for one in found) else EventType.NORMAL
+    said = "; ".join(str(one) for one in found[:NAMED])
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return Event(at, severity, "InventoryChanged", f"{origin}: {said}{more}", key)

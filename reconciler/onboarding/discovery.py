@@ -1,0 +1,252 @@
+"""What to look through for BMCs, and the Machine documents of those that were found. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from drivers.base import Inventory, SystemState
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.common.bmc_access import same_bmc
+from reconciler.kinds.common.defect import defect
+from reconciler.kinds.machine.spec import MachineSpec, Mode
+from reconciler.model.resource import API_VERSION, Resource, ResourceKey
+
+MOST_ADDRESSES = 1 << 16
+"""That are looked through without being told twice."""
+HTTPS = 443
+_NOT_FOR_NAMES = re.compile(r"[^a-z0-9.-]+")
+_LONGEST_NAME = 63
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+
+Partition = Resource[PartitionSpec]
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Addresses from `first` to `last`, both included, as numbers of one family; `port` is the BMCs'."""
+
+    first: int
+    last: int
+    version: int
+    port: int = HTTPS
+    partition: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        return self.last - self.first + 1
+
+    def within(self, other: Range) -> bool:
+        """Whether all of it lies in the other, whatever the ports."""
+        return self.version == other.version and other.first <= self.first and self.last <= other.last
+
+    def hosts(self) -> Iterator[str]:
+        """Each address, as a part of a URL."""
+        make = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address
+        for number in range(self.first, self.last + 1):
+            yield host(make(number), self.port)
+
+
+def host(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> str:
+    """`10.1.0.7`, `[2001:db8::7]:8443`: as it stands in a URL."""
+    shown = f"[{address}]" if address.version == 6 else str(address)
+    return shown if port == HTTPS else f"{shown}:{port}"
+
+
+def parse_range(text: str, port: int = HTTPS, partition: str | None = None) -> Range:
+    """An address, `address:port`, a prefix or `first-last`. Raises ValueError, saying what is possible.
+
+    Network and broadcast address of an IPv4 prefix are left out, as nobody can live there.
+    """
+    try:
+        if "/" in text:
+            network = ipaddress.ip_network(text)
+            first, last = int(network.network_address), int(network.broadcast_address)
+            if network.version == 4 and network.prefixlen < 31:
+                first, last = first + 1, last - 1
+            return Range(first, last, network.version, port, partition)
+        one, dash, two = text.partition("-")
+        if not dash:
+            return _single(text, port, partition)
+        begin, end = ipaddress.ip_address(one), ipaddress.ip_address(two)
+        if begin.version != end.version or int(begin) > int(end):
+            raise ValueError("its end comes before its beginning")
+        return Range(int(begin), int(end), begin.version, port, partition)
+    except ValueError as error:
+        hint = "write a prefix, a range a-b or address:port"
+        raise ValueError(f"{text!r} cannot be looked through: {error}; {hint}") from None
+
+
+def _single(text: str, port: int, partition: str | None) -> Range:
+    match = re.fullmatch(
+        r"\[(?P<six>[0-9A-Fa-f:.]+)\](?::(?P<port6>\d{1,5}))?|(?P<four>[0-9.]+):(?P<port4>\d{1,5})", text
+    )
+    if match:
+        text, found = match["six"] or match["four"], match["port6"] or match["port4"]
+        port = int(found) if found else port
+        if not 0 < port < 65536:
+            raise ValueError(f"there is no port {port}")
+    address = ipaddress.ip_address(text)
+    return Range(int(address), int(address), address.version, port, partition)
+
+
+def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
+    """The partition in whose BMC networks the address lies, the narrowest first; or else the only one there is."""
+    every = list(partitions)
+    number = ipaddress.ip_address(address.strip("[]"))
+    around = [
+        (network.prefixlen, one.key.name)
+        for one in every
+        for network in map(ipaddress.ip_network, one.spec.bmc_networks)
+        if number.version == network.version and number in network
+    ]
+    if around:
+        return max(around)[1]
+    return every[0].key.name if len(every) == 1 else None
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A system that was found. `system_id` where its BMC has several; `tls` and `driver`: what its document must say
+    beyond its partition. `notes`: what people should know of it."""
+
+    address: str
+    partition: str
+    state: SystemState
+    inventory: Inventory | None = None
+    system_id: str | None = None
+    tls: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """What is declared already, or was seen of what is: BMCs in the form of `same_bmc`, MACs and UUIDs in lower case,
+    each with the machine's name; and all names."""
+
+    bmcs: dict[str, str]
+    macs: dict[str, str]
+    uuids: dict[str, str]
+    names: frozenset[str]
+
+
+def declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) -> Declared:
+    """What these documents declare. `uuids`: what was seen of them."""
+    every = list(machines)
+    return Declared(
+        {same_bmc(one.spec.bmc.address): one.key.name for one in every},
+        {mac.lower(): one.key.name for one in every for mac in one.spec.macs},
+        uuids,
+        frozenset(one.key.name for one in every),
+    )
+
+
+def known(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey, object]) -> Declared:
+    """What these documents declare, with the UUIDs of the last looks at them, or else those that they note."""
+    every = list(machines)
+    noted = {uuid.lower(): one.key.name for one in every if (uuid := one.annotations.get("uuid"))}
+    seen = {
+        value.uuid.lower(): one.key.name
+        for one in every
+        if isinstance(value := looks.get(one.key), SystemState) and value.uuid
+    }
+    return declared(every, {**noted, **seen})
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A Machine document, with what people should know of it."""
+
+    name: str
+    document: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """A system that gets no document, and why."""
+
+    address: str
+    why: str
+
+
+def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal], list[Skipped]]:
+    """A document for each system that is not declared yet, in the order of addresses."""
+    proposals: list[Proposal] = []
+    skipped: list[Skipped] = []
+    names, macs, uuids = set(known.names), dict(known.macs), dict(known.uuids)
+    # Systems in one housing may share its serial number.
+    serials = [one.state.serial for one in found]
+
+    def proposal(one: Identity) -> Proposal | Skipped:
+        uuid = (one.state.uuid or "").lower()
+        if uuid and uuid in uuids:
+            return Skipped(one.address, f"its UUID {uuid} is that of Machine/{uuids[uuid]}")
+        alone = serials.count(one.state.serial) == 1
+        name = unique_name(one, names, alone=alone)
+        own = [mac for mac in _macs(one.inventory) if mac not in macs]
+        notes = tuple(
+            f"its MAC {mac} is left out: Machine/{macs[mac]} has it" for mac in _macs(one.inventory) if mac in macs
+        )
+        made = Proposal(name, document(name, one, own), (*one.notes, *notes))
+        names.add(name)
+        macs.update(dict.fromkeys(own, name))
+        if uuid:
+            uuids[uuid] = name
+        return made
+
+    for one in found:
+        try:
+            made = proposal(one)
+        except Exception as error:  # noqa: BLE001  what one system says of itself hides no other
+            made = Skipped(one.address, f"no document can be made of it, which is {defect(error)}")
+        if isinstance(made, Proposal):
+            proposals.append(made)
+        else:
+            skipped.append(made)
+    return proposals, skipped
+
+
+def unique_name(found: Identity, taken: Collection[str], *, alone: bool) -> str:
+    """A valid name that nobody has: the serial number, where it is the system's own, else the UUID, else the place."""
+    state, where = found.state, same_bmc(found.address)
+    uuid = slug(state.uuid or "")
+    serial = slug(state.serial or "")
+    within = slug(f"{state.serial}-{found.system_id}") if state.serial and found.system_id else ""
+    choices = [serial if alone else within, uuid, slug(f"bmc-{where}-{found.system_id or ''}")]
+    base = next(choice for choice in choices if choice)
+    choices += [f"{base}-{uuid[:8]}" if uuid else base]
+    free = (choice for choice in choices if choice and choice not in taken)
+    return next(free, None) or next(f"{base}-{n}" for n in range(2, 1 << 20) if f"{base}-{n}" not in taken)
+
+
+def slug(text: str) -> str:
+    """What of a text can be a resource's name; empty when nothing of it can."""
+    return _NOT_FOR_NAMES.sub("-", text.lower())[:_LONGEST_NAME].strip("-.")
+
+
+def document(name: str, found: Identity, macs: Sequence[str]) -> dict[str, Any]:
+    """The Machine as it is to stand in git: it is looked at, and nothing is sent to it, until somebody adopts it."""
+    state = found.state
+    said = {"manufacturer": state.manufacturer, "model": state.model, "serial": state.serial, "uuid": state.uuid}
+    annotations = {key: text for key, value in said.items() if (text := _line(value))}
+    bmc: dict[str, Any] = {"address": found.address}
+    if found.system_id is not None:
+        bmc["systemId"] = found.system_id
+    if found.tls:
+        bmc["tls"] = found.tls
+    spec: dict[str, Any] = {"partition": found.partition, "bmc": bmc}
+    if macs:
+        spec["macs"] = list(macs)
+    spec["lifecycle"] = {"mode": str(Mode.OBSERVE)}
+    metadata = {"name": name} | ({"annotations": annotations} if annotations else {})
+    return {"apiVersion": API_VERSION, "kind": "Machine", "metadata": metadata, "spec": spec}
+
+
+def _macs(inventory: Inventory | None) -> list[str]:
+    nics = inventory.nics if inventory is not None else None
+    return sorted({nic.mac for nic in nics or () if _MAC.match(nic.mac)})
+
+
+def _line(text: str | None) -> str:
+    return "".join(c for c in text or "" if c.isprintable()).strip()[:253]

@@ -1,0 +1,138 @@
+"""What is said about machines' inventories: conditions, and warnings beside a plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from drivers.base import Inventory
+from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.inventory import Kept, Known
+from reconciler.kinds.machine.inventory_diff import PartChange, between, differences
+from reconciler.kinds.machine.labels import derived_labels, size_of
+from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.outcome import Condition, Status
+from reconciler.model.plan import digest
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
+NAMED = 5
+
+Inventories = Mapping[str, Known]
+"""What is kept, by the machine's name."""
+
+
+def changes(kept: Kept) -> tuple[PartChange, ...]:
+    """By what the newest reading differs from the last one that was as it should be."""
+    return () if kept.value is None or kept.previous is None else differences(kept.previous, kept.value)
+
+
+def disagreements(known: Known) -> tuple[PartChange, ...]:
+    """By what the BMC and the agent differ."""
+    bmc, agent = known.out_of_band, known.in_band
+    if bmc is None or agent is None or bmc.value is None or agent.value is None:
+        return ()
+    return between(bmc.value, agent.value)
+
+
+def inventory_conditions(resource: Resource[Any] | None, known: Known, desired: DesiredState) -> Iterator[Condition]:
+    """A machine's conditions that follow from its inventory; each only while it is False.
+
+    InventoryComplete is False from a loss on until the part is back or a person accepts that it is gone
+    (`groundstate inventory --accept`): the next reading says the same as this one, and must not silence it.
+    """
+    if resource is None or not isinstance(resource.spec, MachineSpec):
+        return
+    for kept in known.all:
+        if kept.error is not None:
+            message = f"{kept.origin}: {kept.error.message}"
+            yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
+        lost = [one for one in changes(kept) if one.loss]
+        if lost:
+            message = f"{kept.origin}: {listed(lost)}; `groundstate inventory --accept` when that is meant"
+            yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
+    if problem := _size_problem(resource, known, desired):
+        yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)
+
+
+def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: Inventories) -> tuple[Diagnostic, ...]:
+    """The machines of which the document declares another size than the one that their inventory fits."""
+    found = []
+    for key in sorted(key for key in keys if key.kind == "Machine" and key.name in inventories):
+        resource = desired.resources.get(key)
+        if resource is None:
+            continue
+        if problem := _size_problem(resource, inventories[key.name], desired):
+            hint = f"`groundstate explain-size {key.name}` tells each constraint; correct spec.size, or the size"
+            said = f"{key}: {problem}"
+            found.append(Diagnostic("size-differs", Severity.WARNING, said, resource.source, "", hint))
+    return tuple(found)
+
+
+def labels_of(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
+    """The labels that follow from the machines' inventories; a machine of which none can be told has none."""
+    found = {}
+    for one in desired.of_kind("Machine"):
+        if one.key.name in inventories:
+            # An inventory that nobody expected is one machine's.
+            with suppress(Exception):
+                found[one.key] = derived_labels(one, inventories[one.key.name].best, desired)
+    return found
+
+
+def labelling(desired: DesiredState) -> str:
+    """What the labels are worked out by, beside the inventories: equal for states that give equal labels."""
+    by = (*desired.of_kind("Size"), *desired.of_kind("Aggregate"))
+    return desired.derived("labelling", lambda _: digest([(str(one.key), one.spec) for one in by]))
+
+
+def relabelled(
+    facts: Mapping[ResourceKey, ResourceFacts], labels: Mapping[ResourceKey, Mapping[str, str]]
+) -> dict[ResourceKey, ResourceFacts]:
+    """What is remembered of the machines of which these labels are new."""
+    return {
+        key: msgspec.structs.replace(one, labels=dict(labels.get(key, {})))
+        for key, one in facts.items()
+        if key.kind == "Machine" and one.labels != labels.get(key, {})
+    }
+
+
+def listed(found: Collection[PartChange]) -> str:
+    """The first few in words."""
+    words = "; ".join(str(one) for one in list(found)[:NAMED])
+    return f"{words}; and {len(found) - NAMED} more" if len(found) > NAMED else words
+
+
+def _size_problem(resource: Resource[MachineSpec], known: Known, desired: DesiredState) -> str | None:
+    """Nothing while it is not known what is in the machine."""
+    if resource.spec.size is None or known.best is None:
+        return None
+    try:
+        size = size_of(resource, known.best, desired)
+    except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
+        return f"size {resource.spec.size} is declared, and its own cannot be told, which is {defect(error)}"
+    if size.name == resource.spec.size or not size.settled:
+        return None
+    return f"size {resource.spec.size} is declared, and by what is in it {size.why}"
+
+
+def summary(value: Inventory) -> str:
+    """What is in a machine, in a few words."""
+    cores = sum(one.cores for one in value.processors)
+    parts = [f"{len(value.processors)} processors, {cores} cores", f"{_size(value.memory)} of memory"]
+    parts += [f"{len(value.disks)} disks", f"{len(value.gpus)} GPUs"]
+    told = [
+        part
+        for part, name in zip(parts, ("processors", "memory", "disks", "gpus"), strict=True)
+        if name not in value.missing
+    ]
+    return ", ".join(told) or "nothing is told"
+
+
+def _size(number: int) -> str:
+    return f"{number >> 30} GiB" if number >= 1 << 30 else f"{number >> 20} MiB"

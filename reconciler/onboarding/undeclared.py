@@ -1,0 +1,132 @@
+"""Machines that nobody declared and that the boot service met: what is kept of each, and whose BMC is found. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from drivers.base import Inventory, Nic
+from reconciler.onboarding.discovery import Declared, Identity
+from reconciler.onboarding.inband import read_dmi, read_inband
+from reconciler.onboarding.inventory_comparison import summary
+from reconciler.onboarding.system_uuid import same_uuid, turned
+
+MOST_MET = 256
+"""Anybody in a network with discovery can say to be a new machine: of more than these, the newest are kept."""
+MET_KEPT = timedelta(days=30)
+_MOST_MACS = 32
+_MOST_NEIGHBOURS = 4
+_LONGEST = 80
+_NOT_PLAIN = re.compile(r"[^\w .:/+(),-]")
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+
+
+class Met(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A machine that the agent told of, last at `at`. UUID and MACs in lower case; `parts` and `neighbours` (switch
+    and port) in words. It says all this itself, and nobody has checked it."""
+
+    at: datetime
+    uuid: str = ""
+    macs: tuple[str, ...] = ()
+    serial: str = ""
+    product: str = ""
+    parts: str = ""
+    neighbours: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        said = [self.product, f"serial {self.serial}" if self.serial else "", self.parts]
+        said += [f"on {', '.join(self.neighbours)}"] if self.neighbours else []
+        who = f"UUID {self.uuid or 'unknown'}, MACs {', '.join(self.macs) or 'unknown'}"
+        return "; ".join(filter(None, (who, *said)))
+
+
+def read_met(uuid: str | None, macs: Collection[str], collected: Mapping[str, object], at: datetime) -> Met:
+    """What is kept of what an agent collected. Never raises for what it finds."""
+    inventory, dmi = read_inband(collected), read_dmi(collected)
+    said = collected.get("serial")
+    return Met(
+        at=at,
+        uuid=(uuid or "").lower(),
+        macs=tuple(sorted({mac.lower() for mac in macs if _MAC.match(mac.lower())}))[:_MOST_MACS],
+        serial=plain(dmi.serial or (said if isinstance(said, str) else "")),
+        product=plain(dmi.product),
+        parts=summary(inventory),
+        neighbours=tuple(plain(f"{one.system} {one.port}") for one in (inventory.neighbours or ())[:_MOST_NEIGHBOURS]),
+    )
+
+
+def plain(text: str) -> str:
+    """Text from elsewhere, fit for a commit's message: no `#1` or `@name` that a forge would act on, one line."""
+    return " ".join(_NOT_PLAIN.sub("", text[: 4 * _LONGEST]).split())[:_LONGEST]
+
+
+def remembered(known: Sequence[Met], new: Met) -> tuple[Met, ...]:
+    """What is kept after one more was met, the newest last. One that comes again takes its own place."""
+    kept = (one for one in known if not _is_same(one, new) and new.at - one.at <= MET_KEPT)
+    return (*kept, new)[-MOST_MET:]
+
+
+def undeclared(met: Sequence[Met], known: Declared) -> list[Met]:
+    """Those that no document of `known` is about."""
+    by_name: dict[str, set[str]] = {}
+    for uuid, name in known.uuids.items():
+        by_name.setdefault(name, set()).add(uuid)
+
+    def is_declared(one: Met) -> bool:
+        own = {one.uuid, turned(one.uuid)} if one.uuid else set()
+        if own & known.uuids.keys():
+            return True
+        # The interface between host and BMC may have one MAC in every machine: a UUID that is another's tells.
+        holders = {known.macs[mac] for mac in one.macs if mac in known.macs}
+        return any(not own or not by_name.get(name) for name in holders)
+
+    return [one for one in met if not is_declared(one)]
+
+
+def join(found: Sequence[Identity], met: Sequence[Met]) -> tuple[list[Identity], list[Met]]:
+    """The systems that were found, each with what the machine itself told, where it is clear which one it is; and the
+    machines whose BMC is not among them.
+
+    The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so
+    are MACs of the interface between host and BMC), so what fits twice is not joined, nor what has the UUID and not one
+    of the MACs.
+    """
+    pairs = [(at, index) for at, one in enumerate(found) for index, other in enumerate(met) if _fits(one, other)]
+    systems, machines = [at for at, _ in pairs], [index for _, index in pairs]
+    clear = {at: index for at, index in pairs if systems.count(at) == 1 and machines.count(index) == 1}
+    joined = [_joined(one, met[clear[at]]) if at in clear else one for at, one in enumerate(found)]
+    return joined, [one for index, one in enumerate(met) if index not in machines]
+
+
+def _is_same(one: Met, other: Met) -> bool:
+    if one.uuid and other.uuid:
+        return same_uuid(one.uuid, other.uuid)
+    return bool(set(one.macs) & set(other.macs))
+
+
+def _fits(found: Identity, met: Met) -> bool:
+    uuid, known = (found.state.uuid or "").lower(), _macs(found)
+    is_shown = bool(known & set(met.macs))
+    if not uuid or not met.uuid:
+        return is_shown
+    # As where the boot service looks for a declared machine: where the MACs are known, one has to be shown.
+    return same_uuid(uuid, met.uuid) and (is_shown or not known or not met.macs)
+
+
+def _macs(found: Identity) -> set[str]:
+    nics = found.inventory.nics if found.inventory is not None else None
+    return {nic.mac for nic in nics or ()}
+
+
+def _joined(found: Identity, met: Met) -> Identity:
+    inventory, told = found.inventory or Inventory(), _macs(found)
+    more = [mac for mac in met.macs if mac not in told]
+    inventory = msgspec.structs.replace(inventory, nics=(*(inventory.nics or ()), *(Nic("", mac) for mac in more)))
+    state = msgspec.structs.replace(found.state, serial=found.state.serial or met.serial or None)
+    note = f"the boot service met it: {met.parts}"
+    note += f", on {', '.join(met.neighbours)}" if met.neighbours else ""
+    note += f"; MACs that only the machine itself tells: {', '.join(more)}" if more else ""
+    return msgspec.structs.replace(found, state=state, inventory=inventory, notes=(*found.notes, note))

@@ -1,0 +1,103 @@
+"""How many machines there are of each size in each partition, and how many can be had. Pure.
+
+Every machine is one of free, claimed, faulty and waiting. The words are metal-stack's (metal-api, partition capacity),
+but that what is faulty there may also be claimed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import SystemState
+from reconciler.kinds.claim.spec import all_holders, lacking
+from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.placement import reservations
+from reconciler.placement.filters import CRITICAL
+from reconciler.placement.reservations import Place
+
+
+class Capacity(msgspec.Struct, frozen=True, rename="camel"):
+    """The machines of a size (None: of none that is known) in a partition, by name.
+
+    `free`: could be given out now. `claimed`: a project's, by a claim or by name, those on their way back (`leaving`)
+    among them. `faulty`: nobody's, and unreadable, Critical or in trouble. `waiting`: nobody's and sound, but not to be
+    had just now: not inspected, not off, on its way to be, tainted, cordoned, in maintenance, suspended, or only
+    observed. `reserved`: how many reservations keep back that were not used up. `asked`: how many machines claims lack
+    that name the size, with this partition as their first.
+    """
+
+    partition: str
+    size: str | None
+    total: int
+    free: tuple[str, ...] = ()
+    claimed: tuple[str, ...] = ()
+    faulty: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
+    reserved: int = 0
+    asked: int = 0
+
+
+def capacity(desired: DesiredState, observed: ObservedState, facts: Facts) -> list[Capacity]:
+    """Every partition and size of which there are machines, reservations or claims, in order of name."""
+    machines = reservations.machines_by_place(desired, facts)
+    asked = _asked(desired, facts)
+    reserved = desired.derived("reservations by place", reservations.by_place)
+    places = {*machines, *asked, *reserved}
+    return [
+        _of(place, machines.get(place, []), asked.get(place, 0), desired, observed, facts)
+        for place in sorted(places, key=lambda place: (place[1], place[0]))
+    ]
+
+
+def _of(
+    place: Place,
+    machines: list[Resource[MachineSpec]],
+    asked: int,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+) -> Capacity:
+    shelf = reservations.shelf(place, desired, observed, facts)
+    sorts: dict[str, list[str]] = {"free": [], "claimed": [], "faulty": [], "waiting": []}
+    for machine in machines:
+        sorts[_sort(machine, shelf.free, observed, facts)].append(machine.key.name)
+    leaving = tuple(
+        machine.key.name
+        for machine in machines
+        if facts.resources.get(machine.key, NO_FACTS).life.releasing_at is not None
+    )
+    size, partition = place
+    kept = sum(max(0, most - shelf.stock.has.get(project, 0)) for project, most in shelf.stock.reserved.items())
+    names = {word: tuple(found) for word, found in sorts.items()}
+    return Capacity(partition, size or None, len(machines), leaving=leaving, reserved=kept, asked=asked, **names)
+
+
+def _sort(machine: Resource[MachineSpec], free: frozenset[ResourceKey], observed: ObservedState, facts: Facts) -> str:
+    remembered = facts.resources.get(machine.key, NO_FACTS)
+    if remembered.project is not None or remembered.life.claim is not None:
+        return "claimed"
+    look = observed.get(machine.key)
+    if look is not None and (look.error is not None or _critical(look.value)):
+        return "faulty"
+    if remembered.life.trouble is not None:
+        return "faulty"
+    return "free" if machine.key in free else "waiting"
+
+
+def _critical(value: object) -> bool:
+    return isinstance(value, SystemState) and value.health == CRITICAL
+
+
+def _asked(desired: DesiredState, facts: Facts) -> dict[Place, int]:
+    holders = all_holders(facts.resources)
+    counted: dict[Place, int] = {}
+    for claim in desired.of_kind("MachineClaim"):
+        lacks = len(lacking(claim.spec.count, holders.get(claim.key.name, ())))
+        place = claim.spec.size or "", claim.spec.partitions[0]
+        if lacks:
+            counted[place] = counted.get(place, 0) + lacks
+    return counted

@@ -1,0 +1,210 @@
+"""Why a machine cannot be given to a claim, one machine at a time. Pure.
+
+The rules are metal-stack's filter for an allocation (metal-api, datastore/machine.go), which it does not apply to a
+machine that is asked for by name; here they hold for all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+
+from drivers.base import PowerState, SystemState
+from reconciler.kinds.catalogue.image import ImageSpec
+from reconciler.kinds.claim.spec import MachineClaimSpec, tolerates
+from reconciler.kinds.machine.binding import fits
+from reconciler.kinds.machine.spec import MachineSpec, managed, size_of
+from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.observation import Observation, ObservedState
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+SizeOf = Callable[[Resource[MachineSpec], ResourceFacts], str | None]
+"""Which Size a machine is; None: nobody knows."""
+
+CODES: dict[str, tuple[str, str]] = {
+    "partition": ("is in another partition", "are in other partitions"),
+    "without": ("is one that it is not to have", "are ones that it is not to have"),
+    "unmanaged": ("is not Managed", "are not Managed"),
+    "size": ("is of another size", "are of another size"),
+    "labels": ("lacks a label", "lack a label"),
+    "image": ("does not run the image", "do not run the image"),
+    "claimed": ("is a claim's", "are a claim's"),
+    "project": ("is a project's", "are a project's"),
+    "suspend": ("is suspended", "are suspended"),
+    "maintenance": ("is in maintenance", "are in maintenance"),
+    "cordon": ("is cordoned", "are cordoned"),
+    "taint": ("is tainted", "are tainted"),
+    "uninspected": ("is not inspected yet", "are not inspected yet"),
+    "trouble": ("is in trouble", "are in trouble"),
+    "order": ("starts from the network just now", "start from the network just now"),
+    "in-flight": ("is being changed", "are being changed"),
+    "unseen": ("cannot be read", "cannot be read"),
+    "on": ("is not off", "are not off"),
+    "health": ("is Critical", "are Critical"),
+}
+"""Every reason, said of one machine and of several, in the order in which they count: what documents say comes first,
+what may pass by itself last."""
+
+
+CRITICAL = "Critical"
+"""Redfish's Status.Health of what needs somebody at once."""
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why not: one of CODES, and what exactly."""
+
+    code: str
+    said: str
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a claim asks of a machine. `image`: the one that it would get; None: that is not to be judged."""
+
+    spec: MachineClaimSpec
+    image: Resource[ImageSpec] | None = None
+
+
+class Fleet(msgspec.Struct, frozen=True):
+    """All that machines are judged by."""
+
+    desired: DesiredState
+    observed: ObservedState
+    facts: Facts
+    size_of: SizeOf = size_of
+
+    def remembered(self, machine: Resource[MachineSpec]) -> ResourceFacts:
+        """The machine's facts."""
+        return self.facts.resources.get(machine.key, NO_FACTS)
+
+    def size(self, machine: Resource[MachineSpec]) -> str | None:
+        """Which Size it is."""
+        return self.size_of(machine, self.remembered(machine))
+
+    def labels(self, machine: Resource[MachineSpec]) -> Mapping[str, str]:
+        """Its labels, those of its inventory, and those of its Size that it does not say otherwise."""
+        name = self.size(machine)
+        size = self.desired.resources.get(ResourceKey("Size", name)) if name is not None else None
+        own = {**machine.labels, **self.remembered(machine).labels}
+        return {**size.labels, **own} if size is not None else own
+
+
+def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> tuple[Reason, ...]:
+    """Everything that keeps this machine from this claim, in the order of CODES; nothing when it may have it."""
+    return tuple(_against(machine, wanted, fleet))
+
+
+def first_why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Reason | None:
+    """The first of these, which is all that a plan counts; to look for the others takes twice as long."""
+    return next(_against(machine, wanted, fleet), None)
+
+
+def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Iterator[Reason]:
+    yield from _declared_otherwise(machine, wanted, fleet)
+    yield from _owned(fleet.remembered(machine))
+    yield from _kept(machine, wanted)
+    # Of one that is not Managed nothing of this can be known.
+    if managed(machine.spec):
+        yield from _unready(machine, fleet)
+
+
+def ready(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
+    """Whether a claim that tolerates all of its taints could have it now. That is all of `why_not` but for what depends
+    on the claim."""
+    spec = machine.spec
+    if not managed(spec) or spec.suspend or spec.maintenance or spec.cordon:
+        return False
+    return not any(_owned(fleet.remembered(machine))) and not any(_unready(machine, fleet))
+
+
+def could_be_given(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
+    """Whether a claim that asks for nothing and tolerates nothing could have it now."""
+    return not machine.spec.taints and ready(machine, fleet)
+
+
+def suits(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> bool:
+    """Whether a machine that is ready is one of those that the claim asks for. That is the rest of `why_not`."""
+    if wanted.spec.machines and machine.key.name not in wanted.spec.machines:
+        return False
+    return not any(_declared_otherwise(machine, wanted, fleet)) and not any(_kept(machine, wanted))
+
+
+def most_frequent(reasons: Iterable[Reason], most: int = 3) -> str:
+    """`12 are not off, 2 are tainted`: how many machines each of these keeps away, the most frequent first."""
+    order = list(CODES)
+    counted = sorted(Counter(one.code for one in reasons).items(), key=lambda pair: (-pair[1], order.index(pair[0])))
+    said = [f"{number:,} {CODES[code][number > 1]}" for code, number in counted[:most]]
+    rest = sum(number for _, number in counted[most:])
+    return ", ".join([*said, *([f"{rest:,} for other reasons"] if rest else [])])
+
+
+def _declared_otherwise(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Iterator[Reason]:
+    spec, size = wanted.spec, fleet.size(machine)
+    if machine.spec.partition not in spec.partitions:
+        yield Reason("partition", f"it is in partition {machine.spec.partition}")
+    if machine.key.name in spec.without:
+        yield Reason("without", "spec.without names it")
+    if not managed(machine.spec):
+        yield Reason("unmanaged", "spec.lifecycle.mode is not Managed")
+    if spec.size is not None and size != spec.size:
+        yield Reason("size", f"it is of size {size}" if size else "nobody knows its size")
+    labels = fleet.labels(machine) if spec.selector else {}
+    for name, value in spec.selector.items():
+        if labels.get(name) != value:
+            yield Reason(
+                "labels", f"its label {name} is {labels[name]}" if name in labels else f"it has no label {name}"
+            )
+            break
+    found = fleet.desired.resources.get(ResourceKey("Size", size)) if size is not None else None
+    if found is not None and wanted.image is not None and not fits(found, wanted.image):
+        allowed = found.spec.images[wanted.image.spec.os]
+        yield Reason("image", f"size {size} runs {wanted.image.spec.os} {allowed}, not {wanted.image.key.name}")
+
+
+def _owned(facts: ResourceFacts) -> Iterator[Reason]:
+    life = facts.life
+    if life.claim is not None:
+        leaving = ", and on its way back" if life.releasing_at is not None else ""
+        yield Reason("claimed", f"it is MachineClaim/{life.claim}'s, slot {life.slot}{leaving}")
+    elif facts.project is not None:
+        yield Reason("project", f"it is project {facts.project}'s")
+
+
+def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[Reason]:
+    spec = machine.spec
+    for word in ("suspend", "maintenance", "cordon"):
+        pause = getattr(spec, word)
+        if pause is not None:
+            yield Reason(word, f"{word}: {pause.reason}")
+    kept = [taint for taint in spec.taints if not tolerates(taint, wanted.spec.tolerations)]
+    if kept:
+        yield Reason("taint", f"taint {', '.join(one.key + (f'={one.value}' if one.value else '') for one in kept)}")
+
+
+def _unready(machine: Resource[MachineSpec], fleet: Fleet) -> Iterator[Reason]:
+    life = fleet.remembered(machine).life
+    if life.inspected_at is None:
+        yield Reason("uninspected", "no agent has said yet what is in it")
+    if life.trouble is not None:
+        yield Reason("trouble", f"{life.trouble.reason}: {life.trouble.message}")
+    if life.order is not None:
+        yield Reason("order", f"it is started from the network to {life.order.purpose}")
+    flight = fleet.facts.in_flight.get(machine.key)
+    if flight is not None:
+        yield Reason("in-flight", f"{flight.action.name} is under way")
+    yield from _seen(fleet.observed.get(machine.key))
+
+
+def _seen(look: Observation | None) -> Iterator[Reason]:
+    if look is None:
+        yield Reason("unseen", "it has not been looked at")
+    elif look.error is not None:
+        yield Reason("unseen", f"{look.error.reason}: {look.error.message}")
+    elif not isinstance(look.value, SystemState):
+        yield Reason("unseen", "its BMC says nothing of it")
+    else:
+        if look.value.power is not PowerState.OFF:
+            yield Reason("on", f"its power is {look.value.power or 'unknown'}")
+        if look.value.health == CRITICAL:
+            yield Reason("health", "its BMC says that its health is Critical")

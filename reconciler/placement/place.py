@@ -1,0 +1,273 @@
+"""Which machines each claim gets: all claims in one pass, so that no machine is chosen twice. Pure and without chance.
+
+Claims go in order of name, the slots of each from the lowest. Machines that wait to be bound by name come before them.
+A claim gets all that it lacks or nothing, unless it takes part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+import msgspec
+
+from reconciler.kinds.catalogue.image import Refusal, choose
+from reconciler.kinds.claim.spec import MachineClaimSpec, all_holders, lacking
+from reconciler.kinds.common.defect import defect
+from reconciler.kinds.machine.spec import MachineSpec, size_of
+from reconciler.model.facts import Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.plan import Hold, HoldKind, typed
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.placement import quotas, reservations
+from reconciler.placement.available import Available, Group, Groups
+from reconciler.placement.filters import Fleet, Reason, SizeOf, Wanted, first_why_not, why_not
+from reconciler.placement.placement_result import Candidate, Chosen, Claim, Placement, Placements, before, more, short
+from reconciler.placement.reservations import Place, Shelf
+from reconciler.placement.scoring import Labels, Load, Neighbour, Neighbours, best, labels_of, rule
+
+Machine = Resource[MachineSpec]
+
+TAKEN = Reason("claimed", "a claim that comes before this one gets it")
+"""Of a machine that is nobody's yet."""
+
+
+def place(
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    *,
+    size_of: SizeOf = size_of,
+    only: Collection[str] | None = None,
+    explain: Collection[str] = (),
+) -> Placements:
+    """What claims have and would get now.
+
+    `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
+    claims whose candidates are wanted.
+    """
+    odd: dict[str, Placement] = {}
+    fleet, last = Fleet(desired, observed, facts, size_of), max(only, default="") if only is not None else None
+    claims = [one for one in desired.of_kind("MachineClaim") if last is None or one.key.name <= last]
+    while True:
+        judge, found = _Pass(fleet, now), dict(odd)
+        for claim in claims:
+            name = claim.key.name
+            if name in odd:
+                continue
+            asked = only is None or name in only
+            try:
+                placement = judge.claim(claim, explain=name in explain, tell=asked)
+            except Exception as error:  # noqa: BLE001  it gets nothing, and the others are placed without it
+                odd[name] = _unplaced(claim, error)
+                break
+            if asked:
+                found[name] = placement
+        else:
+            return found if only is None else {name: one for name, one in found.items() if name in only}
+
+
+def _unplaced(claim: Claim, error: Exception) -> Placement:
+    reason = f"it cannot be placed, which is {defect(error)}"
+    hold = Hold(HoldKind.GUARD, "unjudged", reason, f"report it with `groundstate describe {typed(claim.key)}`")
+    return Placement(claim.key.name, (), (), holds=(hold,))
+
+
+class _Trial(msgspec.Struct):
+    """One claim's attempt; nothing of it is kept unless it comes to something."""
+
+    chosen: list[Chosen]
+    places: dict[Place, Shelf]
+    full: quotas.Account | None = None
+    kept_from: Place | None = None
+
+
+class _Pass:
+    """The one pass: what was given out before is not there for those that come after."""
+
+    def __init__(self, fleet: Fleet, now: datetime) -> None:
+        self._fleet, self._now = fleet, now
+        self._holders = all_holders(fleet.facts.resources)
+        self._available = Available(fleet)
+        self._taken: set[str] = set()
+        self._shelves: dict[Place, Shelf] = {}
+        self._barred = quotas.over_quota(fleet.desired, fleet.observed, fleet.facts).keys()
+        self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
+        self._neighbours = Neighbours(self._settled())
+
+    def claim(self, claim: Claim, *, explain: bool, tell: bool) -> Placement:
+        """Place one claim. `tell`: with what stops it, if it is stopped."""
+        spec, held = claim.spec, self._holders.get(claim.key.name, ())
+        lacks = lacking(spec.count, held)
+        found = Placement(claim.key.name, held, lacks)
+        if not lacks and not explain:
+            return found
+        image = choose(spec.image, self._fleet.desired, self._now)
+        wanted = Wanted(spec, None if isinstance(image, Refusal) else image)
+        if explain:
+            candidates = tuple(self._candidate(machine, wanted) for machine in self._looked_at(claim))
+            found = msgspec.structs.replace(found, candidates=candidates)
+        stop = before(claim, held, lacks, image)
+        if stop or not lacks:
+            return msgspec.structs.replace(found, holds=stop)
+        occupied = {one.slot for one in held}
+        open_ = tuple(slot for slot in lacks if slot not in occupied)
+        trial = self._try(spec, open_, self._available.matching(wanted))
+        if len(trial.chosen) == len(lacks) or (spec.partial and trial.chosen):
+            self._keep(spec, trial)
+            return msgspec.structs.replace(found, chosen=tuple(trial.chosen))
+        self._give_up(spec, trial)
+        if not tell:
+            return found
+        return msgspec.structs.replace(found, holds=(self._told(claim, len(open_), trial, wanted),))
+
+    def _looked_at(self, claim: Claim) -> Iterator[Machine]:
+        """The machines that are judged for a claim, in the order in which they would be preferred."""
+        machines = self._fleet.desired.derived("machines by partition", _by_partition)
+        if claim.spec.machines:
+            keys = (ResourceKey("Machine", name) for name in claim.spec.machines)
+            looked_at = [self._fleet.desired.resources[key] for key in keys if key in self._fleet.desired.resources]
+        else:
+            looked_at = [machine for name in claim.spec.partitions for machine in machines.get(name, ())]
+        own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.leaving}
+        for machine in looked_at:
+            if machine.key.name not in own:
+                yield machine
+
+    def _candidate(self, machine: Machine, wanted: Wanted) -> Candidate:
+        name, spec = machine.key.name, machine.spec
+        reasons = why_not(machine, wanted, self._fleet)
+        if name in self._taken:
+            reasons = (*reasons, TAKEN)
+        return Candidate(name, spec.partition, spec.rack, self._fleet.size(machine), reasons)
+
+    def _first(self, machine: Machine, wanted: Wanted) -> Reason | None:
+        return first_why_not(machine, wanted, self._fleet) or (TAKEN if machine.key.name in self._taken else None)
+
+    def _try(self, spec: MachineClaimSpec, lacks: tuple[int, ...], groups: Groups) -> _Trial:
+        trial = _Trial([], {})
+        loads: dict[Place, Load] = {}
+        for slot in lacks:
+            account = next((one for one in self._accounts.get(spec.project, ()) if one.full), None)
+            if account is not None:
+                trial.full = account
+                break
+            chosen = self._next(spec, slot, groups, trial, loads)
+            if chosen is None:
+                break
+            trial.chosen.append(chosen)
+            for one in self._accounts.get(spec.project, ()):
+                one.users.append(ResourceKey("Machine", chosen.machine))
+        return trial
+
+    def _next(
+        self,
+        spec: MachineClaimSpec,
+        slot: int,
+        groups: Groups,
+        trial: _Trial,
+        loads: dict[Place, Load],
+    ) -> Chosen | None:
+        """The first partition in which one can be had; there the best rack; there the first name."""
+        for partition in spec.partitions:
+            there = [group for group in groups if group.place[1] == partition and groups[group]]
+            kinds = {(group.place, group.tainted): group for group in there}
+            open_ = {kind for kind, group in kinds.items() if self._allows(spec, group, trial)}
+            allowed = [group for group in there if (group.place, group.tainted) in open_]
+            if not allowed:
+                continue
+            for group in allowed:
+                if group.place not in loads:
+                    loads[group.place] = self._neighbours.load(spec, group.place[0] or None, partition)
+            choice = best(spec, {group: (group.rack, loads[group.place]) for group in allowed})
+            group = min(choice, key=lambda one: (groups[one][0], one.place))
+            why = rule(spec, group.rack, loads[group.place], len({one.rack for one in allowed}))
+            self._shelve(spec, group, trial)
+            loads[group.place].plus(group.rack)
+            return Chosen(slot, groups[group].pop(0), partition, group.rack or None, why)
+        return None
+
+    # -- what is kept back ---------------------------------------------------------------------------------------------
+
+    def _shelf(self, place: Place, trial: _Trial) -> Shelf | None:
+        """What there is in the place by now; None where nothing is kept back."""
+        if place in trial.places:
+            return trial.places[place]
+        fleet = self._fleet
+        if place not in fleet.desired.derived("reservations by place", reservations.by_place):
+            return None
+        if place not in self._shelves:
+            self._shelves[place] = reservations.shelf(place, fleet.desired, fleet.observed, fleet.facts, self._barred)
+        return self._shelves[place]
+
+    def _allows(self, spec: MachineClaimSpec, group: Group, trial: _Trial) -> bool:
+        shelf = self._shelf(group.place, trial)
+        if shelf is None:
+            return True
+        stock = _stock(shelf, tainted=group.tainted)
+        if stock.allows(spec.project):
+            return True
+        trial.kept_from = trial.kept_from or group.place
+        return False
+
+    def _shelve(self, spec: MachineClaimSpec, group: Group, trial: _Trial) -> None:
+        shelf = self._shelf(group.place, trial)
+        if shelf is not None:
+            stock = _stock(shelf, tainted=group.tainted).less_one(spec.project)
+            trial.places[group.place] = msgspec.structs.replace(shelf, stock=stock)
+
+    # -- how it ends ---------------------------------------------------------------------------------------------------
+
+    def _give_up(self, spec: MachineClaimSpec, trial: _Trial) -> None:
+        """Nothing of the trial is kept."""
+        for account in self._accounts.get(spec.project, ()):
+            del account.users[len(account.users) - len(trial.chosen) :]
+
+    def _told(self, claim: Claim, lacks: int, trial: _Trial, wanted: Wanted) -> Hold:
+        """The first rule that stopped it, in numbers as they are without the trial."""
+        project = claim.spec.project
+        if trial.full is not None:
+            hold = quotas.refusal(trial.full)
+        elif trial.kept_from is not None:
+            there = self._fleet.desired.derived("reservations by place", reservations.by_place)[trial.kept_from]
+            stock = self._shelves[trial.kept_from].stock
+            hold = msgspec.structs.replace(reservations.refusal(trial.kept_from, project, stock, there), path=None)
+        else:
+            return short(claim, lacks, [self._first(machine, wanted) for machine in self._looked_at(claim)])
+        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
+
+    def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
+        self._shelves |= trial.places
+        self._available.take(one.machine for one in trial.chosen)
+        for one in trial.chosen:
+            self._taken.add(one.machine)
+            machine = self._fleet.desired.resources[ResourceKey("Machine", one.machine)]
+            self._neighbours.add(self._neighbour(machine, spec.project, labels_of(spec)))
+
+    def _settled(self) -> Iterator[Neighbour]:
+        """The machines that projects have already, but for those on their way back."""
+        desired = self._fleet.desired
+        for key, one in self._fleet.facts.resources.items():
+            machine = desired.resources.get(key) if key.kind == "Machine" and one.project is not None else None
+            if machine is None or one.project is None or one.life.releasing_at is not None:
+                continue
+            claim = desired.resources.get(ResourceKey("MachineClaim", one.life.claim or ""))
+            yield self._neighbour(machine, one.project, labels_of(claim.spec) if claim is not None else frozenset())
+
+    def _neighbour(self, machine: Machine, project: str, labels: Labels) -> Neighbour:
+        spec = machine.spec
+        return Neighbour(project, self._fleet.size(machine), spec.partition, spec.rack or "", labels)
+
+
+def _stock(shelf: Shelf, *, tainted: bool) -> reservations.Stock:
+    """As reservations judge a machine: one that is tainted was not in the stock, and comes on top of it."""
+    stock = shelf.stock
+    return msgspec.structs.replace(stock, free=stock.free + 1) if tainted else stock
+
+
+def _by_partition(desired: DesiredState) -> dict[str, list[Machine]]:
+    found: dict[str, list[Machine]] = {}
+    for machine in desired.of_kind("Machine"):
+        found.setdefault(machine.spec.partition, []).append(machine)
+    return found

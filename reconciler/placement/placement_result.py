@@ -1,0 +1,88 @@
+"""What becomes of a claim, as a value, and what stops it, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from reconciler.kinds.catalogue.image import Refusal
+from reconciler.kinds.claim.rules import named
+from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, surplus
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import Resource
+from reconciler.placement.filters import Reason, most_frequent
+
+Claim = Resource[MachineClaimSpec]
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A machine that was looked at for a claim, and everything that keeps it from it."""
+
+    machine: str
+    partition: str
+    rack: str | None
+    size: str | None
+    reasons: tuple[Reason, ...] = ()
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """A machine that a claim would get, and by which rule."""
+
+    slot: int
+    machine: str
+    partition: str
+    rack: str | None
+    rule: str
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """What becomes of one claim. `held`: what it has; `lacks`: slots without a machine; `candidates`: of a claim that
+    is explained, all that were looked at, in the order in which they would be preferred."""
+
+    claim: str
+    held: tuple[Holder, ...] = ()
+    lacks: tuple[int, ...] = ()
+    chosen: tuple[Chosen, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+Placements = Mapping[str, Placement]
+"""By claim."""
+
+
+def before(claim: Claim, held: tuple[Holder, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
+    """What stops a claim before any machine is looked at."""
+    spec = claim.spec
+    if surplus(spec, held) or any(one.project != spec.project for one in held if not one.leaving):
+        return (Hold(HoldKind.BLOCKED, "release", "machines are to be given back first", "it goes on after that"),)
+    leaving = [one for one in held if one.leaving and one.slot in lacks]
+    if leaving and not (spec.partial and len(leaving) < len(lacks)):
+        reason = f"{named(leaving)}: on the way back, and the slot is not free before that"
+        return (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are wiped and free"),)
+    if isinstance(image, Refusal):
+        return (Hold(HoldKind.GUARD, image.by, image.reason, image.way_out),)
+    return ()
+
+
+def short(claim: Claim, wanted: int, firsts: Collection[Reason | None]) -> Hold:
+    """Why there are too few, in numbers. `firsts`: of each machine that was looked at, the first reason against it."""
+    spec, name = claim.spec, claim.key.name
+    away = [one for one in firsts if one is not None]
+    free = len(firsts) - len(away)
+    where = ", ".join(spec.partitions)
+    reason = f"{more(wanted)} needed and {free:,} can be had in {where}"
+    if away:
+        which = "that are named" if spec.machines else "there"
+        reason += f"; of {len(firsts):,} {which}, {most_frequent(away)}"
+    elif not firsts:
+        reason += "; no other machine stands there"
+    part = " or set spec.partial," if free and not spec.partial else ""
+    way_out = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
+    return Hold(HoldKind.GUARD, "placement", reason, way_out)
+
+
+def more(wanted: int) -> str:
+    """`3 more machines are`."""
+    return "1 more machine is" if wanted == 1 else f"{wanted:,} more machines are"

@@ -1,0 +1,207 @@
+"""Size reservations: what is kept back for a project is not given to another. Pure.
+
+The rule is the strict one: metal-stack clamps a running total instead of each project's own, so that its answer depends
+on the order of the reservations and one project's surplus eats another's reservation (datastore/machine.go,
+checkSizeReservations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds.catalogue.image import stands_at
+from reconciler.kinds.catalogue.reservation import SizeReservationSpec
+from reconciler.kinds.machine.spec import size_of
+from reconciler.model.action import Bind
+from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.placement.filters import Fleet, could_be_given
+
+Place = tuple[str, str]
+"""A size and a partition: reservations, and what they count, are of one of each."""
+
+
+class Stock(msgspec.Struct, frozen=True):
+    """The machines of a size in a partition: `free` could be given out; `reserved` and `has`, by project, are how many
+    are kept back for it and how many it has."""
+
+    free: int
+    reserved: Mapping[str, int] = {}
+    has: Mapping[str, int] = {}
+
+    def open(self, project: str) -> int:
+        """How many are still kept back for the project: never less than none, whatever it has beyond."""
+        return max(0, self.reserved.get(project, 0) - self.has.get(project, 0))
+
+    def kept_from(self, project: str) -> dict[str, int]:
+        """How many are kept back for each other project."""
+        return {other: number for other in sorted(self.reserved) if other != project and (number := self.open(other))}
+
+    def allows(self, project: str) -> bool:
+        """Whether one more machine may go to the project: one of its own reservation, or one that is over."""
+        return self.free >= 1 and (self.open(project) > 0 or self.free > sum(self.kept_from(project).values()))
+
+    def less_one(self, project: str) -> Stock:
+        """The stock after one machine went to the project."""
+        return Stock(self.free - 1, self.reserved, {**self.has, project: self.has.get(project, 0) + 1})
+
+    def grants(self, project: str, wanted: int) -> int:
+        """How many of so many machines may go to the project, one after the other."""
+        stock = self
+        for given in range(wanted):
+            if not stock.allows(project):
+                return given
+            stock = stock.less_one(project)
+        return wanted
+
+
+def kept_back(
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    claiming: Collection[ResourceKey],
+    barred: Collection[ResourceKey] = (),
+) -> Mapping[ResourceKey, Hold]:
+    """A hold for each of the machines `claiming` to be bound that is kept back for others.
+
+    All that wait to be bound go in order of key, so that one alone is judged as it is among all; those that are
+    `barred`, by a quota, take nothing.
+    """
+    reservations = desired.derived("reservations by place", by_place)
+    if not reservations:
+        return {}
+    holds: dict[ResourceKey, Hold] = {}
+    for place in {place_of(desired.resources[key], facts) for key in claiming} & reservations.keys():
+        holds.update(shelf(place, desired, observed, facts, barred).holds)
+    return {key: hold for key, hold in holds.items() if key in claiming}
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """The stock of a place once those that wait to be bound by name have come in; which machines could be given out
+    before that; and a hold for each that is kept back for others."""
+
+    stock: Stock
+    free: frozenset[ResourceKey]
+    holds: Mapping[ResourceKey, Hold]
+
+    def before(self, machine: ResourceKey) -> Stock:
+        """The stock as it is for this machine. One that could not be given to just anybody takes nothing away from
+        others."""
+        return self.stock if machine in self.free else msgspec.structs.replace(self.stock, free=self.stock.free + 1)
+
+
+def shelf(
+    place: Place,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    barred: Collection[ResourceKey] = (),
+) -> Shelf:
+    """What there is in a place, `barred` machines taking nothing."""
+    machines = machines_of(place, desired, facts)
+    reservations = desired.derived("reservations by place", by_place).get(place, [])
+    has, free, waiting = _count(machines, desired, observed, facts)
+    now, holds = Shelf(Stock(len(free), _reserved(reservations), has), frozenset(free), {}), {}
+    for machine in waiting:
+        if machine.key in barred:
+            continue
+        here = now.before(machine.key)
+        if here.allows(machine.spec.project):
+            now = msgspec.structs.replace(now, stock=here.less_one(machine.spec.project))
+        else:
+            holds[machine.key] = refusal(place, machine.spec.project, here, reservations)
+    return msgspec.structs.replace(now, holds=holds)
+
+
+def _reserved(reservations: list[Resource[SizeReservationSpec]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in reservations:
+        found[one.spec.project] = found.get(one.spec.project, 0) + one.spec.amount
+    return found
+
+
+def _count(
+    machines: list[Resource[Any]], desired: DesiredState, observed: ObservedState, facts: Facts
+) -> tuple[dict[str, int], set[ResourceKey], list[Resource[Any]]]:
+    """How many each project has, which could be given out, and which are declared a project's and not bound yet."""
+    has: dict[str, int] = {}
+    free: set[ResourceKey] = set()
+    waiting, fleet = [], Fleet(desired, observed, facts)
+    for machine in machines:
+        owner, spec = facts.resources.get(machine.key, NO_FACTS).project, machine.spec
+        if owner is not None:
+            has[owner] = has.get(owner, 0) + 1
+            continue
+        if spec.lifecycle is not None:
+            # Such a machine is bound by claims alone.
+            if could_be_given(machine, fleet):
+                free.add(machine.key)
+            continue
+        seen = observed.get(machine.key)
+        if spec.taints or (seen is not None and seen.error is not None):
+            continue
+        if not (spec.maintenance or spec.suspend):
+            free.add(machine.key)
+        if spec.project is not None:
+            waiting.append(machine)
+    return has, free, waiting
+
+
+def refusal(place: Place, project: str, stock: Stock, reservations: list[Resource[SizeReservationSpec]]) -> Hold:
+    """What is said when a machine is kept back."""
+    size, partition = place
+    others = stock.kept_from(project)
+    kept = ", ".join(f"{number} for {other}" for other, number in others.items())
+    which = [one for one in reservations if one.spec.project in others]
+    named = ", ".join(f"{one.key} ({stands_at(one)})" for one in which[:3]) + (" and more" if len(which) > 3 else "")
+    reason = f"{stock.free} machines of size {size} are free in {partition}, and kept back are {kept}"
+    way_out = f"lower spec.amount of {named}, reserve some for {project}, or add machines"
+    return Hold(HoldKind.GUARD, "reservation", reason, way_out, Bind.path)
+
+
+def place_of(machine: Resource[Any], facts: Facts) -> Place:
+    """Its size, as far as it is known, and its partition."""
+    return size_of(machine, facts.resources.get(machine.key, NO_FACTS)) or "", machine.spec.partition
+
+
+def by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservationSpec]]]:
+    """The reservations of each place that has any."""
+    found: dict[Place, list[Resource[SizeReservationSpec]]] = {}
+    for one in desired.of_kind("SizeReservation"):
+        for partition in one.spec.partitions:
+            found.setdefault((one.spec.size, partition), []).append(one)
+    return found
+
+
+def machines_of(place: Place, desired: DesiredState, facts: Facts) -> list[Resource[Any]]:
+    """The machines of a place, in order of name."""
+    declared, silent = desired.derived("machines by declared place", _machines_by_declared_place)
+    found = [*declared.get(place, ()), *(one for one in silent if place_of(one, facts) == place)]
+    return sorted(found, key=lambda machine: machine.key)
+
+
+def machines_by_place(desired: DesiredState, facts: Facts) -> dict[Place, list[Resource[Any]]]:
+    """The same for every place."""
+    found: dict[Place, list[Resource[Any]]] = {}
+    for machine in desired.of_kind("Machine"):
+        found.setdefault(place_of(machine, facts), []).append(machine)
+    return found
+
+
+def _machines_by_declared_place(
+    desired: DesiredState,
+) -> tuple[dict[Place, list[Resource[Any]]], list[Resource[Any]]]:
+    """By the size of their documents; and those whose documents say none."""
+    found: dict[Place, list[Resource[Any]]] = {}
+    silent = []
+    for machine in desired.of_kind("Machine"):
+        if machine.spec.size is None:
+            silent.append(machine)
+        else:
+            found.setdefault((machine.spec.size, machine.spec.partition), []).append(machine)
+    return found, silent

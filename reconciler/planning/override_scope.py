@@ -1,0 +1,96 @@
+"""Which guards an override lifts, for which resources and how long. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from reconciler.model.facts import Facts
+from reconciler.model.override import Override
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.guards import Lifted
+from reconciler.planning.selectors import Unmatched, means
+
+OVERRIDABLE: dict[str, str] = {
+    "disruption-budget": "more machines are taken down at once than the limit",
+    "mass-removal": "more machines are removed from git than the limit",
+    "empty-desired-state": "the desired state declares nothing, or no machine",
+    "unreachable-fleet": "what is disruptive goes on though many BMCs cannot be read",
+    "mass-release": "more addresses, numbers and networks are released than the limit",
+    "mass-unclaim": "more claimed machines are given back and wiped than the limit",
+    "first-sight": "a Once order is given though it may have been carried out before",
+}
+"""The guards that can be overridden, with what then happens. They are limits and doubts, which a person can judge."""
+
+NARROW = frozenset({"first-sight"})
+"""These are overridden for named or selected machines only: a machine that runs may be installed again."""
+
+NEVER: dict[str, str] = {
+    "boot-service": "nothing would answer the machine; start `groundstate run` with --boot-address",
+    "first-look": "the daemon has not looked at the fleet yet; it continues by itself",
+    "running": "power the machine off; see docs/reference/guards.md",
+    "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
+    "unjudged": "what it would do cannot be counted; report the defect, or change its document",
+    "claimed": "declare the machine until its claim has given it back",
+}
+"""Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""
+
+LONGEST = timedelta(days=7)
+_SPAN = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
+
+
+def span(text: str) -> timedelta:
+    """`2h`, `90m`, `1h30m`, `1d`: at most seven days. Raises ValueError saying what is accepted."""
+    match = _SPAN.fullmatch(text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{text!r} is not a time span; write 30m, 2h, 1h30m or 1d")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    found = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not timedelta() < found <= LONGEST:
+        raise ValueError(f"{text!r} is out of range: an override lasts more than 0 s and at most 7d")
+    return found
+
+
+def refusal(guard: str, *, narrowed: bool) -> str | None:
+    """Why the guard cannot be overridden so, and how to proceed; None: it can."""
+    if guard in NEVER:
+        return f"guard {guard} cannot be overridden: {NEVER[guard]}"
+    if guard not in OVERRIDABLE:
+        return (
+            f"{guard!r} is not a guard that can be overridden; these are: {', '.join(sorted(OVERRIDABLE))}. "
+            "What another guard holds is changed in the document; the plan says how"
+        )
+    if guard in NARROW and not narrowed:
+        return f"guard {guard} is overridden for some machines only: name them (machine/NAME) or select them with -l"
+    return None
+
+
+def in_force(overrides: tuple[Override, ...], now: datetime) -> tuple[Override, ...]:
+    """Those that lift something now; a row of a guard that must not be overridden lifts nothing, whoever wrote it."""
+    return tuple(
+        one
+        for one in overrides
+        if one.in_force(now) and not refusal(one.guard, narrowed=bool(one.targets or one.selector))
+    )
+
+
+def lifting(overrides: tuple[Override, ...], desired: DesiredState, facts: Facts, now: datetime) -> Lifted:
+    """What these lift now. One that cannot be understood lifts nothing."""
+    by_guard: dict[str, list[Override]] = {}
+    for one in in_force(overrides, now):
+        by_guard.setdefault(one.guard, []).append(one)
+
+    def lifted(guard: str, key: ResourceKey) -> str | None:
+        covering = (one.id for one in by_guard.get(guard, ()) if covers(one, key, desired, facts))
+        return next(covering, None)
+
+    return lifted
+
+
+def covers(override: Override, key: ResourceKey, desired: DesiredState, facts: Facts) -> bool:
+    """Whether the override is about this resource. Labels that follow from a machine's inventory count."""
+    remembered = facts.resources.get(key)
+    try:
+        return means(override.targets, override.selector, key, desired, remembered.labels if remembered else {})
+    except Unmatched:
+        return False

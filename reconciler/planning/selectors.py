@@ -1,0 +1,184 @@
+"""Which resources are meant: `machine/r12-01`, `machine r12-01 r12-02`, `machines`, `ip/web-*`, `all`, and label
+selectors as kubectl knows them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from reconciler.kinds import KINDS, find
+from reconciler.kinds.machine.labels import is_derived
+from reconciler.model.resource import DesiredState, ResourceKey
+
+ALL = "all"
+
+Derived = Mapping[ResourceKey, Mapping[str, str]]
+"""Labels that stand in no document, by resource."""
+
+_SET = re.compile(r"^(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s*\((?P<values>[^()]*)\)$")
+_EQUAL = re.compile(r"^(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s!=,()]*)$")
+_EXISTS = re.compile(r"^(?P<op>!?)\s*(?P<key>[^\s!=,()]+)$")
+_COMMA = re.compile(r",(?![^(]*\))")
+
+
+class Unmatched(ValueError):
+    """A target or selector that means nothing here; the text says what was meant instead, as far as can be told."""
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One part of a selector: the label's value must (or must not) be among `values`; none means that it must exist."""
+
+    key: str
+    values: tuple[str, ...] | None
+    negated: bool = False
+
+    def accepts(self, labels: Mapping[str, str]) -> bool:
+        """Kubernetes' rule: `!=` and `notin` accept what lacks the label."""
+        if self.values is None:
+            return (self.key in labels) is not self.negated
+        return (labels.get(self.key) in self.values) is not self.negated
+
+
+def parse_selector(text: str) -> tuple[Requirement, ...]:
+    """`rack=r12,role in (db,web),!spare`. Raises Unmatched."""
+    return tuple(_requirement(part.strip()) for part in _COMMA.split(text) if part.strip())
+
+
+def _requirement(part: str) -> Requirement:
+    if match := _SET.match(part):
+        values = tuple(value.strip() for value in match["values"].split(","))
+        return Requirement(match["key"], values, match["op"] == "notin")
+    if match := _EQUAL.match(part):
+        return Requirement(match["key"], (match["value"],), match["op"] == "!=")
+    if match := _EXISTS.match(part):
+        return Requirement(match["key"], None, match["op"] == "!")
+    raise Unmatched(f"{part!r} is not a label selector; write key=value, key!=value, key in (a,b), key or !key")
+
+
+def select(
+    targets: Iterable[str],
+    selector: str,
+    desired: DesiredState,
+    others: Iterable[ResourceKey] = (),
+    derived: Callable[[], Derived] | None = None,
+) -> set[ResourceKey]:
+    """The keys that targets and selector mean; no targets, or `all`: all kinds. `others` are known but not declared.
+
+    `derived` gives the labels that stand in no document (kinds.machine_labels); it is asked when the selector names
+    such a label. Without it there are none.
+
+    As in kubectl, a word that is no kind is a name when it follows a bare kind, or another such name.
+
+    Raises Unmatched for a target, or a selector, that matches nothing, naming the nearest.
+    """
+    keys = {*desired.resources, *others}
+    wanted = _wanted(targets, keys)
+    found = keys if not wanted else set()
+    for kind, pattern in wanted:
+        matches = {key for key in keys if key.kind == kind and fnmatchcase(key.name, pattern)}
+        if not matches and pattern != "*":
+            raise Unmatched(_nothing(kind, pattern, keys))
+        found = found | matches
+    requirements = parse_selector(selector)
+    if not requirements:
+        return found
+    more = derived() if derived is not None and any(is_derived(r.key) for r in requirements) else {}
+    chosen = {key for key in found if all(r.accepts(_labels(key, desired, more)) for r in requirements)}
+    if not chosen:
+        raise Unmatched(_unselected(selector, requirements, found, desired, more))
+    return chosen
+
+
+def means(
+    targets: Iterable[str], selector: str, key: ResourceKey, desired: DesiredState, derived: Mapping[str, str]
+) -> bool:
+    """Whether targets and selector mean this one resource. `derived`: its labels that stand in no document.
+
+    Raises Unmatched for what can mean nothing: a word that is no kind, or no selector.
+    """
+    wanted = _wanted(targets, {key})
+    if wanted and not any(key.kind == kind and fnmatchcase(key.name, pattern) for kind, pattern in wanted):
+        return False
+    requirements = parse_selector(selector)
+    if requirements and key not in desired.resources:
+        return False  # Its labels are not known any more, and `rack!=r1` must not take in what has none.
+    labels = _labels(key, desired, {key: derived})
+    return all(requirement.accepts(labels) for requirement in requirements)
+
+
+def in_words(targets: Iterable[str], selector: str) -> str:
+    """The filter as a person wrote it."""
+    return " ".join([*targets, *([f"-l {selector}"] if selector else [])])
+
+
+def _labels(key: ResourceKey, desired: DesiredState, derived: Derived) -> Mapping[str, str]:
+    resource = desired.resources.get(key)
+    declared = resource.labels if resource else {}
+    if key.kind != "Machine":
+        return declared
+    own = {name: text for name, text in declared.items() if not is_derived(name)}
+    return {**own, **derived.get(key, {})}
+
+
+def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, str]]:
+    """Kinds, each with a pattern of names."""
+    groups: list[tuple[list[str], list[str]]] = []
+    names: list[str] | None = None
+    for target in targets:
+        word, slash, name = target.partition("/")
+        parts = word.split(",")
+        if target.lower() == ALL:
+            names = None
+            groups.append((list(KINDS), []))
+        elif names is not None and not slash and not any(map(find, parts)):
+            names.append(target)
+        else:
+            names = None if slash else []
+            groups.append(([_kind(part, target, keys) for part in parts], [name] if names is None else names))
+    return [(kind, pattern) for kinds, patterns in groups for kind in kinds for pattern in patterns or ["*"]]
+
+
+def _kind(word: str, target: str, keys: Iterable[ResourceKey]) -> str:
+    if kind := find(word):
+        return kind.name
+    plurals = [kind.plural for kind in KINDS.values()]
+    near = [f"{key.kind.lower()}/{key.name}" for key in sorted(keys) if key.name == target]
+    near = near or difflib.get_close_matches(word.lower(), plurals, 1, 0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"kinds are {', '.join(plurals)}"
+    raise Unmatched(f"{word!r} is not a kind; {hint}")
+
+
+def _nothing(kind: str, pattern: str, keys: Iterable[ResourceKey]) -> str:
+    names = [key.name for key in keys if key.kind == kind]
+    near = difflib.get_close_matches(pattern, names, 1, 0.5)
+    near = near or difflib.get_close_matches(pattern.lower(), [one.plural for one in KINDS.values()], 1, 0.8)
+    hint = f"; did you mean {near[0]}?" if near else f"; `groundstate get {KINDS[kind].plural}` lists what there is"
+    return f"no {kind} is named {pattern!r}{hint}"
+
+
+def _unselected(
+    selector: str,
+    requirements: tuple[Requirement, ...],
+    found: set[ResourceKey],
+    desired: DesiredState,
+    derived: Derived,
+) -> str:
+    """A slip of a label's name, or of its value, is the usual reason."""
+    labels = [_labels(key, desired, derived) for key in found]
+    keys = {name for one in labels for name in one}
+    for part in requirements:
+        if not part.negated and part.key not in keys:
+            near = difflib.get_close_matches(part.key, sorted(keys), 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else "`groundstate get` lists what there is"
+            return f"-l {selector} matches nothing: no resource has a label {part.key!r}; {hint}"
+    values = {part.key: sorted({one[part.key] for one in labels if part.key in one}) for part in requirements}
+    told = "; ".join(f"{name} is {_few(some)}" for name, some in values.items() if some)
+    return f"-l {selector} matches nothing; {told or '`groundstate get` lists what there is'}"
+
+
+def _few(values: list[str], most: int = 8) -> str:
+    return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")

@@ -1,0 +1,125 @@
+"""What the pages of the boot service share: whom they ask, and how somebody is turned away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+import msgspec
+from werkzeug import Request, Response
+from werkzeug.exceptions import HTTPException
+
+from reconciler.model.resource import ResourceKey
+from reconciler.services.boot.agent_tokens import Tokens
+from reconciler.services.boot.boot_settings import BootSettings
+from reconciler.services.boot.image_files import Files
+from reconciler.services.boot.rate_limit import Gate, Pace
+from reconciler.services.provisioning_port import Lives
+
+REFUSED = "groundstate.refused"
+"""In a request's environment, for its access line: why it was turned away."""
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where machines reach the service: the bases of its URLs, and the pin of the API's key."""
+
+    http: str
+    https: str
+    pin: str
+
+
+class Desk:
+    """Everything that a page needs."""
+
+    def __init__(
+        self,
+        settings: BootSettings,
+        lives: Lives,
+        tokens: Tokens,
+        files: Files,
+        now: Callable[[], datetime],
+        log: Any,
+        places: Callable[[], Places],
+    ) -> None:
+        self.settings, self.lives, self.tokens, self.files = settings, lives, tokens, files
+        self.now, self.log, self._places = now, log, places
+        self._gate = Gate()
+        self.scripts = Pace(60, timedelta(minutes=1))
+        """Scripts that lead to the agent, for each address: each costs a token."""
+        self.orders = Pace(20, timedelta(minutes=1))
+        """The same for each order, whoever asks; and what is reported for each, beside signs of life."""
+        self.strangers = Pace(6, timedelta(minutes=1))
+        """Scripts for a machine that nobody declared, for each address."""
+        self.all_strangers = Pace(120, timedelta(minutes=1))
+        """The same, for all of them together: each is kept for a day."""
+        self.reports = Pace(60, timedelta(minutes=1))
+        """What the agent of one order tells."""
+
+    @property
+    def places(self) -> Places:
+        """Known when both listeners are."""
+        return self._places()
+
+    def refuse(
+        self,
+        request: Request,
+        status: int,
+        reason: str,
+        message: str,
+        machine: ResourceKey | None = None,
+        answer: str | None = None,
+    ) -> NoReturn:
+        """Turn the request away, in the words of `answer` or else of the message. The ledger is told the message,
+        unless it was told the like of it shortly before."""
+        address = request.remote_addr or ""
+        request.environ[REFUSED] = reason
+        self.warn(address, reason, message, machine)
+        raise Refused(status, answer or message)
+
+    def warn(self, address: str, reason: str, message: str, machine: ResourceKey | None = None) -> None:
+        """Tell the ledger that somebody was turned away, unless it was told the like of it shortly before."""
+        untold = self._gate.passes(reason, address, self.now())
+        if untold is not None:
+            others = f"; {untold} more like it were not told" if untold else ""
+            self.lives.refused(machine, reason, f"{address}: {message}{others}")
+
+    def first(self, kind: str, address: str) -> bool:
+        """Whether it is the first of its kind from there for some time, and so worth a line in the ledger."""
+        return self._gate.passes(kind, address, self.now()) is not None
+
+
+class Refused(HTTPException):
+    """An answer other than 200, in words for whoever looks at the agent's log. `retry`: seconds after which it makes
+    sense to ask again."""
+
+    def __init__(self, status: int, message: str, retry: int | None = None) -> None:
+        super().__init__(message)
+        self.code, self.retry = status, retry
+
+    def get_response(self, *_: Any, **__: Any) -> Any:
+        """werkzeug's hook."""
+        answer = plain(f"{self.description}\n", self.code)
+        if self.retry is not None:
+            answer.headers["Retry-After"] = str(self.retry)
+        return answer
+
+
+def plain(body: str, status: int | None = 200) -> Response:
+    """Text that is not to be kept: what is true of a machine now may not be in a minute."""
+    answer = Response(body, status, content_type="text/plain; charset=utf-8")
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def form(value: object, status: int = 200) -> Response:
+    """JSON, in the same way."""
+    answer = Response(msgspec.json.encode(value), status, content_type="application/json")
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def monotonic() -> float:
+    """Seconds, for how long something takes."""
+    return time.monotonic()

@@ -1,0 +1,96 @@
+"""What the services that machines talk to ask of the reconciler, and tell it. The daemon answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from reconciler.model.lifecycle_facts import BootOrder, FactType
+from reconciler.model.resource import ResourceKey
+
+
+class Wait(msgspec.Struct, frozen=True, tag="wait"):
+    """Nothing to do yet: ask again after so many seconds."""
+
+    seconds: int = 5
+
+
+class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
+    """All is done: switch the machine off."""
+
+
+class Install(msgspec.Struct, frozen=True, tag="install"):
+    """Write the image to a disk: the one with this serial number or path, `auto` for the smallest of at least `size`
+    bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
+    files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
+    with `meta-data`, as kinds/machine/cloud_init.py builds them with MARKS: the boot service puts the way to phone home in their
+    place. `known`: the instance-ids of installations that may be on the machine's disks; for any other the agent does
+    nothing, as it may be that of somebody whom a restored store has forgotten."""
+
+    image: str
+    url: str
+    checksum: str
+    seed: Mapping[str, str]
+    known: tuple[str, ...] = ()
+    disk: str = "auto"
+    size: int = 0
+
+
+class Wipe(msgspec.Struct, frozen=True, tag="wipe"):
+    """Empty every disk. `known`: as with Install."""
+
+    known: tuple[str, ...] = ()
+
+
+Work = Wait | PowerOffNow | Install | Wipe
+
+
+class Lives(Protocol):
+    """The machines' lives, as the services see them. Calls come from many threads, and are durable when they return.
+
+    Every call may raise StoreError: then nothing was taken up, and whoever asked is to ask again.
+    """
+
+    def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
+        """The declared machine with this UUID (as its BMC says) and one of these MACs, in any case; None when there is
+        none, or when the two point to different machines.
+
+        Where its BMC told a UUID, that has to be shown. A MAC in a document goes before what BMCs say: no BMC takes
+        another machine's place by telling its UUID or MAC.
+        """
+
+    def resembles(self, macs: Collection[str]) -> ResourceKey | None:
+        """The declared machine whose document or BMC has one of these MACs, whatever UUID is shown. Only to tell of
+        it."""
+
+    def serves(self, key: ResourceKey | None, address: str) -> bool:
+        """Whether the address is in a network over which the machine's Partition starts machines (`boot.networks`);
+        with None, in that of any Partition."""
+
+    def order(self, key: ResourceKey) -> BootOrder | None:
+        """The boot order that is under way and was not answered by an agent yet: only then may a script lead there."""
+
+    def current(self, key: ResourceKey) -> BootOrder | None:
+        """The boot order that is under way, answered or not."""
+
+    def work(self, key: ResourceKey) -> Work:
+        """What the agent of the machine is to do now."""
+
+    def report(self, key: ResourceKey, order: str, fact: FactType, detail: str = "") -> bool:
+        """Take up a fact, reported for this order. False when the order is not the machine's any more."""
+
+    def took_inventory(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
+        """Keep what the agent found in the machine."""
+
+    def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
+        """Keep what the agent found in a machine that nobody declared. May come again for the same one."""
+
+    def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
+        """Tell that somebody was turned away, as a warning of that reason (CamelCase)."""
+
+    def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
+        """Whether an unknown machine that asks from this address may start the discovery image, which switches it off
+        in the end: its partition says. Never one whose card, the first of `macs`, is a declared machine's, or that has
+        the UUID of one that is not off: it may be that machine, with another card or mainboard, and in use."""

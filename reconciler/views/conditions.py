@@ -1,0 +1,166 @@
+"""The conditions that people read: derived from a look, the facts and the plan each time, and never stored.
+
+Ready, Reconciling and Stalled are kstatus': Ready is always there; the other two only while they are true. Suspended,
+Maintenance and BootOverride are a Machine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from drivers.base import BootEnabled, SystemState
+from reconciler.kinds import KINDS
+from reconciler.kinds.machine.spec import MachineSpec, once_order
+from reconciler.model.facts import NO_FACTS, Facts, Failure, ResourceFacts
+from reconciler.model.observation import Observation, ObservedState
+from reconciler.model.outcome import Condition, Status
+from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Unknown
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+SUSPENDED, MAINTENANCE, BOOT_OVERRIDE = "Suspended", "Maintenance", "BootOverride"
+
+_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": "Observed"}
+_NEEDS_PEOPLE = frozenset({"AuthenticationFailed", "Rejected", "Unsupported"})
+"""Read errors that do not go away by waiting."""
+
+
+def conditions(
+    key: ResourceKey,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    change: Change | Unknown | None,
+) -> tuple[Condition, ...]:
+    """The resource's conditions, Ready first. `change`: what the plan says of it; None: nothing to do.
+
+    A condition's `since` is None where no fact tells the time.
+    """
+    resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
+    if isinstance(change, Unknown):
+        found = tuple(_unknown(change))
+    elif resource is None:
+        found = (_gone(change),)
+    elif change is None:
+        found = (_reconciled(resource, remembered, desired),)
+    else:
+        found = tuple(_differing(change, remembered, facts, now))
+    return (*found, *_own(resource, remembered, observed.get(key)))
+
+
+def status_word(found: tuple[Condition, ...]) -> str:
+    """Ready, Reconciling, Held, Observed, Suspended, Maintenance, Stalled, Unknown or Forgotten: a word for a table."""
+    true = {condition.type for condition in found if condition.status is Status.TRUE}
+    ready = next(condition for condition in found if condition.type == READY)
+    for word in (SUSPENDED, MAINTENANCE):
+        if word in true:
+            return word
+    if ready.status is Status.UNKNOWN:
+        return "Unknown"
+    if ready.status is Status.TRUE:
+        return READY
+    if ready.reason in ("Held", "Forgotten", "Observed"):
+        return ready.reason
+    return STALLED if STALLED in true else RECONCILING
+
+
+def _unknown(change: Unknown) -> Iterator[Condition]:
+    yield Condition(READY, Status.UNKNOWN, change.reason, change.message, change.at)
+    if change.reason in _NEEDS_PEOPLE:
+        yield Condition(STALLED, Status.TRUE, change.reason, change.message, change.at)
+
+
+def _gone(change: Change | None) -> Condition:
+    if change is not None and change.held(HoldKind.GUARD):
+        return _held(change)
+    message = "; ".join(action.reason for action in change.actions) if change else "it is not declared"
+    return Condition(READY, Status.FALSE, "Forgotten", message)
+
+
+def _reconciled(resource: Resource[object], remembered: ResourceFacts, desired: DesiredState) -> Condition:
+    if KINDS[resource.key.kind].rules is None:
+        return Condition(READY, Status.TRUE, "Accepted", f"it is valid in {desired.revision}")
+    since = remembered.applied.at if remembered.applied else None
+    return Condition(READY, Status.TRUE, "Reconciled", f"it is as declared in {desired.revision}", since)
+
+
+def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: datetime) -> Iterator[Condition]:
+    """What is not as declared. In order: what is under way, what a guard or the document holds, what failed."""
+    flight = facts.in_flight.get(change.key)
+    if flight is not None:
+        late = " and is overdue" if now >= flight.deadline else ""
+        message = f"{flight.action.name} was sent by {flight.by}{late}; it is confirmed by looking"
+        yield from _under_way("Confirming", message, flight.sent_at)
+    elif change.goes:
+        yield from _under_way(*_next_step(change, remembered))
+    elif change.held(HoldKind.GUARD):
+        yield _held(change)
+    elif change.held(HoldKind.DECLARED):
+        hold = _first(change, HoldKind.DECLARED)
+        yield Condition(READY, Status.FALSE, _DECLARED[hold.by], hold.reason, change.cause.since)
+    elif change.held(HoldKind.FAILED):
+        yield from _stalled(change, remembered)
+    elif change.held(HoldKind.BLOCKED):
+        yield from _under_way("DependencyNotReady", _first(change, HoldKind.BLOCKED).reason, None)
+    else:
+        message = change.held_by[0].reason if change.held_by else "it differs, and no action would help"
+        yield from _under_way("Changing", message, None)
+
+
+def _under_way(reason: str, message: str, since: datetime | None) -> Iterator[Condition]:
+    yield Condition(READY, Status.FALSE, reason, message, since)
+    yield Condition(RECONCILING, Status.TRUE, reason, message, since)
+
+
+def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, datetime | None]:
+    path = change.actions[0].path
+    failure = remembered.failures.get(path)
+    if failure is not None:
+        return "Retrying", f"{change.actions[0].name} failed {failure.attempts} times: {failure.message}", failure.at
+    fields = ", ".join(difference.path for difference in change.differences)
+    reason = "Drifted" if change.cause.kind is CauseKind.DRIFT else "Changed"
+    passing = f"; it passes guard {change.lifted}" if change.passes else ""
+    return reason, f"{fields} not as declared; {change.actions[0].name} is next{passing}", change.cause.since
+
+
+def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:
+    hold = _first(change, HoldKind.FAILED)
+    failure: Failure | None = remembered.failures.get(hold.path or "")
+    reason = failure.reason if failure is not None and failure.terminal else "Unsupported"
+    since = failure.at if failure is not None and failure.terminal else None
+    message = f"{hold.reason}; {hold.way_out}"
+    yield Condition(READY, Status.FALSE, reason, message, since)
+    yield Condition(STALLED, Status.TRUE, reason, message, since)
+
+
+def _held(change: Change) -> Condition:
+    hold = _first(change, HoldKind.GUARD)
+    return Condition(READY, Status.FALSE, "Held", f"{hold.by}: {hold.reason}; to proceed: {hold.way_out}")
+
+
+def _first(change: Change, kind: HoldKind) -> Hold:
+    return next(hold for hold in change.held_by if hold.kind is kind)
+
+
+def _own(resource: Resource[object] | None, remembered: ResourceFacts, seen: Observation | None) -> Iterator[Condition]:
+    if resource is None or not isinstance(resource.spec, MachineSpec):
+        return
+    spec = resource.spec
+    for word, pause in ((SUSPENDED, spec.suspend), (MAINTENANCE, spec.maintenance)):
+        if pause is not None:
+            yield Condition(word, Status.TRUE, "Declared", pause.reason)
+    if (trouble := remembered.life.trouble) is not None:
+        said = "Final" if trouble.final else "Noted"
+        yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
+    boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
+    ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
+    if not ordered or spec.boot is None or boot is None or seen is None:
+        return
+    if boot.enabled is BootEnabled.CONTINUOUS and boot.target == spec.boot.target:
+        message = (
+            f"the Once order for {spec.boot.target} was carried out, and the BMC shows it as Continuous: "
+            f"it may boot from {spec.boot.target} every time"
+        )
+        yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message, seen.taken_at)

@@ -1,0 +1,180 @@
+"""The loop: takes due keys from the queue, steps each, and puts it back for when its outcome says.
+
+`turn` handles one key and is all a simulation needs; `run` drives it with threads. A key is handled by one worker at a
+time. Unreachable machines come back at a priority that only some workers serve, so that dead BMCs never hold up others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from drivers.base import clean
+from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.resource import ResourceKey
+from reconciler.workqueue.queue import Item, WorkQueue
+
+COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
+"""Priorities: a new commit beats everything, a resync yields to all but BMCs that do not answer."""
+
+STOP_SECONDS = 10.0
+
+NAP = 1.0
+"""Seconds after which whoever waits for the queue looks at it again, whatever it said."""
+
+PUT_BACK = timedelta(seconds=1)
+"""A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
+
+SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
+
+
+class Loop:
+    """Keys in, outcomes out. `settled` is told each outcome; `resync` seconds pass between two looks at a key that is
+    as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
+    `everything`: what there is, to be queued anew when the clock was put back."""
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        step: Callable[[ResourceKey], Outcome],
+        now: Callable[[], datetime],
+        random: Callable[[], float],
+        *,
+        resync: float | None = 60.0,
+        settled: Callable[[ResourceKey, Outcome], None] = lambda _key, _outcome: None,
+        crashed: Callable[[ResourceKey, BaseException], None] = lambda _key, _error: None,
+        gives_up: Callable[[ResourceKey, Outcome], bool] = lambda _key, _outcome: False,
+        suspects: Iterable[ResourceKey] = (),
+        everything: Callable[[], Iterable[ResourceKey]] = tuple,
+    ) -> None:
+        self._queue, self._step, self._now, self._random = queue, step, now, random
+        self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
+        self._wake = threading.Condition()
+        self._woken = self._puts = 0
+        self._broke: list[BaseException] = []
+        self._suspects = set(suspects)
+        self._everything, self._latest = everything, now()
+
+    def put(self, keys: Iterable[ResourceKey], priority: int, spread: float = 0.0) -> None:
+        """Queue keys, each at a random moment within `spread` seconds; a key that is being handled is handled once
+        more. Those whose BMC did not answer last time stay behind the others whatever it is they are queued for."""
+        now, suspects = self._now(), self._suspects.copy()
+        self._queue.put_all(
+            (key, SUSPECT if key in suspects else priority, now + timedelta(seconds=spread * self._random()))
+            for key in keys
+        )
+        self._puts += 1
+        self.wake()
+
+    def turn(self, min_priority: int = SUSPECT) -> bool:
+        """Handle one due key. False when none is due."""
+        item = self._take(min_priority)
+        if item is None:
+            return False
+        self._handle(item)
+        return True
+
+    def _take(self, min_priority: int) -> Item | None:
+        now = self._now()
+        if now < self._latest - PUT_BACK:
+            # All that waits was to wait by a clock that was ahead, perhaps by years.
+            self.put(self._everything(), RESYNC, self._resync or 0.0)
+        self._latest = now
+        return self._queue.take(now, min_priority=min_priority)
+
+    def run(self, stop: threading.Event, workers: int) -> None:
+        """Serve the queue with threads until `stop`, then let each finish the key that it has in hand.
+
+        One that hangs on a silent BMC is left behind after STOP_SECONDS; what it sent is on record. When the queue, or
+        whoever is told the outcomes, fails, all stop and the error is raised.
+        """
+        reserved = max(1, workers // 4)
+        all_keys, no_suspects = (SUSPECT, threading.Lock()), (RESYNC, threading.Lock())
+        threads = [
+            threading.Thread(
+                target=self._work,
+                args=(stop, *(all_keys if n < reserved else no_suspects)),
+                name=f"worker-{n}",
+                daemon=True,
+            )
+            for n in range(max(2, workers))
+        ]
+        for thread in threads:
+            thread.start()
+        stop.wait()
+        self.wake()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._broke:
+            raise self._broke[0]
+
+    def wake(self) -> None:
+        """Let idle workers look again, at the queue or at `stop`."""
+        with self._wake:
+            self._woken += 1
+            self._wake.notify_all()
+
+    def _work(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
+        try:
+            self._serve(stop, min_priority, lookout)
+        except Exception as error:  # noqa: BLE001  raised by `run`; its key would never come back
+            self._broke.append(error)
+            stop.set()
+            self.wake()
+
+    def _serve(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
+        """One of those who share `lookout` watches the queue; the others sleep until it has a key in hand. All of them
+        asking the store whenever a key is due, each in vain but one, would be most of what an idle daemon does."""
+        while not stop.is_set():
+            with lookout:
+                item = self._next(stop, min_priority)
+            if item is not None:
+                self._handle(item)
+
+    def _next(self, stop: threading.Event, min_priority: int) -> Item | None:
+        """The next key, once it is due; None when it is time to stop."""
+        while not stop.is_set():
+            woken = self._woken
+            item = self._take(min_priority)
+            if item is not None:
+                return item
+            due = self._queue.next_due(min_priority=min_priority)
+            pause = NAP if due is None else (due - self._now()).total_seconds()
+            with self._wake:
+                # Not when something was put while it looked.
+                if not stop.is_set() and woken == self._woken:
+                    self._wake.wait(min(NAP, max(0.005, pause)))
+        return None
+
+    def _handle(self, item: Item) -> None:
+        puts = self._puts
+        try:
+            outcome = self._step(item.key)
+        except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
+            self._crashed(item.key, error)
+            outcome = Failed("Internal", clean(f"{type(error).__name__}: {error}"), terminal=False, retry_after=30.0)
+        silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS
+        (self._suspects.add if silent else self._suspects.discard)(item.key)
+        through = self._gives_up(item.key, outcome)
+        if through or (isinstance(outcome, Done) and self._resync is None):
+            self._queue.done(item)
+        else:
+            delay, priority = self._again(item.key, outcome)
+            self._queue.retry(item, self._now() + timedelta(seconds=delay), priority)
+            # Perhaps it was put meanwhile, and is due at once.
+            if delay < NAP or puts != self._puts:
+                self.wake()
+        self._settled(item.key, outcome)
+
+    def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:
+        resync = (self._resync or 60.0) * (0.9 + 0.2 * self._random())
+        match outcome:
+            case Done():
+                return resync, RESYNC
+            case Waiting(reason=reason, retry_after=delay) | Failed(reason=reason, retry_after=delay):
+                if key in self._suspects:
+                    return delay, SUSPECT
+                return delay, CONFIRM if reason == "Confirming" else RETRY
