@@ -28,7 +28,7 @@ _COMMANDS = {
     "run": "reconciler.commands.run:run_command",
     "rewind": "reconciler.commands.rewind:rewind_command",
     "override": "reconciler.commands.override:override_command",
-    "get": "reconciler.commands.get:get_command",
+    "get": "reconciler.commands.get:get_resources_command",
     "describe": "reconciler.commands.get:describe_command",
     "events": "reconciler.commands.get:events_command",
     "history": "reconciler.commands.history:history_command",

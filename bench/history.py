@@ -75,10 +75,10 @@ def machines(commits: int) -> Iterator[str]:
 def blame(repository: Path) -> float:
     """Seconds until every machine has its commit."""
     from reconciler.desired.git.source import open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
     source = open_source(repository)
-    state = load(source.snapshot()).raise_for_errors()
+    state = load_state(source.snapshot()).raise_for_errors()
     begun = time.perf_counter()
     source.commits_for(state, [key for key in state.resources if key.kind == "Machine"])
     return time.perf_counter() - begun

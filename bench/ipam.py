@@ -34,7 +34,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from drivers.base import IpamNetwork, Prefix
-from drivers.ipam.addresses import BITS, aligned, cidr_of, length_of, parse_prefix
+from drivers.ipam.addresses import BITS, aligned, cidr_of, parse_prefix, prefix_length
 from drivers.ipam.embedded import EmbeddedIpam
 from reconciler.store import Store
 from tests.databases import NoPostgresql, server_url, start_server, stop_server
@@ -248,7 +248,7 @@ def fill_children(load: Callable[..., None], raw: Any, container: int, family: i
     load(raw, "ipam_free (prefix, lo, hi)", free)
     raw.execute(f"DELETE FROM ipam_block WHERE prefix = {container}")
     left = aligned([*gaps, (lows[-1] + size * every, whole.hi)])
-    blocks = ((container, length_of(lo, hi), lo.to_bytes(16)) for lo, hi in left)
+    blocks = ((container, prefix_length(lo, hi), lo.to_bytes(16)) for lo, hi in left)
     load(raw, "ipam_block (prefix, length, lo)", blocks)
 
 

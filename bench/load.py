@@ -122,9 +122,9 @@ def _git(folder: Path, *args: str) -> None:
 def load_once(folder: Path, cache: Path) -> None:
     """In a fresh process: load the newest commit and print nothing but its own measurements, as JSON."""
     from reconciler.desired.git.source import open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
-    state = load(open_source(folder).snapshot(), cache).raise_for_errors()
+    state = load_state(open_source(folder).snapshot(), cache).raise_for_errors()
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"resources": len(state.resources), "rss": used.ru_maxrss / 1024}))
 
@@ -132,17 +132,17 @@ def load_once(folder: Path, cache: Path) -> None:
 def resident(folder: Path, rounds: int = 5) -> dict[str, float]:
     """In this process: the median of reading a commit that changes ten of the files that are already known."""
     from reconciler.desired.git.source import open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
     from reconciler.desired.rules import references
 
     source = open_source(folder)
-    loaded = load(source.snapshot())
+    loaded = load_state(source.snapshot())
     whole = []
     for generation in range(2, 2 + rounds):
         change(folder, 10, generation)
-        whole.append(_measured(lambda: load(source.snapshot(), previous=loaded).raise_for_errors()))
+        whole.append(_measured(lambda: load_state(source.snapshot(), previous=loaded).raise_for_errors()))
     everything = [found for resources in loaded.known.values() for found in resources]
-    rules = [_measured(lambda: references.check(everything)) for _ in range(rounds)]
+    rules = [_measured(lambda: references.check_references(everything)) for _ in range(rounds)]
     listing = [_measured(source.snapshot) for _ in range(rounds)]
     return {name: sorted(values)[rounds // 2] for name, values in (("all", whole), ("rules", rules), ("git", listing))}
 

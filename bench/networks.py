@@ -50,19 +50,19 @@ def write(folder: Path, networks: int, addresses: int) -> None:
 
 def fill(store_file: Path, networks: int, addresses: int) -> None:
     """An IPAM in which all is as declared, but for every hundredth address."""
-    from drivers.base import About, IpamNetwork, IpamSettings, Prefix, Range
+    from drivers.base import About, IntegerRange, IpamNetwork, IpamSettings, Prefix
     from drivers.registry import Registry
     from reconciler.store import Store
 
     store = Store.open(f"sqlite:///{store_file}")
     registry = Registry()
     ipam, pools = registry.open_ipam(IpamSettings(), store.engine), registry.open_pools(store.engine)
-    pools.put_pool("vrfs", [Range(1, 131072)])
+    pools.put_pool("vrfs", [IntegerRange(1, 131072)])
     ipam.put_network("tenants", IpamNetwork((Prefix("10.0.0.0/8"),), container=True))
     said, each = About(ephemeral=True, project="shop"), addresses // networks
     for number in range(networks):
         name = f"n{number:04d}"
-        pools.take("vrfs", f"Network/{name}")
+        pools.acquire_number("vrfs", f"Network/{name}")
         ipam.put_network(name, IpamNetwork(parent="tenants", project="shop"), {4: 24})
         for one in range(each):
             if (number * each + one) % 100:

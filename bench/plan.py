@@ -33,13 +33,13 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     """A store in which every machine was seen, and every hundredth was off."""
     from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
     from reconciler.desired.git.source import open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
     from reconciler.model.facts import ResourceFacts
     from reconciler.model.observation import Observation
     from reconciler.planning.access_changes import way_in
     from reconciler.store import Store
 
-    state = load(open_source(str(repository)).snapshot(), cache=cache).raise_for_errors()
+    state = load_state(open_source(str(repository)).snapshot(), cache=cache).raise_for_errors()
     store = Store.open(f"sqlite:///{store_file}")
     machines = list(state.of_kind("Machine"))
     keys = [machine.key for machine in machines]

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from reconciler.applying.record_actions import remember
+from reconciler.applying.record_actions import record_action
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.machine import lifecycle
-from reconciler.kinds.machine.lifecycle import Phase, Stage, phase, purpose, stage
-from reconciler.kinds.machine.lifecycle_events import EXPECTED, take
+from reconciler.kinds.machine.lifecycle import BootStage, Phase, phase, purpose, stage
+from reconciler.kinds.machine.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import Claim, Free, OrderBoot, Settle, Unclaim
+from reconciler.model.action import Claim, Free, RequestBoot, Settle, Unclaim
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.lifecycle_facts import FactType, Purpose, Trouble
+from reconciler.model.lifecycle_facts import FactType, LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
 
 KEY, CLAIM = ResourceKey("Machine", "m"), ResourceKey("MachineClaim", "c")
@@ -60,32 +60,32 @@ def _moves(facts: ResourceFacts) -> Iterator[tuple[str, ResourceFacts]]:
     now = START + timedelta(seconds=len(repr(life)))
     remembered = {KEY: facts}
     for fact in FactType:
-        taken = take(life, fact, "", facts.image, now)
+        taken = apply_fact(life, fact, "", facts.image, now)
         yield str(fact), msgspec.structs.replace(facts, life=taken.life)
-    trouble = Trouble("AgentMissing", "", now, final=True)
-    if stage(life) is Stage.ENDED:
-        yield "agent done, off", remember(Settle(key=KEY), remembered, now, "1").facts[KEY]
+    trouble = LifecycleFailure("AgentMissing", "", now, final=True)
+    if stage(life) is BootStage.ENDED:
+        yield "agent done, off", record_action(Settle(key=KEY), remembered, now, "1").facts[KEY]
     elif life.order is not None:
-        yield "order fails 3 times", remember(Settle(key=KEY, trouble=trouble), remembered, now, "1").facts[KEY]
+        yield "order fails 3 times", record_action(Settle(key=KEY, trouble=trouble), remembered, now, "1").facts[KEY]
     elif (wanted := purpose(facts, SPEC, CLAIMED)) is not None:
-        order = OrderBoot(key=KEY, purpose=wanted)
+        order = RequestBoot(key=KEY, purpose=wanted)
         label = f"order to {wanted}" if life.trouble is None else "asked anew"
-        yield label, remember(order, remembered, now, "1").facts[KEY]
+        yield label, record_action(order, remembered, now, "1").facts[KEY]
     elif life.releasing_at is not None:
-        yield "off and wiped", remember(Free(key=KEY), remembered, now, "1").facts[KEY]
+        yield "off and wiped", record_action(Free(key=KEY), remembered, now, "1").facts[KEY]
     if phase(facts, None) is Phase.AVAILABLE:
-        bound = remember(Claim(key=CLAIM, project="p", machines=((0, KEY.name),)), remembered, now, "1").facts[KEY]
+        bound = record_action(Claim(key=CLAIM, project="p", machines=((0, KEY.name),)), remembered, now, "1").facts[KEY]
         yield "claim", msgspec.structs.replace(bound, image=IMAGE)
     if phase(facts, CLAIMED) is Phase.RUNNING:
         yield "another image", msgspec.structs.replace(facts, image="debian-12.0.2")
     if life.claim is not None and life.releasing_at is None:
-        yield "unclaim", remember(Unclaim(key=CLAIM, machines=(KEY.name,)), remembered, now, "1").facts[KEY]
+        yield "unclaim", record_action(Unclaim(key=CLAIM, machines=(KEY.name,)), remembered, now, "1").facts[KEY]
 
 
 def page() -> Iterator[str]:
     """The lines of docs/reference/lifecycle.md below its head."""
-    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle.py`. This picture was made by"
-    yield "walking through every fact and every step that a managed machine can meet."
+    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle.py`. This picture"
+    yield "was made by walking through every fact and every step that a managed machine can meet."
     yield from ("", "```mermaid", "stateDiagram-v2", "    [*] --> Discovered")
     grouped: dict[tuple[Phase, Phase], list[str]] = {}
     for before, label, after in edges():
@@ -101,9 +101,9 @@ def page() -> Iterator[str]:
     yield from (f"| {what} | {_span(limit)} | {then} |" for what, limit, then in _LIMITS)
 
 
-def _when(pairs: frozenset[tuple[Stage, Purpose | None]]) -> str:
+def _when(pairs: frozenset[tuple[BootStage, Purpose | None]]) -> str:
     words = []
-    for at in Stage:
+    for at in BootStage:
         purposes = [one for one in Purpose if (at, one) in pairs]
         if len(purposes) == len(Purpose):
             words.append(f"{at}, whatever for")
@@ -114,7 +114,7 @@ def _when(pairs: frozenset[tuple[Stage, Purpose | None]]) -> str:
     return "; ".join(words)
 
 
-_AGAIN = f"tried {lifecycle.ATTEMPTS} times, then in Error until a person asks anew"
+_AGAIN = f"tried {lifecycle.MAX_ATTEMPTS} times, then in Error until a person asks anew"
 _LIMITS = (
     ("an order, until the agent calls", lifecycle.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
     ("silence of an agent at work", lifecycle.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),

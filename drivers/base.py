@@ -16,8 +16,8 @@ import msgspec
 from drivers.clean_text import clean as clean
 from drivers.clean_text import cleaned as cleaned
 from drivers.clean_text import encodable as encodable
-from drivers.clean_text import lines as lines
 from drivers.clean_text import printable as printable
+from drivers.clean_text import printable_lines as printable_lines
 from drivers.clean_text import read_json as read_json
 from drivers.known_secrets import NO_NAME as NO_NAME
 from drivers.known_secrets import excerpt as excerpt
@@ -228,7 +228,7 @@ class BmcDriver(Protocol):
         """Delete sessions and close connections. Later calls on its systems raise Unreachable."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class FoundBmc(msgspec.Struct, frozen=True):
     """That something at an address may be a BMC. `sure`: it said so itself, before any login. `fingerprint`: of its
     certificate, as `Tls.fingerprint` has it; `trusted`: the trust that was asked for holds for it."""
 
@@ -240,10 +240,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 @runtime_checkable
-class Finder(Protocol):
+class BmcFinder(Protocol):
     """A BmcDriver that can tell BMCs from other hosts."""
 
-    def probe(self, address: str, tls: Tls, seconds: float) -> Found | None:
+    def probe(self, address: str, tls: Tls, seconds: float) -> FoundBmc | None:
         """Ask, without a login, whether this is a BMC; None: nobody listens, or something else does. `seconds`: how
         long a connection may take. Never raises for what it finds. Raises Rejected for a malformed address."""
 
@@ -288,7 +288,7 @@ class About(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     project: str = ""
 
 
-NOTHING_SAID = About()
+NO_ABOUT = About()
 
 
 class Allocation(msgspec.Struct, frozen=True, order=True):
@@ -297,7 +297,7 @@ class Allocation(msgspec.Struct, frozen=True, order=True):
     owner: str
     network: str
     address: str
-    about: About = NOTHING_SAID
+    about: About = NO_ABOUT
 
 
 class Usage(msgspec.Struct, frozen=True, order=True):
@@ -352,7 +352,7 @@ class Ipam(Protocol):
         *,
         address: str | None = None,
         family: int | None = None,
-        about: About = NOTHING_SAID,
+        about: About = NO_ABOUT,
     ) -> str:
         """Return the address that owner holds, or give it the lowest free one (of `family` 4 or 6), or `address`.
 
@@ -401,7 +401,7 @@ class IpamSettings(msgspec.Struct, frozen=True):
     insecure: bool = False
 
 
-class Range(msgspec.Struct, frozen=True, order=True):
+class IntegerRange(msgspec.Struct, frozen=True, order=True):
     """Whole numbers from first to last, both within."""
 
     first: int
@@ -411,7 +411,7 @@ class Range(msgspec.Struct, frozen=True, order=True):
 class Pool(msgspec.Struct, frozen=True):
     """A pool of whole numbers: its ranges, ascending and joined, and how many of them are held."""
 
-    ranges: tuple[Range, ...]
+    ranges: tuple[IntegerRange, ...]
     held: int = 0
 
 
@@ -427,7 +427,7 @@ class Number(msgspec.Struct, frozen=True, order=True):
 class Pools(Protocol):
     """Whole numbers by owner: VRF and VNI ids, ASNs. Transactions as with Ipam."""
 
-    def put_pool(self, pool: str, ranges: Sequence[Range]) -> None:
+    def put_pool(self, pool: str, ranges: Sequence[IntegerRange]) -> None:
         """Make the pool be exactly these numbers (0 to 2**32 - 1); idempotent. Raises Conflict, naming owners, when a
         number that is held would go: then nothing changes. Rejected for a range that cannot be."""
 
@@ -437,12 +437,12 @@ class Pools(Protocol):
     def pools(self) -> dict[str, Pool]:
         """Every pool."""
 
-    def take(self, pool: str, owner: str, *, number: int | None = None, ephemeral: bool = False) -> int:
+    def acquire_number(self, pool: str, owner: str, *, number: int | None = None, ephemeral: bool = False) -> int:
         """Return the number that owner holds, or give it the lowest free one, or `number`. The same owner gets the same
         answer. Raises Conflict when the owner holds another, or the number is held by another (named) or outside;
         Exhausted when nothing is free; Rejected when the pool is not known."""
 
-    def give_back(self, owner: str) -> None:
+    def release_number(self, owner: str) -> None:
         """Free what owner holds. Absent is success."""
 
     def number(self, owner: str) -> Number | None:

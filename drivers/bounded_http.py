@@ -13,7 +13,7 @@ MAX_INTERIM = 10
 """`100 Continue` ahead of an answer. One is usual; http.client reads on for as long as they come."""
 
 
-CHUNK = 16 * 1024
+_CHUNK = 16 * 1024
 
 
 class BoundedResponse(http.client.HTTPResponse):
@@ -56,7 +56,7 @@ class Timed(io.RawIOBase):
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What http.client asks a socket for."""
-        return io.BufferedReader(self, CHUNK)
+        return io.BufferedReader(self, _CHUNK)
 
 
 def ends_at(deadline: float) -> Callable[..., BoundedResponse]:

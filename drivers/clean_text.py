@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-MAX_DEPTH = 64
+MAX_JSON_DEPTH = 64
 """Objects and lists within each other; the deepest recorded Redfish document has 9."""
 _MAX_DIGITS = 4000
 """Of a whole number; Python refuses to read one of more than 4,300."""
@@ -34,12 +34,12 @@ def printable(text: str) -> str:
     return text if text.isprintable() else clean(text)
 
 
-def lines(text: str) -> str:
+def printable_lines(text: str) -> str:
     """The text with each of its lines `printable`."""
     return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
 
 
-def cleaned(value: Any, depth: int = MAX_DEPTH, make: Callable[[str], str] = printable) -> Any:
+def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """A JSON value with every text of it as `make` has it, keys as `printable` has them, and None in the place of
     numbers that are none (NaN, infinity) and of what lies within more than `depth` objects and lists."""
     match value:
@@ -57,7 +57,7 @@ def cleaned(value: Any, depth: int = MAX_DEPTH, make: Callable[[str], str] = pri
             return value
 
 
-def read_json(content: bytes | str, depth: int = MAX_DEPTH, make: Callable[[str], str] = printable) -> Any:
+def read_json(content: bytes | str, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON.
 
     What is wrong with one text, number or part costs that one alone: bytes that are no UTF-8 become U+FFFD, bare

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from drivers.clean_text import clean
 
-HIDDEN = "***"
+MASK = "***"
 SHORTEST = 5
 """Characters; what is shorter is part of too many words to be hidden."""
 WORD = 8
@@ -63,7 +63,7 @@ class KnownSecrets:
             found = (form for form in begun.get(text[at : at + SHORTEST], ()) if _is_at(form, text, at))
             length = len(next(found, ""))
             if length and length >= least:
-                parts += [text[kept:at], HIDDEN]
+                parts += [text[kept:at], MASK]
                 kept = at = at + length
             else:
                 at += 1

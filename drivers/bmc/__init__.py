@@ -1,0 +1,1 @@
+"""Drivers of BMCs: `redfish`, and `fake` for tests and the demo."""

@@ -41,7 +41,7 @@ REQUEST_TIMEOUT = 10.0
 STARTS = 5
 """A free port may be taken by another process before the emulator binds it; then the next one is tried."""
 LOG_TAIL = 2000
-SECONDS = (1, 11)
+_SECONDS = (1, 11)
 """What a power change takes at least and at most, as sushy-tools has it."""
 
 _PROGRAM = """
@@ -72,7 +72,7 @@ class EmulatorFleet:
     however it comes, every process is stopped.
     """
 
-    def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = SECONDS) -> None:
+    def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = _SECONDS) -> None:
         self._directory = directory
         self._layout = layout
         self._seconds = seconds

@@ -21,7 +21,7 @@ from drivers.base import (
     BootTarget,
     DriverError,
     Endpoint,
-    Found,
+    FoundBmc,
     IndicatorLED,
     Inventory,
     Rejected,
@@ -34,11 +34,11 @@ from drivers.base import (
 )
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
-from drivers.bmc.redfish_http import REQUEST_SECONDS, Address, Wire, parse_address
+from drivers.bmc.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, parse_bmc_address
 from drivers.bmc.redfish_inventory import read_inventory
 from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish_probe import probe
-from drivers.bmc.redfish_system import LookedAt, some_of, system_state
+from drivers.bmc.redfish_system import ParsedSystem, some_of, system_state
 
 CLOSE_SECONDS = 30.0
 """For all BMCs together; a session that is not deleted by then expires by itself."""
@@ -61,15 +61,15 @@ class RedfishDriver:
     def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._connectors: dict[tuple[Address, Tls, object], OneShotConnector] = {}
-        self._turns: dict[Address, threading.Lock] = {}
+        self._connectors: dict[tuple[BmcAddress, Tls, object], OneShotConnector] = {}
+        self._turns: dict[BmcAddress, threading.Lock] = {}
         self._closed = False
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """The system. Systems of one BMC with equal credentials share its login, and no others do. Raises Rejected."""
         return RedfishSystem(self._connector(endpoint), endpoint.system_id)
 
-    def probe(self, address: str, tls: Tls, seconds: float) -> Found | None:
+    def probe(self, address: str, tls: Tls, seconds: float) -> FoundBmc | None:
         """Whether this is a BMC, without a login. Raises Rejected for a malformed address."""
         return probe(address, tls, seconds)
 
@@ -82,7 +82,7 @@ class RedfishDriver:
             raise Unreachable(f"{connector.url}: its list of systems makes no sense: {type(error).__name__}") from error
 
     def _connector(self, endpoint: Endpoint) -> OneShotConnector:
-        address = parse_address(endpoint.address, endpoint.tls)
+        address = parse_bmc_address(endpoint.address, endpoint.tls)
         with self._lock:
             if self._closed:
                 raise Unreachable(f"{address.url}: the driver is closed")
@@ -90,7 +90,9 @@ class RedfishDriver:
             connector = self._connectors.get(way)
             if connector is None:
                 turn = self._turns.setdefault(address, threading.Lock())
-                connector = OneShotConnector(Wire(address, endpoint.tls, self._seconds), endpoint.credential, turn)
+                connector = OneShotConnector(
+                    RedfishConnection(address, endpoint.tls, self._seconds), endpoint.credential, turn
+                )
                 self._connectors[way] = connector
         return connector
 
@@ -197,11 +199,11 @@ class RedfishSystem:
             if request is not None:
                 self._send(request)
 
-    def _drives(self, system: LookedAt) -> tuple[Drive, ...]:
+    def _drives(self, system: ParsedSystem) -> tuple[Drive, ...]:
         connector = self._connector
         return read_drives(system.document, lambda path: connector.get(path).json(), expands=connector.expands)
 
-    def _media(self, system: LookedAt) -> tuple[str, ...] | None:
+    def _media(self, system: ParsedSystem) -> tuple[str, ...] | None:
         try:
             return media_of(self._drives(system))
         except DriverError:
@@ -236,7 +238,7 @@ class RedfishSystem:
             why = excerpt(f"{type(error).__name__}: {error}", 400)
             raise Unreachable(f"{self._connector.url}: its answer makes no sense: {why}") from error
 
-    def _look(self) -> LookedAt:
+    def _look(self) -> ParsedSystem:
         if self._path is None:
             self._path = self._find()
         try:
@@ -247,14 +249,14 @@ class RedfishSystem:
             raise
         document = reply.json()
         etag = reply.headers.get("ETag") or document.get("@odata.etag")
-        system = LookedAt(self._connector, self._path, document, etag if isinstance(etag, str) else None)
+        system = ParsedSystem(self._connector, self._path, document, etag if isinstance(etag, str) else None)
         boot = system.boot
         if boot is None or (boot.target and boot.enabled) or system.settings_uri is None:
             return system
         # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
         settings = self._connector.get(system.settings_uri).json().get("Boot")
         document["Boot"] = {**(settings if isinstance(settings, dict) else {}), **document["Boot"]}
-        return LookedAt(self._connector, self._path, document, system._get_etag())
+        return ParsedSystem(self._connector, self._path, document, system._get_etag())
 
     def _find(self) -> str:
         """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313)."""
@@ -273,7 +275,7 @@ class RedfishSystem:
                 return path
         raise Rejected(f"{url}: there is no system {self._id}; set bmc.systemId to one it has: {known}")
 
-    def _allowed_resets(self, system: LookedAt) -> tuple[ResetType, ...] | None:
+    def _allowed_resets(self, system: ParsedSystem) -> tuple[ResetType, ...] | None:
         """Inline values are in the document; those behind ActionInfo cost a request, so they are asked for once."""
         action = system.reset_action
         if action is None:

@@ -19,10 +19,10 @@ from urllib.parse import urljoin, urlsplit
 from sushy import connector
 
 from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, excerpt
-from drivers.bmc.redfish_errors import ChangedMeanwhile, refusal, retry_after
-from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, Reply, Wire
+from drivers.bmc.redfish_errors import ChangedMeanwhile, error_of_reply, retry_after
+from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
 
-ROOT = "/redfish/v1/"
+SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SHOWN = 200
 REFUSED_SECONDS = 300.0
@@ -41,7 +41,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     """
 
     def __init__(
-        self, wire: Wire, credential: Callable[[Peer], Credential] | None, turn: threading.Lock | None = None
+        self,
+        wire: RedfishConnection,
+        credential: Callable[[Peer], Credential] | None,
+        turn: threading.Lock | None = None,
     ) -> None:
         # Not sushy's __init__: it would make a requests.Session.
         self._wire = wire
@@ -69,7 +72,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         with self._turn():
             self._log_in()
         if self._systems_uri is None:
-            self._learn(self.get(ROOT).json())
+            self._learn(self.get(SERVICE_ROOT).json())
         if self._systems_uri is None:
             raise Unreachable(f"{self._url}: its service root names no systems; is it a machine's BMC?")
         return self._systems_uri
@@ -118,7 +121,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             if reply.status_code == 401:
                 raise self._refused()
         if not 200 <= reply.status_code < 300:
-            raise refusal(method, path, self._url, reply, self._token)
+            raise error_of_reply(method, path, self._url, reply, self._token)
         return reply
 
     def _logged_in(self, method: str, path: str, data: Any, headers: Any) -> Reply:
@@ -152,7 +155,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        target = self._target(ROOT, path)
+        target = self._target(SERVICE_ROOT, path)
         reply = self._wire.send(method, target, sent, body, self._meant)
         if reply.status_code in (307, 308) or (method == "GET" and reply.status_code in (301, 302)):
             # Older Supermicro move a path to the same with a slash (check_redfish#187); nothing was done yet.
@@ -211,14 +214,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _sessions_uri(self, credential: Credential) -> str | None:
         """Where sessions are made; None: nowhere. They moved with Redfish 1.6 (dell/iDRAC-Redfish-Scripting#169)."""
-        root = self._request("GET", ROOT)
+        root = self._request("GET", SERVICE_ROOT)
         if root.status_code == 401:
             # DSP0266 wants the root open to all, but sushy-emulator wants a login there too.
-            root = self._request("GET", ROOT, None, {"Authorization": _basic(credential)})
+            root = self._request("GET", SERVICE_ROOT, None, {"Authorization": _basic(credential)})
         if root.status_code == 401:
             raise self._refused()
         if root.status_code != 200:
-            raise refusal("GET", ROOT, self._url, root)
+            raise error_of_reply("GET", SERVICE_ROOT, self._url, root)
         try:
             document = root.json()
         except ValueError as error:

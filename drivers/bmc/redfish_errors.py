@@ -8,7 +8,7 @@ from typing import Any
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
 from drivers.bmc.redfish_http import Reply
-from drivers.known_secrets import HIDDEN
+from drivers.known_secrets import MASK
 
 _NOT_NOW = re.compile(
     r"SYS518"  # iDRAC: data sources unavailable (sushy note)
@@ -39,7 +39,7 @@ class ChangedMeanwhile(Busy):
     """412: the ETag was not the resource's any more, or not in the form that this BMC wants."""
 
 
-def refusal(method: str, path: str, url: str, reply: Reply, session: str | None = None) -> DriverError:
+def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str | None = None) -> DriverError:
     """The error for an answer that is not a success. `url`: the BMC's. `session`: its token, which a BMC may repeat as
     it may the password; neither is."""
     status = reply.status_code
@@ -94,4 +94,4 @@ def _said(reply: Reply, session: str | None) -> tuple[str, str]:
 
 
 def _fit(said: str, session: str | None) -> str:
-    return excerpt(said.replace(session, HIDDEN) if session else said, _SAID_LIMIT)
+    return excerpt(said.replace(session, MASK) if session else said, _SAID_LIMIT)

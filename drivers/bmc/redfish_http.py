@@ -21,7 +21,7 @@ from drivers.bounded_http import ends_at
 
 REQUEST_SECONDS = 15.0
 """From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""
-MAX_BODY = 8 * 1024 * 1024
+_MAX_BODY = 8 * 1024 * 1024
 _MAX_READS = 100_000
 """Pieces of one body: whoever sends byte by byte would have all of a processor."""
 _CHUNK = 16 * 1024
@@ -34,7 +34,7 @@ class PeerChanged(Unreachable):
     """A new connection led to another address than the one that a login was meant for; nothing was sent on it."""
 
 
-class Address(msgspec.Struct, frozen=True):
+class BmcAddress(msgspec.Struct, frozen=True):
     """Where a BMC listens."""
 
     scheme: str
@@ -48,7 +48,7 @@ class Address(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def parse_address(text: str, tls: Tls) -> Address:
+def parse_bmc_address(text: str, tls: Tls) -> BmcAddress:
     """`host`, `host:port`, `[v6]:port` or a URL; https unless it says http, which needs `insecure`. Raises Rejected."""
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
@@ -61,7 +61,7 @@ def parse_address(text: str, tls: Tls) -> Address:
         raise Rejected(f"{shown} is not a host, host:port or https://host:port; leave user, password and path out")
     if parts.scheme == "http" and not tls.insecure:
         raise Rejected(f"bmc.address {text!r} is plain http; use https, or set tls.insecure: true")
-    return Address(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
+    return BmcAddress(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
 
 
 class Reply:
@@ -85,12 +85,12 @@ def _kept(said: str) -> str:
     return hidden(printable(said), NO_NAME)
 
 
-class Wire:
+class RedfishConnection:
     """The connection to one BMC. Not for two threads at once: the caller holds a lock."""
 
     __slots__ = ("_connection", "_seconds", "_tls", "address")
 
-    def __init__(self, address: Address, tls: Tls, seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(self, address: BmcAddress, tls: Tls, seconds: float = REQUEST_SECONDS) -> None:
         self.address, self._tls, self._seconds = address, tls, seconds
         self._connection: http.client.HTTPConnection | None = None
 
@@ -216,19 +216,19 @@ def _body(response: http.client.HTTPResponse) -> bytes:
         reads += 1
         if reads > _MAX_READS:
             raise ValueError(f"an answer in more than {_MAX_READS:,} pieces")
-        if len(body) > MAX_BODY:
-            raise ValueError(f"an answer of more than {MAX_BODY >> 20} MiB")
+        if len(body) > _MAX_BODY:
+            raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
     if response.length:
         raise ValueError("a truncated answer")
     if response.headers.get("Content-Encoding", "").lower() != "gzip":
         return bytes(body)
     unpacking = zlib.decompressobj(_GZIP)
     try:
-        content = unpacking.decompress(bytes(body), MAX_BODY)
+        content = unpacking.decompress(bytes(body), _MAX_BODY)
     except zlib.error:
         raise ValueError("an answer that is not gzip, though it says so") from None
     if not unpacking.eof:
-        raise ValueError(f"a truncated answer, or one of more than {MAX_BODY >> 20} MiB")
+        raise ValueError(f"a truncated answer, or one of more than {_MAX_BODY >> 20} MiB")
     return content
 
 

@@ -20,12 +20,12 @@ from drivers.base import (
     Processor,
 )
 from drivers.bmc.redfish_errors import NotFound
-from drivers.bmc.redfish_reader import Document, Reader, Unread, is_absent, part
-from drivers.bmc.redfish_system import text
+from drivers.bmc.redfish_reader import PartUnreadable, Reader, RedfishDocument, is_absent, part
+from drivers.bmc.redfish_system import firmware_text
 
-MAX_REQUESTS = 200
+_MAX_REQUESTS = 200
 """GETs for one inventory; the largest recorded machine needs 73 where nothing can be expanded."""
-MAX_SECONDS = 180.0
+_MAX_SECONDS = 180.0
 """For one inventory: no request is begun later. A large one takes about 60 s (stmcginnis/gofish#535)."""
 
 _MAX_PROCESSORS = 1024
@@ -35,12 +35,12 @@ _GPUS = ("GPU", "Accelerator")
 
 
 def read_inventory(
-    system: Document,
-    get: Callable[[str], Document],
+    system: RedfishDocument,
+    get: Callable[[str], RedfishDocument],
     *,
     expands: bool,
-    requests: int = MAX_REQUESTS,
-    seconds: float = MAX_SECONDS,
+    requests: int = _MAX_REQUESTS,
+    seconds: float = _MAX_SECONDS,
 ) -> Inventory:
     """The inventory of the ComputerSystem with this document. `get`: one GET of a path; raises DriverError, ValueError.
 
@@ -75,15 +75,15 @@ def read_inventory(
     )
 
 
-def _is_cpu(document: Document) -> bool:
+def _is_cpu(document: RedfishDocument) -> bool:
     return document.get("ProcessorType") in ("CPU", None)
 
 
-def _processor(document: Document) -> Processor:
+def _processor(document: RedfishDocument) -> Processor:
     return Processor(_model(document), _number(document.get("TotalCores")), _number(document.get("TotalThreads")))
 
 
-def _processors_by_summary(system: Document) -> tuple[Processor, ...]:
+def _processors_by_summary(system: RedfishDocument) -> tuple[Processor, ...]:
     """One for each that is counted; cores and threads are the machine's, so each has its share."""
     summary = _summary(system, "ProcessorSummary")
     count = _number(summary.get("Count"))
@@ -93,19 +93,19 @@ def _processors_by_summary(system: Document) -> tuple[Processor, ...]:
     return (Processor(_model(summary), cores // count, threads // count),) * count
 
 
-def _capacity(module: Document) -> int:
+def _capacity(module: RedfishDocument) -> int:
     return _number(_number(module.get("CapacityMiB")) * _MIB)
 
 
-def _module(document: Document) -> MemoryModule:
+def _module(document: RedfishDocument) -> MemoryModule:
     return MemoryModule(_name(document, ("Id", "Name")), _capacity(document), _part_number(document), _serial(document))
 
 
-def _part_number(document: Document) -> str:
-    return text(document.get("PartNumber")) or _model(document)
+def _part_number(document: RedfishDocument) -> str:
+    return firmware_text(document.get("PartNumber")) or _model(document)
 
 
-def _nic(document: Document) -> Nic | None:
+def _nic(document: RedfishDocument) -> Nic | None:
     """None where there is no MAC address. The permanent one is the card's own, whatever was set since."""
     for key in ("PermanentMACAddress", "MACAddress"):
         if mac := _mac(document.get(key)):
@@ -120,7 +120,7 @@ def _mac(value: object) -> str | None:
     return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
 
-def _memory_by_summary(system: Document) -> int:
+def _memory_by_summary(system: RedfishDocument) -> int:
     size = _summary(system, "MemorySummary").get("TotalSystemMemoryGiB")
     if isinstance(size, float) and math.isfinite(size):
         # Parts of a GiB are allowed here.
@@ -128,12 +128,12 @@ def _memory_by_summary(system: Document) -> int:
     return _number(_number(size) * _GIB)
 
 
-def _summary(system: Document, name: str) -> Document:
+def _summary(system: RedfishDocument, name: str) -> RedfishDocument:
     found = system.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _disks(reader: Reader, system: Document) -> list[Disk] | None:
+def _disks(reader: Reader, system: RedfishDocument) -> list[Disk] | None:
     """The drives, or else what the older SimpleStorage tells; None unless all that is offered was read."""
     ways = {"Storage": _drives, "SimpleStorage": _devices}
     offered = {name: read for name, read in ways.items() if system.get(name) is not None}
@@ -142,41 +142,41 @@ def _disks(reader: Reader, system: Document) -> list[Disk] | None:
         try:
             if found := read(reader, reader.members(system[name])):
                 return found
-        except (Unread, NotFound):
+        except (PartUnreadable, NotFound):
             is_whole = False
     return [] if is_whole else None
 
 
-def _drives(reader: Reader, storages: list[Document]) -> list[Disk]:
+def _drives(reader: Reader, storages: list[RedfishDocument]) -> list[Disk]:
     # Two controllers may list the same drive.
     listed = [drive for storage in storages for drive in _list(storage.get("Drives"))]
     return [_disk(one, ("Id", "Name")) for one in reader.documents(listed)]
 
 
-def _devices(_: Reader, storages: list[Document]) -> list[Disk]:
+def _devices(_: Reader, storages: list[RedfishDocument]) -> list[Disk]:
     listed = [device for storage in storages for device in _list(storage.get("Devices"))]
     return [_disk(one, ("Name",)) for one in listed if isinstance(one, dict) and not is_absent(one)]
 
 
-def _disk(document: Document, names: tuple[str, ...]) -> Disk:
+def _disk(document: RedfishDocument, names: tuple[str, ...]) -> Disk:
     size = _number(document.get("CapacityBytes"))
     return Disk(_name(document, names), size, _model(document), _serial(document))
 
 
-def _name(document: Document, keys: tuple[str, ...]) -> str:
-    return next((name for key in keys if (name := text(document.get(key)))), "")
+def _name(document: RedfishDocument, keys: tuple[str, ...]) -> str:
+    return next((name for key in keys if (name := firmware_text(document.get(key)))), "")
 
 
-def _serial(document: Document) -> str:
-    return text(document.get("SerialNumber")) or ""
+def _serial(document: RedfishDocument) -> str:
+    return firmware_text(document.get("SerialNumber")) or ""
 
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _model(document: Document) -> str:
-    return text(document.get("Model")) or ""
+def _model(document: RedfishDocument) -> str:
+    return firmware_text(document.get("Model")) or ""
 
 
 def _number(value: object) -> int:

@@ -9,12 +9,12 @@ import msgspec
 
 from drivers.base import DriverError, Rejected, Unsupported, is_image
 from drivers.bmc.redfish_errors import NotFound
-from drivers.bmc.redfish_reader import Document, Reader, Unread, path_of
-from drivers.bmc.redfish_system import text
+from drivers.bmc.redfish_reader import PartUnreadable, Reader, RedfishDocument, path_of
+from drivers.bmc.redfish_system import firmware_text
 
-MAX_REQUESTS = 40
+_MAX_REQUESTS = 40
 """GETs for one look: Lenovo lists ten drives."""
-MAX_SECONDS = 60.0
+_MAX_SECONDS = 60.0
 _LONGEST_URL = 2048
 INSERT, EJECT = "#VirtualMedia.InsertMedia", "#VirtualMedia.EjectMedia"
 _DISCS = frozenset({"CD", "DVD"})
@@ -41,16 +41,20 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def read_drives(
-    system: Document, get: Callable[[str], Document], managers: str = "/redfish/v1/Managers", *, expands: bool
+    system: RedfishDocument,
+    get: Callable[[str], RedfishDocument],
+    managers: str = "/redfish/v1/Managers",
+    *,
+    expands: bool,
 ) -> tuple[Drive, ...]:
     """The drives of the ComputerSystem with this document, () where there are none: the system's own, else its
     manager's. `get` as with read_inventory. Raises DriverError when they are offered and cannot be read."""
-    reader = Reader(get, expands, MAX_REQUESTS, MAX_SECONDS)
+    reader = Reader(get, expands, _MAX_REQUESTS, _MAX_SECONDS)
     try:
         for owner in _owners(system, reader, managers):
             if "VirtualMedia" in owner and (found := _members(reader, owner)):
                 return tuple(sorted(map(_drive, found), key=lambda drive: (drive.insert is None, drive.path)))
-    except Unread as error:
+    except PartUnreadable as error:
         raise _why(error) from error
     return ()
 
@@ -96,7 +100,7 @@ def more_is_wanted(request: Request, refusal: DriverError) -> Request | None:
     return Request(request.method, request.path, wanted) if wanted != request.body else None
 
 
-def _owners(system: Document, reader: Reader, managers: str) -> Iterator[Document]:
+def _owners(system: RedfishDocument, reader: Reader, managers: str) -> Iterator[RedfishDocument]:
     """The system, then the managers that it names, else the BMC's only one: Huawei and Cray name none."""
     yield system
     links = system.get("Links")
@@ -108,7 +112,7 @@ def _owners(system: Document, reader: Reader, managers: str) -> Iterator[Documen
         yield from found if len(found) == 1 else ()
 
 
-def _members(reader: Reader, owner: Document) -> list[Document]:
+def _members(reader: Reader, owner: RedfishDocument) -> list[RedfishDocument]:
     try:
         listed = reader.members(owner["VirtualMedia"])
     except NotFound:  # sushy-emulator 404s at the manager's, others at the system's
@@ -116,34 +120,34 @@ def _members(reader: Reader, owner: Document) -> list[Document]:
     return [one for one in listed if _takes_discs(one)]
 
 
-def _takes_discs(document: Document) -> bool:
+def _takes_discs(document: RedfishDocument) -> bool:
     if str(document.get("Id", "")).startswith(_NOT_OURS):
         return False
     types = document.get("MediaTypes")
     return not isinstance(types, list) or not types or bool(_DISCS & {one for one in types if isinstance(one, str)})
 
 
-def _drive(document: Document) -> Drive:
+def _drive(document: RedfishDocument) -> Drive:
     # Supermicro keeps the Image of what is not connected any more (community.general#7470); Gigabyte says "None".
-    via = text(document.get("ConnectedVia"))
+    via = firmware_text(document.get("ConnectedVia"))
     gone = document.get("Inserted") is False or via == "NotConnected"
     # What somebody has in it by the BMC's console has no URL.
     unnamed = via if document.get("Inserted") is True else None
     return Drive(
         path_of({"@odata.id": document.get("@odata.id")}),
-        None if gone else text(document.get("Image"), _LONGEST_URL) or unnamed,
+        None if gone else firmware_text(document.get("Image"), _LONGEST_URL) or unnamed,
         _target(document, INSERT),
         _target(document, EJECT),
     )
 
 
-def _target(document: Document, name: str) -> str | None:
+def _target(document: RedfishDocument, name: str) -> str | None:
     actions = document.get("Actions")
     action = actions.get(name) if isinstance(actions, dict) else None
     target = action.get("target") if isinstance(action, dict) else None
     return target if isinstance(target, str) else None
 
 
-def _why(error: Unread) -> DriverError:
+def _why(error: PartUnreadable) -> DriverError:
     cause = error.__cause__
     return cause if isinstance(cause, DriverError) else Rejected("its virtual drives cannot be read")

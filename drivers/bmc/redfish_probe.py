@@ -7,20 +7,20 @@ import socket
 import ssl
 from typing import Any
 
-from drivers.base import Found, Rejected, Tls, Unreachable
-from drivers.bmc.redfish_connector import ROOT
-from drivers.bmc.redfish_http import Address, Reply, Wire, parse_address
-from drivers.bmc.redfish_system import text
+from drivers.base import FoundBmc, Rejected, Tls, Unreachable
+from drivers.bmc.redfish_connector import SERVICE_ROOT
+from drivers.bmc.redfish_http import BmcAddress, RedfishConnection, Reply, parse_bmc_address
+from drivers.bmc.redfish_system import firmware_text
 from drivers.bmc.redfish_tls import context_for, fingerprint
 
 _HEADERS = {"OData-Version": "4.0", "Accept": "application/json", "Accept-Encoding": "identity"}
 _LONGEST = 80
 
 
-def probe(text_of: str, tls: Tls, seconds: float) -> Found | None:
+def probe(text_of: str, tls: Tls, seconds: float) -> FoundBmc | None:
     """What listens there, if it may be a BMC. It is asked over the certificate that it showed first, trusted or not:
     nothing secret is sent. Raises Rejected for a malformed address."""
-    address = parse_address(text_of, tls)
+    address = parse_bmc_address(text_of, tls)
     if address.scheme != "https":
         raise Rejected(f"{text_of}: only https is looked for")
     seen = _certificate(address, Tls(insecure=True), seconds)
@@ -34,17 +34,17 @@ def probe(text_of: str, tls: Tls, seconds: float) -> Found | None:
     if not is_sure and root.status_code != 401:
         return None
     trusted = tls.insecure or (seen == tls.fingerprint if tls.fingerprint else _holds(address, tls, seconds))
-    said = (text(document.get(name)) or "" for name in ("Vendor", "Product", "Name"))
-    return Found(address.url, is_sure, trusted, seen, " ".join(filter(None, said))[:_LONGEST])
+    said = (firmware_text(document.get(name)) or "" for name in ("Vendor", "Product", "Name"))
+    return FoundBmc(address.url, is_sure, trusted, seen, " ".join(filter(None, said))[:_LONGEST])
 
 
-def _holds(address: Address, tls: Tls, seconds: float) -> bool:
+def _holds(address: BmcAddress, tls: Tls, seconds: float) -> bool:
     with contextlib.suppress(Unreachable):
         return _certificate(address, tls, seconds) is not None
     return False
 
 
-def _certificate(address: Address, tls: Tls, seconds: float) -> str | None:
+def _certificate(address: BmcAddress, tls: Tls, seconds: float) -> str | None:
     """The fingerprint of the certificate that is shown; None: no connection, or the trust does not hold."""
     try:
         with (
@@ -56,13 +56,13 @@ def _certificate(address: Address, tls: Tls, seconds: float) -> str | None:
         return None
 
 
-def _root(address: Address, seen: str) -> Reply | None:
-    wire = Wire(address, Tls(fingerprint=seen))
+def _root(address: BmcAddress, seen: str) -> Reply | None:
+    wire = RedfishConnection(address, Tls(fingerprint=seen))
     try:
-        reply = wire.send("GET", ROOT, _HEADERS)
+        reply = wire.send("GET", SERVICE_ROOT, _HEADERS)
         if reply.status_code in (301, 302, 307, 308):
             # Older Supermicro move a path to the same without, or with, a slash (check_redfish#187).
-            reply = wire.send("GET", ROOT.rstrip("/"), _HEADERS)
+            reply = wire.send("GET", SERVICE_ROOT.rstrip("/"), _HEADERS)
     except Unreachable:
         return None
     finally:
@@ -83,5 +83,5 @@ def _is_root(document: dict[str, Any]) -> bool:
     return (
         isinstance(document.get("RedfishVersion"), str)
         or (isinstance(kind, str) and kind.startswith("#ServiceRoot."))
-        or (isinstance(where, str) and where.startswith(ROOT))
+        or (isinstance(where, str) and where.startswith(SERVICE_ROOT))
     )

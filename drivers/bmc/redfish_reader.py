@@ -13,37 +13,37 @@ EXPAND = "?$expand=.($levels=1)"
 """Members in place of links to them (DSP0266 7.3.1), where the service root offers it."""
 
 T = TypeVar("T")
-Document = dict[str, Any]
+RedfishDocument = dict[str, Any]
 
 
-class Unread(Exception):
+class PartUnreadable(Exception):
     """A part was not offered, or not to be read to its end."""
 
 
 class Reader:
     """GETs within bounds, each resource once."""
 
-    def __init__(self, get: Callable[[str], Document], expands: bool, requests: int, seconds: float) -> None:
+    def __init__(self, get: Callable[[str], RedfishDocument], expands: bool, requests: int, seconds: float) -> None:
         self._get, self._expands = get, expands
         self._left, self._until = requests, time.monotonic() + seconds
         self._was_silent = False
 
-    def members(self, link: object) -> list[Document]:
+    def members(self, link: object) -> list[RedfishDocument]:
         """A collection's members that are in the machine. Raises Unread, AuthenticationFailed, Unreachable."""
         return self.documents(list(self._listed(path_of(link))))
 
-    def documents(self, listed: object) -> list[Document]:
+    def documents(self, listed: object) -> list[RedfishDocument]:
         """What is there of a list of links, or of whole documents; in the order of their paths, as BMCs change theirs.
 
         Raises as `members`.
         """
         if not isinstance(listed, list):
-            raise Unread
+            raise PartUnreadable
         by_path = {path_of(one): one for one in listed}
         found = (self._document(path, by_path[path]) for path in sorted(by_path))
         return [one for one in found if one is not None and not is_absent(one)]
 
-    def _document(self, path: str, given: Document) -> Document | None:
+    def _document(self, path: str, given: RedfishDocument) -> RedfishDocument | None:
         if any(not name.startswith("@odata.") for name in given):
             return given
         try:
@@ -52,7 +52,7 @@ class Reader:
             return None
         if "Id" not in document and "error" in document:
             # 200 with an error in it (recorded from an Intel S2600BPB).
-            raise Unread
+            raise PartUnreadable
         return document
 
     def _listed(self, path: str) -> Iterator[object]:
@@ -61,51 +61,51 @@ class Reader:
         while True:
             members = page.get("Members")
             if not isinstance(members, list):
-                raise Unread
+                raise PartUnreadable
             yield from members
             if page.get("Members@odata.nextLink") is None:
                 return
             # A BMC that links pages in a circle ends at the bound of requests.
             page = self._read(path_of({"@odata.id": page["Members@odata.nextLink"]}))
 
-    def _first_page(self, path: str) -> Document:
+    def _first_page(self, path: str) -> RedfishDocument:
         if self._expands:
             try:
                 page = self._read(path + EXPAND)
                 if isinstance(page.get("Members"), list):
                     return page
-            except (Unread, NotFound):
+            except (PartUnreadable, NotFound):
                 pass
             # It promised what it cannot do, so it is not asked for it again.
             self._expands = False
         return self._read(path)
 
-    def _read(self, path: str) -> Document:
+    def _read(self, path: str) -> RedfishDocument:
         """One GET. Raises NotFound; Unread; AuthenticationFailed; Unreachable at the second GET without an answer."""
         if self._left <= 0 or time.monotonic() >= self._until:
-            raise Unread
+            raise PartUnreadable
         self._left -= 1
         try:
             return self._get(path)
         except (NotFound, AuthenticationFailed) as error:
             if isinstance(error, Forbidden):
-                raise Unread from error
+                raise PartUnreadable from error
             raise
         except Unreachable as error:
             # One resource may be too slow or too large; a BMC that is gone must not be waited for at each.
             if self._was_silent and not isinstance(error, Broken):
                 raise
             self._was_silent = self._was_silent or not isinstance(error, Broken)
-            raise Unread from error
+            raise PartUnreadable from error
         except (DriverError, ValueError) as error:
-            raise Unread from error
+            raise PartUnreadable from error
 
 
 def part(read: Callable[[], T]) -> T | None:
     """What was read; None for a part that was not."""
     try:
         return read()
-    except (Unread, NotFound):
+    except (PartUnreadable, NotFound):
         return None
 
 
@@ -113,10 +113,10 @@ def path_of(link: object) -> str:
     """Where a link leads. Raises Unread for what is no link."""
     path = link.get("@odata.id") if isinstance(link, dict) else None
     if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
-        raise Unread
+        raise PartUnreadable
     return path.replace(" ", "%20").rstrip("/")
 
 
-def is_absent(document: Document) -> bool:
+def is_absent(document: RedfishDocument) -> bool:
     status = document.get("Status")
     return isinstance(status, dict) and status.get("State") == "Absent"

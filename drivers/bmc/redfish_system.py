@@ -34,7 +34,7 @@ class _Boot(BootField):  # type: ignore[misc]  # sushy is untyped
         return CompositeField._load(self, body, resource, nested_in)
 
 
-class LookedAt(System):  # type: ignore[misc]  # sushy is untyped
+class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
     """sushy's System made from a document that was read already; its ETag is that look's."""
 
     boot: Any = _Boot("Boot")
@@ -70,10 +70,10 @@ class LookedAt(System):  # type: ignore[misc]  # sushy is untyped
         )
 
 
-_FIELDS = [(name, field) for name in dir(LookedAt) if isinstance(field := getattr(LookedAt, name), Field)]
+_FIELDS = [(name, field) for name in dir(ParsedSystem) if isinstance(field := getattr(ParsedSystem, name), Field)]
 
 
-def system_state(system: LookedAt, resets: tuple[Reset, ...] | None) -> SystemState:
+def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> SystemState:
     """What the document says, each part if it makes sense. `resets`: what can be sent, which may stand elsewhere."""
     document = system.json
     return SystemState(
@@ -81,11 +81,11 @@ def system_state(system: LookedAt, resets: tuple[Reset, ...] | None) -> SystemSt
         boot=_override(system.boot),
         indicator=_indicator(system),
         health=_health(system.document.get("Status")),
-        uuid=text(system.uuid),
-        serial=text(system.serial_number),
-        sku=text(system.sku),
-        manufacturer=text(system.manufacturer),
-        model=text(system.model),
+        uuid=firmware_text(system.uuid),
+        serial=firmware_text(system.serial_number),
+        sku=firmware_text(system.sku),
+        manufacturer=firmware_text(system.manufacturer),
+        model=firmware_text(system.model),
         allowed_resets=resets,
         allowed_boot_targets=some_of(BootTarget, system.boot.allowed_values) if system.boot else None,
     )
@@ -151,7 +151,7 @@ def _override(boot: Any) -> BootOverride | None:
     )
 
 
-def _indicator(system: LookedAt) -> IndicatorLED | None:
+def _indicator(system: ParsedSystem) -> IndicatorLED | None:
     if system.lights_by_location:
         return IndicatorLED.LIT if system.document["LocationIndicatorActive"] else IndicatorLED.OFF
     return one_of(IndicatorLED, system.document.get("IndicatorLED"))
@@ -160,10 +160,10 @@ def _indicator(system: LookedAt) -> IndicatorLED | None:
 def _health(status: object) -> str | None:
     if not isinstance(status, dict):
         return None
-    return text(status.get("HealthRollup")) or text(status.get("Health"))
+    return firmware_text(status.get("HealthRollup")) or firmware_text(status.get("Health"))
 
 
-def text(value: object, longest: int = LONGEST) -> str | None:
+def firmware_text(value: object, longest: int = LONGEST) -> str | None:
     """What the firmware says, stripped, and cut where it would fill a screen; None for what is no text, empty, or a
     placeholder."""
     said = value[:longest].strip() if isinstance(value, str) else ""

@@ -1,0 +1,1 @@
+"""The embedded IPAM on the store's database, and NetBox."""

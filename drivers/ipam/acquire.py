@@ -7,9 +7,9 @@ neighbours: a handful of look-ups in an index each, whatever is held. On Postgre
 
 from __future__ import annotations
 
-from drivers.ipam.statements import Database, Run
+from drivers.ipam.statements import IpamDatabase, Run
 
-Answer = tuple[str, str | None, int | None]
+Acquired = tuple[str, str | None, int | None]
 """What became of an acquire: `given`, `held`, `unknown` or `none`; the network and the number it is about."""
 
 _HOLDING = "SELECT p.network, a.address FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE a.owner = ?"
@@ -29,8 +29,8 @@ _AROUND = """
 
 
 def acquire(
-    database: Database, network: str, owner: str, *, wanted: int | None, family: int | None, about: str | None
-) -> Answer:
+    database: IpamDatabase, network: str, owner: str, *, wanted: int | None, family: int | None, about: str | None
+) -> Acquired:
     """What owner holds wherever it is, or else `wanted` or the lowest free number of the network, which owner holds
     from now on, with `about` said of it."""
     number = None if wanted is None else wanted.to_bytes(16)
@@ -52,7 +52,7 @@ def acquire(
     return outcome, where or network, None if given is None else int.from_bytes(given)
 
 
-def release(database: Database, owner: str) -> None:
+def release(database: IpamDatabase, owner: str) -> None:
     """Free what owner holds, if it holds anything."""
     if database.sqlite:
         with database.transaction() as run:

@@ -52,7 +52,7 @@ def text_of(number: int) -> str:
     return str(IPv6Address(number))
 
 
-def family_of(number: int) -> int:
+def family_of_number(number: int) -> int:
     """4 or 6."""
     return 4 if _MAPPED <= number <= _MAPPED_END else 6
 
@@ -73,14 +73,14 @@ def parse_prefix(prefix: Prefix, *, container: bool = False) -> Block:
     return Block(prefix, str(network), network.version, lo, hi, usable)
 
 
-def length_of(lo: int, hi: int) -> int:
+def prefix_length(lo: int, hi: int) -> int:
     """The length of the prefix that goes from lo to hi."""
-    return BITS[family_of(lo)] - (hi - lo).bit_length()
+    return BITS[family_of_number(lo)] - (hi - lo).bit_length()
 
 
 def cidr_of(lo: int, hi: int) -> str:
     """The prefix that goes from lo to hi, in its canonical form."""
-    return f"{text_of(lo)}/{length_of(lo, hi)}"
+    return f"{text_of(lo)}/{prefix_length(lo, hi)}"
 
 
 def aligned(intervals: Iterable[Interval]) -> list[Interval]:

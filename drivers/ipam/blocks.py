@@ -8,10 +8,10 @@ chosen prefix, PostgreSQL has the same steps as a function (`ipam_choose`, made 
 
 from __future__ import annotations
 
-from drivers.ipam.addresses import BITS, Interval, family_of, length_of
+from drivers.ipam.addresses import BITS, Interval, family_of_number, prefix_length
 from drivers.ipam.statements import Run
 
-Found = tuple[int, int, bytes]
+_FoundBlock = tuple[int, int, bytes]
 """The prefix that a free block is in, the block's length, and where it begins."""
 
 # Best fit over the container's prefixes; among equals their order, then the lowest.
@@ -31,7 +31,7 @@ _AROUND = """
 """
 
 
-def choose(run: Run, container: str, family: int, length: int) -> Interval | None:
+def choose_block(run: Run, container: str, family: int, length: int) -> Interval | None:
     """Take a free block of this length, best fit; None when none is left."""
     found = run(_BEST, length, container, family).fetchone()
     if found is None:
@@ -52,9 +52,9 @@ def cut(run: Run, container: str, part: Interval) -> bool:
     return True
 
 
-def give_back(run: Run, container: str, part: Interval) -> None:
+def release_block(run: Run, container: str, part: Interval) -> None:
     """Make the block free again. One that no prefix of the container has around it (which `check` tells) just goes."""
-    lo, length = part[0], length_of(*part)
+    lo, length = part[0], prefix_length(*part)
     statement = "SELECT id FROM ipam_prefix WHERE network = ? AND lo <= ? AND hi >= ?"
     found = run(statement, container, lo.to_bytes(16), part[1].to_bytes(16)).fetchone()
     if found is None:
@@ -67,10 +67,10 @@ def give_back(run: Run, container: str, part: Interval) -> None:
     run("INSERT INTO ipam_block (prefix, length, lo) VALUES (?, ?, ?)", within, length, lo.to_bytes(16))
 
 
-def _split(run: Run, found: Found, part: Interval) -> None:
+def _split(run: Run, found: _FoundBlock, part: Interval) -> None:
     """Take the part out of a free block around it: of every halving, the half without it stays free."""
     within, was, start = found
-    lo, wanted = int.from_bytes(start), length_of(*part)
+    lo, wanted = int.from_bytes(start), prefix_length(*part)
     run("DELETE FROM ipam_block WHERE prefix = ? AND length = ? AND lo = ?", within, was, start)
     for length in range(was + 1, wanted + 1):
         upper = lo + _size(part, length)
@@ -80,4 +80,4 @@ def _split(run: Run, found: Found, part: Interval) -> None:
 
 def _size(part: Interval, length: int) -> int:
     """How many addresses a prefix of this length has, in the part's family."""
-    return 1 << BITS[family_of(part[0])] - length
+    return 1 << BITS[family_of_number(part[0])] - length

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Engine
 
 from drivers.base import (
-    NOTHING_SAID,
+    NO_ABOUT,
     About,
     Allocation,
     Conflict,
@@ -25,12 +25,12 @@ from drivers.base import (
     Usage,
 )
 from drivers.ipam.acquire import acquire, release
-from drivers.ipam.addresses import family_of, parse_address, size, text_of
-from drivers.ipam.network_changes import check_wanted, drop, put
-from drivers.ipam.rows import holders, known, networks
-from drivers.ipam.statements import Database, plain_name
-from drivers.ipam.usage import usage
-from drivers.ipam.verify import check, rebuild
+from drivers.ipam.addresses import family_of_number, parse_address, size, text_of
+from drivers.ipam.network_changes import check_wanted, drop, put_network
+from drivers.ipam.rows import find_network, holders_within, networks
+from drivers.ipam.statements import IpamDatabase, plain_name
+from drivers.ipam.usage import embedded_usage
+from drivers.ipam.verify import rebuild, verify_tables
 
 _ABOUT = msgspec.json.Decoder(About)
 """Made while one thread loads the module: msgspec 0.22 crashes where several make the first one of a type."""
@@ -47,7 +47,7 @@ class EmbeddedIpam:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._database = Database(engine)
+        self._database = IpamDatabase(engine)
 
     def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
         """See Ipam. A chosen prefix has nothing reserved beside its ends."""
@@ -56,7 +56,7 @@ class EmbeddedIpam:
         if chosen is not None:
             return chosen
         with self._database.changing(network) as run:
-            return put(run, network, wanted, blocks, lengths)
+            return put_network(run, network, wanted, blocks, lengths)
 
     def drop_network(self, network: str) -> None:
         """See Ipam."""
@@ -76,7 +76,7 @@ class EmbeddedIpam:
     def usage(self, network: str | None = None) -> list[Usage]:
         """See Ipam."""
         with self._database.snapshot() as run:
-            return usage(run, None if network is None else plain_name("a network", network))
+            return embedded_usage(run, None if network is None else plain_name("a network", network))
 
     def acquire(
         self,
@@ -85,7 +85,7 @@ class EmbeddedIpam:
         *,
         address: str | None = None,
         family: int | None = None,
-        about: About = NOTHING_SAID,
+        about: About = NO_ABOUT,
     ) -> str:
         """See Ipam. Raises Rejected, too, for what is no address or family."""
         plain_name("a network", network)
@@ -98,7 +98,7 @@ class EmbeddedIpam:
         )
         if number is None:
             raise self._why_not(network, wanted, family, known_at_all=outcome != "unknown")
-        if where != network or wanted not in (None, number) or family not in (None, family_of(number)):
+        if where != network or wanted not in (None, number) or family not in (None, family_of_number(number)):
             raise Conflict(f"{owner} holds {text_of(number)} in network {where} already; release that first")
         return text_of(number)
 
@@ -138,7 +138,7 @@ class EmbeddedIpam:
     def check(self) -> list[str]:
         """See Ipam. The pools are in the same tables, and are checked too."""
         with self._database.snapshot() as run:
-            return check(run)
+            return verify_tables(run)
 
     def rebuild(self) -> None:
         """See Ipam: what is free, in networks and pools. Nothing else is acquired, released or changed meanwhile."""
@@ -179,8 +179,8 @@ class EmbeddedIpam:
     def _why_not(self, network: str, wanted: int | None, family: int | None, *, known_at_all: bool) -> Exception:
         """The refusal, in words. Looked up afterwards: by now it may be different, which the next try will show."""
         with self._database.statements() as run:
-            found = known(run, network) if known_at_all else None
-            held = [] if wanted is None else holders(run, network, [(wanted, wanted)])
+            found = find_network(run, network) if known_at_all else None
+            held = [] if wanted is None else holders_within(run, network, [(wanted, wanted)])
         if found is None:
             return Rejected(f"network {network} is not in the IPAM; put it there first")
         if found.network.container:
@@ -202,11 +202,11 @@ class EmbeddedIpam:
 
 
 def _text(about: About) -> str | None:
-    return None if about == NOTHING_SAID else msgspec.json.encode(about).decode()
+    return None if about == NO_ABOUT else msgspec.json.encode(about).decode()
 
 
 def _about(text: str | None) -> About:
-    return NOTHING_SAID if text is None else _ABOUT.decode(text)
+    return NO_ABOUT if text is None else _ABOUT.decode(text)
 
 
 def _allocation(owner: str, network: str, address: bytes, about: About) -> Allocation:

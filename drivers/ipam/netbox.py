@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from drivers.base import (
-    NOTHING_SAID,
+    NO_ABOUT,
     About,
     Allocation,
     Busy,
@@ -26,9 +26,9 @@ from drivers.base import (
     excerpt,
 )
 from drivers.ipam.addresses import parse_address, text_of
-from drivers.ipam.netbox_acquire import Acquiring, Ask
+from drivers.ipam.netbox_acquire import Acquiring, AddressRequest
 from drivers.ipam.netbox_batch import Batches
-from drivers.ipam.netbox_check import check
+from drivers.ipam.netbox_check import check_netbox
 from drivers.ipam.netbox_networks import Networks
 from drivers.ipam.netbox_records import (
     ADDRESSES,
@@ -38,11 +38,18 @@ from drivers.ipam.netbox_records import (
     AddressRow,
     Records,
     allocation_of,
+    extra_data,
     network_of,
-    said_of,
 )
-from drivers.ipam.netbox_usage import usage
-from drivers.ipam.netbox_wire import NONSENSE, REQUEST_SECONDS, Record, Refused, Wire, is_readable_on_the_way
+from drivers.ipam.netbox_usage import netbox_usage
+from drivers.ipam.netbox_wire import (
+    NETBOX_REQUEST_SECONDS,
+    NONSENSE,
+    NetboxConnection,
+    NetboxRefused,
+    Record,
+    is_readable_on_the_way,
+)
 from drivers.ipam.statements import plain_name
 from drivers.secret.token_reference import token_source
 
@@ -87,13 +94,13 @@ class NetboxIpam:
         *,
         ca_file: str | None = None,
         fleet: str = "groundstate",
-        seconds: float = REQUEST_SECONDS,
+        seconds: float = NETBOX_REQUEST_SECONDS,
     ) -> None:
-        self._wire = Wire(url, token, ca_file, seconds)
+        self._wire = NetboxConnection(url, token, ca_file, seconds)
         self.url = self._wire.url
         self._records = Records(self._wire, fleet)
         self._networks = Networks(self._records)
-        self._batches: Batches[Ask, int] = Batches(Acquiring(self._records).send)
+        self._batches: Batches[AddressRequest, int] = Batches(Acquiring(self._records).send)
 
     @_in_words
     def set_up(self) -> None:
@@ -131,7 +138,7 @@ class NetboxIpam:
     @_in_words
     def usage(self, network: str | None = None) -> list[Usage]:
         """See Ipam."""
-        return usage(self._records, self._networks.view(), network)
+        return netbox_usage(self._records, self._networks.view(), network)
 
     @_in_words
     def acquire(
@@ -141,14 +148,14 @@ class NetboxIpam:
         *,
         address: str | None = None,
         family: int | None = None,
-        about: About = NOTHING_SAID,
+        about: About = NO_ABOUT,
     ) -> str:
         """See Ipam. Raises Rejected, too, for what is no address or family."""
         plain_name("a network", network)
         plain_name("an owner", owner)
         if family not in (None, 4, 6):
             raise Rejected(f"{family!r} is no address family; 4 and 6 are")
-        ask = Ask(network, owner, None if address is None else parse_address(address), family, about)
+        ask = AddressRequest(network, owner, None if address is None else parse_address(address), family, about)
         return text_of(self._batches.do(Acquiring.key(ask), ask))
 
     @_in_words
@@ -163,13 +170,13 @@ class NetboxIpam:
         body: Record = {
             "dns_name": about.dns_name,
             "tenant": tenant,
-            "custom_fields": {DATA: said_of(about) or None},
+            "custom_fields": {DATA: extra_data(about) or None},
         }
         path = f"{ADDRESSES}{row.id}/"
         etag = self._still_ours(path, owner)
         try:
             self._wire.patch(path, body, etag)
-        except Refused as refused:
+        except NetboxRefused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise
             raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
@@ -186,7 +193,7 @@ class NetboxIpam:
         etag = self._still_ours(path, owner)
         try:
             self._wire.patch(path, {"custom_fields": {OWNER: self._records.own(to)}}, etag)
-        except Refused as refused:
+        except NetboxRefused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise
             raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
@@ -200,7 +207,7 @@ class NetboxIpam:
         path = f"{ADDRESSES}{row.id}/"
         try:
             self._wire.delete(path, etag=self._still_ours(path, owner))
-        except Refused as refused:
+        except NetboxRefused as refused:
             if refused.status == HTTPStatus.PRECONDITION_FAILED:
                 raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
             if refused.status != HTTPStatus.NOT_FOUND:
@@ -215,7 +222,7 @@ class NetboxIpam:
     @_in_words
     def check(self) -> list[str]:
         """See Ipam."""
-        return check(self._records, self._networks.view())
+        return check_netbox(self._records, self._networks.view())
 
     def rebuild(self) -> None:
         """See Ipam. NetBox works out what is free each time."""

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 
 from drivers.base import About, Conflict, Exhausted, Rejected, Unreadable
-from drivers.ipam.addresses import family_of, length_of, size, subtract, text_of
+from drivers.ipam.addresses import family_of_number, prefix_length, size, subtract, text_of
 from drivers.ipam.netbox_records import (
     ADDRESSES,
     NETWORK,
@@ -22,12 +22,12 @@ from drivers.ipam.netbox_records import (
     AddressRow,
     PrefixRow,
     Records,
-    said_of,
+    extra_data,
 )
-from drivers.ipam.netbox_wire import Record, Refused
+from drivers.ipam.netbox_wire import NetboxRefused, Record
 
 
-class Ask(msgspec.Struct, frozen=True):
+class AddressRequest(msgspec.Struct, frozen=True):
     """What one owner asks for: `number`, or else the lowest free address of `family`."""
 
     network: str
@@ -37,7 +37,7 @@ class Ask(msgspec.Struct, frozen=True):
     about: About
 
 
-Answer = int | Exception
+Answered = int | Exception
 
 
 class Acquiring:
@@ -47,11 +47,11 @@ class Acquiring:
         self._records = records
 
     @staticmethod
-    def key(ask: Ask) -> Hashable:
+    def key(ask: AddressRequest) -> Hashable:
         """What can be sent together."""
         return ask.network, ask.family, ask.number is None
 
-    def send(self, key: Hashable, asks: Sequence[Ask]) -> list[Answer]:
+    def send(self, key: Hashable, asks: Sequence[AddressRequest]) -> list[Answered]:
         """An answer for each, by position. All are for one network, and all name an address or none does.
 
         Where an object of one of them makes no sense, each is asked for by itself: that costs the one alone.
@@ -61,11 +61,11 @@ class Acquiring:
         except Unreadable as error:
             return [error] if len(asks) == 1 else [answer for ask in asks for answer in self.send(key, [ask])]
 
-    def _send(self, asks: Sequence[Ask]) -> list[Answer]:
+    def _send(self, asks: Sequence[AddressRequest]) -> list[Answered]:
         network = asks[0].network
         self._records.set_up()
         held = self._records.held_by({ask.owner for ask in asks})
-        answers: dict[str, Answer] = {}
+        answers: dict[str, Answered] = {}
         # The same owner may ask twice at once, when a lost request is repeated.
         open_ = list({ask.owner: ask for ask in asks if ask.owner not in held}.values())
         if open_:
@@ -75,7 +75,7 @@ class Acquiring:
             answers = give(rows, open_, tenants)
         return [_checked(ask, held[ask.owner]) if ask.owner in held else self._answer(ask, answers) for ask in asks]
 
-    def _answer(self, ask: Ask, answers: dict[str, Answer]) -> Answer:
+    def _answer(self, ask: AddressRequest, answers: dict[str, Answered]) -> Answered:
         answer = answers[ask.owner]
         if isinstance(answer, int) and ask.number not in (None, answer):
             return _holds_already(ask.owner, answer, ask.network)
@@ -94,12 +94,12 @@ class Acquiring:
     # The lowest free one
 
     def _lowest(
-        self, rows: Sequence[PrefixRow], asks: Sequence[Ask], tenants: dict[str, int | None]
-    ) -> dict[str, Answer]:
+        self, rows: Sequence[PrefixRow], asks: Sequence[AddressRequest], tenants: dict[str, int | None]
+    ) -> dict[str, Answered]:
         """From one prefix after the other, of the family that all of them ask for."""
         family = asks[0].family
         fitting = [row for row in rows if family in (None, row.block.family)]
-        answers: dict[str, Answer] = {}
+        answers: dict[str, Answered] = {}
         left = list(asks)
         for row in fitting:
             some = self._from(row, left, tenants)
@@ -109,18 +109,22 @@ class Acquiring:
                 break
         return answers | {ask.owner: _exhausted(ask, fitting) for ask in left}
 
-    def _from(self, row: PrefixRow, asks: Sequence[Ask], tenants: dict[str, int | None]) -> dict[str, Answer]:
+    def _from(
+        self, row: PrefixRow, asks: Sequence[AddressRequest], tenants: dict[str, int | None]
+    ) -> dict[str, Answered]:
         """What a prefix gives; those for whom it has nothing are left out."""
         path = f"{PREFIXES}{row.id}/available-ips/"
         try:
             made = self._records.wire.post(path, [self._body(ask, tenants) for ask in asks])
-        except Refused as refused:
+        except NetboxRefused as refused:
             if refused.status == HTTPStatus.CONFLICT:
                 return self._what_is_left(row, asks, tenants)
             return self._refused(refused, asks, lambda some: self._from(row, some, tenants))
         return self._taken(row, asks, made)
 
-    def _what_is_left(self, row: PrefixRow, asks: Sequence[Ask], tenants: dict[str, int | None]) -> dict[str, Answer]:
+    def _what_is_left(
+        self, row: PrefixRow, asks: Sequence[AddressRequest], tenants: dict[str, int | None]
+    ) -> dict[str, Answered]:
         """The prefix has too few for all: give what it has to the first of them."""
         if len(asks) == 1:
             return {}
@@ -129,9 +133,9 @@ class Acquiring:
         some = asks[: min(room, len(asks) - 1)]
         return self._from(row, some, tenants) if some else {}
 
-    def _taken(self, row: PrefixRow, asks: Sequence[Ask], made: Sequence[Record]) -> dict[str, Answer]:
+    def _taken(self, row: PrefixRow, asks: Sequence[AddressRequest], made: Sequence[Record]) -> dict[str, Answered]:
         """What was made, but for what is reserved: somebody has taken the range away that kept it back."""
-        answers: dict[str, Answer] = {}
+        answers: dict[str, Answered] = {}
         wrong: list[AddressRow] = []
         for ask, record in zip(asks, made, strict=True):
             one = self._records.address(record)
@@ -150,10 +154,10 @@ class Acquiring:
     # A given one
 
     def _given(
-        self, rows: Sequence[PrefixRow], asks: Sequence[Ask], tenants: dict[str, int | None]
-    ) -> dict[str, Answer]:
-        answers: dict[str, Answer] = {}
-        good: list[Ask] = []
+        self, rows: Sequence[PrefixRow], asks: Sequence[AddressRequest], tenants: dict[str, int | None]
+    ) -> dict[str, Answered]:
+        answers: dict[str, Answered] = {}
+        good: list[AddressRequest] = []
         taken = self._records.at({ask.number for ask in asks if ask.number is not None}, rows[0].vrf)
         claimed: dict[int, str] = {}
         for ask in asks:
@@ -169,34 +173,37 @@ class Acquiring:
         return answers | (self._post(rows, good, tenants) if good else {})
 
     def _post(
-        self, rows: Sequence[PrefixRow], asks: Sequence[Ask], tenants: dict[str, int | None]
-    ) -> dict[str, Answer]:
+        self, rows: Sequence[PrefixRow], asks: Sequence[AddressRequest], tenants: dict[str, int | None]
+    ) -> dict[str, Answered]:
         bodies = [{**self._place(rows, ask), **self._body(ask, tenants)} for ask in asks]
         try:
             self._records.wire.post(ADDRESSES, bodies)
-        except Refused as refused:
+        except NetboxRefused as refused:
             return self._refused(refused, asks, lambda some: self._post(rows, some, tenants))
         return {ask.owner: cast("int", ask.number) for ask in asks}
 
-    def _place(self, rows: Sequence[PrefixRow], ask: Ask) -> Record:
+    def _place(self, rows: Sequence[PrefixRow], ask: AddressRequest) -> Record:
         number = cast("int", ask.number)
         row = next(row for row in rows if row.block.lo <= number <= row.block.hi)
-        return {"address": f"{text_of(number)}/{length_of(row.block.lo, row.block.hi)}", "vrf": row.vrf}
+        return {"address": f"{text_of(number)}/{prefix_length(row.block.lo, row.block.hi)}", "vrf": row.vrf}
 
     # Both
 
-    def _body(self, ask: Ask, tenants: dict[str, int | None]) -> Record:
+    def _body(self, ask: AddressRequest, tenants: dict[str, int | None]) -> Record:
         """What is written of an allocation beside its address."""
         return {
             "status": "active",
             "dns_name": ask.about.dns_name,
             "tenant": tenants[ask.about.project],
-            **self._records.marks(ask.owner, ask.network, said_of(ask.about)),
+            **self._records.marks(ask.owner, ask.network, extra_data(ask.about)),
         }
 
     def _refused(
-        self, refused: Refused, asks: Sequence[Ask], again: Callable[[Sequence[Ask]], dict[str, Answer]]
-    ) -> dict[str, Answer]:
+        self,
+        refused: NetboxRefused,
+        asks: Sequence[AddressRequest],
+        again: Callable[[Sequence[AddressRequest]], dict[str, Answered]],
+    ) -> dict[str, Answered]:
         """Nothing of the batch was made. Whoever was refused gets its own answer; the others are sent again without.
 
         Each round is smaller, so this ends; a batch whose refusal names nobody is sent one by one.
@@ -204,7 +211,7 @@ class Acquiring:
         if len(asks) == 1:
             return {asks[0].owner: self._alone(refused, asks[0])}
         bad = _positions(refused.body, len(asks)) or set(range(len(asks)))
-        answers: dict[str, Answer] = {}
+        answers: dict[str, Answered] = {}
         good = [ask for place, ask in enumerate(asks) if place not in bad]
         if good:
             answers |= again(good)
@@ -212,7 +219,7 @@ class Acquiring:
             answers |= again([asks[place]])
         return answers
 
-    def _alone(self, refused: Refused, ask: Ask) -> Answer:
+    def _alone(self, refused: NetboxRefused, ask: AddressRequest) -> Answered:
         """Why this one was refused: look again, as another process may have been quicker."""
         row = self._records.held_by([ask.owner]).get(ask.owner)
         if row is not None:
@@ -225,14 +232,14 @@ class Acquiring:
         return refused
 
 
-def _checked(ask: Ask, row: AddressRow) -> Answer:
+def _checked(ask: AddressRequest, row: AddressRow) -> Answered:
     """What the owner holds, when it is what it asks for."""
     if not row.tagged:
         return Conflict(
             f"{ask.owner} has {text_of(row.number)} in NetBox ({row.url}), which the tag was taken off; put the tag "
             "back, or clear its owner"
         )
-    wrong = ask.number not in (None, row.number) or ask.family not in (None, family_of(row.number))
+    wrong = ask.number not in (None, row.number) or ask.family not in (None, family_of_number(row.number))
     if row.network != ask.network or wrong:
         return _holds_already(ask.owner, row.number, row.network)
     return row.number
@@ -242,7 +249,7 @@ def _holds_already(owner: str, number: int, network: str) -> Conflict:
     return Conflict(f"{owner} holds {text_of(number)} in network {network} already; release that first")
 
 
-def _exhausted(ask: Ask, rows: Sequence[PrefixRow]) -> Exhausted:
+def _exhausted(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Exhausted:
     kind = f"IPv{ask.family} address" if ask.family else "address"
     total = sum(size(row.declared.usable) for row in rows)
     prefixes = ", ".join(row.block.cidr for row in rows) or "none"
@@ -252,7 +259,7 @@ def _exhausted(ask: Ask, rows: Sequence[PrefixRow]) -> Exhausted:
     )
 
 
-def _misplaced(ask: Ask, rows: Sequence[PrefixRow]) -> Conflict | None:
+def _misplaced(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Conflict | None:
     number = cast("int", ask.number)
     around = next((row for row in rows if row.block.lo <= number <= row.block.hi), None)
     what = f"{text_of(number)} in network {ask.network}"
@@ -264,12 +271,12 @@ def _misplaced(ask: Ask, rows: Sequence[PrefixRow]) -> Conflict | None:
     return None
 
 
-def _taken_already(ask: Ask, taken: dict[int, AddressRow]) -> Conflict | None:
+def _taken_already(ask: AddressRequest, taken: dict[int, AddressRow]) -> Conflict | None:
     row = taken.get(cast("int", ask.number))
     return None if row is None else Conflict(_held_by(ask, row.holder))
 
 
-def _held_by(ask: Ask, holder: str) -> str:
+def _held_by(ask: AddressRequest, holder: str) -> str:
     return f"{text_of(cast('int', ask.number))} in network {ask.network} is held by {holder}; ask for another address"
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 from drivers.ipam.addresses import subtract, text_of
-from drivers.ipam.netbox_networks import View
+from drivers.ipam.netbox_networks import NetboxView
 from drivers.ipam.netbox_records import ADDRESSES, OWNER, PREFIXES, RANGES, AddressRow, PrefixRow, Records
-from drivers.ipam.netbox_wire import Refused
+from drivers.ipam.netbox_wire import NetboxRefused
 
 
-def check(records: Records, view: View) -> list[str]:
+def check_netbox(records: Records, view: NetboxView) -> list[str]:
     """See Ipam.check."""
     held = records.addresses()
     return [
@@ -28,7 +28,7 @@ def _half_marked(records: Records) -> Iterator[str]:
     for path in (PREFIXES, RANGES, ADDRESSES):
         try:
             tagged = records.wire.all(path, tag=records.fleet)
-        except Refused:
+        except NetboxRefused:
             # There is no such tag, so it is on nothing.
             tagged = []
         for record in tagged:
@@ -66,7 +66,7 @@ def _of_prefixes(rows: Sequence[PrefixRow]) -> Iterator[str]:
             )
 
 
-def _of_networks(view: View) -> Iterator[str]:
+def _of_networks(view: NetboxView) -> Iterator[str]:
     networks: dict[str, list[PrefixRow]] = defaultdict(list)
     for row in view.rows:
         networks[row.network].append(row)
@@ -78,7 +78,7 @@ def _of_networks(view: View) -> Iterator[str]:
         yield from _of_child(view, name, rows)
 
 
-def _of_child(view: View, name: str, rows: Sequence[PrefixRow]) -> Iterator[str]:
+def _of_child(view: NetboxView, name: str, rows: Sequence[PrefixRow]) -> Iterator[str]:
     parent = rows[0].parent
     if parent is None:
         return
@@ -91,7 +91,7 @@ def _of_child(view: View, name: str, rows: Sequence[PrefixRow]) -> Iterator[str]
             )
 
 
-def _of_addresses(view: View, held: Sequence[AddressRow]) -> Iterator[str]:
+def _of_addresses(view: NetboxView, held: Sequence[AddressRow]) -> Iterator[str]:
     owners: dict[str, AddressRow] = {}
     places: dict[tuple[int | None, int], AddressRow] = {}
     for row in held:

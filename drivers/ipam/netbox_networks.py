@@ -19,8 +19,8 @@ from drivers.ipam.addresses import (
     aligned,
     cidr_of,
     joined,
-    length_of,
     parse_prefix,
+    prefix_length,
     size,
     subtract,
     text_of,
@@ -39,12 +39,12 @@ from drivers.ipam.netbox_records import (
     null,
     reserved_in,
 )
-from drivers.ipam.netbox_wire import Record, Refused
+from drivers.ipam.netbox_wire import NetboxRefused, Record
 from drivers.ipam.network_changes import check_wanted
-from drivers.ipam.rows import NAMED, listed
+from drivers.ipam.rows import MAX_NAMED, listed
 
 
-class View(msgspec.Struct, frozen=True):
+class NetboxView(msgspec.Struct, frozen=True):
     """The fleet's prefixes and the populated ranges, read at one time."""
 
     rows: list[PrefixRow]
@@ -74,10 +74,10 @@ class Networks:
     def __init__(self, records: Records) -> None:
         self._records, self._lock = records, threading.Lock()
 
-    def view(self) -> View:
+    def view(self) -> NetboxView:
         """What there is."""
         ranges = self._records.ranges()
-        return View(self._records.prefixes(ranges), ranges)
+        return NetboxView(self._records.prefixes(ranges), ranges)
 
     def put(self, name: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> IpamNetwork:
         """See Ipam.put_network."""
@@ -121,7 +121,9 @@ class Networks:
 
     # Judging
 
-    def _judge(self, view: View, name: str, network: IpamNetwork, blocks: Sequence[Block], vrf: int | None) -> None:
+    def _judge(
+        self, view: NetboxView, name: str, network: IpamNetwork, blocks: Sequence[Block], vrf: int | None
+    ) -> None:
         """Raise Conflict unless every prefix is free in its parent, or in its namespace."""
         before = view.of(name)
         if before and before[0].container and not network.container:
@@ -151,7 +153,7 @@ class Networks:
                     f"{network.namespace!r} already, of network {twin.network} ({twin.url})"
                 )
 
-    def _refuse_outside(self, view: View, name: str, parent: str, block: Block) -> None:
+    def _refuse_outside(self, view: NetboxView, name: str, parent: str, block: Block) -> None:
         above = [row.block for row in view.of(parent)]
         what = f"network {name}: prefix {block.cidr}"
         around = next((one for one in above if one.lo <= block.lo and block.hi <= one.hi), None)
@@ -161,7 +163,7 @@ class Networks:
         if subtract([(block.lo, block.hi)], around.usable):
             raise Conflict(f"{what} has a part that is reserved in its parent {parent}")
 
-    def _peoples(self, view: View, parent: str, vrf: int | None) -> list[tuple[Interval, str]]:
+    def _peoples(self, view: NetboxView, parent: str, vrf: int | None) -> list[tuple[Interval, str]]:
         """Prefixes in a container that people made, and where to find each."""
         ours = {row.id for row in view.rows}
         found = []
@@ -172,7 +174,7 @@ class Networks:
                     found.append(((block.lo, block.hi), str(record.get("display_url") or record.get("url"))))
         return found
 
-    def _is_free(self, view: View, name: str, network: IpamNetwork, block: Block, vrf: int | None) -> bool:
+    def _is_free(self, view: NetboxView, name: str, network: IpamNetwork, block: Block, vrf: int | None) -> bool:
         try:
             self._judge(view, name, network, [block], vrf)
         except Conflict:
@@ -181,7 +183,7 @@ class Networks:
 
     def _choose(
         self,
-        view: View,
+        view: NetboxView,
         name: str,
         network: IpamNetwork,
         family: int,
@@ -198,9 +200,9 @@ class Networks:
         above = [row.block for row in view.of(parent) if row.block.family == family]
         free = [(one, part) for one in above for part in aligned(subtract(one.usable, taken))]
         fitting = [
-            (-length_of(*part), part)
+            (-prefix_length(*part), part)
             for one, part in free
-            if length_of(*part) <= length and not (length_of(*part) == length and part == (one.lo, one.hi))
+            if prefix_length(*part) <= length and not (prefix_length(*part) == length and part == (one.lo, one.hi))
         ]
         if not fitting:
             raise _none_free(parent, family, length, [part for _, part in free])
@@ -211,7 +213,7 @@ class Networks:
             raise _none_free(parent, family, length, [])
         return parse_prefix(Prefix(cidr_of(*part)), container=network.container)
 
-    def _refuse_loss(self, view: View, name: str, network: IpamNetwork, blocks: Sequence[Block]) -> None:
+    def _refuse_loss(self, view: NetboxView, name: str, network: IpamNetwork, blocks: Sequence[Block]) -> None:
         held = [row for row in self._records.addresses(**{f"cf_{NETWORK}": name}) if row.network == name]
         if network.container and held:
             raise Conflict(
@@ -232,7 +234,7 @@ class Networks:
             or not any(b.lo <= row.block.lo and row.block.hi <= b.hi for b in blocks)
         ]
         if gone:
-            words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:NAMED]], len(gone))
+            words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:MAX_NAMED]], len(gone))
             raise Conflict(
                 f"network {name}: {words} would not be whole in one of its prefixes, or reserved; drop that child "
                 "first, or keep the prefix as it is"
@@ -244,7 +246,7 @@ class Networks:
 
     def _write(
         self,
-        view: View,
+        view: NetboxView,
         name: str,
         network: IpamNetwork,
         blocks: Sequence[Block],
@@ -269,7 +271,9 @@ class Networks:
             self._records.wire.delete(PREFIXES, gone)
         if stale:
             self._records.wire.delete(RANGES, [{"id": one.id} for one in stale])
-        self._look_again(name, network, [one["id"] for one in made], [b for b in blocks if b.cidr not in before], vrf)
+        self._observe_again(
+            name, network, [one["id"] for one in made], [b for b in blocks if b.cidr not in before], vrf
+        )
 
     def _body(
         self, name: str, network: IpamNetwork, position: int, block: Block, vrf: int | None, tenant: int | None
@@ -293,7 +297,7 @@ class Networks:
     def _make(self, name: str, bodies: list[Record]) -> list[Record]:
         try:
             made = self._records.wire.post(PREFIXES, bodies)
-        except Refused as refused:
+        except NetboxRefused as refused:
             # Mostly: somebody has made the same prefix by hand.
             raise Conflict(
                 f"network {name}: {refused}; it may be there already, made by hand or by another fleet"
@@ -301,7 +305,7 @@ class Networks:
         return list(made)
 
     def _write_ranges(
-        self, view: View, name: str, network: IpamNetwork, blocks: Sequence[Block], vrf: int | None
+        self, view: NetboxView, name: str, network: IpamNetwork, blocks: Sequence[Block], vrf: int | None
     ) -> list[RangeRow]:
         """Make what is reserved be kept back; return the ranges that may go once the prefixes say so."""
         own = [one for one in view.ranges if one.owner is not None and one.network == name]
@@ -323,7 +327,7 @@ class Networks:
         if bodies:
             try:
                 self._records.wire.post(RANGES, bodies)
-            except Refused as refused:
+            except NetboxRefused as refused:
                 raise Conflict(
                     f"network {name}: {refused}; a range made by hand may be in the way: mark it as populated, or take "
                     "it away"
@@ -331,7 +335,7 @@ class Networks:
         return [one for one in stale if one not in in_the_way]
 
     def _range(self, name: str, part: Interval, block: Block, vrf: int | None) -> Record:
-        length = length_of(block.lo, block.hi)
+        length = prefix_length(block.lo, block.hi)
         first, last = (f"{text_of(end)}/{length}" for end in part)
         return {
             "start_address": first,
@@ -356,14 +360,14 @@ class Networks:
                 for one in ranges:
                     wire.patch(f"{RANGES}{one.id}/", {"vrf": vrf})
 
-    def _look_again(
+    def _observe_again(
         self, name: str, network: IpamNetwork, made: list[int], blocks: Sequence[Block], vrf: int | None
     ) -> None:
         """Take back what overlaps something that another process made in the meantime. Raises Busy."""
         for block in blocks:
             around = self._records.prefixes((), contains=block.cidr, vrf_id=null(vrf))
             within = self._records.prefixes((), within_include=block.cidr, vrf_id=null(vrf))
-            other = _overlapping(View([*around, *within], []), name, network, block)
+            other = _overlapping(NetboxView([*around, *within], []), name, network, block)
             if other is not None:
                 if made:
                     self._records.wire.delete(PREFIXES, [{"id": id_} for id_ in made])
@@ -373,7 +377,7 @@ class Networks:
                 )
 
 
-def _below(view: View, name: str, wanted: IpamNetwork) -> IpamNetwork:
+def _below(view: NetboxView, name: str, wanted: IpamNetwork) -> IpamNetwork:
     """What is wanted, in its parent's namespace. Raises Rejected for a parent that cannot be one."""
     if wanted.parent is None:
         return wanted
@@ -400,7 +404,7 @@ def _kept(
     kept: dict[int, Block] = {}
     for row in before:
         old = row.block
-        fits = lengths.get(old.family) == length_of(old.lo, old.hi) and old.family not in kept
+        fits = lengths.get(old.family) == prefix_length(old.lo, old.hi) and old.family not in kept
         if fits and not any(_touch((one.lo, one.hi), (old.lo, old.hi)) for one in blocks):
             kept[old.family] = parse_prefix(Prefix(old.cidr), container=container)
     return dict(sorted(kept.items()))
@@ -410,7 +414,7 @@ def _with(network: IpamNetwork, blocks: Sequence[Block]) -> IpamNetwork:
     return msgspec.structs.replace(network, prefixes=tuple(block.prefix for block in blocks))
 
 
-def _overlapping(view: View, name: str, network: IpamNetwork, block: Block) -> PrefixRow | None:
+def _overlapping(view: NetboxView, name: str, network: IpamNetwork, block: Block) -> PrefixRow | None:
     """Another network's prefix that the block overlaps: a sibling's, or one of the same namespace."""
     for row in view.rows:
         same = row.parent == network.parent and (network.parent is not None or row.namespace == network.namespace)
@@ -419,16 +423,16 @@ def _overlapping(view: View, name: str, network: IpamNetwork, block: Block) -> P
     return None
 
 
-def _twin(view: View, name: str, network: IpamNetwork, block: Block) -> PrefixRow | None:
+def _twin(view: NetboxView, name: str, network: IpamNetwork, block: Block) -> PrefixRow | None:
     """The prefix of another network that is the same, of which NetBox keeps one a VRF, however far apart they are."""
     others = (row for row in view.rows if row.network != name and row.namespace == network.namespace)
     return next((row for row in others if row.block.cidr == block.cidr), None)
 
 
-def _refuse_children(view: View, name: str, what: str) -> None:
+def _refuse_children(view: NetboxView, name: str, what: str) -> None:
     children = sorted({row.network for row in view.children(name)})
     if children:
-        words = listed(children[:NAMED], len(children))
+        words = listed(children[:MAX_NAMED], len(children))
         raise Conflict(
             f"network {name} {what}: {words} are children of it; drop them first, or give them another parent"
         )
@@ -437,7 +441,7 @@ def _refuse_children(view: View, name: str, what: str) -> None:
 def _none_free(parent: str, family: int, length: int, parts: Sequence[Interval]) -> Exhausted:
     counts: dict[int, int] = {}
     for part in parts:
-        counts[length_of(*part)] = counts.get(length_of(*part), 0) + 1
+        counts[prefix_length(*part)] = counts.get(prefix_length(*part), 0) + 1
     free = ", ".join(f"{count} of /{size}" for size, count in sorted(counts.items()))
     return Exhausted(
         f"network {parent} has no free IPv{family} block of /{length} for a child; free are: {free or 'none'}; drop a "
@@ -447,7 +451,7 @@ def _none_free(parent: str, family: int, length: int, parts: Sequence[Interval])
 
 def _named(held: Sequence[AddressRow]) -> str:
     ordered = sorted(held, key=lambda row: row.number)
-    return listed([f"{text_of(row.number)} by {row.owner}" for row in ordered[:NAMED]], len(ordered))
+    return listed([f"{text_of(row.number)} by {row.owner}" for row in ordered[:MAX_NAMED]], len(ordered))
 
 
 def _touch(one: Interval, other: Interval) -> bool:

@@ -27,7 +27,7 @@ from drivers.base import (
     excerpt,
 )
 from drivers.ipam.addresses import Block, Interval, joined, parse_address, parse_prefix, subtract, text_of
-from drivers.ipam.netbox_wire import NONSENSE, Record, Refused, Wire
+from drivers.ipam.netbox_wire import NONSENSE, NetboxConnection, NetboxRefused, Record
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class Records:
     """The fleet's objects, read and made. Safe for several threads. Raises Rejected for a fleet's name that cannot be
     a tag's."""
 
-    def __init__(self, wire: Wire, fleet: str) -> None:
+    def __init__(self, wire: NetboxConnection, fleet: str) -> None:
         if not _FLEET.match(fleet):
             raise Rejected(f"--ipam-fleet {fleet!r}: a fleet's name is up to 50 of a-z, 0-9 and - in between")
         self.wire, self.fleet = wire, fleet
@@ -198,7 +198,7 @@ class Records:
             project=_name(record.get("tenant")),
         )
         return AddressRow(
-            id=number(record["id"]),
+            id=_number(record["id"]),
             owner=self.owner_of(record),
             tagged=self.is_tagged(record),
             network=str(_field(record, NETWORK) or ""),
@@ -215,7 +215,7 @@ class Records:
         vrf, container = _id(record.get("vrf")), _value(record.get("status")) == "container"
         declared = _declared(str(record["prefix"]), said, container=container)
         return PrefixRow(
-            id=number(record["id"]),
+            id=_number(record["id"]),
             network=str(_field(record, NETWORK) or ""),
             position=said["position"] if isinstance(said.get("position"), int) else 0,
             block=_kept_back(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
@@ -232,7 +232,7 @@ class Records:
     def _range(self, record: Mapping[str, Any]) -> RangeRow:
         lo, hi = (parse_address(str(record[end]).partition("/")[0]) for end in ("start_address", "end_address"))
         return RangeRow(
-            id=number(record["id"]),
+            id=_number(record["id"]),
             owner=self.owner_of(record) if self.is_tagged(record) else None,
             network=str(_field(record, NETWORK) or ""),
             interval=(lo, hi),
@@ -243,7 +243,7 @@ class Records:
     def _ours(self, path: str, **filters: Any) -> list[Record]:
         try:
             return [one for one in self.wire.all(path, tag=self.fleet, **filters) if self.is_tagged(one)]
-        except Refused as refused:
+        except NetboxRefused as refused:
             # NetBox refuses to look for a tag that there is not.
             if refused.status == HTTPStatus.BAD_REQUEST and isinstance(refused.body, dict) and "tag" in refused.body:
                 self._refuse_lost_tag()
@@ -291,7 +291,7 @@ class Records:
             found = self._make("ipam/vrfs/", body)
         if found is None:
             raise Rejected(f"{self.wire.url}: there is no VRF named {namespace}")
-        return number(found.get("id"))
+        return _number(found.get("id"))
 
     def tenants(self, projects: Iterable[str]) -> dict[str, int | None]:
         """The tenants of projects, made where there are none; "" is None."""
@@ -302,7 +302,7 @@ class Records:
                 slug = _SLUG.sub("-", project.lower()).strip("-")[:100] or self.fleet
                 body = {"name": project, "slug": slug, "tags": [{"slug": self.fleet}]}
                 one = self._make("tenancy/tenants/", body)
-            found[project] = number(one.get("id"))
+            found[project] = _number(one.get("id"))
         return found
 
     def set_up(self) -> None:
@@ -359,7 +359,7 @@ class Records:
         """Make it, or find that someone else has meanwhile."""
         try:
             return cast("Record", self.wire.post(path, body))
-        except Refused:
+        except NetboxRefused:
             found = self._named(path, str(body["name"]))
             if found is None:
                 raise
@@ -387,7 +387,7 @@ def allocation_of(row: AddressRow) -> Allocation:
     return Allocation(row.owner or "", row.network, text_of(row.number), row.about)
 
 
-def said_of(about: About) -> dict[str, object]:
+def extra_data(about: About) -> dict[str, object]:
     """What of an About is kept as data; the rest has fields of NetBox's own."""
     said: dict[str, object] = {}
     if about.ephemeral:
@@ -471,10 +471,10 @@ def _name(nested: object) -> str:
 
 
 def _id(nested: object) -> int | None:
-    return number(nested["id"]) if isinstance(nested, dict) else None
+    return _number(nested["id"]) if isinstance(nested, dict) else None
 
 
-def number(value: object) -> int:
+def _number(value: object) -> int:
     """An object's id. Raises ValueError for what is none."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID:
         return value

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from drivers.base import Prefix, Usage
-from drivers.ipam.addresses import Interval, aligned, joined, length_of, parse_prefix, size, subtract
-from drivers.ipam.netbox_networks import View
+from drivers.ipam.addresses import Interval, aligned, joined, parse_prefix, prefix_length, size, subtract
+from drivers.ipam.netbox_networks import NetboxView
 from drivers.ipam.netbox_records import ADDRESSES, PREFIXES, PrefixRow, Records, null
 
 
-def usage(records: Records, view: View, network: str | None) -> list[Usage]:
+def netbox_usage(records: Records, view: NetboxView, network: str | None) -> list[Usage]:
     """See Ipam.usage. One or two requests a prefix."""
     rows = [row for row in view.rows if network in (None, row.network)]
     return [_container(records, row) if row.container else _plain(records, view, row) for row in rows]
 
 
-def _plain(records: Records, view: View, row: PrefixRow) -> Usage:
+def _plain(records: Records, view: NetboxView, row: PrefixRow) -> Usage:
     whole = size(row.block.usable)
     held = records.wire.count(ADDRESSES, parent=row.block.cidr, vrf_id=null(row.vrf))
     # Ranges that people marked as populated: NetBox gives nothing of them.
@@ -31,6 +31,6 @@ def _container(records: Records, row: PrefixRow) -> Usage:
     free = subtract(row.block.usable, joined(within))
     counts: dict[int, int] = {}
     for part in aligned(free):
-        counts[length_of(*part)] = counts.get(length_of(*part), 0) + 1
+        counts[prefix_length(*part)] = counts.get(prefix_length(*part), 0) + 1
     whole = size(row.block.usable)
     return Usage(row.network, row.block.prefix.cidr, whole, whole - size(free), tuple(sorted(counts.items())))

@@ -24,11 +24,11 @@ from urllib3.exceptions import HTTPError
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, hidden, read_json
 from drivers.bounded_http import ends_at
 
-CONNECT_SECONDS = 5.0
-REQUEST_SECONDS = 60.0
+_CONNECT_SECONDS = 5.0
+NETBOX_REQUEST_SECONDS = 60.0
 """From the connection to the last byte. Long: NetBox lets one allocation in at a time, and its web server queues the
 others; a batch behind seven of others' took it 3 s on two cores."""
-MAX_BODY = 32 * 1024 * 1024
+_MAX_BODY = 32 * 1024 * 1024
 PAGE = 1000
 """Objects asked for at once: the most that NetBox gives unless it is told otherwise (MAX_PAGE_SIZE)."""
 _CHUNK = 64 * 1024
@@ -43,7 +43,7 @@ Record = dict[str, Any]
 """An object as NetBox writes it."""
 
 
-class Refused(Rejected):
+class NetboxRefused(Rejected):
     """NetBox answered and refused. `body` is its answer, decoded; `status` the HTTP status."""
 
     def __init__(self, message: str, status: int, body: object) -> None:
@@ -51,7 +51,7 @@ class Refused(Rejected):
         self.status, self.body = status, body
 
 
-class Wire:
+class NetboxConnection:
     """A NetBox's API. Safe for several threads: each request has a connection to itself, and connections are kept.
 
     `token` is asked for at each request, so that a new one needs no restart. `ca_file` None: the system's CAs.
@@ -59,7 +59,7 @@ class Wire:
     """
 
     def __init__(
-        self, url: str, token: Callable[[], str], ca_file: str | None = None, seconds: float = REQUEST_SECONDS
+        self, url: str, token: Callable[[], str], ca_file: str | None = None, seconds: float = NETBOX_REQUEST_SECONDS
     ) -> None:
         self.url = _checked(url)
         self._api, self._token, self._seconds = f"{self.url}/api", token, seconds
@@ -100,7 +100,7 @@ class Wire:
         try:
             with self._sending("GET", path) as request:
                 return next(iter(request.get())), cast("_Session", request.http_session).etag
-        except Refused as refused:
+        except NetboxRefused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
@@ -175,7 +175,7 @@ class Wire:
             return Unreachable(f"{words}; it sends us elsewhere: correct --ipam-url, or the proxy in between")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or body is None:
             return Unreachable(words, maybe_sent=wrote)
-        return Refused(words, status, body)
+        return NetboxRefused(words, status, body)
 
 
 class _NotConnected(requests.ConnectionError):
@@ -223,7 +223,7 @@ class _HttpsConnection(HTTPSConnection):
 
 def _in_time(connection: HTTPConnection) -> Any:
     seconds = connection.timeout
-    return ends_at(time.monotonic() + (seconds if isinstance(seconds, int | float) else REQUEST_SECONDS))
+    return ends_at(time.monotonic() + (seconds if isinstance(seconds, int | float) else NETBOX_REQUEST_SECONDS))
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -254,7 +254,7 @@ class _Adapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *_args: Any, **kwargs: Any) -> requests.Response:
         """Send it and read the whole answer before the time is over."""
         deadline = time.monotonic() + self._seconds
-        timeout = (min(CONNECT_SECONDS, self._seconds), self._seconds)
+        timeout = (min(_CONNECT_SECONDS, self._seconds), self._seconds)
         try:
             reply = super().send(request, stream=True, timeout=timeout, proxies=kwargs.get("proxies"))
         except requests.ConnectionError as error:
@@ -266,8 +266,8 @@ class _Adapter(HTTPAdapter):
                 body += chunk
                 if time.monotonic() > deadline:
                     raise TimeoutError
-                if len(body) > MAX_BODY:
-                    raise ValueError(f"an answer of more than {MAX_BODY >> 20} MiB")
+                if len(body) > _MAX_BODY:
+                    raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
         reply.raw = io.BytesIO(bytes(body))
         return reply
 
@@ -340,10 +340,10 @@ def _told(status: int, body: object) -> str:
         phrase = ""
     if body is None:
         return f"{status} {phrase}, with a text that is not NetBox's"
-    return f"{status} {phrase}: {words(body)}"
+    return f"{status} {phrase}: {netbox_words(body)}"
 
 
-def words(body: object) -> str:
+def netbox_words(body: object) -> str:
     """NetBox's refusal on one line: `field: what is wrong`, joined."""
     text = hidden(clean("; ".join(_flat(body)))) or "no reason given"
     return text if len(text) <= _WORDS else f"{text[:_WORDS]}..."

@@ -13,9 +13,9 @@ import msgspec
 
 from drivers.base import Conflict, Exhausted, IpamNetwork, Prefix, Rejected
 from drivers.ipam import blocks as buddies
-from drivers.ipam.addresses import BITS, Block, Interval, cidr_of, length_of, parse_prefix
+from drivers.ipam.addresses import BITS, Block, Interval, cidr_of, parse_prefix, prefix_length
 from drivers.ipam.prefix_changes import rewrite
-from drivers.ipam.rows import NAMED, Known, holders, known, listed, named, scope_of
+from drivers.ipam.rows import MAX_NAMED, NetworkRows, find_network, holders_within, listed, named_holders, scope_of
 from drivers.ipam.statements import Run, plain_name
 
 _MOVE_ALL_BELOW = """
@@ -26,9 +26,11 @@ _MOVE_ALL_BELOW = """
 """
 
 
-def put(run: Run, name: str, wanted: IpamNetwork, blocks: Sequence[Block], lengths: Mapping[int, int]) -> IpamNetwork:
+def put_network(
+    run: Run, name: str, wanted: IpamNetwork, blocks: Sequence[Block], lengths: Mapping[int, int]
+) -> IpamNetwork:
     """See Ipam.put_network; `blocks` are those of the prefixes that are wanted."""
-    before = known(run, name)
+    before = find_network(run, name)
     network = _below(run, name, wanted)
     if before and before.network.container and not network.container:
         _refuse_children(run, name, "cannot stop being a container")
@@ -49,19 +51,19 @@ def put(run: Run, name: str, wanted: IpamNetwork, blocks: Sequence[Block], lengt
 
 def drop(run: Run, name: str) -> None:
     """See Ipam.drop_network."""
-    before = known(run, name)
+    before = find_network(run, name)
     if before is None:
         return
     _refuse_children(run, name, "cannot be dropped")
-    held = holders(run, name)
+    held = holders_within(run, name)
     if held:
         total = run(
             "SELECT count(*) FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE p.network = ?", name
         ).fetchone()[0]
-        raise Conflict(f"network {name} is in use: {named(held, total)}; release that first")
+        raise Conflict(f"network {name} is in use: {named_holders(held, total)}; release that first")
     run("DELETE FROM ipam_network WHERE name = ?", name)
     for row in before.rows if before.network.parent is not None else ():
-        buddies.give_back(run, str(before.network.parent), (row.block.lo, row.block.hi))
+        buddies.release_block(run, str(before.network.parent), (row.block.lo, row.block.hi))
 
 
 def check_wanted(name: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> list[Block]:
@@ -119,7 +121,7 @@ def _above(run: Run, name: str) -> Iterator[str]:
 
 
 def _refuse_children(run: Run, name: str, what: str) -> None:
-    found = run("SELECT name FROM ipam_network WHERE parent = ? ORDER BY name LIMIT ?", name, NAMED).fetchall()
+    found = run("SELECT name FROM ipam_network WHERE parent = ? ORDER BY name LIMIT ?", name, MAX_NAMED).fetchall()
     if found:
         total = run("SELECT count(*) FROM ipam_network WHERE parent = ?", name).fetchone()[0]
         words = listed([child for (child,) in found], total)
@@ -129,13 +131,13 @@ def _refuse_children(run: Run, name: str, what: str) -> None:
 
 
 def _kept(
-    before: Known | None, blocks: Sequence[Block], lengths: Mapping[int, int], *, container: bool
+    before: NetworkRows | None, blocks: Sequence[Block], lengths: Mapping[int, int], *, container: bool
 ) -> dict[int, Block]:
     """By family, the prefix of the wanted length that the network has already beside those that are declared."""
     kept: dict[int, Block] = {}
     for row in before.rows if before else ():
         old = row.block
-        fits = lengths.get(old.family) == length_of(old.lo, old.hi) and old.family not in kept
+        fits = lengths.get(old.family) == prefix_length(old.lo, old.hi) and old.family not in kept
         if fits and all(block.hi < old.lo or old.hi < block.lo for block in blocks):
             kept[old.family] = parse_prefix(Prefix(old.cidr), container=container)
     return dict(sorted(kept.items()))
@@ -161,7 +163,7 @@ def _write_network(run: Run, name: str, network: IpamNetwork, before: IpamNetwor
         run(_MOVE_ALL_BELOW, name, network.namespace)
 
 
-def _leave(run: Run, before: Known | None, network: IpamNetwork, wanted: set[str]) -> set[str]:
+def _leave(run: Run, before: NetworkRows | None, network: IpamNetwork, wanted: set[str]) -> set[str]:
     """Give the former parent back what is not to stay; return what stays, in its parent or in its namespace."""
     if before is None:
         return set()
@@ -169,7 +171,7 @@ def _leave(run: Run, before: Known | None, network: IpamNetwork, wanted: set[str
     staying = {row.block.cidr for row in before.rows if same and row.block.cidr in wanted}
     for row in before.rows:
         if before.network.parent is not None and row.block.cidr not in staying:
-            buddies.give_back(run, before.network.parent, (row.block.lo, row.block.hi))
+            buddies.release_block(run, before.network.parent, (row.block.lo, row.block.hi))
     return staying
 
 
@@ -200,7 +202,7 @@ def _not_free(run: Run, name: str, network: IpamNetwork, block: Block) -> Confli
     other = _overlapping(run, name, network, (block.lo, block.hi))
     if other:
         return Conflict(f"{what} overlaps {other}, also a child of {parent}")
-    above = known(run, parent)
+    above = find_network(run, parent)
     own = [row.block for row in above.rows] if above else []
     if any(one.lo <= block.lo and block.hi <= one.hi for one in own):
         return Conflict(f"{what} has a part that is reserved in its parent {parent}")
@@ -213,7 +215,7 @@ def _chosen(run: Run, network: IpamNetwork, family: int, length: int, kept: Bloc
     parent = str(network.parent)
     if kept is not None and (kept.cidr in staying or buddies.cut(run, parent, (kept.lo, kept.hi))):
         return kept
-    part = buddies.choose(run, parent, family, length)
+    part = buddies.choose_block(run, parent, family, length)
     if part is None:
         raise _none_free(run, parent, family, length)
     return parse_prefix(Prefix(cidr_of(*part)), container=network.container)

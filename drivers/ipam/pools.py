@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Engine
 
-from drivers.base import About, Conflict, Exhausted, Number, Pool, Prefix, Range, Rejected
+from drivers.base import About, Conflict, Exhausted, IntegerRange, Number, Pool, Prefix, Rejected
 from drivers.ipam.acquire import acquire, release
 from drivers.ipam.addresses import Block, Interval, joined, size, subtract
 from drivers.ipam.prefix_changes import held_intervals
-from drivers.ipam.rows import Row, fill, holders, listed
-from drivers.ipam.statements import Database, Run, plain_name
+from drivers.ipam.rows import StoredPrefix, holders_within, listed, refill
+from drivers.ipam.statements import IpamDatabase, Run, plain_name
 
 LAST = 2**32 - 1
 """The last number that a pool may have."""
@@ -33,9 +33,9 @@ class EmbeddedPools:
     """See drivers.base.Pools. `engine` is of a database that has the tables. Safe for several threads and processes."""
 
     def __init__(self, engine: Engine) -> None:
-        self._database = Database(engine)
+        self._database = IpamDatabase(engine)
 
-    def put_pool(self, pool: str, ranges: Sequence[Range]) -> None:
+    def put_pool(self, pool: str, ranges: Sequence[IntegerRange]) -> None:
         """See Pools. A pool without ranges has no numbers."""
         name = _stored("a pool", pool)
         usable = joined(_interval(pool, one) for one in ranges)
@@ -46,7 +46,7 @@ class EmbeddedPools:
             held = held_intervals(run, [row] if row else [])
             _refuse_loss(run, pool, subtract(held, usable))
             block = pool_block(tuple(usable))
-            fill(run, _write(run, name, row, usable), block, held, container=False)
+            refill(run, _write(run, name, row, usable), block, held, container=False)
 
     def drop_pool(self, pool: str) -> None:
         """See Pools."""
@@ -66,7 +66,7 @@ class EmbeddedPools:
             found = run(statement).fetchall()
         return {name[1:]: Pool(_ranges(pool_usable(text)), held) for name, text, held in sorted(found)}
 
-    def take(self, pool: str, owner: str, *, number: int | None = None, ephemeral: bool = False) -> int:
+    def acquire_number(self, pool: str, owner: str, *, number: int | None = None, ephemeral: bool = False) -> int:
         """See Pools."""
         name, holder = _stored("a pool", pool), _stored("an owner", owner)
         if number is not None and not _whole(number):
@@ -80,7 +80,7 @@ class EmbeddedPools:
             raise Conflict(f"{owner} holds {given} of pool {str(where)[1:]} already; give that back first")
         return given
 
-    def give_back(self, owner: str) -> None:
+    def release_number(self, owner: str) -> None:
         """See Pools."""
         release(self._database, _stored("an owner", owner))
 
@@ -104,7 +104,7 @@ class EmbeddedPools:
         name = _stored("a pool", pool)
         with self._database.statements() as run:
             row = _row(run, name) if known else None
-            held = [] if number is None else holders(run, name, [(number, number)])
+            held = [] if number is None else holders_within(run, name, [(number, number)])
         if row is None:
             return Rejected(f"pool {pool} is not known; put it first")
         ranges = ", ".join(f"{lo}-{hi}" for lo, hi in row.block.usable) or "none"
@@ -136,7 +136,7 @@ def _whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= LAST
 
 
-def _interval(pool: str, one: Range) -> Interval:
+def _interval(pool: str, one: IntegerRange) -> Interval:
     if not (_whole(one.first) and _whole(one.last)):
         raise Rejected(f"pool {pool}: {one.first!r}-{one.last!r} is no range; write whole numbers from 0 to {LAST}")
     if one.first > one.last:
@@ -144,12 +144,12 @@ def _interval(pool: str, one: Range) -> Interval:
     return one.first, one.last
 
 
-def _row(run: Run, name: str) -> Row | None:
+def _row(run: Run, name: str) -> StoredPrefix | None:
     found = run("SELECT id, scope, declared FROM ipam_prefix WHERE network = ?", name).fetchone()
-    return Row(found[0], found[1], pool_block(pool_usable(found[2]))) if found else None
+    return StoredPrefix(found[0], found[1], pool_block(pool_usable(found[2]))) if found else None
 
 
-def _write(run: Run, name: str, row: Row | None, usable: list[Interval]) -> int:
+def _write(run: Run, name: str, row: StoredPrefix | None, usable: list[Interval]) -> int:
     text = msgspec.json.encode(usable).decode()
     if row is not None:
         run("UPDATE ipam_prefix SET declared = ? WHERE id = ?", text, row.id)
@@ -164,12 +164,12 @@ def _write(run: Run, name: str, row: Row | None, usable: list[Interval]) -> int:
 
 def _refuse_loss(run: Run, pool: str, lost: list[Interval]) -> None:
     if lost:
-        words = [f"{number} by {owner[1:]}" for owner, number in holders(run, f"#{pool}", lost)]
+        words = [f"{number} by {owner[1:]}" for owner, number in holders_within(run, f"#{pool}", lost)]
         raise Conflict(f"pool {pool}: {listed(words, size(lost))} would go; give that back first, or keep the range")
 
 
-def _ranges(usable: Sequence[Interval]) -> tuple[Range, ...]:
-    return tuple(Range(lo, hi) for lo, hi in usable)
+def _ranges(usable: Sequence[Interval]) -> tuple[IntegerRange, ...]:
+    return tuple(IntegerRange(lo, hi) for lo, hi in usable)
 
 
 def _number(owner: str, pool: str, number: bytes, about: str | None) -> Number:

@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from drivers.base import Conflict, IpamNetwork
 from drivers.ipam.addresses import Block, Interval, cidr_of, joined, size, subtract
 from drivers.ipam.rows import (
-    NAMED,
-    Known,
-    Row,
+    MAX_NAMED,
+    NetworkRows,
+    StoredPrefix,
     all_children,
-    declared,
-    fill,
     free_intervals,
-    holders,
+    holders_within,
+    kept_block,
     listed,
-    named,
+    named_holders,
+    refill,
     scope_of,
 )
 from drivers.ipam.statements import Run
 
 
-def rewrite(run: Run, name: str, before: Known | None, network: IpamNetwork, blocks: Sequence[Block]) -> None:
+def rewrite(run: Run, name: str, before: NetworkRows | None, network: IpamNetwork, blocks: Sequence[Block]) -> None:
     """Make the prefixes be exactly these. Raises Conflict when what is held, or a child, would lose its place."""
     rows = before.rows if before else []
     was_container = bool(before and before.network.container)
@@ -40,7 +40,7 @@ def rewrite(run: Run, name: str, before: Known | None, network: IpamNetwork, blo
         row = same.get(_shape(block)) or reused.get(block.cidr)
         id_ = _write(run, name, network, position, block, row)
         if block in new:
-            fill(run, id_, block, taken, container=network.container)
+            refill(run, id_, block, taken, container=network.container)
             _adopt(run, id_, block, [old for old in changed if old.id != id_])
     kept = {row.id for row in reused.values()}
     for row in changed:
@@ -48,7 +48,7 @@ def rewrite(run: Run, name: str, before: Known | None, network: IpamNetwork, blo
             run("DELETE FROM ipam_prefix WHERE id = ?", row.id)
 
 
-def held_intervals(run: Run, rows: Sequence[Row]) -> list[Interval]:
+def held_intervals(run: Run, rows: Sequence[StoredPrefix]) -> list[Interval]:
     """What is held in these prefixes: what may be handed out and is not free. No allocation need be read."""
     held: list[Interval] = []
     for row in rows:
@@ -60,18 +60,18 @@ def _shape(block: Block) -> tuple[str, tuple[Interval, ...]]:
     return block.cidr, block.usable
 
 
-def _held(run: Run, name: str, changed: Sequence[Row], new: Sequence[Block], *, flips: bool) -> list[Interval]:
+def _held(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequence[Block], *, flips: bool) -> list[Interval]:
     """What is held in the prefixes that change. Raises Conflict when it would be in none of the new ones, or in a
     container (`flips`)."""
     held = held_intervals(run, changed)
     if held and flips:
         raise Conflict(
             f"network {name} cannot become a container, which holds no addresses: "
-            f"{named(holders(run, name), size(held))}; release that first"
+            f"{named_holders(holders_within(run, name), size(held))}; release that first"
         )
     lost = subtract(held, joined(part for block in new for part in block.usable))
     if lost:
-        words = named(holders(run, name, lost), size(lost))
+        words = named_holders(holders_within(run, name, lost), size(lost))
         raise Conflict(
             f"network {name}: {words} would be outside of its prefixes or reserved; release that first, or keep the "
             "prefix as it is"
@@ -79,7 +79,7 @@ def _held(run: Run, name: str, changed: Sequence[Row], new: Sequence[Block], *, 
     return held
 
 
-def _children(run: Run, name: str, changed: Sequence[Row], new: Sequence[Block]) -> list[Interval]:
+def _children(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequence[Block]) -> list[Interval]:
     """Where children lie in the prefixes that change. Raises Conflict when one would not be whole in a new one."""
     if not changed:
         return []
@@ -89,7 +89,7 @@ def _children(run: Run, name: str, changed: Sequence[Row], new: Sequence[Block])
     lost = [f"{cidr_of(*part)} of {child}" for child, part in found if not _in_one(part, places)]
     if lost:
         raise Conflict(
-            f"network {name}: {listed(lost[:NAMED], len(lost))} would not be whole in one of its prefixes, or "
+            f"network {name}: {listed(lost[:MAX_NAMED], len(lost))} would not be whole in one of its prefixes, or "
             "reserved; drop that child first, or keep the prefix as it is"
         )
     return joined(part for _, part in found)
@@ -99,10 +99,10 @@ def _in_one(part: Interval, places: Sequence[Interval]) -> bool:
     return any(lo <= part[0] and part[1] <= hi for lo, hi in places)
 
 
-def _pair(new: Sequence[Block], changed: Sequence[Row]) -> dict[str, Row]:
+def _pair(new: Sequence[Block], changed: Sequence[StoredPrefix]) -> dict[str, StoredPrefix]:
     """For each new prefix the row of an old one that it overlaps, so that a network which grows moves no allocation."""
     unclaimed = list(changed)
-    pairs: dict[str, Row] = {}
+    pairs: dict[str, StoredPrefix] = {}
     for block in new:
         row = next((row for row in unclaimed if row.block.lo <= block.hi and block.lo <= row.block.hi), None)
         if row is not None:
@@ -111,9 +111,9 @@ def _pair(new: Sequence[Block], changed: Sequence[Row]) -> dict[str, Row]:
     return pairs
 
 
-def _write(run: Run, name: str, network: IpamNetwork, position: int, block: Block, row: Row | None) -> int:
+def _write(run: Run, name: str, network: IpamNetwork, position: int, block: Block, row: StoredPrefix | None) -> int:
     lo, hi = block.lo.to_bytes(16), block.hi.to_bytes(16)
-    said = declared(block.prefix, block)
+    said = kept_block(block.prefix, block)
     values = (name, position, block.family, scope_of(network), block.cidr, lo, hi, said)
     if row is None:
         statement = """
@@ -129,7 +129,7 @@ def _write(run: Run, name: str, network: IpamNetwork, position: int, block: Bloc
     return row.id
 
 
-def _adopt(run: Run, id_: int, block: Block, others: Sequence[Row]) -> None:
+def _adopt(run: Run, id_: int, block: Block, others: Sequence[StoredPrefix]) -> None:
     """Take over what is held within the prefix from those that it replaces."""
     for old in others:
         if old.block.lo <= block.hi and block.lo <= old.block.hi:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from drivers.base import IpamNetwork, Prefix
-from drivers.ipam.addresses import Block, Interval, aligned, cidr_of, length_of, parse_prefix, subtract, text_of
+from drivers.ipam.addresses import Block, Interval, aligned, cidr_of, parse_prefix, prefix_length, subtract, text_of
 from drivers.ipam.statements import Run
 
-NAMED = 3
+MAX_NAMED = 3
 """How many owners or children a refusal names."""
 
 _PREFIX = msgspec.json.Decoder(Prefix)
@@ -27,7 +27,7 @@ _NETWORKS = """
 """
 
 
-class Row(msgspec.Struct, frozen=True):
+class StoredPrefix(msgspec.Struct, frozen=True):
     """A prefix as it stands in the database."""
 
     id: int
@@ -35,23 +35,23 @@ class Row(msgspec.Struct, frozen=True):
     block: Block
 
 
-class Known(msgspec.Struct, frozen=True):
+class NetworkRows(msgspec.Struct, frozen=True):
     """A network as it stands in the database, with the rows of its prefixes in the same order."""
 
     network: IpamNetwork
-    rows: list[Row]
+    rows: list[StoredPrefix]
 
 
-def known(run: Run, network: str) -> Known | None:
+def find_network(run: Run, network: str) -> NetworkRows | None:
     """The network with its rows, or None."""
     records = run(f"{_NETWORKS} WHERE n.name = ? ORDER BY p.position", network).fetchall()
     if not records:
         return None
     found = _network(records)
     prefixes = zip([record for record in records if record[6] is not None], found.prefixes, strict=True)
-    return Known(
+    return NetworkRows(
         found,
-        [Row(record[6], record[7], parse_prefix(one, container=found.container)) for record, one in prefixes],
+        [StoredPrefix(record[6], record[7], parse_prefix(one, container=found.container)) for record, one in prefixes],
     )
 
 
@@ -70,7 +70,7 @@ def scope_of(network: IpamNetwork) -> str:
     return f"/{network.parent}" if network.parent is not None else f":{network.namespace}"
 
 
-def declared(prefix: Prefix, block: Block) -> str | None:
+def kept_block(prefix: Prefix, block: Block) -> str | None:
     """What of a prefix must be kept beside its two ends; None when nothing."""
     return None if prefix == Prefix(cidr_of(block.lo, block.hi)) else msgspec.json.encode(prefix).decode()
 
@@ -82,7 +82,7 @@ def prefix_of(lo: bytes, hi: bytes, text: str | None) -> Prefix:
     return _PREFIX.decode(text)
 
 
-def holders(run: Run, network: str, within: Iterable[Interval] | None = None) -> list[Held]:
+def holders_within(run: Run, network: str, within: Iterable[Interval] | None = None) -> list[Held]:
     """A few who hold an address of the network, in these intervals where given."""
     statement = """
         SELECT a.owner, a.address FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix
@@ -90,14 +90,14 @@ def holders(run: Run, network: str, within: Iterable[Interval] | None = None) ->
     """
     found: list[Held] = []
     for lo, hi in within if within is not None else [(0, 2**128 - 1)]:
-        more = run(statement, network, lo.to_bytes(16), hi.to_bytes(16), NAMED - len(found)).fetchall()
+        more = run(statement, network, lo.to_bytes(16), hi.to_bytes(16), MAX_NAMED - len(found)).fetchall()
         found += [(owner, int.from_bytes(address)) for owner, address in more]
-        if len(found) >= NAMED:
+        if len(found) >= MAX_NAMED:
             break
     return found
 
 
-def named(held: Sequence[Held], total: int) -> str:
+def named_holders(held: Sequence[Held], total: int) -> str:
     """Who holds what, in words; `total` there are in all."""
     return listed([f"{text_of(address)} by {owner}" for owner, address in held], total)
 
@@ -114,7 +114,7 @@ def free_intervals(run: Run, prefix: int) -> list[Interval]:
     return [(int.from_bytes(lo), int.from_bytes(hi)) for lo, hi in found]
 
 
-def fill(run: Run, prefix: int, block: Block, held: Sequence[Interval], *, container: bool) -> None:
+def refill(run: Run, prefix: int, block: Block, held: Sequence[Interval], *, container: bool) -> None:
     """Write anew what is free in a prefix: all that is usable but what is held, or lies in children."""
     run("DELETE FROM ipam_free WHERE prefix = ?", prefix)
     run("DELETE FROM ipam_block WHERE prefix = ?", prefix)
@@ -124,7 +124,7 @@ def fill(run: Run, prefix: int, block: Block, held: Sequence[Interval], *, conta
             run("INSERT INTO ipam_free (prefix, lo, hi) VALUES (?, ?, ?)", prefix, lo.to_bytes(16), hi.to_bytes(16))
         return
     for lo, hi in aligned(free):
-        values = (prefix, length_of(lo, hi), lo.to_bytes(16))
+        values = (prefix, prefix_length(lo, hi), lo.to_bytes(16))
         run("INSERT INTO ipam_block (prefix, length, lo) VALUES (?, ?, ?)", *values)
 
 

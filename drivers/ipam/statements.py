@@ -25,7 +25,7 @@ _EXCLUSION = "23P01"
 _AWAY_CLASSES = ("08", "53", "57", "58")
 
 
-class Database:
+class IpamDatabase:
     """Transactions on an engine's connections. Everything raises DriverError."""
 
     def __init__(self, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from drivers.ipam.rows import prefix_of
 from drivers.ipam.statements import Run
 
 
-def usage(run: Run, network: str | None) -> list[Usage]:
+def embedded_usage(run: Run, network: str | None) -> list[Usage]:
     """See Ipam.usage."""
     only, values = ("", ()) if network is None else ("AND p.network = ?", (network,))
     held = run(

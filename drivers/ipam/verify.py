@@ -29,7 +29,7 @@ from drivers.ipam.addresses import (
     text_of,
 )
 from drivers.ipam.pools import pool_block, pool_usable
-from drivers.ipam.rows import NAMED, fill, listed, prefix_of, scope_of
+from drivers.ipam.rows import MAX_NAMED, listed, prefix_of, refill, scope_of
 from drivers.ipam.statements import Run
 
 REBUILD = "have what is free written anew (ipam check --rebuild)"
@@ -37,7 +37,7 @@ REBUILD = "have what is free written anew (ipam check --rebuild)"
 _NETWORKS = "SELECT name, parent, namespace, container FROM ipam_network ORDER BY name"
 _PREFIXES = "SELECT id, network, family, scope, cidr, lo, hi, declared FROM ipam_prefix ORDER BY network, position, id"
 
-Span = tuple[int, int, str]
+_Span = tuple[int, int, str]
 """From, to, and who has it."""
 
 
@@ -63,12 +63,12 @@ class Stored(msgspec.Struct):
         return f"prefix {self.block.cidr} of network {self.network}"
 
 
-def check(run: Run) -> list[str]:
+def verify_tables(run: Run) -> list[str]:
     """Everything that is wrong, each in a sentence with the way out."""
     networks = _networks(run)
     wrong = list(_tree(networks))
     prefixes = _read(run, networks, wrong)
-    children: dict[str, list[Span]] = defaultdict(list)
+    children: dict[str, list[_Span]] = defaultdict(list)
     for one in prefixes:
         if one.scope.startswith("/"):
             children[one.scope[1:]].append((one.block.lo, one.block.hi, one.network))
@@ -98,7 +98,7 @@ def rebuild(run: Run) -> None:
             taken = [(int.from_bytes(lo), int.from_bytes(hi)) for lo, hi in found]
         else:
             taken = [(address, address) for address, _ in one.held]
-        fill(run, one.id, one.block, joined(taken), container=network.container)
+        refill(run, one.id, one.block, joined(taken), container=network.container)
 
 
 def _networks(run: Run) -> dict[str, IpamNetwork]:
@@ -203,7 +203,7 @@ def _readable(about: str) -> bool:
 
 def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Iterator[str]:
     """Each prefix is in its network's scope, and no two of one overlap."""
-    spans: dict[str, list[Span]] = defaultdict(list)
+    spans: dict[str, list[_Span]] = defaultdict(list)
     pools = [one.network for one in prefixes if one.family == 0]
     for one in prefixes:
         if one.network not in networks:
@@ -261,15 +261,15 @@ def _plain(one: Stored) -> Iterator[str]:
     yield from _lost(one, [*held, *free])
 
 
-def _container(one: Stored, children: Sequence[Span]) -> Iterator[str]:
+def _container(one: Stored, children: Sequence[_Span]) -> Iterator[str]:
     """Free blocks and children make up the container, and no two free blocks are one."""
     if one.free:
         yield f"{one.name} has free intervals, and is a container; {REBUILD}"
-    for address, owner in sorted(one.held)[:NAMED]:
+    for address, owner in sorted(one.held)[:MAX_NAMED]:
         yield f"{_text(one, address)} is held by {_owner(one, owner)} in {one.name}, a container; release it"
     bits = BITS[one.family]
     odd = [(length, lo) for length, lo in one.blocks if not 0 <= length <= bits or lo % (1 << bits - length)]
-    for length, lo in sorted(odd)[:NAMED]:
+    for length, lo in sorted(odd)[:MAX_NAMED]:
         yield f"the free block {_text(one, lo)}/{length} of {one.name} is none; {REBUILD}"
     sound = [block for block in one.blocks if block not in odd]
     free = sorted((lo, lo + (1 << bits - length) - 1, "free") for length, lo in sound)
@@ -286,26 +286,26 @@ def _container(one: Stored, children: Sequence[Span]) -> Iterator[str]:
     yield from _lost(one, [*here, *free])
 
 
-def _free(one: Stored, free: Sequence[Span], parts: Sequence[Interval]) -> Iterator[str]:
+def _free(one: Stored, free: Sequence[_Span], parts: Sequence[Interval]) -> Iterator[str]:
     """What is free is in runs that do not touch, and within what may be handed out."""
     for (lo, hi, _), (after, _, _) in pairwise(free):
         if lo <= after <= hi + 1:
             yield f"free intervals of {one.name} touch or overlap at {_text(one, after)}; {REBUILD}"
-    for lo, hi in subtract(parts, one.block.usable)[:NAMED]:
+    for lo, hi in subtract(parts, one.block.usable)[:MAX_NAMED]:
         yield f"{_part(one, lo, hi)} is free, and outside of {one.name}, or reserved in it; {REBUILD}"
 
 
-def _lost(one: Stored, spans: Iterable[Span]) -> Iterator[str]:
+def _lost(one: Stored, spans: Iterable[_Span]) -> Iterator[str]:
     lost = subtract(one.block.usable, joined((lo, hi) for lo, hi, _ in spans))
     if lost:
-        words = listed([_part(one, lo, hi) for lo, hi in lost[:NAMED]], len(lost))
+        words = listed([_part(one, lo, hi) for lo, hi in lost[:MAX_NAMED]], len(lost))
         yield f"{size(lost)} of {one.name} are neither free nor held: {words}; {REBUILD}"
 
 
-def _overlapping(spans: Sequence[Span], *, whole: bool = False) -> Iterator[tuple[Any, Any]]:
+def _overlapping(spans: Sequence[_Span], *, whole: bool = False) -> Iterator[tuple[Any, Any]]:
     """Neighbours that overlap: their names, or the spans."""
     ordered = sorted(spans, key=itemgetter(0))
-    reach: Span | None = None
+    reach: _Span | None = None
     for span in ordered:
         if reach is not None and span[0] <= reach[1]:
             yield ((span[0], span[1], reach[2]), span) if whole else (reach[2], span[2])

@@ -22,7 +22,7 @@ class FileSource:
             raise AuthenticationFailed("credentialRef.file must be the path of a file")
         path = Path(reference).expanduser()
         name = f"credential file {path}"
-        text = read(path, name)
+        text = read_private_file(path, name)
         if text.lstrip().startswith(b"{"):
             return from_json(text, name)
         try:
@@ -32,7 +32,7 @@ class FileSource:
         return from_pair(lines[0] if lines else "", f"the first line of {name}")
 
 
-def read(path: Path, name: str) -> bytes:
+def read_private_file(path: Path, name: str) -> bytes:
     """What is in a file that not everyone may read; `name` stands in messages. Raises AuthenticationFailed."""
     try:
         # Without O_NONBLOCK a FIFO with no writer would hang the caller.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drivers.base import AuthenticationFailed, Rejected, note_secrets
-from drivers.secret.file import read
+from drivers.secret.file import read_private_file
 
 
 def token_source(reference: str) -> Callable[[], str]:
@@ -26,7 +26,7 @@ def _env(name: str) -> str:
 
 def _file(name: str) -> str:
     path = Path(name).expanduser()
-    return read(path, f"token file {path}").decode("utf-8", errors="replace")
+    return read_private_file(path, f"token file {path}").decode("utf-8", errors="replace")
 
 
 def _plain(text: str, reference: str) -> str:

@@ -1,0 +1,1 @@
+"""One reconcile of one resource: observe, settle, learn, plan, guard, record, send, requeue."""

@@ -13,7 +13,7 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
-def concerned(
+def affected_keys(
     before: DesiredState | None, after: DesiredState, facts: Mapping[ResourceKey, ResourceFacts]
 ) -> list[ResourceKey]:
     """The keys that it concerns when `after` follows `before`, remembered ones that are gone among them."""
@@ -35,10 +35,10 @@ def _changed(key: ResourceKey, before: DesiredState, after: DesiredState) -> boo
     old, new = before.resources.get(key), after.resources[key]
     if old is None or old.spec != new.spec:
         return True
-    return any(_spec(one, before) != _spec(one, after) for one in _leans_on(new))
+    return any(_spec(one, before) != _spec(one, after) for one in _depends_on(new))
 
 
-def _leans_on(resource: Resource[Any]) -> list[ResourceKey]:
+def _depends_on(resource: Resource[Any]) -> list[ResourceKey]:
     """Other documents that say something about this resource."""
     match resource.spec:
         case MachineSpec(partition=partition):

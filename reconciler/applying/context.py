@@ -51,7 +51,7 @@ class Context(msgspec.Struct, frozen=True):
     policy: Callable[[], Policy] = Policy
     waits: tuple[Guard, ...] = ()
     commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
-    tell: Callable[[Event], None] = lambda _: None
+    report: Callable[[Event], None] = lambda _: None
     approves: Callable[[Change], bool] = lambda _: True
     follows: Callable[[ResourceKey], bool] = lambda _: True
     """Whether the key is looked after here, and not given up: others may wait for it."""

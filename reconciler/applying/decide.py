@@ -21,17 +21,18 @@ from drivers.base import (
     Unsupported,
 )
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.bmc_access import place
-from reconciler.kinds.common.kind import Field, Look, drifted
+from reconciler.kinds.common.bmc_access import system_address
+from reconciler.kinds.common.kind import Field, KindView, drifted
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState
 from reconciler.kinds.machine import lifecycle, virtual_media
-from reconciler.kinds.machine.resend import repeatable
+from reconciler.kinds.machine.resend import is_repeatable
 from reconciler.kinds.machine.rules import confirms_order, ordered_boot
 from reconciler.kinds.machine.spec import MachineSpec, once_order
 from reconciler.model.action import (
     Acquire,
+    AcquireNumber,
     Action,
     Disruption,
     EjectMedia,
@@ -42,20 +43,19 @@ from reconciler.model.action import (
     PutNetwork,
     SetBoot,
     SetIndicator,
-    TakeNumber,
     Transfer,
 )
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Failed, Outcome, Waiting
 from reconciler.model.plan import digest
 from reconciler.model.resource import Resource
-from reconciler.planning.pacing import BASE, unwritten, write_delay, written
+from reconciler.planning.pacing import BASE, count_write, uncount_write, write_delay
 
 
-class Policy(msgspec.Struct, frozen=True):
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How an error is lived with: seconds before the next look, doubling from `base` up to `cap`; `terminal`: not
     tried again until desired or observed changes."""
 
@@ -64,26 +64,26 @@ class Policy(msgspec.Struct, frozen=True):
     terminal: bool = False
 
 
-POLICIES: dict[type[DriverError], Policy] = {
-    Unreachable: Policy(5, 300),
-    Busy: Policy(5, 60),
+POLICIES: dict[type[DriverError], RetryPolicy] = {
+    Unreachable: RetryPolicy(5, 300),
+    Busy: RetryPolicy(5, 60),
     # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
-    AuthenticationFailed: Policy(900, 3600),
-    Rejected: Policy(300, 300, terminal=True),
-    Unsupported: Policy(300, 300, terminal=True),
-    Exhausted: Policy(60, 300),
+    AuthenticationFailed: RetryPolicy(900, 3600),
+    Rejected: RetryPolicy(300, 300, terminal=True),
+    Unsupported: RetryPolicy(300, 300, terminal=True),
+    Exhausted: RetryPolicy(60, 300),
     # Whoever holds it may let go, and that shows nowhere in what is observed of this resource.
-    Conflict: Policy(60, 300),
-    DriverError: Policy(60, 300),
+    Conflict: RetryPolicy(60, 300),
+    DriverError: RetryPolicy(60, 300),
 }
 
 
-def policy(reason: str) -> Policy:
+def retry_policy(reason: str) -> RetryPolicy:
     """The policy of the error class of that name; an unknown one waits and comes back."""
     return next((p for kind, p in POLICIES.items() if kind.__name__ == reason), POLICIES[DriverError])
 
 
-def backoff(attempt: int, rule: Policy, jitter: float) -> float:
+def backoff(attempt: int, rule: RetryPolicy, jitter: float) -> float:
     """Seconds to wait after the `attempt`th failure (from 1). `jitter` in [0, 1) takes up to a quarter off, so that
     a rack that went away together does not come back together."""
     raw: float = min(rule.cap, rule.base * 2 ** min(attempt - 1, 20))
@@ -127,13 +127,13 @@ def settle(
         return None
     elsewhere = _elsewhere(flight, resource)
     if not elsewhere and rules.confirmed(flight.action, seen.value):
-        told = _told(flight, now, "ActionConfirmed", f"took effect{_given(flight, seen)}")
+        told = _event(flight, now, "ActionConfirmed", f"took effect{_result_words(flight, seen)}")
         return Settled(_confirmed(flight, seen, resource, facts), told)
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, accepted=accepted, looks=looks):
         return None
     if elsewhere:
         why = "cannot be confirmed, as this is not its system any more"
-        return Settled(facts, _told(flight, now, "ActionAbandoned", why, EventType.WARNING))
+        return Settled(facts, _event(flight, now, "ActionAbandoned", why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now, accepted=accepted)
 
 
@@ -141,7 +141,7 @@ def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, acce
     """Whether it may never have been sent, and sending it again does no harm: a fleet whose daemon was killed in the
     middle of a start does not stay dark for all the patience that slow BMCs need."""
     late = (now - flight.sent_at).total_seconds() >= REPEAT_SECONDS
-    return not accepted and late and looks >= LOOKS_BEFORE_REPEAT and repeatable(flight.action, seen.value)
+    return not accepted and late and looks >= LOOKS_BEFORE_REPEAT and is_repeatable(flight.action, seen.value)
 
 
 def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
@@ -152,7 +152,7 @@ def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
     return max(flight.deadline, flight.sent_at + timedelta(seconds=rules.patience(flight.action, resource)))
 
 
-def refuse(
+def refuse_action(
     flight: InFlight, error: DriverError, fingerprint: str | None, facts: ResourceFacts, now: datetime, jitter: float
 ) -> tuple[Settled, Outcome]:
     """An action that was certainly not carried out, because the other side, or the way to it, said no.
@@ -160,14 +160,14 @@ def refuse(
     `fingerprint`: of the field that it serves, None where nothing is declared.
     """
     reason = type(error).__name__
-    rule = policy(reason)
+    rule = retry_policy(reason)
     if rule.terminal and flight.key.kind != "Machine":
         # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
         rule = POLICIES[Conflict]
     if isinstance(flight.action, EjectMedia):
         rule = POLICIES[Conflict]  # It has to come out in the end.
     if isinstance(error, Unreachable):
-        facts = unwritten(facts, flight.action.path)
+        facts = uncount_write(facts, flight.action.path)
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     failure = remembered.failures[flight.action.path]
     floor = error.retry_after if isinstance(error, Busy) else None
@@ -177,7 +177,7 @@ def refuse(
         delay = max(backoff(failure.attempts, rule, jitter), min(floor or 0.0, rule.cap))
     failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
     remembered = msgspec.structs.replace(remembered, failures={**remembered.failures, flight.action.path: failure})
-    event = _told(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
+    event = _event(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
     lives_on = isinstance(error, Unreachable | Busy)
     outcome: Outcome = (
         Waiting(reason, str(error), delay) if lives_on else Failed(reason, str(error), rule.terminal, delay)
@@ -213,7 +213,7 @@ def learn(
             if prints.get(path) == failure.fingerprint or path not in paths
         },
         shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
-        life=_lived_on(resource, value, fields, facts, now),
+        life=_lifecycle_after(resource, value, fields, facts, now),
     )
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh
@@ -224,9 +224,9 @@ def read_failure(error: DriverError) -> ReadError:
     return ReadError(type(error).__name__, str(error))
 
 
-def unreadable(key_error: ReadError, attempts: int, jitter: float) -> Outcome:
+def read_outcome(key_error: ReadError, attempts: int, jitter: float) -> Outcome:
     """What follows when a resource could not be read for the `attempts`th time in a row."""
-    rule = policy(key_error.reason)
+    rule = retry_policy(key_error.reason)
     delay = backoff(attempts, rule, jitter)
     if key_error.reason in (Unreachable.__name__, Busy.__name__):
         return Waiting(key_error.reason, key_error.message, delay)
@@ -238,11 +238,11 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
     this machine is being taken down; and what is not as it was applied any more by our own doing."""
     facts = undone(flight.action, facts)
     if flight.place:
-        facts = written(facts, flight.action.path, goal, flight.sent_at)
+        facts = count_write(facts, flight.action.path, goal, flight.sent_at)
     if flight.action.disruption is Disruption.DISRUPTIVE:
         return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
     if isinstance(flight.action, InsertMedia):
-        return msgspec.structs.replace(facts, life=virtual_media.inserting(facts.life, flight.action.url))
+        return msgspec.structs.replace(facts, life=virtual_media.media_inserting(facts.life, flight.action.url))
     return facts
 
 
@@ -264,7 +264,7 @@ def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
     """Whether what is looked at under this name by now is not the system that it was sent to."""
     if resource is None:
         return flight.key.kind == "Machine"
-    return isinstance(resource.spec, MachineSpec) and flight.place not in ("", place(resource.spec.bmc))
+    return isinstance(resource.spec, MachineSpec) and flight.place not in ("", system_address(resource.spec.bmc))
 
 
 def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
@@ -274,13 +274,13 @@ def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> 
     return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
 
 
-def _lived_on(
+def _lifecycle_after(
     resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, now: datetime
-) -> Life:
-    life = virtual_media.seen(facts.life, fields)
+) -> LifecycleFacts:
+    life = virtual_media.observe_media(facts.life, fields)
     if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
         return life
-    return lifecycle.seen(resource.spec, life, value, now)
+    return lifecycle.observe_power(resource.spec, life, value, now)
 
 
 def _confirmed(
@@ -316,7 +316,7 @@ def _expired(
 ) -> Settled:
     action = flight.action
     if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN and accepted:
-        event = _told(flight, now, "ShutdownIgnored", "was accepted and ignored", EventType.WARNING)
+        event = _event(flight, now, "ShutdownIgnored", "was accepted and ignored", EventType.WARNING)
         return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
     once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
     # A power state may come late and is worth another try; what reads back as something else was not kept. An order
@@ -328,9 +328,9 @@ def _expired(
     rules = KINDS[flight.key.kind].rules
     fingerprint = None
     if rules is not None and resource is not None:
-        fields = rules.fields(resource, Look(flight.key, seen.value, facts, {flight.key: seen}))
+        fields = rules.fields(resource, KindView(flight.key, seen.value, facts, {flight.key: seen}))
         fingerprint = next((f.fingerprint(resource.spec) for f in fields if f.path == action.path), None)
-    event = _told(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
+    event = _event(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
     failed = _failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now)
     failure = failed.failures[action.path]
     # What may never have been sent is not waited for once more, the first time.
@@ -364,14 +364,14 @@ def _failure(
     return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})
 
 
-def _given(flight: InFlight, seen: Observation) -> str:
+def _result_words(flight: InFlight, seen: Observation) -> str:
     """What came of asking for any: the ledger says who got which address when."""
     match flight.action, seen.value:
         case Acquire(address=None), AddressState(address=given) if given:
             return f": {given}"
-        case TakeNumber(number=None), NumberState(number=number):
+        case AcquireNumber(number=None), NumberState(number=number):
             return f": {number}"
-        case TakeNumber(number=None), NetworkState(vrf=vrf) if vrf is not None:
+        case AcquireNumber(number=None), NetworkState(vrf=vrf) if vrf is not None:
             return f": {vrf.number}"
         case PutNetwork(lengths=lengths), NetworkState(prefixes=prefixes) if lengths and prefixes:
             return f": {', '.join(prefix.cidr for prefix in prefixes)}"
@@ -379,7 +379,7 @@ def _given(flight: InFlight, seen: Observation) -> str:
             return ""
 
 
-def _told(flight: InFlight, now: datetime, reason: str, what: str, severity: EventType = EventType.NORMAL) -> Event:
+def _event(flight: InFlight, now: datetime, reason: str, what: str, severity: EventType = EventType.NORMAL) -> Event:
     return Event(
         at=now,
         type=severity,

@@ -11,27 +11,27 @@ from typing import Any
 
 import msgspec
 
-from reconciler.applying.affected import concerned
-from reconciler.applying.bmc_lock import lane_holder
+from reconciler.applying.affected import affected_keys
+from reconciler.applying.bmc_lock import lock_holder
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.decide import confirm_delay, describe, learn
-from reconciler.applying.events import Teller
-from reconciler.applying.fleet_survey import Surveyor
-from reconciler.applying.lifecycle_reports import listening
-from reconciler.applying.record_actions import remember
+from reconciler.applying.events import EventRecorder
+from reconciler.applying.fleet_survey import FleetSurveyor
+from reconciler.applying.lifecycle_reports import facts_at_start
+from reconciler.applying.record_actions import record_action
 from reconciler.applying.reports import Reports
-from reconciler.applying.requeue import HELD_SECONDS, IN_TURN, Waits
+from reconciler.applying.requeue import HELD_SECONDS, IN_TURN, Requeues
 from reconciler.applying.sending import Sender
-from reconciler.applying.state import Memory
+from reconciler.applying.state import EngineState
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.claim.moved import olds_of
-from reconciler.kinds.claim.spec import spoken
+from reconciler.kinds.claim.renamed_from import olds_of
+from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.ipam.allocation_order import asks, earlier
+from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
 from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.machine.lifecycle import uuid_of
-from reconciler.kinds.machine.virtual_media import watched
-from reconciler.model.action import Action, Forget, Remembered
+from reconciler.kinds.machine.virtual_media import media_watched
+from reconciler.model.action import Action, Forget, RecordAction
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventType
 from reconciler.model.facts import Facts, ResourceFacts
@@ -43,9 +43,9 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
 from reconciler.onboarding.inventory_comparison import relabelled
-from reconciler.planning.access_changes import access_changes, in_words
+from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
-from reconciler.planning.carry_over import take_in
+from reconciler.planning.carry_over import carried_over
 from reconciler.planning.planner import plan
 from reconciler.store.store_errors import StoreError
 
@@ -57,16 +57,16 @@ class Engine:
     """Steps resources towards what is declared. One key is stepped by one thread at a time; keys run side by side."""
 
     def __init__(self, ledger: Ledger, connections: Connections, facts: Facts, context: Context) -> None:
-        heard = {key: listening(one, context.now()) for key, one in facts.resources.items()}
+        heard = {key: facts_at_start(one, context.now()) for key, one in facts.resources.items()}
         self._context = context
         self._poller = Poller(connections, context.now)
-        self._memory = Memory(ledger, Facts(heard, facts.in_flight))
+        self._memory = EngineState(ledger, Facts(heard, facts.in_flight))
         self._gate = self._memory.gate
-        self._teller = Teller(ledger, self._memory, context)
-        self._waits = Waits(self._teller, context)
+        self._teller = EventRecorder(ledger, self._memory, context)
+        self._waits = Requeues(self._teller, context)
         self._sender = Sender(connections, self._memory, self._teller, context)
         self._reports = Reports(self._memory, self._teller, self._waits, context.now)
-        self._surveyor = Surveyor(self._memory, context)
+        self._surveyor = FleetSurveyor(self._memory, context)
         self._behind: dict[ResourceKey, set[ResourceKey]] = {}
 
     # -- what is desired ---------------------------------------------------------------------------------------------
@@ -76,10 +76,10 @@ class Engine:
         """The state in force."""
         return self._memory.desired
 
-    def concerned(self, desired: DesiredState) -> list[ResourceKey]:
+    def affected(self, desired: DesiredState) -> list[ResourceKey]:
         """The keys that a desired state would concern if it took force now, removed ones among them."""
         with self._gate:
-            return concerned(self._memory.desired, desired, self._memory.facts)
+            return affected_keys(self._memory.desired, desired, self._memory.facts)
 
     def admit(self, desired: DesiredState) -> tuple[Diagnostic, ...]:
         """Why the state must not take force, for what is remembered: see planning.admission."""
@@ -89,15 +89,15 @@ class Engine:
     def adopt(self, desired: DesiredState) -> list[ResourceKey]:
         """Put a desired state in force; return the keys that it concerns."""
         with self._gate:
-            keys = self.concerned(desired)
+            keys = self.affected(desired)
             access = access_changes(desired, self._memory.facts)
-            taken_in = take_in(desired, self._memory.facts)
+            taken_in = carried_over(desired, self._memory.facts)
             # From here on nothing depends on what the documents say.
             self._memory.desired = desired
             self._surveyor.again()
             # In the ledger before a login goes there.
-            changed = {one.key: in_words(one) for one in access if not one.is_new}
-            self._teller.tell_each(changed, "AccessChanged", EventType.WARNING)
+            changed = {one.key: access_words(one) for one in access if not one.is_new}
+            self._teller.record_each(changed, "AccessChanged", EventType.WARNING)
             self._learned(taken_in, "its BMC is another one")
             # What was under way under a name that is gone is settled too.
             more = [*(key for key, one in taken_in.items() if one is not None), *self._memory.flights]
@@ -141,7 +141,7 @@ class Engine:
     def collect(self) -> list[ResourceKey]:
         """Look at all that the IPAM holds for owners that are neither declared nor remembered; return their keys, whose
         steps release what has leaked. Raises DriverError."""
-        found = self._poller.strays(self._memory.known())
+        found = self._poller.strays(self._memory.keys())
         for seen in found:
             self._memory.record(seen)
         return [seen.key for seen in found if leaks(seen.value)]
@@ -150,7 +150,7 @@ class Engine:
         """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
         with self._gate:
             changed = relabelled(self._memory.facts, labels)
-            self._memory.keep(changed)
+            self._memory.save(changed)
             return list(changed)
 
     def report(self, key: ResourceKey, order: str | None, fact: FactType, detail: str = "") -> bool:
@@ -159,7 +159,7 @@ class Engine:
         `order`: for which boot order it is said. False when that is not the machine's any more: then only the ledger
         says so. Raises StoreError; then nothing was taken up.
         """
-        return self._reports.take_up(key, order, fact, detail)
+        return self._reports.receive(key, order, fact, detail)
 
     def knows(self, key: ResourceKey) -> bool:
         """Whether it is declared, or was and is not forgotten yet."""
@@ -167,14 +167,14 @@ class Engine:
 
     def everything(self) -> list[ResourceKey]:
         """All that is declared or remembered and can be stepped."""
-        return [key for key in self._memory.known() if key.kind in RECONCILED]
+        return [key for key in self._memory.keys() if key.kind in RECONCILED]  # noqa: SIM118
 
     def remembered(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of it."""
         with self._gate:
             return self._memory.of(key)
 
-    def looks(self, kind: str) -> list[Observation]:
+    def observations(self, kind: str) -> list[Observation]:
         """The last look at each resource of a kind."""
         with self._gate:
             return [seen for key, seen in self._memory.observed.items() if key.kind == kind]
@@ -195,9 +195,9 @@ class Engine:
         desired = self._memory.desired
         if desired is None:
             return Waiting("NoDesiredState", "no desired state is in force yet", HELD_SECONDS)
-        seen = self._poller.look(key, desired, media=watched(self.remembered(key).life))
+        seen = self._poller.observe(key, desired, media=media_watched(self.remembered(key).life))
         # What it had under another name decides what is done about this one.
-        before = [self._poller.look(old, desired) for old in self._olds(key, desired, seen)]
+        before = [self._poller.observe(old, desired) for old in self._olds(key, desired, seen)]
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in before if one.error), seen)
         with self._gate:
             for one in before:
@@ -266,14 +266,14 @@ class Engine:
             self._learned({resource.key: learned}, LEFT)
         for field in drifted:
             message = f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
-            self._teller.tell(resource.key, "DriftDetected", message, EventType.WARNING)
+            self._teller.record(resource.key, "DriftDetected", message, EventType.WARNING)
 
     def _learned(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
         """Keep it; boot orders that have gone with it are told of."""
         over = [key for key, one in changed.items() if one and self._memory.of(key).life.order and not one.life.order]
-        self._memory.keep(changed)
+        self._memory.save(changed)
         for key in over:
-            self._teller.tell(key, "OrderEnded", why)
+            self._teller.record(key, "OrderEnded", why)
 
     def _advance(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome:
         with self._gate:
@@ -288,13 +288,13 @@ class Engine:
                 return self._waits.held(change)
             if not self._context.approves(change):
                 return Failed("Stale", "it is not what was approved any more; plan again", terminal=True, retry_after=0)
-            busy = lane_holder(key, desired, self._memory.flights.values(), self._context.now())
+            busy = lock_holder(key, desired, self._memory.flights.values(), self._context.now())
             if busy is not None:
                 return Waiting("BmcBusy", f"its BMC is at work for {busy}", 1.0)
             action = change.actions[0]
             if isinstance(action, Forget):
                 return self._forget(action, desired)
-            if isinstance(action, Remembered):
+            if isinstance(action, RecordAction):
                 return self._note(change, action, desired, seen)
             if (first := self._comes_first(action, desired)) is not None:
                 return self._in_turn(key, first)
@@ -304,7 +304,7 @@ class Engine:
 
     def _comes_first(self, action: Action, desired: DesiredState) -> ResourceKey | None:
         """The nearest of those that are to have the same before this one, and will have it before long."""
-        for key in earlier(action, desired, self._memory.observed):
+        for key in ahead_in_order(action, desired, self._memory.observed):
             if not self._context.follows(key):
                 continue
             if key in self._memory.flights or key not in self._memory.observed:
@@ -313,31 +313,31 @@ class Engine:
             tried = self._memory.of(key).failures
             if change is None or not change.goes or any(action.path in tried for action in change.actions):
                 continue
-            if asks(change.actions) and self._context.approves(change):
+            if is_automatic(change.actions) and self._context.approves(change):
                 return key
         return None
 
     def _in_turn(self, key: ResourceKey, first: ResourceKey) -> Outcome:
         self._behind.setdefault(first, set()).add(key)
-        return self._waits.in_turn(f"{spoken(first)} is given one before")
+        return self._waits.in_turn(f"{display_key(first)} is given one before")
 
-    def _note(self, change: Change, action: Remembered, desired: DesiredState, seen: Observation) -> Outcome:
+    def _note(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
         """What is only remembered is done when it is written down."""
         why, name = self._teller.cause(change, desired), self._sender.order_name()
-        noted = remember(action, self._memory.facts, self._context.now(), name, why, uuid_of(seen.value))
-        self._memory.keep(noted.facts)
-        for key, (reason, message) in noted.told.items():
-            self._teller.tell(key, reason, f"{message}, because of {why}")
-        self._context.moved([key for key in noted.told if key != change.key])
-        reason, message = noted.told[change.key]
+        noted = record_action(action, self._memory.facts, self._context.now(), name, why, uuid_of(seen.value))
+        self._memory.save(noted.facts)
+        for key, (reason, message) in noted.events.items():
+            self._teller.record(key, reason, f"{message}, because of {why}")
+        self._context.moved([key for key in noted.events if key != change.key])
+        reason, message = noted.events[change.key]
         return Waiting(reason, message, 0.0)
 
     def _forget(self, action: Forget, desired: DesiredState) -> Outcome:
         self._memory.forget(action.key)
         self._surveyor.again()
-        self._teller.tell(action.key, "Forgotten", action.reason)
+        self._teller.record(action.key, "Forgotten", action.reason)
         if not self._surveyor.fleet().lost:
-            self._memory.keep(take_in(desired, self._memory.facts))
+            self._memory.save(carried_over(desired, self._memory.facts))
         return Done()
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.applying.context import Context, Ledger
-from reconciler.applying.state import Memory
-from reconciler.model.action import AcceptSystem, InsertMedia, OrderBoot, PowerOn, SetBoot
+from reconciler.applying.state import EngineState
+from reconciler.model.action import AcceptSystem, InsertMedia, PowerOn, RequestBoot, SetBoot
 from reconciler.model.event import Event, EventType
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.views.render import words
 
-LIVED = (OrderBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
+LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
 """Fields of a managed machine that its life asks for, and no document of its own."""
 
 
-class Teller:
+class EventRecorder:
     """Makes events, with the revision that is in force and who speaks, and sees that they are heard."""
 
-    def __init__(self, ledger: Ledger, memory: Memory, context: Context) -> None:
+    def __init__(self, ledger: Ledger, memory: EngineState, context: Context) -> None:
         self._ledger, self._memory, self._context = ledger, memory, context
 
     def event(
@@ -43,13 +43,15 @@ class Teller:
             by=self._context.by,
         )
 
-    def tell(self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL) -> None:
+    def record(
+        self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL
+    ) -> None:
         """Write an event down and pass it on. Raises StoreError."""
         event = self.event(key, reason, message, severity)
         self._ledger.append([event])
-        self.pass_on(event)
+        self.report(event)
 
-    def tell_each(
+    def record_each(
         self, messages: Mapping[ResourceKey, str], reason: str, severity: EventType = EventType.NORMAL
     ) -> None:
         """The same of many, each in its own words, in one piece. Raises StoreError."""
@@ -57,11 +59,11 @@ class Teller:
         if events:
             self._ledger.append(events)
         for event in events:
-            self.pass_on(event)
+            self.report(event)
 
-    def pass_on(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Tell of what is written down already."""
-        self._context.tell(event)
+        self._context.report(event)
 
     def cause(self, change: Change, desired: DesiredState) -> str:
         """Why a change is made, in words: `commit 1a2b3c4 (author Ada, not verified)`.
@@ -70,7 +72,7 @@ class Teller:
         the one that gave it back."""
         life = self._memory.of(change.key).life
         action = change.actions[0]
-        lived = action.path in LIVED and not isinstance(action, AcceptSystem)
+        lived = action.path in LIFECYCLE_FIELDS and not isinstance(action, AcceptSystem)
         if lived and life.because is not None:
             return life.because
         if change.cause.kind is CauseKind.LEAK:

@@ -9,6 +9,7 @@ from drivers.base import Bmc, Ipam, Pools
 from reconciler.model.action import (
     AcceptSystem,
     Acquire,
+    AcquireNumber,
     Action,
     Bind,
     Claim,
@@ -18,20 +19,19 @@ from reconciler.model.action import (
     EjectMedia,
     Forget,
     Free,
-    GiveNumberBack,
     InsertMedia,
-    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
     PutPool,
     Release,
+    ReleaseNumber,
     Rename,
+    RequestBoot,
     SetBoot,
     SetIndicator,
     Settle,
-    TakeNumber,
     Transfer,
     Unclaim,
 )
@@ -66,17 +66,17 @@ def execute(action: Action, ipam: Ipam, pools: Pools, bmc: Callable[[], Bmc]) ->
             pools.put_pool(key.name, ranges)
         case DropPool(key=key):
             pools.drop_pool(key.name)
-        case TakeNumber(key=key, pool=pool, number=number, ephemeral=ephemeral):
-            pools.take(pool, str(key), number=number, ephemeral=ephemeral)
-        case GiveNumberBack(key=key):
-            pools.give_back(str(key))
+        case AcquireNumber(key=key, pool=pool, number=number, ephemeral=ephemeral):
+            pools.acquire_number(pool, str(key), number=number, ephemeral=ephemeral)
+        case ReleaseNumber(key=key):
+            pools.release_number(str(key))
         case (
             Bind()
             | PinImage()
             | Rename()
             | Claim()
             | Unclaim()
-            | OrderBoot()
+            | RequestBoot()
             | Settle()
             | AcceptSystem()
             | Free()

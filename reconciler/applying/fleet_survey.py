@@ -7,20 +7,20 @@ from datetime import datetime
 import msgspec
 
 from reconciler.applying.context import Context
-from reconciler.applying.state import Memory
-from reconciler.planning.guards import Fleet, disrupted, survey
+from reconciler.applying.state import EngineState
+from reconciler.planning.guards import FleetSurvey, disrupted, survey
 
 SURVEY_SECONDS = 1.0
 
 
-class Surveyor:
+class FleetSurveyor:
     """Surveys what is remembered and seen."""
 
-    def __init__(self, memory: Memory, context: Context) -> None:
+    def __init__(self, memory: EngineState, context: Context) -> None:
         self._memory, self._context = memory, context
-        self._last: tuple[datetime, Fleet] | None = None
+        self._last: tuple[datetime, FleetSurvey] | None = None
 
-    def fleet(self) -> Fleet:
+    def fleet(self) -> FleetSurvey:
         """The survey as of now, or of a moment ago. A desired state must be in force."""
         assert self._memory.desired is not None  # noqa: S101
         now, window = self._context.now(), self._context.policy().limits.window

@@ -6,14 +6,14 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.machine.lifecycle import SERVED_WITHIN, Stage, stage, unattended
-from reconciler.kinds.machine.lifecycle_events import take
+from reconciler.kinds.machine.lifecycle import SERVED_WITHIN, BootStage, stage, unattended
+from reconciler.kinds.machine.lifecycle_events import apply_fact
 from reconciler.model.event import EventType
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import FactType, Life
+from reconciler.model.lifecycle_facts import FactType, LifecycleFacts
 
 
-class Heard(msgspec.Struct, frozen=True):
+class ReportOutcome(msgspec.Struct, frozen=True):
     """What is remembered then (the very same object when nothing is new), and what is told; no reason, nothing."""
 
     facts: ResourceFacts
@@ -24,31 +24,33 @@ class Heard(msgspec.Struct, frozen=True):
 
 def is_over(facts: ResourceFacts, fact: FactType, order: str | None) -> bool:
     """Whether it is said for an order that is not the machine's any more. None: for none in particular."""
-    return order is not None and order != _spoken_for(facts.life, fact)
+    return order is not None and order != _order_of(facts.life, fact)
 
 
-def hear(before: ResourceFacts, fact: FactType, detail: str, system: str | None, now: datetime) -> Heard:
+def apply_report(
+    before: ResourceFacts, fact: FactType, detail: str, system: str | None, now: datetime
+) -> ReportOutcome:
     """Take up what is said. `system`: what tells the system at the BMC from others, where that is known."""
-    taken = take(before.life, fact, detail, before.image, now)
+    taken = apply_fact(before.life, fact, detail, before.image, now)
     severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
     if taken.life == before.life:
-        return Heard(before, taken.reason, taken.message, severity)
+        return ReportOutcome(before, taken.reason, taken.message, severity)
     after = msgspec.structs.replace(before, life=taken.life)
     if fact is FactType.PHONED_HOME and taken.expected:
         after = msgspec.structs.replace(after, disrupted_at=None)
     if fact is FactType.REGISTERED and system is not None:
         after = msgspec.structs.replace(after, life=msgspec.structs.replace(after.life, system=system))
-    return Heard(after, taken.reason, taken.message, severity)
+    return ReportOutcome(after, taken.reason, taken.message, severity)
 
 
-def listening(facts: ResourceFacts, now: datetime) -> ResourceFacts:
+def facts_at_start(facts: ResourceFacts, now: datetime) -> ResourceFacts:
     """While nobody listened no agent could be heard: its silence begins now. Where that was for long, or the store is a
     backup's, whoever runs there by now may have been started by others."""
     life = facts.life
     signs = [life.heard_at, life.stopped_at, *(one.at for one in (life.order, life.trouble) if one is not None)]
     last = max((at for at in signs if at is not None), default=now)
     long = now - last > SERVED_WITHIN
-    if stage(life) is Stage.WORKING:
+    if stage(life) is BootStage.WORKING:
         # It may be at work all the same, and is heard then.
         life = msgspec.structs.replace(life, heard_at=now, stopped_at=None if long else life.stopped_at)
     elif long:
@@ -56,7 +58,7 @@ def listening(facts: ResourceFacts, now: datetime) -> ResourceFacts:
     return facts if life == facts.life else msgspec.structs.replace(facts, life=life)
 
 
-def _spoken_for(life: Life, fact: FactType) -> str | None:
+def _order_of(life: LifecycleFacts, fact: FactType) -> str | None:
     """The order for which this may be said: a system calls for the one that installed it."""
     if fact is FactType.PHONED_HOME:
         return life.written.order if life.written is not None else None

@@ -11,7 +11,7 @@ from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
 
 
-class Stage(StrEnum):
+class ProgressStage(StrEnum):
     """Where a resource stands in this run."""
 
     QUEUED = "queued"
@@ -22,14 +22,14 @@ class Stage(StrEnum):
     FAILED = "failed"
 
 
-_OPEN = (Stage.QUEUED, Stage.WORKING)
+_OPEN = (ProgressStage.QUEUED, ProgressStage.WORKING)
 
 
-class Row(msgspec.Struct, frozen=True):
+class ProgressRow(msgspec.Struct, frozen=True):
     """One resource: its stage, and what was last said of it."""
 
     key: ResourceKey
-    stage: Stage
+    stage: ProgressStage
     text: str
 
 
@@ -37,13 +37,13 @@ class Progress:
     """Collects rows for a terminal or a log. Not for use by several threads without a lock around it."""
 
     def __init__(self, keys: list[ResourceKey], attempts: int = 3) -> None:
-        self.rows = {key: Row(key, Stage.QUEUED, "") for key in keys}
+        self.rows = {key: ProgressRow(key, ProgressStage.QUEUED, "") for key in keys}
         self._attempts = attempts
         self._unreadable: dict[ResourceKey, int] = {}
         self._without_effect: dict[ResourceKey, list[str]] = {}
         self._blocked: dict[ResourceKey, int] = {}
 
-    def hear(self, event: Event) -> Row | None:
+    def on_event(self, event: Event) -> ProgressRow | None:
         """An event of the run; the row that it changes. What the run is through with stays so, whatever a claim's step
         tells of its machines afterwards: nobody looks at them again."""
         row = self.rows.get(event.key) if event.key is not None else None
@@ -51,7 +51,7 @@ class Progress:
             return None
         if event.reason == "ActionNotConfirmed":
             self._without_effect.setdefault(row.key, []).append(event.message)
-        return self._set(Row(row.key, Stage.WORKING, event.message))
+        return self._set(ProgressRow(row.key, ProgressStage.WORKING, event.message))
 
     def allows(self, key: ResourceKey) -> bool:
         """Whether more may be sent: not after it was without effect twice, where a daemon would go on trying. Once is
@@ -65,21 +65,25 @@ class Progress:
         self._blocked.clear()
         match outcome:
             case Done():
-                self._set(Row(key, Stage.DONE, "as declared"))
+                self._set(ProgressRow(key, ProgressStage.DONE, "as declared"))
             case Waiting(reason="Held", message=message):
-                self._set(Row(key, Stage.HELD, message))
+                self._set(ProgressRow(key, ProgressStage.HELD, message))
             case Waiting(reason="Paused", message=message):
-                self._set(Row(key, Stage.PAUSED, message))
+                self._set(ProgressRow(key, ProgressStage.PAUSED, message))
             case Waiting(reason="Unreachable" | "Busy", message=message) if self._tried(key) >= self._attempts:
-                self._set(Row(key, Stage.FAILED, message))
+                self._set(ProgressRow(key, ProgressStage.FAILED, message))
             case Failed(message=message):
-                self._set(Row(key, Stage.FAILED, message if self.allows(key) else self._without_effect[key][-1]))
+                self._set(
+                    ProgressRow(
+                        key, ProgressStage.FAILED, message if self.allows(key) else self._without_effect[key][-1]
+                    )
+                )
             case Waiting():
                 return False
         return True
 
     @property
-    def open(self) -> list[Row]:
+    def open(self) -> list[ProgressRow]:
         """What the run is not through with."""
         return [row for row in self.rows.values() if row.stage in _OPEN]
 
@@ -88,7 +92,7 @@ class Progress:
         row = self.rows.get(key)
         return row is not None and row.stage in _OPEN
 
-    def count(self, stage: Stage) -> int:
+    def count(self, stage: ProgressStage) -> int:
         """How many stand there."""
         return sum(1 for row in self.rows.values() if row.stage is stage)
 
@@ -99,14 +103,14 @@ class Progress:
         if any(self._blocked.get(row.key, 0) < 2 for row in self.open):
             return False
         # What a guard holds is not a failure of what comes after it either.
-        stage = Stage.HELD if self.count(Stage.HELD) else Stage.FAILED
-        self._set(Row(key, stage, f"waits for {message}"))
+        stage = ProgressStage.HELD if self.count(ProgressStage.HELD) else ProgressStage.FAILED
+        self._set(ProgressRow(key, stage, f"waits for {message}"))
         return True
 
     def _tried(self, key: ResourceKey) -> int:
         self._unreadable[key] = self._unreadable.get(key, 0) + 1
         return self._unreadable[key]
 
-    def _set(self, row: Row) -> Row:
+    def _set(self, row: ProgressRow) -> ProgressRow:
         self.rows[row.key] = row
         return row

@@ -14,44 +14,44 @@ from reconciler.model.action import (
     Bind,
     Claim,
     Free,
-    OrderBoot,
     OrderErasure,
     PinImage,
-    Remembered,
+    RecordAction,
     Rename,
+    RequestBoot,
     Settle,
     Unclaim,
 )
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.lifecycle_facts import NEWBORN, BootOrder, Life, Purpose, without_order
+from reconciler.model.lifecycle_facts import NEWBORN, BootRequest, LifecycleFacts, Purpose, without_boot_request
 from reconciler.model.resource import ResourceKey
 
 
-class Noted(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True):
     """The facts that are different now, and the event of each: (reason, message)."""
 
     facts: dict[ResourceKey, ResourceFacts]
-    told: dict[ResourceKey, tuple[str, str]]
+    events: dict[ResourceKey, tuple[str, str]]
 
 
-def remember(
-    action: Remembered,
+def record_action(
+    action: RecordAction,
     facts: Mapping[ResourceKey, ResourceFacts],
     now: datetime,
     name: str,
     why: str = "",
     uuid: str | None = None,
-) -> Noted:
+) -> Recorded:
     """What is remembered when the action is done. `name`: of the order, where it gives one; `why`: its cause; `uuid`:
     what the machine's BMC told last."""
     key = action.key
     match action:
         case Bind(project=project):
             told = ("Bound", f"to project {project}") if project else ("Unbound", "it is free")
-            return _noted(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
+            return _recorded(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
         case PinImage(image=image):
             changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
-            return _noted(key, changed, ("ImagePinned", f"image {image or 'none'}"))
+            return _recorded(key, changed, ("ImagePinned", f"image {image or 'none'}"))
         case Rename():
             return _renamed(action, facts)
         case Claim():
@@ -61,50 +61,50 @@ def remember(
             if key in facts and (claim := undone(action, facts[key])) is not facts[key]:
                 noted.facts[key] = claim
             return noted
-        case OrderBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
+        case RequestBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
             life = msgspec.structs.replace(
-                without_order(_life(facts, key)),
-                order=BootOrder(name, purpose, now, word, media, target, uuid),
+                without_boot_request(_lifecycle(facts, key)),
+                order=BootRequest(name, purpose, now, word, media, target, uuid),
                 attempts=attempt,
-                stopped_at=_life(facts, key).stopped_at if attempt > 1 else None,
+                stopped_at=_lifecycle(facts, key).stopped_at if attempt > 1 else None,
                 tried=word,
-                asked=action.heeded or _life(facts, key).asked,
+                asked=action.heeded or _lifecycle(facts, key).asked,
                 trouble=None,
             )
             was = facts.get(key, NO_FACTS)
             # From here until its new system calls, it does not do what its project has it for.
             down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
             ordered = msgspec.structs.replace(was, life=life, disrupted_at=down)
-            return _noted(key, ordered, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
+            return _recorded(key, ordered, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
         case Settle(trouble=trouble):
-            before = _life(facts, key)
+            before = _lifecycle(facts, key)
             # At rest anybody may start it; after trouble what runs there is still what was started from here.
             stopped = before.stopped_at if trouble is not None else None
-            life = msgspec.structs.replace(without_order(before), trouble=trouble, stopped_at=stopped)
+            life = msgspec.structs.replace(without_boot_request(before), trouble=trouble, stopped_at=stopped)
             over = ("OrderEnded" if before.order is not None else "TroubleOver", action.reason)
             said = over if trouble is None else (trouble.reason, trouble.message)
-            return _lives_on(key, facts, life, said)
+            return _lifecycle_changed(key, facts, life, said)
         case AcceptSystem(system=system, word=word):
-            before = _life(facts, key)
+            before = _lifecycle(facts, key)
             # Nothing of what was seen of the old one holds, and the word asks for nothing else.
             tried = word if before.releasing_at is not None else before.tried
             life = msgspec.structs.replace(before, system=system, asked=word, tried=tried, stopped_at=None)
-            return _lives_on(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
+            return _lifecycle_changed(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
         case Free():
-            before = _life(facts, key)
+            before = _lifecycle(facts, key)
             kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "asked", "system", "media")}
-            life = Life(**kept)
+            life = LifecycleFacts(**kept)
             freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
             told_both = {
                 key: ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"),
                 ResourceKey("MachineClaim", before.claim or ""): ("GivenBack", f"{key.name} is free again"),
             }
-            return Noted({key: freed}, told_both)
+            return Recorded({key: freed}, told_both)
         case _:
             assert_never(action)
 
 
-def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Noted:
+def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Recorded:
     """All of it moved when the state took force; now it is told."""
     before = ", ".join(f"MachineClaim/{name}" for name in action.was)
     kept = f"it keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
@@ -112,10 +112,10 @@ def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Note
     told |= {
         ResourceKey("Machine", name): ("Renamed", f"its claim {before} is {action.key}") for name in action.machines
     }
-    return Noted({action.key: msgspec.structs.replace(facts.get(action.key, NO_FACTS), was=())}, told)
+    return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, NO_FACTS), was=())}, told)
 
 
-def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Noted:
+def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Recorded:
     changed, told = {}, {}
     for slot, name in action.machines:
         key = ResourceKey("Machine", name)
@@ -127,32 +127,34 @@ def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: dat
         told[key] = ("Claimed", f"by {action.key}, slot {slot}, for project {action.project}")
     named = ", ".join(name for _, name in action.machines)
     told[action.key] = ("Placed", f"{named}")
-    return Noted(changed, told)
+    return Recorded(changed, told)
 
 
 def _unclaimed(
     claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime, why: str
-) -> Noted:
+) -> Recorded:
     changed, told = {}, {}
     for name in machines:
         key = ResourceKey("Machine", name)
         before = facts.get(key, NO_FACTS)
         life = msgspec.structs.replace(
-            without_order(before.life), releasing_at=now, because=why or None, attempts=0, trouble=None
+            without_boot_request(before.life), releasing_at=now, because=why or None, attempts=0, trouble=None
         )
         changed[key] = msgspec.structs.replace(before, life=life)
         told[key] = ("Releasing", f"by {claim}: it is stopped, wiped and free again")
     told[claim] = ("Releasing", ", ".join(machines))
-    return Noted(changed, told)
+    return Recorded(changed, told)
 
 
-def _life(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> Life:
+def _lifecycle(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> LifecycleFacts:
     return facts[key].life if key in facts else NEWBORN
 
 
-def _lives_on(key: ResourceKey, facts: Mapping[ResourceKey, ResourceFacts], life: Life, told: tuple[str, str]) -> Noted:
-    return _noted(key, msgspec.structs.replace(facts.get(key, NO_FACTS), life=life), told)
+def _lifecycle_changed(
+    key: ResourceKey, facts: Mapping[ResourceKey, ResourceFacts], life: LifecycleFacts, told: tuple[str, str]
+) -> Recorded:
+    return _recorded(key, msgspec.structs.replace(facts.get(key, NO_FACTS), life=life), told)
 
 
-def _noted(key: ResourceKey, facts: ResourceFacts, told: tuple[str, str]) -> Noted:
-    return Noted({key: facts}, {key: told})
+def _recorded(key: ResourceKey, facts: ResourceFacts, told: tuple[str, str]) -> Recorded:
+    return Recorded({key: facts}, {key: told})

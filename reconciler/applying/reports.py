@@ -6,31 +6,33 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from drivers.base import SystemState
-from reconciler.applying.events import Teller
-from reconciler.applying.lifecycle_reports import hear, is_over
-from reconciler.applying.requeue import Waits
-from reconciler.applying.state import Memory
+from reconciler.applying.events import EventRecorder
+from reconciler.applying.lifecycle_reports import apply_report, is_over
+from reconciler.applying.requeue import Requeues
+from reconciler.applying.state import EngineState
 from reconciler.kinds.common.kind import BEGINNING
 from reconciler.kinds.machine.lifecycle import system_of
 from reconciler.model.event import EventType
 from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.resource import ResourceKey
-from reconciler.services.boot.rate_limit import Gate
+from reconciler.services.boot.rate_limit import EventGate
 
 UNEXPECTED = "UnexpectedFact"
 
-HEARD_KEPT = timedelta(seconds=30)
+_SIGNS_OF_LIFE_SAVED = timedelta(seconds=30)
 
 
 class Reports:
     """Takes up facts; knows when each machine's signs of life were last written down."""
 
-    def __init__(self, memory: Memory, teller: Teller, waits: Waits, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, memory: EngineState, teller: EventRecorder, waits: Requeues, now: Callable[[], datetime]
+    ) -> None:
         self._memory, self._teller, self._waits, self._now = memory, teller, waits, now
         self._kept: dict[ResourceKey, datetime] = {}
-        self._heard = Gate()
+        self._heard = EventGate()
 
-    def take_up(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
+    def receive(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
         """See `Engine.report`."""
         now = self._now()
         with self._memory.gate:
@@ -38,20 +40,20 @@ class Reports:
             if before is None or is_over(before, fact, order):
                 if self._news(key, fact, now):
                     message = f"{fact}, for order {order}, which is over"
-                    self._teller.tell(key, UNEXPECTED, message, EventType.WARNING)
+                    self._teller.record(key, UNEXPECTED, message, EventType.WARNING)
                 return False
-            heard = hear(before, fact, detail, self._system(key), now)
+            heard = apply_report(before, fact, detail, self._system(key), now)
             if heard.facts is not before:
                 # Signs of life come every few seconds; after a crash one of half a minute ago will do.
-                if fact is FactType.ALIVE and now - self._kept.get(key, BEGINNING) < HEARD_KEPT:
-                    self._memory.believe(key, heard.facts)
+                if fact is FactType.ALIVE and now - self._kept.get(key, BEGINNING) < _SIGNS_OF_LIFE_SAVED:
+                    self._memory.assume(key, heard.facts)
                 else:
-                    self._memory.keep({key: heard.facts})
+                    self._memory.save({key: heard.facts})
                     self._kept[key] = now
                 # What follows may follow soon, however long it took to come to this.
                 self._waits.moves(key)
             if heard.reason and (heard.reason != UNEXPECTED or self._news(key, fact, now)):
-                self._teller.tell(key, heard.reason, heard.message, heard.severity)
+                self._teller.record(key, heard.reason, heard.message, heard.severity)
             return True
 
     def _news(self, key: ResourceKey, fact: FactType, now: datetime) -> bool:

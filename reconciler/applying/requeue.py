@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.applying.context import Context
-from reconciler.applying.decide import unreadable
-from reconciler.applying.events import Teller
+from reconciler.applying.decide import read_outcome
+from reconciler.applying.events import EventRecorder
 from reconciler.model.event import EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.outcome import Failed, Outcome, Waiting
@@ -17,10 +17,10 @@ HELD_SECONDS = 30.0
 IN_TURN, TURN_SECONDS = "InTurn", 10.0
 
 
-class Waits:
+class Requeues:
     """Remembers, for as long as the process lives, who waits since when and which failures were told."""
 
-    def __init__(self, teller: Teller, context: Context) -> None:
+    def __init__(self, teller: EventRecorder, context: Context) -> None:
         self._teller, self._context = teller, context
         self._since: dict[ResourceKey, datetime] = {}
         self._said: dict[ResourceKey, str] = {}
@@ -33,22 +33,22 @@ class Waits:
         self._failures_in_a_row[key] = attempts
         if self._unreadable_because.get(key) != error.reason:
             self._unreadable_because[key] = error.reason
-            self._teller.tell(key, error.reason, error.message, EventType.WARNING)
-        return unreadable(error, attempts, self._context.random())
+            self._teller.record(key, error.reason, error.message, EventType.WARNING)
+        return read_outcome(error, attempts, self._context.random())
 
     def readable(self, key: ResourceKey) -> None:
         """It could be looked at."""
         self._failures_in_a_row.pop(key, None)
         if self._unreadable_because.pop(key, None):
-            self._teller.tell(key, "ReadableAgain", "it answers again")
+            self._teller.record(key, "ReadableAgain", "it answers again")
 
     def held(self, change: Change) -> Outcome:
         """It does not go: because of what, and when to look again."""
         holds = "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by) or "no action would help"
         if change.held(HoldKind.GUARD) and self._said.get(change.key) != holds:
             self._said[change.key] = holds
-            ways_out = "; ".join(hold.way_out for hold in change.held_by if hold.kind is HoldKind.GUARD)
-            self._teller.tell(change.key, "Held", f"{holds}; to proceed: {ways_out}", EventType.WARNING)
+            ways_out = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
+            self._teller.record(change.key, "Held", f"{holds}; to proceed: {ways_out}", EventType.WARNING)
         if change.held(HoldKind.FAILED):
             return Failed("Stalled", holds, terminal=True, retry_after=HELD_SECONDS)
         soon = self._patience(change.key)

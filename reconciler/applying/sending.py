@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Unreachable
-from reconciler.applying.bmc_lock import place_of
+from reconciler.applying.bmc_lock import bmc_system_of
 from reconciler.applying.context import Context
-from reconciler.applying.decide import Settled, describe, refuse, sent_facts, settle
-from reconciler.applying.events import Teller
+from reconciler.applying.decide import Settled, describe, refuse_action, sent_facts, settle
+from reconciler.applying.events import EventRecorder
 from reconciler.applying.execute import execute
-from reconciler.applying.state import Memory
+from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
 from reconciler.model.action import Action, Disruption, InFlight
 from reconciler.model.observation import Observation
@@ -26,7 +26,7 @@ from reconciler.observed.connections import Connections, way_to
 class Sender:
     """Numbers what is sent, sends it, and knows what the other side is known to have taken."""
 
-    def __init__(self, connections: Connections, memory: Memory, teller: Teller, context: Context) -> None:
+    def __init__(self, connections: Connections, memory: EngineState, teller: EventRecorder, context: Context) -> None:
         self._connections, self._memory, self._teller, self._context = connections, memory, teller, context
         self._accepted: set[str] = set()
         self._in_vain: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Sender:
             deadline=now + timedelta(seconds=patience),
             by=self._context.by,
             cause=self._teller.cause(change, desired),
-            place=place_of(key, desired),
+            place=bmc_system_of(key, desired),
         )
         message = f"{describe(flight)}, because of {flight.cause}"
         if change.passes:
@@ -65,7 +65,7 @@ class Sender:
         wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
         facts = sent_facts(flight, self._memory.of(key), digest(wanted))
         self._memory.begin(flight, facts, event, self._context.epoch)
-        self._teller.pass_on(event)
+        self._teller.report(event)
         return flight
 
     def send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
@@ -109,7 +109,7 @@ class Sender:
             before = self._memory.of(key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
                 before = msgspec.structs.replace(before, disrupted_at=None)
-            settled, outcome = refuse(flight, error, next(prints, None), before, now, random)
+            settled, outcome = refuse_action(flight, error, next(prints, None), before, now, random)
             self._end(flight, settled)
         return outcome
 
@@ -118,4 +118,4 @@ class Sender:
             self._memory.end(flight, settled.facts, settled.event)
             self._accepted.discard(flight.id)
             self._in_vain.pop(flight.id, None)
-        self._teller.pass_on(settled.event)
+        self._teller.report(settled.event)

@@ -13,7 +13,7 @@ import msgspec
 
 from reconciler.applying.context import Ledger
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.kind import Field, Look
+from reconciler.kinds.common.kind import Field, KindView
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.occupancy import is_held
 from reconciler.kinds.ipam.pool import PoolState
@@ -24,7 +24,7 @@ from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
-class Memory:
+class EngineState:
     """Facts and flights are changed by the methods alone, as the ledger has to have them first."""
 
     def __init__(self, ledger: Ledger, facts: Facts) -> None:
@@ -56,17 +56,17 @@ class Memory:
         """Of those that were taken down and are not known to serve again, and what is under way."""
         return Facts({key: self._facts[key] for key in self._down}, self._flights)
 
-    def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+    def save(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Write down, in one piece, and then believe; None: nothing is remembered any more. Raises StoreError; then it
         is not believed."""
         self._ledger.put_facts(dict(changed))
         for key, facts in changed.items():
             if facts is not None:
-                self.believe(key, facts)
+                self.assume(key, facts)
             else:
                 self._disbelieve(key)
 
-    def believe(self, key: ResourceKey, facts: ResourceFacts) -> None:
+    def assume(self, key: ResourceKey, facts: ResourceFacts) -> None:
         """Go by this from now on: it is written down already, or may be lost."""
         self._facts[key] = facts
         if facts.disrupted_at is not None:
@@ -84,9 +84,9 @@ class Memory:
         self._down.discard(key)
         seen = self._observed.get(key)
         if seen is None or not is_held(seen.value):  # What stays in the IPAM is another's to keep clear of.
-            self.unsee(key)
+            self.drop_observation(key)
 
-    def unsee(self, key: ResourceKey) -> None:
+    def drop_observation(self, key: ResourceKey) -> None:
         """It is not there any more, and nobody declares it or remembers it."""
         with self.gate:
             self._observed.pop(key, None)
@@ -102,7 +102,7 @@ class Memory:
     def begin(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
         """It is about to be sent. Raises StoreError, Fenced among them; then it must not be."""
         self._ledger.begin_action(flight, facts, event, epoch)
-        self.believe(flight.key, facts)
+        self.assume(flight.key, facts)
         self._flights[flight.key] = flight
 
     def retime(self, flight: InFlight) -> None:
@@ -113,7 +113,7 @@ class Memory:
         """It is under way no more. Raises StoreError."""
         self._ledger.end_action(flight, facts, event)
         self._flights.pop(flight.key, None)
-        self.believe(flight.key, facts)
+        self.assume(flight.key, facts)
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
@@ -150,10 +150,10 @@ class Memory:
     def compare(self, resource: Resource[Any], seen: Observation) -> tuple[Field, ...]:
         """What is declared of one beside what was seen of it."""
         rules = KINDS[resource.key.kind].rules
-        look = Look(resource.key, seen.value, self.of(resource.key), self._observed, self.desired, self._facts)
+        look = KindView(resource.key, seen.value, self.of(resource.key), self._observed, self.desired, self._facts)
         return rules.fields(resource, look) if rules else ()
 
-    def known(self) -> set[ResourceKey]:
+    def keys(self) -> set[ResourceKey]:
         """Whatever is declared or remembered."""
         with self.gate:
             return {*self._facts, *(self.desired.resources if self.desired is not None else ())}

@@ -11,12 +11,12 @@ import click
 import msgspec
 
 from drivers.base import SystemState
-from reconciler.commands.options import asked_from, filter_options, guard_options, where_from, where_options
-from reconciler.commands.plan import Prospect, look_ahead
-from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal, words
+from reconciler.commands.options import filter_options, guard_options, guard_options_of, where_from, where_options
+from reconciler.commands.plan import Prospect, compute_plan
+from reconciler.commands.workspace import EXIT_ERROR, exit_in_words, fail, on_terminal
 from reconciler.kinds.machine.spec import Mode
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.selectors import in_words
+from reconciler.planning.selectors import filter_words
 
 MODE = ("spec", "lifecycle", "mode")
 
@@ -42,16 +42,18 @@ def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **valu
     """
     if not targets and not selector:
         raise click.UsageError("name machines, such as r12-01, or select them with -l")
-    asked, where = asked_from(values), where_from(values)
+    asked, where = guard_options_of(values), where_from(values)
     if not Path(where.repo).is_dir():
         fail(f"{where.repo} is no folder; adopt edits files of a work tree")
     where = msgspec.structs.replace(where, work_tree=True)
     wanted = [one if "/" in one or one == "machines" else f"machine/{one}" for one in targets] or ["machines"]
-    with words():
-        prospect = look_ahead(where, asked, wanted, selector)
+    with exit_in_words():
+        prospect = compute_plan(where, asked, wanted, selector)
     machines = sorted(key for key in prospect.keys if key.kind == "Machine")
     if not machines:
-        fail(f"no machine is meant by {in_words(targets, selector)}; `groundstate get machines` lists what there is")
+        fail(
+            f"no machine is meant by {filter_words(targets, selector)}; `groundstate get machines` lists what there is"
+        )
     whys = {key: why for key in machines if (why := in_the_way(key, prospect)) is not None}
     edited = _edit([key for key in machines if key not in whys], prospect, whys, dry_run=dry_run)
     for key, why in whys.items():

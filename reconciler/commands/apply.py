@@ -17,41 +17,41 @@ import msgspec
 from drivers.base import clean
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.applying.progress import Progress, Row, Stage
+from reconciler.applying.progress import Progress, ProgressRow, ProgressStage
 from reconciler.commands.completion import complete_target
 from reconciler.commands.live_progress import Board
 from reconciler.commands.options import (
     Where,
-    asked_from,
     guard_options,
+    guard_options_of,
     option,
     where_from,
     where_options,
 )
-from reconciler.commands.plan import Prospect, look_ahead, rendered
+from reconciler.commands.plan import Prospect, compute_plan, rendered
 from reconciler.commands.workspace import (
     RANDOM,
     change_store,
     connections,
+    exit_in_words,
     facts_of,
     fail,
     live_long,
     now,
     on_terminal,
-    open_source,
+    open_desired_source,
     operator,
-    words,
 )
 from reconciler.daemon.label_refresh import are_current, label
-from reconciler.daemon.policy_state import Standing
+from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.planner import still_asked
-from reconciler.planning.policy import Asked
+from reconciler.planning.planner import still_wanted
+from reconciler.planning.policy import CommandLimits
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
 from reconciler.views.render import plan_from_json
 from reconciler.workqueue.loop import COMMIT, Loop
@@ -96,14 +96,14 @@ def apply_command(
       groundstate plan --out p.json && groundstate apply p.json
       groundstate apply --yes --max-disrupted 25%
     """
-    asked, where = asked_from(values), where_from(values)
-    with words():
+    asked, where = guard_options_of(values), where_from(values)
+    with exit_in_words():
         _be_alone(where)
         saved = _saved(plan_or_targets)
         if saved is not None:
             prospect, stale = _compare(saved, where, asked, concurrency)
         else:
-            prospect, stale = look_ahead(where, asked, plan_or_targets, selector, concurrency=concurrency), []
+            prospect, stale = compute_plan(where, asked, plan_or_targets, selector, concurrency=concurrency), []
         click.echo(rendered(prospect.plan, "text"), color=on_terminal(sys.stdout))
         for key in stale:
             click.echo(
@@ -119,7 +119,7 @@ def apply_command(
                 click.echo("Nothing was sent.")
             raise click.exceptions.Exit(_nothing_to_do(prospect.plan, stale))
         if not yes:
-            _ask()
+            _confirm()
         code = _carry_out(where, asked, prospect, chosen, concurrency, timeout, keep_events)
         raise click.exceptions.Exit(1 if stale else code)
 
@@ -148,14 +148,16 @@ def _saved(arguments: tuple[str, ...]) -> Plan | None:
         fail(f"{arguments[0]}: not a plan that can be applied: {error}")
 
 
-def _compare(saved: Plan, where: Where, asked: Asked, concurrency: int) -> tuple[Prospect, list[ResourceKey]]:
+def _compare(saved: Plan, where: Where, asked: CommandLimits, concurrency: int) -> tuple[Prospect, list[ResourceKey]]:
     """Plan anew what the saved plan changes, as git has it now; name those whose change is not the same any more."""
     if saved.revision.commit is not None:
         if where.ref == "HEAD":
             where = msgspec.structs.replace(where, ref=saved.revision.ref)
-        open_source(where).snapshot(saved.revision.commit.sha)  # a plan of another repository ends here, in words
+        open_desired_source(where).snapshot(
+            saved.revision.commit.sha
+        )  # a plan of another repository ends here, in words
     approved = {change.key: change for change in saved.changes}
-    prospect = look_ahead(where, asked, concurrency=concurrency, only=approved)
+    prospect = compute_plan(where, asked, concurrency=concurrency, only=approved)
     fresh = {change.key: change for change in prospect.plan.changes if change.key in approved}
     unknown = {item.key for item in prospect.plan.unknown}
     observed = {one.key: one for one in prospect.observations}
@@ -164,7 +166,7 @@ def _compare(saved: Plan, where: Where, asked: Asked, concurrency: int) -> tuple
         for key, change in approved.items()
         if key in unknown
         or (key in fresh and change.fingerprint != fresh[key].fingerprint)
-        or not still_asked(change, prospect.desired, observed)
+        or not still_wanted(change, prospect.desired, observed)
         or _goes_elsewhere(key, saved, prospect.plan)
     ]
     narrowed = msgspec.structs.replace(prospect.plan, changes=tuple(fresh.values()))
@@ -193,12 +195,12 @@ def _nothing_to_do(planned: Plan, stale: list[ResourceKey]) -> int:
     return {0: 0, 3: 3}.get(msgspec.structs.replace(planned, access=()).exit_code, 1)
 
 
-def _remember(where: Where, asked: Asked, prospect: Prospect) -> None:
+def _remember(where: Where, asked: CommandLimits, prospect: Prospect) -> None:
     """The state is in force from now on, though nothing was to be done: what changes later is drift."""
     store = change_store(where, create=True)
     try:
         with suppress(InstanceHeld), store.instance("apply") as epoch, connections(store, where) as ways:
-            judge = Standing(store, asked, now).policy
+            judge = PolicyState(store, asked, now).policy
             context = Context(now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, policy=judge)
             engine = Engine(store, ways, facts_of(store), context)
             engine.adopt(prospect.desired)
@@ -209,7 +211,7 @@ def _remember(where: Where, asked: Asked, prospect: Prospect) -> None:
         store.close()
 
 
-def _ask() -> None:
+def _confirm() -> None:
     if not sys.stdin.isatty():
         fail("cannot ask for confirmation, as stdin is no terminal; pass --yes")
     if not click.confirm("Apply these changes?", default=False, err=True):
@@ -219,7 +221,7 @@ def _ask() -> None:
 
 def _carry_out(
     where: Where,
-    asked: Asked,
+    asked: CommandLimits,
     prospect: Prospect,
     changes: list[Change],
     concurrency: int,
@@ -239,7 +241,7 @@ def _carry_out(
 
     def tell(event: Event) -> None:
         with lock:
-            board.show(progress.hear(event))
+            board.show(progress.on_event(event))
 
     def gives_up(key: ResourceKey, outcome: Outcome) -> bool:
         with lock:
@@ -252,7 +254,7 @@ def _carry_out(
 
     try:
         with store.instance("apply") as epoch, connections(store, where) as ways, _interruptible(stop, timeout):
-            standing = Standing(store, asked, now)
+            standing = PolicyState(store, asked, now)
             standing.refresh()
             threading.Thread(target=_watch, args=(standing, stop), name="standing", daemon=True).start()
             context = Context(
@@ -262,7 +264,7 @@ def _carry_out(
                 epoch=epoch,
                 policy=standing.policy,
                 commit_of=commits.get,
-                tell=tell,
+                report=tell,
                 approves=lambda change: progress.allows(change.key) and _approved(change, approved),
                 follows=lambda key: progress.is_open(key) and key in approved,
                 moved=lambda keys: loop.put([key for key in keys if progress.is_open(key)], COMMIT),
@@ -297,7 +299,7 @@ def _carry_out(
     return _summary(progress, prospect.plan, flying)
 
 
-def _watch(standing: Standing, stop: threading.Event) -> None:
+def _watch(standing: PolicyState, stop: threading.Event) -> None:
     with suppress(StoreError):  # The steps meet the same error, and say it.
         standing.watch(stop)
 
@@ -357,15 +359,15 @@ def _not_stopped(threads: Stacks) -> None:
 
 def _summary(progress: Progress, planned: Plan, flying: int) -> int:
     rows = list(progress.rows.values())
-    undone = [row for row in rows if row.stage not in (Stage.DONE, Stage.PAUSED)]
-    for row in [*undone, *(row for row in rows if row.stage is Stage.PAUSED)]:
+    undone = [row for row in rows if row.stage not in (ProgressStage.DONE, ProgressStage.PAUSED)]
+    for row in [*undone, *(row for row in rows if row.stage is ProgressStage.PAUSED)]:
         click.echo(clean(f"{_word(row)}: {row.key}: {row.text or 'not begun'}"))
     for item in planned.unknown:
         click.echo(clean(f"unknown: {item.key}: {item.message}"))
-    parts = [f"{progress.count(Stage.DONE)} of {len(rows)} as declared"]
+    parts = [f"{progress.count(ProgressStage.DONE)} of {len(rows)} as declared"]
     parts += [
         f"{progress.count(stage)} {stage}"
-        for stage in (Stage.PAUSED, Stage.HELD, Stage.FAILED)
+        for stage in (ProgressStage.PAUSED, ProgressStage.HELD, ProgressStage.FAILED)
         if progress.count(stage)
     ]
     if progress.open:
@@ -375,9 +377,9 @@ def _summary(progress: Progress, planned: Plan, flying: int) -> int:
     click.echo(f"Applied: {', '.join(parts)}.")
     if not undone and not planned.unknown:
         return 0
-    only_held = all(row.stage is Stage.HELD for row in undone) and not planned.unknown
+    only_held = all(row.stage is ProgressStage.HELD for row in undone) and not planned.unknown
     return 3 if only_held else 1
 
 
-def _word(row: Row) -> str:
-    return {Stage.QUEUED: "not begun", Stage.WORKING: "not finished"}.get(row.stage, str(row.stage))
+def _word(row: ProgressRow) -> str:
+    return {ProgressStage.QUEUED: "not begun", ProgressStage.WORKING: "not finished"}.get(row.stage, str(row.stage))

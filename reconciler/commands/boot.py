@@ -9,7 +9,7 @@ import click
 
 from reconciler.commands.completion import complete_name
 from reconciler.commands.options import option, where_from, where_options
-from reconciler.commands.workspace import fail, open_source, read_or_exit, words
+from reconciler.commands.workspace import exit_in_words, fail, open_desired_source, read_or_exit
 from reconciler.services.boot import dhcp
 from reconciler.services.boot.boot_settings import BootError
 
@@ -61,10 +61,10 @@ def kea_command(partitions: tuple[str, ...], next_server: str | None, **values: 
         fail(str(error))
 
 
-def _parts(names: tuple[str, ...], values: dict[str, Any]) -> list[dhcp.Part]:
+def _parts(names: tuple[str, ...], values: dict[str, Any]) -> list[dhcp.DhcpPartition]:
     where = where_from(values)
-    with words():
-        desired = read_or_exit(open_source(where))
+    with exit_in_words():
+        desired = read_or_exit(open_desired_source(where))
     declared = {one.key.name: one for one in desired.of_kind("Partition")}
     if missing := [name for name in names if name not in declared]:
         fail(f"there is no partition {missing[0]!r}; there are {', '.join(declared) or 'none'}")

@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.commands.options import Where, option
 from reconciler.commands.workspace import fail, now, state_folder
-from reconciler.services.provisioning_port import Lives
+from reconciler.services.provisioning_port import Provisioning
 from reconciler.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +91,7 @@ def listen_at(address: str) -> str:
 
 
 @contextmanager
-def boot_service(options: BootOptions, lives: Lives, store: Store, where: Where, log: Any) -> Iterator[None]:
+def serve_boot(options: BootOptions, lives: Provisioning, store: Store, where: Where, log: Any) -> Iterator[None]:
     """Serve machines as long as the block lasts, if it was asked for."""
     if options.address is None or options.image is None:
         yield

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.kinds import KINDS, find
+from reconciler.kinds import KINDS, find_kind
 
 Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -19,12 +19,12 @@ def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str)
     """Of `KIND[/NAME]`: kinds; names behind a slash; and, as kubectl has them, names after a bare kind."""
     word, slash, start = incomplete.partition("/")
     if slash:
-        meant = find(word)
+        meant = find_kind(word)
         return [f"{word}/{name}" for name in _names(ctx, meant.name, start)] if meant else []
     before: tuple[str, ...] = ctx.params.get(param.name or "") or ()
     # A word that is no kind is a name, and the kind stands before it.
-    kinds = [one for one in before if "/" in one or find(one) is not None]
-    bare = find(kinds[-1]) if kinds else None
+    kinds = [one for one in before if "/" in one or find_kind(one) is not None]
+    bare = find_kind(kinds[-1]) if kinds else None
     return [*complete_kind(ctx, param, incomplete), *(_names(ctx, bare.name, incomplete) if bare else [])]
 
 
@@ -40,10 +40,9 @@ def complete_name(kind: str) -> Completion:
 
 def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
     """Those that begin so, in order. Of a broken revision those in its sound files."""
-    from reconciler.commands.options import top_level
-    from reconciler.commands.workspace import cache_dir
+    from reconciler.commands.store_location import cache_dir, top_level
     from reconciler.desired.git.source import SourceError, open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
     said = ctx.params
     repo = said.get("repo") or "."
@@ -53,7 +52,7 @@ def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
     ref = said.get("ref") if said.get("ref") != "HEAD" else None
     try:
         source = open_source(repo, ref, said.get("path") or "", work_tree=bool(said.get("work_tree")))
-        found = load(source.snapshot(), cache=cache_dir()).known
+        found = load_state(source.snapshot(), cache=cache_dir()).known
     except SourceError:
         return []
     keys = (one.key for resources in found.values() for one in resources)

@@ -21,11 +21,11 @@ def hide_credentials() -> None:
     Frames are shown without their local variables, as Python itself does.
     """
     sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
-    sys.excepthook = _told
+    sys.excepthook = _report
     threading.excepthook = lambda seen: (
-        None if seen.exc_type is SystemExit else _told(seen.exc_type, seen.exc_value, seen.exc_traceback)
+        None if seen.exc_type is SystemExit else _report(seen.exc_type, seen.exc_value, seen.exc_traceback)
     )
-    sys.unraisablehook = lambda seen: _told(seen.exc_type, seen.exc_value, seen.exc_traceback)
+    sys.unraisablehook = lambda seen: _report(seen.exc_type, seen.exc_value, seen.exc_traceback)
     plain = warnings.formatwarning
     warnings.formatwarning = lambda *args, **named: redacted(plain(*args, **named))
 
@@ -54,6 +54,6 @@ def _without_secrets(stream: Any) -> Any:
     return stream if stream is None or isinstance(stream, _Hiding) else _Hiding(stream)
 
 
-def _told(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+def _report(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if sys.stderr is not None:
         sys.stderr.write(redacted(hidden("".join(traceback.format_exception(kind, error, trace)))))

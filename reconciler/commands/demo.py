@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 VICTIM = "r1-03"
 PATIENCE = 90.0
-SECONDS = (1, 4)
+_SECONDS = (1, 4)
 """That a simulated machine takes to power on or off: enough to see that it takes any."""
 CREDENTIAL = "GROUNDSTATE_DEMO_BMC"
 LOGIN = "fra1"
 """Its name in the example fleet."""
-ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
-class Failed(Exception):
+class DemoFailed(Exception):
     """The demo did not show what it should."""
 
 
-class Stage(msgspec.Struct, frozen=True):
+class _DemoFleet(msgspec.Struct, frozen=True):
     """Where the demo plays: a repository, a store, and an environment for the commands."""
 
     home: Path
@@ -71,7 +71,7 @@ def demo_command(keep: bool) -> None:
     try:
         with _layout(home, EmulatorFleet) as stage:
             _walk(stage, keep=keep, begun=begun)
-    except (Failed, EmulatorError) as error:
+    except (DemoFailed, EmulatorError) as error:
         fail(f"the demo did not go as it should: {error}")
     except KeyboardInterrupt:
         click.echo("\nstopped; nothing is left behind")
@@ -80,7 +80,7 @@ def demo_command(keep: bool) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
+def _walk(stage: _DemoFleet, *, keep: bool, begun: float) -> None:
     _title("1. A fleet in git: eight machines behind four simulated BMCs, six networks, four addresses")
     _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
     _title("2. What would be done? Nothing is sent by a plan")
@@ -88,7 +88,7 @@ def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
     _title("3. The store is new: a Once order may have been carried out before. These machines are new too, so say so")
     _groundstate(stage, ["override", "first-sight", "machines", "--for", "15m", "--reason", "new machines"], 0)
     _title(
-        f"4. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to {SECONDS[1]} s"
+        f"4. Do it. Each action is sent once and confirmed by looking; a simulated machine takes up to {_SECONDS[1]} s"
     )
     _groundstate(stage, ["apply", "--yes"], 0)
     _groundstate(stage, ["get", "machines"], 0)
@@ -111,14 +111,14 @@ def _walk(stage: Stage, *, keep: bool, begun: float) -> None:
 
 
 @contextmanager
-def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
+def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[_DemoFleet]:
     """Start the BMCs, and write the example fleet with their real ports as a git repository."""
     from git import Actor, Repo
 
-    example = ROOT / "desired-state"
+    example = _ROOT / "desired-state"
     machines = _systems(example)
     click.echo("Starting simulated BMCs ...", err=True)
-    with fleet_type(home / "bmcs", list(machines.values()), SECONDS) as bmcs:
+    with fleet_type(home / "bmcs", list(machines.values()), _SECONDS) as bmcs:
         repository = home / "fleet"
         shutil.copytree(example, repository)
         for file in repository.rglob("*.yaml"):
@@ -139,7 +139,7 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[Stage]:
             "GIT_COMMITTER_EMAIL": "ada@fleet.example",
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
-        stage = Stage(home, repository, environment)
+        stage = _DemoFleet(home, repository, environment)
         declared = sorted(str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file())
         with Repo.init(repository, initial_branch="main") as repo:
             repo.index.add(declared)
@@ -162,11 +162,11 @@ def _settings(home: Path, ca_file: Path) -> Path:
 def _systems(example: Path) -> dict[str, list[str]]:
     """The BMC addresses of the example fleet, each with its systems' ids."""
     from reconciler.desired.git.source import open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
-    state = load(open_source(str(example), work_tree=True).snapshot()).state
+    state = load_state(open_source(str(example), work_tree=True).snapshot()).state
     if state is None:
-        raise Failed("the example fleet is not sound; run: groundstate validate --work-tree --repo desired-state")
+        raise DemoFailed("the example fleet is not sound; run: groundstate validate --work-tree --repo desired-state")
     found: dict[str, list[str]] = {}
     for machine in state.of_kind("Machine"):
         found.setdefault(machine.spec.bmc.address, []).append(machine.spec.bmc.system_id)
@@ -174,7 +174,7 @@ def _systems(example: Path) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _daemon(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
+def _daemon(stage: _DemoFleet) -> Iterator[subprocess.Popen[bytes]]:
     command = ["run", "--resync", "2", "--listen", "127.0.0.1:0", "--log-format", "json"]
     with (stage.home / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen(
@@ -191,32 +191,32 @@ def _daemon(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
                 daemon.wait()
 
 
-def _by_hand(stage: Stage) -> None:
+def _by_hand(stage: _DemoFleet) -> None:
     """What a person with a browser would do: a ForceOff that groundstate knows nothing of."""
     code = "import sys; from drivers.bmc.emulator import power_off_by_hand; power_off_by_hand(*sys.argv[1:])"
     machine = _machine(stage)
     click.secho(f"$ curl -X POST .../Systems/{machine[1][:8]}.../ComputerSystem.Reset -d ForceOff", bold=True)
-    subprocess.run([sys.executable, "-c", code, *machine], cwd=ROOT, env=stage.environment, check=True)
+    subprocess.run([sys.executable, "-c", code, *machine], cwd=_ROOT, env=stage.environment, check=True)
 
 
-def _machine(stage: Stage) -> tuple[str, str, str]:
+def _machine(stage: _DemoFleet) -> tuple[str, str, str]:
     from reconciler.desired.git.source import open_source
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
-    state = load(open_source(str(stage.fleet)).snapshot()).state
+    state = load_state(open_source(str(stage.fleet)).snapshot()).state
     if state is None:
-        raise Failed("the repository is not sound")
+        raise DemoFailed("the repository is not sound")
     bmc = next(one for one in state.of_kind("Machine") if one.key.name == VICTIM).spec.bmc
     return bmc.address, bmc.system_id, str(stage.home / "bmcs")
 
 
-def _slip(stage: Stage) -> None:
+def _slip(stage: _DemoFleet) -> None:
     file = stage.fleet / "racks" / "r1.yaml"
     file.write_text(file.read_text("utf-8").replace("power: On", "power: Onn", 1), "utf-8")
     _show(stage, ["git", "commit", "--quiet", "--all", "--message=Tidy-up"], 0)
 
 
-def _wait(stage: Stage, daemon: subprocess.Popen[bytes], reason: str, name: str | None) -> None:
+def _wait(stage: _DemoFleet, daemon: subprocess.Popen[bytes], reason: str, name: str | None) -> None:
     """Until the ledger tells it; each event is shown once."""
     seen = int(stage.environment.get("_SEEN", "0"))
     store = Store.open(f"sqlite:///{stage.store}")
@@ -224,7 +224,7 @@ def _wait(stage: Stage, daemon: subprocess.Popen[bytes], reason: str, name: str 
     try:
         while time.monotonic() < deadline:
             if daemon.poll() is not None:
-                raise Failed(f"the daemon ended: {(stage.home / 'daemon.log').read_text()[-2000:]}")
+                raise DemoFailed(f"the daemon ended: {(stage.home / 'daemon.log').read_text()[-2000:]}")
             for entry in store.events(since_seq=seen):
                 seen, event = entry.seq, entry.event
                 stage.environment["_SEEN"] = str(seen)
@@ -235,14 +235,14 @@ def _wait(stage: Stage, daemon: subprocess.Popen[bytes], reason: str, name: str 
             time.sleep(0.2)
     finally:
         store.close()
-    raise Failed(f"{reason} did not come within {PATIENCE:.0f} s")
+    raise DemoFailed(f"{reason} did not come within {PATIENCE:.0f} s")
 
 
 def _show_event(event: Event) -> None:
     click.echo(f"  {event.at:%H:%M:%S}  {event.key or 'fleet'}  {event.reason}: {event.message}")
 
 
-def _play(stage: Stage, daemon: subprocess.Popen[bytes]) -> None:
+def _play(stage: _DemoFleet, daemon: subprocess.Popen[bytes]) -> None:
     click.echo("\nFleet and daemon run on until Ctrl-C. In another terminal:\n")
     where = [f"GROUNDSTATE_{name}" for name in ("REPO", "STORE", "CONFIG")]
     for name in (*where, f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
@@ -259,22 +259,22 @@ def _title(text: str) -> None:
     click.secho(text, fg="cyan", bold=True)
 
 
-def _groundstate(stage: Stage, arguments: list[str], expected: int) -> None:
+def _groundstate(stage: _DemoFleet, arguments: list[str], expected: int) -> None:
     click.secho(f"$ groundstate {' '.join(arguments)}", bold=True)
     _run(stage, _argv(arguments), expected)
 
 
-def _show(stage: Stage, command: list[str], expected: int, *, quiet: bool = False) -> None:
+def _show(stage: _DemoFleet, command: list[str], expected: int, *, quiet: bool = False) -> None:
     click.secho(f"$ {' '.join(command)}", bold=True)
     _run(stage, command, expected, stdout=subprocess.DEVNULL if quiet else None)
 
 
-def _run(stage: Stage, command: list[str], expected: int, stdout: int | None = None) -> None:
+def _run(stage: _DemoFleet, command: list[str], expected: int, stdout: int | None = None) -> None:
     environment = stage.environment | ({"FORCE_COLOR": "1"} if on_terminal(sys.stdout) else {})
     code = subprocess.run(command, cwd=stage.fleet, env=environment, stdout=stdout, check=False).returncode
     if code != expected:
-        raise Failed(f"`{' '.join(command[-2:])}` left with {code}, not {expected}")
+        raise DemoFailed(f"`{' '.join(command[-2:])}` left with {code}, not {expected}")
 
 
 def _argv(arguments: list[str]) -> list[str]:
-    return [sys.executable, str(ROOT / "cli.py"), *arguments]
+    return [sys.executable, str(_ROOT / "cli.py"), *arguments]

@@ -13,33 +13,33 @@ import msgspec
 
 from reconciler.commands.options import Where, option, where_from, where_options
 from reconciler.commands.output import deliver, say
+from reconciler.commands.store_location import cache_dir
 from reconciler.commands.workspace import (
     EXIT_ERROR,
-    cache_dir,
     connections,
+    exit_in_words,
     fail,
     now,
     observed_types,
     on_terminal,
-    open_source,
+    open_desired_source,
     open_store,
     read_or_exit,
-    words,
 )
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
-from reconciler.observed.bmc_scan import Manner, Unread, look_through, read_found
+from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.dhcp_leases import read_leases
 from reconciler.onboarding.discovery import (
     HTTPS,
     MOST_ADDRESSES,
     Declared,
-    Identity,
+    FoundSystem,
     Partition,
-    Range,
-    known,
-    parse_range,
+    ScanRange,
+    declared_systems,
+    parse_scan_range,
     propose,
 )
 from reconciler.onboarding.probe_targets import NoPartition, candidates
@@ -116,8 +116,8 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         raise click.UsageError("--push is for --branch")
     if options.tls and len(options.tls) > 1:
         raise click.UsageError("--insecure, --ca-file and --fingerprint exclude each other")
-    with words():
-        desired = read_or_exit(open_source(where))
+    with exit_in_words():
+        desired = read_or_exit(open_desired_source(where))
         store = open_store(where)
         try:
             there = _declared(desired, where, store, out, branch)
@@ -148,7 +148,7 @@ def _trusting(where: Where, ca_file: str) -> Where:
 
 def _find(
     options: Options, desired: DesiredState, there: Declared, ways: Connections
-) -> tuple[list[Identity], list[Unread]]:
+) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
     partitions = desired.of_kind("Partition")
     ranges = [*_ranges(options, partitions), *_leased(options, partitions)]
     total = sum(one.size for one in ranges)
@@ -160,7 +160,7 @@ def _find(
     manner = Manner(options.rate, options.concurrency, options.timeout, options.tls)
     todo = candidates(ranges, partitions, there, skipped, options.tls)
     try:
-        seen = _bar(look_through(ways, todo, manner, say), total)
+        seen = _bar(probe_addresses(ways, todo, manner, say), total)
         found = [(candidate, one) for candidate, one in seen if one is not None]
     except NoPartition as error:
         fail(str(error))
@@ -175,23 +175,23 @@ def _find(
     return identities, unread
 
 
-def _ranges(options: Options, partitions: list[Partition]) -> list[Range]:
+def _ranges(options: Options, partitions: list[Partition]) -> list[ScanRange]:
     try:
         if options.ranges:
-            return [parse_range(text, options.port, options.partition) for text in options.ranges]
+            return [parse_scan_range(text, options.port, options.partition) for text in options.ranges]
         if options.leases:
             return []
         chosen = [one for one in partitions if options.partition in (None, one.key.name)]
-        return [parse_range(text, options.port, one.key.name) for one in chosen for text in one.spec.bmc_networks]
+        return [parse_scan_range(text, options.port, one.key.name) for one in chosen for text in one.spec.bmc_networks]
     except ValueError as error:
         fail(str(error))
 
 
-def _leased(options: Options, partitions: list[Partition]) -> Iterator[Range]:
+def _leased(options: Options, partitions: list[Partition]) -> Iterator[ScanRange]:
     """Of leases that lie in no declared bmcNetworks none: those of machines' systems stand in the same file, and
     whoever sits there could ask for the BMCs' login."""
     chosen = [one for one in partitions if options.partition in (None, one.key.name)]
-    networks = [parse_range(text) for one in chosen for text in one.spec.bmc_networks]
+    networks = [parse_scan_range(text) for one in chosen for text in one.spec.bmc_networks]
     for path in options.leases:
         try:
             leases = read_leases(path.read_text("utf-8", "replace"), now())
@@ -202,7 +202,7 @@ def _leased(options: Options, partitions: list[Partition]) -> Iterator[Range]:
         if len(leases.problems) > _NAMED:
             say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that make no sense")
         say(f"{path}: {len(leases.found):,} leases in force, {leases.expired:,} that have run out")
-        found = [parse_range(_bracketed(lease.address), options.port, options.partition) for lease in leases.found]
+        found = [parse_scan_range(_bracketed(lease.address), options.port, options.partition) for lease in leases.found]
         meant = [one for one in found if not networks or any(one.within(network) for network in networks)]
         if len(meant) < len(found):
             say(f"{path}: {count(len(found) - len(meant), 'lease')} left out, in no partition's bmcNetworks")
@@ -231,21 +231,21 @@ def _declared(desired: DesiredState, where: Where, store: Store, out: str | None
         machines = [*machines, *_on_branch(where, branch)]
     elif out is not None and Path(out).is_dir():
         machines = [*machines, *_in_folder(Path(out))]
-    return known(machines, {one.key: one.value for one in store.observations(observed_types())})
+    return declared_systems(machines, {one.key: one.value for one in store.observations(observed_types())})
 
 
 def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
     from reconciler.desired.git.commit_branch import branch_exists
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
     if branch_exists(Path(where.repo), branch):
-        source = open_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
-        loaded = load(source.snapshot(), cache=cache_dir()).known
+        source = open_desired_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
+        loaded = load_state(source.snapshot(), cache=cache_dir()).known
         yield from (one for found in loaded.values() for one in found if one.key.kind == "Machine")
 
 
 def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:
-    from reconciler.desired.manifest.manifests import parse
+    from reconciler.desired.manifest.manifests import parse_manifest
 
     for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
-        yield from (one for one in parse(str(path), path.read_bytes()).resources if one.key.kind == "Machine")
+        yield from (one for one in parse_manifest(str(path), path.read_bytes()).resources if one.key.kind == "Machine")

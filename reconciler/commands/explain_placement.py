@@ -8,34 +8,34 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_name
-from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, option, output_option, where_from, where_options
-from reconciler.commands.plan import look_ahead
+from reconciler.commands.plan import compute_plan
+from reconciler.commands.printing import dump, print_table
 from reconciler.commands.workspace import (
+    exit_in_words,
+    facts_in_force,
     facts_under,
     fail,
-    foreseen,
     now,
     observed_types,
-    open_source,
+    open_desired_source,
     open_store,
     read_or_exit,
-    words,
 )
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.capacity import Capacity, capacity
-from reconciler.placement.place import place
+from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement
-from reconciler.planning.policy import Asked
+from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
 from reconciler.views.render.placements import candidate_rows, placement_lines
 from reconciler.views.render.ranges import fold
 
-TITLES = ["MACHINE", "PARTITION", "RACK", "SIZE", "WHY"]
+_PLACEMENT_TITLES = ["MACHINE", "PARTITION", "RACK", "SIZE", "WHY"]
 _refresh = option("--refresh", is_flag=True, help="Look at the machines now.")
-COUNTED = ["PARTITION", "SIZE", "TOTAL", "FREE", "CLAIMED", "RESERVED", "FAULTY", "WAITING"]
+_CAPACITY_TITLES = ["PARTITION", "SIZE", "TOTAL", "FREE", "CLAIMED", "RESERVED", "FAULTY", "WAITING"]
 
 
 @click.command("explain-placement", short_help="Which machines a claim gets, and why not the others.")
@@ -56,15 +56,15 @@ def explain_placement_command(claim: str, refresh: bool, output: str, **values: 
       groundstate explain-placement web --refresh
       groundstate explain-placement web -o json
     """
-    with words():
+    with exit_in_words():
         desired, observed, facts = _known(where_from(values), refresh=refresh)
         key = _claim(claim, desired)
-    found = place(desired, observed, facts, now(), only=(key.name,), explain=(key.name,))[key.name]
+    found = place_all(desired, observed, facts, now(), only=(key.name,), explain=(key.name,))[key.name]
     if output == "text":
         click.echo("\n".join(placement_lines(desired.resources[key], found)))
         if found.candidates:
             click.echo("")
-            print_table(TITLES, candidate_rows(found), narrow=False)
+            print_table(_PLACEMENT_TITLES, candidate_rows(found), narrow=False)
     else:
         click.echo(dump(msgspec.to_builtins(found), output))
     raise click.exceptions.Exit(0 if _settled(found) else 1)
@@ -87,7 +87,7 @@ def capacity_command(partition: str | None, refresh: bool, output: str, **values
       groundstate capacity
       groundstate capacity -o wide
     """
-    with words():
+    with exit_in_words():
         desired, observed, facts = _known(where_from(values), refresh=refresh)
     found = [one for one in capacity(desired, observed, facts) if partition in (None, one.partition)]
     if partition is not None and ResourceKey("Partition", partition) not in desired.resources:
@@ -96,23 +96,23 @@ def capacity_command(partition: str | None, refresh: bool, output: str, **values
         click.echo(dump(msgspec.to_builtins(found), output))
         return
     wide = output == "wide"
-    titles = [*COUNTED, *(["LEAVING", "ASKED", "FAULTY MACHINES"] if wide else [])]
+    titles = [*_CAPACITY_TITLES, *(["LEAVING", "ASKED", "FAULTY MACHINES"] if wide else [])]
     print_table(titles, [_row(one, wide=wide) for one in found], narrow=not wide)
 
 
 def _row(one: Capacity, *, wide: bool) -> list[str]:
     numbers = [one.total, len(one.free), len(one.claimed), one.reserved, len(one.faulty), len(one.waiting)]
-    more = [str(len(one.leaving)), str(one.asked), ",".join(fold(one.faulty)) or "-"] if wide else []
+    more = [str(len(one.releasing)), str(one.asked), ",".join(fold(one.faulty)) or "-"] if wide else []
     return [one.partition, one.size or "-", *map(str, numbers), *more]
 
 
 def _known(where: Where, *, refresh: bool) -> tuple[DesiredState, dict[ResourceKey, Observation], Facts]:
-    looked = look_ahead(where, Asked(), ("machines",)).observations if refresh else ()
+    looked = compute_plan(where, CommandLimits(), ("machines",)).observations if refresh else ()
     store = open_store(where)
     try:
-        desired = read_or_exit(open_source(where), store)
+        desired = read_or_exit(open_desired_source(where), store)
         observed = {one.key: one for one in (*store.observations(observed_types()), *looked)}
-        return desired, observed, foreseen(desired, facts_under(store, desired))
+        return desired, observed, facts_in_force(desired, facts_under(store, desired))
     finally:
         store.close()
 

@@ -10,23 +10,23 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler.commands.completion import complete_name
-from reconciler.commands.get import dump
-from reconciler.commands.inventory_refresh import ask, one_machine, refresh
+from reconciler.commands.inventory_refresh import one_machine, refresh, refresh_inventory
 from reconciler.commands.options import Where, output_option, where_from, where_options
+from reconciler.commands.printing import dump
 from reconciler.commands.workspace import (
     change_store,
+    exit_in_words,
     fail,
     now,
     on_terminal,
-    open_source,
+    open_desired_source,
     open_store,
     read_or_exit,
-    words,
 )
-from reconciler.kinds.catalogue.size_matching import explain
+from reconciler.kinds.catalogue.size_matching import explain_size
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.views.render.sizes import Basis, basis_form, is_right, size_lines, verdict
-from reconciler.views.render.words import ansi, plain
+from reconciler.views.render.words import ansi, unpainted
 
 
 @click.command("explain-size", short_help="Why each size fits a machine or not.")
@@ -53,14 +53,14 @@ def explain_size_command(machine: str, inventory: IO[str] | None, anew: bool, ou
     if inventory is not None and anew:
         raise click.UsageError("--inventory is judged instead of what the BMC says; leave out one of the two")
     where = where_from(values)
-    with words():
-        desired = read_or_exit(open_source(where))
+    with exit_in_words():
+        desired = read_or_exit(open_desired_source(where))
         resource = one_machine(machine, desired)
         basis = _from_file(inventory) if inventory is not None else _known(resource, desired, where, anew=anew)
-    found = [explain(size.key.name, size.spec.constraints, basis.inventory) for size in desired.of_kind("Size")]
+    found = [explain_size(size.key.name, size.spec.constraints, basis.inventory) for size in desired.of_kind("Size")]
     declared = resource.spec.size
     if output == "text":
-        paint = ansi if on_terminal(sys.stdout) else plain
+        paint = ansi if on_terminal(sys.stdout) else unpainted
         lines = size_lines(str(resource.key), declared, basis, found, now(), paint)
         click.echo("\n".join(lines), color=on_terminal(sys.stdout))
     else:
@@ -95,6 +95,6 @@ def _known(resource: Resource[Any], desired: DesiredState, where: Where, *, anew
         known = store.inventories.of(resource.key.name)
         if known.best is not None:
             return Basis(known.best, kept=tuple(one for one in known.all if one.value is not None))
-        return Basis(ask(resource, desired, where, store))
+        return Basis(refresh_inventory(resource, desired, where, store))
     finally:
         store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -15,33 +14,34 @@ import msgspec
 from drivers.base import clean, printable
 from reconciler.commands.options import (
     Where,
-    asked_from,
     filter_options,
+    guard_options_of,
     option,
     output_option,
     policy_options,
     where_from,
     where_options,
 )
+from reconciler.commands.printing import dump, print_table
 from reconciler.commands.workspace import (
     derived_labels,
+    exit_in_words,
+    facts_in_force,
     facts_of,
     facts_under,
     fail,
-    foreseen,
     now,
     observed_types,
     on_terminal,
-    open_source,
+    open_desired_source,
     open_store,
     policy_of,
     read_or_exit,
-    words,
 )
 from reconciler.kinds import KINDS
-from reconciler.kinds.claim.spec import Holder, all_holders, of_claim, spoken
+from reconciler.kinds.claim.spec import ClaimedMachine, all_holders, display_key, of_claim
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.inventory import NOTHING_KNOWN, Known
+from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
 from reconciler.kinds.machine.labels import AGGREGATE
 from reconciler.kinds.machine.lifecycle import claim_spec, phase
 from reconciler.kinds.machine.spec import managed
@@ -51,15 +51,15 @@ from reconciler.model.observation import INTERNAL
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_of
+from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.planning.override_scope import covers
 from reconciler.planning.planner import plan, universe
-from reconciler.planning.policy import Asked
+from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
 from reconciler.store import LedgerEntry, Store
-from reconciler.views.columns import Slot, View, age, columns
+from reconciler.views.columns import ClaimSlot, ResourceView, columns, short_age
 from reconciler.views.conditions import conditions, status_word
-from reconciler.views.render.words import override as words_of
+from reconciler.views.render.words import override_words as words_of
 
 
 @click.command("get", short_help="List resources and how they are.")
@@ -67,7 +67,7 @@ from reconciler.views.render.words import override as words_of
 @where_options
 @policy_options
 @output_option("table", "wide", "json", "yaml", "name", default="table")
-def get_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
+def get_resources_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
     """List what is declared beside what the daemon, or the last plan that was applied, saw of it. Asks no BMC.
 
     \b
@@ -78,17 +78,17 @@ def get_command(targets: tuple[str, ...], selector: str, output: str, **values: 
       groundstate get machines -l rack=r12 -o wide
       groundstate get overrides
     """
-    asked, where = asked_from(values), where_from(values)
+    asked, where = guard_options_of(values), where_from(values)
     if targets in (("overrides",), ("override",)):
         if selector:
             raise click.UsageError("overrides have no labels; leave --selector out")
         from reconciler.commands.override import show_overrides
 
-        with words():
+        with exit_in_words():
             show_overrides(where, output)
         return
-    with words():
-        views = look_up(where, asked, targets, selector)
+    with exit_in_words():
+        views = read_views(where, asked, targets, selector)
     match output:
         case "name":
             for view in views:
@@ -113,9 +113,9 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
     """
     if not targets and not selector:
         raise click.UsageError("name what to describe, such as machine/r12-01")
-    asked, where = asked_from(values), where_from(values)
-    with words():
-        views = look_up(where, asked, targets, selector)
+    asked, where = guard_options_of(values), where_from(values)
+    with exit_in_words():
+        views = read_views(where, asked, targets, selector)
         store = open_store(where)
         try:
             facts = facts_of(store)
@@ -127,7 +127,7 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         found = [_document(view) | {"events": msgspec.to_builtins(events)} for view, events in told]
         click.echo(dump(found, output))
         return
-    known = {view.key: inventories.get(view.key.name, NOTHING_KNOWN) for view in views}
+    known = {view.key: inventories.get(view.key.name, NO_INVENTORY) for view in views}
     click.echo("\n\n".join(_described(view, events, facts, known[view.key]) for view, events in told))
 
 
@@ -148,7 +148,7 @@ def events_command(
       groundstate events machine/r12-01 --watch
     """
     where = where_from(values)
-    with words():
+    with exit_in_words():
         keys = None
         store = open_store(where)
         try:
@@ -157,7 +157,7 @@ def events_command(
                     "--watch would show nothing new of a copy; `groundstate apply` or `run` brings the store up to date"
                 )
             if targets or selector:
-                desired = read_or_exit(open_source(where), store)
+                desired = read_or_exit(open_desired_source(where), store)
                 keys = select(
                     targets, selector, desired, facts_of(store).resources, lambda: derived_labels(store, desired)
                 )
@@ -194,19 +194,19 @@ def _newest_of(store: Store, keys: set[ResourceKey], limit: int) -> list[LedgerE
     return sorted(found, key=lambda entry: (entry.event.latest, entry.seq))[-limit:]
 
 
-def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -> list[View]:
+def read_views(where: Where, asked: CommandLimits, targets: Iterable[str], selector: str) -> list[ResourceView]:
     """The chosen resources with what the store knows of them, in the kinds' order."""
     store = open_store(where)
     try:
-        desired = read_or_exit(open_source(where), store)
-        facts = foreseen(desired, facts_under(store, desired))
+        desired = read_or_exit(open_desired_source(where), store)
+        facts = facts_in_force(desired, facts_under(store, desired))
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind == "Machine"})
         judge, _ = policy_of(store, asked)
     finally:
         store.close()
-    labels = labels_of(desired, inventories)
+    labels = labels_from_inventories(desired, inventories)
     at = now()
     planned = plan(desired, observed, facts, at, judge)
     found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
@@ -214,15 +214,15 @@ def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -
     order = list(KINDS)
     views, holders = [], all_holders(facts.resources)
 
-    def view(key: ResourceKey) -> View:
+    def view(key: ResourceKey) -> ResourceView:
         resource = desired.resources.get(key)
         states = conditions(key, desired, observed, facts, at, found.get(key))
         if key.kind == "Machine":
-            known = inventories.get(key.name, NOTHING_KNOWN)
+            known = inventories.get(key.name, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
         machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()
         derived = labels.get(key, {})
-        return View(
+        return ResourceView(
             key,
             resource,
             observed.get(key),
@@ -239,7 +239,7 @@ def look_up(where: Where, asked: Asked, targets: Iterable[str], selector: str) -
             views.append(view(key))
         except Exception as error:  # noqa: BLE001  what is odd about one hides no other
             odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
-            views.append(View(key, desired.resources.get(key), None, "Unknown", (odd,), {}))
+            views.append(ResourceView(key, desired.resources.get(key), None, "Unknown", (odd,), {}))
     return views
 
 
@@ -250,13 +250,15 @@ def _phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
     return str(phase(remembered, claim_spec(remembered, desired)))
 
 
-def _machines(held: tuple[Holder, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[Slot, ...]:
+def _machines(held: tuple[ClaimedMachine, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[ClaimSlot, ...]:
     lives = (facts.resources[ResourceKey("Machine", one.machine)] for one in held)
     spec = claim.spec if claim is not None else None
-    return tuple(Slot(one.slot, one.machine, str(phase(life, spec))) for one, life in zip(held, lives, strict=True))
+    return tuple(
+        ClaimSlot(one.slot, one.machine, str(phase(life, spec))) for one, life in zip(held, lives, strict=True)
+    )
 
 
-def _tables(views: list[View], *, wide: bool) -> None:
+def _tables(views: list[ResourceView], *, wide: bool) -> None:
     if not views:
         click.echo("No resources found.", err=True)
     for one in dict.fromkeys(one for view in views for one in view.overrides):
@@ -271,30 +273,7 @@ def _tables(views: list[View], *, wide: bool) -> None:
         print_table([column.title for column in shown], rows, narrow=not wide)
 
 
-def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
-    """A table; `narrow` cuts it to the terminal's width, from its widest columns."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = on_terminal(sys.stdout)
-    width = shutil.get_terminal_size().columns if terminal and narrow else 100_000
-    console = Console(file=sys.stdout, width=width, no_color=not terminal, soft_wrap=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for title in titles:
-        # Columns that may wrap shrink one after the other, the widest first; their cells are cut and never wrap.
-        table.add_column(title)
-    for row in rows:
-        table.add_row(
-            *(Text(clean(cell), _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row)
-        )
-    with console.capture() as printed:
-        console.print(table)
-    # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
-    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()), color=terminal)
-
-
-def _document(view: View) -> dict[str, Any]:
+def _document(view: ResourceView) -> dict[str, Any]:
     seen = view.observation
     status: dict[str, Any] = {"conditions": [msgspec.to_builtins(one) for one in view.conditions]}
     if view.phase is not None:
@@ -321,16 +300,7 @@ def _document(view: View) -> dict[str, Any]:
     return found | {"status": status}
 
 
-def dump(value: object, output: str) -> str:
-    """JSON or YAML."""
-    if output == "json":
-        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    from reconciler.desired.manifest.manifests import dump_yaml
-
-    return dump_yaml(value).rstrip("\n")
-
-
-def _described(view: View, events: list[Event], facts: Facts, known: Known) -> str:
+def _described(view: ResourceView, events: list[Event], facts: Facts, known: MachineInventory) -> str:
     at = now()
     document = _document(view)
     lines = [str(view.key), f"Status:      {view.status}"]
@@ -342,26 +312,29 @@ def _described(view: View, events: list[Event], facts: Facts, known: Known) -> s
         lines.append(f"For:         {meant}; {view.key} has no document of its own")
     if view.machines:
         lines.append("Machines:")
-        lines += [f"  slot {one.slot}  {one.machine}  {one.standing}" for one in view.machines]
+        lines += [f"  slot {one.slot}  {one.machine}  {one.phase}" for one in view.machines]
     seen = view.observation
     if seen is not None:
-        lines.append(f"Seen:        {age(seen.taken_at, at)} ago")
+        lines.append(f"Seen:        {short_age(seen.taken_at, at)} ago")
         lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
     if view.derived:
         lines += ["Labels of its inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
     for kept in known.all:
-        taken = f"{age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
+        taken = (
+            f"{short_age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
+        )
         lines.append(f"Inventory:   {kept.origin}, {taken}")
     lines += [f"In force:    {clean(words_of(one))}" for one in view.overrides]
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]
     if flight := facts.in_flight.get(view.key):
-        lines.append(f"In flight:   {flight.action.name}, sent {age(flight.sent_at, at)} ago by {flight.by}")
+        lines.append(f"In flight:   {flight.action.name}, sent {short_age(flight.sent_at, at)} ago by {flight.by}")
     if remembered := facts.resources.get(view.key):
         lines += ["Remembered:", _indented(msgspec.to_builtins(remembered))]
     lines.append("Events:" if events else "Events:      none")
     lines += [
-        f"  {age(event.latest, at):>4} ago  {event.reason}: {clean(event.message)}{event.times}" for event in events
+        f"  {short_age(event.latest, at):>4} ago  {event.reason}: {clean(event.message)}{event.times}"
+        for event in events
     ]
     return "\n".join(_clean(line) for text in lines for line in text.split("\n"))
 
@@ -381,11 +354,8 @@ def _event_line(event: Event, output: str) -> str:
         return msgspec.json.encode(event).decode()
     at: datetime = event.at
     who = f"  [{clean(event.by)}]" if event.by else ""
-    whose = spoken(event.key) if event.key is not None else "fleet"
+    whose = display_key(event.key) if event.key is not None else "fleet"
     line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {clean(whose)}  {event.reason}: {clean(event.message)}"
     line += f"{event.times}{who}"
     colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
     return click.style(line, fg=colour) if colour else line
-
-
-_STATUS_COLOUR = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}

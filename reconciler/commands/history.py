@@ -11,19 +11,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.completion import complete_target
-from reconciler.commands.get import dump
 from reconciler.commands.options import Where, option, output_option, where_from, where_options
-from reconciler.commands.workspace import fail, on_terminal, open_source, open_store, words
-from reconciler.kinds import KINDS, find
+from reconciler.commands.printing import dump
+from reconciler.commands.workspace import exit_in_words, fail, on_terminal, open_desired_source, open_store
+from reconciler.kinds import KINDS, find_kind
 from reconciler.model.event import Event
 from reconciler.model.resource import Commit, ResourceKey, Revision
-from reconciler.views.render.change_history import Edit, Entry, What, form, interleaved, masked, render
-from reconciler.views.render.words import ansi, author, clean, moment, plain
+from reconciler.views.render.change_history import (
+    Edit,
+    Entry,
+    What,
+    entry_form,
+    interleaved,
+    masked_value,
+    render_history,
+)
+from reconciler.views.render.words import ansi, author, clean, moment, unpainted
 from reconciler.views.render.words import commit as commit_in_words
 
 if TYPE_CHECKING:
     from reconciler.desired.git.revisions import Moment
-    from reconciler.desired.git.source import Source
+    from reconciler.desired.git.source import DesiredSource
 
 _MANY = 100_000
 
@@ -60,8 +68,8 @@ def history_command(
     key, where = _key(target), where_from(values)
     if where.work_tree:
         raise click.UsageError("history is read from commits; leave --work-tree out")
-    with words():
-        source = open_source(where)
+    with exit_in_words():
+        source = open_desired_source(where)
         revision = source.snapshot().revision
         if at is not None:
             _show_at(key, source, source.moment(revision, at), where, output)
@@ -80,7 +88,7 @@ def _key(target: tuple[str, ...]) -> ResourceKey:
     """`machine/r1` or `machine r1`."""
     said = "/".join(target)
     word, slash, name = said.partition("/")
-    kind = find(word)
+    kind = find_kind(word)
     if kind is None:
         fail(f"{word!r} is not a kind; kinds are {', '.join(one.plural for one in KINDS.values())}")
     if not slash or not name or "/" in name:
@@ -98,14 +106,14 @@ def _events(where: Where, key: ResourceKey, limit: int) -> list[Event]:
 
 def _print(entries: Iterable[Entry], output: str) -> None:
     if output != "text":
-        click.echo(dump([form(entry) for entry in entries], output))
+        click.echo(dump([entry_form(entry) for entry in entries], output))
         return
     color = on_terminal(sys.stdout)
-    for line in render(entries, ansi if color else plain):
+    for line in render_history(entries, ansi if color else unpainted):
         click.echo(line, color=color)
 
 
-def _show_at(key: ResourceKey, source: Source, asked: Moment, where: Where, output: str) -> None:
+def _show_at(key: ResourceKey, source: DesiredSource, asked: Moment, where: Where, output: str) -> None:
     """The document as it was, as YAML that can be committed again: all that is said about it stands in comments."""
     when = f"in commit {commit_in_words(asked.commit)}" if asked.commit and asked.named else f"at {moment(asked.until)}"
     if asked.commit is None:
@@ -117,12 +125,12 @@ def _show_at(key: ResourceKey, source: Source, asked: Moment, where: Where, outp
     if found.version.value is None:
         fail(f"{key} cannot be told {when}: {found.file}: {clean(found.version.fault)}")
     if output == "json":
-        click.echo(dump(masked(found.version.value), "json"))
+        click.echo(dump(masked_value(found.version.value), "json"))
         return
     click.echo(f"# {clean(str(key))} {when}, as of commit {commit_in_words(last.commit)} in {clean(found.file)}")
     for line in _in_force(where, asked, asked.commit):
         click.echo(f"# {clean(line)}")
-    click.echo(dump(masked(found.version.value), "yaml"))
+    click.echo(dump(masked_value(found.version.value), "yaml"))
 
 
 def _missing(key: ResourceKey, when: str, last: Edit | None) -> str:

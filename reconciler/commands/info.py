@@ -12,8 +12,14 @@ import msgspec
 
 from reconciler.commands.completion import complete_kind
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.workspace import noting_uncommitted, on_terminal, open_source, read, words
-from reconciler.kinds import KINDS, find
+from reconciler.commands.workspace import (
+    exit_in_words,
+    noting_uncommitted,
+    on_terminal,
+    open_desired_source,
+    read_state,
+)
+from reconciler.kinds import KINDS, find_kind
 
 
 @click.command("validate", short_help="Check the desired state; show every problem.")
@@ -29,15 +35,15 @@ def validate_command(output: str, **values: Any) -> None:
       groundstate validate --work-tree
       groundstate validate --ref my-branch -o github
     """
-    from reconciler.desired.report import render
+    from reconciler.desired.report import render_diagnostics
 
     where = where_from(values)
-    with words():
-        source = open_source(where)
+    with exit_in_words():
+        source = open_desired_source(where)
         with noting_uncommitted(source, where):
-            snapshot, loaded = read(source)
+            snapshot, loaded = read_state(source)
     resources = len(loaded.state.resources) if loaded.state else 0
-    text = render(
+    text = render_diagnostics(
         output, loaded.diagnostics, files=len(snapshot.files), resources=resources, color=on_terminal(sys.stdout)
     )
     click.echo(text.rstrip("\n"), color=True)
@@ -55,7 +61,7 @@ def explain_command(path: str | None) -> None:
       groundstate explain machine
       groundstate explain machine.spec.boot.enabled
     """
-    from reconciler.desired.manifest.explain import explain
+    from reconciler.desired.manifest.explain import explain_field
 
     if path is None:
         width = max(len(name) for name in KINDS)
@@ -63,7 +69,7 @@ def explain_command(path: str | None) -> None:
             click.echo(f"{kind.name:<{width}}  {kind.summary}")
         return
     try:
-        click.echo(explain(path))
+        click.echo(explain_field(path))
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from None
 
@@ -79,7 +85,7 @@ def schema_command(kind: str | None) -> None:
     """
     from reconciler.desired.manifest.schemas import schema_for, schema_for_all
 
-    found = find(kind) if kind else None
+    found = find_kind(kind) if kind else None
     if kind and found is None:
         raise click.UsageError(f"{kind!r} is not a kind; kinds are {', '.join(KINDS)}")
     schema = schema_for(found) if found else schema_for_all()

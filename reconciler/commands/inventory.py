@@ -10,27 +10,27 @@ import msgspec
 
 from reconciler.commands import inventory_refresh
 from reconciler.commands.completion import complete_name
-from reconciler.commands.get import dump
 from reconciler.commands.options import output_option, where_from, where_options
+from reconciler.commands.printing import dump
 from reconciler.commands.workspace import (
     change_store,
+    exit_in_words,
     now,
     on_terminal,
-    open_source,
+    open_desired_source,
     open_store,
     operator,
     read_or_exit,
-    words,
 )
-from reconciler.kinds.catalogue.aggregate import aggregates, items
-from reconciler.kinds.common.inventory import Known, Origin
-from reconciler.kinds.machine.labels import size_of
+from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
+from reconciler.kinds.common.inventory import MachineInventory, Origin
+from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState, Resource
-from reconciler.onboarding.inventory_comparison import changes, disagreements, listed
+from reconciler.onboarding.inventory_comparison import _listed, changes, disagreements
 from reconciler.store import Store
 from reconciler.views.render.inventory_table import difference_lines, inventory_lines
-from reconciler.views.render.words import ansi, plain
+from reconciler.views.render.words import ansi, unpainted
 
 
 @click.command("inventory", short_help="What is in a machine, and what changed.")
@@ -56,8 +56,8 @@ def inventory_command(
       groundstate inventory r12-01 --diff
     """
     where = where_from(values)
-    with words():
-        desired = read_or_exit(open_source(where))
+    with exit_in_words():
+        desired = read_or_exit(open_desired_source(where))
         resource = inventory_refresh.one_machine(machine, desired)
         store = change_store(where, create=True) if refresh or accept else open_store(where)
         try:
@@ -72,8 +72,8 @@ def inventory_command(
         click.echo(dump(_form(resource, known, desired), output))
     else:
         colour = on_terminal(sys.stdout)
-        paint = ansi if colour else plain
-        size = size_of(resource, known.best, desired)
+        paint = ansi if colour else unpainted
+        size = size_by_inventory(resource, known.best, desired)
         lines = (
             difference_lines(known, paint)
             if diff
@@ -94,34 +94,34 @@ def _accept(resource: Resource[Any], store: Store, source: str | None) -> None:
         if kept.previous is None:
             continue
         store.inventories.accept(kept.machine, kept.origin)
-        message = f"{kept.origin}: {listed(found)}"
+        message = f"{kept.origin}: {_listed(found)}"
         event = Event(now(), EventType.NORMAL, "InventoryAccepted", message, resource.key, by=operator("inventory"))
         store.append([event])
         click.echo(f"accepted: {message}", err=True)
 
 
-def _chosen(known: Known, source: str | None) -> Known:
+def _chosen(known: MachineInventory, source: str | None) -> MachineInventory:
     match source:
         case Origin.OUT_OF_BAND:
-            return Known(out_of_band=known.out_of_band)
+            return MachineInventory(out_of_band=known.out_of_band)
         case Origin.IN_BAND:
-            return Known(in_band=known.in_band)
+            return MachineInventory(in_band=known.in_band)
         case _:
             return known
 
 
-def _form(resource: Resource[Any], known: Known, desired: DesiredState) -> dict[str, Any]:
+def _form(resource: Resource[Any], known: MachineInventory, desired: DesiredState) -> dict[str, Any]:
     sources = {}
     for kept in known.all:
         form = msgspec.to_builtins(kept)
         form.pop("machine")
         form["changes"] = [str(one) for one in changes(kept)]
         sources[form.pop("origin")] = form
-    size = size_of(resource, known.best, desired)
+    size = size_by_inventory(resource, known.best, desired)
     return {
         "machine": resource.key.name,
         "sources": sources,
         "disagreements": [str(one) for one in disagreements(known)],
         "size": {"name": size.name, "why": size.why},
-        "aggregates": aggregates(known.best, items(desired)),
+        "aggregates": aggregates(known.best, aggregate_items(desired)),
     }

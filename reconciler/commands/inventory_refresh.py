@@ -24,7 +24,7 @@ def one_machine(name: str, desired: DesiredState) -> Resource[Any]:
     return desired.resources[found[0]]
 
 
-def ask(resource: Resource[Any], desired: DesiredState, where: Where, store: Store) -> Inventory:
+def refresh_inventory(resource: Resource[Any], desired: DesiredState, where: Where, store: Store) -> Inventory:
     """What its BMC says now. Exits with words when it says nothing."""
     from reconciler.observed.connections import way_to
 
@@ -38,10 +38,10 @@ def ask(resource: Resource[Any], desired: DesiredState, where: Where, store: Sto
 def refresh(resource: Resource[Any], desired: DesiredState, where: Where, store: Store, command: str) -> None:
     """Keep what its BMC says now; `command` asked for it. Exits with words when it says nothing."""
     from reconciler.daemon.label_refresh import outdate
-    from reconciler.observed.inventory_reader import take
+    from reconciler.observed.inventory_reader import keep_inventory
 
-    seen = ask(resource, desired, where, store)
+    seen = refresh_inventory(resource, desired, where, store)
     by = operator(command)
-    events = take(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
+    events = keep_inventory(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
     store.append(msgspec.structs.replace(event, by=by) for event in events)
     outdate(store)

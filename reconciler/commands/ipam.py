@@ -13,17 +13,26 @@ import msgspec
 
 from drivers.base import Allocation, DriverError, IpamNetwork, IpamSettings, Number, Usage, clean
 from reconciler.commands.completion import complete_name
-from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.workspace import change_store, connections, fail, now, on_terminal, open_store, operator, words
-from reconciler.kinds.claim.spec import spoken
+from reconciler.commands.printing import dump, print_table
+from reconciler.commands.workspace import (
+    change_store,
+    connections,
+    exit_in_words,
+    fail,
+    now,
+    on_terminal,
+    open_store,
+    operator,
+)
+from reconciler.kinds.claim.spec import display_key
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.services.ipam_export import Copy, put, take
+from reconciler.services.ipam_export import Copy, export_ipam, import_ipam
 from reconciler.store import Store
-from reconciler.views.render.tree import ASCII, Marks, bar, free_words, pool_lines, tree, tree_lines
-from reconciler.views.render.words import ansi, plain
+from reconciler.views.render.tree import ASCII, TreeMarks, bar, free_words, pool_lines, tree, tree_lines
+from reconciler.views.render.words import ansi, unpainted
 from reconciler.views.render.words import count as counted
 
 
@@ -50,7 +59,7 @@ def _opened(values: dict[str, Any]) -> Iterator[Connections]:
 def _changing(values: dict[str, Any], *, change: bool, create: bool = False) -> Iterator[tuple[Connections, Store]]:
     """The same, with the store, whose ledger is to have what is done."""
     where = where_from(values)
-    with words():
+    with exit_in_words():
         store = change_store(where, create=create) if change else open_store(where)
         try:
             with connections(store, where) as ways:
@@ -79,7 +88,7 @@ def tree_command(networks: tuple[str, ...], depth: int | None, **values: Any) ->
         pools = {} if networks else ways.pools.pools()
     wanted = _chosen(networks, known)
     found = [one for one in usage if one.network in wanted]
-    paint, marks = (ansi if on_terminal(sys.stdout) else plain), _marks()
+    paint, marks = (ansi if on_terminal(sys.stdout) else unpainted), _marks()
     lines = list(tree_lines(tree({n: known[n] for n in wanted}, found), paint=paint, marks=marks, depth=depth))
     if pools:
         lines += ["", paint("bold", "pools"), *pool_lines(pools, paint=paint, marks=marks)]
@@ -93,19 +102,19 @@ def _chosen(names: tuple[str, ...], known: dict[str, IpamNetwork]) -> set[str]:
     return {n for n, one in known.items() if not names or n in names or one.parent in names}
 
 
-def _marks() -> Marks:
+def _marks() -> TreeMarks:
     try:
         "█├".encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return ASCII
-    return Marks()
+    return TreeMarks()
 
 
 @ipam_group.command("get", short_help="Who holds what.")
 @click.argument("wanted", nargs=-1, metavar="[NETWORK|POOL|OWNER|ADDRESS|NUMBER]...")
 @where_options
 @output_option("table", "wide", "json", "yaml", default="table")
-def get_command(wanted: tuple[str, ...], output: str, **values: Any) -> None:
+def get_addresses_command(wanted: tuple[str, ...], output: str, **values: Any) -> None:
     """List addresses and numbers with their owners: all, or those of a network, pool or owner, or the one named.
 
     \b
@@ -137,7 +146,7 @@ def get_command(wanted: tuple[str, ...], output: str, **values: Any) -> None:
 def _owner(allocation: Allocation) -> str:
     """The owner, and where it is a claim's slot, of which claim."""
     kind, _, name = allocation.owner.partition("/")
-    return spoken(ResourceKey(kind, name)) if kind and name else allocation.owner
+    return display_key(ResourceKey(kind, name)) if kind and name else allocation.owner
 
 
 def _print_held(addresses: list[Allocation], numbers: list[Number], *, wide: bool) -> None:
@@ -213,7 +222,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
     with _changing(values, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
-            _tell(store, "IpamRebuilt", "what is free was written anew from what is declared and held")
+            _report(store, "IpamRebuilt", "what is free was written anew from what is declared and held")
         wrong = ways.ipam.check()
         held, networks = len(ways.ipam.list()), len(ways.ipam.networks())
     for line in wrong:
@@ -236,7 +245,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
       groundstate ipam export --out ipam.yaml
     """
     with _opened(values) as ways:
-        copy = take(ways.ipam, ways.pools)
+        copy = export_ipam(ways.ipam, ways.pools)
     text = dump(msgspec.to_builtins(copy), output)
     if out is None:
         click.echo(text)
@@ -268,10 +277,10 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     copy = _read(file)
     count = f"{len(copy.networks):,} networks, {len(copy.addresses):,} addresses, {len(copy.numbers):,} numbers"
     with _changing(values, change=not dry_run, create=True) as (ways, store):
-        refused = _rehearse(copy, take(ways.ipam, ways.pools))
+        refused = _rehearse(copy, export_ipam(ways.ipam, ways.pools))
         if not refused and not dry_run:
-            _tell(store, "IpamImported", f"{count} of {file.name}")
-            refused = put(copy, ways.ipam, ways.pools)
+            _report(store, "IpamImported", f"{count} of {file.name}")
+            refused = import_ipam(copy, ways.ipam, ways.pools)
     for line in refused:
         click.echo(clean(line), err=True)
     if refused:
@@ -280,7 +289,7 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     click.echo(f"{count} {done}.")
 
 
-def _tell(store: Store, reason: str, message: str) -> None:
+def _report(store: Store, reason: str, message: str) -> None:
     store.append([Event(at=now(), type=EventType.NORMAL, reason=reason, message=message, by=operator("ipam"))])
 
 
@@ -302,6 +311,6 @@ def _rehearse(copy: Copy, present: Copy) -> list[str]:
     try:
         registry = Registry()
         ipam, pools = registry.open_ipam(IpamSettings(), store.engine), registry.open_pools(store.engine)
-        return put(present, ipam, pools) or put(copy, ipam, pools)
+        return import_ipam(present, ipam, pools) or import_ipam(copy, ipam, pools)
     finally:
         store.close()

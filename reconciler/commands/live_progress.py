@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import click
 
 from drivers.base import clean
-from reconciler.applying.progress import Progress, Row, Stage
+from reconciler.applying.progress import Progress, ProgressRow, ProgressStage
 from reconciler.commands.workspace import on_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 LINES = 24
-_MARK = {Stage.QUEUED: "·", Stage.WORKING: "…", Stage.DONE: "✓", Stage.PAUSED: "‖", Stage.HELD: "‖", Stage.FAILED: "✗"}
+_MARK = {
+    ProgressStage.QUEUED: "·",
+    ProgressStage.WORKING: "…",
+    ProgressStage.DONE: "✓",
+    ProgressStage.PAUSED: "‖",
+    ProgressStage.HELD: "‖",
+    ProgressStage.FAILED: "✗",
+}
 _COLOUR = {
-    Stage.QUEUED: "dim",
-    Stage.WORKING: "cyan",
-    Stage.DONE: "green",
-    Stage.PAUSED: "dim",
-    Stage.HELD: "yellow",
-    Stage.FAILED: "red",
+    ProgressStage.QUEUED: "dim",
+    ProgressStage.WORKING: "cyan",
+    ProgressStage.DONE: "green",
+    ProgressStage.PAUSED: "dim",
+    ProgressStage.HELD: "yellow",
+    ProgressStage.FAILED: "red",
 }
 
 
@@ -50,7 +57,7 @@ class Board:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, row: Row | None) -> None:
+    def show(self, row: ProgressRow | None) -> None:
         """A row changed."""
         if row is not None and self._live is None:
             # Nobody listens any more; what was begun is finished all the same.
@@ -71,4 +78,4 @@ class Board:
         return table
 
 
-_BUSY = (Stage.WORKING, Stage.FAILED, Stage.HELD)
+_BUSY = (ProgressStage.WORKING, ProgressStage.FAILED, ProgressStage.HELD)

@@ -13,9 +13,10 @@ from click.core import ParameterSource
 
 from drivers.base import IpamSettings
 from reconciler.commands.completion import complete_target
-from reconciler.kinds.machine.credentials import NOTHING, Grants
-from reconciler.planning.guards import TENTH, Limit, Limits
-from reconciler.planning.policy import Asked
+from reconciler.commands.store_location import top_level
+from reconciler.kinds.machine.credentials import NO_GRANTS, Grants
+from reconciler.planning.guards import TENTH, FleetShare, GuardLimits
+from reconciler.planning.policy import CommandLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,25 +35,25 @@ class Where(msgspec.Struct, frozen=True):
     store: str | None
     base: Path
     ipam: IpamSettings = IpamSettings()
-    grants: Grants = NOTHING
+    grants: Grants = NO_GRANTS
 
 
-class LimitType(click.ParamType[Limit]):
+class LimitType(click.ParamType[FleetShare]):
     """`5` or `10%`."""
 
     name = "N|N%"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FleetShare:
         """Click's hook."""
-        if isinstance(value, Limit):
+        if isinstance(value, FleetShare):
             return value
         try:
-            return Limit.parse(str(value))
+            return FleetShare.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-FORMATS = frozenset(["text", "table", "wide", "name", "json", "yaml", "markdown", "github", "sarif", "junit"])
+OUTPUT_FORMATS = frozenset(["text", "table", "wide", "name", "json", "yaml", "markdown", "github", "sarif", "junit"])
 """Of all commands."""
 
 
@@ -61,7 +62,7 @@ class _Format(click.Choice[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Click's hook."""
-        if ctx is not None and param is not None and value in FORMATS - {*self.choices}:
+        if ctx is not None and param is not None and value in OUTPUT_FORMATS - {*self.choices}:
             of_all = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
             value = param.get_default(ctx) if of_all else value
         return super().convert(value, param, ctx)
@@ -143,12 +144,12 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
     return command
 
 
-def asked_from(values: dict[str, Any]) -> Asked:
+def guard_options_of(values: dict[str, Any]) -> CommandLimits:
     """Take the guard options out of a command's values; which of them stand on the command line counts too."""
     names = ("max_disrupted", "max_removed", "max_unreachable", "max_released", "allow_empty")
-    limits = Limits(**{name: values.pop(name) for name in names})
+    limits = GuardLimits(**{name: values.pop(name) for name in names})
     source = click.get_current_context().get_parameter_source
-    return Asked(limits, frozenset(name for name in names if source(name) is ParameterSource.COMMANDLINE))
+    return CommandLimits(limits, frozenset(name for name in names if source(name) is ParameterSource.COMMANDLINE))
 
 
 def where_from(values: dict[str, Any]) -> Where:
@@ -159,20 +160,13 @@ def where_from(values: dict[str, Any]) -> Where:
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}
     if not named["ref"].strip():  # Of a variable that was not set.
         raise click.UsageError("--ref is empty; name a branch, tag or commit, or leave it out for HEAD")
-    found = Where(base=base, ipam=_ipam_from(values), grants=meta.get("grants", NOTHING), **named)
+    found = Where(base=base, ipam=_ipam_from(values), grants=meta.get("grants", NO_GRANTS), **named)
     return msgspec.structs.replace(found, repo=top_level()) if found.repo == "." else found
 
 
 def _ipam_from(values: dict[str, Any]) -> IpamSettings:
     names = {"name": "ipam"} | {name: f"ipam_{name}" for name in ("url", "token", "ca_file", "fleet", "insecure")}
     return IpamSettings(**{name: values.pop(option) for name, option in names.items()})
-
-
-def top_level() -> str:
-    """The repository around the current folder, as git finds it: a subfolder is not a fleet with a store of its own."""
-    here = Path.cwd()
-    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
-    return "." if top == here else str(top)
 
 
 def filter_options(command: F) -> F:

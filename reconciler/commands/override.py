@@ -10,27 +10,27 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_target
-from reconciler.commands.get import dump, print_table
 from reconciler.commands.options import Where, output_option, where_from, where_options
+from reconciler.commands.printing import dump, print_table
 from reconciler.commands.workspace import (
     change_store,
     derived_labels,
+    exit_in_words,
     facts_of,
     fail,
     now,
-    open_source,
+    open_desired_source,
     open_store,
     operator,
     read_or_exit,
-    words,
 )
 from reconciler.model.override import Override
-from reconciler.planning.override_scope import OVERRIDABLE, refusal, span
+from reconciler.planning.override_scope import OVERRIDABLE, override_refusal, parse_duration
 from reconciler.planning.planner import universe
 from reconciler.planning.selectors import select
-from reconciler.views.columns import age
+from reconciler.views.columns import short_age
 
-TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
+_TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
 
 class _Span(click.ParamType[timedelta]):
@@ -43,7 +43,7 @@ class _Span(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            return span(str(value))
+            return parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -94,7 +94,7 @@ def override_command(
     asked = [bool(guard), listed, bool(revoke)]
     if sum(asked) != 1:
         raise click.UsageError("name a guard to override, or pass --list, or --revoke ID; one of the three")
-    with words():
+    with exit_in_words():
         if listed:
             show_overrides(where, output)
         elif revoke:
@@ -114,7 +114,7 @@ def show_overrides(where: Where, output: str) -> None:
     if output in ("json", "yaml"):
         click.echo(dump([msgspec.to_builtins(one) | {"state": _state(one, at)} for one in found], output))
     elif found:
-        print_table(TITLES, [_row(one, at) for one in found], narrow=output != "wide")
+        print_table(_TITLES, [_row(one, at) for one in found], narrow=output != "wide")
     else:
         click.echo("No overrides.", err=True)
 
@@ -128,7 +128,7 @@ def _begin(
     reason: str,
     by: str,
 ) -> None:
-    if (why := refusal(guard, narrowed=bool(targets or selector))) is not None:
+    if (why := override_refusal(guard, narrowed=bool(targets or selector))) is not None:
         fail(why)
     if lasting is None:
         fail("say for how long: --for 30m, --for 2h; it ends by itself")
@@ -153,7 +153,7 @@ def _meant(where: Where, targets: tuple[str, ...], selector: str) -> int | None:
         return None
     store = open_store(where)
     try:
-        desired, facts = read_or_exit(open_source(where), store), facts_of(store)
+        desired, facts = read_or_exit(open_desired_source(where), store), facts_of(store)
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
     finally:
         store.close()
@@ -182,5 +182,5 @@ def _state(one: Override, at: datetime) -> str:
 
 def _row(one: Override, at: datetime) -> list[str]:
     end = min(one.until, one.revoked_at or one.until)
-    when = f"in {age(at, end)}" if one.in_force(at) else f"{age(end, at)} ago"
+    when = f"in {short_age(at, end)}" if one.in_force(at) else f"{short_age(end, at)} ago"
     return [one.id, one.guard, one.covers, _state(one, at), when, one.by, one.reason]

@@ -15,9 +15,9 @@ from click.core import ParameterSource
 
 from reconciler.commands.options import (
     Where,
-    asked_from,
     filter_options,
     guard_options,
+    guard_options_of,
     option,
     output_option,
     where_from,
@@ -27,24 +27,24 @@ from reconciler.commands.workspace import (
     EXIT_ERROR,
     connections,
     derived_labels,
+    exit_in_words,
+    exit_with_diagnostics,
+    facts_in_force,
     facts_under,
     fail,
-    foreseen,
     noting_uncommitted,
     now,
     observed_types,
     on_terminal,
-    open_source,
+    open_desired_source,
     open_store,
     policy_of,
     read_all_or_exit,
-    refuse,
-    words,
 )
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
-from reconciler.desired.git.source import Source
+from reconciler.desired.git.source import DesiredSource
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.machine.virtual_media import watched
+from reconciler.kinds.machine.virtual_media import media_watched
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -55,8 +55,8 @@ from reconciler.onboarding.inventory_comparison import on_sizes
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
 from reconciler.planning.planner import plan, universe, with_commits
-from reconciler.planning.policy import Asked, Policy
-from reconciler.planning.selectors import in_words, select
+from reconciler.planning.policy import CommandLimits, Policy
+from reconciler.planning.selectors import filter_words, select
 from reconciler.views.render import render_json, render_markdown, render_text, render_yaml
 
 _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail_on_unknown"}
@@ -106,20 +106,20 @@ def plan_command(
       groundstate plan -o markdown              for a pull request
       groundstate plan --out p.json && groundstate apply p.json
     """
-    asked, where = asked_from(values), where_from(values)
-    with words():
-        prospect = look_ahead(where, asked, targets, selector, refresh=refresh, concurrency=concurrency)
+    asked, where = guard_options_of(values), where_from(values)
+    with exit_in_words():
+        prospect = compute_plan(where, asked, targets, selector, refresh=refresh, concurrency=concurrency)
         if out is not None:
-            save(prospect.plan, out)
+            save_plan(prospect.plan, out)
     command = _apply_command(targets, selector, out)
     click.echo(rendered(prospect.plan, output, full=full, next_command=command), color=on_terminal(sys.stdout))
     unread = fail_on_unknown and bool(prospect.plan.unknown)
     raise click.exceptions.Exit(EXIT_ERROR if unread else prospect.plan.exit_code)
 
 
-def look_ahead(
+def compute_plan(
     where: Where,
-    asked: Asked,
+    asked: CommandLimits,
     targets: Iterable[str] = (),
     selector: str = "",
     *,
@@ -128,21 +128,21 @@ def look_ahead(
     only: Iterable[ResourceKey] | None = None,
 ) -> Prospect:
     """Read git, look at the fleet and plan. Exits with words for what a person can mend."""
-    source = open_source(where)
+    source = open_desired_source(where)
     with noting_uncommitted(source, where):
         desired, warnings = read_all_or_exit(source)
     store = open_store(where)
     try:
         facts = facts_under(store, desired)
-        refuse(admit(desired, facts))
+        exit_with_diagnostics(admit(desired, facts))
         access = access_changes(desired, facts.resources)
-        facts = foreseen(desired, facts)
+        facts = facts_in_force(desired, facts)
         everything = universe(desired, facts)
         chosen = set(everything)
         if targets or selector:
             chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
-        filtered_by = in_words(targets, selector)
+        filtered_by = filter_words(targets, selector)
         if only is not None:
             wanted, filtered_by = set(only), "a saved plan"
             keys = [key for key in keys if key in wanted]
@@ -155,7 +155,7 @@ def look_ahead(
         known = set(everything)
         remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
         with connections(store, where) as open_connections:
-            fresh = tuple(_look(open_connections, looked, desired, facts, concurrency))
+            fresh = tuple(_observe(open_connections, looked, desired, facts, concurrency))
     finally:
         store.close()
     observed = remembered | {one.key: one for one in fresh}
@@ -180,13 +180,13 @@ def look_ahead(
 
 
 def not_descending(
-    source: Source, revision: Revision, in_force: tuple[str | None, str | None]
+    source: DesiredSource, revision: Revision, in_force: tuple[str | None, str | None]
 ) -> tuple[Diagnostic, ...]:
     """A warning where the daemon will refuse the revision: it does not follow the one in force (by which ref found)."""
     last, ref = in_force
     if not last or last == revision.id or revision.commit is None or last.startswith("worktree:"):
         return ()
-    mine = source.branch() if source.asked == "HEAD" else source.asked
+    mine = source.branch() if source.requested_ref == "HEAD" else source.requested_ref
     if (mine or "HEAD") != ref or source.descends(revision.id, last) is not False:
         return ()
     hint = f"if that is meant: groundstate rewind {revision.id[:10]} --reason WHY"
@@ -228,13 +228,13 @@ def _plan(
     )
 
 
-def _look(
+def _observe(
     open_connections: Connections, looked: list[ResourceKey], desired: DesiredState, facts: Facts, concurrency: int
 ) -> Iterable[Observation]:
     from reconciler.observed.poller import Poller
 
-    media = {key for key, one in facts.resources.items() if watched(one.life)}
-    seen = Poller(open_connections, now).look_all(looked, desired, concurrency, media)
+    media = {key for key, one in facts.resources.items() if media_watched(one.life)}
+    seen = Poller(open_connections, now).observe_all(looked, desired, concurrency, media)
     if not on_terminal(sys.stderr) or len(looked) < 2:
         yield from seen
         return
@@ -262,10 +262,10 @@ def rendered(planned: Plan, output: str, *, full: bool = False, next_command: st
 def _apply_command(targets: Iterable[str], selector: str, saved: Path | None) -> str:
     """What carries out this very plan: what was meant, and what the command line said of where and of guards."""
     meant = [str(saved)] if saved else [*targets, *(["-l", selector] if selector else [])]
-    return shlex.join(["groundstate", "apply", *meant, *_said_here()])
+    return shlex.join(["groundstate", "apply", *meant, *_repeated_options()])
 
 
-def _said_here() -> Iterator[str]:
+def _repeated_options() -> Iterator[str]:
     """The options of this command line that apply must be given too. What the environment and the settings file say it
     finds by itself; a URL with a login in it is not repeated."""
     context = click.get_current_context()
@@ -281,7 +281,7 @@ def _said_here() -> Iterator[str]:
             yield from (param.opts[0], value)
 
 
-def save(planned: Plan, path: Path) -> None:
+def save_plan(planned: Plan, path: Path) -> None:
     """Write the plan file whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:

@@ -14,7 +14,7 @@ from reconciler.commands.workspace import fail
 from reconciler.daemon.proposals import Schedule
 from reconciler.daemon.service import Propose
 from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.source import Repository, Source
+from reconciler.desired.git.source import DesiredSource, Repository
 from reconciler.onboarding.discovery import HTTPS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +55,7 @@ def propose_from(values: dict[str, Any]) -> ProposeOptions:
     return ProposeOptions(**{name: values.pop(f"propose_{name}") for name in ("branch", "interval", "port")})
 
 
-def proposal(options: ProposeOptions, source: Source, where: Where) -> Propose | None:
+def proposal(options: ProposeOptions, source: DesiredSource, where: Where) -> Propose | None:
     """What the daemon is to propose, if it was asked to. Exits with words where that cannot be; raises SourceError."""
     if options.branch is None:
         return None

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from reconciler.commands.options import where_from, where_options
-from reconciler.commands.workspace import change_store, fail, now, open_source, operator, words
+from reconciler.commands.workspace import change_store, exit_in_words, fail, now, open_desired_source, operator
 from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
 from reconciler.model.event import Event, EventType
 
@@ -33,8 +33,8 @@ def rewind_command(sha: str, reason: str, **values: Any) -> None:
     where = where_from(values)
     if not reason.strip():
         fail("say why: --reason INC-7; it stands in the ledger")
-    with words():
-        source = open_source(where)
+    with exit_in_words():
+        source = open_desired_source(where)
         source.snapshot()  # Of a remote, what it has now: the copy here may be from before the branch was taken back.
         wanted = source.snapshot(None if where.work_tree else sha).revision
         store = change_store(where)

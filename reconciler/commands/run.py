@@ -12,30 +12,30 @@ import click
 import msgspec
 
 from reconciler.applying.context import Context
-from reconciler.commands.boot_service import boot_from, boot_options, boot_service
-from reconciler.commands.options import Where, asked_from, guard_options, option, where_from, where_options
+from reconciler.commands.boot_service import boot_from, boot_options, serve_boot
+from reconciler.commands.options import Where, guard_options, guard_options_of, option, where_from, where_options
 from reconciler.commands.proposal_options import proposal, propose_from, propose_options
+from reconciler.commands.store_location import cache_dir
 from reconciler.commands.workspace import (
     RANDOM,
-    cache_dir,
     change_store,
     connections,
+    exit_in_words,
     facts_of,
     fail,
     live_long,
     now,
     on_terminal,
-    open_source,
+    open_desired_source,
     operator,
-    words,
 )
-from reconciler.daemon.policy_state import Standing
-from reconciler.daemon.service import Daemon, Pace
+from reconciler.daemon.policy_state import PolicyState
+from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
-from reconciler.store.retention import KEPT
+from reconciler.store.retention import EVENTS_KEPT
 from reconciler.store.store_errors import StoreError
 from reconciler.workqueue.queue import StoredQueue
 
@@ -47,7 +47,11 @@ from reconciler.workqueue.queue import StoredQueue
 @option("--resync", default=60.0, type=click.FloatRange(1), help="Seconds between two looks at the same machine.")
 @option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are worked on side by side.")
 @option(
-    "--keep-events", default=KEPT.days, type=click.IntRange(30), metavar="DAYS", help="How long the ledger is kept."
+    "--keep-events",
+    default=EVENTS_KEPT.days,
+    type=click.IntRange(30),
+    metavar="DAYS",
+    help="How long the ledger is kept.",
 )
 @option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
 @option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", help="auto: JSON off a terminal.")
@@ -68,15 +72,15 @@ def run_command(
       groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
     boot, proposing = boot_from(values), propose_from(values)
-    asked, where = asked_from(values), where_from(values)
+    asked, where = guard_options_of(values), where_from(values)
     as_json = default_json() if log_format == "auto" else log_format == "json"
     log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
     stop = threading.Event()
     deadline = Deadline(stop, lambda threads: _not_stopped(log, threads))
     live_long()
-    with words():
+    with exit_in_words():
         where = _on_one_branch(where)
-        source = open_source(where)
+        source = open_desired_source(where)
         propose = proposal(proposing, source, where)
         store = change_store(where, create=True)
         try:
@@ -94,13 +98,15 @@ def run_command(
                     by=operator("run"),
                     epoch=epoch,
                 )
-                me = policy.Daemon(operator("run"), now(), asked.limits, boot.address)
-                standing = Standing(store, asked, now, me)
-                pace = Pace(git=interval, resync=resync, workers=concurrency, keep=timedelta(days=keep_events))
+                me = policy.DaemonReport(operator("run"), now(), asked.limits, boot.address)
+                standing = PolicyState(store, asked, now, me)
+                pace = DaemonSettings(
+                    git=interval, resync=resync, workers=concurrency, keep=timedelta(days=keep_events)
+                )
                 daemon = Daemon(
                     source, store, queue, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose
                 )
-                with _health(listen, daemon) as health, boot_service(boot, daemon.lives, store, where, log):
+                with _health(listen, daemon) as health, serve_boot(boot, daemon.lives, store, where, log):
                     log.info("Started", repository=source.location, store=store.where, port=health.port)
                     standing.begin(epoch)
                     try:
@@ -128,7 +134,7 @@ def _on_one_branch(where: Where) -> Where:
     meant for the fleet."""
     if where.ref != "HEAD" or where.work_tree:
         return where
-    branch = open_source(where).branch()
+    branch = open_desired_source(where).branch()
     return where if branch is None else msgspec.structs.replace(where, ref=branch)
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.options import SETTINGS_FILE, top_level
+from reconciler.commands.options import SETTINGS_FILE
+from reconciler.commands.store_location import top_level
 from reconciler.kinds.machine.credentials import Grants, grants_from
 
 FOUND_MAY_SET = frozenset(
@@ -36,7 +37,7 @@ NEVER_SETTINGS = {"yes", "allow_empty"}
 """What a person must say each time."""
 
 
-class File(msgspec.Struct, frozen=True):
+class SettingsFile(msgspec.Struct, frozen=True):
     """A settings file. `named`: by --config; `found`: with the repository."""
 
     path: Path
@@ -47,7 +48,7 @@ class File(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """What the files say, each with its values as they stand in it; later ones go before earlier ones."""
 
-    files: tuple[tuple[File, dict[str, Any]], ...]
+    files: tuple[tuple[SettingsFile, dict[str, Any]], ...]
     grants: Grants
 
     @property
@@ -82,11 +83,11 @@ def find_settings() -> Path | None:
 def read_settings(named: Path | None) -> Settings:
     """All of them. Raises UsageError for what cannot be read, or is not to be trusted."""
     mine, found = user_file(), find_settings()
-    files = [File(named.absolute(), named=True)] if named is not None else []
+    files = [SettingsFile(named.absolute(), named=True)] if named is not None else []
     if named is None and mine is not None and mine.is_file():
-        files.append(File(mine))
+        files.append(SettingsFile(mine))
     if named is None and found is not None and found != mine:
-        files.append(File(found, found=True))
+        files.append(SettingsFile(found, found=True))
     values = [(file, _read(file)) for file in files]
     grants: dict[str, Any] = {}
     for file, table in values:
@@ -100,7 +101,7 @@ def read_settings(named: Path | None) -> Settings:
         raise click.UsageError(f"{files[0].path}: {error}") from None
 
 
-def _read(file: File) -> dict[str, Any]:
+def _read(file: SettingsFile) -> dict[str, Any]:
     try:
         # Asked of the open file, so that it is the one that is read.
         with file.path.open("rb") as opened:
@@ -139,7 +140,7 @@ def _not_here(path: Path, names: list[str]) -> str:
 
 
 def _own(
-    file: File, values: dict[str, Any], command: click.Command, every: Callable[[], Iterable[click.Command]]
+    file: SettingsFile, values: dict[str, Any], command: click.Command, every: Callable[[], Iterable[click.Command]]
 ) -> dict[str, Any]:
     mine = _settable(command)
     if others := values.keys() - mine:

@@ -59,3 +59,16 @@ def _git_dir(top: Path) -> Path | None:
         return (git_dir / common.read_text("utf-8").strip()).resolve() if common.is_file() else git_dir
     bare = (top / "HEAD").is_file() and (top / "objects").is_dir() and (top / "refs").is_dir()
     return top if bare else None
+
+
+def top_level() -> str:
+    """The repository around the current folder, as git finds it: a subfolder is not a fleet with a store of its own."""
+    here = Path.cwd()
+    top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    return "." if top == here else str(top)
+
+
+def cache_dir() -> Path:
+    """Where copies are kept that can be made again at any time (XDG base directories)."""
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "groundstate"

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from drivers.base import lines
+from drivers.base import printable_lines
 from reconciler.commands.options import Where
-from reconciler.commands.store_location import default_store, move_hint, old_store
+from reconciler.commands.store_location import cache_dir, default_store, move_hint, old_store
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.policy import Asked, Policy, policy
+from reconciler.planning.policy import CommandLimits, Policy, policy_in_force
 
 if TYPE_CHECKING:
     from drivers.registry import Registry
-    from reconciler.desired.git.source import Snapshot, Source
+    from reconciler.desired.git.source import DesiredSource, Snapshot
     from reconciler.desired.load import Loaded
     from reconciler.observed.connections import Connections
     from reconciler.store import Store
@@ -53,7 +53,7 @@ def now() -> datetime:
 
 def fail(message: str) -> NoReturn:
     """Say it on stderr and leave with 1."""
-    click.secho(f"error: {lines(redacted(message))}", fg="red", err=True, color=on_terminal(sys.stderr))
+    click.secho(f"error: {printable_lines(redacted(message))}", fg="red", err=True, color=on_terminal(sys.stderr))
     raise click.exceptions.Exit(EXIT_ERROR)
 
 
@@ -72,13 +72,7 @@ def operator(verb: str) -> str:
     return f"{user}@{socket.gethostname()} ({verb})"
 
 
-def cache_dir() -> Path:
-    """Where copies are kept that can be made again at any time (XDG base directories)."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "groundstate"
-
-
-def open_source(where: Where) -> Source:
+def open_desired_source(where: Where) -> DesiredSource:
     """The git repository. Exits with words when there is none."""
     from reconciler.desired.git.source import SourceError
     from reconciler.desired.git.source import open_source as opened
@@ -91,16 +85,16 @@ def open_source(where: Where) -> Source:
         fail(str(error))
 
 
-def read(source: Source, previous: Loaded | None = None) -> tuple[Snapshot, Loaded]:
+def read_state(source: DesiredSource, previous: Loaded | None = None) -> tuple[Snapshot, Loaded]:
     """The newest snapshot and what it declares, errors included. Raises SourceError."""
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
     snapshot = source.snapshot()
-    return snapshot, load(snapshot, cache=cache_dir(), previous=previous)
+    return snapshot, load_state(snapshot, cache=cache_dir(), previous=previous)
 
 
 @contextmanager
-def noting_uncommitted(source: Source, where: Where) -> Iterator[None]:
+def noting_uncommitted(source: DesiredSource, where: Where) -> Iterator[None]:
     """Say on stderr how many files of the work tree are not what is read; an edit that seems lost is mostly this.
 
     git counts them beside the reading, as that takes it a while in a large repository.
@@ -122,7 +116,7 @@ def _note_uncommitted(number: int) -> None:
         click.echo(f"note: {files} from the commit and {was} not read; --work-tree reads {them}", err=True)
 
 
-def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
+def read_or_exit(source: DesiredSource, store: Store | None = None) -> DesiredState:
     """The desired state. Prints every problem and exits with 1 when there are errors.
 
     With a `store`, for commands that only show: instead of a broken revision, the last good one that the store knows.
@@ -130,12 +124,12 @@ def read_or_exit(source: Source, store: Store | None = None) -> DesiredState:
     return read_all_or_exit(source, store)[0]
 
 
-def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
+def read_all_or_exit(source: DesiredSource, store: Store | None = None) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
     """The same, with the warnings."""
     from reconciler.desired.git.source import SourceError
 
     try:
-        snapshot, loaded = read(source)
+        snapshot, loaded = read_state(source)
     except SourceError as error:
         fail(str(error))
     if loaded.state is not None:
@@ -149,14 +143,14 @@ def read_all_or_exit(source: Source, store: Store | None = None) -> tuple[Desire
             f"note: {snapshot.revision} is broken ({why}); showing {in_force.revision}, which is in force", err=True
         )
         return in_force, ()
-    from reconciler.desired.report import render
+    from reconciler.desired.report import render_diagnostics
 
-    text = render("text", loaded.diagnostics, files=len(snapshot.files), color=on_terminal(sys.stderr))
+    text = render_diagnostics("text", loaded.diagnostics, files=len(snapshot.files), color=on_terminal(sys.stderr))
     click.echo(text.rstrip("\n"), err=True, color=True)
     raise click.exceptions.Exit(EXIT_ERROR)
 
 
-def refuse(diagnostics: tuple[Diagnostic, ...]) -> None:
+def exit_with_diagnostics(diagnostics: tuple[Diagnostic, ...]) -> None:
     """Say what is wrong with a state that is sound by itself, and leave with 1; nothing when there is nothing."""
     if not diagnostics:
         return
@@ -166,17 +160,17 @@ def refuse(diagnostics: tuple[Diagnostic, ...]) -> None:
     raise click.exceptions.Exit(EXIT_ERROR)
 
 
-def _last_good(source: Source, store: Store) -> DesiredState | None:
+def _last_good(source: DesiredSource, store: Store) -> DesiredState | None:
     """What the daemon last put in force, as long as it can still be read."""
     from reconciler.daemon.ancestry import LAST_GOOD
     from reconciler.desired.git.source import SourceError
-    from reconciler.desired.load import load
+    from reconciler.desired.load import load_state
 
     last = store.get_meta(LAST_GOOD)
     if last is None or last.startswith("worktree:"):
         return None
     try:
-        return load(source.snapshot(last), cache=cache_dir()).state
+        return load_state(source.snapshot(last), cache=cache_dir()).state
     except SourceError:
         return None
 
@@ -269,9 +263,9 @@ def _note_copied(place: str, schema: str) -> None:
     )
 
 
-def policy_of(store: Store, asked: Asked) -> tuple[Policy, tuple[Diagnostic, ...]]:
+def policy_of(store: Store, asked: CommandLimits) -> tuple[Policy, tuple[Diagnostic, ...]]:
     """The policy that judges every plan on this store, whichever command asks, and what is to be told of it."""
-    return policy(asked, store.daemon.get(), store.overrides.all(), now())
+    return policy_in_force(asked, store.daemon.get(), store.overrides.all(), now())
 
 
 def facts_of(store: Store) -> Facts:
@@ -292,18 +286,18 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
     return Facts({**facts.resources, **changed}, facts.in_flight)
 
 
-def foreseen(desired: DesiredState, facts: Facts) -> Facts:
+def facts_in_force(desired: DesiredState, facts: Facts) -> Facts:
     """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
-    from reconciler.planning.carry_over import take_in, with_changes
+    from reconciler.planning.carry_over import carried_over, with_changes
 
-    return Facts(with_changes(facts.resources, take_in(desired, facts.resources)), facts.in_flight)
+    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources)), facts.in_flight)
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
     """The labels that follow from what the store knows to be in the machines."""
-    from reconciler.onboarding.inventory_comparison import labels_of
+    from reconciler.onboarding.inventory_comparison import labels_from_inventories
 
-    return labels_of(desired, store.inventories.all())
+    return labels_from_inventories(desired, store.inventories.all())
 
 
 def observed_types() -> dict[str, type]:
@@ -331,7 +325,7 @@ def connections(store: Store, where: Where) -> Iterator[Connections]:
 
 
 @contextmanager
-def words() -> Iterator[None]:
+def exit_in_words() -> Iterator[None]:
     """Turn the errors that a person can do something about into words and exit code 1."""
     try:
         yield

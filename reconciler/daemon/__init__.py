@@ -1,0 +1,1 @@
+"""Threads, triggers and signals: what makes the parts a service."""

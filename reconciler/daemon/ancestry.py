@@ -25,7 +25,7 @@ class Allowed(msgspec.Struct, frozen=True):
     until: datetime
 
 
-class Verdict(Enum):
+class AncestryVerdict(Enum):
     """What is made of a new revision."""
 
     FOLLOWS = "follows"
@@ -43,13 +43,13 @@ def judge(
     last_asked: str | None,
     allowed: Allowed | None,
     now: datetime,
-) -> Verdict:
+) -> AncestryVerdict:
     """Whether `sha` may follow `last`. `descends`: None where it cannot be told. `asked`: the ref that is followed now;
     `last_asked`: the one by which `last` was found. Another one was given on the command line, so it is meant."""
     if descends:
-        return Verdict.FOLLOWS
+        return AncestryVerdict.FOLLOWS
     if allowed is not None and (allowed.sha, allowed.after) == (sha, last) and now < allowed.until:
-        return Verdict.ALLOWED
+        return AncestryVerdict.ALLOWED
     if last_asked is not None and asked != last_asked:
-        return Verdict.ANOTHER_REF
-    return Verdict.UNKNOWN if descends is None else Verdict.REFUSED
+        return AncestryVerdict.ANOTHER_REF
+    return AncestryVerdict.UNKNOWN if descends is None else AncestryVerdict.REFUSED

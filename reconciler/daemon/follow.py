@@ -12,9 +12,9 @@ import msgspec
 
 from drivers.base import excerpt
 from reconciler.applying.engine import Engine
-from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, Verdict, judge
-from reconciler.desired.git.source import Source, SourceError
-from reconciler.desired.load import Loaded, load
+from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge
+from reconciler.desired.git.source import DesiredSource, SourceError
+from reconciler.desired.load import Loaded, load_state
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
@@ -38,7 +38,7 @@ class Follower:
 
     def __init__(
         self,
-        source: Source,
+        source: DesiredSource,
         engine: Engine,
         loop: Loop,
         store: Store,
@@ -75,7 +75,7 @@ class Follower:
                 self._complain("SourceUnavailable", f"{error}; the state in force stays")
                 stop.wait(interval)
 
-    def look_out(self, stop: threading.Event) -> None:
+    def watch_remote(self, stop: threading.Event) -> None:
         """Beside `follow`, in a thread of its own, for a source that takes long: at the start the last good revision
         takes force meanwhile, and later it is told what is waited for. Raises StoreError."""
         if not self._looked.wait(START) and not stop.is_set():
@@ -104,7 +104,7 @@ class Follower:
         """`take_in`; a revision that nothing was prepared for is refused, and the last good one stays."""
         self._begun = self._now()
         try:
-            self.take_in()
+            self.check_revision()
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a repository holds, the daemon lives
@@ -115,7 +115,7 @@ class Follower:
             self._begun = None
             self._looked.set()
 
-    def take_in(self) -> bool:
+    def check_revision(self) -> bool:
         """Look at the newest revision once; True when it is in force afterwards."""
         try:
             snapshot = self._source.snapshot()
@@ -127,7 +127,7 @@ class Follower:
                 return not self.broken
             if not self._may_follow(snapshot.revision):
                 return self._fall_back()
-            loaded = load(snapshot, cache=self._cache, previous=self._loaded)
+            loaded = load_state(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
             self._complain("SourceUnavailable", f"{error}; the state in force stays")
             return self._fall_back()
@@ -141,7 +141,7 @@ class Follower:
             self._loaded, self.broken = loaded, False
             # First, so that a crash in between does not end in falling back behind what was in force.
             self._store.put_meta(LAST_GOOD, snapshot.revision.id)
-            self._store.put_meta(LAST_REF, self._source.asked)
+            self._store.put_meta(LAST_REF, self._source.requested_ref)
             self._put_in_force(loaded.state)
         return True
 
@@ -152,23 +152,23 @@ class Follower:
             return True
         kept = self._store.get_meta(REWIND)
         allowed = msgspec.json.decode(kept, type=Allowed) if kept else None
-        asked, last_asked = self._source.asked, self._store.get_meta(LAST_REF)
+        asked, last_asked = self._source.requested_ref, self._store.get_meta(LAST_REF)
         verdict = judge(self._source.descends(sha, last), sha, last, asked, last_asked, allowed, self._now())
         what = f"{revision} is not a descendant of {last[:10]}, the revision in force"
         match verdict:
-            case Verdict.FOLLOWS:
+            case AncestryVerdict.FOLLOWS:
                 return True
-            case Verdict.REFUSED:
+            case AncestryVerdict.REFUSED:
                 self.broken = True
                 hint = f"groundstate rewind {sha[:10]} --reason WHY"
                 self._complain(
                     "NotDescendant", f"{what}, which stays; was the branch taken back? If it is meant: {hint}"
                 )
                 return False
-            case Verdict.UNKNOWN:
+            case AncestryVerdict.UNKNOWN:
                 why = f"a shallow clone ends before it can be told whether {revision} follows {last[:10]}"
                 self._say(EventType.WARNING, "DescentUnknown", why, sha)
-            case Verdict.ALLOWED if allowed is not None:
+            case AncestryVerdict.ALLOWED if allowed is not None:
                 # Before it is in force, so that it counts once.
                 self._store.put_meta(REWIND, "")
                 self._say(
@@ -180,13 +180,13 @@ class Follower:
         return True
 
     def _put_in_force(self, state: DesiredState) -> None:
-        concerned = self._engine.concerned(state)
+        concerned = self._engine.affected(state)
         # Before it is in force, as what is sent from then on is put down to these.
         with suppress(SourceError):  # Who changed it is worth less than that it is changed.
             self._commits |= self._source.commits_for(state, concerned)
         keys = self._engine.adopt(state)
         commit = state.revision.commit
-        by = f" {words.message(commit)}" if commit else ""
+        by = f" {words.commit_words(commit)}" if commit else ""
         self._say(
             EventType.NORMAL,
             "RevisionApplied",
@@ -212,7 +212,7 @@ class Follower:
         if self._engine.desired is not None or last is None or last.startswith("worktree:"):
             return False
         try:
-            loaded = load(self._source.snapshot(last), cache=self._cache)
+            loaded = load_state(self._source.snapshot(last), cache=self._cache)
         except SourceError as error:
             self._complain("SourceUnavailable", str(error))
             return False

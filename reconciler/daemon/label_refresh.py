@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.onboarding.inventory_comparison import labelling, labels_of
+from reconciler.onboarding.inventory_comparison import labelling, labels_from_inventories
 
 if TYPE_CHECKING:
     from reconciler.applying.engine import Engine
@@ -21,7 +21,7 @@ def are_current(store: Store, desired: DesiredState) -> bool:
 
 def label(store: Store, engine: Engine, desired: DesiredState) -> list[ResourceKey]:
     """Work them out for the state in force; returns the machines of which something is new. Raises StoreError."""
-    changed = engine.label(labels_of(desired, store.inventories.all()))
+    changed = engine.label(labels_from_inventories(desired, store.inventories.all()))
     store.put_meta(_WORKED_OUT, labelling(desired))
     return changed
 

@@ -11,19 +11,21 @@ import msgspec
 from reconciler.model.event import Event, EventType
 from reconciler.model.override import Override
 from reconciler.planning.override_scope import in_force
-from reconciler.planning.policy import Asked, Daemon, Policy, policy
+from reconciler.planning.policy import CommandLimits, DaemonReport, Policy, policy_in_force
 from reconciler.store import Store
 
-LOOK_SECONDS = 2.0
+_REFRESH_SECONDS = 2.0
 """How soon an override that was written by another process is noticed."""
 HEARTBEAT = timedelta(seconds=15)
 
 
-class Standing:
+class PolicyState:
     """The policy of one process that acts, as of a moment ago. `policy` may be called from any thread, and asks no
     database; whoever acts has `watch` running in a thread of its own."""
 
-    def __init__(self, store: Store, asked: Asked, now: Callable[[], datetime], daemon: Daemon | None = None) -> None:
+    def __init__(
+        self, store: Store, asked: CommandLimits, now: Callable[[], datetime], daemon: DaemonReport | None = None
+    ) -> None:
         self._store, self._asked, self._now = store, asked, now
         self._daemon, self._epoch, self._heard = daemon, 0, None if daemon is None else daemon.since
         self._overrides: tuple[Override, ...] = store.overrides.all()
@@ -36,7 +38,7 @@ class Standing:
         """The guards, limits and overrides that judge now."""
         now = self._now()
         me = self._daemon and msgspec.structs.replace(self._daemon, heard=now)
-        return policy(self._asked, me, self._overrides, now)[0]
+        return policy_in_force(self._asked, me, self._overrides, now)[0]
 
     def begin(self, epoch: int) -> None:
         """Say in the store that this daemon is at work. Raises StoreError."""
@@ -50,7 +52,7 @@ class Standing:
 
     def watch(self, stop: threading.Event) -> None:
         """Look again every few seconds, until `stop`. Raises StoreError."""
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(_REFRESH_SECONDS):
             self.refresh()
 
     def refresh(self) -> None:
@@ -67,7 +69,7 @@ class Standing:
         if before != self._in_force:
             self.changed()
         if self._daemon is not None and self._epoch and self._late(now):
-            self._store.daemon.hear(self._epoch, now)
+            self._store.daemon.heartbeat(self._epoch, now)
             self._heard = now
 
     def _late(self, now: datetime) -> bool:

@@ -21,19 +21,19 @@ from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState
-from reconciler.observed.bmc_scan import Manner, Unread, look_through, read_found
+from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
 from reconciler.observed.connections import Connections
-from reconciler.onboarding.discovery import HTTPS, Declared, Identity, Proposal, known, propose
-from reconciler.onboarding.probe_targets import Candidate, candidates, declared_ranges
-from reconciler.onboarding.proposal import Update, fresh, message, placed, stale, still_open, subject, update
-from reconciler.onboarding.undeclared import Met, join, undeclared
+from reconciler.onboarding.discovery import HTTPS, Declared, FoundSystem, Proposal, declared_systems, propose
+from reconciler.onboarding.probe_targets import ProbeTarget, candidates, declared_ranges
+from reconciler.onboarding.proposal import Update, fresh, placed, proposal_message, stale, still_open, subject, update
+from reconciler.onboarding.undeclared import UndeclaredMachine, join, undeclared
 from reconciler.store.store_errors import StoreError
 from reconciler.views.render.words import clean
 
 REFUSED_WAIT = timedelta(days=1)
 """A BMC locks the account after a few refused logins."""
 _NAMED = 10
-_MOST_TOLD = 1000
+_MAX_REPORTED = 1000
 _DOUBLINGS = 6
 
 
@@ -66,7 +66,7 @@ class Proposer:
         self._branch, self._engine, self._ways, self._met = branch, engine, ways, met
         self._tell_event, self._now, self._schedule = tell, now, schedule
         self._wake = threading.Event()
-        self._found: list[Identity] = []
+        self._found: list[FoundSystem] = []
         self._looked_at: datetime | None = None
         self._refused: dict[str, tuple[Access, datetime]] = {}
         self._complained: set[str] = set()
@@ -101,19 +101,19 @@ class Proposer:
         except Exception as error:  # noqa: BLE001  a defect here must not stop the reconciling
             return self._failed(f"{type(error).__name__}: {error}")
         self._failures, self._trouble = 0, ""
-        return self._until_look()
+        return self._seconds_until_scan()
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
     def _work(self, desired: DesiredState, stop: threading.Event) -> None:
-        branch = self._branch.look(desired.revision)
+        branch = self._branch.fetch(desired.revision)
         machines = desired.of_kind("Machine")
-        looks = {one.key: one.value for one in self._engine.looks("Machine")}
-        gone = stale(branch, machines, known(machines, looks))
+        looks = {one.key: one.value for one in self._engine.observations("Machine")}
+        gone = stale(branch, machines, declared_systems(machines, looks))
         proposed = [machine for one in still_open(branch, gone) for machine in one.machines]
-        there = known([*machines, *proposed], looks)
-        if self._until_look() <= 0:
-            self._look(desired, there, stop)
+        there = declared_systems([*machines, *proposed], looks)
+        if self._seconds_until_scan() <= 0:
+            self._scan(desired, there, stop)
         if stop.is_set():
             return
         systems, lone = join(fresh(self._found, there), undeclared(self._met.all(), there))
@@ -121,20 +121,20 @@ class Proposer:
         places = placed(proposals, self._branch.folder, branch, gone)
         found = update(branch, gone, {path: dump_yaml(one.document) for path, one in places.items()})
         if found is not None:
-            text = message(found, list(places.values()), lone)
+            text = proposal_message(found, list(places.values()), lone)
             commit = self._branch.go_on(desired.revision, branch, found, text)
-            self._tell_proposed(desired, found, places.values(), commit)
-        self._tell_lone(lone)
+            self._report_proposed(desired, found, places.values(), commit)
+        self._report_lone(lone)
 
-    def _look(self, desired: DesiredState, there: Declared, stop: threading.Event) -> None:
+    def _scan(self, desired: DesiredState, there: Declared, stop: threading.Event) -> None:
         begun = self._now()
         partitions = desired.of_kind("Partition")
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
         for text in left_out:
             self._complain("NetworkNotSearched", f"{text}; declare smaller bmcNetworks, or use groundstate discover")
-        todo = self._still_to_ask(candidates(ranges, partitions, there, []), begun, stop)
+        todo = self._unread_systems(candidates(ranges, partitions, there, []), begun, stop)
         manner = self._schedule.manner
-        answers = look_through(self._ways, todo, manner, lambda text: self._complain("BmcNotRead", text))
+        answers = probe_addresses(self._ways, todo, manner, lambda text: self._complain("BmcNotRead", text))
         found = [(candidate, one) for candidate, one in answers if one is not None]
         if stop.is_set():
             return
@@ -144,7 +144,9 @@ class Proposer:
             self._complain("BmcNotRead", str(one))
         self._looked_at = begun
 
-    def _still_to_ask(self, todo: Iterable[Candidate], now: datetime, stop: threading.Event) -> Iterator[Candidate]:
+    def _unread_systems(
+        self, todo: Iterable[ProbeTarget], now: datetime, stop: threading.Event
+    ) -> Iterator[ProbeTarget]:
         for one in todo:
             if stop.is_set():
                 return
@@ -152,11 +154,11 @@ class Proposer:
             if way != one.way or now - since >= REFUSED_WAIT:
                 yield one
 
-    def _take_refusals(self, unread: Iterable[Unread], ways: dict[str, Access], now: datetime) -> None:
+    def _take_refusals(self, unread: Iterable[UnreadableBmc], ways: dict[str, Access], now: datetime) -> None:
         kept = {url: held for url, held in self._refused.items() if url not in ways}
         self._refused = kept | {one.url: (ways[one.url], now) for one in unread if one.refused}
 
-    def _until_look(self) -> float:
+    def _seconds_until_scan(self) -> float:
         """Seconds until the networks are looked through again."""
         if self._looked_at is None:
             return 0.0
@@ -169,19 +171,19 @@ class Proposer:
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
-    def _tell_proposed(self, desired: DesiredState, this: Update, proposals: Iterable[Proposal], commit: str) -> None:
+    def _report_proposed(self, desired: DesiredState, this: Update, proposals: Iterable[Proposal], commit: str) -> None:
         names = [f"Machine/{one.name}" for one in proposals]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         which = f": {', '.join(names[:_NAMED])}{more}" if names else ""
         what = f"{subject(len(this.add), len(this.remove))}{which}; {self._branch.where} is {commit[:10]}"
         self._say(EventType.NORMAL, "MachinesProposed", what, desired.revision.id)
 
-    def _tell_lone(self, lone: Iterable[Met]) -> None:
+    def _report_lone(self, lone: Iterable[UndeclaredMachine]) -> None:
         for one in lone:
             if self._looked_at is not None and one.at <= self._looked_at:
                 why = "no BMC of a machine that the boot service met was found, so it cannot be proposed"
-                way_out = "declare it by its bmc.address, or its BMC's network in bmcNetworks"
-                self._complain("BmcNotFound", f"{why}; {way_out}: {one}")
+                hint = "declare it by its bmc.address, or its BMC's network in bmcNetworks"
+                self._complain("BmcNotFound", f"{why}; {hint}: {one}")
 
     def _failed(self, why: str) -> float:
         if why != self._trouble:
@@ -194,7 +196,7 @@ class Proposer:
     def _complain(self, reason: str, text: str) -> None:
         """Told once, as it would be told again after each look."""
         if text not in self._complained:
-            if len(self._complained) >= _MOST_TOLD:
+            if len(self._complained) >= _MAX_REPORTED:
                 self._complained.clear()
             self._complained.add(text)
             self._say(EventType.WARNING, reason, clean(text))

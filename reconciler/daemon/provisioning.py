@@ -12,24 +12,24 @@ from drivers.base import Disk, PowerState, SystemState
 from reconciler.applying.engine import Engine
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import Discovery, PartitionSpec
-from reconciler.kinds.catalogue.size import number
+from reconciler.kinds.catalogue.size import quantity_number
 from reconciler.kinds.claim.spec import MachineClaimSpec, of_claim, slot_addresses
-from reconciler.kinds.common.inventory import Known, Origin
+from reconciler.kinds.common.inventory import MachineInventory, Origin
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
 from reconciler.kinds.machine import cloud_init
-from reconciler.kinds.machine.lifecycle import Stage, Task, claim_spec, stage, stands, task
+from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, agent_task, claim_spec, stage, stands
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import BootOrder, FactType
+from reconciler.model.lifecycle_facts import BootRequest, FactType
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.observed.inventory_reader import take
+from reconciler.observed.inventory_reader import keep_inventory
 from reconciler.onboarding.inband import read_inband
 from reconciler.onboarding.system_uuid import turned
-from reconciler.onboarding.undeclared import Met, read_met
+from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
 from reconciler.services.boot.identifiers import uuid as names_uuid
-from reconciler.services.boot.rate_limit import Gate
+from reconciler.services.boot.rate_limit import EventGate
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 from reconciler.store.inventories import InventoryTable
 from reconciler.store.store_errors import StoreError
@@ -46,7 +46,7 @@ class Parts:
 
     def collected(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
         """Keep what the agent found. Raises StoreError."""
-        for event in take(self._keeps, key, Origin.IN_BAND, read_inband(collected), self._now()):
+        for event in keep_inventory(self._keeps, key, Origin.IN_BAND, read_inband(collected), self._now()):
             self._told(event)
         self._index = None
 
@@ -81,7 +81,7 @@ class Parts:
         return self._index[1].get(mac)
 
 
-class DaemonLives:
+class DaemonProvisioning:
     """See services.lives.Lives. `moved` is told which machine has something new, so that it is looked at soon.
     `met` is given each machine that nobody declared. It may raise StoreError."""
 
@@ -92,11 +92,11 @@ class DaemonLives:
         tell: Callable[[ResourceKey | None, str, str], None],
         parts: Parts,
         now: Callable[[], datetime],
-        met: Callable[[Met], None] = lambda _: None,
+        met: Callable[[UndeclaredMachine], None] = lambda _: None,
     ) -> None:
         self._engine, self._moved, self._tell, self._parts, self._now = engine, moved, tell, parts, now
         self._met = met
-        self._found = Gate()
+        self._found = EventGate()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """See Lives."""
@@ -153,20 +153,22 @@ class DaemonLives:
 
     def _alike(self, desired: DesiredState, uuid: str, macs: set[str]) -> tuple[set[ResourceKey], set[ResourceKey]]:
         """The machines that have the UUID, and those that have one of these MACs."""
-        by_uuid = {one.key for one in self._engine.looks("Machine") if uuid and self._uuid(one.key, one.value) == uuid}
+        by_uuid = {
+            one.key for one in self._engine.observations("Machine") if uuid and self._uuid(one.key, one.value) == uuid
+        }
         by_mac = _declared(desired, macs)
         by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
         return by_uuid, by_mac
 
-    def order(self, key: ResourceKey) -> BootOrder | None:
+    def order(self, key: ResourceKey) -> BootRequest | None:
         """See Lives."""
         life = self._engine.remembered(key).life
-        return life.order if stage(life) is Stage.ORDERED and self._stands(key) else None
+        return life.order if stage(life) is BootStage.ORDERED and self._stands(key) else None
 
-    def current(self, key: ResourceKey) -> BootOrder | None:
+    def current(self, key: ResourceKey) -> BootRequest | None:
         """See Lives."""
         life = self._engine.remembered(key).life
-        return life.order if stage(life) is not Stage.ORDERED or self._stands(key) else None
+        return life.order if stage(life) is not BootStage.ORDERED or self._stands(key) else None
 
     def _stands(self, key: ResourceKey) -> bool:
         """Whether its order is still meant, by what git says and what was seen last."""
@@ -179,21 +181,21 @@ class DaemonLives:
 
     def _seen(self, key: ResourceKey) -> SystemState:
         """What was seen last of it."""
-        seen = next((one.value for one in self._engine.looks("Machine") if one.key == key), None)
+        seen = next((one.value for one in self._engine.observations("Machine") if one.key == key), None)
         return seen if isinstance(seen, SystemState) else SystemState()
 
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
         facts, desired = self._engine.remembered(key), self._engine.desired
-        if stage(facts.life) is Stage.WORKING and not self._stands(key):
+        if stage(facts.life) is BootStage.WORKING and not self._stands(key):
             return Wait(30)
         claim = claim_spec(facts, desired)
-        match task(facts, claim):
-            case Task.WIPE:
+        match agent_task(facts, claim):
+            case AgentTask.WIPE:
                 return Wipe(self._known(key, facts))
-            case Task.WAIT:
+            case AgentTask.WAIT:
                 return Wait()
-            case Task.INSTALL if claim is not None and desired is not None:
+            case AgentTask.INSTALL if claim is not None and desired is not None:
                 return self._install(key, facts, claim, desired)
             case _:
                 return PowerOffNow()
@@ -205,8 +207,8 @@ class DaemonLives:
                 self._engine.report(key, None, fact, detail)
             return True
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
-            way_out = f"look for them; if they are gone for good, `groundstate inventory {key.name} --accept`"
-            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}; {way_out}"
+            hint = f"look for them; if they are gone for good, `groundstate inventory {key.name} --accept`"
+            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}; {hint}"
         taken = self._engine.report(key, order, fact, detail)
         self._moved([key])
         return taken
@@ -217,7 +219,7 @@ class DaemonLives:
 
     def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
         """See Lives."""
-        met = read_met(uuid, macs, collected, self._now())
+        met = read_undeclared(uuid, macs, collected, self._now())
         self._met(met)
         untold = self._found.passes("MachineFound", str(met), self._now())
         if untold is not None:
@@ -267,7 +269,7 @@ class DaemonLives:
             seed=cloud_init.build(claim, host),
             known=self._known(key, facts),
             disk=(lifecycle.install_on if lifecycle is not None else None) or "auto",
-            size=number(disk_size) if disk_size is not None else 0,
+            size=quantity_number(disk_size) if disk_size is not None else 0,
         )
 
     def _known(self, key: ResourceKey, facts: ResourceFacts) -> tuple[str, ...]:
@@ -275,11 +277,11 @@ class DaemonLives:
         machine = self._engine.desired.resources.get(key) if self._engine.desired is not None else None
         lifecycle = machine.spec.lifecycle if machine is not None else None
         named = (lifecycle.request or "").split() if lifecycle is not None else []
-        return (*(cloud_init.instance(key.name, order) for order in facts.life.installs), *named)
+        return (*(cloud_init.instance_id(key.name, order) for order in facts.life.installs), *named)
 
     def _addresses(self, facts: ResourceFacts, desired: DesiredState) -> Iterable[cloud_init.SeedAddress]:
-        life, looks = facts.life, {one.key: one.value for one in self._engine.looks("IPAddress")}
-        networks = {one.key.name: one.value for one in self._engine.looks("Network")}
+        life, looks = facts.life, {one.key: one.value for one in self._engine.observations("IPAddress")}
+        networks = {one.key.name: one.value for one in self._engine.observations("Network")}
         for key in slot_addresses(desired, life):
             held, name = looks.get(key), _network_of(key)
             network = networks.get(name)
@@ -329,7 +331,7 @@ def _spoken(disk: Disk) -> str:
     return f"{name} (serial {disk.serial})" if disk.serial else name
 
 
-def _macs(known: Known) -> list[str]:
+def _macs(known: MachineInventory) -> list[str]:
     nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
     return [nic.mac.lower() for nic in nics if nic.mac]
 

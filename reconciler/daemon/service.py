@@ -17,12 +17,12 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
 from reconciler.daemon.label_refresh import are_current, label
-from reconciler.daemon.policy_state import Standing
+from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
-from reconciler.daemon.provisioning import DaemonLives, Parts
+from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
 from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.source import Source
+from reconciler.desired.git.source import DesiredSource
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome, Waiting
@@ -30,13 +30,13 @@ from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
-from reconciler.onboarding.undeclared import Met
-from reconciler.planning.guards import first_look
+from reconciler.onboarding.undeclared import UndeclaredMachine
+from reconciler.planning.guards import hold_until_observed
 from reconciler.planning.override_scope import in_force
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
-from reconciler.store.retention import KEPT
+from reconciler.store.retention import EVENTS_KEPT
 from reconciler.store.store_errors import Fenced, StoreError
 from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
 from reconciler.workqueue.queue import WorkQueue
@@ -50,14 +50,14 @@ COLLECT_SECONDS = 300.0
 """How often all of the IPAM is looked through for what has leaked."""
 
 
-class Pace(msgspec.Struct, frozen=True):
+class DaemonSettings(msgspec.Struct, frozen=True):
     """How often and how much: seconds between looks at git and at each resource, the number of workers, and how long
     events are kept."""
 
     git: float = 30.0
     resync: float = 60.0
     workers: int = 64
-    keep: timedelta = KEPT
+    keep: timedelta = EVENTS_KEPT
 
 
 class Propose(msgspec.Struct, frozen=True):
@@ -72,14 +72,14 @@ class Daemon:
 
     def __init__(
         self,
-        source: Source,
+        source: DesiredSource,
         store: Store,
         queue: WorkQueue,
         connections: Connections,
         facts: Facts,
         context: Context,
-        standing: Standing,
-        pace: Pace,
+        standing: PolicyState,
+        pace: DaemonSettings,
         log: Any,
         cache: Path | None = None,
         propose: Propose | None = None,
@@ -94,14 +94,14 @@ class Daemon:
             msgspec.structs.replace(
                 context,
                 policy=standing.policy,
-                waits=(*context.waits, first_look(standing.policy().limits)),
-                tell=self._tell,
+                waits=(*context.waits, hold_until_observed(standing.policy().limits)),
+                tell=self._report,
                 commit_of=self._commit_of,
                 moved=self._moved,
             ),
         )
         self._standing = standing
-        standing.tell, standing.changed = self._tell, self._allowed
+        standing.tell, standing.changed = self._report, self._allowed
         self._waiting: set[ResourceKey] = set()
         self._failing: dict[str, str] = {}
         self._loop = Loop(
@@ -116,15 +116,17 @@ class Daemon:
             everything=self._engine.everything,
         )
         self._follower = Follower(
-            source, self._engine, self._loop, store, context.now, self._ledger_and_tell, self._adopted, cache
+            source, self._engine, self._loop, store, context.now, self._record_and_report, self._adopted, cache
         )
         self.metrics.broken_when(lambda: self._follower.broken)
-        parts = Parts(store.inventories, self._ledger_and_tell, context.now)
+        parts = Parts(store.inventories, self._record_and_report, context.now)
         self._met = MetMachines(store)
-        self.lives = DaemonLives(self._engine, self._moved, self._warn, parts, context.now, self._take_met)
+        self.lives = DaemonProvisioning(
+            self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared
+        )
         """What the boot service speaks to."""
         self._reader = InventoryReader(
-            connections, store.inventories, self._ledger_and_tell, context.now, context.random
+            connections, store.inventories, self._record_and_report, context.now, context.random
         )
         self._proposer = (
             Proposer(
@@ -132,7 +134,7 @@ class Daemon:
                 self._engine,
                 connections,
                 self._met,
-                self._ledger_and_tell,
+                self._record_and_report,
                 context.now,
                 propose.schedule,
             )
@@ -151,7 +153,7 @@ class Daemon:
         self._stop = stop
         works = {
             "follow": self._follow,
-            "look-out": self._follower.look_out,
+            "look-out": self._follower.watch_remote,
             "house": self._keep_house,
             "inventory": self._reader.run,
             "standing": self._standing.watch,
@@ -202,7 +204,7 @@ class Daemon:
             if time.monotonic() - collected >= COLLECT_SECONDS:
                 collected = time.monotonic()
                 self._survives("looking for leaks", self._collect)
-            self._survives("counting", lambda: self._look_over(self._engine.plan()))
+            self._survives("counting", lambda: self._count_work(self._engine.plan()))
 
     def _survives(self, what: str, work: Callable[[], None]) -> None:
         """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on: it is
@@ -235,7 +237,7 @@ class Daemon:
     def _count_overrides(self) -> None:
         self.metrics.overridden(in_force(self._standing.policy().overrides, self._now()))
 
-    def _look_over(self, planned: Plan) -> None:
+    def _count_work(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
         its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
         does."""
@@ -278,12 +280,12 @@ class Daemon:
         if self._proposer is not None:
             self._proposer.wake()
 
-    def _take_met(self, one: Met) -> None:
+    def _receive_undeclared(self, one: UndeclaredMachine) -> None:
         self._met.add(one)
         self._wake_proposer()
 
-    def _tell(self, event: Event) -> None:
-        self.metrics.heard(event)
+    def _report(self, event: Event) -> None:
+        self.metrics.count_event(event)
         log_event(self._log, event)
 
     def _label(self) -> None:
@@ -296,13 +298,13 @@ class Daemon:
         if label(self._store, self._engine, desired):
             self._moved([claim.key for claim in desired.of_kind("MachineClaim")])
 
-    def _ledger_and_tell(self, event: Event) -> None:
+    def _record_and_report(self, event: Event) -> None:
         self._relabel |= event.reason in ("InventoryTaken", "InventoryChanged")
         self._store.append([event])
-        self._tell(event)
+        self._report(event)
 
     def _warn(self, key: ResourceKey | None, reason: str, message: str) -> None:
-        self._ledger_and_tell(Event(at=self._now(), type=EventType.WARNING, reason=reason, message=message, key=key))
+        self._record_and_report(Event(at=self._now(), type=EventType.WARNING, reason=reason, message=message, key=key))
 
     def _crashed(self, key: ResourceKey, error: BaseException) -> None:
         if isinstance(error, StoreError):  # Which says what is wrong, and where.

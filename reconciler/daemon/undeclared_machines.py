@@ -6,11 +6,11 @@ import threading
 
 import msgspec
 
-from reconciler.onboarding.undeclared import Met, remembered
+from reconciler.onboarding.undeclared import UndeclaredMachine, remembered
 from reconciler.store import Store
 
-MET = "met-machines"
-_FORM = msgspec.json.Decoder(tuple[Met, ...])
+UNDECLARED = "met-machines"
+_FORM = msgspec.json.Decoder(tuple[UndeclaredMachine, ...])
 
 
 class MetMachines:
@@ -19,15 +19,15 @@ class MetMachines:
     def __init__(self, store: Store) -> None:
         self._store, self._lock = store, threading.Lock()
 
-    def add(self, one: Met) -> None:
+    def add(self, one: UndeclaredMachine) -> None:
         """Keep it; durable when this returns."""
         with self._lock:
             kept = remembered(self.all(), one)
-            self._store.put_meta(MET, msgspec.json.encode(kept).decode())
+            self._store.put_meta(UNDECLARED, msgspec.json.encode(kept).decode())
 
-    def all(self) -> tuple[Met, ...]:
+    def all(self) -> tuple[UndeclaredMachine, ...]:
         """All that are kept, the newest last."""
         try:
-            return _FORM.decode(self._store.get_meta(MET) or "[]")
+            return _FORM.decode(self._store.get_meta(UNDECLARED) or "[]")
         except msgspec.DecodeError:  # Another version wrote it. They come again.
             return ()

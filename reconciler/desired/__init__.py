@@ -1,0 +1,1 @@
+"""git and files to a `DesiredState`, or to everything that is wrong with them."""

@@ -12,7 +12,7 @@ import msgspec
 
 from reconciler.desired.git.source import Snapshot
 from reconciler.desired.manifest import document_cache as disk
-from reconciler.desired.manifest.manifest_files import File
+from reconciler.desired.manifest.manifest_files import ManifestFile
 from reconciler.desired.rules.findings import Finding
 from reconciler.desired.rules.implied import with_implied
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
@@ -30,7 +30,7 @@ class Loaded(msgspec.Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
     files_checked: int
     resources: int
-    known: Mapping[File, tuple[Resource[Any], ...]]
+    known: Mapping[ManifestFile, tuple[Resource[Any], ...]]
 
     def __repr__(self) -> str:
         return f"Loaded({self.files_checked} files, {self.resources} resources, {len(self.diagnostics)} diagnostics)"
@@ -43,16 +43,16 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class _Files(msgspec.Struct):
-    good: dict[File, tuple[Resource[Any], ...]]
+    good: dict[ManifestFile, tuple[Resource[Any], ...]]
     partly: list[Resource[Any]] = []
     claimed: set[ResourceKey] = set()
     diagnostics: list[Diagnostic] = []
     unread: list[str] = []
     parsed: int = 0
-    remembered: disk.Remembered | None = None
+    remembered: disk.CachedDocuments | None = None
 
 
-def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None = None) -> Loaded:
+def load_state(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None = None) -> Loaded:
     """Read, check and join every manifest of the snapshot. All problems are found in one go.
 
     A file whose contents are known, from `previous` in this process or from the folder `cache`, is not parsed again.
@@ -71,7 +71,7 @@ def load(snapshot: Snapshot, cache: Path | None = None, previous: Loaded | None 
             state = with_implied(declared)
         before = files.remembered
         if cache is not None and before is not None and (files.parsed or sound != before.sound):
-            disk.save(cache, {file.blob_id: found for file, found in files.good.items()}, sound)
+            disk.save_cache(cache, {file.blob_id: found for file, found in files.good.items()}, sound)
     return Loaded(state, tuple(diagnostics), len(snapshot.files), len(everything), files.good)
 
 
@@ -81,7 +81,7 @@ def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> _F
     before = previous.known if previous else {}
     missing = [file for file in snapshot.files if file not in before]
     if cache is not None and missing:
-        files.remembered = disk.load(cache)
+        files.remembered = disk.load_cache(cache)
     known = files.remembered.blobs if files.remembered else {}
     unknown = [file for file in missing if file.blob_id not in known]
     parsed = _parse(snapshot, unknown, files) if unknown else {}
@@ -103,13 +103,15 @@ def _between(snapshot: Snapshot, everything: list[Resource[Any]], files: _Files)
     # Imported here, like the parser.
     from reconciler.desired.rules import references
 
-    findings = references.check(everything, files.claimed)
+    findings = references.check_references(everything, files.claimed)
     if before and (findings or files.diagnostics):
         return findings, before.sound
     return findings, these
 
 
-def _parse(snapshot: Snapshot, unknown: list[File], files: _Files) -> dict[File, tuple[Resource[Any], ...]]:
+def _parse(
+    snapshot: Snapshot, unknown: list[ManifestFile], files: _Files
+) -> dict[ManifestFile, tuple[Resource[Any], ...]]:
     # Imported here: a run in which nothing changed needs neither a YAML parser nor a schema validator.
     from reconciler.desired.manifest.manifests import Marked
     from reconciler.desired.manifest.parallel import parse_all

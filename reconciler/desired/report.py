@@ -14,7 +14,7 @@ from drivers.base import clean, printable
 from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.model.diagnostic import Diagnostic, Severity
 
-FORMAT_VERSION = "1.0"
+REPORT_FORMAT_VERSION = "1.0"
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 _RED, _YELLOW, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
@@ -28,17 +28,17 @@ class Counts(msgspec.Struct, frozen=True):
     resources: int
 
 
-def render(
+def render_diagnostics(
     name: str, diagnostics: Sequence[Diagnostic], *, files: int = 0, resources: int = 0, color: bool = False
 ) -> str:
     """The diagnostics in one of FORMATS; `files` and `resources` are how many were looked at. Raises KeyError."""
     diagnostics = [_printable(one) for one in diagnostics]
     if name == "text":
-        return text(diagnostics, Counts(files, resources), color=color)
-    return FORMATS[name](diagnostics, Counts(files, resources))
+        return diagnostics_text(diagnostics, Counts(files, resources), color=color)
+    return REPORT_FORMATS[name](diagnostics, Counts(files, resources))
 
 
-def text(diagnostics: Sequence[Diagnostic], counts: Counts, *, color: bool = False) -> str:
+def diagnostics_text(diagnostics: Sequence[Diagnostic], counts: Counts, *, color: bool = False) -> str:
     """`file:line:column: code: what; why; what to do` and the line itself with a caret; a count at the end."""
     parts = [_paragraph(diagnostic, color) for diagnostic in diagnostics]
     return "".join(parts) + _total(diagnostics, counts, color) + "\n"
@@ -48,7 +48,7 @@ def json(diagnostics: Sequence[Diagnostic], counts: Counts) -> str:
     """One JSON object, with a `format_version` that changes its major part when a reader must change."""
     errors, warnings = _counts(diagnostics)
     whole = {
-        "format_version": FORMAT_VERSION,
+        "format_version": REPORT_FORMAT_VERSION,
         "valid": errors == 0,
         "files_checked": counts.files,
         "resources": counts.resources,
@@ -107,8 +107,8 @@ def junit(diagnostics: Sequence[Diagnostic], counts: Counts) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
 
 
-FORMATS: dict[str, Callable[[Sequence[Diagnostic], Counts], str]] = {
-    "text": text,
+REPORT_FORMATS: dict[str, Callable[[Sequence[Diagnostic], Counts], str]] = {
+    "text": diagnostics_text,
     "json": json,
     "github": github,
     "sarif": sarif,

@@ -26,16 +26,16 @@ KINDS: dict[str, Kind] = {
             ("part",),
             "A place with machines and their common settings.",
             partition.PartitionSpec,
-            check=partition.check,
+            check=partition.check_partition,
         ),
-        Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check),
+        Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check_size),
         Kind(
             "Aggregate",
             "aggregates",
             ("agg",),
             "Numbers of each machine's inventory, to be shown and selected by.",
             aggregate.AggregateSpec,
-            check=aggregate.check,
+            check=aggregate.check_aggregate,
         ),
         Kind(
             "SizeReservation",
@@ -43,7 +43,7 @@ KINDS: dict[str, Kind] = {
             ("reservation", "reservations"),
             "Machines of a size that are kept back for a project.",
             reservation.SizeReservationSpec,
-            check=reservation.check,
+            check=reservation.check_reservation,
         ),
         Kind(
             "Image",
@@ -51,7 +51,7 @@ KINDS: dict[str, Kind] = {
             ("img",),
             "An operating system that can be written to a machine.",
             image.ImageSpec,
-            check=image.check,
+            check=image.check_image,
         ),
         Kind(
             "Pool",
@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {
             (),
             "Numbers that are given out one by one: VRF ids, ASNs.",
             pool.PoolSpec,
-            check=pool.check,
+            check=pool.check_pool,
             rules=PoolRules(),
             observed_type=pool.PoolState,
         ),
@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
             ("net", "nets"),
             "Prefixes that addresses are taken from.",
             network.NetworkSpec,
-            check=network.check,
+            check=network.check_network,
             rules=NetworkRules(),
             observed_type=network.NetworkState,
         ),
@@ -79,7 +79,7 @@ KINDS: dict[str, Kind] = {
             ("ip", "ips"),
             "An address of a network: acquired, held, released.",
             ipaddress.IPAddressSpec,
-            check=ipaddress.check,
+            check=ipaddress.check_ipaddress,
             rules=IPAddressRules(),
             observed_type=ipaddress.AddressState,
         ),
@@ -98,7 +98,7 @@ KINDS: dict[str, Kind] = {
             ("m",),
             "A machine and its BMC: power, boot override, indicator LED.",
             machine.MachineSpec,
-            check=machine.check,
+            check=machine.check_machine,
             rules=MachineRules(),
             observed_type=SystemState,
         ),
@@ -108,7 +108,7 @@ KINDS: dict[str, Kind] = {
             ("claim", "claims"),
             "Machines for a project: placed, installed, kept, wiped.",
             claim.MachineClaimSpec,
-            check=claim.check,
+            check=claim.check_claim,
             rules=ClaimRules(),
             observed_type=claim.ClaimState,
         ),
@@ -119,7 +119,7 @@ KINDS: dict[str, Kind] = {
 RECONCILED = tuple(name for name, kind in KINDS.items() if kind.rules is not None)
 
 
-def find(word: str) -> Kind | None:
+def find_kind(word: str) -> Kind | None:
     """The kind that a person means: by name, plural or short name, in any case."""
     wanted = word.lower()
     for kind in KINDS.values():

@@ -1,0 +1,1 @@
+"""The nouns, pure: resource, observation, action, plan, facts, outcome, event, diagnostic."""

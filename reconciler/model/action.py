@@ -9,17 +9,17 @@ from typing import ClassVar
 import msgspec
 
 from drivers.base import (
-    NOTHING_SAID,
+    NO_ABOUT,
     About,
     BootOverride,
     BootTarget,
     IndicatorLED,
+    IntegerRange,
     IpamNetwork,
     PowerState,
-    Range,
     ResetType,
 )
-from reconciler.model.lifecycle_facts import Purpose, Trouble
+from reconciler.model.lifecycle_facts import LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
 
 
@@ -115,7 +115,7 @@ class Acquire(_Action, frozen=True, tag="acquire"):
     network: str
     address: str | None = None
     family: int | None = None
-    about: About = NOTHING_SAID
+    about: About = NO_ABOUT
 
 
 class DescribeAddress(_Action, frozen=True, tag="describe-address"):
@@ -146,7 +146,7 @@ class PutPool(_Action, frozen=True, tag="put-pool"):
     """Make the pool be exactly these numbers."""
 
     path: ClassVar[str] = "spec.ranges"
-    ranges: tuple[Range, ...]
+    ranges: tuple[IntegerRange, ...]
 
 
 class DropPool(_Action, frozen=True, tag="drop-pool"):
@@ -155,7 +155,7 @@ class DropPool(_Action, frozen=True, tag="drop-pool"):
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
 
 
-class TakeNumber(_Action, frozen=True, tag="take-number"):
+class AcquireNumber(_Action, frozen=True, tag="take-number"):
     """Take `number`, or the lowest free one, of a pool for the resource."""
 
     path: ClassVar[str] = "spec.number"
@@ -164,7 +164,7 @@ class TakeNumber(_Action, frozen=True, tag="take-number"):
     ephemeral: bool = False
 
 
-class GiveNumberBack(_Action, frozen=True, tag="give-number-back"):
+class ReleaseNumber(_Action, frozen=True, tag="give-number-back"):
     """Give back the number that the resource holds."""
 
     path: ClassVar[str] = "spec.number"
@@ -174,13 +174,13 @@ class GiveNumberBack(_Action, frozen=True, tag="give-number-back"):
     number: int
 
 
-class TakeVrf(TakeNumber, frozen=True, tag="take-vrf"):
+class AcquireVrf(AcquireNumber, frozen=True, tag="take-vrf"):
     """Take the number of a network's VRF, which is also its VNI."""
 
     path: ClassVar[str] = "spec.vrf"
 
 
-class GiveVrfBack(GiveNumberBack, frozen=True, tag="give-vrf-back"):
+class ReleaseVrf(ReleaseNumber, frozen=True, tag="give-vrf-back"):
     """Give back the number of a network's VRF."""
 
     path: ClassVar[str] = "spec.vrf"
@@ -227,7 +227,7 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
     machines: tuple[str, ...]
 
 
-class OrderBoot(_Action, frozen=True, tag="order-boot"):
+class RequestBoot(_Action, frozen=True, tag="order-boot"):
     """Write down that the machine is to start the agent once, and for what: from the network, or from the CD image at
     the URL `media`, by the boot target `target`. `heeded`: the `request` of the machine's document, where that is
     heeded with it. Nothing is sent by this alone."""
@@ -241,7 +241,7 @@ class OrderBoot(_Action, frozen=True, tag="order-boot"):
     target: BootTarget | None = None
 
 
-class OrderErasure(OrderBoot, frozen=True, tag="order-erasure"):
+class OrderErasure(RequestBoot, frozen=True, tag="order-erasure"):
     """The same, for what ends what is on the disks: to wipe them, or to write an image over another."""
 
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
@@ -251,7 +251,7 @@ class Settle(_Action, frozen=True, tag="settle"):
     """Write down how an order ended, or what keeps the machine from going on. Nothing is sent."""
 
     path: ClassVar[str] = "spec.lifecycle"
-    trouble: Trouble | None = None
+    trouble: LifecycleFailure | None = None
 
 
 class AcceptSystem(_Action, frozen=True, tag="accept-system"):
@@ -289,16 +289,16 @@ Action = (
     | Transfer
     | PutPool
     | DropPool
-    | TakeNumber
-    | GiveNumberBack
-    | TakeVrf
-    | GiveVrfBack
+    | AcquireNumber
+    | ReleaseNumber
+    | AcquireVrf
+    | ReleaseVrf
     | Bind
     | PinImage
     | Rename
     | Claim
     | Unclaim
-    | OrderBoot
+    | RequestBoot
     | OrderErasure
     | Settle
     | AcceptSystem
@@ -306,7 +306,7 @@ Action = (
     | Forget
 )
 
-Remembered = Bind | PinImage | Rename | Claim | Unclaim | OrderBoot | Settle | AcceptSystem | Free
+RecordAction = Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | Settle | AcceptSystem | Free
 """Actions that are done when they are written down."""
 
 
@@ -328,6 +328,6 @@ class InFlight(msgspec.Struct, frozen=True):
     place: str = ""
 
     @property
-    def lane(self) -> str:
+    def bmc(self) -> str:
         """The BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name."""
         return self.place.partition("#")[0]

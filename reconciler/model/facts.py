@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from reconciler.model.action import InFlight
-from reconciler.model.lifecycle_facts import NEWBORN, Life
+from reconciler.model.lifecycle_facts import NEWBORN, LifecycleFacts
 from reconciler.model.resource import ResourceKey
 
 
@@ -73,7 +73,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     found_new: bool = False
     project: str | None = None
     image: str | None = None
-    life: Life = NEWBORN
+    life: LifecycleFacts = NEWBORN
     labels: dict[str, str] = {}
     access: dict[str, str] = {}
     wishes: dict[str, Wish] = {}

@@ -1,4 +1,4 @@
-"""A machine's life as facts with their times; never as a phase, which follows from them (kinds/machine/lifecycle.py)."""
+"""A machine's lifecycle as facts with their times. Its phase is derived (kinds/machine/lifecycle.py), never stored."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FactType(StrEnum):
     """The installed system is up."""
 
 
-class BootOrder(msgspec.Struct, frozen=True):
+class BootRequest(msgspec.Struct, frozen=True):
     """That the machine is to start the agent once. `id` is new for each order, and is the order's name wherever it is
     spoken of; `word` is the `request` of the document for which it was given; `media`: the URL of the CD image that it
     is to start from, None for the network; `target`: the boot target that stands for either at its BMC; `uuid`: what
@@ -79,7 +79,7 @@ class Wiped(msgspec.Struct, frozen=True):
     proof: tuple[str, ...] = ()
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class LifecycleFailure(msgspec.Struct, frozen=True):
     """What keeps the machine from going on. `final`: until a person asks for another try."""
 
     reason: str
@@ -88,7 +88,7 @@ class Trouble(msgspec.Struct, frozen=True):
     final: bool = False
 
 
-class Life(msgspec.Struct, frozen=True, omit_defaults=True):
+class LifecycleFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """The facts of one machine.
 
     `claim` and `slot`: whose it is, and which of the claim's machines, from `claimed_at` until it is wiped and free
@@ -108,7 +108,7 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     claimed_at: datetime | None = None
     releasing_at: datetime | None = None
     because: str | None = None
-    order: BootOrder | None = None
+    order: BootRequest | None = None
     stopped_at: datetime | None = None
     system: str | None = None
     attempts: int = 0
@@ -121,17 +121,17 @@ class Life(msgspec.Struct, frozen=True, omit_defaults=True):
     written: Written | None = None
     phoned_home_at: datetime | None = None
     wiped: Wiped | None = None
-    trouble: Trouble | None = None
+    trouble: LifecycleFailure | None = None
     asked: str | None = None
     starts: tuple[datetime, ...] = ()
     media: Inserted | None = None
     installs: tuple[str, ...] = ()
 
 
-NEWBORN = Life()
+NEWBORN = LifecycleFacts()
 
 
-def without_order(life: Life) -> Life:
+def without_boot_request(life: LifecycleFacts) -> LifecycleFacts:
     """The life with no boot under way."""
     return msgspec.structs.replace(
         life, order=None, served_at=None, registered_at=None, heard_at=None, progress=None, ended_at=None

@@ -65,7 +65,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: HoldKind
     by: str
     reason: str
-    way_out: str
+    hint: str
     path: str | None = None
 
 
@@ -136,7 +136,7 @@ class Unknown(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
 
-class Scope(msgspec.Struct, frozen=True):
+class PlanScope(msgspec.Struct, frozen=True):
     """How much was looked at: `looked_at` of `total` resources, `machines` of `total_machines`; the filter in words."""
 
     total: int
@@ -155,7 +155,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     revision: Revision
     planned_at: datetime
     observed_at: datetime | None
-    scope: Scope
+    scope: PlanScope
     changes: tuple[Change, ...]
     unknown: tuple[Unknown, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -182,7 +182,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return 2 if any(waiting) or any(not one.is_new for one in self.access) else 0
 
 
-def override_command(guard: str, key: ResourceKey) -> str:
+def override_hint(guard: str, key: ResourceKey) -> str:
     """What lets this resource pass the guard for an hour, as it is typed."""
     return f"`groundstate override {guard} {typed(key)} --for 1h --reason WHY`"
 

@@ -25,8 +25,8 @@ class TokenPurpose(StrEnum):
 
 class Grant(msgspec.Struct, frozen=True):
     """What a token stands for. `machine` None: one that nobody declared. `order`: the boot order's id, or another word
-    that only tokens for the same thing share. `uuid` and `macs` (in the form of services/boot/identifiers.py) are those of
-    the machine that asked, matched against what its BMC and its document say."""
+    that only tokens for the same thing share. `uuid` and `macs` (in the form of services/boot/identifiers.py) are
+    those of the machine that asked, matched against what its BMC and its document say."""
 
     purpose: TokenPurpose
     machine: ResourceKey | None

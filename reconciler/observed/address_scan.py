@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from drivers.base import DriverError, Endpoint, Finder, Found, Tls
+from drivers.base import BmcFinder, DriverError, Endpoint, FoundBmc, Tls
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.onboarding.discovery import Identity
-from reconciler.onboarding.probe_targets import Candidate
+from reconciler.onboarding.discovery import FoundSystem
+from reconciler.onboarding.probe_targets import ProbeTarget
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,7 +60,7 @@ def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
         yield running.pop(done), done.result()
 
 
-def look(finder: Finder, at: Endpoint, seconds: float) -> Found | None:
+def probe_address(finder: BmcFinder, at: Endpoint, seconds: float) -> FoundBmc | None:
     """Whether there is a BMC."""
     try:
         return finder.probe(at.address, at.tls, seconds)
@@ -68,7 +68,7 @@ def look(finder: Finder, at: Endpoint, seconds: float) -> Found | None:
         return None
 
 
-def trust(found: Found, way: Access, *, is_declared: bool, pins: bool = True) -> Trust:
+def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True) -> Trust:
     """Whether a login may be sent. Without a declared trust the certificate that was seen first is pinned, and stands
     in the document, if `pins`; but not where the host did not even say that it is a BMC."""
     if found.trusted:
@@ -85,8 +85,8 @@ def trust(found: Found, way: Access, *, is_declared: bool, pins: bool = True) ->
 
 
 def identify(
-    connections: Connections, finder: Finder, candidate: Candidate, way: Access, tls: dict[str, Any] | None
-) -> list[Identity]:
+    connections: Connections, finder: BmcFinder, candidate: ProbeTarget, way: Access, tls: dict[str, Any] | None
+) -> list[FoundSystem]:
     """Log in once and read who is there. Raises DriverError; the login is not tried again."""
     ids: Sequence[str] = finder.systems(connections.endpoint(way))
     found = []
@@ -98,5 +98,5 @@ def identify(
             inventory = bmc.inventory()
         except DriverError:
             inventory = None  # A document without MAC addresses is better than none.
-        found.append(Identity(way.address, candidate.partition, state, inventory, own.system_id, tls))
+        found.append(FoundSystem(way.address, candidate.partition, state, inventory, own.system_id, tls))
     return found

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, Found, Rejected, clean
-from reconciler.observed.address_scan import identify, look, paced, trust
+from drivers.base import AuthenticationFailed, FoundBmc, Rejected, clean
+from reconciler.observed.address_scan import identify, paced, probe_address, trust
 from reconciler.observed.connections import Connections
-from reconciler.observed.poller import failure
-from reconciler.onboarding.discovery import Identity, Partition
-from reconciler.onboarding.probe_targets import Candidate
+from reconciler.observed.poller import read_failure_of
+from reconciler.onboarding.discovery import FoundSystem, Partition
+from reconciler.onboarding.probe_targets import ProbeTarget
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Manner(msgspec.Struct, frozen=True):
     pins: bool = True
 
 
-class Unread(msgspec.Struct, frozen=True):
+class UnreadableBmc(msgspec.Struct, frozen=True):
     """A BMC that was found and not read, and why. `refused`: it did not take the login."""
 
     url: str
@@ -40,23 +40,23 @@ class Unread(msgspec.Struct, frozen=True):
         return f"{self.url}: a BMC{named}, not read; {self.why}"
 
 
-def look_through(
-    ways: Connections, todo: Iterator[Candidate], manner: Manner, say: Callable[[str], None]
-) -> Iterator[tuple[Candidate, Found | None]]:
+def probe_addresses(
+    ways: Connections, todo: Iterator[ProbeTarget], manner: Manner, say: Callable[[str], None]
+) -> Iterator[tuple[ProbeTarget, FoundBmc | None]]:
     """Ask each address, without a login, whether a BMC is there; in the order of the answers."""
     told: set[str] = set()
 
-    def looked(candidate: Candidate) -> Found | None:
+    def looked(candidate: ProbeTarget) -> FoundBmc | None:
         driver, named = candidate.way.driver, f"Partition/{candidate.partition}"
         finder = ways.finder(driver)
         try:
             if finder is not None:
-                return look(finder, ways.endpoint(candidate.way), manner.timeout)
+                return probe_address(finder, ways.endpoint(candidate.way), manner.timeout)
             why = f"the driver {driver} of {named} cannot look for BMCs"
         except Rejected as error:
             why = f"{named}: {error}"
         except Exception as error:  # noqa: BLE001  what one address says must not stop the search
-            why = f"{candidate.url}: not looked at; {failure(error).message}"
+            why = f"{candidate.url}: not looked at; {read_failure_of(error).message}"
         if why not in told:
             told.add(why)
             say(why)
@@ -66,36 +66,36 @@ def look_through(
 
 
 def read_found(
-    ways: Connections, found: Sequence[tuple[Candidate, Found]], partitions: Sequence[Partition], manner: Manner
-) -> tuple[list[Identity], list[Unread]]:
+    ways: Connections, found: Sequence[tuple[ProbeTarget, FoundBmc]], partitions: Sequence[Partition], manner: Manner
+) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
     """Log in to each BMC once, and read its systems, in the order of addresses."""
     by_name = {one.key.name: one for one in partitions}
 
-    def read(at: int) -> list[Identity] | Unread:
+    def read(at: int) -> list[FoundSystem] | UnreadableBmc:
         candidate, seen = in_order[at]
         return _read(ways, candidate, seen, by_name[candidate.partition], manner)
 
     in_order = sorted(found, key=lambda one: one[0].url)
     results = dict(paced(read, iter(range(len(in_order))), manner.rate, manner.concurrency))
     said = [results[at] for at in range(len(in_order))]
-    unread = [one for one in said if isinstance(one, Unread)]
-    return [system for one in said if not isinstance(one, Unread) for system in one], unread
+    unread = [one for one in said if isinstance(one, UnreadableBmc)]
+    return [system for one in said if not isinstance(one, UnreadableBmc) for system in one], unread
 
 
 def _read(
-    ways: Connections, candidate: Candidate, seen: Found, partition: Partition, manner: Manner
-) -> list[Identity] | Unread:
+    ways: Connections, candidate: ProbeTarget, seen: FoundBmc, partition: Partition, manner: Manner
+) -> list[FoundSystem] | UnreadableBmc:
     bmc, tls = partition.spec.bmc, manner.tls
     trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls), pins=manner.pins)
     if trusted.refused is not None:
-        return Unread(candidate.url, seen.product, trusted.refused)
+        return UnreadableBmc(candidate.url, seen.product, trusted.refused)
     if candidate.way.credential_ref is None:
         why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so nobody logs in"
-        return Unread(candidate.url, seen.product, why)
+        return UnreadableBmc(candidate.url, seen.product, why)
     way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
     finder = ways.finder(way.driver)
     try:
         return identify(ways, finder, candidate, way, tls or trusted.document) if finder is not None else []
     except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
         why = clean(f"{type(error).__name__}: {error}")
-        return Unread(candidate.url, seen.product, why, isinstance(error, AuthenticationFailed))
+        return UnreadableBmc(candidate.url, seen.product, why, isinstance(error, AuthenticationFailed))

@@ -16,9 +16,9 @@ from drivers.base import (
     AuthenticationFailed,
     Bmc,
     BmcDriver,
+    BmcFinder,
     Credential,
     Endpoint,
-    Finder,
     Ipam,
     Peer,
     Pools,
@@ -28,15 +28,15 @@ from drivers.base import (
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import CredentialRef
 from reconciler.kinds.machine.credentials import (
-    NOTHING,
+    NO_GRANTS,
     WHERE,
     Grants,
     Way,
-    foreseen,
+    credential_refusal,
+    foreseen_refusal,
     host_of,
     matches,
     number_of,
-    refusal,
     source,
 )
 from reconciler.kinds.machine.spec import Access, MachineSpec, access
@@ -56,7 +56,7 @@ class Connections:
     """Hands out the Bmc of a machine. Relative paths in documents are taken from `base`, and what they may use of the
     host is in `grants`. May be shared by threads."""
 
-    def __init__(self, drivers: Drivers, base: Path, grants: Grants = NOTHING) -> None:
+    def __init__(self, drivers: Drivers, base: Path, grants: Grants = NO_GRANTS) -> None:
         self._drivers = drivers
         self._base = base
         self._grants = grants
@@ -90,14 +90,14 @@ class Connections:
         if way.credential_ref is None:
             return
         reference, numbers = self._located(way.credential_ref), _leads_to(way.address)
-        why = foreseen(self._grants, reference, way.driver, way.address, numbers, insecure=way.tls.insecure)
+        why = foreseen_refusal(self._grants, reference, way.driver, way.address, numbers, insecure=way.tls.insecure)
         if why is not None:
             raise AuthenticationFailed(f"{way.address}: {why}")
 
-    def finder(self, driver: str) -> Finder | None:
+    def finder(self, driver: str) -> BmcFinder | None:
         """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""
         found = self._drivers.bmc(driver)
-        return found if isinstance(found, Finder) else None
+        return found if isinstance(found, BmcFinder) else None
 
     def endpoint(self, way: Access) -> Endpoint:
         """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed, for
@@ -113,7 +113,7 @@ class Connections:
     def log_in(self, reference: CredentialRef, way: Way) -> Credential:
         """The login for whoever is connected. Raises AuthenticationFailed where it may not go there."""
         located = self._located(reference)
-        why = refusal(self._grants, located, way)
+        why = credential_refusal(self._grants, located, way)
         if why is not None:
             raise AuthenticationFailed(f"{way.address}: {why}")
         return self._drivers.secret(source(self._grants, located))

@@ -16,13 +16,13 @@ from typing import Protocol
 import msgspec
 
 from drivers.base import Inventory
-from reconciler.kinds.common.inventory import Kept, Known, Origin
-from reconciler.kinds.machine.inventory_diff import PartChange, differences
+from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
+from reconciler.kinds.machine.inventory_diff import PartChange, inventory_differences
 from reconciler.model.event import Event, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, way_to
-from reconciler.observed.poller import failure
+from reconciler.observed.poller import read_failure_of
 from reconciler.onboarding.inventory_comparison import summary
 
 EVERY = timedelta(hours=24)
@@ -30,19 +30,19 @@ FIRST_RETRY = timedelta(minutes=10)
 MOST_RETRY = timedelta(hours=6)
 CONCURRENCY = 4
 """An inventory is up to 200 requests; a BMC is looked at for its power meanwhile."""
-LOOK_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 KEEP_SECONDS = 5.0
 """For what is being read when it is time to stop."""
-NAMED = 5
+_NAMED = 5
 
 
 class Keeps(Protocol):
     """Where inventories are kept: the store's table. Every call may raise StoreError."""
 
-    def all(self) -> Mapping[str, Known]:
+    def all(self) -> Mapping[str, MachineInventory]:
         """All that is kept, by the machine's name."""
 
-    def of(self, machine: str) -> Known:
+    def of(self, machine: str) -> MachineInventory:
         """What is kept of one machine."""
 
     def put(self, machine: str, origin: Origin, value: Inventory, at: datetime) -> Kept:
@@ -52,23 +52,23 @@ class Keeps(Protocol):
         """Remember why a try failed."""
 
 
-class Pace(msgspec.Struct, frozen=True):
+class InventorySchedule(msgspec.Struct, frozen=True):
     """How often each machine is read, and how many side by side."""
 
     every: timedelta = EVERY
     concurrency: int = CONCURRENCY
 
 
-DAILY = Pace()
+DAILY = InventorySchedule()
 
 
-def take(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> list[Event]:
+def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Inventory, at: datetime) -> list[Event]:
     """Keep an inventory; returns the events that tell what became of the machine's parts. Raises StoreError."""
     before = getattr(keeps.of(key.name), origin.replace("-", "_"))
     keeps.put(key.name, origin, value, at)
     if before is None or before.value is None:
         return [Event(at, EventType.NORMAL, "InventoryTaken", f"{origin}: {summary(value)}", key)]
-    changed = differences(before.value, value)
+    changed = inventory_differences(before.value, value)
     return [_event(key, origin, changed, at)] if changed else []
 
 
@@ -85,7 +85,7 @@ class InventoryReader:
         tell: Callable[[Event], None],
         now: Callable[[], datetime],
         random: Callable[[], float],
-        pace: Pace = DAILY,
+        pace: InventorySchedule = DAILY,
     ) -> None:
         self._connections, self._keeps, self._tell = connections, keeps, tell
         self._now, self._random, self._pace = now, random, pace
@@ -105,7 +105,7 @@ class InventoryReader:
             self._failed = {key: count for key, count in self._failed.items() if key in self._due}
         self._wake.set()
 
-    def ask(self, key: ResourceKey) -> None:
+    def request(self, key: ResourceKey) -> None:
         """Have the machine read at once."""
         with self._lock:
             if key in self._due:
@@ -132,8 +132,8 @@ class InventoryReader:
                 for key in [key for key in self.due() if key not in reading.values()][:free]:
                     reading[self._begin(key)] = key
                 if not reading:
-                    self._wake.wait(LOOK_SECONDS)
-                for done in wait(reading, LOOK_SECONDS, FIRST_COMPLETED).done:
+                    self._wake.wait(_CHECK_SECONDS)
+                for done in wait(reading, _CHECK_SECONDS, FIRST_COMPLETED).done:
                     del reading[done]
                     done.result()
         finally:
@@ -170,10 +170,10 @@ class InventoryReader:
             # What could be kept and not be read again is not kept.
             msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
         except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others
-            self._fail(key, failure(error))
+            self._fail(key, read_failure_of(error))
             return
         now = self._now()
-        for event in take(self._keeps, key, Origin.OUT_OF_BAND, value, now):
+        for event in keep_inventory(self._keeps, key, Origin.OUT_OF_BAND, value, now):
             self._tell(event)
         self._failed.pop(key, None)
         self._again(key, now + self._pace.every * (1 - self._random() / 4))
@@ -196,7 +196,7 @@ class InventoryReader:
             if key in self._due:
                 self._due[key] = at
 
-    def _first(self, known: Known | None) -> datetime:
+    def _first(self, known: MachineInventory | None) -> datetime:
         kept = known.out_of_band if known is not None else None
         if kept is None or kept.tried_at is None:
             return self._now()
@@ -208,6 +208,6 @@ class InventoryReader:
 def _event(key: ResourceKey, origin: Origin, changed: Iterable[PartChange], at: datetime) -> Event:
     found = list(changed)
     severity = EventType.WARNING if any(one.loss for one in found) else EventType.NORMAL
-    said = "; ".join(str(one) for one in found[:NAMED])
-    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    said = "; ".join(str(one) for one in found[:_NAMED])
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return Event(at, severity, "InventoryChanged", f"{origin}: {said}{more}", key)

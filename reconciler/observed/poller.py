@@ -21,7 +21,7 @@ from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, way_to
 
-MOST = 500
+_MAX_BATCH = 500
 """Characters of what an error says that nobody expected."""
 
 
@@ -32,17 +32,17 @@ class Poller:
         self._connections = connections
         self._now = now
 
-    def look(self, key: ResourceKey, desired: DesiredState, *, media: bool = False) -> Observation:
+    def observe(self, key: ResourceKey, desired: DesiredState, *, media: bool = False) -> Observation:
         """One look; with `media`, into a machine's virtual drives too. A driver's error, or a defect in a driver, makes
         it an unknown."""
         try:
             value = self._read(key, desired, media)
             check(key.kind, value)
         except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
-            return Observation(key, self._now(), error=failure(error))
+            return Observation(key, self._now(), error=read_failure_of(error))
         return Observation(key, self._now(), value=value)
 
-    def look_all(
+    def observe_all(
         self,
         keys: Iterable[ResourceKey],
         desired: DesiredState,
@@ -55,11 +55,11 @@ class Poller:
         machines = [key for key in keys if key.kind == "Machine"]
         at = self._now()
         yield from (Observation(key, at, ClaimState()) for key in keys if key.kind == "MachineClaim")
-        yield from self._look_ipam([key for key in keys if key.kind not in ("Machine", "MachineClaim")], desired)
+        yield from self._observe_ipam([key for key in keys if key.kind not in ("Machine", "MachineClaim")], desired)
         if not machines:
             return
         with ThreadPoolExecutor(min(concurrency, len(machines)), thread_name_prefix="look") as pool:
-            waiting = [pool.submit(self.look, key, desired, media=key in media) for key in machines]
+            waiting = [pool.submit(self.observe, key, desired, media=key in media) for key in machines]
             try:
                 for done in as_completed(waiting):
                     yield done.result()
@@ -68,20 +68,20 @@ class Poller:
 
     def strays(self, known: Collection[ResourceKey]) -> list[Observation]:
         """What the IPAM holds for owners of which nothing is known. Raises DriverError."""
-        found, at = everything(self._connections.ipam, self._connections.pools), self._now()
+        found, at = observe_ipam(self._connections.ipam, self._connections.pools), self._now()
         return [_checked(Observation(key, at, value=value)) for key, value in found.items() if key not in known]
 
-    def _look_ipam(self, keys: list[ResourceKey], desired: DesiredState) -> Iterator[Observation]:
+    def _observe_ipam(self, keys: list[ResourceKey], desired: DesiredState) -> Iterator[Observation]:
         if not keys:
             return
         try:
-            found = everything(self._connections.ipam, self._connections.pools)
+            found = observe_ipam(self._connections.ipam, self._connections.pools)
         except Unreadable:
             # One object makes no sense; the others are there to be asked for.
-            yield from (self.look(key, desired) for key in keys)
+            yield from (self.observe(key, desired) for key in keys)
             return
         except Exception as error:  # noqa: BLE001  as in `look`
-            told = failure(error)
+            told = read_failure_of(error)
             yield from (Observation(key, self._now(), error=told) for key in keys)
             return
         at = self._now()
@@ -127,19 +127,19 @@ def _checked(seen: Observation) -> Observation:
     try:
         check(seen.key.kind, seen.value)
     except Exception as error:  # noqa: BLE001  it is this object's
-        return Observation(seen.key, seen.taken_at, error=failure(error))
+        return Observation(seen.key, seen.taken_at, error=read_failure_of(error))
     return seen
 
 
-def failure(error: Exception) -> ReadError:
+def read_failure_of(error: Exception) -> ReadError:
     """What went wrong with a look, in words that can be kept and shown."""
     if isinstance(error, DriverError):
         return ReadError(type(error).__name__, redacted(clean(str(error))))
     words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
-    return ReadError("Internal", redacted(excerpt(words, 2 * MOST))[:MOST])
+    return ReadError("Internal", redacted(excerpt(words, 2 * _MAX_BATCH))[:_MAX_BATCH])
 
 
-def everything(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:
+def observe_ipam(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:
     """All that IPAM and pools hold, by name or owner; owners in other forms are not ours to judge.
 
     Raises DriverError.

@@ -1,0 +1,1 @@
+"""Finding machines: BMC discovery, undeclared machines, inventories compared, proposals. Pure."""

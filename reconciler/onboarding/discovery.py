@@ -26,7 +26,7 @@ _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 Partition = Resource[PartitionSpec]
 
 
-class Range(msgspec.Struct, frozen=True):
+class ScanRange(msgspec.Struct, frozen=True):
     """Addresses from `first` to `last`, both included, as numbers of one family; `port` is the BMCs'."""
 
     first: int
@@ -40,7 +40,7 @@ class Range(msgspec.Struct, frozen=True):
         """How many."""
         return self.last - self.first + 1
 
-    def within(self, other: Range) -> bool:
+    def within(self, other: ScanRange) -> bool:
         """Whether all of it lies in the other, whatever the ports."""
         return self.version == other.version and other.first <= self.first and self.last <= other.last
 
@@ -48,16 +48,16 @@ class Range(msgspec.Struct, frozen=True):
         """Each address, as a part of a URL."""
         make = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address
         for number in range(self.first, self.last + 1):
-            yield host(make(number), self.port)
+            yield _host(make(number), self.port)
 
 
-def host(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> str:
+def _host(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> str:
     """`10.1.0.7`, `[2001:db8::7]:8443`: as it stands in a URL."""
     shown = f"[{address}]" if address.version == 6 else str(address)
     return shown if port == HTTPS else f"{shown}:{port}"
 
 
-def parse_range(text: str, port: int = HTTPS, partition: str | None = None) -> Range:
+def parse_scan_range(text: str, port: int = HTTPS, partition: str | None = None) -> ScanRange:
     """An address, `address:port`, a prefix or `first-last`. Raises ValueError, saying what is possible.
 
     Network and broadcast address of an IPv4 prefix are left out, as nobody can live there.
@@ -68,20 +68,20 @@ def parse_range(text: str, port: int = HTTPS, partition: str | None = None) -> R
             first, last = int(network.network_address), int(network.broadcast_address)
             if network.version == 4 and network.prefixlen < 31:
                 first, last = first + 1, last - 1
-            return Range(first, last, network.version, port, partition)
+            return ScanRange(first, last, network.version, port, partition)
         one, dash, two = text.partition("-")
         if not dash:
             return _single(text, port, partition)
         begin, end = ipaddress.ip_address(one), ipaddress.ip_address(two)
         if begin.version != end.version or int(begin) > int(end):
             raise ValueError("its end comes before its beginning")
-        return Range(int(begin), int(end), begin.version, port, partition)
+        return ScanRange(int(begin), int(end), begin.version, port, partition)
     except ValueError as error:
         hint = "write a prefix, a range a-b or address:port"
         raise ValueError(f"{text!r} cannot be looked through: {error}; {hint}") from None
 
 
-def _single(text: str, port: int, partition: str | None) -> Range:
+def _single(text: str, port: int, partition: str | None) -> ScanRange:
     match = re.fullmatch(
         r"\[(?P<six>[0-9A-Fa-f:.]+)\](?::(?P<port6>\d{1,5}))?|(?P<four>[0-9.]+):(?P<port4>\d{1,5})", text
     )
@@ -91,7 +91,7 @@ def _single(text: str, port: int, partition: str | None) -> Range:
         if not 0 < port < 65536:
             raise ValueError(f"there is no port {port}")
     address = ipaddress.ip_address(text)
-    return Range(int(address), int(address), address.version, port, partition)
+    return ScanRange(int(address), int(address), address.version, port, partition)
 
 
 def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
@@ -109,7 +109,7 @@ def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
     return every[0].key.name if len(every) == 1 else None
 
 
-class Identity(msgspec.Struct, frozen=True):
+class FoundSystem(msgspec.Struct, frozen=True):
     """A system that was found. `system_id` where its BMC has several; `tls` and `driver`: what its document must say
     beyond its partition. `notes`: what people should know of it."""
 
@@ -132,7 +132,7 @@ class Declared(msgspec.Struct, frozen=True):
     names: frozenset[str]
 
 
-def declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) -> Declared:
+def _declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) -> Declared:
     """What these documents declare. `uuids`: what was seen of them."""
     every = list(machines)
     return Declared(
@@ -143,7 +143,7 @@ def declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) -
     )
 
 
-def known(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey, object]) -> Declared:
+def declared_systems(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey, object]) -> Declared:
     """What these documents declare, with the UUIDs of the last looks at them, or else those that they note."""
     every = list(machines)
     noted = {uuid.lower(): one.key.name for one in every if (uuid := one.annotations.get("uuid"))}
@@ -152,7 +152,7 @@ def known(machines: Iterable[Resource[MachineSpec]], looks: Mapping[ResourceKey,
         for one in every
         if isinstance(value := looks.get(one.key), SystemState) and value.uuid
     }
-    return declared(every, {**noted, **seen})
+    return _declared(every, {**noted, **seen})
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -170,7 +170,7 @@ class Skipped(msgspec.Struct, frozen=True):
     why: str
 
 
-def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal], list[Skipped]]:
+def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposal], list[Skipped]]:
     """A document for each system that is not declared yet, in the order of addresses."""
     proposals: list[Proposal] = []
     skipped: list[Skipped] = []
@@ -178,7 +178,7 @@ def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal],
     # Systems in one housing may share its serial number.
     serials = [one.state.serial for one in found]
 
-    def proposal(one: Identity) -> Proposal | Skipped:
+    def proposal(one: FoundSystem) -> Proposal | Skipped:
         uuid = (one.state.uuid or "").lower()
         if uuid and uuid in uuids:
             return Skipped(one.address, f"its UUID {uuid} is that of Machine/{uuids[uuid]}")
@@ -207,7 +207,7 @@ def propose(found: Sequence[Identity], known: Declared) -> tuple[list[Proposal],
     return proposals, skipped
 
 
-def unique_name(found: Identity, taken: Collection[str], *, alone: bool) -> str:
+def unique_name(found: FoundSystem, taken: Collection[str], *, alone: bool) -> str:
     """A valid name that nobody has: the serial number, where it is the system's own, else the UUID, else the place."""
     state, where = found.state, same_bmc(found.address)
     uuid = slug(state.uuid or "")
@@ -225,7 +225,7 @@ def slug(text: str) -> str:
     return _NOT_FOR_NAMES.sub("-", text.lower())[:_LONGEST_NAME].strip("-.")
 
 
-def document(name: str, found: Identity, macs: Sequence[str]) -> dict[str, Any]:
+def document(name: str, found: FoundSystem, macs: Sequence[str]) -> dict[str, Any]:
     """The Machine as it is to stand in git: it is looked at, and nothing is sent to it, until somebody adopts it."""
     state = found.state
     said = {"manufacturer": state.manufacturer, "model": state.model, "serial": state.serial, "uuid": state.uuid}

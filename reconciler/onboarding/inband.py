@@ -18,7 +18,7 @@ from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Pro
 
 MAX_PARTS = 1024
 """Of each kind: more are left out."""
-MAX_NODES = 20_000
+_MAX_NODES = 20_000
 """Of lshw's tree."""
 MAX_TEXT = 253
 _MAX_NUMBER = 2**63 - 1
@@ -26,7 +26,7 @@ _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _NO_DISKS = re.compile(r"^(zram|ram|loop|fd|sr|nbd|md|dm-)\d|^mmcblk\d+(boot|rpmb)")
 _BARE_MAC = "00:00:00:00:00:00"
 
-Node = dict[str, Any]
+_Node = dict[str, Any]
 
 
 class Dmi(msgspec.Struct, frozen=True):
@@ -64,16 +64,16 @@ def read_inband(collected: Mapping[str, object]) -> Inventory:
     )
 
 
-def _nodes(tree: object) -> Iterator[Node]:
+def _nodes(tree: object) -> Iterator[_Node]:
     """Every node of lshw's tree; older versions print a list of one."""
-    pending, left = list(_objects(tree))[::-1], MAX_NODES
+    pending, left = list(_objects(tree))[::-1], _MAX_NODES
     while pending and left:
         node, left = pending.pop(), left - 1
         yield node
         pending.extend(list(_objects(node.get("children")))[::-1])
 
 
-def _processors(tree: list[Node]) -> tuple[Processor, ...]:
+def _processors(tree: list[_Node]) -> tuple[Processor, ...]:
     """Those that are there: lshw lists empty sockets as disabled, and without a product."""
     found = [one for one in tree if one.get("class") == "processor" and one.get("disabled") is not True]
     return tuple(
@@ -83,7 +83,7 @@ def _processors(tree: list[Node]) -> tuple[Processor, ...]:
     )[:MAX_PARTS]
 
 
-def _modules(tree: list[Node]) -> tuple[MemoryModule, ...]:
+def _modules(tree: list[_Node]) -> tuple[MemoryModule, ...]:
     banks = [one for one in tree if one.get("class") == "memory" and str(one.get("id", "")).startswith("bank")]
     found = (
         MemoryModule(_text(one.get("slot")), size, _text(one.get("product")), _text(one.get("serial")))
@@ -93,7 +93,7 @@ def _modules(tree: list[Node]) -> tuple[MemoryModule, ...]:
     return tuple(found)[:MAX_PARTS]
 
 
-def _memory(tree: list[Node], kibibytes: object) -> int:
+def _memory(tree: list[_Node], kibibytes: object) -> int:
     """All of it by lshw, else what the kernel has left over."""
     whole = (one for one in tree if one.get("class") == "memory" and str(one.get("id", "")) in ("memory", "memory:0"))
     return next((size for one in whole if (size := _number(one.get("size")))), _number(kibibytes) * 1024)
@@ -115,7 +115,7 @@ def _disks(listed: object, serials: object) -> tuple[Disk, ...] | None:
     return tuple(found[:MAX_PARTS])
 
 
-def _is_gpu(node: Node) -> bool:
+def _is_gpu(node: _Node) -> bool:
     """An accelerator has no screen; a BMC's own VGA chip is no GPU."""
     said = f"{node.get('vendor', '')} {node.get('description', '')}".lower()
     if node.get("class") not in ("display", "processing-accelerator", "coprocessor"):
@@ -123,7 +123,7 @@ def _is_gpu(node: Node) -> bool:
     return "3d controller" in said or "accelerator" in said or (node.get("class") == "display" and "nvidia" in said)
 
 
-def _nics(links: object, addresses: object, tree: list[Node]) -> tuple[Nic, ...] | None:
+def _nics(links: object, addresses: object, tree: list[_Node]) -> tuple[Nic, ...] | None:
     """Interfaces of the machine itself: those that a bus has, where lshw tells; else all that are no kernel's own."""
     listed = links if isinstance(links, list) else addresses
     if not isinstance(listed, list):
@@ -142,7 +142,7 @@ def _nics(links: object, addresses: object, tree: list[Node]) -> tuple[Nic, ...]
     return tuple(found[:MAX_PARTS])
 
 
-def _names(node: Node) -> Iterator[str]:
+def _names(node: _Node) -> Iterator[str]:
     """A node's interface; a virtual one is on no bus."""
     names = node.get("logicalname")
     if node.get("businfo"):
@@ -163,7 +163,7 @@ def _neighbours(said: object) -> tuple[Neighbour, ...] | None:
     return tuple(one for one in found if one is not None)[:MAX_PARTS]
 
 
-def _neighbour(interface: str, said: Node) -> Neighbour | None:
+def _neighbour(interface: str, said: _Node) -> Neighbour | None:
     chassis = next(_objects(said.get("chassis")), {})
     # A chassis with a name stands under it; one without is told by its id alone.
     named = () if "id" in chassis else [(name, inner) for name, inner in chassis.items() if isinstance(inner, dict)]
@@ -176,7 +176,7 @@ def _neighbour(interface: str, said: Node) -> Neighbour | None:
     return Neighbour(interface, _text(system) or identity, where, identity)
 
 
-def _port(port: Node) -> str:
+def _port(port: _Node) -> str:
     """Its name; a switch that gives a MAC address for that has the name in the description."""
     kind = next(_objects(port.get("id")), {}).get("type")
     identity, description = _value(port.get("id")), _text(port.get("descr"))
@@ -188,12 +188,12 @@ def _value(said: object) -> str:
     return _text(next(_objects(said), {}).get("value"))
 
 
-def _setting(node: Node, name: str) -> int:
+def _setting(node: _Node, name: str) -> int:
     settings = node.get("configuration")
     return _number(settings.get(name)) if isinstance(settings, dict) else 0
 
 
-def _objects(value: object) -> Iterator[Node]:
+def _objects(value: object) -> Iterator[_Node]:
     """The objects of a list, or the one that stands for a list of one."""
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, dict):

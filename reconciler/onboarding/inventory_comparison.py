@@ -10,9 +10,9 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.inventory import Kept, Known
-from reconciler.kinds.machine.inventory_diff import PartChange, between, differences
-from reconciler.kinds.machine.labels import derived_labels, size_of
+from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.machine.inventory_diff import PartChange, between, inventory_differences
+from reconciler.kinds.machine.labels import inventory_labels, size_by_inventory
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import ResourceFacts
@@ -21,18 +21,18 @@ from reconciler.model.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"
-NAMED = 5
+_NAMED = 5
 
-Inventories = Mapping[str, Known]
+Inventories = Mapping[str, MachineInventory]
 """What is kept, by the machine's name."""
 
 
 def changes(kept: Kept) -> tuple[PartChange, ...]:
     """By what the newest reading differs from the last one that was as it should be."""
-    return () if kept.value is None or kept.previous is None else differences(kept.previous, kept.value)
+    return () if kept.value is None or kept.previous is None else inventory_differences(kept.previous, kept.value)
 
 
-def disagreements(known: Known) -> tuple[PartChange, ...]:
+def disagreements(known: MachineInventory) -> tuple[PartChange, ...]:
     """By what the BMC and the agent differ."""
     bmc, agent = known.out_of_band, known.in_band
     if bmc is None or agent is None or bmc.value is None or agent.value is None:
@@ -40,7 +40,9 @@ def disagreements(known: Known) -> tuple[PartChange, ...]:
     return between(bmc.value, agent.value)
 
 
-def inventory_conditions(resource: Resource[Any] | None, known: Known, desired: DesiredState) -> Iterator[Condition]:
+def inventory_conditions(
+    resource: Resource[Any] | None, known: MachineInventory, desired: DesiredState
+) -> Iterator[Condition]:
     """A machine's conditions that follow from its inventory; each only while it is False.
 
     InventoryComplete is False from a loss on until the part is back or a person accepts that it is gone
@@ -54,7 +56,7 @@ def inventory_conditions(resource: Resource[Any] | None, known: Known, desired: 
             yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
         lost = [one for one in changes(kept) if one.loss]
         if lost:
-            message = f"{kept.origin}: {listed(lost)}; `groundstate inventory --accept` when that is meant"
+            message = f"{kept.origin}: {_listed(lost)}; `groundstate inventory --accept` when that is meant"
             yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
     if problem := _size_problem(resource, known, desired):
         yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)
@@ -74,14 +76,14 @@ def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: 
     return tuple(found)
 
 
-def labels_of(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
+def labels_from_inventories(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
     """The labels that follow from the machines' inventories; a machine of which none can be told has none."""
     found = {}
     for one in desired.of_kind("Machine"):
         if one.key.name in inventories:
             # An inventory that nobody expected is one machine's.
             with suppress(Exception):
-                found[one.key] = derived_labels(one, inventories[one.key.name].best, desired)
+                found[one.key] = inventory_labels(one, inventories[one.key.name].best, desired)
     return found
 
 
@@ -102,18 +104,18 @@ def relabelled(
     }
 
 
-def listed(found: Collection[PartChange]) -> str:
+def _listed(found: Collection[PartChange]) -> str:
     """The first few in words."""
-    words = "; ".join(str(one) for one in list(found)[:NAMED])
-    return f"{words}; and {len(found) - NAMED} more" if len(found) > NAMED else words
+    words = "; ".join(str(one) for one in list(found)[:_NAMED])
+    return f"{words}; and {len(found) - _NAMED} more" if len(found) > _NAMED else words
 
 
-def _size_problem(resource: Resource[MachineSpec], known: Known, desired: DesiredState) -> str | None:
+def _size_problem(resource: Resource[MachineSpec], known: MachineInventory, desired: DesiredState) -> str | None:
     """Nothing while it is not known what is in the machine."""
     if resource.spec.size is None or known.best is None:
         return None
     try:
-        size = size_of(resource, known.best, desired)
+        size = size_by_inventory(resource, known.best, desired)
     except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
         return f"size {resource.spec.size} is declared, and its own cannot be told, which is {defect(error)}"
     if size.name == resource.spec.size or not size.settled:

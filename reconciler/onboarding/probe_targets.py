@@ -10,10 +10,18 @@ import msgspec
 from drivers.base import Tls
 from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import Access
-from reconciler.onboarding.discovery import HTTPS, MOST_ADDRESSES, Declared, Partition, Range, parse_range, partition_of
+from reconciler.onboarding.discovery import (
+    HTTPS,
+    MOST_ADDRESSES,
+    Declared,
+    Partition,
+    ScanRange,
+    parse_scan_range,
+    partition_of,
+)
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class ProbeTarget(msgspec.Struct, frozen=True):
     """An address to be looked at, and what its partition says of BMCs."""
 
     url: str
@@ -26,12 +34,12 @@ class NoPartition(Exception):
 
 
 def candidates(
-    ranges: Iterable[Range],
+    ranges: Iterable[ScanRange],
     partitions: Sequence[Partition],
     known: Declared,
     skipped: list[str],
     tls: dict[str, Any] | None = None,
-) -> Iterator[Candidate]:
+) -> Iterator[ProbeTarget]:
     """Each address once, without the BMCs that are declared, which are named in `skipped`. `tls`: as a document has
     it, in the place of what partitions say. Raises NoPartition."""
     by_name = {one.key.name: one for one in partitions}
@@ -49,18 +57,18 @@ def candidates(
             name = one.partition or partition_of(_bare(host), partitions)
             if name is None or name not in by_name:
                 raise NoPartition(_no_partition(url, name, by_name))
-            yield Candidate(url, name, _way(url, by_name[name], tls))
+            yield ProbeTarget(url, name, _way(url, by_name[name], tls))
 
 
-def declared_ranges(partitions: Iterable[Partition], port: int = HTTPS) -> tuple[list[Range], list[str]]:
+def declared_ranges(partitions: Iterable[Partition], port: int = HTTPS) -> tuple[list[ScanRange], list[str]]:
     """The bmcNetworks of all partitions, in order, as far as they are no more addresses than one look may take; and,
     in words, those that are left out."""
-    ranges: list[Range] = []
+    ranges: list[ScanRange] = []
     left_out: list[str] = []
     room = MOST_ADDRESSES
     for partition in partitions:
         for text in partition.spec.bmc_networks:
-            one = parse_range(text, port, partition.key.name)
+            one = parse_scan_range(text, port, partition.key.name)
             if one.size > room:
                 left_out.append(f"{partition.key}: {text} has {one.size:,} addresses, and {room:,} can still be asked")
             else:

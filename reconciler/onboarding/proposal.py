@@ -10,8 +10,8 @@ import msgspec
 from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
-from reconciler.onboarding.discovery import Declared, Identity, Proposal
-from reconciler.onboarding.undeclared import Met, plain
+from reconciler.onboarding.discovery import Declared, FoundSystem, Proposal
+from reconciler.onboarding.undeclared import UndeclaredMachine, forge_text
 
 _LISTED = 20
 
@@ -90,7 +90,7 @@ def is_spent(branch: Branch, gone: Collection[BranchFile]) -> bool:
     return bool(branch.files) and not still_open(branch, gone)
 
 
-def fresh(found: Iterable[Identity], there: Declared) -> list[Identity]:
+def fresh(found: Iterable[FoundSystem], there: Declared) -> list[FoundSystem]:
     """Those found whose BMC is not declared by now."""
     return [one for one in found if same_bmc(one.address) not in there.bmcs]
 
@@ -136,13 +136,13 @@ def subject(added: int, removed: int) -> str:
     return ", ".join(said).capitalize() if len(said) < 2 else f"{said[0].capitalize()}, {said[1]}"
 
 
-def message(this: Update, proposals: Sequence[Proposal], lone: Sequence[Met]) -> str:
+def proposal_message(this: Update, proposals: Sequence[Proposal], lone: Sequence[UndeclaredMachine]) -> str:
     """The commit's message, which forges offer as a pull request's text."""
     removed = len(this.remove) if this.start is Start.TIP else 0
     lines = [subject(len(this.add), removed), ""]
     if proposals:
         lines += ["Nothing is sent to them until somebody adopts them (lifecycle.mode Observe).", ""]
-        lines += [f"- {_told(one)}" for one in proposals]
+        lines += [f"- {_described(one)}" for one in proposals]
     if removed:
         lines += ["", "Declared meanwhile:", ""] if proposals else ["Declared meanwhile:", ""]
         lines += [f"- {path}" for path in this.remove]
@@ -154,10 +154,10 @@ def message(this: Update, proposals: Sequence[Proposal], lone: Sequence[Met]) ->
     return "\n".join(lines) + "\n"
 
 
-def _told(one: Proposal) -> str:
+def _described(one: Proposal) -> str:
     document = one.document
     said = document["metadata"].get("annotations", {})
-    what = " ".join(plain(said[name]) for name in ("manufacturer", "model") if said.get(name))
-    serial = f"serial {plain(said['serial'])}" if said.get("serial") else ""
+    what = " ".join(forge_text(said[name]) for name in ("manufacturer", "model") if said.get(name))
+    serial = f"serial {forge_text(said['serial'])}" if said.get("serial") else ""
     parts = [f"Machine/{one.name} at {document['spec']['bmc']['address']}", what, serial, *one.notes]
     return "; ".join(filter(None, parts))

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from drivers.base import Inventory, Nic
-from reconciler.onboarding.discovery import Declared, Identity
+from reconciler.onboarding.discovery import Declared, FoundSystem
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
 from reconciler.onboarding.system_uuid import same_uuid, turned
 
-MOST_MET = 256
+MAX_UNDECLARED = 256
 """Anybody in a network with discovery can say to be a new machine: of more than these, the newest are kept."""
 MET_KEPT = timedelta(days=30)
 _MOST_MACS = 32
@@ -24,7 +24,7 @@ _NOT_PLAIN = re.compile(r"[^\w .:/+(),-]")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 
 
-class Met(msgspec.Struct, frozen=True, omit_defaults=True):
+class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A machine that the agent told of, last at `at`. UUID and MACs in lower case; `parts` and `neighbours` (switch
     and port) in words. It says all this itself, and nobody has checked it."""
 
@@ -43,39 +43,43 @@ class Met(msgspec.Struct, frozen=True, omit_defaults=True):
         return "; ".join(filter(None, (who, *said)))
 
 
-def read_met(uuid: str | None, macs: Collection[str], collected: Mapping[str, object], at: datetime) -> Met:
+def read_undeclared(
+    uuid: str | None, macs: Collection[str], collected: Mapping[str, object], at: datetime
+) -> UndeclaredMachine:
     """What is kept of what an agent collected. Never raises for what it finds."""
     inventory, dmi = read_inband(collected), read_dmi(collected)
     said = collected.get("serial")
-    return Met(
+    return UndeclaredMachine(
         at=at,
         uuid=(uuid or "").lower(),
         macs=tuple(sorted({mac.lower() for mac in macs if _MAC.match(mac.lower())}))[:_MOST_MACS],
-        serial=plain(dmi.serial or (said if isinstance(said, str) else "")),
-        product=plain(dmi.product),
+        serial=forge_text(dmi.serial or (said if isinstance(said, str) else "")),
+        product=forge_text(dmi.product),
         parts=summary(inventory),
-        neighbours=tuple(plain(f"{one.system} {one.port}") for one in (inventory.neighbours or ())[:_MOST_NEIGHBOURS]),
+        neighbours=tuple(
+            forge_text(f"{one.system} {one.port}") for one in (inventory.neighbours or ())[:_MOST_NEIGHBOURS]
+        ),
     )
 
 
-def plain(text: str) -> str:
+def forge_text(text: str) -> str:
     """Text from elsewhere, fit for a commit's message: no `#1` or `@name` that a forge would act on, one line."""
     return " ".join(_NOT_PLAIN.sub("", text[: 4 * _LONGEST]).split())[:_LONGEST]
 
 
-def remembered(known: Sequence[Met], new: Met) -> tuple[Met, ...]:
+def remembered(known: Sequence[UndeclaredMachine], new: UndeclaredMachine) -> tuple[UndeclaredMachine, ...]:
     """What is kept after one more was met, the newest last. One that comes again takes its own place."""
     kept = (one for one in known if not _is_same(one, new) and new.at - one.at <= MET_KEPT)
-    return (*kept, new)[-MOST_MET:]
+    return (*kept, new)[-MAX_UNDECLARED:]
 
 
-def undeclared(met: Sequence[Met], known: Declared) -> list[Met]:
+def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[UndeclaredMachine]:
     """Those that no document of `known` is about."""
     by_name: dict[str, set[str]] = {}
     for uuid, name in known.uuids.items():
         by_name.setdefault(name, set()).add(uuid)
 
-    def is_declared(one: Met) -> bool:
+    def is_declared(one: UndeclaredMachine) -> bool:
         own = {one.uuid, turned(one.uuid)} if one.uuid else set()
         if own & known.uuids.keys():
             return True
@@ -86,7 +90,9 @@ def undeclared(met: Sequence[Met], known: Declared) -> list[Met]:
     return [one for one in met if not is_declared(one)]
 
 
-def join(found: Sequence[Identity], met: Sequence[Met]) -> tuple[list[Identity], list[Met]]:
+def join(
+    found: Sequence[FoundSystem], met: Sequence[UndeclaredMachine]
+) -> tuple[list[FoundSystem], list[UndeclaredMachine]]:
     """The systems that were found, each with what the machine itself told, where it is clear which one it is; and the
     machines whose BMC is not among them.
 
@@ -101,13 +107,13 @@ def join(found: Sequence[Identity], met: Sequence[Met]) -> tuple[list[Identity],
     return joined, [one for index, one in enumerate(met) if index not in machines]
 
 
-def _is_same(one: Met, other: Met) -> bool:
+def _is_same(one: UndeclaredMachine, other: UndeclaredMachine) -> bool:
     if one.uuid and other.uuid:
         return same_uuid(one.uuid, other.uuid)
     return bool(set(one.macs) & set(other.macs))
 
 
-def _fits(found: Identity, met: Met) -> bool:
+def _fits(found: FoundSystem, met: UndeclaredMachine) -> bool:
     uuid, known = (found.state.uuid or "").lower(), _macs(found)
     is_shown = bool(known & set(met.macs))
     if not uuid or not met.uuid:
@@ -116,12 +122,12 @@ def _fits(found: Identity, met: Met) -> bool:
     return same_uuid(uuid, met.uuid) and (is_shown or not known or not met.macs)
 
 
-def _macs(found: Identity) -> set[str]:
+def _macs(found: FoundSystem) -> set[str]:
     nics = found.inventory.nics if found.inventory is not None else None
     return {nic.mac for nic in nics or ()}
 
 
-def _joined(found: Identity, met: Met) -> Identity:
+def _joined(found: FoundSystem, met: UndeclaredMachine) -> FoundSystem:
     inventory, told = found.inventory or Inventory(), _macs(found)
     more = [mac for mac in met.macs if mac not in told]
     inventory = msgspec.structs.replace(inventory, nics=(*(inventory.nics or ()), *(Nic("", mac) for mac in more)))

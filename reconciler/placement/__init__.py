@@ -1,0 +1,1 @@
+"""Which machine a claim gets, and why: filters, scoring, quotas, reservations, capacity. Pure."""

@@ -12,31 +12,31 @@ import msgspec
 from reconciler.kinds.machine.binding import fits
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource, ResourceKey
-from reconciler.placement.filters import Fleet, Wanted, ready, suits
-from reconciler.placement.reservations import Place
+from reconciler.placement.filters import PlacementFleet, Wanted, machine_ready, suits
+from reconciler.placement.reservations import SizePlace
 
 
-class Group(msgspec.Struct, frozen=True):
+class MachineGroup(msgspec.Struct, frozen=True):
     """Machines that differ in nothing that counts but their names: of one place and rack. `tainted`: none of them could
     be given to just anybody."""
 
-    place: Place
+    place: SizePlace
     rack: str
     tainted: bool
 
 
-Groups = dict[Group, list[str]]
+Groups = dict[MachineGroup, list[str]]
 """The names of each group's machines, in order."""
 
 
 class Available:
     """The machines that are ready and were not taken."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: PlacementFleet) -> None:
         self._fleet = fleet
         self._groups: Groups = {}
         for machine in fleet.desired.of_kind("Machine"):
-            if ready(machine, fleet):
+            if machine_ready(machine, fleet):
                 self._groups.setdefault(self._group(machine), []).append(machine.key.name)
 
     def matching(self, wanted: Wanted) -> Groups:
@@ -57,7 +57,7 @@ class Available:
         for name in machines:
             self._groups[self._group(self._machine(name))].remove(name)
 
-    def _in_question(self, place: Place, wanted: Wanted) -> bool:
+    def _in_question(self, place: SizePlace, wanted: Wanted) -> bool:
         size, partition = place
         if partition not in wanted.spec.partitions or wanted.spec.size not in (None, size):
             return False
@@ -67,6 +67,6 @@ class Available:
     def _machine(self, name: str) -> Resource[MachineSpec]:
         return self._fleet.desired.resources[ResourceKey("Machine", name)]
 
-    def _group(self, machine: Resource[MachineSpec]) -> Group:
+    def _group(self, machine: Resource[MachineSpec]) -> MachineGroup:
         spec = machine.spec
-        return Group((self._fleet.size(machine) or "", spec.partition), spec.rack or "", bool(spec.taints))
+        return MachineGroup((self._fleet.size(machine) or "", spec.partition), spec.rack or "", bool(spec.taints))

@@ -16,7 +16,7 @@ from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement import reservations
 from reconciler.placement.filters import CRITICAL
-from reconciler.placement.reservations import Place
+from reconciler.placement.reservations import SizePlace
 
 
 class Capacity(msgspec.Struct, frozen=True, rename="camel"):
@@ -36,7 +36,7 @@ class Capacity(msgspec.Struct, frozen=True, rename="camel"):
     claimed: tuple[str, ...] = ()
     faulty: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
-    leaving: tuple[str, ...] = ()
+    releasing: tuple[str, ...] = ()
     reserved: int = 0
     asked: int = 0
 
@@ -54,7 +54,7 @@ def capacity(desired: DesiredState, observed: ObservedState, facts: Facts) -> li
 
 
 def _of(
-    place: Place,
+    place: SizePlace,
     machines: list[Resource[MachineSpec]],
     asked: int,
     desired: DesiredState,
@@ -73,7 +73,7 @@ def _of(
     size, partition = place
     kept = sum(max(0, most - shelf.stock.has.get(project, 0)) for project, most in shelf.stock.reserved.items())
     names = {word: tuple(found) for word, found in sorts.items()}
-    return Capacity(partition, size or None, len(machines), leaving=leaving, reserved=kept, asked=asked, **names)
+    return Capacity(partition, size or None, len(machines), releasing=leaving, reserved=kept, asked=asked, **names)
 
 
 def _sort(machine: Resource[MachineSpec], free: frozenset[ResourceKey], observed: ObservedState, facts: Facts) -> str:
@@ -92,9 +92,9 @@ def _critical(value: object) -> bool:
     return isinstance(value, SystemState) and value.health == CRITICAL
 
 
-def _asked(desired: DesiredState, facts: Facts) -> dict[Place, int]:
+def _asked(desired: DesiredState, facts: Facts) -> dict[SizePlace, int]:
     holders = all_holders(facts.resources)
-    counted: dict[Place, int] = {}
+    counted: dict[SizePlace, int] = {}
     for claim in desired.of_kind("MachineClaim"):
         lacks = len(lacking(claim.spec.count, holders.get(claim.key.name, ())))
         place = claim.spec.size or "", claim.spec.partitions[0]

@@ -13,14 +13,15 @@ import msgspec
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.catalogue.image import ImageSpec
+from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, tolerates
 from reconciler.kinds.machine.binding import fits
-from reconciler.kinds.machine.spec import MachineSpec, managed, size_of
+from reconciler.kinds.machine.spec import MachineSpec, managed
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-SizeOf = Callable[[Resource[MachineSpec], ResourceFacts], str | None]
+SizeLookup = Callable[[Resource[MachineSpec], ResourceFacts], str | None]
 """Which Size a machine is; None: nobody knows."""
 
 CODES: dict[str, tuple[str, str]] = {
@@ -52,11 +53,11 @@ CRITICAL = "Critical"
 """Redfish's Status.Health of what needs somebody at once."""
 
 
-class Reason(msgspec.Struct, frozen=True):
+class FilterReason(msgspec.Struct, frozen=True):
     """Why not: one of CODES, and what exactly."""
 
     code: str
-    said: str
+    message: str
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -66,13 +67,13 @@ class Wanted(msgspec.Struct, frozen=True):
     image: Resource[ImageSpec] | None = None
 
 
-class Fleet(msgspec.Struct, frozen=True):
+class PlacementFleet(msgspec.Struct, frozen=True):
     """All that machines are judged by."""
 
     desired: DesiredState
     observed: ObservedState
     facts: Facts
-    size_of: SizeOf = size_of
+    size_of: SizeLookup = size_of
 
     def remembered(self, machine: Resource[MachineSpec]) -> ResourceFacts:
         """The machine's facts."""
@@ -90,17 +91,17 @@ class Fleet(msgspec.Struct, frozen=True):
         return {**size.labels, **own} if size is not None else own
 
 
-def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> tuple[Reason, ...]:
+def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> tuple[FilterReason, ...]:
     """Everything that keeps this machine from this claim, in the order of CODES; nothing when it may have it."""
     return tuple(_against(machine, wanted, fleet))
 
 
-def first_why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Reason | None:
+def first_why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> FilterReason | None:
     """The first of these, which is all that a plan counts; to look for the others takes twice as long."""
     return next(_against(machine, wanted, fleet), None)
 
 
-def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Iterator[Reason]:
+def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> Iterator[FilterReason]:
     yield from _declared_otherwise(machine, wanted, fleet)
     yield from _owned(fleet.remembered(machine))
     yield from _kept(machine, wanted)
@@ -109,7 +110,7 @@ def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> It
         yield from _unready(machine, fleet)
 
 
-def ready(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
+def machine_ready(machine: Resource[MachineSpec], fleet: PlacementFleet) -> bool:
     """Whether a claim that tolerates all of its taints could have it now. That is all of `why_not` but for what depends
     on the claim."""
     spec = machine.spec
@@ -118,19 +119,19 @@ def ready(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
     return not any(_owned(fleet.remembered(machine))) and not any(_unready(machine, fleet))
 
 
-def could_be_given(machine: Resource[MachineSpec], fleet: Fleet) -> bool:
+def is_allocatable(machine: Resource[MachineSpec], fleet: PlacementFleet) -> bool:
     """Whether a claim that asks for nothing and tolerates nothing could have it now."""
-    return not machine.spec.taints and ready(machine, fleet)
+    return not machine.spec.taints and machine_ready(machine, fleet)
 
 
-def suits(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> bool:
+def suits(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> bool:
     """Whether a machine that is ready is one of those that the claim asks for. That is the rest of `why_not`."""
     if wanted.spec.machines and machine.key.name not in wanted.spec.machines:
         return False
     return not any(_declared_otherwise(machine, wanted, fleet)) and not any(_kept(machine, wanted))
 
 
-def most_frequent(reasons: Iterable[Reason], most: int = 3) -> str:
+def most_frequent(reasons: Iterable[FilterReason], most: int = 3) -> str:
     """`12 are not off, 2 are tainted`: how many machines each of these keeps away, the most frequent first."""
     order = list(CODES)
     counted = sorted(Counter(one.code for one in reasons).items(), key=lambda pair: (-pair[1], order.index(pair[0])))
@@ -139,72 +140,76 @@ def most_frequent(reasons: Iterable[Reason], most: int = 3) -> str:
     return ", ".join([*said, *([f"{rest:,} for other reasons"] if rest else [])])
 
 
-def _declared_otherwise(machine: Resource[MachineSpec], wanted: Wanted, fleet: Fleet) -> Iterator[Reason]:
+def _declared_otherwise(
+    machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet
+) -> Iterator[FilterReason]:
     spec, size = wanted.spec, fleet.size(machine)
     if machine.spec.partition not in spec.partitions:
-        yield Reason("partition", f"it is in partition {machine.spec.partition}")
+        yield FilterReason("partition", f"it is in partition {machine.spec.partition}")
     if machine.key.name in spec.without:
-        yield Reason("without", "spec.without names it")
+        yield FilterReason("without", "spec.without names it")
     if not managed(machine.spec):
-        yield Reason("unmanaged", "spec.lifecycle.mode is not Managed")
+        yield FilterReason("unmanaged", "spec.lifecycle.mode is not Managed")
     if spec.size is not None and size != spec.size:
-        yield Reason("size", f"it is of size {size}" if size else "nobody knows its size")
+        yield FilterReason("size", f"it is of size {size}" if size else "nobody knows its size")
     labels = fleet.labels(machine) if spec.selector else {}
     for name, value in spec.selector.items():
         if labels.get(name) != value:
-            yield Reason(
+            yield FilterReason(
                 "labels", f"its label {name} is {labels[name]}" if name in labels else f"it has no label {name}"
             )
             break
     found = fleet.desired.resources.get(ResourceKey("Size", size)) if size is not None else None
     if found is not None and wanted.image is not None and not fits(found, wanted.image):
         allowed = found.spec.images[wanted.image.spec.os]
-        yield Reason("image", f"size {size} runs {wanted.image.spec.os} {allowed}, not {wanted.image.key.name}")
+        yield FilterReason("image", f"size {size} runs {wanted.image.spec.os} {allowed}, not {wanted.image.key.name}")
 
 
-def _owned(facts: ResourceFacts) -> Iterator[Reason]:
+def _owned(facts: ResourceFacts) -> Iterator[FilterReason]:
     life = facts.life
     if life.claim is not None:
         leaving = ", and on its way back" if life.releasing_at is not None else ""
-        yield Reason("claimed", f"it is MachineClaim/{life.claim}'s, slot {life.slot}{leaving}")
+        yield FilterReason("claimed", f"it is MachineClaim/{life.claim}'s, slot {life.slot}{leaving}")
     elif facts.project is not None:
-        yield Reason("project", f"it is project {facts.project}'s")
+        yield FilterReason("project", f"it is project {facts.project}'s")
 
 
-def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[Reason]:
+def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[FilterReason]:
     spec = machine.spec
     for word in ("suspend", "maintenance", "cordon"):
         pause = getattr(spec, word)
         if pause is not None:
-            yield Reason(word, f"{word}: {pause.reason}")
+            yield FilterReason(word, f"{word}: {pause.reason}")
     kept = [taint for taint in spec.taints if not tolerates(taint, wanted.spec.tolerations)]
     if kept:
-        yield Reason("taint", f"taint {', '.join(one.key + (f'={one.value}' if one.value else '') for one in kept)}")
+        yield FilterReason(
+            "taint", f"taint {', '.join(one.key + (f'={one.value}' if one.value else '') for one in kept)}"
+        )
 
 
-def _unready(machine: Resource[MachineSpec], fleet: Fleet) -> Iterator[Reason]:
+def _unready(machine: Resource[MachineSpec], fleet: PlacementFleet) -> Iterator[FilterReason]:
     life = fleet.remembered(machine).life
     if life.inspected_at is None:
-        yield Reason("uninspected", "no agent has said yet what is in it")
+        yield FilterReason("uninspected", "no agent has said yet what is in it")
     if life.trouble is not None:
-        yield Reason("trouble", f"{life.trouble.reason}: {life.trouble.message}")
+        yield FilterReason("trouble", f"{life.trouble.reason}: {life.trouble.message}")
     if life.order is not None:
-        yield Reason("order", f"it is started from the network to {life.order.purpose}")
+        yield FilterReason("order", f"it is started from the network to {life.order.purpose}")
     flight = fleet.facts.in_flight.get(machine.key)
     if flight is not None:
-        yield Reason("in-flight", f"{flight.action.name} is under way")
+        yield FilterReason("in-flight", f"{flight.action.name} is under way")
     yield from _seen(fleet.observed.get(machine.key))
 
 
-def _seen(look: Observation | None) -> Iterator[Reason]:
+def _seen(look: Observation | None) -> Iterator[FilterReason]:
     if look is None:
-        yield Reason("unseen", "it has not been looked at")
+        yield FilterReason("unseen", "it has not been looked at")
     elif look.error is not None:
-        yield Reason("unseen", f"{look.error.reason}: {look.error.message}")
+        yield FilterReason("unseen", f"{look.error.reason}: {look.error.message}")
     elif not isinstance(look.value, SystemState):
-        yield Reason("unseen", "its BMC says nothing of it")
+        yield FilterReason("unseen", "its BMC says nothing of it")
     else:
         if look.value.power is not PowerState.OFF:
-            yield Reason("on", f"its power is {look.value.power or 'unknown'}")
+            yield FilterReason("on", f"its power is {look.value.power or 'unknown'}")
         if look.value.health == CRITICAL:
-            yield Reason("health", "its BMC says that its health is Critical")
+            yield FilterReason("health", "its BMC says that its health is Critical")

@@ -11,34 +11,44 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.catalogue.image import Refusal, choose
+from reconciler.kinds.catalogue.image import Refusal, choose_image
+from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.machine.spec import MachineSpec, size_of
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind, typed
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement import quotas, reservations
-from reconciler.placement.available import Available, Group, Groups
-from reconciler.placement.filters import Fleet, Reason, SizeOf, Wanted, first_why_not, why_not
-from reconciler.placement.placement_result import Candidate, Chosen, Claim, Placement, Placements, before, more, short
-from reconciler.placement.reservations import Place, Shelf
-from reconciler.placement.scoring import Labels, Load, Neighbour, Neighbours, best, labels_of, rule
+from reconciler.placement.available import Available, Groups, MachineGroup
+from reconciler.placement.filters import FilterReason, PlacementFleet, SizeLookup, Wanted, first_why_not, why_not
+from reconciler.placement.placement_result import (
+    Candidate,
+    Chosen,
+    Placement,
+    Placements,
+    _Claim,
+    before,
+    more,
+    shortage_hold,
+)
+from reconciler.placement.reservations import Shelf, SizePlace
+from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine, best, rule, spread_labels
 
 Machine = Resource[MachineSpec]
 
-TAKEN = Reason("claimed", "a claim that comes before this one gets it")
+_TAKEN = FilterReason("claimed", "a claim that comes before this one gets it")
 """Of a machine that is nobody's yet."""
 
 
-def place(
+def place_all(
     desired: DesiredState,
     observed: ObservedState,
     facts: Facts,
     now: datetime,
     *,
-    size_of: SizeOf = size_of,
+    size_of: SizeLookup = size_of,
     only: Collection[str] | None = None,
     explain: Collection[str] = (),
 ) -> Placements:
@@ -48,7 +58,7 @@ def place(
     claims whose candidates are wanted.
     """
     odd: dict[str, Placement] = {}
-    fleet, last = Fleet(desired, observed, facts, size_of), max(only, default="") if only is not None else None
+    fleet, last = PlacementFleet(desired, observed, facts, size_of), max(only, default="") if only is not None else None
     claims = [one for one in desired.of_kind("MachineClaim") if last is None or one.key.name <= last]
     while True:
         judge, found = _Pass(fleet, now), dict(odd)
@@ -68,7 +78,7 @@ def place(
             return found if only is None else {name: one for name, one in found.items() if name in only}
 
 
-def _unplaced(claim: Claim, error: Exception) -> Placement:
+def _unplaced(claim: _Claim, error: Exception) -> Placement:
     reason = f"it cannot be placed, which is {defect(error)}"
     hold = Hold(HoldKind.GUARD, "unjudged", reason, f"report it with `groundstate describe {typed(claim.key)}`")
     return Placement(claim.key.name, (), (), holds=(hold,))
@@ -78,32 +88,32 @@ class _Trial(msgspec.Struct):
     """One claim's attempt; nothing of it is kept unless it comes to something."""
 
     chosen: list[Chosen]
-    places: dict[Place, Shelf]
+    places: dict[SizePlace, Shelf]
     full: quotas.Account | None = None
-    kept_from: Place | None = None
+    kept_from: SizePlace | None = None
 
 
 class _Pass:
     """The one pass: what was given out before is not there for those that come after."""
 
-    def __init__(self, fleet: Fleet, now: datetime) -> None:
+    def __init__(self, fleet: PlacementFleet, now: datetime) -> None:
         self._fleet, self._now = fleet, now
         self._holders = all_holders(fleet.facts.resources)
         self._available = Available(fleet)
         self._taken: set[str] = set()
-        self._shelves: dict[Place, Shelf] = {}
+        self._shelves: dict[SizePlace, Shelf] = {}
         self._barred = quotas.over_quota(fleet.desired, fleet.observed, fleet.facts).keys()
         self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
         self._neighbours = Neighbours(self._settled())
 
-    def claim(self, claim: Claim, *, explain: bool, tell: bool) -> Placement:
+    def claim(self, claim: _Claim, *, explain: bool, tell: bool) -> Placement:
         """Place one claim. `tell`: with what stops it, if it is stopped."""
         spec, held = claim.spec, self._holders.get(claim.key.name, ())
         lacks = lacking(spec.count, held)
         found = Placement(claim.key.name, held, lacks)
         if not lacks and not explain:
             return found
-        image = choose(spec.image, self._fleet.desired, self._now)
+        image = choose_image(spec.image, self._fleet.desired, self._now)
         wanted = Wanted(spec, None if isinstance(image, Refusal) else image)
         if explain:
             candidates = tuple(self._candidate(machine, wanted) for machine in self._looked_at(claim))
@@ -122,7 +132,7 @@ class _Pass:
             return found
         return msgspec.structs.replace(found, holds=(self._told(claim, len(open_), trial, wanted),))
 
-    def _looked_at(self, claim: Claim) -> Iterator[Machine]:
+    def _looked_at(self, claim: _Claim) -> Iterator[Machine]:
         """The machines that are judged for a claim, in the order in which they would be preferred."""
         machines = self._fleet.desired.derived("machines by partition", _by_partition)
         if claim.spec.machines:
@@ -130,7 +140,7 @@ class _Pass:
             looked_at = [self._fleet.desired.resources[key] for key in keys if key in self._fleet.desired.resources]
         else:
             looked_at = [machine for name in claim.spec.partitions for machine in machines.get(name, ())]
-        own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.leaving}
+        own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.releasing}
         for machine in looked_at:
             if machine.key.name not in own:
                 yield machine
@@ -139,15 +149,15 @@ class _Pass:
         name, spec = machine.key.name, machine.spec
         reasons = why_not(machine, wanted, self._fleet)
         if name in self._taken:
-            reasons = (*reasons, TAKEN)
+            reasons = (*reasons, _TAKEN)
         return Candidate(name, spec.partition, spec.rack, self._fleet.size(machine), reasons)
 
-    def _first(self, machine: Machine, wanted: Wanted) -> Reason | None:
-        return first_why_not(machine, wanted, self._fleet) or (TAKEN if machine.key.name in self._taken else None)
+    def _first(self, machine: Machine, wanted: Wanted) -> FilterReason | None:
+        return first_why_not(machine, wanted, self._fleet) or (_TAKEN if machine.key.name in self._taken else None)
 
     def _try(self, spec: MachineClaimSpec, lacks: tuple[int, ...], groups: Groups) -> _Trial:
         trial = _Trial([], {})
-        loads: dict[Place, Load] = {}
+        loads: dict[SizePlace, Load] = {}
         for slot in lacks:
             account = next((one for one in self._accounts.get(spec.project, ()) if one.full), None)
             if account is not None:
@@ -167,7 +177,7 @@ class _Pass:
         slot: int,
         groups: Groups,
         trial: _Trial,
-        loads: dict[Place, Load],
+        loads: dict[SizePlace, Load],
     ) -> Chosen | None:
         """The first partition in which one can be had; there the best rack; there the first name."""
         for partition in spec.partitions:
@@ -190,7 +200,7 @@ class _Pass:
 
     # -- what is kept back ---------------------------------------------------------------------------------------------
 
-    def _shelf(self, place: Place, trial: _Trial) -> Shelf | None:
+    def _shelf(self, place: SizePlace, trial: _Trial) -> Shelf | None:
         """What there is in the place by now; None where nothing is kept back."""
         if place in trial.places:
             return trial.places[place]
@@ -201,7 +211,7 @@ class _Pass:
             self._shelves[place] = reservations.shelf(place, fleet.desired, fleet.observed, fleet.facts, self._barred)
         return self._shelves[place]
 
-    def _allows(self, spec: MachineClaimSpec, group: Group, trial: _Trial) -> bool:
+    def _allows(self, spec: MachineClaimSpec, group: MachineGroup, trial: _Trial) -> bool:
         shelf = self._shelf(group.place, trial)
         if shelf is None:
             return True
@@ -211,7 +221,7 @@ class _Pass:
         trial.kept_from = trial.kept_from or group.place
         return False
 
-    def _shelve(self, spec: MachineClaimSpec, group: Group, trial: _Trial) -> None:
+    def _shelve(self, spec: MachineClaimSpec, group: MachineGroup, trial: _Trial) -> None:
         shelf = self._shelf(group.place, trial)
         if shelf is not None:
             stock = _stock(shelf, tainted=group.tainted).less_one(spec.project)
@@ -224,17 +234,19 @@ class _Pass:
         for account in self._accounts.get(spec.project, ()):
             del account.users[len(account.users) - len(trial.chosen) :]
 
-    def _told(self, claim: Claim, lacks: int, trial: _Trial, wanted: Wanted) -> Hold:
+    def _told(self, claim: _Claim, lacks: int, trial: _Trial, wanted: Wanted) -> Hold:
         """The first rule that stopped it, in numbers as they are without the trial."""
         project = claim.spec.project
         if trial.full is not None:
-            hold = quotas.refusal(trial.full)
+            hold = quotas.quota_hold(trial.full)
         elif trial.kept_from is not None:
             there = self._fleet.desired.derived("reservations by place", reservations.by_place)[trial.kept_from]
             stock = self._shelves[trial.kept_from].stock
-            hold = msgspec.structs.replace(reservations.refusal(trial.kept_from, project, stock, there), path=None)
+            hold = msgspec.structs.replace(
+                reservations.reservation_hold(trial.kept_from, project, stock, there), path=None
+            )
         else:
-            return short(claim, lacks, [self._first(machine, wanted) for machine in self._looked_at(claim)])
+            return shortage_hold(claim, lacks, [self._first(machine, wanted) for machine in self._looked_at(claim)])
         return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
@@ -243,9 +255,9 @@ class _Pass:
         for one in trial.chosen:
             self._taken.add(one.machine)
             machine = self._fleet.desired.resources[ResourceKey("Machine", one.machine)]
-            self._neighbours.add(self._neighbour(machine, spec.project, labels_of(spec)))
+            self._neighbours.add(self._neighbour(machine, spec.project, spread_labels(spec)))
 
-    def _settled(self) -> Iterator[Neighbour]:
+    def _settled(self) -> Iterator[PlacedMachine]:
         """The machines that projects have already, but for those on their way back."""
         desired = self._fleet.desired
         for key, one in self._fleet.facts.resources.items():
@@ -253,11 +265,11 @@ class _Pass:
             if machine is None or one.project is None or one.life.releasing_at is not None:
                 continue
             claim = desired.resources.get(ResourceKey("MachineClaim", one.life.claim or ""))
-            yield self._neighbour(machine, one.project, labels_of(claim.spec) if claim is not None else frozenset())
+            yield self._neighbour(machine, one.project, spread_labels(claim.spec) if claim is not None else frozenset())
 
-    def _neighbour(self, machine: Machine, project: str, labels: Labels) -> Neighbour:
+    def _neighbour(self, machine: Machine, project: str, labels: Labels) -> PlacedMachine:
         spec = machine.spec
-        return Neighbour(project, self._fleet.size(machine), spec.partition, spec.rack or "", labels)
+        return PlacedMachine(project, self._fleet.size(machine), spec.partition, spec.rack or "", labels)
 
 
 def _stock(shelf: Shelf, *, tainted: bool) -> reservations.Stock:

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from reconciler.kinds.catalogue.image import Refusal
-from reconciler.kinds.claim.rules import named
-from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, surplus
+from reconciler.kinds.claim.rules import named_machines
+from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, surplus
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
-from reconciler.placement.filters import Reason, most_frequent
+from reconciler.placement.filters import FilterReason, most_frequent
 
-Claim = Resource[MachineClaimSpec]
+_Claim = Resource[MachineClaimSpec]
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Candidate(msgspec.Struct, frozen=True):
     partition: str
     rack: str | None
     size: str | None
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[FilterReason, ...] = ()
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Placement(msgspec.Struct, frozen=True):
     is explained, all that were looked at, in the order in which they would be preferred."""
 
     claim: str
-    held: tuple[Holder, ...] = ()
+    held: tuple[ClaimedMachine, ...] = ()
     lacks: tuple[int, ...] = ()
     chosen: tuple[Chosen, ...] = ()
     candidates: tuple[Candidate, ...] = ()
@@ -52,21 +52,21 @@ Placements = Mapping[str, Placement]
 """By claim."""
 
 
-def before(claim: Claim, held: tuple[Holder, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
+def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
     """What stops a claim before any machine is looked at."""
     spec = claim.spec
-    if surplus(spec, held) or any(one.project != spec.project for one in held if not one.leaving):
+    if surplus(spec, held) or any(one.project != spec.project for one in held if not one.releasing):
         return (Hold(HoldKind.BLOCKED, "release", "machines are to be given back first", "it goes on after that"),)
-    leaving = [one for one in held if one.leaving and one.slot in lacks]
+    leaving = [one for one in held if one.releasing and one.slot in lacks]
     if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"{named(leaving)}: on the way back, and the slot is not free before that"
+        reason = f"{named_machines(leaving)}: on the way back, and the slot is not free before that"
         return (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are wiped and free"),)
     if isinstance(image, Refusal):
-        return (Hold(HoldKind.GUARD, image.by, image.reason, image.way_out),)
+        return (Hold(HoldKind.GUARD, image.by, image.reason, image.hint),)
     return ()
 
 
-def short(claim: Claim, wanted: int, firsts: Collection[Reason | None]) -> Hold:
+def shortage_hold(claim: _Claim, wanted: int, firsts: Collection[FilterReason | None]) -> Hold:
     """Why there are too few, in numbers. `firsts`: of each machine that was looked at, the first reason against it."""
     spec, name = claim.spec, claim.key.name
     away = [one for one in firsts if one is not None]
@@ -79,8 +79,8 @@ def short(claim: Claim, wanted: int, firsts: Collection[Reason | None]) -> Hold:
     elif not firsts:
         reason += "; no other machine stands there"
     part = " or set spec.partial," if free and not spec.partial else ""
-    way_out = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
-    return Hold(HoldKind.GUARD, "placement", reason, way_out)
+    hint = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
+    return Hold(HoldKind.GUARD, "placement", reason, hint)
 
 
 def more(wanted: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.catalogue.image import stands_at
-from reconciler.kinds.claim.spec import spoken
+from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.ipam.occupancy import is_held
 from reconciler.model.action import Bind
 from reconciler.model.facts import NO_FACTS, Facts
@@ -20,27 +20,27 @@ from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-COUNTED = {"Machine": "machines", "IPAddress": "addresses", "Network": "networks"}
+_COUNTED = {"Machine": "machines", "IPAddress": "addresses", "Network": "networks"}
 """The kinds that are counted, and the field of Quotas for each."""
 
 _ONE = {"machines": "machine", "addresses": "address", "networks": "network"}
 
-NAMED = 3
+_NAMED = 3
 """How many of those that take up a quota are named."""
 
 
-class Limit(msgspec.Struct, frozen=True):
-    """At most `most` of what `field` counts. `whose`: `project shop`; `said`: where; `way_out`: the edit that raises
+class _QuotaLimit(msgspec.Struct, frozen=True):
+    """At most `most` of what `field` counts. `whose`: `project shop`; `said`: where; `hint`: the edit that raises
     it."""
 
     most: int
     field: str
-    whose: str
+    owner: str
     said: str
-    way_out: str
+    hint: str
 
 
-class Group(msgspec.Struct, frozen=True):
+class _TenantGroup(msgspec.Struct, frozen=True):
     """All of one kind that the projects of one tenant are declared to have, by project, each in order of name.
 
     `crowded`: more is declared than may be, what claims ask for among it.
@@ -48,16 +48,16 @@ class Group(msgspec.Struct, frozen=True):
 
     kind: str
     members: Mapping[str, tuple[ResourceKey, ...]]
-    limits: Mapping[str, Limit]
+    limits: Mapping[str, _QuotaLimit]
     """By project, where it has one."""
-    tenant: Limit | None
+    tenant: _QuotaLimit | None
     crowded: bool
 
 
 class Account(msgspec.Struct, frozen=True):
     """What of a limit is taken up: by what is established, or was let in before."""
 
-    limit: Limit
+    limit: _QuotaLimit
     users: list[ResourceKey]
 
     @property
@@ -70,7 +70,7 @@ class Account(msgspec.Struct, frozen=True):
         """How much it has and may have, and where that stands."""
         limit = self.limit
         what = _ONE[limit.field] if len(self.users) == 1 else limit.field
-        return f"{limit.whose} has {len(self.users)} {what} and may have {limit.most} ({limit.said})"
+        return f"{limit.owner} has {len(self.users)} {what} and may have {limit.most} ({limit.said})"
 
 
 def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[ResourceKey, Hold]:
@@ -107,17 +107,17 @@ def machine_accounts(desired: DesiredState, observed: ObservedState, facts: Fact
     return found
 
 
-def refusal(account: Account) -> Hold:
+def quota_hold(account: Account) -> Hold:
     """What is said when it is full."""
     limit, users = account.limit, sorted(account.users)
-    said = ", ".join(spoken(user).partition("/")[2] for user in users[:NAMED])
-    more = f" and {len(users) - NAMED} more" if len(users) > NAMED else ""
+    said = ", ".join(display_key(user).partition("/")[2] for user in users[:_NAMED])
+    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
     reason = f"{account.said}: {said}{more}" if users else account.said
-    return Hold(HoldKind.GUARD, "quota", reason, limit.way_out)
+    return Hold(HoldKind.GUARD, "quota", reason, limit.hint)
 
 
 def _let_in(
-    group: Group, observed: ObservedState, facts: Facts
+    group: _TenantGroup, observed: ObservedState, facts: Facts
 ) -> tuple[Account | None, dict[str, Account], dict[ResourceKey, Hold]]:
     """The accounts once what is new came in, as far as there was room, and a hold for each that found none."""
     tenant, projects, new = _accounts(group, observed, facts)
@@ -127,7 +127,7 @@ def _let_in(
         full = next((account for account in accounts if account.full), None)
         if full is not None:
             path = Bind.path if key.kind == "Machine" else None
-            holds[key] = msgspec.structs.replace(refusal(full), path=path)
+            holds[key] = msgspec.structs.replace(quota_hold(full), path=path)
         else:
             for account in accounts:
                 account.users.append(key)
@@ -135,7 +135,7 @@ def _let_in(
 
 
 def _accounts(
-    group: Group, observed: ObservedState, facts: Facts
+    group: _TenantGroup, observed: ObservedState, facts: Facts
 ) -> tuple[Account | None, dict[str, Account], list[tuple[ResourceKey, str]]]:
     """The accounts of tenant and projects with what is established in them, and what is new, in order of key."""
     tenant = Account(group.tenant, []) if group.tenant is not None else None
@@ -173,7 +173,7 @@ def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> boo
 # -- what is declared --------------------------------------------------------------------------------------------------
 
 
-def _to_judge(desired: DesiredState, facts: Facts) -> list[Group]:
+def _to_judge(desired: DesiredState, facts: Facts) -> list[_TenantGroup]:
     groups = desired.derived("limited groups", _limited)
     if any(group.kind == "Machine" and not group.crowded for group in groups):
         claims = any(one.life.claim is not None for one in facts.resources.values())
@@ -181,12 +181,12 @@ def _to_judge(desired: DesiredState, facts: Facts) -> list[Group]:
     return [group for group in groups if group.crowded]
 
 
-def _limited(desired: DesiredState) -> list[Group]:
+def _limited(desired: DesiredState) -> list[_TenantGroup]:
     return [group for group in _groups(desired) if group.tenant is not None or group.limits]
 
 
-def _groups(desired: DesiredState) -> Iterator[Group]:
-    for kind, field in COUNTED.items():
+def _groups(desired: DesiredState) -> Iterator[_TenantGroup]:
+    for kind, field in _COUNTED.items():
         asked = _asked(desired) if kind == "Machine" else {}
         for tenant, projects in _members(kind, desired).items():
             limits = {name: limit for name in projects if (limit := _project_limit(name, field, desired)) is not None}
@@ -194,7 +194,7 @@ def _groups(desired: DesiredState) -> Iterator[Group]:
             counts = {name: len(keys) + asked.get(name, 0) for name, keys in projects.items()}
             crowded = most is not None and sum(counts.values()) > most.most
             crowded = crowded or any(counts[name] > limit.most for name, limit in limits.items())
-            yield Group(kind, {name: tuple(keys) for name, keys in projects.items()}, limits, most, crowded)
+            yield _TenantGroup(kind, {name: tuple(keys) for name, keys in projects.items()}, limits, most, crowded)
 
 
 def _members(kind: str, desired: DesiredState) -> dict[str, dict[str, list[ResourceKey]]]:
@@ -226,7 +226,7 @@ def project_of(resource: Resource[Any], desired: DesiredState) -> str | None:
     return project
 
 
-def _project_limit(name: str, field: str, desired: DesiredState) -> Limit | None:
+def _project_limit(name: str, field: str, desired: DesiredState) -> _QuotaLimit | None:
     project = desired.resources[ResourceKey("Project", name)]
     tenant = desired.resources.get(ResourceKey("Tenant", project.spec.tenant))
     own = getattr(project.spec.quotas, field, None)
@@ -236,10 +236,10 @@ def _project_limit(name: str, field: str, desired: DesiredState) -> Limit | None
     if most is None or tenant is None:
         return None
     found = _limit(tenant, f"spec.projectQuotas.{field}", most, field, f"project {name}")
-    return msgspec.structs.replace(found, way_out=f"{found.way_out}, or give {project.key} its own spec.quotas.{field}")
+    return msgspec.structs.replace(found, hint=f"{found.hint}, or give {project.key} its own spec.quotas.{field}")
 
 
-def _tenant_limit(name: str, field: str, desired: DesiredState) -> Limit | None:
+def _tenant_limit(name: str, field: str, desired: DesiredState) -> _QuotaLimit | None:
     tenant = desired.resources.get(ResourceKey("Tenant", name))
     most = getattr(tenant.spec.quotas, field, None) if tenant is not None else None
     return (
@@ -249,6 +249,8 @@ def _tenant_limit(name: str, field: str, desired: DesiredState) -> Limit | None:
     )
 
 
-def _limit(resource: Resource[Any], path: str, most: int, field: str, whose: str) -> Limit:
+def _limit(resource: Resource[Any], path: str, most: int, field: str, whose: str) -> _QuotaLimit:
     where = stands_at(resource)
-    return Limit(most, field, whose, f"{path}, {where}", f"raise {path} of {resource.key} ({where}), or remove some")
+    return _QuotaLimit(
+        most, field, whose, f"{path}, {where}", f"raise {path} of {resource.key} ({where}), or remove some"
+    )

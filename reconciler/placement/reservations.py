@@ -14,15 +14,15 @@ import msgspec
 
 from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.catalogue.reservation import SizeReservationSpec
-from reconciler.kinds.machine.spec import size_of
+from reconciler.kinds.catalogue.size import size_of
 from reconciler.model.action import Bind
 from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.placement.filters import Fleet, could_be_given
+from reconciler.placement.filters import PlacementFleet, is_allocatable
 
-Place = tuple[str, str]
+SizePlace = tuple[str, str]
 """A size and a partition: reservations, and what they count, are of one of each."""
 
 
@@ -76,7 +76,7 @@ def kept_back(
     if not reservations:
         return {}
     holds: dict[ResourceKey, Hold] = {}
-    for place in {place_of(desired.resources[key], facts) for key in claiming} & reservations.keys():
+    for place in {_place_of(desired.resources[key], facts) for key in claiming} & reservations.keys():
         holds.update(shelf(place, desired, observed, facts, barred).holds)
     return {key: hold for key, hold in holds.items() if key in claiming}
 
@@ -96,7 +96,7 @@ class Shelf(msgspec.Struct, frozen=True):
 
 
 def shelf(
-    place: Place,
+    place: SizePlace,
     desired: DesiredState,
     observed: ObservedState,
     facts: Facts,
@@ -114,7 +114,7 @@ def shelf(
         if here.allows(machine.spec.project):
             now = msgspec.structs.replace(now, stock=here.less_one(machine.spec.project))
         else:
-            holds[machine.key] = refusal(place, machine.spec.project, here, reservations)
+            holds[machine.key] = reservation_hold(place, machine.spec.project, here, reservations)
     return msgspec.structs.replace(now, holds=holds)
 
 
@@ -131,7 +131,7 @@ def _count(
     """How many each project has, which could be given out, and which are declared a project's and not bound yet."""
     has: dict[str, int] = {}
     free: set[ResourceKey] = set()
-    waiting, fleet = [], Fleet(desired, observed, facts)
+    waiting, fleet = [], PlacementFleet(desired, observed, facts)
     for machine in machines:
         owner, spec = facts.resources.get(machine.key, NO_FACTS).project, machine.spec
         if owner is not None:
@@ -139,7 +139,7 @@ def _count(
             continue
         if spec.lifecycle is not None:
             # Such a machine is bound by claims alone.
-            if could_be_given(machine, fleet):
+            if is_allocatable(machine, fleet):
                 free.add(machine.key)
             continue
         seen = observed.get(machine.key)
@@ -152,7 +152,9 @@ def _count(
     return has, free, waiting
 
 
-def refusal(place: Place, project: str, stock: Stock, reservations: list[Resource[SizeReservationSpec]]) -> Hold:
+def reservation_hold(
+    place: SizePlace, project: str, stock: Stock, reservations: list[Resource[SizeReservationSpec]]
+) -> Hold:
     """What is said when a machine is kept back."""
     size, partition = place
     others = stock.kept_from(project)
@@ -160,44 +162,44 @@ def refusal(place: Place, project: str, stock: Stock, reservations: list[Resourc
     which = [one for one in reservations if one.spec.project in others]
     named = ", ".join(f"{one.key} ({stands_at(one)})" for one in which[:3]) + (" and more" if len(which) > 3 else "")
     reason = f"{stock.free} machines of size {size} are free in {partition}, and kept back are {kept}"
-    way_out = f"lower spec.amount of {named}, reserve some for {project}, or add machines"
-    return Hold(HoldKind.GUARD, "reservation", reason, way_out, Bind.path)
+    hint = f"lower spec.amount of {named}, reserve some for {project}, or add machines"
+    return Hold(HoldKind.GUARD, "reservation", reason, hint, Bind.path)
 
 
-def place_of(machine: Resource[Any], facts: Facts) -> Place:
+def _place_of(machine: Resource[Any], facts: Facts) -> SizePlace:
     """Its size, as far as it is known, and its partition."""
     return size_of(machine, facts.resources.get(machine.key, NO_FACTS)) or "", machine.spec.partition
 
 
-def by_place(desired: DesiredState) -> dict[Place, list[Resource[SizeReservationSpec]]]:
+def by_place(desired: DesiredState) -> dict[SizePlace, list[Resource[SizeReservationSpec]]]:
     """The reservations of each place that has any."""
-    found: dict[Place, list[Resource[SizeReservationSpec]]] = {}
+    found: dict[SizePlace, list[Resource[SizeReservationSpec]]] = {}
     for one in desired.of_kind("SizeReservation"):
         for partition in one.spec.partitions:
             found.setdefault((one.spec.size, partition), []).append(one)
     return found
 
 
-def machines_of(place: Place, desired: DesiredState, facts: Facts) -> list[Resource[Any]]:
+def machines_of(place: SizePlace, desired: DesiredState, facts: Facts) -> list[Resource[Any]]:
     """The machines of a place, in order of name."""
     declared, silent = desired.derived("machines by declared place", _machines_by_declared_place)
-    found = [*declared.get(place, ()), *(one for one in silent if place_of(one, facts) == place)]
+    found = [*declared.get(place, ()), *(one for one in silent if _place_of(one, facts) == place)]
     return sorted(found, key=lambda machine: machine.key)
 
 
-def machines_by_place(desired: DesiredState, facts: Facts) -> dict[Place, list[Resource[Any]]]:
+def machines_by_place(desired: DesiredState, facts: Facts) -> dict[SizePlace, list[Resource[Any]]]:
     """The same for every place."""
-    found: dict[Place, list[Resource[Any]]] = {}
+    found: dict[SizePlace, list[Resource[Any]]] = {}
     for machine in desired.of_kind("Machine"):
-        found.setdefault(place_of(machine, facts), []).append(machine)
+        found.setdefault(_place_of(machine, facts), []).append(machine)
     return found
 
 
 def _machines_by_declared_place(
     desired: DesiredState,
-) -> tuple[dict[Place, list[Resource[Any]]], list[Resource[Any]]]:
+) -> tuple[dict[SizePlace, list[Resource[Any]]], list[Resource[Any]]]:
     """By the size of their documents; and those whose documents say none."""
-    found: dict[Place, list[Resource[Any]]] = {}
+    found: dict[SizePlace, list[Resource[Any]]] = {}
     silent = []
     for machine in desired.of_kind("Machine"):
         if machine.spec.size is None:

@@ -21,7 +21,7 @@ Rack = str
 Labels = frozenset[tuple[str, str]]
 
 
-class Neighbour(msgspec.Struct, frozen=True):
+class PlacedMachine(msgspec.Struct, frozen=True):
     """A machine that a project has: where it stands, and the spread labels of its claim."""
 
     project: str
@@ -46,26 +46,26 @@ class Load(msgspec.Struct, frozen=True):
 class Neighbours:
     """The machines that projects have, counted once for all claims of a pass."""
 
-    def __init__(self, every: Iterable[Neighbour]) -> None:
+    def __init__(self, every: Iterable[PlacedMachine]) -> None:
         self._counted: dict[tuple[str, str | None, str], Counter[tuple[Rack, Labels]]] = {}
         for one in every:
             self.add(one)
 
-    def add(self, one: Neighbour) -> None:
+    def add(self, one: PlacedMachine) -> None:
         """One more."""
         place = (one.project, one.size, one.partition)
         self._counted.setdefault(place, Counter())[one.rack, one.labels] += 1
 
     def load(self, spec: MachineClaimSpec, size: str | None, partition: str) -> Load:
         """The load of the racks of a partition before the claim gets anything."""
-        labels, found = labels_of(spec), Load(Counter(), Counter())
+        labels, found = spread_labels(spec), Load(Counter(), Counter())
         for (rack, others), count in self._counted.get((spec.project, size, partition), Counter()).items():
             found.mine[rack] += count
             found.alike[rack] += count if labels & others else 0
         return found
 
 
-def labels_of(spec: MachineClaimSpec) -> Labels:
+def spread_labels(spec: MachineClaimSpec) -> Labels:
     """The labels by which a claim's machines are kept apart."""
     return frozenset(spec.spread.labels.items())
 

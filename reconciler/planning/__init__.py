@@ -1,0 +1,1 @@
+"""From desired, observed and remembered to a plan: the plan function, guards, overrides, admission. Pure."""

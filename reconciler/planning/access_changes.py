@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.common.bmc_access import BmcSpec, place
+from reconciler.kinds.common.bmc_access import BmcSpec, system_address
 from reconciler.kinds.machine.spec import MachineSpec, access
 from reconciler.model.access import AccessChange
 from reconciler.model.facts import NO_FACTS, ResourceFacts
@@ -82,13 +82,13 @@ def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, Resou
     for key, after in ways_in(desired).items():
         resource = desired.resources[key]
         known = remembered.get(key, NO_FACTS)
-        before = known.access if key in remembered else gone.get(place(resource.spec.bmc), {})
+        before = known.access if key in remembered else gone.get(system_address(resource.spec.bmc), {})
         if after != before:
             found.append(AccessChange(key, before, after, resource.source))
     return tuple(sorted(found, key=lambda one: one.key))
 
 
-def in_words(change: AccessChange) -> str:
+def access_words(change: AccessChange) -> str:
     """`spec.bmc.address: https://10.1.0.11 -> https://10.1.0.12`; several are joined by semicolons."""
     return "; ".join(f"{path}: {was or '(none)'} -> {to or '(none)'}" for path, was, to in change.differences)
 

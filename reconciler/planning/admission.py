@@ -14,7 +14,7 @@ from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-NAMED = 10
+_NAMED = 10
 """How many users of one thing are named."""
 
 
@@ -50,14 +50,14 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         if renamed is not None:
             said = f"{key} has another name now, {renamed}"
         still = "on its way back from" if life.releasing_at is not None else "a machine of"
-        way_out = "wait until it is free" if life.releasing_at is not None else _way_out(key.name, whose, claim)
+        hint = "wait until it is free" if life.releasing_at is not None else _way_out(key.name, whose, claim)
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
             f"{said}, and it is {still} {whose}{where}, slot {life.slot}",
             machine.source if machine is not None else claim.source if claim is not None else None,
             "it would never be wiped",
-            f"declare it as before; it can go when it is free: {way_out}",
+            f"declare it as before; it can go when it is free: {hint}",
         )
 
 
@@ -67,7 +67,7 @@ def _way_out(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> s
     return f"name {machine} in spec.without of {whose}, or remove the claim, and wait until the machine is wiped"
 
 
-def listed(names: Iterable[str], most: int = NAMED) -> str:
+def listed_names(names: Iterable[str], most: int = _NAMED) -> str:
     """`a, b and 3 more`."""
     every = list(names)
     return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")
@@ -75,7 +75,7 @@ def listed(names: Iterable[str], most: int = NAMED) -> str:
 
 def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: Facts) -> Diagnostic:
     sources = [desired.resources[key].source for key in users]
-    who = listed(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
+    who = listed_names(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
     count = "1 machine has" if len(users) == 1 else f"{len(users):,} machines have"
     claimed = any(facts.resources[key].life.claim is not None for key in users)
     whose = "these, or of their claims," if claimed else "these"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 
 from reconciler.kinds.catalogue.image import Classification, ImageSpec, expired
-from reconciler.kinds.claim.moved import RENAMABLE
+from reconciler.kinds.claim.renamed_from import RENAMABLE
 from reconciler.kinds.claim.spec import of_claim
 from reconciler.kinds.ipam.occupancy import is_held
 from reconciler.kinds.machine.binding import fits
@@ -15,7 +15,7 @@ from reconciler.model.facts import NO_FACTS, Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement.quotas import exceeded
-from reconciler.planning.admission import listed
+from reconciler.planning.admission import listed_names
 
 SOON = timedelta(days=30)
 """How long before its last day an image that machines have is warned of."""
@@ -46,7 +46,7 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
             one.said,
             None,
             "what it has it keeps, and gets no more",
-            one.limit.way_out,
+            one.limit.hint,
         )
         for one in exceeded(desired, observed, facts)
     )
@@ -81,7 +81,7 @@ def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
 def _of_image(
     image: Resource[ImageSpec], users: list[ResourceKey], desired: DesiredState, now: datetime
 ) -> Iterator[Diagnostic]:
-    name, spec, which = image.key.name, image.spec, listed(key.name for key in users)
+    name, spec, which = image.key.name, image.spec, listed_names(key.name for key in users)
     hint = "set spec.image of these to a newer one"
     if expired(spec, now):
         yield _warning("image-expired", f"image {name} expired on {spec.expires}", image, f"kept by {which}", hint)
@@ -99,7 +99,7 @@ def _of_image(
         size = desired.resources.get(ResourceKey("Size", size_name))
         if size is not None and not fits(size, image):
             said = f"size {size_name} runs {spec.os} {size.spec.images[spec.os]} (spec.images), not {name}"
-            yield _warning("size-image", said, size, f"kept by {listed(k.name for k in machines)}", hint)
+            yield _warning("size-image", said, size, f"kept by {listed_names(k.name for k in machines)}", hint)
 
 
 def _warning(code: str, summary: str, resource: Resource[ImageSpec] | None, detail: str, hint: str) -> Diagnostic:

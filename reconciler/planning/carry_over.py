@@ -7,16 +7,16 @@ from collections.abc import Mapping
 import msgspec
 
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.claim.moved import carried
-from reconciler.kinds.common.bmc_access import place
+from reconciler.kinds.claim.renamed_from import carried
+from reconciler.kinds.common.bmc_access import system_address
 from reconciler.kinds.machine.lifecycle import unattended
-from reconciler.kinds.machine.spec import MachineSpec, standing_order
+from reconciler.kinds.machine.spec import MachineSpec, one_time_boot
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.access_changes import ways_in
 
 
-def take_in(
+def carried_over(
     desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]
 ) -> dict[ResourceKey, ResourceFacts | None]:
     """The facts that are new or different because of what is declared now, by key; None: nothing is remembered of it
@@ -41,10 +41,10 @@ def take_in(
         if key.kind not in RECONCILED:
             continue
         before = remembered.get(key)
-        here = place(resource.spec.bmc) if key.kind == "Machine" else None
+        here = system_address(resource.spec.bmc) if key.kind == "Machine" else None
         after = before or (gone.get(here, NO_FACTS) if here else NO_FACTS)
         if after is NO_FACTS and isinstance(resource.spec, MachineSpec):
-            order = standing_order(resource.spec)
+            order = one_time_boot(resource.spec)
             after = ResourceFacts(found_order=order, found_new=new_store and order is not None)
         if after.place not in (None, here):
             after = msgspec.structs.replace(after, shutdown_ignored=None, life=unattended(after.life))

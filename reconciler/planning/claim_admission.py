@@ -13,7 +13,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.placement.place import place
+from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement
 from reconciler.placement.quotas import over_quota
 from reconciler.placement.reservations import kept_back
@@ -26,7 +26,7 @@ def place_claims(
     if not any(map(lacks_machines, changes)):
         return changes
     lacking = {change.key.name for change in changes if lacks_machines(change)}
-    placements = place(desired, observed, facts, now, only=lacking)
+    placements = place_all(desired, observed, facts, now, only=lacking)
     return tuple(
         _placed(change, placements[change.key.name], desired) if lacks_machines(change) else change
         for change in changes

@@ -11,20 +11,20 @@ from typing import Self
 
 import msgspec
 
-from reconciler.kinds.claim.moved import new_owners
-from reconciler.kinds.claim.spec import Holder, all_holders, surplus
+from reconciler.kinds.claim.renamed_from import new_owners
+from reconciler.kinds.claim.spec import ClaimedMachine, all_holders, surplus
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.kinds.common.fields import DeletionPolicy
 from reconciler.kinds.ipam.occupancy import is_held, leaks
-from reconciler.model.action import Disruption, OrderBoot, OrderErasure, Unclaim
+from reconciler.model.action import Disruption, OrderErasure, RequestBoot, Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.lifecycle_facts import Purpose
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Change, Hold, HoldKind, override_command
+from reconciler.model.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import DesiredState, ResourceKey
 
 
-class Limit(msgspec.Struct, frozen=True):
+class FleetShare(msgspec.Struct, frozen=True):
     """A number of machines, or a share of the fleet."""
 
     count: int | None = None
@@ -50,24 +50,24 @@ class Limit(msgspec.Struct, frozen=True):
         return str(self.count) if self.count is not None else f"{self.percent:g}%"
 
 
-TENTH = Limit(percent=10.0)
+TENTH = FleetShare(percent=10.0)
 FEW = 5
 """Releases that a share never forbids: a tenth of a handful would stop the first network that a lab gives up."""
 WINDOW = timedelta(hours=1)
 
 
-class Limits(msgspec.Struct, frozen=True):
+class GuardLimits(msgspec.Struct, frozen=True):
     """The settings of the standard guards. `window`: how long a power-off counts as disruption under way."""
 
-    max_disrupted: Limit = TENTH
-    max_removed: Limit = TENTH
-    max_unreachable: Limit = TENTH
-    max_released: Limit = TENTH
+    max_disrupted: FleetShare = TENTH
+    max_removed: FleetShare = TENTH
+    max_unreachable: FleetShare = TENTH
+    max_released: FleetShare = TENTH
     allow_empty: bool = False
     window: timedelta = WINDOW
 
 
-class Fleet(msgspec.Struct, frozen=True):
+class FleetSurvey(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
     `known` machines have been in force before, not counting those that came as others went, which would make the loss
@@ -92,7 +92,7 @@ class Fleet(msgspec.Struct, frozen=True):
     returning: int = 0
 
 
-Guard = Callable[[Iterable[Change], Fleet, datetime], Mapping[ResourceKey, Hold]]
+Guard = Callable[[Iterable[Change], FleetSurvey, datetime], Mapping[ResourceKey, Hold]]
 
 Lifted = Callable[[str, ResourceKey], str | None]
 """The id of the override that lifts the holds of this guard from this resource; None: none does."""
@@ -111,13 +111,13 @@ def passing(change: Change, guard: str, override: str) -> Change:
 
 def survey(
     desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime, window: timedelta = WINDOW
-) -> Fleet:
+) -> FleetSurvey:
     """Count the fleet."""
     known = [key for key, fact in facts.resources.items() if key.kind == "Machine" and not fact.joining]
     held, releasing = _held(desired, observed, facts)
     looks = [look for key, look in observed.items() if key.kind == "Machine" and key in desired.resources]
     claims = all_holders(facts.resources)
-    return Fleet(
+    return FleetSurvey(
         machines=desired.count("Machine"),
         known=len(known),
         lost=sum(1 for key in known if key not in desired.resources),
@@ -133,9 +133,9 @@ def survey(
     )
 
 
-def _returning(claim: str, held: tuple[Holder, ...], desired: DesiredState) -> int:
+def _returning(claim: str, held: tuple[ClaimedMachine, ...], desired: DesiredState) -> int:
     declared = desired.resources.get(ResourceKey("MachineClaim", claim))
-    leaving = sum(1 for one in held if one.leaving)
+    leaving = sum(1 for one in held if one.releasing)
     return len(held) if declared is None else leaving + len(surplus(declared.spec, held))
 
 
@@ -170,10 +170,10 @@ def disrupted(facts: Facts, now: datetime, window: timedelta) -> dict[ResourceKe
     return flying | down
 
 
-def standard_guards(limits: Limits) -> tuple[Guard, ...]:
+def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
     """The guards that are always there."""
 
-    def empty(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def empty(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.known
         if limits.allow_empty or not (nothing or no_machines):
             return {}
@@ -183,20 +183,20 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
             reason = f"the desired state declares no machines, and {fleet.known} were in force"
         return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
-    def removed(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def removed(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
             return {}
         reason = f"{_share(fleet.lost, fleet.known)} machines are gone from git; the limit is {limits.max_removed}"
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
-    def unreachable(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def unreachable(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
             return {}
         reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs cannot be read; the limit is {limits.max_unreachable}"
         hurting = (change for change in changes if change.disruption is not Disruption.NONE)
         return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
 
-    def budget(changes: Iterable[Change], fleet: Fleet, now: datetime) -> Mapping[ResourceKey, Hold]:
+    def budget(changes: Iterable[Change], fleet: FleetSurvey, now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = max(1, int(limits.max_disrupted.of(fleet.machines))) if limits.max_disrupted.of(1) else 0
         wanting = [c for c in changes if c.goes and (c.disruption is Disruption.DISRUPTIVE or _installs_anew(c))]
         fresh = [c for c in wanting if c.key not in fleet.disrupted]
@@ -210,7 +210,7 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         when = _next_at(sorted([*fleet.disrupted.values(), *over]), allowed)
         return _hold_all(fresh[room:], "disruption-budget", reason, f"--max-disrupted {all_down}", when)
 
-    def released(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def released(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = int(limits.max_released.of(fleet.held))
         if limits.max_released.percent:
             allowed = max(FEW, allowed)
@@ -223,7 +223,7 @@ def standard_guards(limits: Limits) -> tuple[Guard, ...]:
         giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
         return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
 
-    def given_back(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def given_back(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         allowed = int(limits.max_released.of(fleet.claimed))
         if limits.max_released.percent:
             allowed = max(1, allowed)
@@ -243,11 +243,11 @@ def _installs_anew(change: Change) -> bool:
     return any(isinstance(a, OrderErasure) and a.purpose is Purpose.INSTALL for a in change.actions)
 
 
-def first_look(limits: Limits) -> Guard:
+def hold_until_observed(limits: GuardLimits) -> Guard:
     """For a program that looks while it works: nothing is taken down while those that were not looked at yet could, by
     being unreachable, forbid it. After a start into an outage the first to answer are those that are well."""
 
-    def unseen(changes: Iterable[Change], fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def unseen(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         missing = fleet.machines - fleet.seen
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
             return {}
@@ -258,24 +258,28 @@ def first_look(limits: Limits) -> Guard:
     return unseen
 
 
-def boot_service(last: str = "") -> Guard:
+def hold_without_boot_service(last: str = "") -> Guard:
     """For a fleet without a boot service: no machine is started from the network when nothing would answer it.
 
     `last`: where one was, and when it was last heard of.
     """
     was = f" (there was one at {last})" if last else ""
     reason = f"no boot service is there{was}, and nothing would answer the machine"
-    way_out = "it continues in `groundstate run` with --boot-address"
+    hint = "it continues in `groundstate run` with --boot-address"
 
-    def unserved(changes: Iterable[Change], _fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
-        ordering = [change for change in changes if any(isinstance(action, OrderBoot) for action in change.actions)]
-        return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, way_out) for change in ordering}
+    def unserved(changes: Iterable[Change], _fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
+        ordering = [change for change in changes if any(isinstance(action, RequestBoot) for action in change.actions)]
+        return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, hint) for change in ordering}
 
     return unserved
 
 
 def hold_back(
-    changes: tuple[Change, ...], guards: Iterable[Guard], fleet: Fleet, now: datetime, lifted: Lifted = nothing_lifted
+    changes: tuple[Change, ...],
+    guards: Iterable[Guard],
+    fleet: FleetSurvey,
+    now: datetime,
+    lifted: Lifted = nothing_lifted,
 ) -> tuple[Change, ...]:
     """The changes, with what the guards hold added. A later guard sees what the earlier ones held; what an override
     lifts is not held, and the change names the guard that it passes."""
@@ -294,7 +298,7 @@ def hold_back(
 
 
 def _holds_of(
-    guard: Guard, changes: tuple[Change, ...], fleet: Fleet, now: datetime
+    guard: Guard, changes: tuple[Change, ...], fleet: FleetSurvey, now: datetime
 ) -> tuple[dict[ResourceKey, Exception], Mapping[ResourceKey, Hold]]:
     """The changes that the guard cannot judge, each with why, and its holds on the others."""
     try:
@@ -331,7 +335,7 @@ def _judged(change: Change, hold: Hold, lifted: Lifted) -> Change:
 def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str, when: str = "") -> dict[ResourceKey, Hold]:
     also = f"; without a daemon also `groundstate apply {flag}`"
     return {
-        change.key: Hold(HoldKind.GUARD, guard, reason, f"{when}{override_command(guard, change.key)}{also}")
+        change.key: Hold(HoldKind.GUARD, guard, reason, f"{when}{override_hint(guard, change.key)}{also}")
         for change in changes
     }
 

@@ -35,23 +35,23 @@ NEVER: dict[str, str] = {
 }
 """Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""
 
-LONGEST = timedelta(days=7)
+MAX_OVERRIDE = timedelta(days=7)
 _SPAN = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 
 
-def span(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """`2h`, `90m`, `1h30m`, `1d`: at most seven days. Raises ValueError saying what is accepted."""
     match = _SPAN.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):
         raise ValueError(f"{text!r} is not a time span; write 30m, 2h, 1h30m or 1d")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     found = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if not timedelta() < found <= LONGEST:
+    if not timedelta() < found <= MAX_OVERRIDE:
         raise ValueError(f"{text!r} is out of range: an override lasts more than 0 s and at most 7d")
     return found
 
 
-def refusal(guard: str, *, narrowed: bool) -> str | None:
+def override_refusal(guard: str, *, narrowed: bool) -> str | None:
     """Why the guard cannot be overridden so, and how to proceed; None: it can."""
     if guard in NEVER:
         return f"guard {guard} cannot be overridden: {NEVER[guard]}"
@@ -70,7 +70,7 @@ def in_force(overrides: tuple[Override, ...], now: datetime) -> tuple[Override, 
     return tuple(
         one
         for one in overrides
-        if one.in_force(now) and not refusal(one.guard, narrowed=bool(one.targets or one.selector))
+        if one.in_force(now) and not override_refusal(one.guard, narrowed=bool(one.targets or one.selector))
     )
 
 

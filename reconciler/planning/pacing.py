@@ -34,7 +34,7 @@ def write_delay(attempt: int, jitter: float, *, base: float = BASE, floor: float
     return max(delay, min(floor, longest)) if floor is not None and floor > 0 else delay  # nan is not > 0
 
 
-def written(facts: ResourceFacts, path: str, goal: str, now: datetime) -> ResourceFacts:
+def count_write(facts: ResourceFacts, path: str, goal: str, now: datetime) -> ResourceFacts:
     """The facts from the moment at which the value with the digest `goal` is written to the field's BMC."""
     before = facts.wishes.get(path)
     times = before.times if before is not None and before.goal == goal else ()
@@ -42,7 +42,7 @@ def written(facts: ResourceFacts, path: str, goal: str, now: datetime) -> Resour
     return msgspec.structs.replace(facts, wishes={**facts.wishes, path: wish})
 
 
-def unwritten(facts: ResourceFacts, path: str) -> ResourceFacts:
+def uncount_write(facts: ResourceFacts, path: str) -> ResourceFacts:
     """The facts when the last write is known not to have reached the BMC."""
     wish = facts.wishes.get(path)
     if wish is None:
@@ -71,5 +71,5 @@ def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: dat
     # After a clock was put back, nothing waits for longer than it could have been told to.
     if not now < due <= now + AN_HOUR:
         return None
-    way_out = f"the next attempt is at {due:%H:%M:%S}Z; another value in the document is sent at once"
-    return Hold(HoldKind.BLOCKED, "back-off", why, way_out, path)
+    hint = f"the next attempt is at {due:%H:%M:%S}Z; another value in the document is sent at once"
+    return Hold(HoldKind.BLOCKED, "back-off", why, hint, path)

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import KINDS, RECONCILED
-from reconciler.kinds.claim.moved import NAME
+from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.spec import ClaimState
 from reconciler.kinds.common.defect import defect, to_blame
-from reconciler.kinds.common.kind import Field, Look, Rules, Steps, drifted
-from reconciler.kinds.machine.spec import standing_order
+from reconciler.kinds.common.kind import Field, KindView, Rules, Steps, drifted
+from reconciler.kinds.machine.spec import one_time_boot
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
@@ -27,7 +27,7 @@ from reconciler.model.plan import (
     Hold,
     HoldKind,
     Plan,
-    Scope,
+    PlanScope,
     Unknown,
     Verb,
     digest,
@@ -36,7 +36,7 @@ from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKe
 from reconciler.placement.quotas import over_quota
 from reconciler.planning.advice import on_images, on_quotas, on_renames
 from reconciler.planning.claim_admission import claims_something, hold_claims, lacks_machines, place_claims
-from reconciler.planning.guards import Fleet, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
+from reconciler.planning.guards import FleetSurvey, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
 from reconciler.planning.override_scope import in_force, lifting
 from reconciler.planning.pacing import pace
 from reconciler.planning.policy import Policy
@@ -70,7 +70,7 @@ def plan(
     waits: Iterable[Guard] = (),
     select: Collection[ResourceKey] | None = None,
     selected_by: str = "",
-    fleet: Callable[[], Fleet] | None = None,
+    fleet: Callable[[], FleetSurvey] | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Plan:
     """What would be done now, and what not and why.
@@ -153,7 +153,7 @@ class _Judge(msgspec.Struct, frozen=True):
         return _Judged(tuple(changes), tuple(unknown), faults)
 
     def together(
-        self, changes: tuple[Change, ...], observed: ObservedState, fleet: Callable[[], Fleet] | None
+        self, changes: tuple[Change, ...], observed: ObservedState, fleet: Callable[[], FleetSurvey] | None
     ) -> _Judged:
         """All changes beside each other: who gets what there is not enough of, and what the guards hold."""
         desired, facts, now = self.desired, self.facts, self.now
@@ -201,7 +201,7 @@ def _odd(
     A look is what can be left out, as anything may be unreadable. Documents and what is remembered cannot: a machine
     would seem to be removed, or nobody's."""
     seen = [key for key in _in_order(observed.keys()) if observed[key].error is None]
-    unknown = {key: _unjudged_look(observed[key], faults) for key in seen}
+    unknown = {key: _unjudged_observation(observed[key], faults) for key in seen}
     blind = {**observed, **unknown}
     always = frozenset(faults_by(blind))
     # Those that fail by what was seen of them alone; what is seen of others may fail with them.
@@ -220,7 +220,7 @@ def _odd(
     return {key: unknown[key] for key in (*own, *blamed)}
 
 
-def _unjudged_look(seen: Observation, faults: Mapping[ResourceKey | str, str]) -> Observation:
+def _unjudged_observation(seen: Observation, faults: Mapping[ResourceKey | str, str]) -> Observation:
     why = faults.get(seen.key) or next((said for name, said in faults.items() if isinstance(name, str)), "")
     why = why or next(iter(faults.values()))
     return Observation(seen.key, seen.taken_at, error=ReadError(INTERNAL, f"it cannot be planned, which is {why}"))
@@ -251,7 +251,7 @@ def plan_resource(
     remembered = facts.resources.get(key, NO_FACTS)
     override = None
     if remembered.found_order is not None and (found_by := lifted(FIRST_SIGHT, key)) is not None:
-        override = found_by if resource and standing_order(resource.spec) == remembered.found_order else None
+        override = found_by if resource and one_time_boot(resource.spec) == remembered.found_order else None
         remembered = msgspec.structs.replace(remembered, found_order=None)
     if key.kind == "MachineClaim":
         seen = Observation(key, now, ClaimState())
@@ -268,7 +268,7 @@ def plan_resource(
         found: Collection[ResourceKey] = memo["barred"]
         return found
 
-    look = Look(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now, barred)
+    look = KindView(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now, barred)
     flight = facts.in_flight.get(key)
     if resource is None:
         steps = rules.removal(look)
@@ -277,13 +277,13 @@ def plan_resource(
     return passing(found, FIRST_SIGHT, override) if found and override is not None else found
 
 
-def still_asked(change: Change, desired: DesiredState, observed: ObservedState) -> bool:
+def still_wanted(change: Change, desired: DesiredState, observed: ObservedState) -> bool:
     """Whether the desired state asks of the resource what the change, planned earlier, was made for."""
     resource, kind = desired.resources.get(change.key), KINDS.get(change.key.kind)
     if resource is None or change.source is None or kind is None or kind.rules is None:
         return resource is None and change.source is None
     seen = observed.get(change.key)
-    look = Look(change.key, seen.value if seen else None, NO_FACTS, observed, desired)
+    look = KindView(change.key, seen.value if seen else None, NO_FACTS, observed, desired)
     wanted = {NAME: change.key.name, **{field.path: field.desired for field in kind.rules.fields(resource, look)}}
     return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
 
@@ -306,15 +306,15 @@ def _scope(
     facts: Facts,
     select: Collection[ResourceKey] | None,
     selected_by: str,
-) -> Scope:
+) -> PlanScope:
     machines = sum(1 for key in keys if key.kind == "Machine")
     if select is None:
-        return Scope(len(keys), len(keys), machines, machines)
+        return PlanScope(len(keys), len(keys), machines, machines)
     if not selected_by:
-        return Scope(len(keys), len(keys), machines, desired.count("Machine"))
+        return PlanScope(len(keys), len(keys), machines, desired.count("Machine"))
     every = universe(desired, facts)
     total = sum(1 for key in every if key.kind == "Machine")
-    return Scope(len(every), len(keys), machines, total, selected_by)
+    return PlanScope(len(every), len(keys), machines, total, selected_by)
 
 
 def _unknown(key: ResourceKey, seen: Observation | None) -> Unknown:
@@ -323,7 +323,7 @@ def _unknown(key: ResourceKey, seen: Observation | None) -> Unknown:
     return Unknown(key, seen.error.reason, seen.error.message, seen.taken_at)
 
 
-def _removal(steps: Steps, look: Look, flight: InFlight | None, now: datetime) -> Change:
+def _removal(steps: Steps, look: KindView, flight: InFlight | None, now: datetime) -> Change:
     forgotten = all(isinstance(action, Forget) for action in steps.actions)
     return Change(
         key=look.key,
@@ -335,7 +335,7 @@ def _removal(steps: Steps, look: Look, flight: InFlight | None, now: datetime) -
 
 
 def _difference(
-    rules: Rules, resource: Resource[Any], look: Look, flight: InFlight | None, now: datetime, seen_at: datetime
+    rules: Rules, resource: Resource[Any], look: KindView, flight: InFlight | None, now: datetime, seen_at: datetime
 ) -> Change | None:
     fields = rules.fields(resource, look)
     differing = tuple(field for field in fields if not field.equal)
@@ -360,7 +360,7 @@ def _difference(
     )
 
 
-def _verb(look: Look, fields: tuple[Field, ...]) -> Verb:
+def _verb(look: KindView, fields: tuple[Field, ...]) -> Verb:
     """Machines are found, not made: one whose BMC says little is updated all the same."""
     absent = look.key.kind != "Machine" and all(field.observed is None for field in fields)
     return Verb.CREATE if absent else Verb.UPDATE
@@ -371,9 +371,9 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
     if not facts.failures:
         return ()
     prints = {field.path: field.fingerprint(resource.spec) for field in differing}
-    way_out = "it is tried again when the document or what the BMC says changes"
+    hint = "it is tried again when the document or what the BMC says changes"
     return tuple(
-        Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", way_out, path)
+        Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", hint, path)
         for path, failure in facts.failures.items()
         if failure.terminal and failure.fingerprint == prints.get(path)
     )

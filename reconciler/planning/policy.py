@@ -13,39 +13,39 @@ import msgspec
 
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.override import Override
-from reconciler.planning.guards import Guard, Limits, boot_service, standard_guards
+from reconciler.planning.guards import Guard, GuardLimits, hold_without_boot_service, standard_guards
 
 SILENT = timedelta(minutes=2)
 """A daemon that was not heard of for so long is not at work: it was killed, or its host is gone."""
 
 
-class Daemon(msgspec.Struct, frozen=True, omit_defaults=True):
+class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service."""
 
     by: str
     since: datetime
-    limits: Limits = Limits()
+    limits: GuardLimits = GuardLimits()
     boot_address: str | None = None
-    heard: datetime | None = None
+    seen_at: datetime | None = None
     ended: bool = False
 
     def at_work(self, now: datetime) -> bool:
         """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""
-        return not self.ended and self.heard is not None and now - self.heard < SILENT
+        return not self.ended and self.seen_at is not None and now - self.seen_at < SILENT
 
 
-class Asked(msgspec.Struct, frozen=True):
+class CommandLimits(msgspec.Struct, frozen=True):
     """The limits that a command was given. `said`: the names of those that stand on its command line."""
 
-    limits: Limits = Limits()
-    said: frozenset[str] = frozenset()
+    limits: GuardLimits = GuardLimits()
+    given: frozenset[str] = frozenset()
 
 
 class Policy(msgspec.Struct, frozen=True):
     """What judges a plan. `boot_address`: of the boot service that machines are started from; None: none is there.
     `last_boot`: in words, when one was last heard of. `overrides`: rows of the store, also those that are over."""
 
-    limits: Limits = Limits()
+    limits: GuardLimits = GuardLimits()
     boot_address: str | None = None
     last_boot: str = ""
     overrides: tuple[Override, ...] = ()
@@ -53,12 +53,12 @@ class Policy(msgspec.Struct, frozen=True):
     @property
     def guards(self) -> tuple[Guard, ...]:
         """All guards that judge changes, in order. The budget is last: what others hold does not use it up."""
-        served = () if self.boot_address is not None else (boot_service(self.last_boot),)
+        served = () if self.boot_address is not None else (hold_without_boot_service(self.last_boot),)
         return (*served, *standard_guards(self.limits))
 
 
-def policy(
-    asked: Asked, daemon: Daemon | None, overrides: tuple[Override, ...], now: datetime
+def policy_in_force(
+    asked: CommandLimits, daemon: DaemonReport | None, overrides: tuple[Override, ...], now: datetime
 ) -> tuple[Policy, tuple[Diagnostic, ...]]:
     """The policy in force, and what is to be told of it.
 
@@ -67,20 +67,20 @@ def policy(
     """
     if daemon is None or not daemon.at_work(now):
         return Policy(asked.limits, None, _last_boot(daemon), overrides), ()
-    given = {name: getattr(asked.limits, name) for name in sorted(asked.said)}
+    given = {name: getattr(asked.limits, name) for name in sorted(asked.given)}
     other = {name: value for name, value in given.items() if value != getattr(daemon.limits, name)}
     limits = msgspec.structs.replace(daemon.limits, **given)
     return Policy(limits, daemon.boot_address, "", overrides), tuple(_differs(other, daemon))
 
 
-def _last_boot(daemon: Daemon | None) -> str:
+def _last_boot(daemon: DaemonReport | None) -> str:
     if daemon is None or daemon.boot_address is None:
         return ""
-    heard = f", last heard of at {daemon.heard:%Y-%m-%d %H:%M:%S}Z" if daemon.heard else ""
+    heard = f", last heard of at {daemon.seen_at:%Y-%m-%d %H:%M:%S}Z" if daemon.seen_at else ""
     return f"{daemon.boot_address}{heard}"
 
 
-def _differs(other: dict[str, object], daemon: Daemon) -> list[Diagnostic]:
+def _differs(other: dict[str, object], daemon: DaemonReport) -> list[Diagnostic]:
     if not other:
         return []
     said = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in other.items())

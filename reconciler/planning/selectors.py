@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from reconciler.kinds import KINDS, find
+from reconciler.kinds import KINDS, find_kind
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -110,7 +110,7 @@ def means(
     return all(requirement.accepts(labels) for requirement in requirements)
 
 
-def in_words(targets: Iterable[str], selector: str) -> str:
+def filter_words(targets: Iterable[str], selector: str) -> str:
     """The filter as a person wrote it."""
     return " ".join([*targets, *([f"-l {selector}"] if selector else [])])
 
@@ -134,7 +134,7 @@ def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, s
         if target.lower() == ALL:
             names = None
             groups.append((list(KINDS), []))
-        elif names is not None and not slash and not any(map(find, parts)):
+        elif names is not None and not slash and not any(map(find_kind, parts)):
             names.append(target)
         else:
             names = None if slash else []
@@ -143,7 +143,7 @@ def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, s
 
 
 def _kind(word: str, target: str, keys: Iterable[ResourceKey]) -> str:
-    if kind := find(word):
+    if kind := find_kind(word):
         return kind.name
     plurals = [kind.plural for kind in KINDS.values()]
     near = [f"{key.kind.lower()}/{key.name}" for key in sorted(keys) if key.name == target]

@@ -1,0 +1,1 @@
+"""What machines and people talk to: boot service, health, metrics, logs."""

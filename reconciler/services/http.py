@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-Check = Callable[[], str | None]
+HealthCheck = Callable[[], str | None]
 """None when all is well, else what is not."""
 
 
@@ -61,7 +61,9 @@ def _cut(connection: socket.socket) -> None:
 class HealthServer:
     """Serves in a thread of its own. `healthy`: the process does its work; `ready`: a desired state is in force."""
 
-    def __init__(self, host: str, port: int, healthy: Check, ready: Check, metrics: Callable[[], bytes]) -> None:
+    def __init__(
+        self, host: str, port: int, healthy: HealthCheck, ready: HealthCheck, metrics: Callable[[], bytes]
+    ) -> None:
         checks = {"/healthz": healthy, "/readyz": ready}
 
         class Handler(BaseHTTPRequestHandler):

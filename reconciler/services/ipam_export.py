@@ -7,9 +7,9 @@ from functools import partial
 
 import msgspec
 
-from drivers.base import Allocation, DriverError, Ipam, IpamNetwork, Number, Pools, Range
+from drivers.base import Allocation, DriverError, IntegerRange, Ipam, IpamNetwork, Number, Pools
 
-FORMAT = "groundstate-ipam/1"
+EXPORT_FORMAT = "groundstate-ipam/1"
 
 
 class Copy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -18,18 +18,18 @@ class Copy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     format: str
     networks: dict[str, IpamNetwork] = {}
     addresses: tuple[Allocation, ...] = ()
-    pools: dict[str, tuple[Range, ...]] = {}
+    pools: dict[str, tuple[IntegerRange, ...]] = {}
     numbers: tuple[Number, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise ValueError(f"this copy has format {self.format!r}; this groundstate reads {FORMAT}")
+        if self.format != EXPORT_FORMAT:
+            raise ValueError(f"this copy has format {self.format!r}; this groundstate reads {EXPORT_FORMAT}")
 
 
-def take(ipam: Ipam, pools: Pools) -> Copy:
+def export_ipam(ipam: Ipam, pools: Pools) -> Copy:
     """Everything, in an order that does not change by itself. Raises DriverError."""
     return Copy(
-        format=FORMAT,
+        format=EXPORT_FORMAT,
         networks=dict(sorted(ipam.networks().items())),
         addresses=tuple(ipam.list()),
         pools={name: pool.ranges for name, pool in sorted(pools.pools().items())},
@@ -37,7 +37,7 @@ def take(ipam: Ipam, pools: Pools) -> Copy:
     )
 
 
-def put(copy: Copy, ipam: Ipam, pools: Pools) -> list[str]:
+def import_ipam(copy: Copy, ipam: Ipam, pools: Pools) -> list[str]:
     """Add the copy to what is there. What is there already stays; every call is one that the reconciler makes too.
 
     Returns what was refused, each in a sentence; the rest went in.
@@ -50,7 +50,7 @@ def _calls(copy: Copy, ipam: Ipam, pools: Pools) -> Iterator[tuple[str, Callable
     for name, ranges in copy.pools.items():
         yield f"Pool/{name}", partial(pools.put_pool, name, ranges)
     for one in copy.numbers:
-        yield one.owner, partial(pools.take, one.pool, one.owner, number=one.number, ephemeral=one.ephemeral)
+        yield one.owner, partial(pools.acquire_number, one.pool, one.owner, number=one.number, ephemeral=one.ephemeral)
     for name in sorted(copy.networks, key=lambda name: (copy.networks[name].parent is not None, name)):
         yield f"Network/{name}", partial(ipam.put_network, name, copy.networks[name])
     for held in copy.addresses:

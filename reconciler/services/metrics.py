@@ -57,7 +57,7 @@ class Metrics:
         self._steps.labels(kind, result).inc()
         self._seconds.labels(kind).observe(seconds)
 
-    def heard(self, event: Event) -> None:
+    def count_event(self, event: Event) -> None:
         """An event was told."""
         self._events.labels(event.type, event.reason).inc()
 

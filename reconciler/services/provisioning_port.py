@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from reconciler.model.lifecycle_facts import BootOrder, FactType
+from reconciler.model.lifecycle_facts import BootRequest, FactType
 from reconciler.model.resource import ResourceKey
 
 
@@ -25,9 +25,10 @@ class Install(msgspec.Struct, frozen=True, tag="install"):
     """Write the image to a disk: the one with this serial number or path, `auto` for the smallest of at least `size`
     bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
     files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
-    with `meta-data`, as kinds/machine/cloud_init.py builds them with MARKS: the boot service puts the way to phone home in their
-    place. `known`: the instance-ids of installations that may be on the machine's disks; for any other the agent does
-    nothing, as it may be that of somebody whom a restored store has forgotten."""
+    with `meta-data`, as kinds/machine/cloud_init.py builds them with MARKS: the boot service puts the way to phone
+    home in their place. `known`: the instance-ids of
+    installations that may be on the machine's disks. For any other the agent does nothing, as a restored store may have
+    forgotten whose installation that is."""
 
     image: str
     url: str
@@ -47,7 +48,7 @@ class Wipe(msgspec.Struct, frozen=True, tag="wipe"):
 Work = Wait | PowerOffNow | Install | Wipe
 
 
-class Lives(Protocol):
+class Provisioning(Protocol):
     """The machines' lives, as the services see them. Calls come from many threads, and are durable when they return.
 
     Every call may raise StoreError: then nothing was taken up, and whoever asked is to ask again.
@@ -69,10 +70,10 @@ class Lives(Protocol):
         """Whether the address is in a network over which the machine's Partition starts machines (`boot.networks`);
         with None, in that of any Partition."""
 
-    def order(self, key: ResourceKey) -> BootOrder | None:
+    def order(self, key: ResourceKey) -> BootRequest | None:
         """The boot order that is under way and was not answered by an agent yet: only then may a script lead there."""
 
-    def current(self, key: ResourceKey) -> BootOrder | None:
+    def current(self, key: ResourceKey) -> BootRequest | None:
         """The boot order that is under way, answered or not."""
 
     def work(self, key: ResourceKey) -> Work:

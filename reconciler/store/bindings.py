@@ -12,7 +12,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store import decoders, tables
 from reconciler.store.store_errors import AlreadyBound
 
-Slot = tuple[str, int]
+_Slot = tuple[str, int]
 """A claim, and which of its machines."""
 
 DEADLOCK = "40P01"
@@ -22,7 +22,7 @@ MANY = 500
 """From so many machines on, all rows are read at once: a statement has only so many parameters."""
 
 
-def write(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
     """Make the rows of these machines be what their facts say, in the transaction that writes the facts.
 
     A machine goes from one slot to another only by way of none, and to none only by being given back: who has not heard
@@ -61,17 +61,17 @@ def _renamed(facts: Mapping[ResourceKey, ResourceFacts | None]) -> dict[str, str
     }
 
 
-def _rename(connection: Connection, machine: str, slot: Slot) -> None:
+def _rename(connection: Connection, machine: str, slot: _Slot) -> None:
     changed = update(tables.binding).where(tables.binding.c.machine == machine).values(claim=slot[0])
     _uniquely(connection, changed, machine, slot)
 
 
-def _insert(connection: Connection, machine: str, slot: Slot) -> None:
+def _insert(connection: Connection, machine: str, slot: _Slot) -> None:
     row = {"machine": machine, "claim": slot[0], "slot": slot[1]}
     _uniquely(connection, insert(tables.binding).values(row), machine, slot)
 
 
-def _uniquely(connection: Connection, statement: Executable, machine: str, slot: Slot) -> None:
+def _uniquely(connection: Connection, statement: Executable, machine: str, slot: _Slot) -> None:
     try:
         connection.execute(statement)
     except IntegrityError as error:
@@ -90,19 +90,19 @@ def _leaving(connection: Connection, machine: str) -> bool:
     return value is None or decoders.FACTS.decode(value).life.releasing_at is not None
 
 
-def _said(machine: str, slot: Slot) -> str:
+def _said(machine: str, slot: _Slot) -> str:
     return (
         f"Machine/{machine}, or slot {slot[1]} of MachineClaim/{slot[0]}, is bound already: another groundstate has "
         "been quicker; nothing was changed, plan again"
     )
 
 
-def _slot(facts: ResourceFacts | None) -> Slot | None:
+def _slot(facts: ResourceFacts | None) -> _Slot | None:
     life = facts.life if facts is not None else None
     return (life.claim, life.slot or 0) if life is not None and life.claim is not None else None
 
 
-def _read(connection: Connection, machines: Iterable[str]) -> dict[str, Slot]:
+def _read(connection: Connection, machines: Iterable[str]) -> dict[str, _Slot]:
     table, names = tables.binding, list(machines)
     wanted = select(table.c.machine, table.c.claim, table.c.slot)
     if len(names) <= MANY:

@@ -7,12 +7,12 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import delete, insert, select, update
 
-from reconciler.planning.policy import Daemon
+from reconciler.planning.policy import DaemonReport
 from reconciler.store import instance, tables
 from reconciler.store.database import Database
 from reconciler.store.store_errors import StoreError
 
-_DECODER = msgspec.json.Decoder(Daemon)
+_DECODER = msgspec.json.Decoder(DaemonReport)
 
 
 class DaemonTable:
@@ -21,7 +21,7 @@ class DaemonTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, daemon: Daemon, epoch: int, now: datetime) -> None:
+    def put(self, daemon: DaemonReport, epoch: int, now: datetime) -> None:
         """It is at work from now on. Raises Fenced when another instance has taken over."""
         row = {"id": 1, "epoch": epoch, "heard": now, "value": msgspec.json.encode(daemon).decode()}
         with self._database.write() as connection:
@@ -29,7 +29,7 @@ class DaemonTable:
             connection.execute(delete(tables.daemon))
             connection.execute(insert(tables.daemon), row)
 
-    def hear(self, epoch: int, now: datetime) -> None:
+    def heartbeat(self, epoch: int, now: datetime) -> None:
         """It is still there. Raises Fenced. Not forced to disk: the next one follows in seconds."""
         with self._database.write(durable=False) as connection:
             instance.check_epoch(connection, epoch)
@@ -40,11 +40,11 @@ class DaemonTable:
         with self._database.write() as connection:
             connection.execute(update(tables.daemon).where(tables.daemon.c.epoch == epoch).values(epoch=0))
 
-    def get(self) -> Daemon | None:
+    def get(self) -> DaemonReport | None:
         """The last one; `ended` when it left, or another instance took the store since."""
         with self._database.read() as connection:
             row = connection.execute(select(tables.daemon)).first()
-            current = connection.execute(select(tables.instance.c.epoch)).scalar_one()
+            current = connection.execute(select(tables.instance_table.c.epoch)).scalar_one()
         if row is None:
             return None
         try:

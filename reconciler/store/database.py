@@ -19,8 +19,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from drivers.base import note_secrets
-from reconciler.store.migrate import HEAD, migrate, refuse_newer, version
-from reconciler.store.store_errors import NoStore, StoreError, StoreGone, in_words, place
+from reconciler.store.migrate import HEAD, migrate, refuse_newer, schema_version
+from reconciler.store.store_errors import NoStore, StoreError, StoreGone, store_address, store_error
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process's transaction on SQLite."""
@@ -55,7 +55,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.where = place(engine.url)
+        self.where = store_address(engine.url)
         self.copied: str | None = None
         """The schema of the older store that this is a copy of."""
         self._durable = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: True})
@@ -120,7 +120,7 @@ class Database:
 
     def _version(self) -> str | None:
         with self.engine.connect() as connection:
-            return version(connection)
+            return schema_version(connection)
 
     def _remember_files(self, *ends: str) -> None:
         for file in (self.file.with_name(self.file.name + end) for end in ends) if self.file else ():
@@ -193,7 +193,7 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
-            raise in_words(error, self.where) from error
+            raise store_error(error, self.where) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -259,7 +259,7 @@ def _check_file(url: URL, *, create: bool) -> None:
         if not path.parent.is_dir():
             raise StoreError(f"store {path}: its directory does not exist; create {path.parent} first")
     except OSError as error:
-        raise in_words(error, str(path)) from error
+        raise store_error(error, str(path)) from error
 
 
 _PARTS = ("", "-wal", "-shm", "-journal", ".lock")

@@ -17,5 +17,5 @@ from reconciler.model.observation import ReadError
 EVENT = msgspec.json.Decoder(Event)
 FACTS = msgspec.json.Decoder(ResourceFacts)
 FLIGHT = msgspec.json.Decoder(InFlight)
-KEPT = msgspec.json.Decoder(Kept)
+KEPT_DECODER = msgspec.json.Decoder(Kept)
 READ_ERROR = msgspec.json.Decoder(ReadError)

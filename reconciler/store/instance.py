@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.store.database import Database
 from reconciler.store.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
-from reconciler.store.tables import instance
+from reconciler.store.tables import instance_table
 
 _INSTANCE_LOCK = 0x67726F756E64_02
 """Session advisory lock on PostgreSQL: `ground`, 2."""
@@ -24,7 +24,7 @@ _INSTANCE_LOCK = 0x67726F756E64_02
 _UPGRADE = "upgrade"
 
 
-class Holder(msgspec.Struct, frozen=True):
+class StoreHolder(msgspec.Struct, frozen=True):
     """Who works on the store: for people, and never for a decision. Not its arguments, where a password may stand."""
 
     name: str
@@ -58,7 +58,7 @@ def alone(database: Database) -> Iterator[None]:
 
 def check_epoch(connection: Connection, epoch: int) -> None:
     """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
-    current = connection.execute(select(instance.c.epoch).with_for_update(read=True)).scalar()
+    current = connection.execute(select(instance_table.c.epoch).with_for_update(read=True)).scalar()
     if current is None:
         raise StoreGone("the store was emptied while this groundstate was at work; nothing was sent; restore a backup")
     if current != epoch:
@@ -111,26 +111,28 @@ def _advisory_lock(database: Database, name: str) -> Iterator[None]:
 
 
 def _take(database: Database, name: str) -> int:
-    holder = Holder(name, os.getpid(), socket.gethostname(), datetime.now(UTC))
+    holder = StoreHolder(name, os.getpid(), socket.gethostname(), datetime.now(UTC))
     with database.write() as connection:
-        changed = update(instance).values(epoch=instance.c.epoch + 1, holder=msgspec.json.encode(holder).decode())
-        return int(connection.execute(changed.returning(instance.c.epoch)).scalar_one())
+        changed = update(instance_table).values(
+            epoch=instance_table.c.epoch + 1, holder=msgspec.json.encode(holder).decode()
+        )
+        return int(connection.execute(changed.returning(instance_table.c.epoch)).scalar_one())
 
 
 def _leave(database: Database, epoch: int) -> None:
     with database.write() as connection:
-        connection.execute(update(instance).where(instance.c.epoch == epoch).values(holder=None))
+        connection.execute(update(instance_table).where(instance_table.c.epoch == epoch).values(holder=None))
 
 
 def _held(database: Database, wanted: str) -> InstanceHeld:
     with database.read() as connection:
-        value = connection.execute(select(instance.c.holder)).scalar_one()
-    holder = msgspec.json.decode(value, type=Holder) if value else None
+        value = connection.execute(select(instance_table.c.holder)).scalar_one()
+    holder = msgspec.json.decode(value, type=StoreHolder) if value else None
     told = holder or "another groundstate"
     return InstanceHeld(f"store {database.where} is in use by {told}; {_advice(holder, wanted)}")
 
 
-def _advice(holder: Holder | None, wanted: str) -> str:
+def _advice(holder: StoreHolder | None, wanted: str) -> str:
     """How to proceed. Never with another store: a new one knows of no order that was carried out, counts the disruption
     budget from zero, and would have two processes at work on one fleet."""
     if wanted == _UPGRADE:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select
 
 from drivers.base import Inventory, clean
-from reconciler.kinds.common.inventory import NOTHING_KNOWN, Kept, Known, Origin
+from reconciler.kinds.common.inventory import NO_INVENTORY, Kept, MachineInventory, Origin
 from reconciler.model.observation import ReadError
 from reconciler.store import decoders, tables
 from reconciler.store.database import Database
@@ -26,7 +26,7 @@ class InventoryTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self, machines: Collection[str] | None = None) -> dict[str, Known]:
+    def all(self, machines: Collection[str] | None = None) -> dict[str, MachineInventory]:
         """All that is kept, or what is of these machines, by the machine's name."""
         wanted = select(_TABLE.c.machine, _TABLE.c.origin, _TABLE.c.value)
         if machines is not None and len(machines) <= _NAMED:
@@ -38,11 +38,11 @@ class InventoryTable:
             if machines is None or machine in machines:
                 kept = _decoded(machine, origin, value)
                 found.setdefault(machine, {})[_FIELDS[kept.origin]] = kept
-        return {machine: Known(**kept) for machine, kept in found.items()}
+        return {machine: MachineInventory(**kept) for machine, kept in found.items()}
 
-    def of(self, machine: str) -> Known:
+    def of(self, machine: str) -> MachineInventory:
         """What is kept of one machine."""
-        return self.all({machine}).get(machine, NOTHING_KNOWN)
+        return self.all({machine}).get(machine, NO_INVENTORY)
 
     def put(self, machine: str, origin: Origin, value: Inventory, at: datetime) -> Kept:
         """Keep what was read; returns what is kept now. The last different value stays as `previous` until a person
@@ -91,7 +91,7 @@ def forget(connection: Connection, machine: str) -> None:
 def _decoded(machine: str, origin: str, value: str) -> Kept:
     """One that cannot be read is as good as none: it is read anew, and those of other machines are there."""
     try:
-        return decoders.KEPT.decode(value)
+        return decoders.KEPT_DECODER.decode(value)
     except msgspec.MsgspecError as error:
         why = f"what was kept is damaged, and is read anew: {error}"
         return Kept(machine, Origin(origin), error=ReadError("Unreadable", clean(why)))

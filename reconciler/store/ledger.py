@@ -22,7 +22,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store import decoders, tables
 from reconciler.store.dialects import insert_for
 
-LONGEST = 16_000
+_MAX_MESSAGE = 16_000
 """Characters of an event's message; what is longer is cut."""
 
 TOLD_EACH = frozenset(
@@ -41,7 +41,7 @@ EXACT = frozenset(
     }
 )  # fmt: skip
 """Events that are another thing in other words. The others may be in the words of a BMC that never says the same."""
-REFUSED = frozenset({"ActionRefused", "ActionNotConfirmed"})
+_REFUSED = frozenset({"ActionRefused", "ActionNotConfirmed"})
 """An action that comes to nothing is tried again and again: that is counted from the second time on."""
 TOLD = 3
 """So often in a week anything else is told before it is counted."""
@@ -99,8 +99,8 @@ def _told_before(event: Event, since: AbstractSet[str]) -> int:
     """After how many of the same it is counted; `since`: the reasons of what was told after the newest of these."""
     if event.reason == "ActionSent":
         # What was sent and is not told of yet is another thing than what was sent before.
-        return 1 if since & REFUSED else TOLD if since - {"ActionSent"} else LOOKED_BACK
-    return 1 if event.reason in REFUSED else TOLD
+        return 1 if since & _REFUSED else TOLD if since - {"ActionSent"} else LOOKED_BACK
+    return 1 if event.reason in _REFUSED else TOLD
 
 
 def _latest(connection: Connection, key: ResourceKey | None) -> Iterator[tuple[int, Event]]:
@@ -142,4 +142,4 @@ def _row(event: Event) -> dict[str, Any]:
 
 def _kept(event: Event) -> Event:
     """As it can be kept, whoever wrote it: text from elsewhere may have come by a door that does not clean."""
-    return msgspec.structs.replace(event, message=redacted(hidden(printable(event.message))[:LONGEST]))
+    return msgspec.structs.replace(event, message=redacted(hidden(printable(event.message))[:_MAX_MESSAGE]))

@@ -24,17 +24,17 @@ def migrate(engine: Engine, writing: Engine) -> None:
     Raises StoreError for a database of a newer program.
     """
     with engine.connect() as connection:
-        if (found := version(connection)) == HEAD:
+        if (found := schema_version(connection)) == HEAD:
             return
     refuse_newer(found)
     with writing.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if version(connection) != HEAD:
+        if schema_version(connection) != HEAD:
             _upgrade(connection)
 
 
-def version(connection: Connection) -> str | None:
+def schema_version(connection: Connection) -> str | None:
     """The database's version; None when it is empty."""
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -44,14 +44,14 @@ def version(connection: Connection) -> str | None:
 
 def refuse_newer(found: str | None) -> None:
     """Raise StoreError for the version of a database that a newer program made."""
-    if found is not None and found not in known():
+    if found is not None and found not in known_versions():
         raise StoreError(
             f"the store has schema {found}, which this program (schema {HEAD}) does not know: it was made by a newer "
             "groundstate; use that version. Nothing was changed"
         )
 
 
-def known() -> set[str]:
+def known_versions() -> set[str]:
     """All versions, read off the names of the scripts: `v0001_first_schema.py`."""
     return {script.name[1:5] for script in (SCRIPTS / "versions").glob("v[0-9]*.py")}
 

@@ -16,12 +16,12 @@ from reconciler.model.override import Override
 from reconciler.store.database import Database
 from reconciler.store.ledger import append
 from reconciler.store.store_errors import StoreError
-from reconciler.store.tables import override
+from reconciler.store.tables import override_table
 
-KEPT = timedelta(days=30)
+OVERRIDES_KEPT = timedelta(days=30)
 """How long an override that is over is listed; the ledger keeps its events."""
 
-UNREADABLE = "unreadable"
+UNREADABLE_OVERRIDE = "unreadable"
 """Stands for targets that are not what this program writes; no resource is meant by it."""
 
 
@@ -34,7 +34,7 @@ class OverrideTable:
     def all(self) -> tuple[Override, ...]:
         """All that are known, the oldest first; those that are over too."""
         with self._database.read() as connection:
-            rows = connection.execute(select(override).order_by(override.c.at, override.c.id)).all()
+            rows = connection.execute(select(override_table).order_by(override_table.c.at, override_table.c.id)).all()
         return tuple(map(_read, rows))
 
     def add(self, new: Override) -> None:
@@ -44,32 +44,36 @@ class OverrideTable:
         message = f"{new.id}: guard {new.guard} is overridden until {until} for {new.covers}: {new.reason}"
         event = Event(new.at, EventType.WARNING, "OverrideBegan", message, by=new.by)
         with self._database.write() as connection:
-            connection.execute(insert(override), row)
+            connection.execute(insert(override_table), row)
             append(connection, [event])
 
     def revoke(self, name: str, by: str, at: datetime) -> Override:
         """It ends now; the ledger says so. Raises StoreError when there is none of this name, or it is over."""
-        this = override.c.id == name
+        this = override_table.c.id == name
         with self._database.write() as connection:
-            row = connection.execute(select(override).where(this).with_for_update()).first()
+            row = connection.execute(select(override_table).where(this).with_for_update()).first()
             if row is None:
                 raise StoreError(f"there is no override {name!r}; `groundstate override --list` shows all")
             found = _read(row)
             if not found.in_force(at):
                 raise StoreError(f"override {name} is over already; nothing was changed")
-            connection.execute(update(override).where(this).values(revoked_at=at, revoked_by=by))
+            connection.execute(update(override_table).where(this).values(revoked_at=at, revoked_by=by))
             message = f"{name}: the override of guard {found.guard} is revoked; it was for {found.covers}"
             append(connection, [Event(at, EventType.NORMAL, "OverrideRevoked", message, by=by)])
         return msgspec.structs.replace(found, revoked_at=at, revoked_by=by)
 
     def expire(self, now: datetime) -> tuple[Event, ...]:
         """Tell the ledger, once, of those that have ended by themselves; returns what was told."""
-        over = (override.c.until <= now, override.c.revoked_at.is_(None), override.c.expired_at.is_(None))
+        over = (
+            override_table.c.until <= now,
+            override_table.c.revoked_at.is_(None),
+            override_table.c.expired_at.is_(None),
+        )
         with self._database.read() as connection:
-            if connection.execute(select(override.c.id).where(*over).limit(1)).first() is None:
+            if connection.execute(select(override_table.c.id).where(*over).limit(1)).first() is None:
                 return ()
         with self._database.write() as connection:
-            told = update(override).where(*over).values(expired_at=now).returning(override)
+            told = update(override_table).where(*over).values(expired_at=now).returning(override_table)
             ended = sorted((_read(row) for row in connection.execute(told)), key=lambda one: (one.until, one.id))
             events = tuple(
                 Event(
@@ -83,7 +87,7 @@ class OverrideTable:
                 for one in ended
             )
             append(connection, list(events))
-            connection.execute(delete(override).where(override.c.until < now - KEPT))
+            connection.execute(delete(override_table).where(override_table.c.until < now - OVERRIDES_KEPT))
         return events
 
 
@@ -92,5 +96,5 @@ def _read(row: Row[Any]) -> Override:
     try:
         targets = tuple(msgspec.json.decode(row.targets, type=list[str]))
     except msgspec.MsgspecError:
-        targets = (UNREADABLE,)  # It lifts nothing, and does not keep the others from being read.
+        targets = (UNREADABLE_OVERRIDE,)  # It lifts nothing, and does not keep the others from being read.
     return Override(**found | {"targets": targets})

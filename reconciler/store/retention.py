@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from reconciler.store.database import Database
 from reconciler.store.tables import event, meta, repeat
 
-KEPT = timedelta(days=400)
+EVENTS_KEPT = timedelta(days=400)
 """A year and a month: what happened at the same time last year can be compared."""
 BATCH = 500
 """Rows of one transaction, so that no writer waits for long."""
@@ -37,7 +37,7 @@ class Retention:
         """For how long, as it was remembered last."""
         with self._database.read() as connection:
             days = connection.scalar(select(meta.c.value).where(meta.c.name == KEPT_FOR))
-        return timedelta(days=int(days)) if days is not None else KEPT
+        return timedelta(days=int(days)) if days is not None else EVENTS_KEPT
 
     def trim_some(self, before: datetime) -> bool:
         """`trim` a few times; True when there may be more."""

@@ -329,7 +329,7 @@ def _is(table: Table, key: ResourceKey) -> Any:
 
 
 def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-    bindings.write(connection, facts)
+    bindings.write_bindings(connection, facts)
     ordered = sorted(facts.items(), key=lambda pair: pair[0])
     rows = [{**_columns(key), "value": _json(value)} for key, value in ordered if value is not None]
     if rows:

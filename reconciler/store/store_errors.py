@@ -61,7 +61,7 @@ _SHOWN = ("host", "port", "dbname", "user", "sslmode", "application_name", "targ
 """Of a URL's parameters, those that people are shown; others may be, or lead to, secrets."""
 
 
-def place(url: URL) -> str:
+def store_address(url: URL) -> str:
     """The store's address for people: a SQLite file's path, or the URL without password and other secrets."""
     if url.get_backend_name() == "sqlite":
         return url.database or "memory"
@@ -69,7 +69,7 @@ def place(url: URL) -> str:
     return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
 
 
-def in_words(error: SQLAlchemyError | OSError, where: str) -> StoreError:
+def store_error(error: SQLAlchemyError | OSError, where: str) -> StoreError:
     """The error as a StoreError that says what to do."""
     if isinstance(error, PoolTimeout):
         return StoreError(f"store {where}: all connections are busy; too much runs at once, or the database hangs")

@@ -57,7 +57,7 @@ meta = Table(
     Column("value", Text, nullable=False),
 )
 
-instance = Table(
+instance_table = Table(
     "instance",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
@@ -120,7 +120,7 @@ repeat = Table(
     Column("last", UtcTime, nullable=False),
 )
 
-override = Table(
+override_table = Table(
     "override",
     metadata,
     Column("id", Text, primary_key=True),

@@ -17,7 +17,7 @@ from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.store.database import Database
 from reconciler.store.tables import token
 
-KEPT = timedelta(days=1)
+_TOKENS_KEPT = timedelta(days=1)
 """How long a token that is over can still be told from one that never was."""
 
 PREFIX = "gs-"
@@ -38,7 +38,7 @@ class TokenTable:
         with self._database.write() as connection:
             return self._issue(connection, grant, now)
 
-    def look(self, text: str, purposes: Collection[TokenPurpose], now: datetime) -> Grant:
+    def peek(self, text: str, purposes: Collection[TokenPurpose], now: datetime) -> Grant:
         """What the token stands for, without using it. Raises BadToken."""
         with self._database.read() as connection:
             return _good(connection, text, purposes, now)
@@ -54,7 +54,7 @@ class TokenTable:
             _use(connection, text, purposes, now)
             return self._issue(connection, grant, now)
 
-    def take_back(self, text: str, got: str | None = None) -> None:
+    def restore(self, text: str, got: str | None = None) -> None:
         """The token was not used after all, and what was got for it is void: what it was shown for was not done.
 
         Nothing comes back that was replaced meanwhile.
@@ -71,7 +71,7 @@ class TokenTable:
 
     def _issue(self, connection: Connection, grant: Grant, now: datetime) -> str:
         text = PREFIX + base64.urlsafe_b64encode(self._entropy(32)).rstrip(b"=").decode()
-        connection.execute(delete(token).where(token.c.expires < now - KEPT))
+        connection.execute(delete(token).where(token.c.expires < now - _TOKENS_KEPT))
         older = (token.c.purpose == grant.purpose, token.c.order_id == grant.order, token.c.used_at.is_(None))
         connection.execute(update(token).where(*older, token.c.revoked_at.is_(None)).values(revoked_at=now))
         row = {

@@ -1,0 +1,1 @@
+"""What people see: columns, conditions, and `render/`. Pure."""

@@ -12,7 +12,7 @@ from drivers.base import SystemState
 from reconciler.kinds.claim.spec import of_claim
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
-from reconciler.kinds.ipam.pool import NumberState, PoolState, size_of
+from reconciler.kinds.ipam.pool import NumberState, PoolState, pool_size
 from reconciler.kinds.machine.labels import AGGREGATE, SIZE
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
@@ -22,15 +22,15 @@ from reconciler.model.resource import Resource, ResourceKey
 NONE = "-"
 
 
-class Slot(msgspec.Struct, frozen=True):
+class ClaimSlot(msgspec.Struct, frozen=True):
     """A machine of a claim: in which slot, and how far it is."""
 
     slot: int
     machine: str
-    standing: str
+    phase: str
 
 
-class View(msgspec.Struct, frozen=True):
+class ResourceView(msgspec.Struct, frozen=True):
     """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full.
     `machines`: those of a claim."""
 
@@ -41,7 +41,7 @@ class View(msgspec.Struct, frozen=True):
     conditions: tuple[Condition, ...]
     derived: Mapping[str, str] = {}
     """Labels that stand in no document."""
-    machines: tuple[Slot, ...] = ()
+    machines: tuple[ClaimSlot, ...] = ()
     phase: str | None = None
     """Of a machine whose life is managed."""
     overrides: tuple[Override, ...] = ()
@@ -52,7 +52,7 @@ class Column(msgspec.Struct, frozen=True):
     """A heading and the cell under it; `wide` columns are shown with -o wide only."""
 
     title: str
-    cell: Callable[[View, datetime], str]
+    cell: Callable[[ResourceView, datetime], str]
     wide: bool = False
 
 
@@ -63,7 +63,7 @@ def columns(kind: str, *, wide: bool, aggregates: Iterable[str] = ()) -> list[Co
     return [column for column in every if wide or not column.wide]
 
 
-def age(then: datetime | None, now: datetime) -> str:
+def short_age(then: datetime | None, now: datetime) -> str:
     """`12s`, `5m`, `3h`, `2d`, as kubectl writes it."""
     if then is None:
         return NONE
@@ -75,7 +75,7 @@ def age(then: datetime | None, now: datetime) -> str:
 
 
 def _spec(name: str, title: str, *, wide: bool = False) -> Column:
-    def cell(view: View, _: datetime) -> str:
+    def cell(view: ResourceView, _: datetime) -> str:
         value = getattr(view.resource.spec, name, None) if view.resource else None
         return NONE if value is None else str(value)
 
@@ -83,7 +83,7 @@ def _spec(name: str, title: str, *, wide: bool = False) -> Column:
 
 
 def _machine(title: str, read: Callable[[SystemState], object], *, wide: bool = False) -> Column:
-    def cell(view: View, _: datetime) -> str:
+    def cell(view: ResourceView, _: datetime) -> str:
         seen = view.observation.value if view.observation else None
         value = read(seen) if isinstance(seen, SystemState) else None
         return NONE if value is None else str(value)
@@ -101,12 +101,12 @@ def _boot(state: SystemState) -> str | None:
     return f"{state.boot.target}/{state.boot.enabled}" if state.boot.enabled != "Disabled" else "Disabled"
 
 
-def _address(view: View, _: datetime) -> str:
+def _address(view: ResourceView, _: datetime) -> str:
     seen = view.observation.value if view.observation else None
     return (seen.address or NONE) if isinstance(seen, AddressState) else NONE
 
 
-def _prefixes(view: View, _: datetime) -> str:
+def _prefixes(view: ResourceView, _: datetime) -> str:
     """Those that it has; those that it is to have while none were seen."""
     seen = view.observation.value if view.observation else None
     there = seen.prefixes if isinstance(seen, NetworkState) else None
@@ -115,12 +115,12 @@ def _prefixes(view: View, _: datetime) -> str:
     return ",".join(prefix.cidr for prefix in there) or NONE
 
 
-def _in_ipam(view: View, _: datetime) -> str:
+def _in_ipam(view: ResourceView, _: datetime) -> str:
     seen = view.observation.value if view.observation else None
     return ("yes" if seen.prefixes is not None else "no") if isinstance(seen, NetworkState) else NONE
 
 
-def _number(view: View, _: datetime) -> str:
+def _number(view: ResourceView, _: datetime) -> str:
     seen = view.observation.value if view.observation else None
     number = seen.number if isinstance(seen, NumberState) else None
     if isinstance(seen, NetworkState):
@@ -128,40 +128,40 @@ def _number(view: View, _: datetime) -> str:
     return NONE if number is None else str(number)
 
 
-def _held(view: View, _: datetime) -> str:
+def _held(view: ResourceView, _: datetime) -> str:
     seen = view.observation.value if view.observation else None
     pool = seen.pool if isinstance(seen, PoolState) else None
-    return NONE if pool is None else f"{pool.held:,}/{size_of(pool):,}"
+    return NONE if pool is None else f"{pool.held:,}/{pool_size(pool):,}"
 
 
-def _placed(view: View, _: datetime) -> str:
-    return str(sum(1 for one in view.machines if one.standing != "Releasing"))
+def _placed(view: ResourceView, _: datetime) -> str:
+    return str(sum(1 for one in view.machines if one.phase != "Releasing"))
 
 
-def _running(view: View, _: datetime) -> str:
-    return str(sum(1 for one in view.machines if one.standing == "Running"))
+def _running(view: ResourceView, _: datetime) -> str:
+    return str(sum(1 for one in view.machines if one.phase == "Running"))
 
 
-def _machines(view: View, _: datetime) -> str:
+def _machines(view: ResourceView, _: datetime) -> str:
     return ",".join(one.machine for one in view.machines) or NONE
 
 
-def _partitions(view: View, _: datetime) -> str:
+def _partitions(view: ResourceView, _: datetime) -> str:
     return ",".join(view.resource.spec.partitions) if view.resource else NONE
 
 
-def _claim(view: View, _: datetime) -> str:
+def _claim(view: ResourceView, _: datetime) -> str:
     meant = of_claim(view.key)
     return NONE if meant is None else str(meant)
 
 
-def _ranges(view: View, _: datetime) -> str:
+def _ranges(view: ResourceView, _: datetime) -> str:
     return ",".join(view.resource.spec.ranges) if view.resource else NONE
 
 
 _COMMON = (
     Column("STATUS", lambda view, _: view.status),
-    Column("SEEN", lambda view, now: age(view.observation.taken_at if view.observation else None, now)),
+    Column("SEEN", lambda view, now: short_age(view.observation.taken_at if view.observation else None, now)),
     Column("SOURCE", lambda view, _: str(view.resource.source) if view.resource else "not declared", wide=True),
 )
 

@@ -130,14 +130,14 @@ def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:
     failure: Failure | None = remembered.failures.get(hold.path or "")
     reason = failure.reason if failure is not None and failure.terminal else "Unsupported"
     since = failure.at if failure is not None and failure.terminal else None
-    message = f"{hold.reason}; {hold.way_out}"
+    message = f"{hold.reason}; {hold.hint}"
     yield Condition(READY, Status.FALSE, reason, message, since)
     yield Condition(STALLED, Status.TRUE, reason, message, since)
 
 
 def _held(change: Change) -> Condition:
     hold = _first(change, HoldKind.GUARD)
-    return Condition(READY, Status.FALSE, "Held", f"{hold.by}: {hold.reason}; to proceed: {hold.way_out}")
+    return Condition(READY, Status.FALSE, "Held", f"{hold.by}: {hold.reason}; to proceed: {hold.hint}")
 
 
 def _first(change: Change, kind: HoldKind) -> Hold:

@@ -1,0 +1,1 @@
+"""The queue of due keys and the loop that steps them; `apply` and the daemon use the same."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from drivers.base import clean
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
-from reconciler.workqueue.queue import Item, WorkQueue
+from reconciler.workqueue.queue import QueueItem, WorkQueue
 
 COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
 """Priorities: a new commit beats everything, a resync yields to all but BMCs that do not answer."""
@@ -76,7 +76,7 @@ class Loop:
         self._handle(item)
         return True
 
-    def _take(self, min_priority: int) -> Item | None:
+    def _take(self, min_priority: int) -> QueueItem | None:
         now = self._now()
         if now < self._latest - PUT_BACK:
             # All that waits was to wait by a clock that was ahead, perhaps by years.
@@ -134,7 +134,7 @@ class Loop:
             if item is not None:
                 self._handle(item)
 
-    def _next(self, stop: threading.Event, min_priority: int) -> Item | None:
+    def _next(self, stop: threading.Event, min_priority: int) -> QueueItem | None:
         """The next key, once it is due; None when it is time to stop."""
         while not stop.is_set():
             woken = self._woken
@@ -149,7 +149,7 @@ class Loop:
                     self._wake.wait(min(NAP, max(0.005, pause)))
         return None
 
-    def _handle(self, item: Item) -> None:
+    def _handle(self, item: QueueItem) -> None:
         puts = self._puts
         try:
             outcome = self._step(item.key)

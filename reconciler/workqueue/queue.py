@@ -23,7 +23,7 @@ ANY_PRIORITY = -(2**31)
 LEASE = timedelta(minutes=30)
 
 
-class Item(msgspec.Struct, frozen=True):
+class QueueItem(msgspec.Struct, frozen=True):
     """A key in a worker's hand. `token` is good for one taking."""
 
     key: ResourceKey
@@ -40,13 +40,13 @@ class WorkQueue(Protocol):
     def put_all(self, entries: Iterable[tuple[ResourceKey, int, datetime]]) -> None:
         """Ask for many keys, all or none: (key, priority, not before)."""
 
-    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> Item | None:
+    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> QueueItem | None:
         """Take the best key that is due, of this priority or higher. None: nothing is."""
 
-    def done(self, item: Item) -> None:
+    def done(self, item: QueueItem) -> None:
         """The key needs no more. It stays when it was put meanwhile. An item that lost its lease changes nothing."""
 
-    def retry(self, item: Item, not_before: datetime, priority: int) -> None:
+    def retry(self, item: QueueItem, not_before: datetime, priority: int) -> None:
         """Give the key back for later; what was put meanwhile is kept, if earlier or more urgent."""
 
     def next_due(self, *, min_priority: int = ANY_PRIORITY) -> datetime | None:
@@ -73,19 +73,19 @@ class StoredQueue:
         """See WorkQueue."""
         self._work.put(entries)
 
-    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> Item | None:
+    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> QueueItem | None:
         """See WorkQueue."""
         with self._taking:
             self._count += 1
             token = f"{self._life}-{self._count}"
             leased = self._work.lease(token, now, now + self._lease, min_priority)
-        return None if leased is None else Item(*leased, token)
+        return None if leased is None else QueueItem(*leased, token)
 
-    def done(self, item: Item) -> None:
+    def done(self, item: QueueItem) -> None:
         """See WorkQueue."""
         self._work.finish(item.key, item.token)
 
-    def retry(self, item: Item, not_before: datetime, priority: int) -> None:
+    def retry(self, item: QueueItem, not_before: datetime, priority: int) -> None:
         """See WorkQueue."""
         self._work.retry(item.key, item.token, not_before, priority)
 
@@ -142,7 +142,7 @@ class MemoryQueue:
                     entry.merge(priority, not_before)
                 self._wait(key, entry)
 
-    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> Item | None:
+    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> QueueItem | None:
         """See WorkQueue."""
         with self._lock:
             key = self._best(now, min_priority)
@@ -152,9 +152,9 @@ class MemoryQueue:
             self._count += 1
             entry.token, entry.lease_until, entry.due = str(self._count), now + self._lease, None
             self._leased[key] = entry
-            return Item(key, entry.priority, entry.token)
+            return QueueItem(key, entry.priority, entry.token)
 
-    def done(self, item: Item) -> None:
+    def done(self, item: QueueItem) -> None:
         """See WorkQueue."""
         with self._lock:
             entry = self._let_go(item)
@@ -165,7 +165,7 @@ class MemoryQueue:
             else:
                 self._wait(item.key, entry)
 
-    def retry(self, item: Item, not_before: datetime, priority: int) -> None:
+    def retry(self, item: QueueItem, not_before: datetime, priority: int) -> None:
         """See WorkQueue."""
         with self._lock:
             entry = self._let_go(item)
@@ -193,7 +193,7 @@ class MemoryQueue:
         if entry.token is None and entry.due is not None:
             heapq.heappush(self._waiting.setdefault(entry.priority, []), (entry.due, key))
 
-    def _let_go(self, item: Item) -> _Entry | None:
+    def _let_go(self, item: QueueItem) -> _Entry | None:
         entry = self._entries.get(item.key)
         if entry is None or entry.token != item.token:
             return None

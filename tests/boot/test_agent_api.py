@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.machine import cloud_init
-from reconciler.model.lifecycle_facts import BootOrder, FactType, Purpose
+from reconciler.model.lifecycle_facts import BootRequest, FactType, Purpose
 from reconciler.model.token import TokenPurpose
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration, until
 
-OTHER_ORDER = BootOrder("1-8", Purpose.INSTALL, START)
+OTHER_ORDER = BootRequest("1-8", Purpose.INSTALL, START)
 CLAIM = MachineClaimSpec(project="shop", partitions=("lab",), size="s", image="debian-12")
 IMAGE = Install("debian-12.0.1", "http://images.example/d.img", "sha256:" + "a" * 64, {})
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler.kinds.catalogue.partition import BootService, PartitionSpec, check, service
+from reconciler.kinds.catalogue.partition import BootService, PartitionSpec, check_partition, service
 from reconciler.model.resource import Resource, ResourceKey, Source
 from reconciler.services.boot import dhcp
 from reconciler.services.boot.boot_settings import BootError
@@ -33,7 +33,7 @@ def partition(name: str, spec: dict[str, Any]) -> Resource[PartitionSpec]:
     return Resource(ResourceKey("Partition", name), converted, {}, {}, Source("partition.yaml"))
 
 
-def parts(**specs: dict[str, Any]) -> list[dhcp.Part]:
+def parts(**specs: dict[str, Any]) -> list[dhcp.DhcpPartition]:
     return dhcp.parts(partition(name, spec) for name, spec in specs.items())
 
 
@@ -96,8 +96,10 @@ def test_a_server_is_an_address_or_a_url(server: str) -> None:
 )
 def test_what_a_schema_cannot_say_of_a_boot_network(change: dict[str, str], code: str, path: str) -> None:
     spec = {"boot": {"server": "10.77.0.1", "networks": [NET, {**NET, **change}]}}
-    assert [(one.code, one.path) for one in check(partition("lab", spec))] == [(code, f"spec.boot.networks.1.{path}")]
+    assert [(one.code, one.path) for one in check_partition(partition("lab", spec))] == [
+        (code, f"spec.boot.networks.1.{path}")
+    ]
 
 
 def test_a_sound_boot_service_is_not_complained_of() -> None:
-    assert check(partition("lab", LAB)) == check(partition("plain", {})) == []
+    assert check_partition(partition("lab", LAB)) == check_partition(partition("plain", {})) == []

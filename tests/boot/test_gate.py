@@ -8,14 +8,22 @@ from io import StringIO
 
 import pytest
 
-from reconciler.services.boot.rate_limit import MOST, QUIET, REMEMBERED, Gate, Pace, PacedLog, network
+from reconciler.services.boot.rate_limit import (
+    MAX_EVENTS,
+    QUIET,
+    REMEMBERED,
+    EventGate,
+    PacedLog,
+    RateLimit,
+    client_network,
+)
 from reconciler.services.log import logger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_the_first_of_a_kind_and_address_is_told_and_the_rest_counted() -> None:
-    gate = Gate()
+    gate = EventGate()
     assert [gate.passes("a", "10.0.0.1", NOW) for _ in range(4)] == [0, None, None, None]
     assert gate.passes("b", "10.0.0.1", NOW) == 0
     assert gate.passes("a", "10.0.0.2", NOW) == 3
@@ -23,14 +31,14 @@ def test_the_first_of_a_kind_and_address_is_told_and_the_rest_counted() -> None:
 
 
 def test_a_flood_from_everywhere_leaves_few() -> None:
-    gate = Gate()
+    gate = EventGate()
     told = [gate.passes("a", f"10.{n >> 8}.{n & 255}.1", NOW) for n in range(10 * REMEMBERED)]
-    assert sum(one is not None for one in told) == MOST
-    assert gate.passes("a", "10.0.0.1", NOW + QUIET) == 10 * REMEMBERED - MOST
+    assert sum(one is not None for one in told) == MAX_EVENTS
+    assert gate.passes("a", "10.0.0.1", NOW + QUIET) == 10 * REMEMBERED - MAX_EVENTS
 
 
 def test_a_pace_is_each_address_s_own() -> None:
-    pace = Pace(2, timedelta(minutes=1))
+    pace = RateLimit(2, timedelta(minutes=1))
     assert [pace.allows("10.0.0.1", NOW) for _ in range(3)] == [True, True, False]
     assert pace.allows("10.0.0.2", NOW)
     assert pace.allows("10.0.0.1", NOW + timedelta(minutes=1))
@@ -59,4 +67,4 @@ def test_a_log_has_so_many_lines_a_minute_of_each_client_and_in_all() -> None:
     ],
 )
 def test_one_ipv6_address_is_as_good_as_another_of_its_network(address: str, place: str) -> None:
-    assert network(address) == place
+    assert client_network(address) == place

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import pytest
 
-from reconciler.services.boot.boot_settings import BootError, BootSettings, Limits
+from reconciler.services.boot.boot_settings import BootError, BootSettings, ListenerLimits
 from reconciler.services.boot.listener import Listener, Turns
 from reconciler.services.boot.server import BootServer
 from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.boot.world import Service, registration
 
-LIMITS = Limits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0, look=0.02)
+LIMITS = ListenerLimits(threads=2, connections=40, per_address=30, idle=2, receive=1.0, send=1.0, look=0.02)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_one_address_has_its_share_of_connections_and_no_more(busy: Service) -> 
         pytest.fail("the connections are still counted")
 
 
-PATIENT = Limits(threads=4, connections=12, per_address=4, idle=60, receive=60.0, crowded=60.0, look=0.02)
+PATIENT = ListenerLimits(threads=4, connections=12, per_address=4, idle=60, receive=60.0, crowded=60.0, look=0.02)
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_each_request_is_one_line_of_the_log_without_tokens(service: Service) ->
 def test_a_port_that_is_taken_is_said_to_be_so(tmp_path: Path, service: Service) -> None:
     port = int(service.server.places.http.rpartition(":")[2])
     with pytest.raises(BootError, match=rf"cannot listen on 127.0.0.1:{port} \(http\).*choose another port"):
-        Listener("http", ("127.0.0.1", port), lambda *_: [], Limits(), logger(service.log, json=True))
+        Listener("http", ("127.0.0.1", port), lambda *_: [], ListenerLimits(), logger(service.log, json=True))
 
 
 def test_a_service_that_cannot_have_its_second_port_leaves_the_first(tmp_path: Path, service: Service) -> None:
@@ -271,7 +271,7 @@ def full(tmp_path: Path, migrated_file: Path) -> Iterator[Service]:
     """A service whose places are taken by five addresses with eight connections each."""
     shutil.copy(migrated_file, tmp_path / "state.db")
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
-    made = Service(store, tmp_path, Limits(threads=2, connections=40, per_address=8, idle=60))
+    made = Service(store, tmp_path, ListenerLimits(threads=2, connections=40, per_address=8, idle=60))
     with made.server:
         yield made
     store.close()

@@ -50,7 +50,7 @@ def test_a_machine_with_an_order_is_led_to_the_agent(service: Service) -> None:
     assert {"console=tty0", "console=ttyS0,115200", "panic=60", "initrd=initrd.img"} <= set(words)
     assert initrd.split()[1].endswith("/initrd.img")
     token = next(word for word in words if word.startswith("gs.token=")).removeprefix("gs.token=")
-    grant = service.store.tokens.look(token, {TokenPurpose.BOOT}, START)
+    grant = service.store.tokens.peek(token, {TokenPurpose.BOOT}, START)
     assert (grant.machine, grant.order, grant.uuid, grant.macs) == (ONE, ORDER, UUIDS[ONE], (MACS[ONE],))
     assert service.lives.facts == [FactType.SCRIPT_SERVED]
 
@@ -75,7 +75,7 @@ def test_a_bmc_may_fetch_the_cd_image_in_parts(service: Service) -> None:
 def test_a_cd_image_without_room_is_not_written(image: bytes, tmp_path: Path) -> None:
     (tmp_path / "built.iso").write_bytes(image)
     with pytest.raises(BootError, match=r"\./dev image makes one"):
-        cd_image.write(tmp_path / "built.iso", tmp_path / "agent.iso", "gs.boot=http://10.77.0.1:9809")
+        cd_image.write_image(tmp_path / "built.iso", tmp_path / "agent.iso", "gs.boot=http://10.77.0.1:9809")
     assert not (tmp_path / "agent.iso").exists()
 
 

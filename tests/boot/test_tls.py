@@ -46,21 +46,21 @@ def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, content: bytes) -> None
 
 def test_a_certificate_can_be_given(tmp_path: Path) -> None:
     cert, key = issued(tmp_path, "a")
-    assert tls.given(cert, key).pin.startswith("sha256//")
+    assert tls.given_identity(cert, key).pin.startswith("sha256//")
 
 
 def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     (cert, _), (_, key) = issued(tmp_path, "a"), issued(tmp_path, "b")
     with pytest.raises(BootError, match="is not the key of"):
-        tls.given(cert, key)
+        tls.given_identity(cert, key)
 
 
 def test_what_is_no_certificate_or_key_is_said_to_be_so(tmp_path: Path) -> None:
     cert, key = issued(tmp_path, "a")
     with pytest.raises(BootError, match="no PEM certificate"):
-        tls.given(tmp_path / "none", key)
+        tls.given_identity(tmp_path / "none", key)
     with pytest.raises(BootError, match="no PEM key"):
-        tls.given(cert, cert)
+        tls.given_identity(cert, cert)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")

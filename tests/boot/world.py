@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from reconciler.model.lifecycle_facts import BootOrder, FactType, Purpose
+from reconciler.model.lifecycle_facts import BootRequest, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
-from reconciler.services.boot.boot_settings import BootSettings, Limits
+from reconciler.services.boot.boot_settings import BootSettings, ListenerLimits
 from reconciler.services.boot.cd_image import ROOM
 from reconciler.services.boot.image_files import Files
 from reconciler.services.boot.server import BootServer
@@ -27,7 +27,7 @@ from reconciler.store import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE, TWO, ORDER = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02"), "1-7"
-FEW = Limits(threads=4, look=0.02)
+FEW = ListenerLimits(threads=4, look=0.02)
 UUIDS = {ONE: "22222222-0000-4000-8000-000000000001", TWO: "22222222-0000-4000-8000-000000000002"}
 MACS = {ONE: "52:54:00:77:02:01", TWO: "52:54:00:77:02:02"}
 
@@ -36,7 +36,7 @@ class Lives:
     """The reconciler's side, in memory."""
 
     def __init__(self) -> None:
-        self.orders = {ONE: BootOrder(ORDER, Purpose.INSTALL, START)}
+        self.orders = {ONE: BootRequest(ORDER, Purpose.INSTALL, START)}
         self.answered: set[str] = set()
         self.to_do: Work = Wait()
         self.discovering = False
@@ -63,11 +63,11 @@ class Lives:
     def serves(self, key: ResourceKey | None, address: str) -> bool:
         return address in self.served
 
-    def order(self, key: ResourceKey) -> BootOrder | None:
+    def order(self, key: ResourceKey) -> BootRequest | None:
         order = self.orders.get(key)
         return order if order is not None and order.id not in self.answered else None
 
-    def current(self, key: ResourceKey) -> BootOrder | None:
+    def current(self, key: ResourceKey) -> BootRequest | None:
         return self.orders.get(key)
 
     def work(self, key: ResourceKey) -> Work:
@@ -119,7 +119,7 @@ class Answer(NamedTuple):
 class Service:
     """A running service, its clock, and requests to it."""
 
-    def __init__(self, store: Store, folder: Path, limits: Limits = FEW) -> None:
+    def __init__(self, store: Store, folder: Path, limits: ListenerLimits = FEW) -> None:
         self.store, self.folder, self.lives, self.log = store, folder, Lives(), StringIO()
         self.now = START
         self.files = Files(folder / "files")

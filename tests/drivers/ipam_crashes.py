@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from drivers.ipam.statements import Database
+from drivers.ipam.statements import IpamDatabase
 
 
 class Crash(Exception):
     """The process died here, as far as the database can tell."""
 
 
-class CrashingDatabase(Database):
+class CrashingDatabase(IpamDatabase):
     """`after` statements from now the connection is gone: before the statement is run, or (`done`) when it has been."""
 
     def __init__(self, engine: Engine) -> None:

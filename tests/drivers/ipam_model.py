@@ -8,7 +8,18 @@ from typing import TypeVar
 
 import msgspec
 
-from drivers.base import About, Allocation, Conflict, Exhausted, IpamNetwork, Number, Prefix, Range, Rejected, Usage
+from drivers.base import (
+    About,
+    Allocation,
+    Conflict,
+    Exhausted,
+    IntegerRange,
+    IpamNetwork,
+    Number,
+    Prefix,
+    Rejected,
+    Usage,
+)
 
 AnyNetwork = IPv4Network | IPv6Network
 Addresses = frozenset[str]
@@ -93,7 +104,7 @@ class State(msgspec.Struct, frozen=True):
         """See Ipam.release."""
         return msgspec.structs.replace(self, held=_without(self.held, owner))
 
-    def put_pool(self, pool: str, ranges: Iterable[Range]) -> State:
+    def put_pool(self, pool: str, ranges: Iterable[IntegerRange]) -> State:
         """See Pools.put_pool."""
         numbers = frozenset(number for one in ranges for number in range(one.first, one.last + 1))
         _refuse(any(one.number not in numbers for one in self.numbers.values() if one.pool == pool), "held")

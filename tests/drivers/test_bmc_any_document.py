@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
-from drivers.bmc.redfish_system import LookedAt, system_state
+from drivers.bmc.redfish_system import ParsedSystem, system_state
 from tests.drivers.bmc_servers import SYSTEM, system
 
 WHOLE = system(**{"@Redfish.Settings": {"SettingsObject": {"@odata.id": f"{SYSTEM}/Settings"}}})
@@ -44,7 +44,7 @@ def changed(changes: dict[tuple[str, ...], Any]) -> dict[str, Any]:
 
 def read(document: dict[str, Any]) -> SystemState:
     # A document that was read already needs no connection.
-    looked: Any = LookedAt(None, SYSTEM, document, None)  # type: ignore[arg-type]
+    looked: Any = ParsedSystem(None, SYSTEM, document, None)  # type: ignore[arg-type]
     return system_state(looked, None)
 
 

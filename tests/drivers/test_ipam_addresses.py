@@ -14,7 +14,7 @@ from drivers.base import Prefix, Rejected
 from drivers.ipam.addresses import (
     aligned,
     cidr_of,
-    family_of,
+    family_of_number,
     joined,
     parse_address,
     parse_prefix,
@@ -37,7 +37,7 @@ from drivers.ipam.addresses import (
 )
 def test_an_address_is_read_and_written_canonically(text: str, canonical: str, family: int) -> None:
     number = parse_address(text)
-    assert (text_of(number), family_of(number)) == (canonical, family)
+    assert (text_of(number), family_of_number(number)) == (canonical, family)
 
 
 @pytest.mark.parametrize(

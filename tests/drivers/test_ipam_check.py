@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from drivers.base import IpamNetwork, Prefix, Range
+from drivers.base import IntegerRange, IpamNetwork, Prefix
 from drivers.ipam.addresses import parse_address
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
@@ -27,8 +27,8 @@ def engine(store: Store) -> Engine:
     ipam.put_network("lan", IpamNetwork((Prefix("192.168.0.0/29", ("192.168.0.1",)), Prefix("2001:db8::/64"))))
     for owner in ("IPAddress/one", "IPAddress/two"):
         ipam.acquire("lan", owner)
-    pools.put_pool("vrf", [Range(1, 5), Range(8, 9)])
-    pools.take("vrf", "Network/lan")
+    pools.put_pool("vrf", [IntegerRange(1, 5), IntegerRange(8, 9)])
+    pools.acquire_number("vrf", "Network/lan")
     assert ipam.check() == []
     return store.engine
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from drivers.base import (
-    NOTHING_SAID,
+    NO_ABOUT,
     About,
     Allocation,
     Conflict,
@@ -332,7 +332,7 @@ class TestAbout:
         ipam.acquire("lan", "a", about=ABOUT)
         ipam.acquire("lan", "b")
         assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.2", ABOUT)
-        assert [one.about for one in ipam.list()] == [ABOUT, NOTHING_SAID]
+        assert [one.about for one in ipam.list()] == [ABOUT, NO_ABOUT]
 
     def test_stays_as_it_was_when_the_owner_asks_again(self, ipam: Ipam) -> None:
         ipam.put_network("lan", IpamNetwork(SMALL))
@@ -340,7 +340,7 @@ class TestAbout:
         ipam.acquire("lan", "a", about=About(project="other"))
         assert ipam.holding("a") == Allocation("a", "lan", "10.0.0.2", ABOUT)
 
-    @pytest.mark.parametrize("about", [ABOUT, About(tags=("",)), NOTHING_SAID])
+    @pytest.mark.parametrize("about", [ABOUT, About(tags=("",)), NO_ABOUT])
     def test_changes_by_describe(self, ipam: Ipam, about: About) -> None:
         ipam.put_network("lan", IpamNetwork(SMALL))
         ipam.acquire("lan", "a", about=About(project="other"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from drivers.base import Conflict, DriverError, Exhausted, IpamNetwork, Prefix, Range, Rejected
+from drivers.base import Conflict, DriverError, Exhausted, IntegerRange, IpamNetwork, Prefix, Rejected
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.store import Store
@@ -116,9 +116,9 @@ def test_an_address_keeps_its_owner_until_it_is_free(ipam: EmbeddedIpam, store: 
 def test_an_owner_that_finds_no_child_prefix_still_finds_its_number(ipam: EmbeddedIpam, store: Store) -> None:
     """D09: a VRF is acquired for a child network first, and lost when there is no prefix for it."""
     pools = EmbeddedPools(store.engine)
-    pools.put_pool("vrf", [Range(1, 2)])
+    pools.put_pool("vrf", [IntegerRange(1, 2)])
     for _ in range(5):
-        assert pools.take("vrf", "Network/a") == 1
+        assert pools.acquire_number("vrf", "Network/a") == 1
         with pytest.raises(Exhausted):
             ipam.put_network("a", CHILD, {4: 28, 6: 48})
     assert [one.owner for one in pools.numbers()] == ["Network/a"]

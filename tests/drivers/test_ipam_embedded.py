@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
-from drivers.base import About, Busy, Conflict, IpamNetwork, Prefix, Range, Rejected, Unreachable
+from drivers.base import About, Busy, Conflict, IntegerRange, IpamNetwork, Prefix, Rejected, Unreachable
 from drivers.ipam.addresses import parse_prefix
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
-from drivers.ipam.statements import Database, Run
+from drivers.ipam.statements import IpamDatabase, Run
 from reconciler.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +143,7 @@ def test_processes_that_choose_children_at_once_share_out_the_container(store: S
 
 def test_processes_that_take_numbers_at_once_share_out_the_pool(store: Store, store_url: str) -> None:
     pools = EmbeddedPools(store.engine)
-    pools.put_pool("vrf", [Range(1, 70), Range(101, 170)])
+    pools.put_pool("vrf", [IntegerRange(1, 70), IntegerRange(101, 170)])
     run(store_url, 100, NUMBERS)
     numbers = [one.number for one in pools.numbers("vrf")]
     assert len(numbers) == len(set(numbers)) == 132
@@ -254,7 +254,7 @@ def test_postgresql_itself_refuses_prefixes_that_overlap(engine: Engine) -> None
                 connection.commit()
 
 
-class Explaining(Database):
+class Explaining(IpamDatabase):
     """Has the database say how it would run each statement, before it does."""
 
     def __init__(self, engine: Engine) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Engine, text
 
-from drivers.base import NOTHING_SAID, About, DriverError, IpamNetwork, Prefix, Range
+from drivers.base import NO_ABOUT, About, DriverError, IntegerRange, IpamNetwork, Prefix
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.store import Store
@@ -38,9 +38,7 @@ PLAIN = st.sampled_from(["a", "b", "c"])
 NAMES = PLAIN | CONTAINERS
 OWNERS = st.sampled_from([f"o{number}" for number in range(6)])
 POOLS = st.sampled_from(["super", "vrf"])
-ABOUTS = st.sampled_from(
-    [NOTHING_SAID, About(ephemeral=True), About(dns_name="a.example.org", tags=("x",), project="p")]
-)
+ABOUTS = st.sampled_from([NO_ABOUT, About(ephemeral=True), About(dns_name="a.example.org", tags=("x",), project="p")])
 FAMILIES = st.sampled_from([None, None, 4, 6])
 LENGTHS = st.dictionaries(st.just(4), st.integers(27, 32)) | st.fixed_dictionaries(
     {4: st.integers(28, 31), 6: st.integers(126, 128)}
@@ -64,7 +62,9 @@ def reserved(cidr: str) -> st.SearchStrategy[str]:
     return st.sampled_from([str(part) for length in lengths for part in network.subnets(new_prefix=length)] or [cidr])
 
 
-RANGES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)).map(lambda p: Range(p[0], sum(p))), max_size=3)
+RANGES = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 4)).map(lambda p: IntegerRange(p[0], sum(p))), max_size=3
+)
 
 
 class AgainstTheModel(RuleBasedStateMachine):
@@ -189,7 +189,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         self.call(crash, lambda: self.ipam.release(owner), lambda: self.state.release(owner))
 
     @rule(pool=POOLS, ranges=RANGES, crash=CRASHES)
-    def put_pool(self, pool: str, ranges: list[Range], crash: Any) -> None:
+    def put_pool(self, pool: str, ranges: list[IntegerRange], crash: Any) -> None:
         self.call(crash, lambda: self.pools.put_pool(pool, ranges), lambda: self.state.put_pool(pool, ranges))
 
     @rule(pool=POOLS, crash=CRASHES)
@@ -200,13 +200,13 @@ class AgainstTheModel(RuleBasedStateMachine):
     def take(self, pool: str, owner: str, number: int | None, ephemeral: bool, crash: Any) -> None:
         self.call(
             crash,
-            lambda: self.pools.take(pool, owner, number=number, ephemeral=ephemeral),
+            lambda: self.pools.acquire_number(pool, owner, number=number, ephemeral=ephemeral),
             lambda: self.state.take(pool, owner, number, ephemeral=ephemeral),
         )
 
     @rule(owner=OWNERS, crash=CRASHES)
     def give_back(self, owner: str, crash: Any) -> None:
-        self.call(crash, lambda: self.pools.give_back(owner), lambda: self.state.give_back(owner))
+        self.call(crash, lambda: self.pools.release_number(owner), lambda: self.state.give_back(owner))
 
     def call(self, crash: tuple[int, bool] | None, real: Callable[[], Any], model: Callable[[], State]) -> Any:
         """Do both; what the real one returned, None when it crashed or refused."""

@@ -30,7 +30,7 @@ from drivers.base import (
 )
 from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
-from drivers.ipam.netbox_wire import Wire
+from drivers.ipam.netbox_wire import NetboxConnection
 
 TOKEN = "very-secret-token"
 TAG = {"id": 1, "name": "groundstate", "slug": "groundstate"}
@@ -221,7 +221,7 @@ def test_one_that_drips_its_headers_is_given_up_in_time() -> None:
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        wire = Wire(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: TOKEN, seconds=0.5)
+        wire = NetboxConnection(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: TOKEN, seconds=0.5)
         with pytest.raises(Unreachable, match="no answer in time"):
             wire.one("ipam/prefixes/1/")
         gone.set()

@@ -16,7 +16,7 @@ import pytest
 
 from drivers.base import About, Allocation, Busy, Conflict, DriverError, IpamNetwork, Prefix
 from drivers.ipam.netbox import NetboxIpam
-from drivers.ipam.netbox_wire import Wire
+from drivers.ipam.netbox_wire import NetboxConnection
 from tests.drivers.netbox_fixture import FLEET, Person, real
 
 PERSON = "GROUNDSTATE_NETBOX_PERSON_TOKEN"
@@ -86,13 +86,13 @@ def test_processes_and_a_person_share_a_prefix_and_no_address_is_given_twice(
 
 def test_threads_of_one_driver_are_served_in_batches(netbox: NetboxIpam, monkeypatch: pytest.MonkeyPatch) -> None:
     posts: list[int] = []
-    post = Wire.post
+    post = NetboxConnection.post
 
-    def counted(self: Wire, path: str, body: Any) -> Any:
+    def counted(self: NetboxConnection, path: str, body: Any) -> Any:
         posts.append(len(body))
         return post(self, path, body)
 
-    monkeypatch.setattr(Wire, "post", counted)
+    monkeypatch.setattr(NetboxConnection, "post", counted)
     with ThreadPoolExecutor(64) as pool:
         got = list(pool.map(lambda at: netbox.acquire("lan", f"o{at}"), range(128)))
     assert len(set(got)) == 128

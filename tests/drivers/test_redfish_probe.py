@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drivers.base import AuthenticationFailed, Credential, Finder, Rejected, Tls
+from drivers.base import AuthenticationFailed, BmcFinder, Credential, Rejected, Tls
 from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint, extended, reply
 
@@ -20,7 +20,7 @@ def address(server: RedfishServer) -> str:
 
 
 def test_the_redfish_driver_can_look_for_bmcs(driver: RedfishDriver) -> None:
-    assert isinstance(driver, Finder)
+    assert isinstance(driver, BmcFinder)
 
 
 def test_a_bmc_that_says_so_is_found_without_a_login(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:

@@ -127,7 +127,7 @@ def test_bytes_that_answer_nothing_are_not_taken_for_the_next_answer(
 
 def test_a_session_ticket_is_not_taken_for_the_end_of_the_connection(server: RedfishServer, pki: Pki) -> None:
     """TLS 1.3 sends tickets after the handshake, unasked."""
-    wire = redfish_http.Wire(redfish_http.parse_address(server.address, pki.tls), pki.tls)
+    wire = redfish_http.RedfishConnection(redfish_http.parse_bmc_address(server.address, pki.tls), pki.tls)
     connection = wire._connect()
     with selectors.DefaultSelector() as tickets:
         tickets.register(connection.sock, selectors.EVENT_READ)
@@ -325,7 +325,7 @@ def test_an_unusable_ca_file_is_named(
     ],
 )
 def test_an_address_may_be_a_host_or_a_url(address: str, url: str) -> None:
-    assert redfish_http.parse_address(address, Tls()).url == url
+    assert redfish_http.parse_bmc_address(address, Tls()).url == url
 
 
 @pytest.mark.parametrize(

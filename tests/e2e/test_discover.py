@@ -13,7 +13,7 @@ import pytest
 
 from drivers.base import Inventory
 from drivers.bmc.emulator import EmulatorFleet
-from reconciler.desired.manifest.yaml_reader import read
+from reconciler.desired.manifest.yaml_reader import read_documents
 from reconciler.kinds.common.inventory import Origin
 from reconciler.store import Store
 from tests.e2e.bmcs import silence
@@ -58,7 +58,7 @@ def open_desk(desk: Desk, hall: Hall) -> Desk:
 
 
 def machines(text: str) -> dict[str, Any]:
-    return {one.value["metadata"]["name"]: one.value["spec"] for one in read(text)}
+    return {one.value["metadata"]["name"]: one.value["spec"] for one in read_documents(text)}
 
 
 def test_what_is_found_is_one_machine_a_system_that_is_only_looked_at(open_desk: Desk, hall: Hall) -> None:

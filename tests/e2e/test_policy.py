@@ -17,18 +17,18 @@ from drivers.base import BootEnabled, BootOverride, BootTarget, PowerState, Syst
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.commands.workspace import facts_of, observed_types
-from reconciler.daemon.policy_state import Standing
+from reconciler.daemon.policy_state import PolicyState
 from reconciler.desired.git.source import open_source
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.override import Override
 from reconciler.model.plan import Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import FleetShare, GuardLimits
 from reconciler.planning.planner import universe
-from reconciler.planning.policy import Asked, Daemon
+from reconciler.planning.policy import CommandLimits, DaemonReport
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition
 
@@ -57,7 +57,7 @@ class Case(NamedTuple):
     blind: Iterable[str] = ()
     environment: dict[str, str] = {}  # noqa: RUF012  never written
     override: str = ""
-    daemon: Limits | None = None
+    daemon: GuardLimits | None = None
     seen: SystemState = ON
 
 
@@ -65,7 +65,11 @@ CASES = {
     "budget": Case("disruption-budget", 18, {"power": "Off"}),
     "budget in the settings": Case("disruption-budget", 13, {"power": "Off"}, environment=TWO),
     "budget of the daemon": Case(
-        "disruption-budget", 15, {"power": "Off"}, environment=TWO, daemon=Limits(max_disrupted=Limit(count=5))
+        "disruption-budget",
+        15,
+        {"power": "Off"},
+        environment=TWO,
+        daemon=GuardLimits(max_disrupted=FleetShare(count=5)),
     ),
     "budget overridden for some": Case("disruption-budget", 8, {"power": "Off"}, override="machine/m1*"),
     "removal": Case("mass-removal", 20, {"power": "Off"}, declared=NAMES[:5]),
@@ -76,7 +80,7 @@ CASES = {
     "empty, overridden": Case("empty-desired-state", 0, {}, declared=[], override="machines"),
     "unreachable": Case("unreachable-fleet", 15, {"power": "Off"}, blind=NAMES[:5]),
     "no boot service": Case("boot-service", 20, {"lifecycle": {"mode": "Managed"}}, seen=OFF),
-    "a boot service": Case("boot-service", 0, {"lifecycle": {"mode": "Managed"}}, seen=OFF, daemon=Limits()),
+    "a boot service": Case("boot-service", 0, {"lifecycle": {"mode": "Managed"}}, seen=OFF, daemon=GuardLimits()),
     "no boot service, whatever a row says": Case(
         "boot-service", 20, {"lifecycle": {"mode": "Managed"}}, seen=OFF, override="machines"
     ),
@@ -100,7 +104,7 @@ def set_up(desk: Desk, case: Case) -> None:
         store.overrides.add(Override("o1", case.guard, "try it", "ada", now(), end, (case.override,)))
     if case.daemon is not None:
         with store.instance("run") as epoch:
-            store.daemon.put(Daemon("ada (run)", now(), case.daemon, "10.0.0.1"), epoch, now())
+            store.daemon.put(DaemonReport("ada (run)", now(), case.daemon, "10.0.0.1"), epoch, now())
     store.close()
 
 
@@ -135,16 +139,16 @@ def by_engine(desk: Desk, case: Case) -> Held:
     store = Store.open(f"sqlite:///{desk.store}")
     limit = case.environment.get("GROUNDSTATE_MAX_DISRUPTED")
     removed = case.environment.get("GROUNDSTATE_MAX_REMOVED")
-    limits = Limits(max_disrupted=Limit.parse(limit or "10%"), max_removed=Limit.parse(removed or "10%"))
-    standing = Standing(store, Asked(limits), now, store.daemon.get())
+    limits = GuardLimits(max_disrupted=FleetShare.parse(limit or "10%"), max_removed=FleetShare.parse(removed or "10%"))
+    standing = PolicyState(store, CommandLimits(limits), now, store.daemon.get())
     try:
         return _held(_planned(store, desk.repo, standing))
     finally:
         store.close()
 
 
-def _planned(store: Store, repo: Path, standing: Standing) -> Plan:
-    desired = load(open_source(str(repo)).snapshot()).state
+def _planned(store: Store, repo: Path, standing: PolicyState) -> Plan:
+    desired = load_state(open_source(str(repo)).snapshot()).state
     assert desired is not None
     context = Context(now=now, random=lambda: 0.5, by="test", epoch=1, policy=standing.policy)
     engine = Engine(store, Connections(_no_drivers(), repo), facts_of(store), context)

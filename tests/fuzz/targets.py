@@ -35,33 +35,33 @@ from drivers.base import (
 )
 from drivers.bmc.redfish import RedfishSystem
 from drivers.bmc.redfish_connector import OneShotConnector
-from drivers.bmc.redfish_errors import refusal
-from drivers.bmc.redfish_http import Address, Reply
+from drivers.bmc.redfish_errors import error_of_reply
+from drivers.bmc.redfish_http import BmcAddress, Reply
 from drivers.bmc.redfish_probe import _document, _is_root
-from drivers.bmc.redfish_system import text
+from drivers.bmc.redfish_system import firmware_text
 from drivers.clean_text import read_json
 from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
-from drivers.ipam.netbox_wire import _json, _Reply, words
+from drivers.ipam.netbox_wire import _json, _Reply, netbox_words
 from reconciler.commands import settings_files
 from reconciler.commands.plan import plan_command
 from reconciler.desired import report
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
-from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, value
+from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, item_value
 from reconciler.kinds.catalogue.inventory_path import Malformed, element
 from reconciler.kinds.common.inventory import as_json
-from reconciler.kinds.machine.inventory_diff import differences
-from reconciler.model.plan import Plan, Scope
+from reconciler.kinds.machine.inventory_diff import inventory_differences
+from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Revision
 from reconciler.onboarding.dhcp_leases import read_leases
-from reconciler.onboarding.discovery import parse_range
+from reconciler.onboarding.discovery import parse_scan_range
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
-from reconciler.onboarding.undeclared import read_met
+from reconciler.onboarding.undeclared import read_undeclared
 from reconciler.planning.selectors import Unmatched, parse_selector
 from reconciler.services.boot import identifiers
-from reconciler.services.boot.registration import read_registration, read_told
+from reconciler.services.boot.registration import read_registration, read_report
 from reconciler.views.render.form import plan_from_json, render_json
 from reconciler.views.render.text import render_text
 from tests.drivers.bmc_servers import ROOT, SYSTEM, extended, service, system
@@ -103,9 +103,9 @@ DOCUMENTS = [path.read_bytes() for path in sorted(EXAMPLES.rglob("*.yaml"))]
 
 
 def read_documents(content: bytes) -> None:
-    loaded = load(MemorySnapshot({"a.yaml": content}))
-    for form in report.FORMATS:
-        made = report.render(form, loaded.diagnostics, files=1, resources=1)
+    loaded = load_state(MemorySnapshot({"a.yaml": content}))
+    for form in report.REPORT_FORMATS:
+        made = report.render_diagnostics(form, loaded.diagnostics, files=1, resources=1)
         made.encode()
         if form in ("text", "github"):
             shown(made)
@@ -136,7 +136,7 @@ def read_path(path: str) -> None:
         element(path)
     except Malformed as error:
         told(error)
-    value(item, INVENTORY)
+    item_value(item, INVENTORY)
 
 
 PATHS = (
@@ -174,7 +174,7 @@ PLAN = json.loads(
             revision=Revision(id="a" * 40, ref="main", repository="r"),
             planned_at=NOW,
             observed_at=None,
-            scope=Scope(1, 1, 1, 1),
+            scope=PlanScope(1, 1, 1, 1),
             changes=(),
         )
     )
@@ -240,7 +240,7 @@ BMC: dict[str, Any] = {
 class FuzzedWire:
     """A BMC that answers each resource with its document, as it stands in the input."""
 
-    address = Address("https", "10.0.0.1", 443)
+    address = BmcAddress("https", "10.0.0.1", 443)
 
     def __init__(self, documents: Any) -> None:
         self._documents = documents if isinstance(documents, dict) else {}
@@ -307,7 +307,7 @@ def _looked(state: SystemState) -> None:
 def _inventoried(inventory: Inventory) -> None:
     kept(inventory)
     shown(summary(inventory))
-    for one in differences(inventory, Inventory()):
+    for one in inventory_differences(inventory, Inventory()):
         str(one).encode()
 
 
@@ -316,7 +316,7 @@ def read_refusal(said: tuple[int, bytes, str]) -> None:
     headers: Message[str, str] = Message()
     headers["Retry-After"] = header
     headers["Location"] = header
-    told(refusal("GET", "/x", "https://h", Reply(status, headers, body)))
+    told(error_of_reply("GET", "/x", "https://h", Reply(status, headers, body)))
 
 
 REFUSALS = st.tuples(
@@ -330,7 +330,7 @@ def read_root(content: bytes) -> None:
     document = _document(Reply(200, Message(), content))
     _is_root(document)
     for name in ("Vendor", "Product", "Name"):
-        shown(text(document.get(name)) or "")
+        shown(firmware_text(document.get(name)) or "")
 
 
 # -- NetBox ------------------------------------------------------------------------------------------------------------
@@ -453,7 +453,7 @@ def read_netbox(held: Any) -> None:
 def read_netbox_wire(content: bytes) -> None:
     reply = _Reply()
     reply._content, reply.status_code = content, 400
-    shown(words(_json(reply)))
+    shown(netbox_words(_json(reply)))
 
 
 # -- the agent, leases -------------------------------------------------------------------------------------------------
@@ -497,7 +497,7 @@ REGISTRATION = {
 
 
 def read_agent(content: bytes) -> None:
-    for read in (read_registration, read_told):
+    for read in (read_registration, read_report):
         try:
             msgspec.json.encode(read(content))
         except ValueError as error:
@@ -510,7 +510,7 @@ def read_agent(content: bytes) -> None:
 def _collected(collected: Any, uuid: str, macs: Any) -> None:
     _inventoried(read_inband(collected))
     kept(read_dmi(collected))
-    shown(str(read_met(identifiers.uuid(uuid), identifiers.macs(macs), collected, NOW)))
+    shown(str(read_undeclared(identifiers.uuid(uuid), identifiers.macs(macs), collected, NOW)))
 
 
 def read_inventory_of_agent(collected: Any) -> None:
@@ -528,7 +528,7 @@ def read_lease_file(content: bytes) -> None:
     for one in found.found:
         shown(one.hostname)
         shown(one.mac)
-        parse_range(f"[{one.address}]" if ":" in one.address else one.address)
+        parse_scan_range(f"[{one.address}]" if ":" in one.address else one.address)
 
 
 DNSMASQ = b"duid 00:01\n0 52:54:00:00:00:01 10.0.0.1 host 01:02\n1900000000 1 fe80::1 * 00:01\n"

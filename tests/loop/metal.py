@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState
 from drivers.bmc.fake import FakeMachine
-from reconciler.kinds.machine.lifecycle import Task, claim_spec, task
+from reconciler.kinds.machine.lifecycle import AgentTask, agent_task, claim_spec
 from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.resource import ResourceKey
 from reconciler.workqueue.loop import CONFIRM
@@ -83,13 +83,13 @@ class Metal:
         facts = self.world.engine.remembered(self.key)
         claim = claim_spec(facts, self.world.engine.desired)
         current = facts.life.order.id if facts.life.order else None
-        todo = task(facts, claim) if current == self.order else Task.POWER_OFF
+        todo = agent_task(facts, claim) if current == self.order else AgentTask.POWER_OFF
         match todo:
-            case Task.INSTALL if self.fails_to_write:
+            case AgentTask.INSTALL if self.fails_to_write:
                 self.agent = False
                 self.report(FactType.AGENT_FAILED, self.failure, self.order)
                 self.bmc.state = replace(self.bmc.state, power=PowerState.OFF)
-            case Task.INSTALL:
+            case AgentTask.INSTALL:
                 self.disk, self.half_written = facts.image, True
                 self.written_ticks += 1
                 self.report(FactType.ALIVE, f"writing {self.written_ticks}", self.order)
@@ -97,14 +97,14 @@ class Metal:
                     self.half_written = False
                     self.writes.append(str(facts.image))
                     self.report(FactType.WRITTEN, "sha256:" + "0" * 64, self.order)
-            case Task.WIPE:
+            case AgentTask.WIPE:
                 self.disk = None
                 self.writes.append("wiped")
                 self.report(FactType.WIPED, "nvme0: discarded", self.order)
-            case Task.POWER_OFF:
+            case AgentTask.POWER_OFF:
                 self.agent = False
                 self.bmc.state = replace(self.bmc.state, power=PowerState.OFF)
-            case Task.WAIT:
+            case AgentTask.WAIT:
                 pass
 
 

@@ -16,12 +16,12 @@ from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.applying.record_actions import remember
+from reconciler.applying.record_actions import record_action
 from reconciler.desired.rules.implied import with_implied
 from reconciler.kinds.claim.spec import of_claim, slot_addresses
 from reconciler.model.action import Free
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
@@ -30,7 +30,7 @@ from reconciler.store import AlreadyBound, Store
 from tests.loop.world import ALL, START, World, declare, machine
 
 ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
-READY = ResourceFacts(life=Life(inspected_at=START))
+READY = ResourceFacts(life=LifecycleFacts(inspected_at=START))
 WEB = ResourceKey("MachineClaim", "web")
 
 
@@ -89,7 +89,7 @@ def addresses(world: World) -> set[str]:
 def free(world: World, name: str) -> None:
     """What the machine's own life comes to once it was wiped."""
     key = ResourceKey("Machine", name)
-    world.store.put_facts(dict(remember(Free(key=key), world.facts(), world.now(), "").facts))
+    world.store.put_facts(dict(record_action(Free(key=key), world.facts(), world.now(), "").facts))
     world.restart()
 
 

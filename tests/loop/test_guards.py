@@ -10,13 +10,13 @@ import pytest
 
 from drivers.base import PowerState
 from drivers.bmc.fake import Fault, FaultKind
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import FleetShare, GuardLimits
 from tests.loop.world import World, declare, machine
 
 NAMES = [f"m{n:02d}" for n in range(20)]
 
 
-def fleet(path: Path, limits: Limits = Limits()) -> World:  # noqa: B008  a frozen value
+def fleet(path: Path, limits: GuardLimits = GuardLimits()) -> World:  # noqa: B008  a frozen value
     """Twenty machines that run, as declared."""
     world = World(path, limits, off_after=5.0, on_after=5.0)
     for name in NAMES:
@@ -104,7 +104,7 @@ class TestUnreachable:
 class TestBudget:
     @pytest.mark.parametrize("restarted", [False, True])
     def test_renaming_what_is_down_makes_no_room(self, tmp_path: Path, restarted: bool) -> None:
-        world = fleet(tmp_path, Limits(max_removed=Limit(percent=100)))
+        world = fleet(tmp_path, GuardLimits(max_removed=FleetShare(percent=100)))
         down = [machine(name, power="Off") for name in NAMES[:2]]
         world.commit(declare(*down, *(machine(name, power="On") for name in NAMES[2:]), revision="b" * 40))
         world.run(60)

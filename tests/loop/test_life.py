@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import Call, Fault, FaultKind
-from reconciler.applying.record_actions import remember
+from reconciler.applying.record_actions import record_action
 from reconciler.kinds.machine.lifecycle import Phase, another_system, claim_spec, phase
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import BootOrder, FactType, Life, Purpose, Trouble, Wiped
+from reconciler.model.lifecycle_facts import BootRequest, FactType, LifecycleFacts, LifecycleFailure, Purpose, Wiped
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import FleetShare, GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -123,8 +123,8 @@ def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> Non
 
 def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world: World) -> None:
     metal = Metal(world, "m1")
-    trouble = Trouble("AgentMissing", "no agent", START + timedelta(days=365))
-    world.store.put_facts({metal.key: ResourceFacts(life=Life(trouble=trouble, attempts=1))})
+    trouble = LifecycleFailure("AgentMissing", "no agent", START + timedelta(days=365))
+    world.store.put_facts({metal.key: ResourceFacts(life=LifecycleFacts(trouble=trouble, attempts=1))})
     world.restart()
     world.commit(declare(machine("m1", **MANAGED)))
     live(world, [metal], 300)
@@ -315,7 +315,7 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
     assert at(world, "m1") is Phase.RUNNING
     facts = world.engine.remembered(metal.key)
     bound = ("inspected_at", "claim", "slot", "claimed_at", "system")
-    restored = Life(**{name: getattr(facts.life, name) for name in bound})
+    restored = LifecycleFacts(**{name: getattr(facts.life, name) for name in bound})
     world.store.put_facts({metal.key: replace(facts, life=restored, image=None, once_done=None)})
     writes = len(metal.bmc.writes)
     world.restart()
@@ -325,7 +325,7 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
     assert metal.writes == ["debian-12.0.1"]
 
 
-OLD = BootOrder("0-9", Purpose.WIPE, START)
+OLD = BootRequest("0-9", Purpose.WIPE, START)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ OLD = BootOrder("0-9", Purpose.WIPE, START)
         {"order": OLD},
         {"order": OLD, "registered_at": START, "heard_at": START},
         {"order": OLD, "registered_at": START, "heard_at": START, "ended_at": START, "wiped": Wiped(START)},
-        {"trouble": Trouble("AgentMissing", "no agent", START), "attempts": 1},
+        {"trouble": LifecycleFailure("AgentMissing", "no agent", START), "attempts": 1},
         {"wiped": Wiped(START)},
     ],
     ids=["ordered", "at work", "ended", "between two tries", "wiped"],
@@ -346,7 +346,9 @@ def test_a_store_from_before_another_had_the_machine_does_not_stop_what_runs(
     (metal,) = claimed(world, "m1")
     live(world, [metal], 3600)
     facts = world.engine.remembered(metal.key)
-    before = Life(inspected_at=START, claim="web", slot=0, claimed_at=START, releasing_at=START, stopped_at=START)
+    before = LifecycleFacts(
+        inspected_at=START, claim="web", slot=0, claimed_at=START, releasing_at=START, stopped_at=START
+    )
     world.store.put_facts({metal.key: replace(facts, life=replace(before, **then), image=None)})
     writes = len(metal.bmc.writes)
     world.desired = fleet(None, "m1")
@@ -454,7 +456,7 @@ def test_four_machines_at_once_each_get_their_own(world: World) -> None:
 
 
 def test_no_more_are_installed_anew_at_once_than_may_be_disrupted(tmp_path: Path) -> None:
-    limits = Limits(Limit(count=1), EVERYTHING, EVERYTHING, EVERYTHING)
+    limits = GuardLimits(FleetShare(count=1), EVERYTHING, EVERYTHING, EVERYTHING)
     world = World(tmp_path, limits, on_after=2.0, off_after=2.0)
     names = ("m1", "m2", "m3")
     metals = claimed(world, *names)
@@ -536,7 +538,7 @@ def test_where_a_bmc_tells_no_uuid_the_serial_number_says_which_system_it_is(wor
     world.commit(fleet(None, "m1"))
     live(world, [metal], 600)
     assert metal.system, "another machine's, for all that is known"
-    holds = {hold.way_out for change in world.engine.plan().changes for hold in change.held_by}
+    holds = {hold.hint for change in world.engine.plan().changes for hold in change.held_by}
     assert "correct spec.bmc; or, if it has a new mainboard, put serial:S-2 into spec.lifecycle.request" in holds
     world.commit(asking(fleet(None, "m1"), "serial:S-2", "c" * 40))
     live(world, [metal], 900)
@@ -560,7 +562,7 @@ def test_where_a_bmc_tells_no_uuid_the_serial_number_says_which_system_it_is(wor
 def test_a_system_is_another_only_by_what_was_told_of_both(
     before: str | None, uuid: str | None, serial: str | None, another: bool
 ) -> None:
-    assert another_system(Life(system=before), SystemState(uuid=uuid, serial=serial)) is another
+    assert another_system(LifecycleFacts(system=before), SystemState(uuid=uuid, serial=serial)) is another
 
 
 def test_a_word_that_names_no_system_accepts_none(world: World) -> None:
@@ -572,9 +574,9 @@ def test_a_word_that_names_no_system_accepts_none(world: World) -> None:
     live(world, [metal], 3600)
     assert metal.system
     assert metal.writes == ["debian-12.0.1"]
-    holds = {(hold.by, hold.way_out) for change in world.engine.plan().changes for hold in change.held_by}
-    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {OTHER_BOARD} into spec.lifecycle.request"
-    assert ("another-system", way_out) in holds
+    holds = {(hold.by, hold.hint) for change in world.engine.plan().changes for hold in change.held_by}
+    hint = f"correct spec.bmc; or, if it has a new mainboard, put {OTHER_BOARD} into spec.lifecycle.request"
+    assert ("another-system", hint) in holds
 
 
 def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> None:
@@ -595,9 +597,9 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
 @pytest.mark.parametrize(("releasing_at", "tried"), [(None, "claim's"), (START, "new")])
 def test_a_word_that_accepts_a_system_does_nothing_else(releasing_at: datetime | None, tried: str) -> None:
     """That the old system was seen off says nothing of the new one, and a wipe that failed is not tried again."""
-    life = Life(claim="c", system="old", stopped_at=START, tried="claim's", releasing_at=releasing_at)
+    life = LifecycleFacts(claim="c", system="old", stopped_at=START, tried="claim's", releasing_at=releasing_at)
     accept = AcceptSystem(key=ResourceKey("Machine", "m1"), system="new", was="old", word="new")
-    [after] = remember(accept, {accept.key: ResourceFacts(life=life)}, START, "1").facts.values()
+    [after] = record_action(accept, {accept.key: ResourceFacts(life=life)}, START, "1").facts.values()
     assert (after.life.system, after.life.stopped_at) == ("new", None)
     assert (after.life.asked, after.life.tried) == ("new", tried)
 

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
 from drivers.bmc.fake import Fault, FaultKind
-from reconciler.daemon.provisioning import DaemonLives, Parts
+from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import BootOrder, Life, Purpose
+from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.services.provisioning_port import Install, Wipe
 from tests.loop.world import START, World, declare, machine
@@ -39,7 +39,7 @@ def parts(world: World) -> Parts:
 
 
 @pytest.fixture
-def lives(world: World) -> DaemonLives:
+def lives(world: World) -> DaemonProvisioning:
     return lives_of(world)
 
 
@@ -57,7 +57,7 @@ def lives(world: World) -> DaemonLives:
     ],
 )
 def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
-    lives: DaemonLives, uuid: str, macs: list[str], found: ResourceKey | None
+    lives: DaemonProvisioning, uuid: str, macs: list[str], found: ResourceKey | None
 ) -> None:
     assert lives.find(uuid, macs) == found
 
@@ -80,7 +80,7 @@ def test_a_machine_is_known_by_what_its_bmc_and_its_document_say(
     ],
 )
 def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
-    world: World, lives: DaemonLives, uuid: str, macs: list[str], discovered: bool
+    world: World, lives: DaemonProvisioning, uuid: str, macs: list[str], discovered: bool
 ) -> None:
     boot = {
         "server": "10.77.0.1",
@@ -94,14 +94,16 @@ def test_what_may_be_a_declared_machine_is_not_discovered_and_switched_off(
     assert not lives.discovers("10.78.0.100", uuid, macs)
 
 
-def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(world: World, lives: DaemonLives) -> None:
+def test_another_machine_with_the_uuid_of_one_that_is_off_is_discovered(
+    world: World, lives: DaemonProvisioning
+) -> None:
     networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
     boot = {"server": "10.77.0.1", "networks": networks, "discovery": "Allow"}
     world.commit(declare(("Partition", "lab", {"boot": boot}), machine("m1", macs=[MAC]), revision="b" * 40))
     assert lives.discovers("10.77.0.100", UUID, [OTHER])
 
 
-def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: DaemonLives, parts: Parts) -> None:
+def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: DaemonProvisioning, parts: Parts) -> None:
     parts.collected(
         ResourceKey("Machine", "m2"), {"link": [{"ifname": "eth0", "address": OTHER, "link_type": "ether"}]}
     )
@@ -110,7 +112,7 @@ def test_a_mac_that_an_agent_told_is_the_machines_too(world: World, lives: Daemo
 
 
 def test_a_bmc_that_claims_another_machines_uuid_and_mac_stops_no_start_of_it(
-    world: World, lives: DaemonLives, parts: Parts
+    world: World, lives: DaemonProvisioning, parts: Parts
 ) -> None:
     world.bmc("m2").state = replace(world.bmc("m2").state, uuid=UUID)
     world.run(600)
@@ -128,7 +130,7 @@ def test_a_mac_is_not_enough_while_the_bmc_does_not_answer(world: World, restart
     if restarted:
         world.restart()
     world.run(600)
-    assert next(one for one in world.engine.looks("Machine") if one.key == M1).error is not None
+    assert next(one for one in world.engine.observations("Machine") if one.key == M1).error is not None
     lives = lives_of(world)
     assert lives.find("", [MAC]) is None
     assert lives.find("00000000-0000-4000-8000-0000000000ff", [MAC]) is None
@@ -136,7 +138,7 @@ def test_a_mac_is_not_enough_while_the_bmc_does_not_answer(world: World, restart
     assert not lives.discovers("10.77.0.100", UUID, ["52:54:00:00:00:ff"])
 
 
-def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: DaemonLives) -> None:
+def test_only_addresses_of_the_partitions_boot_networks_are_served(world: World, lives: DaemonProvisioning) -> None:
     assert not lives.serves(M1, "10.77.0.100")
     networks = [{"cidr": "10.77.0.0/24", "range": "10.77.0.2-10.77.0.9"}]
     boot = {"server": "10.77.0.1", "networks": networks}
@@ -194,8 +196,10 @@ def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: 
 def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
     world: World,
 ) -> None:
-    order = BootOrder("9-1", Purpose.WIPE, world.now())
-    life = Life(claim="web", releasing_at=world.now(), order=order, registered_at=world.now(), installs=("8-1", "9-1"))
+    order = BootRequest("9-1", Purpose.WIPE, world.now())
+    life = LifecycleFacts(
+        claim="web", releasing_at=world.now(), order=order, registered_at=world.now(), installs=("8-1", "9-1")
+    )
     world.store.put_facts({M1: ResourceFacts(life=life)})
     world.restart()
     world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed", "request": "old-1 old-2"})))
@@ -209,8 +213,10 @@ def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
 def test_an_agent_is_told_which_disk_the_documents_want(
     world: World, lifecycle: dict[str, str], image: dict[str, str], disk: str, size: int
 ) -> None:
-    order = BootOrder("9-1", Purpose.INSTALL, world.now())
-    life = Life(inspected_at=START, claim="web", slot=0, claimed_at=START, order=order, registered_at=world.now())
+    order = BootRequest("9-1", Purpose.INSTALL, world.now())
+    life = LifecycleFacts(
+        inspected_at=START, claim="web", slot=0, claimed_at=START, order=order, registered_at=world.now()
+    )
     world.store.put_facts({M1: ResourceFacts(project="shop", image="debian-12.0.1", life=life)})
     world.restart()
     root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
@@ -232,7 +238,7 @@ def test_an_agent_is_told_which_disk_the_documents_want(
     assert (work.disk, work.size) == (disk, size)
 
 
-def lives_of(world: World) -> DaemonLives:
+def lives_of(world: World) -> DaemonProvisioning:
     """Of the engine that runs now."""
     parts = Parts(world.store.inventories, lambda _event: None, world.now)
-    return DaemonLives(world.engine, lambda _keys: None, lambda *_: None, parts, world.now)
+    return DaemonProvisioning(world.engine, lambda _keys: None, lambda *_: None, parts, world.now)

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState, is_image
 from drivers.bmc.fake import Call, Eject, Fault, FaultKind, Insert
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.machine.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine.rules import MachineRules
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Inserted, Life
+from reconciler.model.lifecycle_facts import Inserted, LifecycleFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -247,8 +247,8 @@ def test_an_image_of_the_server_that_was_declared_before_goes_out_first(world: W
 
 
 def test_a_machine_that_leaves_git_with_the_image_in_is_told_so() -> None:
-    facts = ResourceFacts(life=Life(media=Inserted(URL, "1-1")))
-    steps = MachineRules().removal(Look(ResourceKey("Machine", "m1"), None, facts, {}))
+    facts = ResourceFacts(life=LifecycleFacts(media=Inserted(URL, "1-1")))
+    steps = MachineRules().removal(KindView(ResourceKey("Machine", "m1"), None, facts, {}))
     assert steps.actions[-1].reason.endswith(f"and {URL} is left in its virtual drive")
 
 

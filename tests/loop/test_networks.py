@@ -13,7 +13,7 @@ import pytest
 from drivers.base import About, Rejected
 from reconciler.kinds.ipam.exhaustion import in_order
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import Limits
+from reconciler.planning.guards import GuardLimits
 from reconciler.workqueue.loop import RESYNC
 from tests.loop.world import World, declare, machine
 
@@ -86,7 +86,7 @@ class TestCollecting:
         assert set(held(world)) == {"IPAddress/mine", "IPAddress/kept", "somebody else's"}
 
     def test_many_leaks_at_once_are_held_until_somebody_says_so(self, tmp_path: Path) -> None:
-        world = World(tmp_path, Limits())
+        world = World(tmp_path, GuardLimits())
         world.commit(declare(NET))
         world.run(60)
         for number in range(6):
@@ -98,7 +98,7 @@ class TestCollecting:
     def test_a_number_whose_network_was_never_made_is_given_back(self, world: World) -> None:
         world.commit(declare(("Pool", "vrfs", {"ranges": ["1-9"]})))
         world.run(60)
-        world.pools.take("vrfs", "Network/half-made")
+        world.pools.acquire_number("vrfs", "Network/half-made")
         collect(world)
         assert world.pools.numbers() == []
 

@@ -15,7 +15,7 @@ from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import FleetShare, GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.world import World, declare, keys, machine
 
@@ -318,7 +318,7 @@ def test_suspended_means_seen_and_not_touched(world: World) -> None:
 class TestGuards:
     """The daemon holds what the plan says is held."""
 
-    def fleet(self, path: Path, limits: Limits, count: int = 20) -> World:
+    def fleet(self, path: Path, limits: GuardLimits, count: int = 20) -> World:
         world = World(path, limits, off_after=5.0, on_after=5.0)
         for n in range(count):
             power_by_hand(world, f"m{n:02d}", PowerState.ON)
@@ -327,21 +327,21 @@ class TestGuards:
         return world
 
     def test_a_slip_that_powers_off_everything_takes_down_a_tenth(self, tmp_path: Path) -> None:
-        world = self.fleet(tmp_path, Limits())
+        world = self.fleet(tmp_path, GuardLimits())
         world.commit(declare(*(machine(f"m{n:02d}", power="Off") for n in range(20)), revision="b" * 40))
         world.run(1800)
         assert sum(world.bmc(f"m{n:02d}").state.power is PowerState.OFF for n in range(20)) == 2
         assert "--max-disrupted" in next(e.message for e in world.events if e.reason == "Held")
 
     def test_an_empty_desired_state_touches_nothing(self, tmp_path: Path) -> None:
-        world = self.fleet(tmp_path, Limits())
+        world = self.fleet(tmp_path, GuardLimits())
         world.commit(declare(revision="b" * 40))
         world.run(600)
         assert len(world.facts()) == 20
         assert {event.reason for event in world.events} == {"Held"}
 
     def test_losing_more_than_a_tenth_touches_nothing_at_all(self, tmp_path: Path) -> None:
-        world = self.fleet(tmp_path, Limits())
+        world = self.fleet(tmp_path, GuardLimits())
         documents = [machine(f"m{n:02d}", power="Off" if n == 0 else "On") for n in range(17)]
         world.commit(declare(*documents, revision="b" * 40))
         world.run(600)
@@ -349,7 +349,7 @@ class TestGuards:
         assert len(world.facts()) == 20
 
     def test_silent_bmcs_stop_what_disrupts_and_nothing_else(self, tmp_path: Path) -> None:
-        world = self.fleet(tmp_path, Limits(max_disrupted=Limit(count=20)))
+        world = self.fleet(tmp_path, GuardLimits(max_disrupted=FleetShare(count=20)))
         for n in range(3):
             world.bmc(f"m{n:02d}").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
         world.run(120)

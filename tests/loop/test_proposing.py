@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import AuthenticationFailed, Endpoint, Found, Inventory, Nic, Tls
+from drivers.base import AuthenticationFailed, Endpoint, FoundBmc, Inventory, Nic, Tls
 from drivers.bmc.fake import FakeFleet
 from reconciler.daemon.proposals import Proposer, Schedule
-from reconciler.daemon.provisioning import DaemonLives, Parts
+from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
 from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.git.source import Repository, open_source
@@ -49,10 +49,10 @@ class Hall(FakeFleet):
         system.state = replace(system.state, serial=f"S{n}", uuid=uuid)
         system.inventory = Inventory(nics=tuple(Nic(f"eth{at}", mac) for at, mac in enumerate(macs)))
 
-    def probe(self, address: str, _tls: Tls, _seconds: float) -> Found | None:
+    def probe(self, address: str, _tls: Tls, _seconds: float) -> FoundBmc | None:
         """See Finder."""
         return (
-            Found(address, sure=True, trusted=self.trusted, fingerprint="sha256:" + "0" * 64)
+            FoundBmc(address, sure=True, trusted=self.trusted, fingerprint="sha256:" + "0" * 64)
             if address in self.there
             else None
         )
@@ -90,7 +90,7 @@ class Office:
             Schedule(every=HOUR),
         )
         parts = Parts(self.world.store.inventories, self.world.events.append, self.world.now)
-        self.lives = DaemonLives(
+        self.lives = DaemonProvisioning(
             self.world.engine, lambda _: None, lambda *_: None, parts, self.world.now, self.met.add
         )
 

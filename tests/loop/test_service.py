@@ -14,15 +14,15 @@ from drivers.bmc.fake import FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.pools import EmbeddedPools
 from reconciler.applying.context import Context
-from reconciler.daemon.policy_state import Standing
-from reconciler.daemon.service import Daemon, Pace
+from reconciler.daemon.policy_state import PolicyState
+from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.source import Snapshot, open_source
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning import policy
-from reconciler.planning.policy import Asked
+from reconciler.planning.policy import CommandLimits
 from reconciler.services.log import logger
 from reconciler.store import Store
 from reconciler.store.store_errors import Fenced
@@ -56,9 +56,13 @@ class Office:
         ipam, pools = EmbeddedIpam(self.store.engine), EmbeddedPools(self.store.engine)
         drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), ipam, pools)
         context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
-        standing = Standing(self.store, Asked(), now, policy.Daemon("test", now(), boot_address="10.0.0.1"))
+        standing = PolicyState(
+            self.store, CommandLimits(), now, policy.DaemonReport("test", now(), boot_address="10.0.0.1")
+        )
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
-        return Daemon(self.source, self.store, MemoryQueue(), ways, facts, context, standing, Pace(workers=2), log)
+        return Daemon(
+            self.source, self.store, MemoryQueue(), ways, facts, context, standing, DaemonSettings(workers=2), log
+        )
 
 
 @pytest.fixture
@@ -92,10 +96,10 @@ def test_who_changed_what_is_known_before_it_is_in_force(office: Office, monkeyp
         return looked_up(state, keys)
 
     monkeypatch.setattr(office.source, "commits_for", commits_for)
-    follower.take_in()
+    follower.check_revision()
     first = engine.desired
     office.commit("n")
-    follower.take_in()
+    follower.check_revision()
     assert engine.desired is not first
     assert in_force == [None, first]
 
@@ -120,12 +124,12 @@ def test_a_remote_that_hangs_at_the_start_does_not_delay_the_last_good_revision(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """argoproj/argo-cd#3694 (a remote that hangs): what was in force before goes on while the new fetch waits."""
-    office.daemon(1)._follower.take_in()
+    office.daemon(1)._follower.check_revision()
     first = office.desk.git("rev-parse", "HEAD")
     office.commit("n")
     answers = _hung(office, monkeypatch)
     follower = (daemon := office.daemon(1))._follower
-    fetching = threading.Thread(target=follower.take_in)
+    fetching = threading.Thread(target=follower.check_revision)
     fetching.start()
     follower.stand_in()
     assert daemon._engine.desired is not None
@@ -137,10 +141,10 @@ def test_a_remote_that_hangs_at_the_start_does_not_delay_the_last_good_revision(
 
 
 def test_a_newer_revision_is_not_put_aside_by_the_last_good_one(office: Office) -> None:
-    office.daemon(1)._follower.take_in()
+    office.daemon(1)._follower.check_revision()
     office.commit("n")
     daemon = office.daemon(1)
-    daemon._follower.take_in()
+    daemon._follower.check_revision()
     daemon._follower.stand_in()
     daemon._follower._fall_back()
     assert daemon._engine.desired is not None
@@ -167,16 +171,16 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
     }
     documents["MachineClaim/web"] = asked
     office.desk.commit(c=[managed, *(document(*name.split("/"), **spec) for name, spec in documents.items())])
-    daemon = office.daemon(1, Facts({box: ResourceFacts(life=Life(inspected_at=now()))}, {}))
+    daemon = office.daemon(1, Facts({box: ResourceFacts(life=LifecycleFacts(inspected_at=now()))}, {}))
     engine, loop = daemon._engine, daemon._loop
     office.fleet.machine("fake-box").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
-    daemon._follower.take_in()
+    daemon._follower.check_revision()
     while loop.turn():
         pass
     assert engine.remembered(box).project is None
     office.fleet.machine("fake-box").faults.clear()
     engine.step(box)
     assert not loop.turn()
-    daemon._look_over(engine.plan())
+    daemon._count_work(engine.plan())
     assert loop.turn()
     assert engine.remembered(box).life.claim == "web"

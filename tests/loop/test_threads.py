@@ -12,7 +12,7 @@ from reconciler.model.outcome import Done
 from reconciler.model.resource import ResourceKey
 from reconciler.store import StoreError
 from reconciler.workqueue.loop import COMMIT, Loop
-from reconciler.workqueue.queue import ANY_PRIORITY, Item, MemoryQueue
+from reconciler.workqueue.queue import ANY_PRIORITY, MemoryQueue, QueueItem
 
 KEY = ResourceKey("Machine", "m")
 
@@ -24,7 +24,7 @@ def now() -> datetime:
 class BrokenQueue(MemoryQueue):
     """Takes work and cannot give it back."""
 
-    def done(self, item: Item) -> None:
+    def done(self, item: QueueItem) -> None:
         raise StoreError("the disk is full")
 
 
@@ -67,7 +67,7 @@ class WatchedQueue(MemoryQueue):
         super().__init__()
         self._again, self.asked = again, list[str]()
 
-    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> Item | None:
+    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> QueueItem | None:
         name = threading.current_thread().name
         if name in self.asked:
             self._again()

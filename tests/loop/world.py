@@ -25,15 +25,15 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.guards import Limit, Limits, first_look
+from reconciler.planning.guards import FleetShare, GuardLimits, hold_until_observed
 from reconciler.planning.policy import Policy
 from reconciler.store import Store
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import MemoryQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-EVERYTHING = Limit(percent=100)
-ALL = Limits(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
+EVERYTHING = FleetShare(percent=100)
+ALL = GuardLimits(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
 
 
 def declare(*documents: tuple[str, str, dict[str, Any]], revision: str = "a" * 40) -> DesiredState:
@@ -58,7 +58,7 @@ class World:
     """Owns the time. `events` are all that was told, in order."""
 
     def __init__(
-        self, path: Path, limits: Limits = ALL, driver: Callable[[], BmcDriver] | None = None, **latency: float
+        self, path: Path, limits: GuardLimits = ALL, driver: Callable[[], BmcDriver] | None = None, **latency: float
     ) -> None:
         """`driver`: opens one for real BMCs, anew for each process, in the place of the fake fleet."""
         self.at = 0.0
@@ -132,8 +132,8 @@ class World:
                 by="test",
                 epoch=epoch,
                 policy=lambda: self.policy,
-                waits=(first_look(self._limits),),
-                tell=self.events.append,
+                waits=(hold_until_observed(self._limits),),
+                report=self.events.append,
                 moved=lambda keys: self.loop.put(keys, COMMIT),
             )
         facts = Facts(self.store.facts(ResourceFacts), self.store.in_flight())

@@ -17,15 +17,15 @@ import msgspec
 from reconciler.desired.rules.implied import with_implied
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.spec import ClaimState
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.machine.spec import once_order
 from reconciler.model.action import Action, InFlight
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import FleetShare, GuardLimits
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.policy import Policy
 from reconciler.views.render import unfold
@@ -58,7 +58,7 @@ class World(msgspec.Struct, frozen=True):
     desired: DesiredState
     observed: Mapping[ResourceKey, Observation]
     facts: Facts
-    limits: Limits = Limits()
+    limits: GuardLimits = GuardLimits()
 
 
 def read(folder: Path) -> Case:
@@ -74,8 +74,8 @@ def build(case: Case) -> World:
     observed |= {key: Observation(key, NOW, ClaimState()) for key in claims}
     remembered = {key: _facts(key, rest, desired, observed) for key, rest in _each(case.facts)}
     flights = {key: _flight(key, rest) for key, rest in _each(case.in_flight)}
-    limits: dict[str, Any] = {n: Limit.parse(v) if isinstance(v, str) else v for n, v in case.limits.items()}
-    return World(desired, observed, Facts(remembered, flights), Limits(**limits))
+    limits: dict[str, Any] = {n: FleetShare.parse(v) if isinstance(v, str) else v for n, v in case.limits.items()}
+    return World(desired, observed, Facts(remembered, flights), GuardLimits(**limits))
 
 
 def planned(case: Case) -> Plan:
@@ -149,11 +149,11 @@ def _facts(
             values[name] = NOW - timedelta(seconds=rest[name])
     if "life" in rest:
         ago = {name: NOW - timedelta(seconds=value) for name, value in rest["life"].items() if name.endswith("_at")}
-        values["life"] = msgspec.convert({**rest["life"], **ago}, Life)
+        values["life"] = msgspec.convert({**rest["life"], **ago}, LifecycleFacts)
     if "failed" in rest and resource is not None:
         rules = KINDS[key.kind].rules
         assert rules is not None
-        look = Look(key, observed[key].value, NO_FACTS, observed)
+        look = KindView(key, observed[key].value, NO_FACTS, observed)
         prints = {field.path: field.fingerprint(resource.spec) for field in rules.fields(resource, look)}
         values["failures"] = {
             path: Failure(told["reason"], told["message"], NOW - timedelta(minutes=5), True, 1, prints[path])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.load import load
-from reconciler.desired.report import render
+from reconciler.desired.load import load_state
+from reconciler.desired.report import render_diagnostics
 from tests.unit.desired_worlds import MemorySnapshot
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ CASES = sorted(path.stem for path in HERE.glob("*.yaml"))
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_refused_is_said(name: str, update_golden: bool) -> None:
     snapshot = MemorySnapshot({f"{name}.yaml": (HERE / f"{name}.yaml").read_text("utf-8")})
-    found = render("text", load(snapshot).diagnostics, files=1)
+    found = render_diagnostics("text", load_state(snapshot).diagnostics, files=1)
     golden = HERE / f"{name}.txt"
     if update_golden:
         golden.write_text(found, encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 
-from reconciler.desired.manifest.manifest_files import File
+from reconciler.desired.manifest.manifest_files import ManifestFile
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import Revision
 
@@ -41,12 +41,15 @@ class MemorySnapshot:
 
     def __init__(self, files: Mapping[str, str | bytes]) -> None:
         self.contents = {p: text.encode() if isinstance(text, str) else text for p, text in files.items()}
-        self.files = tuple(File(p, sha1(data).hexdigest(), len(data)) for p, data in sorted(self.contents.items()))  # noqa: S324
+        self.files = tuple(
+            ManifestFile(p, sha1(data).hexdigest(), len(data))  # noqa: S324
+            for p, data in sorted(self.contents.items())
+        )
         self.revision = Revision(id="worktree:0", ref="work tree", repository="memory")
         self.diagnostics: tuple[Diagnostic, ...] = ()
         self.asked: list[str] = []
 
-    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+    def read(self, files: Sequence[ManifestFile]) -> Iterator[tuple[ManifestFile, bytes]]:
         """Each file with its contents."""
         for file in files:
             self.asked.append(file.path)

@@ -15,23 +15,23 @@ from drivers.base import (
     BootOverride,
     BootTarget,
     IndicatorLED,
+    IntegerRange,
     IpamNetwork,
     Number,
     Pool,
     PowerState,
     Prefix,
-    Range,
     ResetType,
     SystemState,
 )
-from reconciler.applying.record_actions import remember
+from reconciler.applying.record_actions import record_action
 from reconciler.kinds.catalogue.image import Classification, ImageSpec
 from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.kinds.claim.spec import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
 from reconciler.kinds.common.bmc_access import BmcSpec
-from reconciler.kinds.common.fields import DeletionPolicy, Family, Quotas
+from reconciler.kinds.common.fields import DeletionPolicy, Family, Quotas, Taint
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.ipam.pool import NumberSpec, NumberState, PoolSpec, PoolState
@@ -44,13 +44,14 @@ from reconciler.kinds.machine.spec import (
     Mode,
     Pause,
     ShutdownSpec,
-    Taint,
     once_order,
 )
-from reconciler.kinds.machine.virtual_media import inserting
+from reconciler.kinds.machine.virtual_media import media_inserting
 from reconciler.model.action import (
     AcceptSystem,
     Acquire,
+    AcquireNumber,
+    AcquireVrf,
     Action,
     Bind,
     Claim,
@@ -60,40 +61,38 @@ from reconciler.model.action import (
     EjectMedia,
     Forget,
     Free,
-    GiveNumberBack,
-    GiveVrfBack,
     InsertMedia,
-    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
     PutPool,
+    RecordAction,
     Release,
-    Remembered,
+    ReleaseNumber,
+    ReleaseVrf,
     Rename,
+    RequestBoot,
     SetBoot,
     SetIndicator,
     Settle,
-    TakeNumber,
-    TakeVrf,
     Transfer,
     Unclaim,
 )
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
-from reconciler.model.lifecycle_facts import BootOrder, Life, Purpose
+from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, Purpose
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.plan import Plan, Scope
+from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guards import Limits
+from reconciler.planning.guards import GuardLimits
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.policy import Policy
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")
 REVISION = Revision(COMMIT.sha, "main", "git@git.example:fleet.git", COMMIT)
-LIMITS = Limits()
-NOTHING = Plan(revision=REVISION, planned_at=NOW, observed_at=None, scope=Scope(0, 0, 0, 0), changes=())
+LIMITS = GuardLimits()
+NOTHING = Plan(revision=REVISION, planned_at=NOW, observed_at=None, scope=PlanScope(0, 0, 0, 0), changes=())
 
 
 class World(msgspec.Struct, frozen=True):
@@ -124,7 +123,7 @@ def unreachable(key: ResourceKey) -> Observation:
     return Observation(key, NOW, error=ReadError("Unreachable", "connection refused"))
 
 
-def planned(world: World, limits: Limits = LIMITS) -> Plan:
+def planned(world: World, limits: GuardLimits = LIMITS) -> Plan:
     return plan(world.desired, world.observed, world.facts, NOW, Policy(limits, "10.0.0.1"))
 
 
@@ -226,7 +225,7 @@ addresses = st.sampled_from(
     ]
 )
 pool_specs = st.builds(PoolSpec, ranges=st.sampled_from([("1-9",), ("1-4", "6")]))
-pools = st.builds(PoolState, st.sampled_from([None, Pool((Range(1, 9),), 1), Pool((Range(1, 9),), 9)]))
+pools = st.builds(PoolState, st.sampled_from([None, Pool((IntegerRange(1, 9),), 1), Pool((IntegerRange(1, 9),), 9)]))
 number_specs = st.builds(NumberSpec, pool=st.just("vrfs"), number=st.sampled_from([None, 3]))
 numbers = st.sampled_from([NumberState(), NumberState("vrfs", 3, True), NumberState("asns", 5)])
 
@@ -328,13 +327,13 @@ def lived(draw: st.DrawFn, facts: dict[ResourceKey, ResourceFacts]) -> dict[Reso
     for key in (key for key in facts if key.kind == "Machine"):
         match draw(st.sampled_from(["new", "inspected", "inspected", "in order", "claimed", "leaving"])):
             case "inspected":
-                life = Life(inspected_at=NOW)
+                life = LifecycleFacts(inspected_at=NOW)
             case "in order":
-                life = Life(inspected_at=NOW, order=BootOrder("1-1", Purpose.INSPECT, NOW))
+                life = LifecycleFacts(inspected_at=NOW, order=BootRequest("1-1", Purpose.INSPECT, NOW))
             case "claimed" | "leaving" as word:
                 claim, slot = next(slots, (None, None))
                 leaving = NOW if word == "leaving" and claim else None
-                life = Life(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=leaving)
+                life = LifecycleFacts(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=leaving)
             case _:
                 continue
         project = draw(st.sampled_from(["shop", "ware"])) if life.claim else facts[key].project
@@ -359,8 +358,8 @@ def carried_out(action: Action, world: World) -> World:
     if isinstance(action, Forget):
         rest = {k: f for k, f in world.facts.resources.items() if k != key}
         return msgspec.structs.replace(world, facts=Facts(rest, {}))
-    if isinstance(action, Remembered):
-        noted = remember(action, world.facts.resources, NOW, "1-1")
+    if isinstance(action, RecordAction):
+        noted = record_action(action, world.facts.resources, NOW, "1-1")
         return msgspec.structs.replace(world, facts=Facts({**world.facts.resources, **noted.facts}, {}))
     value, facts = _effect(action, world.observed[key].value, facts, world.desired)
     observed = world.observed | {key: seen(key, value)}
@@ -382,7 +381,7 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             done = once_order(boot) if boot and override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
         case InsertMedia(url=url):
-            return replace(value, media=(url,)), replace(facts, life=inserting(facts.life, url))
+            return replace(value, media=(url,)), replace(facts, life=media_inserting(facts.life, url))
         case EjectMedia():
             return replace(value, media=()), facts
         case PutNetwork(network=network, lengths=lengths):
@@ -391,9 +390,9 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return replace(value, network=made), facts
         case DropNetwork():
             return replace(value, network=None), facts
-        case TakeVrf(pool=pool, number=number):
+        case AcquireVrf(pool=pool, number=number):
             return replace(value, vrf=Number(str(action.key), pool, number or 2)), facts
-        case GiveVrfBack():
+        case ReleaseVrf():
             return replace(value, vrf=None), facts
         case Acquire(network=within, address=address, about=about):
             return AddressState(within, address or "10.1.0.2", about), facts
@@ -407,13 +406,13 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return PoolState(Pool(ranges)), facts
         case DropPool():
             return PoolState(), facts
-        case TakeNumber(pool=pool, number=number, ephemeral=ephemeral):
+        case AcquireNumber(pool=pool, number=number, ephemeral=ephemeral):
             return NumberState(pool, number or 2, ephemeral), facts
-        case GiveNumberBack():
+        case ReleaseNumber():
             return NumberState(), facts
         case Forget():
             return value, facts
-        case Bind() | PinImage() | Rename() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
+        case Bind() | PinImage() | Rename() | Claim() | Unclaim() | RequestBoot() | Settle() | AcceptSystem() | Free():
             raise AssertionError("it is done when it is written down")
         case _:
             assert_never(action)

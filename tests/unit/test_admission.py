@@ -6,16 +6,16 @@ import msgspec
 
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.claim.spec import MachineClaimSpec
-from reconciler.kinds.common.bmc_access import place
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.bmc_access import system_address
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.machine.rules import MachineRules
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
 from reconciler.planning.advice import on_images
-from reconciler.planning.carry_over import take_in, with_changes
+from reconciler.planning.carry_over import carried_over, with_changes
 from tests.unit.planning_worlds import NOW, desired, machine, resource
 from tests.unit.planning_worlds import image as declared
 
@@ -60,8 +60,8 @@ HAS = ResourceFacts(project="shop", image=OLD)
 def test_a_machine_under_another_name_keeps_project_and_image() -> None:
     old, new = machine("old"), machine("new", project="shop", image="debian-12")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
-    before = msgspec.structs.replace(HAS, place=place(old.spec.bmc))
-    after = with_changes({}, take_in(desired(new), {old.key: before}))[new.key]
+    before = msgspec.structs.replace(HAS, place=system_address(old.spec.bmc))
+    after = with_changes({}, carried_over(desired(new), {old.key: before}))[new.key]
     assert (after.project, after.image) == ("shop", OLD)
 
 
@@ -77,7 +77,7 @@ def test_a_claimed_machine_under_another_name_is_refused_with_both_names() -> No
     """hashicorp/terraform#18347: a rename is told as one."""
     old, new = machine("old"), machine("new")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
-    before = msgspec.structs.replace(CLAIMED, place=place(old.spec.bmc))
+    before = msgspec.structs.replace(CLAIMED, place=system_address(old.spec.bmc))
     [found] = admit(desired(new), Facts({old.key: before}, {}))
     assert found.summary.startswith("Machine/old has another name now, Machine/new, and it is a machine of")
 
@@ -85,13 +85,13 @@ def test_a_claimed_machine_under_another_name_is_refused_with_both_names() -> No
 def test_a_free_machine_under_another_name_is_forgotten_as_that() -> None:
     old, new = machine("old"), machine("new")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
-    state, before = desired(new), ResourceFacts(place=place(old.spec.bmc))
-    [forget] = MachineRules().removal(Look(old.key, None, before, {}, state)).actions
+    state, before = desired(new), ResourceFacts(place=system_address(old.spec.bmc))
+    [forget] = MachineRules().removal(KindView(old.key, None, before, {}, state)).actions
     assert forget.reason.startswith("it is Machine/new now")
 
 
-CLAIMED = ResourceFacts(project="shop", life=Life(claim="web", slot=2, claimed_at=NOW))
-LEAVING = ResourceFacts(project="shop", life=Life(claim="web", slot=2, claimed_at=NOW, releasing_at=NOW))
+CLAIMED = ResourceFacts(project="shop", life=LifecycleFacts(claim="web", slot=2, claimed_at=NOW))
+LEAVING = ResourceFacts(project="shop", life=LifecycleFacts(claim="web", slot=2, claimed_at=NOW, releasing_at=NOW))
 CLAIM = resource("MachineClaim", "web", MachineClaimSpec(project="shop", partitions=("p",), image="debian-12"))
 MANAGED = machine("n1", lifecycle=LifecycleSpec(mode=Mode.OBSERVE))
 
@@ -110,7 +110,7 @@ def test_a_machine_on_its_way_back_stays_until_it_is_free_whatever_became_of_the
     [found] = admit(desired(), Facts({MANAGED.key: LEAVING}, {}))
     assert "on its way back from MachineClaim/web, slot 2" in found.summary
     assert "wait until it is free" in found.hint
-    assert admit(desired(), Facts({MANAGED.key: ResourceFacts(life=Life(inspected_at=NOW))}, {})) == ()
+    assert admit(desired(), Facts({MANAGED.key: ResourceFacts(life=LifecycleFacts(inspected_at=NOW))}, {})) == ()
 
 
 def test_a_machine_and_its_claim_do_not_go_in_one_commit() -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from drivers.base import Disk, Inventory, Neighbour, Nic, Processor
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.aggregate import (
     DEFAULTS,
     AggregateItem,
     AggregateSpec,
     Function,
+    aggregate_items,
     aggregates,
-    check,
-    items,
-    shown,
+    check_aggregate,
+    label_number,
 )
 from tests.unit.desired_worlds import HEAD, MemorySnapshot
 from tests.unit.planning_worlds import desired, resource
@@ -64,7 +64,7 @@ def declared(*made: AggregateItem, name: str = "a") -> Any:
     ],
 )
 def test_a_number_is_made_of_what_the_path_yields(path: str, function: str, number: float | None) -> None:
-    assert check(declared(item(path, function))) == []
+    assert check_aggregate(declared(item(path, function))) == []
     assert aggregates(SEEN, [item(path, function)]) == {"x": number}
 
 
@@ -100,7 +100,7 @@ def test_without_data_there_is_no_number_rather_than_none_of_them(part: str) -> 
     ],
 )
 def test_a_path_that_makes_no_sense_is_refused(path: str, function: str, code: str, said: str) -> None:
-    (found,) = check(declared(item(path, function)))
+    (found,) = check_aggregate(declared(item(path, function)))
     assert (found.code, found.path) == (code, "spec.items.0.sourcePath")
     assert re.search(said, found.summary)
     assert found.summary.isprintable()
@@ -117,7 +117,7 @@ def test_a_path_that_makes_no_sense_is_refused(path: str, function: str, code: s
     ],
 )
 def test_what_asks_something_of_each_value_is_allowed(path: str) -> None:
-    assert check(declared(item(path, "count"))) == []
+    assert check_aggregate(declared(item(path, "count"))) == []
 
 
 def test_a_path_that_got_by_the_check_is_not_searched_with_either() -> None:
@@ -126,7 +126,7 @@ def test_a_path_that_got_by_the_check_is_not_searched_with_either() -> None:
 
 
 def test_a_name_that_is_made_twice_is_refused() -> None:
-    (found,) = check(declared(item("disks"), item("gpus")))
+    (found,) = check_aggregate(declared(item("disks"), item("gpus")))
     assert (found.code, found.path) == ("second-target", "spec.items.1.targetPath")
 
 
@@ -136,24 +136,24 @@ def test_two_documents_that_make_the_same_number_are_refused_at_the_second() -> 
         "    - {sourcePath: disks, targetPath: disks.all, aggregate: count}\n---\n"
         for name in ("a", "b")
     )
-    loaded = load(MemorySnapshot({"a.yaml": text}))
+    loaded = load_state(MemorySnapshot({"a.yaml": text}))
     assert [(one.code, one.source.line) for one in loaded.diagnostics if one.source] == [("duplicate-aggregate", 13)]
 
 
 def test_the_defaults_are_there_and_each_can_be_declared_otherwise() -> None:
     own = item("disks[?size > `200`].size", "sum", "disks.capacity")
-    everything = items(desired(declared(own, item("gpus", target="gpus.count"))))
+    everything = aggregate_items(desired(declared(own, item("gpus", target="gpus.count"))))
     found = aggregates(SEEN, everything)
     assert {one.target_path for one in DEFAULTS} | {"gpus.count"} == found.keys()
     assert (found["disks.capacity"], found["gpus.count"], found["cpus.cores"]) == (800, 0, 16)
 
 
 def test_every_default_makes_sense() -> None:
-    assert check(declared(*DEFAULTS)) == []
+    assert check_aggregate(declared(*DEFAULTS)) == []
 
 
 @pytest.mark.parametrize(
     ("number", "text"), [(None, None), (0, "0"), (2.0, "2"), (2.5, "2.5"), (1 / 3, "0.333"), (900.0001, "900")]
 )
 def test_a_label_has_a_whole_number_where_it_is_whole(number: float | None, text: str | None) -> None:
-    assert shown(number) == text
+    assert label_number(number) == text

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kinds.common.defect import MOST_TRIES, to_blame
+from reconciler.kinds.common.defect import MAX_TRIES, to_blame
 
 
 @given(st.integers(1, 200), st.sets(st.integers(0, 199), min_size=1, max_size=3))
@@ -36,4 +36,4 @@ def test_it_ends_however_many_are_to_blame() -> None:
     blamed = to_blame(range(1000), works_without)
     assert blamed is not None
     assert set(range(0, 1000, 2)) <= set(blamed)
-    assert tries <= MOST_TRIES + 3
+    assert tries <= MAX_TRIES + 3

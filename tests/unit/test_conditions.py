@@ -19,7 +19,7 @@ from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import Limit
+from reconciler.planning.guards import FleetShare
 from reconciler.planning.planner import universe
 from reconciler.views.conditions import conditions, status_word
 from tests.unit.planning_worlds import (
@@ -42,7 +42,7 @@ PAUSE = Pause(reason="fan swap")
 
 
 def of(world: World, key: ResourceKey = KEY, max_disrupted: str = "100%") -> tuple[Condition, ...]:
-    plan = planned(world, msgspec.structs.replace(LIMITS, max_disrupted=Limit.parse(max_disrupted)))
+    plan = planned(world, msgspec.structs.replace(LIMITS, max_disrupted=FleetShare.parse(max_disrupted)))
     found: dict[ResourceKey, Change | Unknown] = {one.key: one for one in plan.changes}
     found |= {one.key: one for one in plan.unknown}
     return conditions(key, world.desired, world.observed, world.facts, NOW, found.get(key))

@@ -10,14 +10,14 @@ import pytest
 from drivers.base import Peer
 from reconciler.kinds.common.bmc_access import CredentialRef
 from reconciler.kinds.machine.credentials import (
-    NOTHING,
+    NO_GRANTS,
     Grants,
     Way,
-    foreseen,
+    credential_refusal,
+    foreseen_refusal,
     grants_from,
     host_of,
     number_of,
-    refusal,
     source,
     too_broad,
 )
@@ -39,7 +39,7 @@ BMC = CredentialRef(name="bmc")
 
 
 def ask(reference: CredentialRef, address: str | None, *, verified: bool = True, driver: str = "redfish") -> str | None:
-    return refusal(GRANTS, reference, Way(driver, "bmc.example", Peer(address, verified)))
+    return credential_refusal(GRANTS, reference, Way(driver, "bmc.example", Peer(address, verified)))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_leads_to_nowhere_allowed_is_refused_before_anything_reaches_it(
     address: str, leads_to: list[str], is_foreseen: bool
 ) -> None:
     """A name that leads to an allowed address too is judged again by who is connected."""
-    assert (foreseen(GRANTS, BMC, "redfish", address, leads_to, insecure=False) is not None) is is_foreseen
+    assert (foreseen_refusal(GRANTS, BMC, "redfish", address, leads_to, insecure=False) is not None) is is_foreseen
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,16 @@ def test_a_host_is_a_number_in_its_plain_form_alone(address: str, host: str, num
     [BMC, CredentialRef(env="BMC"), CredentialRef(file="/x"), CredentialRef(exec=("x", "secret-argument"))],
 )
 def test_without_settings_nothing_is_allowed_and_no_argument_is_repeated(reference: CredentialRef) -> None:
-    said = refusal(NOTHING, reference, Way("redfish", "10.1.0.7", Peer("10.1.0.7", True))) or ""
+    said = credential_refusal(NO_GRANTS, reference, Way("redfish", "10.1.0.7", Peer("10.1.0.7", True))) or ""
     assert "nothing was sent" in said
     assert "secret-argument" not in said
 
 
 def test_the_line_that_is_told_is_what_the_settings_take() -> None:
-    said = refusal(NOTHING, CredentialRef(env="BMC"), Way("redfish", "x", Peer("10.1.0.7", True))) or ""
+    said = credential_refusal(NO_GRANTS, CredentialRef(env="BMC"), Way("redfish", "x", Peer("10.1.0.7", True))) or ""
     line = said.partition("names: ")[2].partition("; and in the document")[0]
     grants = grants_from(tomllib.loads(line))
-    assert refusal(grants, CredentialRef(name="bmc"), Way("redfish", "x", Peer("10.1.0.7", True))) is None
+    assert credential_refusal(grants, CredentialRef(name="bmc"), Way("redfish", "x", Peer("10.1.0.7", True))) is None
     assert source(grants, CredentialRef(name="bmc")) == {"env": "BMC"}
 
 

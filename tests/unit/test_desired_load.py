@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.load import Loaded, load
+from reconciler.desired.load import Loaded, load_state
 from reconciler.desired.manifest import document_cache
 from reconciler.model.diagnostic import Diagnostic, Invalid, Severity
 from reconciler.model.resource import ResourceKey, Source
@@ -23,7 +23,7 @@ FLEET: dict[str, str | bytes] = {
 
 def test_a_sound_snapshot_is_a_state() -> None:
     snapshot = MemorySnapshot(FLEET)
-    loaded = load(snapshot)
+    loaded = load_state(snapshot)
     state = loaded.raise_for_errors()
     assert state.revision == snapshot.revision
     assert sorted(map(str, state.resources)) == [
@@ -38,11 +38,11 @@ def test_a_sound_snapshot_is_a_state() -> None:
 
 
 def test_no_files_are_an_empty_state() -> None:
-    assert load(MemorySnapshot({})).raise_for_errors().resources == {}
+    assert load_state(MemorySnapshot({})).raise_for_errors().resources == {}
 
 
 def test_an_error_refuses_the_state_and_the_rest_is_still_checked() -> None:
-    loaded = load(MemorySnapshot({**FLEET, "bad.yaml": "a: [", "worse.yaml": machine("m1", "x")}))
+    loaded = load_state(MemorySnapshot({**FLEET, "bad.yaml": "a: [", "worse.yaml": machine("m1", "x")}))
     assert loaded.state is None
     assert [(str(d.source), d.code) for d in loaded.diagnostics] == [
         ("bad.yaml:2:1", "yaml-syntax"),
@@ -57,35 +57,35 @@ def test_an_error_refuses_the_state_and_the_rest_is_still_checked() -> None:
 def test_what_the_snapshot_says_counts_too(severity: Severity, refused: bool) -> None:
     snapshot = MemorySnapshot(FLEET)
     snapshot.diagnostics = (Diagnostic("symlink", severity, "a symbolic link is not followed"),)
-    loaded = load(snapshot)
+    loaded = load_state(snapshot)
     assert loaded.diagnostics == snapshot.diagnostics
     assert (loaded.state is None) is refused
 
 
 def test_only_changed_files_are_read_again() -> None:
-    before = load(MemorySnapshot(FLEET))
+    before = load_state(MemorySnapshot(FLEET))
     changed = MemorySnapshot({**FLEET, "racks/r2.yml": machine("m4", "c")})
-    after = load(changed, previous=before)
+    after = load_state(changed, previous=before)
     assert changed.asked == ["racks/r2.yml"]
-    assert after.state == load(MemorySnapshot({**FLEET, "racks/r2.yml": machine("m4", "c")})).state
+    assert after.state == load_state(MemorySnapshot({**FLEET, "racks/r2.yml": machine("m4", "c")})).state
 
 
 def test_what_is_known_of_good_files_outlives_a_broken_revision() -> None:
-    broken = load(MemorySnapshot({**FLEET, "racks/r2.yml": "a: ["}))
+    broken = load_state(MemorySnapshot({**FLEET, "racks/r2.yml": "a: ["}))
     mended = MemorySnapshot(FLEET)
-    assert load(mended, previous=broken).state == load(MemorySnapshot(FLEET)).state
+    assert load_state(mended, previous=broken).state == load_state(MemorySnapshot(FLEET)).state
     assert mended.asked == ["racks/r2.yml"]
 
 
 def test_errors_are_found_again_in_every_load() -> None:
     files = {**FLEET, "bad.yaml": "a: ["}
-    first = load(MemorySnapshot(files))
-    assert load(MemorySnapshot(files), previous=first).diagnostics == first.diagnostics
+    first = load_state(MemorySnapshot(files))
+    assert load_state(MemorySnapshot(files), previous=first).diagnostics == first.diagnostics
 
 
 def test_findings_between_known_files_are_placed() -> None:
-    first = load(MemorySnapshot(FLEET))
-    loaded = load(MemorySnapshot({k: v for k, v in FLEET.items() if k != "partition.yaml"}), previous=first)
+    first = load_state(MemorySnapshot(FLEET))
+    loaded = load_state(MemorySnapshot({k: v for k, v in FLEET.items() if k != "partition.yaml"}), previous=first)
     [found] = loaded.diagnostics
     assert str(found.source) == "racks/r1.yaml:6:14"
     assert found.detail.startswith("3 documents name it: Machine/")
@@ -94,7 +94,7 @@ def test_findings_between_known_files_are_placed() -> None:
 
 def cached(folder: Path, files: dict[str, str | bytes]) -> tuple[Loaded, list[str]]:
     snapshot = MemorySnapshot(files)
-    return load(snapshot, cache=folder), snapshot.asked
+    return load_state(snapshot, cache=folder), snapshot.asked
 
 
 def test_another_process_parses_nothing_that_is_known(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_another_process_parses_nothing_that_is_known(tmp_path: Path) -> None:
     again, asked = cached(tmp_path, FLEET)
     assert asked == []
     assert again.state == first.state
-    assert again.state == load(MemorySnapshot(FLEET)).state
+    assert again.state == load_state(MemorySnapshot(FLEET)).state
 
 
 def test_a_known_file_that_moved_is_at_its_new_place(tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_what_is_wrong_between_known_files_is_found_in_every_run(tmp_path: Path)
 
 def test_rules_between_files_are_not_held_again_against_files_that_were_sound_together(tmp_path: Path) -> None:
     snapshot = MemorySnapshot({"racks/r2.yml": machine("m3", "c")})
-    known = load(snapshot).known
-    document_cache.save(
+    known = load_state(snapshot).known
+    document_cache.save_cache(
         tmp_path, {file.blob_id: found for file, found in known.items()}, document_cache.together(snapshot.files)
     )
-    assert load(snapshot, cache=tmp_path).diagnostics == ()
+    assert load_state(snapshot, cache=tmp_path).diagnostics == ()
     moved = MemorySnapshot({"elsewhere.yaml": machine("m3", "c")})
-    assert [found.code for found in load(moved, cache=tmp_path).diagnostics] == ["dangling-reference"]
+    assert [found.code for found in load_state(moved, cache=tmp_path).diagnostics] == ["dangling-reference"]
 
 
 def test_files_with_errors_are_not_kept(tmp_path: Path) -> None:
@@ -190,5 +190,5 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -
 
 
 def test_garbage_collection_is_as_it_was() -> None:
-    load(MemorySnapshot(FLEET))
+    load_state(MemorySnapshot(FLEET))
     assert gc.isenabled()

@@ -10,18 +10,25 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.manifest.yaml_reader import MAX_DEPTH, MAX_NODES, Fault, decode, read, shown
+from reconciler.desired.manifest.yaml_reader import (
+    MAX_YAML_DEPTH,
+    MAX_YAML_NODES,
+    YamlFault,
+    decode,
+    read_documents,
+    shown_value,
+)
 from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 
 
 def only(text: str) -> Any:
-    (document,) = read(text)
+    (document,) = read_documents(text)
     assert document.faults == []
     return document.value
 
 
 def faults(text: str) -> list[str]:
-    return [fault.code for document in read(text) for fault in document.faults]
+    return [fault.code for document in read_documents(text) for fault in document.faults]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +117,7 @@ def test_keys_stay_text(key: str) -> None:
         ("{a: " * 30_000, ["yaml-too-deep"]),
         ("- " * 50_000, ["yaml-too-deep"]),
         ("\n".join(" " * n + "a:" for n in range(2_000)), ["yaml-too-deep"]),
-        ("a: [" + "1," * (MAX_NODES + 1) + "]", ["yaml-too-large"]),
+        ("a: [" + "1," * (MAX_YAML_NODES + 1) + "]", ["yaml-too-large"]),
         ("a: " + "9" * 20, ["number-too-long"]),
         ("a: -" + "9" * 5_000, ["number-too-long"]),
         ("a: 1." + "9" * 5_000, ["number-too-long"]),
@@ -133,30 +140,30 @@ def test_hostile_documents_are_refused(text: str, codes: list[str]) -> None:
 
 def test_a_billion_laughs_is_refused_where_the_first_anchor_stands() -> None:
     levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10))
-    (document,) = read(f"l0: &l0 [lol]\n{levels}")
-    assert document.faults[0] == Fault(
+    (document,) = read_documents(f"l0: &l0 [lol]\n{levels}")
+    assert document.faults[0] == YamlFault(
         "yaml-anchor", 1, 5, "an anchor (&'l0')", "a document says everything where it stands", "remove it"
     )
 
 
 def test_the_greatest_depth_that_is_allowed_is_read() -> None:
-    assert faults("[" * MAX_DEPTH + "]" * MAX_DEPTH) == []
-    assert faults("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)) == ["yaml-too-deep"]
+    assert faults("[" * MAX_YAML_DEPTH + "]" * MAX_YAML_DEPTH) == []
+    assert faults("[" * (MAX_YAML_DEPTH + 1) + "]" * (MAX_YAML_DEPTH + 1)) == ["yaml-too-deep"]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "---\n---\n# x\n---\n...\n"])
 def test_empty_documents_are_no_documents(text: str) -> None:
-    assert list(read(text)) == []
+    assert list(read_documents(text)) == []
 
 
 def test_documents_of_one_file_are_read_apart() -> None:
-    found = [(d.value, d.line, d.column) for d in read("# c\na: 1\n---\n---\n  b: 2\n...\n# d\n---\n- 3\n")]
+    found = [(d.value, d.line, d.column) for d in read_documents("# c\na: 1\n---\n---\n  b: 2\n...\n# d\n---\n- 3\n")]
     assert found == [({"a": 1}, 2, 1), ({"b": 2}, 5, 3), ([3], 9, 1)]
 
 
 @pytest.mark.parametrize("broken", ["a: [", "a: 'x", "\ta: 1", "a: b: c", "{a: 1}: 2", "[" * 50, "a: \x01"])
 def test_a_broken_document_does_not_stop_the_next(broken: str) -> None:
-    documents = list(read(f"first: 1\n---\n{broken}\n---\nlast: 3\n"))
+    documents = list(read_documents(f"first: 1\n---\n{broken}\n---\nlast: 3\n"))
     assert documents[-1].value == {"last": 3}
     assert documents[-1].line == 5
     assert not documents[-1].faults
@@ -168,13 +175,13 @@ def test_broken_documents_without_end_are_not_read_without_end() -> None:
 
 
 def test_faults_have_the_place_of_what_is_at_fault() -> None:
-    (document,) = read("# c\na:\n  b: 1\n  c: 2\n  b: 3\n", positions=True)
+    (document,) = read_documents("# c\na:\n  b: 1\n  c: 2\n  b: 3\n", positions=True)
     (fault,) = document.faults
     assert (fault.line, fault.column, fault.why) == (5, 3, "it stands on line 3 already")
 
 
 def test_every_key_and_value_has_its_place_when_asked_for() -> None:
-    (document,) = read("a:\n- x: é\n  y: {z: 1.10}\n", positions=True)
+    (document,) = read_documents("a:\n- x: é\n  y: {z: 1.10}\n", positions=True)
     items = document.value["a"]
     mark = document.marks[id(items[0]["y"]), "z"]
     assert (mark.key, mark.value, mark.text) == ((3, 7), (3, 10), "1.10")
@@ -194,13 +201,13 @@ def test_every_key_and_value_has_its_place_when_asked_for() -> None:
 )
 def test_only_utf_8_is_read(data: bytes, what: str) -> None:
     found = decode(data)
-    assert isinstance(found, Fault)
+    assert isinstance(found, YamlFault)
     assert found.what == what
 
 
 def test_the_place_of_a_bad_byte_is_told() -> None:
     found = decode(b"a: 1\nb: caf\xe9\n")
-    assert isinstance(found, Fault)
+    assert isinstance(found, YamlFault)
     assert (found.line, found.column) == (2, 7)
 
 
@@ -211,7 +218,7 @@ def test_a_byte_order_mark_is_taken_off() -> None:
 
 def test_what_is_shown_of_a_value_is_short_and_moves_no_cursor() -> None:
     assert (
-        shown("a\x1b[2Jb\n" + "x" * 100)
+        shown_value("a\x1b[2Jb\n" + "x" * 100)
         == "'a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}" + "x" * 53 + "...'"
     )
 
@@ -242,7 +249,7 @@ def quoted(value: Any) -> str:
 def test_what_pyyaml_writes_is_read_as_pyyaml_reads_it(value: Any) -> None:
     text = quoted(value)
     reference = yaml.safe_load(text)
-    (document,) = read(text)
+    (document,) = read_documents(text)
     assert document.faults == []
     assert same(document.value, reference), text
 
@@ -259,6 +266,6 @@ def same(found: Any, reference: Any) -> bool:
 
 @given(st.text(st.sampled_from("ab:-[]{}#&*!|>'\"%@`?,~ \n\t<=.0189\\\x01é"), max_size=60))
 def test_no_text_makes_it_raise_and_both_ways_of_reading_agree(text: str) -> None:
-    quick = [(d.value, d.line, d.column, [f.code for f in d.faults]) for d in read(text)]
-    careful = [(d.value, d.line, d.column, [f.code for f in d.faults]) for d in read(text, positions=True)]
+    quick = [(d.value, d.line, d.column, [f.code for f in d.faults]) for d in read_documents(text)]
+    careful = [(d.value, d.line, d.column, [f.code for f in d.faults]) for d in read_documents(text, positions=True)]
     assert quick == careful

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.desired.rules.references import reference_fields
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import same_bmc
@@ -14,7 +14,7 @@ from tests.unit.desired_worlds import HEAD, PARTITION, TENANT, MemorySnapshot, a
 def said(*documents: str) -> list[str]:
     """`file:line:column code: summary` for documents that stand in a.yaml, b.yaml and so on."""
     files = {f"{chr(ord('a') + index)}.yaml": text for index, text in enumerate(documents)}
-    return [f"{d.source} {d.code}: {d.summary}" for d in load(MemorySnapshot(files)).diagnostics]
+    return [f"{d.source} {d.code}: {d.summary}" for d in load_state(MemorySnapshot(files)).diagnostics]
 
 
 def size(name: str) -> str:
@@ -53,7 +53,7 @@ def test_a_fleet_in_order_has_nothing_said_about_it() -> None:
 
 
 def test_a_dangling_reference_is_placed_and_the_nearest_name_suggested() -> None:
-    (found,) = load(MemorySnapshot({"a.yaml": PARTITION, "m.yaml": machine("m1", partition="p11")})).diagnostics
+    (found,) = load_state(MemorySnapshot({"a.yaml": PARTITION, "m.yaml": machine("m1", partition="p11")})).diagnostics
     assert str(found.source) == "m.yaml:6:14"
     assert (found.code, found.summary, found.hint) == (
         "dangling-reference",
@@ -65,7 +65,7 @@ def test_a_dangling_reference_is_placed_and_the_nearest_name_suggested() -> None
 
 def test_a_target_that_is_gone_is_told_once_with_all_who_name_it() -> None:
     files = {f"m{n:02d}.yaml": machine(f"m{n:02d}", partition="gone") for n in range(12)}
-    (found,) = load(MemorySnapshot(files)).diagnostics
+    (found,) = load_state(MemorySnapshot(files)).diagnostics
     places = ", ".join(f"Machine/m{n:02d} (m{n:02d}.yaml:1)" for n in range(10))
     assert str(found.source) == "m00.yaml:6:14"
     assert found.summary == "there is no Partition 'gone'"
@@ -87,13 +87,13 @@ def test_what_a_broken_document_claims_is_not_dangling() -> None:
 
 
 def test_beside_a_file_that_cannot_be_read_a_dangling_reference_says_so() -> None:
-    found = load(MemorySnapshot({"a.yaml": "a: [", "m.yaml": machine("m1")})).diagnostics
+    found = load_state(MemorySnapshot({"a.yaml": "a: [", "m.yaml": machine("m1")})).diagnostics
     assert [d.code for d in found] == ["yaml-syntax", "dangling-reference"]
     assert found[1].detail == "unless it stands in a.yaml, which could not be read"
 
 
 def test_a_name_twice_names_both_places_and_nothing_that_follows_from_it() -> None:
-    (found,) = load(
+    (found,) = load_state(
         MemorySnapshot({"a.yaml": PARTITION, "b.yaml": machine("m", "x"), "c.yaml": machine("m", "x")})
     ).diagnostics
     assert (str(found.source), found.code) == ("c.yaml:4:9", "duplicate-name")
@@ -122,7 +122,7 @@ A, B, NONE = "    systemId: A\n", "    systemId: B\n", ""
 def test_one_bmc_has_each_system_once(first: str, second: str, third: str | None, refused: list[str]) -> None:
     systems = [system for system in (first, second, third) if system is not None]
     documents = [machine(f"m{n}", "bmc.example", system) for n, system in enumerate(systems, 1)]
-    found = load(
+    found = load_state(
         MemorySnapshot({f"m{n}.yaml": d for n, d in enumerate(documents, 1)} | {"p.yaml": PARTITION})
     ).diagnostics
     assert [d.source.file.removesuffix(".yaml") for d in found if d.source] == refused
@@ -219,7 +219,9 @@ NETWORK = network(
     ],
 )
 def test_an_address_is_one_that_its_network_can_hand_out(wanted: str, code: str, why: str) -> None:
-    found = load(MemorySnapshot({"a.yaml": NETWORK, "b.yaml": address("i", "n", f"address: '{wanted}'")})).diagnostics
+    found = load_state(
+        MemorySnapshot({"a.yaml": NETWORK, "b.yaml": address("i", "n", f"address: '{wanted}'")})
+    ).diagnostics
     assert [d.code for d in found] == ([code] if code else [])
     assert all(why in d.detail for d in found)
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import Found, Inventory, Nic, SystemState, Tls
-from reconciler.desired.load import load
+from drivers.base import FoundBmc, Inventory, Nic, SystemState, Tls
+from reconciler.desired.load import load_state
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.machine.spec import Access
 from reconciler.observed.address_scan import paced, trust
 from reconciler.onboarding import discovery
 from reconciler.onboarding.dhcp_leases import Lease, read_leases
-from reconciler.onboarding.discovery import Declared, Identity, parse_range, partition_of, propose
+from reconciler.onboarding.discovery import Declared, FoundSystem, parse_scan_range, partition_of, propose
 from tests.unit.desired_worlds import PARTITION, MemorySnapshot
 from tests.unit.planning_worlds import resource
 
@@ -40,7 +40,7 @@ NOBODY = Declared({}, {}, {}, frozenset())
     ],
 )
 def test_a_range_is_its_addresses(text: str, hosts: list[str]) -> None:
-    found = parse_range(text)
+    found = parse_scan_range(text)
     assert list(found.hosts()) == hosts
     assert found.size == len(hosts)
 
@@ -50,11 +50,11 @@ def test_a_range_is_its_addresses(text: str, hosts: list[str]) -> None:
 )
 def test_what_is_no_range_is_refused_with_what_is_possible(text: str) -> None:
     with pytest.raises(ValueError, match="write a prefix, a range a-b or address:port"):
-        parse_range(text)
+        parse_scan_range(text)
 
 
 def test_a_whole_ipv6_network_is_counted_without_going_through_it() -> None:
-    assert parse_range("2001:db8::/64").size == 1 << 64
+    assert parse_scan_range("2001:db8::/64").size == 1 << 64
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_the_partition_is_the_narrowest_around_the_address_or_the_only_one(
     assert partition_of(address, every) == name
 
 
-def found(n: int = 1, nics: tuple[str, ...] = (), system_id: str | None = None, **state: Any) -> Identity:
+def found(n: int = 1, nics: tuple[str, ...] = (), system_id: str | None = None, **state: Any) -> FoundSystem:
     inventory = Inventory(nics=tuple(Nic(f"eth{at}", mac) for at, mac in enumerate(nics)))
-    return Identity(f"https://10.0.0.{n}", "p1", SystemState(**state), inventory, system_id)
+    return FoundSystem(f"https://10.0.0.{n}", "p1", SystemState(**state), inventory, system_id)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def found(n: int = 1, nics: tuple[str, ...] = (), system_id: str | None = None, 
     ],
 )
 def test_a_machine_is_called_by_its_serial_number_or_else_its_uuid_or_else_its_place(
-    system: Identity, taken: tuple[str, ...], name: str
+    system: FoundSystem, taken: tuple[str, ...], name: str
 ) -> None:
     proposals, _ = propose([system], msgspec.structs.replace(NOBODY, names=frozenset(taken)))
     assert [one.name for one in proposals] == [name]
@@ -141,10 +141,10 @@ systems = st.builds(
 
 
 @given(st.lists(systems, max_size=4, unique_by=lambda one: (one.address, one.system_id)))
-def test_whatever_bmcs_say_the_documents_are_valid_together(everything: list[Identity]) -> None:
+def test_whatever_bmcs_say_the_documents_are_valid_together(everything: list[FoundSystem]) -> None:
     proposals, _ = propose(everything, NOBODY)
     files = {f"{one.name}.yaml": dump_yaml(one.document) for one in proposals}
-    loaded = load(MemorySnapshot({"places/p.yaml": PARTITION, **files}))
+    loaded = load_state(MemorySnapshot({"places/p.yaml": PARTITION, **files}))
     assert loaded.diagnostics == ()
     assert loaded.resources == len(proposals) + 1
 
@@ -168,7 +168,7 @@ WAY = Access("redfish", "https://10.0.0.1", None, Tls(), None)
 def test_a_login_is_sent_only_to_what_is_trusted_or_can_be_pinned(
     sure: bool, trusted: bool, is_declared: bool, tls: Tls | None, document: dict[str, str] | None
 ) -> None:
-    made = trust(Found("https://10.0.0.1", sure, trusted, PIN), WAY, is_declared=is_declared)
+    made = trust(FoundBmc("https://10.0.0.1", sure, trusted, PIN), WAY, is_declared=is_declared)
     assert (made.refused is None) is (tls is not None)
     if tls is not None:
         assert (made.tls, made.document) == (tls, document)
@@ -242,7 +242,7 @@ def test_a_file_of_garbage_is_no_error(text: str) -> None:
 def test_a_system_that_no_document_can_be_made_of_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     made = discovery.document
 
-    def document(name: str, one: Identity, macs: Sequence[str]) -> dict[str, Any]:
+    def document(name: str, one: FoundSystem, macs: Sequence[str]) -> dict[str, Any]:
         if one.state.serial == "odd":
             raise OverflowError("odd")
         return made(name, one, macs)

@@ -12,7 +12,7 @@ import pytest
 
 from docs import generate
 from reconciler.applying.decide import POLICIES
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.model.action import Action
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
@@ -28,7 +28,7 @@ _NAMES = {"dangling-reference", "no-such-image"}
 """Diagnostics of what another document would have to declare."""
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
-_TELLERS = {"tell", "event", "_tell", "_event", "_told", "_say", "_complain", "Taken", "Trouble", "failed"}
+_REPORTERS = {"record", "event", "_report", "_event", "_say", "_complain", "FactApplied", "LifecycleFailure", "failed"}
 
 
 @pytest.mark.parametrize(("name", "text"), generate.pages().items())
@@ -59,7 +59,7 @@ def test_documents_shown_are_sound_but_for_what_they_name(page: Path) -> None:
     shown = _YAML.findall(page.read_text("utf-8"))
     whole = {f"{n}.yaml": text for n, text in enumerate(shown) if "kind: " in text and "metadata:" in text}
     for path, text in whole.items():
-        found = load(MemorySnapshot({path: text})).diagnostics
+        found = load_state(MemorySnapshot({path: text})).diagnostics
         assert [one for one in found if one.code not in _NAMES] == [], text
 
 
@@ -99,7 +99,7 @@ def reasons(module: str) -> Iterator[str]:
     for node in ast.walk(ast.parse((ROOT / "reconciler" / f"{module}.py").read_text("utf-8"))):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            for argument in node.args if name in _TELLERS else ():
+            for argument in node.args if name in _REPORTERS else ():
                 value = argument.value if isinstance(argument, ast.Constant) else None
                 if isinstance(value, str) and _REASON.fullmatch(value):
                     yield value

@@ -14,7 +14,7 @@ from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import Limit, Limits, disrupted
+from reconciler.planning.guards import FleetShare, GuardLimits, disrupted
 from reconciler.planning.planner import plan
 from reconciler.planning.policy import Policy
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, resource, seen, unreachable
@@ -48,7 +48,7 @@ def held(found: Plan, guard: str) -> int:
     ],
 )
 def test_the_budget_lets_a_tenth_but_at_least_one_go(count: int, off: int, limit: str, going: int) -> None:
-    found = planned(fleet(count, off=off), Limits(max_disrupted=Limit.parse(limit)))
+    found = planned(fleet(count, off=off), GuardLimits(max_disrupted=FleetShare.parse(limit)))
     assert sum(change.goes for change in found.changes) == going
     assert held(found, "disruption-budget") == off - going
 
@@ -123,11 +123,11 @@ def test_too_many_unreachable_bmcs_stop_what_disrupts(blind: int, stopped: int) 
 )
 def test_the_flag_that_a_guard_names_lets_it_pass(world: World) -> None:
     found = planned(world)
-    ways = {hold.way_out for change in found.changes for hold in change.held_by if hold.kind is HoldKind.GUARD}
+    ways = {hold.hint for change in found.changes for hold in change.held_by if hold.kind is HoldKind.GUARD}
     flags = {found.groups() for way in ways for found in re.finditer(r"apply --([a-z-]+)(?: (\d+))?", way)}
     ((name, number),) = flags
-    value = Limit.parse(number) if number else True
-    raised = Limits(**{name.replace("-", "_"): value})  # type: ignore[arg-type]
+    value = FleetShare.parse(number) if number else True
+    raised = GuardLimits(**{name.replace("-", "_"): value})  # type: ignore[arg-type]
     assert not any(change.held(HoldKind.GUARD) for change in planned(world, raised).changes)
 
 
@@ -142,10 +142,10 @@ def test_guards_judge_the_whole_fleet_also_for_a_part_of_it() -> None:
     ("text", "printed"), [("5", "5"), (" 10% ", "10%"), ("0", "0"), ("2.5%", "2.5%"), ("100%", "100%")]
 )
 def test_limits_are_numbers_or_shares(text: str, printed: str) -> None:
-    assert str(Limit.parse(text)) == printed
+    assert str(FleetShare.parse(text)) == printed
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "101%", "-1%", "1.5", "nan%", "inf%", "%"])
 def test_other_limits_are_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither a number|out of range"):
-        Limit.parse(text)
+        FleetShare.parse(text)

@@ -12,14 +12,14 @@ from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit
 from reconciler.views.render.change_history import (
     Changed,
+    DocumentVersion,
     Edit,
-    Version,
     What,
-    differences,
-    form,
+    entry_form,
+    field_differences,
     interleaved,
-    masked,
-    render,
+    masked_value,
+    render_history,
 )
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -31,7 +31,10 @@ DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=3)
 
 def edit(before: Any, after: Any, what: What = What.CHANGED, hours: int = 0, **more: Any) -> Edit:
     at = NOW - timedelta(hours=hours)
-    versions = [None if one is None else one if isinstance(one, Version) else Version(one) for one in (before, after)]
+    versions = [
+        None if one is None else one if isinstance(one, DocumentVersion) else DocumentVersion(one)
+        for one in (before, after)
+    ]
     commit = Commit("3f2a91c0de" + "0" * 30, "Ada", at, "Take it down")
     return Edit(commit, at, what, more.pop("file", "a.yaml"), versions[0], versions[1], **more)
 
@@ -39,7 +42,7 @@ def edit(before: Any, after: Any, what: What = What.CHANGED, hours: int = 0, **m
 def test_versions_are_compared_field_by_field() -> None:
     before = {"spec": {"power": "On", "boot": {"target": "Pxe"}, "macs": ["a"], "gone": 1}}
     after = {"spec": {"power": "Off", "boot": {"target": "Pxe", "mode": "UEFI"}, "macs": ["a", "b"]}}
-    assert differences(before, after) == (
+    assert field_differences(before, after) == (
         Changed("spec.power", "On", "Off"),
         Changed("spec.boot.mode", None, "UEFI"),
         Changed("spec.macs", ["a"], ["a", "b"]),
@@ -49,14 +52,14 @@ def test_versions_are_compared_field_by_field() -> None:
 
 @given(DOCUMENTS)
 def test_a_version_does_not_differ_from_itself(document: dict[str, Any]) -> None:
-    assert differences(document, document) == ()
+    assert field_differences(document, document) == ()
 
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_what_is_unlike_differs_somewhere_and_the_same_places_the_other_way_round(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    there, back = differences(one, other), differences(other, one)
+    there, back = field_differences(one, other), field_differences(other, one)
     assert bool(there) == (one != other)
     assert {(c.path, repr(c.before), repr(c.after)) for c in there} == {
         (c.path, repr(c.after), repr(c.before)) for c in back
@@ -66,11 +69,11 @@ def test_what_is_unlike_differs_somewhere_and_the_same_places_the_other_way_roun
 def test_a_credential_that_was_written_by_mistake_is_not_shown() -> None:
     before = {"spec": {"bmc": {"password": "hunter2", "credentialRef": {"env": "BMC"}}}}
     after = {"spec": {"bmc": {"password": "hunter3", "credentialRef": {"env": "BMC2"}}}}
-    assert differences(before, after) == (
+    assert field_differences(before, after) == (
         Changed("spec.bmc.password", "***", "***"),
         Changed("spec.bmc.credentialRef.env", "BMC", "BMC2"),
     )
-    assert masked({"tokens": ["a"], "x": [{"apiKey": "k", "y": 1}]}) == {
+    assert masked_value({"tokens": ["a"], "x": [{"apiKey": "k", "y": 1}]}) == {
         "tokens": "***",
         "x": [{"apiKey": "***", "y": 1}],
     }
@@ -80,7 +83,7 @@ def test_commits_and_events_are_one_history() -> None:
     edits = [edit({"spec": {"power": "On"}}, {"spec": {"power": "Off"}}, hours=1), edit(None, {}, What.CREATED, 5)]
     sent = Event(NOW, EventType.NORMAL, "ActionSent", "power-off", by="ada@fleet")
     held = Event(NOW - timedelta(hours=3), EventType.WARNING, "Held", "by a guard")
-    assert list(render(interleaved(edits, [sent, held]))) == [
+    assert list(render_history(interleaved(edits, [sent, held]))) == [
         "2026-01-31 12:00:00Z  ActionSent: power-off  [ada@fleet]",
         '2026-01-31 11:00:00Z  commit 3f2a91c0de "Take it down" (author Ada, not verified)  changed',
         "    spec.power: On -> Off",
@@ -96,13 +99,13 @@ def test_moves_ends_and_faults_are_said() -> None:
         [
             edit(one, None, What.REMOVED, 1),
             edit(one, {"spec": {"macs": ["b"]}}, What.MOVED, 2, moved_from="b.yaml"),
-            edit(Version(None, "no"), one, What.CHANGED, 3),
-            edit(one, Version(None, "line\x1b[31m 3"), What.BROKEN, 4),
+            edit(DocumentVersion(None, "no"), one, What.CHANGED, 3),
+            edit(one, DocumentVersion(None, "line\x1b[31m 3"), What.BROKEN, 4),
             edit(None, one, What.OLDEST, 5),
         ],
         [],
     )
-    lines = [line for line in render(entries) if line.startswith(" ")]
+    lines = [line for line in render_history(entries) if line.startswith(" ")]
     assert lines == [
         "    in a.yaml",
         "    moved from b.yaml to a.yaml",
@@ -117,7 +120,7 @@ def test_moves_ends_and_faults_are_said() -> None:
 
 def test_the_json_form_has_what_the_text_has() -> None:
     (one,) = interleaved([edit({"a": 1}, {"a": 2}, What.MOVED, moved_from="b.yaml")], [])
-    assert form(one) == {
+    assert entry_form(one) == {
         "at": "2026-01-31T12:00:00Z",
         "commit": {
             "sha": "3f2a91c0de" + "0" * 30,

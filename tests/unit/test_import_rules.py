@@ -1,9 +1,10 @@
-"""The house's arrows, read off the source: who may import whom, and one door for each library."""
+"""The house's arrows, read off the source: who may import whom, no circle anywhere, and one door for each library."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,21 +18,25 @@ MODULES = [
 # Left may import right, never the other way; `commands` wires everything together.
 LAYERS = [
     {"commands"},
+    {"operations"},
     {"daemon"},
+    {"workqueue"},
     {"applying"},
     {"desired", "observed", "store", "services"},
-    {"planning"},
+    {"views"},
+    {"planning", "onboarding"},
+    {"placement"},
     {"kinds"},
     {"model"},
 ]
-PURE = ("model", "kinds", "planning")
+PURE = ("model", "kinds", "placement", "planning", "onboarding", "views")
 IMPURE = {"time", "random", "threading", "socket", "logging", "subprocess", "os", "pathlib", "secrets", "uuid", "queue"}
 
 DOORS: dict[str, tuple[str, ...]] = {
     "sushy": ("drivers/bmc/redfish",),
     "sushy_tools": (),
     "git": ("reconciler/commands/",),
-    "watchfiles": ("reconciler/desired/",),
+    "watchfiles": ("reconciler/desired/git/",),
     "yaml": ("reconciler/desired/",),
     "jsonschema": ("reconciler/desired/",),
     "jsonschema_rs": ("reconciler/desired/",),
@@ -61,6 +66,36 @@ def imports(path: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.module
 
 
+def dotted(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+NAMES = {dotted(path): path for path in MODULES}
+
+
+def imported_modules(path: str) -> set[str]:
+    """Modules of the house that the file imports, by dotted name: `from package import module` means the module."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in NAMES else node.module)
+    return (found & NAMES.keys()) - {dotted(path)}
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """A circle in the graph, as a way along it; empty when there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
 def room(module: str) -> str:
     parts = module.replace("/", ".").removesuffix(".py").split(".")
     return parts[1] if parts[0] == "reconciler" and len(parts) > 1 else ""
@@ -86,6 +121,24 @@ def test_arrows_point_right(path: str) -> None:
         there = layer(room(module)) if top == "reconciler" else None
         if here is not None and there is not None:
             assert here < there or room(path) == room(module), where
+
+
+def test_every_room_has_its_layer() -> None:
+    rooms = {room(path) for path in MODULES if path.count("/") > 1 and path.startswith("reconciler/")}
+    assert rooms <= set().union(*LAYERS)
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    assert circle({name: imported_modules(path) for name, path in NAMES.items()}) == []
+
+
+def test_no_folder_imports_itself_over_others() -> None:
+    folders: dict[str, set[str]] = {}
+    for path in MODULES:
+        here = str(Path(path).parent)
+        there = {str(Path(NAMES[name]).parent) for name in imported_modules(path)}
+        folders.setdefault(here, set()).update(there - {here})
+    assert circle(folders) == []
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room(path) in PURE])

@@ -13,7 +13,7 @@ from drivers.base import AuthenticationFailed, Disk, DriverError, Inventory, Unr
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.observed.inventory_reader import InventoryReader, take
+from reconciler.observed.inventory_reader import InventoryReader, keep_inventory
 from reconciler.store import Store
 from tests.unit.planning_worlds import desired, machine
 
@@ -96,7 +96,7 @@ def test_who_asks_has_it_read_now(world: World) -> None:
     world.store.inventories.put("m1", Origin.OUT_OF_BAND, TWO, world.now)
     reader = world.reader()
     reader.adopt(fleet("m1"))
-    reader.ask(M1)
+    reader.request(M1)
     assert reader.due() == [M1]
 
 
@@ -180,7 +180,7 @@ def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> N
 def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.observed.inventory_reader.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("reconciler.observed.inventory_reader._CHECK_SECONDS", 0.02)
     reader, stop, told_late = world.reader(), threading.Event(), []
     running = threading.Thread(target=reader.run, args=(stop,))
 
@@ -200,7 +200,7 @@ def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
 
 
 def test_what_the_agent_sends_is_kept_and_told_apart(world: World) -> None:
-    take(world.store.inventories, M1, Origin.OUT_OF_BAND, TWO, world.now)
-    events = take(world.store.inventories, M1, Origin.IN_BAND, ONE, world.now)
+    keep_inventory(world.store.inventories, M1, Origin.OUT_OF_BAND, TWO, world.now)
+    events = keep_inventory(world.store.inventories, M1, Origin.IN_BAND, ONE, world.now)
     assert [one.reason for one in events] == ["InventoryTaken"]
     assert world.store.inventories.of("m1").best == ONE

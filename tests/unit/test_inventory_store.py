@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from drivers.base import Disk, Inventory
-from reconciler.kinds.common.inventory import NOTHING_KNOWN, Known, Origin
+from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory, Origin
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
@@ -25,9 +25,9 @@ def test_what_was_put_is_there_by_machine_and_origin(store: Store) -> None:
     kept = store.inventories.put("m1", BMC, TWO, NOW)
     agent = store.inventories.put("m1", Origin.IN_BAND, ONE, LATER)
     assert (kept.value, kept.since, kept.taken_at, kept.previous) == (TWO, NOW, NOW, None)
-    assert store.inventories.of("m1") == Known(kept, agent)
-    assert store.inventories.all() == {"m1": Known(kept, agent)}
-    assert store.inventories.of("m2") == NOTHING_KNOWN
+    assert store.inventories.of("m1") == MachineInventory(kept, agent)
+    assert store.inventories.all() == {"m1": MachineInventory(kept, agent)}
+    assert store.inventories.of("m2") == NO_INVENTORY
 
 
 def test_the_same_again_is_newer_and_no_change(store: Store) -> None:

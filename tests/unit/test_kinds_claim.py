@@ -8,26 +8,26 @@ import msgspec
 import pytest
 
 from drivers.base import About
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.kinds.claim.rules import ClaimRules
 from reconciler.kinds.claim.spec import (
-    Holder,
+    ClaimedMachine,
     MachineClaimSpec,
     OfClaim,
-    check,
+    check_claim,
     claim_of,
+    display_key,
     lacking,
     of_claim,
-    spoken,
     surplus,
 )
 from reconciler.kinds.common.fields import DeletionPolicy
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.model.action import Forget, Release, Unclaim
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.unit.desired_worlds import MemorySnapshot
@@ -70,17 +70,17 @@ def network(name: str, *addresses: str) -> dict[str, Any]:
 )
 def test_what_a_schema_cannot_say_is_said_at_its_place(given: dict[str, Any], code: str, path: str) -> None:
     base = {"project": "shop", "partitions": ["p"], "size": "c1", "image": "debian-12"}
-    found = check(resource("MachineClaim", "web", msgspec.convert({**base, **given}, MachineClaimSpec)))
+    found = check_claim(resource("MachineClaim", "web", msgspec.convert({**base, **given}, MachineClaimSpec)))
     assert [(place.code, place.path) for place in found] == [(code, path)]
 
 
 def test_a_claim_in_order_has_nothing_said_about_it() -> None:
-    assert check(resource("MachineClaim", "web", spec(count=3))) == []
-    assert check(resource("MachineClaim", "web", spec(hostname="web"))) == []
-    assert check(resource("MachineClaim", "web", spec(hostname=f"{'x' * 61}-{{slot}}", count=10))) == []
+    assert check_claim(resource("MachineClaim", "web", spec(count=3))) == []
+    assert check_claim(resource("MachineClaim", "web", spec(hostname="web"))) == []
+    assert check_claim(resource("MachineClaim", "web", spec(hostname=f"{'x' * 61}-{{slot}}", count=10))) == []
 
 
-HELD = tuple(Holder(slot, f"m{slot}") for slot in range(3))
+HELD = tuple(ClaimedMachine(slot, f"m{slot}") for slot in range(3))
 
 
 @pytest.mark.parametrize(
@@ -123,25 +123,25 @@ def test_open_slots_are_the_lowest_ones_beside_those_that_are_kept() -> None:
 )
 def test_public_keys_as_openssh_writes_them_are_taken(key: str) -> None:
     base = {"project": "shop", "partitions": ["p"], "size": "c1", "image": "debian-12", "sshKeys": [key]}
-    assert check(resource("MachineClaim", "web", msgspec.convert(base, MachineClaimSpec))) == []
+    assert check_claim(resource("MachineClaim", "web", msgspec.convert(base, MachineClaimSpec))) == []
 
 
 def test_the_name_of_an_implied_address_says_what_it_is_for_and_no_document_can_have_it() -> None:
     meant = OfClaim("web.a-b", 12, "front.0", 6)
     key = ResourceKey.parse(f"IPAddress/{meant.name}")
     assert of_claim(key) == meant
-    assert spoken(key) == "IPAddress/web.a-b:12:front.0:6 (MachineClaim/web.a-b, slot 12)"
+    assert display_key(key) == "IPAddress/web.a-b:12:front.0:6 (MachineClaim/web.a-b, slot 12)"
     assert of_claim(ResourceKey("IPAddress", "web")) is None
     assert of_claim(ResourceKey("Machine", meant.name)) is None
-    found = load(MemorySnapshot({"a.yaml": f"{HEAD}kind: IPAddress\nmetadata: {{name: '{meant.name}'}}\n"}))
+    found = load_state(MemorySnapshot({"a.yaml": f"{HEAD}kind: IPAddress\nmetadata: {{name: '{meant.name}'}}\n"}))
     assert "malformed-value" in {one.code for one in found.diagnostics}
 
 
 def test_the_claim_of_a_life() -> None:
     state = desired(resource("MachineClaim", "web", spec()))
-    assert claim_of(state, Life(claim="web", slot=0)) is state.resources[WEB]
-    assert claim_of(state, Life(claim="gone", slot=0)) is None
-    assert claim_of(state, Life()) is None
+    assert claim_of(state, LifecycleFacts(claim="web", slot=0)) is state.resources[WEB]
+    assert claim_of(state, LifecycleFacts(claim="gone", slot=0)) is None
+    assert claim_of(state, LifecycleFacts()) is None
 
 
 # -- what is implied ---------------------------------------------------------------------------------------------------
@@ -195,11 +195,11 @@ def document(count: int = 2, networks: str = "", **more: str) -> str:
 
 
 def loaded(text: str) -> DesiredState:
-    return load(MemorySnapshot({"base.yaml": BASE, "web.yaml": text})).raise_for_errors()
+    return load_state(MemorySnapshot({"base.yaml": BASE, "web.yaml": text})).raise_for_errors()
 
 
 def said(text: str) -> list[str]:
-    found = load(MemorySnapshot({"base.yaml": BASE, "web.yaml": text})).diagnostics
+    found = load_state(MemorySnapshot({"base.yaml": BASE, "web.yaml": text})).diagnostics
     return [f"{one.source} {one.code}: {one.summary}" for one in found]
 
 
@@ -281,14 +281,14 @@ def holding(*slots: int, leaving: tuple[int, ...] = ()) -> dict[ResourceKey, Res
     return {
         ResourceKey("Machine", f"m{slot}"): ResourceFacts(
             project="shop",
-            life=Life(claim="web", slot=slot, claimed_at=NOW, releasing_at=NOW if slot in leaving else None),
+            life=LifecycleFacts(claim="web", slot=slot, claimed_at=NOW, releasing_at=NOW if slot in leaving else None),
         )
         for slot in slots
     }
 
 
-def look(key: ResourceKey, value: Any, remembered: dict[ResourceKey, ResourceFacts]) -> Look:
-    return Look(key, value, remembered.get(key, ResourceFacts()), {}, remembered=remembered)
+def look(key: ResourceKey, value: Any, remembered: dict[ResourceKey, ResourceFacts]) -> KindView:
+    return KindView(key, value, remembered.get(key, ResourceFacts()), {}, remembered=remembered)
 
 
 def test_fewer_machines_give_back_the_highest_slots() -> None:
@@ -325,7 +325,7 @@ def test_an_address_stays_while_a_machine_is_in_its_slot(stray: bool) -> None:
     key, value = ResourceKey("IPAddress", "web:1:front:4"), AddressState("front", "10.0.0.7", About(ephemeral=True))
     facts = ResourceFacts(deletion_policy=DeletionPolicy.RELEASE)
     for remembered, blocked in ((holding(0, 1, leaving=(1,)), True), (holding(0), False)):
-        here = Look(key, value, facts, {}, remembered=remembered, stray=stray)
+        here = KindView(key, value, facts, {}, remembered=remembered, stray=stray)
         steps = IPAddressRules().removal(here)
         assert [type(action) for action in steps.actions] == [Release, Forget]
         assert [hold.kind for hold in steps.holds] == ([HoldKind.BLOCKED] if blocked else [])

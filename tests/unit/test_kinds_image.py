@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.kinds.catalogue.image import Refusal, choose, expired, reference
+from reconciler.kinds.catalogue.image import Refusal, choose_image, expired, parse_reference
 from reconciler.model.resource import Resource
 from tests.unit.planning_worlds import desired, image
 
@@ -24,7 +24,7 @@ FLEET = [
 
 
 def chosen(text: str, *images: Resource[Any]) -> str:
-    found = choose(text, desired(*(images or FLEET)), NOON)
+    found = choose_image(text, desired(*(images or FLEET)), NOON)
     return found.by if isinstance(found, Refusal) else found.key.name
 
 
@@ -60,7 +60,7 @@ def test_versions_are_compared_as_numbers() -> None:
     "text", ["debian", "debian-", "debian-12.", "debian-12.0.1.2", "Debian-12", "-12", "debian_12"]
 )
 def test_what_has_not_the_form_is_no_reference(text: str) -> None:
-    assert reference(text) is None
+    assert parse_reference(text) is None
 
 
 def test_the_last_day_is_the_last_on_which_it_is_given_out() -> None:

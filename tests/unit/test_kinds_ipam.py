@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from drivers.base import About, IpamNetwork, Prefix
-from reconciler.kinds.common.kind import Look
-from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec, check
+from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec, check_ipaddress
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, declared_prefixes
 from reconciler.kinds.ipam.network_rules import NetworkRules
@@ -28,9 +28,9 @@ def address(**spec: Any) -> Resource[IPAddressSpec]:
     return resource("IPAddress", "vip", msgspec.convert({"network": "net", **spec}, IPAddressSpec))
 
 
-def look(network: str | None = None, held: str | None = None, policy: str | None = None) -> Look:
+def look(network: str | None = None, held: str | None = None, policy: str | None = None) -> KindView:
     about = About(ephemeral=held is not None)
-    return Look(KEY, AddressState(network, held, about), ResourceFacts(deletion_policy=policy), THERE)
+    return KindView(KEY, AddressState(network, held, about), ResourceFacts(deletion_policy=policy), THERE)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_is_held_is_compared_by_value(spec: Any, network: str | None, held:
     assert all(field.equal for field in RULES.fields(address(**spec), look(network, held))) is equal
 
 
-def steps(one: Resource[IPAddressSpec], at: Look) -> tuple[list[str], list[str]]:
+def steps(one: Resource[IPAddressSpec], at: KindView) -> tuple[list[str], list[str]]:
     found = RULES.steps(one, at, RULES.fields(one, at))
     return [action.name for action in found.actions], [hold.by for hold in found.holds]
 
@@ -65,7 +65,7 @@ def test_an_address_that_is_not_the_declared_one_is_given_back_first() -> None:
 
 @pytest.mark.parametrize("state", [NetworkState(None), None], ids=["absent", "not seen"])
 def test_an_address_waits_for_its_network(state: NetworkState | None) -> None:
-    at = Look(KEY, AddressState(), ResourceFacts(), {NET: seen(NET, state)} if state else {})
+    at = KindView(KEY, AddressState(), ResourceFacts(), {NET: seen(NET, state)} if state else {})
     assert steps(address(), at) == (["acquire"], ["Network/net"])
 
 
@@ -106,8 +106,8 @@ def test_what_confirms_a_release() -> None:
 
 
 def test_address_and_family_exclude_each_other() -> None:
-    assert [p.code for p in check(address(address="10.0.0.7", family="IPv4"))] == ["address-and-family"]
-    assert not check(address(family="IPv4"))
+    assert [p.code for p in check_ipaddress(address(address="10.0.0.7", family="IPv4"))] == ["address-and-family"]
+    assert not check_ipaddress(address(family="IPv4"))
 
 
 NETS = NetworkRules()
@@ -130,7 +130,7 @@ def test_the_gateway_is_among_what_is_never_handed_out() -> None:
 def test_a_network_is_put_whole(known: tuple[str, ...] | None, action: str | None) -> None:
     one = network({"cidr": "10.0.0.0/24"})
     state = NetworkState(None if known is None else IpamNetwork(tuple(Prefix(cidr) for cidr in known)))
-    at = Look(NET, state, ResourceFacts(), {})
+    at = KindView(NET, state, ResourceFacts(), {})
     found = NETS.steps(one, at, NETS.fields(one, at))
     assert [a.name for a in found.actions] == ([action] if action else [])
     assert all(NETS.confirmed(a, NetworkState(a.network)) for a in found.actions if isinstance(a, PutNetwork))
@@ -149,5 +149,5 @@ def test_what_becomes_of_a_network_that_git_no_longer_declares(
     there: bool, policy: str | None, actions: list[str]
 ) -> None:
     state = NetworkState(IpamNetwork((Prefix("10.0.0.0/24"),)) if there else None)
-    at = Look(NET, state, ResourceFacts(deletion_policy=policy), {})
+    at = KindView(NET, state, ResourceFacts(deletion_policy=policy), {})
     assert [a.name for a in NETS.removal(at).actions] == actions

@@ -9,12 +9,12 @@ import pytest
 
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState
 from reconciler.kinds.common.bmc_access import BmcDefaults
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.machine.rules import MachineRules
-from reconciler.kinds.machine.spec import BootSpec, MachineSpec, access, check, once_order
+from reconciler.kinds.machine.spec import BootSpec, MachineSpec, access, check_machine, once_order
 from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from tests.unit.planning_worlds import NOW, resource
@@ -29,11 +29,11 @@ def document(**spec: Any) -> Resource[MachineSpec]:
     return resource("Machine", "n1", msgspec.convert(base, MachineSpec))
 
 
-def look(facts: ResourceFacts = ResourceFacts(), **state: Any) -> Look:  # noqa: B008
-    return Look(KEY, msgspec.convert(state, SystemState), facts, {})
+def look(facts: ResourceFacts = ResourceFacts(), **state: Any) -> KindView:  # noqa: B008
+    return KindView(KEY, msgspec.convert(state, SystemState), facts, {})
 
 
-def steps(one: Resource[MachineSpec], at: Look) -> tuple[list[Action], list[str]]:
+def steps(one: Resource[MachineSpec], at: KindView) -> tuple[list[Action], list[str]]:
     found = RULES.steps(one, at, RULES.fields(one, at))
     return list(found.actions), [hold.reason for hold in found.holds]
 
@@ -217,7 +217,7 @@ def test_a_machine_inherits_access_from_its_partition_part_by_part() -> None:
     ],
 )
 def test_rules_of_one_document(boot: Any, code: str | None) -> None:
-    assert [place.code for place in check(document(boot=boot))] == ([code] if code else [])
+    assert [place.code for place in check_machine(document(boot=boot))] == ([code] if code else [])
 
 
 @pytest.mark.parametrize(("offered", "target"), [(None, "None"), (["None", "Pxe"], "None"), (["Pxe"], "Pxe")])
@@ -249,7 +249,7 @@ def test_nothing_is_sent_to_a_machine_that_is_only_observed(
 
 def test_a_claimed_machine_that_is_observed_for_a_while_stays_its_project_s() -> None:
     one = document(lifecycle={"mode": "Observe"})
-    life = Life(claim="web", slot=0, claimed_at=NOW)
+    life = LifecycleFacts(claim="web", slot=0, claimed_at=NOW)
     has = ResourceFacts(project="shop", image="debian-12.0.1", life=life)
     assert all(field.equal for field in RULES.fields(one, look(has, power="On")))
     leaving = msgspec.structs.replace(has, life=msgspec.structs.replace(life, releasing_at=NOW))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Unreachable, excerpt, note_secrets
-from drivers.known_secrets import HIDDEN, SHORTEST, KnownSecrets
+from drivers.known_secrets import MASK, SHORTEST, KnownSecrets
 from reconciler.commands.crash_report import _Hiding
 
 SECRET = 'Tr0ub4dor "und" Drei@x/y'
@@ -38,7 +38,7 @@ def known() -> KnownSecrets:
 )
 def test_a_secret_is_hidden_in_each_form(known: KnownSecrets, text: str) -> None:
     shown = known.hidden(text)
-    assert HIDDEN in shown
+    assert MASK in shown
     assert not [word for word in ("Tr0ub4dor", "Drei", "calvin") if word in shown]
 
 
@@ -50,7 +50,7 @@ def test_other_text_stays(known: KnownSecrets, text: str) -> None:
 def test_a_short_secret_is_not_hidden_in_data(known: KnownSecrets) -> None:
     """A model that is called like a password stays a model."""
     assert known.hidden("calvin", least=12) == "calvin"
-    assert known.hidden(SECRET, least=12) == HIDDEN
+    assert known.hidden(SECRET, least=12) == MASK
 
 
 @given(
@@ -70,7 +70,7 @@ def test_none_of_many_is_left(secrets: list[str], before: str, after: str) -> No
 def test_whatever_is_hidden_nothing_is_made_up(secret: str, text: str) -> None:
     known = KnownSecrets()
     known.note(secret)
-    assert known.hidden(text).count(HIDDEN) >= text.count(HIDDEN)
+    assert known.hidden(text).count(MASK) >= text.count(MASK)
     if secret not in text and len(secret) >= 8:
         assert secret not in known.hidden(text)
 

@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.machine import lifecycle
-from reconciler.kinds.machine.lifecycle import Phase, Stage, Task, overdue, phase, purpose, task
-from reconciler.kinds.machine.lifecycle_events import EXPECTED, take
+from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, Phase, agent_task, overdue, phase, purpose
+from reconciler.kinds.machine.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec, Mode, Pause
 from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.lifecycle_facts import BootOrder, FactType, Life, Purpose, Trouble, Wiped, Written
+from reconciler.model.lifecycle_facts import (
+    BootRequest,
+    FactType,
+    LifecycleFacts,
+    LifecycleFailure,
+    Purpose,
+    Wiped,
+    Written,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -28,34 +36,34 @@ SPEC = msgspec.convert(
 CLAIM = msgspec.convert({"project": "p", "partitions": ["p"], "size": "s", "image": IMAGE}, MachineClaimSpec)
 
 
-def life(at: Stage, why: Purpose | None, **more: object) -> Life:
+def life(at: BootStage, why: Purpose | None, **more: object) -> LifecycleFacts:
     """A life in which an order for this has come so far."""
-    found = Life(inspected_at=None if why is Purpose.INSPECT else NOW)
+    found = LifecycleFacts(inspected_at=None if why is Purpose.INSPECT else NOW)
     if why in (Purpose.INSTALL, Purpose.WIPE):
         found = msgspec.structs.replace(found, claim="c", slot=0, claimed_at=NOW)
     if why is Purpose.WIPE:
         found = msgspec.structs.replace(found, releasing_at=NOW)
-    if at is not Stage.NONE and why is not None:
-        found = msgspec.structs.replace(found, order=BootOrder("1-1", why, NOW), attempts=1, stopped_at=NOW)
-    if at in (Stage.WORKING, Stage.ENDED):
+    if at is not BootStage.NONE and why is not None:
+        found = msgspec.structs.replace(found, order=BootRequest("1-1", why, NOW), attempts=1, stopped_at=NOW)
+    if at in (BootStage.WORKING, BootStage.ENDED):
         found = msgspec.structs.replace(found, served_at=NOW, registered_at=NOW, heard_at=NOW)
-    if at is Stage.ENDED:
+    if at is BootStage.ENDED:
         found = msgspec.structs.replace(found, ended_at=NOW)
         if why is Purpose.INSTALL:
             found = msgspec.structs.replace(found, written=Written(IMAGE, "sha256:0", "c", NOW))
     return msgspec.structs.replace(found, **more)
 
 
-PLACES = [(Stage.NONE, None), *((at, why) for at in Stage if at is not Stage.NONE for why in Purpose)]
+PLACES = [(BootStage.NONE, None), *((at, why) for at in BootStage if at is not BootStage.NONE for why in Purpose)]
 
 
 @pytest.mark.parametrize(("at", "why"), PLACES)
 @pytest.mark.parametrize("fact", list(FactType))
-def test_a_fact_moves_a_life_only_when_it_is_expected(fact: FactType, at: Stage, why: Purpose | None) -> None:
+def test_a_fact_moves_a_life_only_when_it_is_expected(fact: FactType, at: BootStage, why: Purpose | None) -> None:
     before = life(at, why)
-    if (at, why) == (Stage.NONE, None):
+    if (at, why) == (BootStage.NONE, None):
         before = life(at, why, claim="c", slot=0, written=Written(IMAGE, "sha256:0", "c", NOW))
-    taken = take(before, fact, "words", IMAGE, LATER)
+    taken = apply_fact(before, fact, "words", IMAGE, LATER)
     assert taken.expected == ((at, why) in EXPECTED[fact])
     if not taken.expected:
         assert "words" in taken.message or taken.reason == "FailedReclaim"
@@ -68,106 +76,119 @@ def test_a_fact_moves_a_life_only_when_it_is_expected(fact: FactType, at: Stage,
     ("before", "after"),
     [
         (NO_FACTS.life, Phase.DISCOVERED),
-        (life(Stage.ORDERED, Purpose.INSPECT), Phase.INSPECTING),
-        (life(Stage.NONE, None), Phase.AVAILABLE),
-        (life(Stage.NONE, None, claim="c", slot=0), Phase.CLAIMED),
-        (life(Stage.ORDERED, Purpose.INSTALL), Phase.PROVISIONING),
-        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW)), Phase.PROVISIONING),
-        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), phoned_home_at=NOW), Phase.RUNNING),
-        (life(Stage.NONE, None, claim="c", releasing_at=NOW), Phase.RELEASING),
-        (life(Stage.ENDED, Purpose.WIPE), Phase.RELEASING),
-        (life(Stage.NONE, None, trouble=Trouble("X", "y", NOW, final=True)), Phase.ERROR),
-        (life(Stage.NONE, None, trouble=Trouble("X", "y", NOW)), Phase.AVAILABLE),
+        (life(BootStage.ORDERED, Purpose.INSPECT), Phase.INSPECTING),
+        (life(BootStage.NONE, None), Phase.AVAILABLE),
+        (life(BootStage.NONE, None, claim="c", slot=0), Phase.CLAIMED),
+        (life(BootStage.ORDERED, Purpose.INSTALL), Phase.PROVISIONING),
+        (life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW)), Phase.PROVISIONING),
+        (
+            life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), phoned_home_at=NOW),
+            Phase.RUNNING,
+        ),
+        (life(BootStage.NONE, None, claim="c", releasing_at=NOW), Phase.RELEASING),
+        (life(BootStage.ENDED, Purpose.WIPE), Phase.RELEASING),
+        (life(BootStage.NONE, None, trouble=LifecycleFailure("X", "y", NOW, final=True)), Phase.ERROR),
+        (life(BootStage.NONE, None, trouble=LifecycleFailure("X", "y", NOW)), Phase.AVAILABLE),
     ],
 )
-def test_a_phase_follows_from_the_facts(before: Life, after: Phase) -> None:
+def test_a_phase_follows_from_the_facts(before: LifecycleFacts, after: Phase) -> None:
     assert phase(ResourceFacts(life=before, image=IMAGE), CLAIM) is after
 
 
 @pytest.mark.parametrize(
     ("facts", "wanted"),
     [
-        (life(Stage.NONE, Purpose.INSPECT), Purpose.INSPECT),
-        (life(Stage.NONE, None), None),
-        (life(Stage.NONE, None, claim="c"), Purpose.INSTALL),
-        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW)), None),
-        (life(Stage.NONE, None, claim="c", written=Written("debian-11.0.1", "x", "c", NOW)), Purpose.INSTALL),
-        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "another", NOW)), Purpose.INSTALL),
-        (life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW, word="again")), Purpose.INSTALL),
-        (life(Stage.NONE, None, claim="c", releasing_at=NOW), Purpose.WIPE),
-        (life(Stage.NONE, None, claim="c", releasing_at=LATER, wiped=Wiped(NOW)), Purpose.WIPE),
-        (life(Stage.NONE, None, claim="c", releasing_at=NOW, wiped=Wiped(LATER)), None),
+        (life(BootStage.NONE, Purpose.INSPECT), Purpose.INSPECT),
+        (life(BootStage.NONE, None), None),
+        (life(BootStage.NONE, None, claim="c"), Purpose.INSTALL),
+        (life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW)), None),
+        (life(BootStage.NONE, None, claim="c", written=Written("debian-11.0.1", "x", "c", NOW)), Purpose.INSTALL),
+        (life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "another", NOW)), Purpose.INSTALL),
+        (life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW, word="again")), Purpose.INSTALL),
+        (life(BootStage.NONE, None, claim="c", releasing_at=NOW), Purpose.WIPE),
+        (life(BootStage.NONE, None, claim="c", releasing_at=LATER, wiped=Wiped(NOW)), Purpose.WIPE),
+        (life(BootStage.NONE, None, claim="c", releasing_at=NOW, wiped=Wiped(LATER)), None),
     ],
 )
-def test_what_a_machine_is_started_for(facts: Life, wanted: Purpose | None) -> None:
+def test_what_a_machine_is_started_for(facts: LifecycleFacts, wanted: Purpose | None) -> None:
     assert purpose(ResourceFacts(life=facts, image=IMAGE), None, CLAIM) is wanted
 
 
 def test_a_claim_that_is_gone_from_git_installs_nothing() -> None:
-    assert purpose(ResourceFacts(life=life(Stage.NONE, None, claim="c"), image=IMAGE), None, None) is None
+    assert purpose(ResourceFacts(life=life(BootStage.NONE, None, claim="c"), image=IMAGE), None, None) is None
 
 
 @pytest.mark.parametrize(("at", "why"), PLACES)
 @pytest.mark.parametrize("releasing", [False, True])
 @pytest.mark.parametrize("claim", [CLAIM, None])
 def test_an_agent_writes_and_wipes_under_the_order_for_it_alone(
-    at: Stage, why: Purpose | None, releasing: bool, claim: MachineClaimSpec | None
+    at: BootStage, why: Purpose | None, releasing: bool, claim: MachineClaimSpec | None
 ) -> None:
     now = life(at, why, releasing_at=NOW if releasing else None)
-    found = task(ResourceFacts(life=now, image=IMAGE), claim)
-    if found is Task.INSTALL:
-        assert (at, why, releasing, claim) == (Stage.WORKING, Purpose.INSTALL, False, CLAIM)
-    if found is Task.WIPE:
-        assert (at, why, releasing) == (Stage.WORKING, Purpose.WIPE, True)
+    found = agent_task(ResourceFacts(life=now, image=IMAGE), claim)
+    if found is AgentTask.INSTALL:
+        assert (at, why, releasing, claim) == (BootStage.WORKING, Purpose.INSTALL, False, CLAIM)
+    if found is AgentTask.WIPE:
+        assert (at, why, releasing) == (BootStage.WORKING, Purpose.WIPE, True)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (life(Stage.ORDERED, Purpose.INSPECT), lifecycle.SERVED_WITHIN, "AgentMissing"),
-        (life(Stage.WORKING, Purpose.INSTALL), lifecycle.SILENT_AFTER, "AgentSilent"),
+        (life(BootStage.ORDERED, Purpose.INSPECT), lifecycle.SERVED_WITHIN, "AgentMissing"),
+        (life(BootStage.WORKING, Purpose.INSTALL), lifecycle.SILENT_AFTER, "AgentSilent"),
         (
-            life(Stage.WORKING, Purpose.INSTALL, heard_at=NOW + timedelta(hours=2)),
+            life(BootStage.WORKING, Purpose.INSTALL, heard_at=NOW + timedelta(hours=2)),
             lifecycle.INSTALL_WITHIN,
             "TakesTooLong",
         ),
-        (life(Stage.WORKING, Purpose.WIPE, heard_at=NOW + timedelta(hours=24)), lifecycle.WIPE_WITHIN, "TakesTooLong"),
+        (
+            life(BootStage.WORKING, Purpose.WIPE, heard_at=NOW + timedelta(hours=24)),
+            lifecycle.WIPE_WITHIN,
+            "TakesTooLong",
+        ),
     ],
 )
-def test_an_order_may_take_so_long_and_no_longer(before: Life, after: timedelta, reason: str) -> None:
+def test_an_order_may_take_so_long_and_no_longer(before: LifecycleFacts, after: timedelta, reason: str) -> None:
     assert overdue(before, NOW + after - timedelta(seconds=1)) is None
     found = overdue(before, NOW + after)
     assert found is not None
     assert (found.reason, found.final) == (reason, False)
-    last = overdue(msgspec.structs.replace(before, attempts=lifecycle.ATTEMPTS), NOW + after)
+    last = overdue(msgspec.structs.replace(before, attempts=lifecycle.MAX_ATTEMPTS), NOW + after)
     assert last is not None
     assert last.final
 
 
 @pytest.mark.parametrize("power", [PowerState.ON, PowerState.POWERING_OFF, PowerState.PAUSED, None])
 def test_no_boot_is_ordered_of_a_machine_that_is_not_off(power: PowerState | None) -> None:
-    facts = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL), image=IMAGE)
-    spec = lifecycle.lived(SPEC, facts, SystemState(power=power), CLAIM, NOW)
+    facts = ResourceFacts(life=life(BootStage.ORDERED, Purpose.INSTALL), image=IMAGE)
+    spec = lifecycle.effective_machine(SPEC, facts, SystemState(power=power), CLAIM, NOW)
     assert (spec.boot, spec.power) == (None, "Off")
-    spec = lifecycle.lived(SPEC, facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
+    spec = lifecycle.effective_machine(SPEC, facts, SystemState(power=PowerState.OFF), CLAIM, NOW)
     assert spec.boot is not None
     assert (spec.boot.target, spec.power) == (BootTarget.PXE, "Off")
 
 
 def test_only_a_machine_without_a_system_is_cut_off_unasked() -> None:
-    running = life(Stage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), releasing_at=NOW)
-    spec = lifecycle.lived(SPEC, ResourceFacts(life=running), SystemState(power=PowerState.ON), CLAIM, NOW)
+    running = life(BootStage.NONE, None, claim="c", written=Written(IMAGE, "x", "c", NOW), releasing_at=NOW)
+    spec = lifecycle.effective_machine(SPEC, ResourceFacts(life=running), SystemState(power=PowerState.ON), CLAIM, NOW)
     assert spec.shutdown == SPEC.shutdown
-    unknown = lifecycle.lived(SPEC, NO_FACTS, SystemState(power=PowerState.ON), None, NOW)
+    unknown = lifecycle.effective_machine(SPEC, NO_FACTS, SystemState(power=PowerState.ON), None, NOW)
     assert unknown.shutdown == SPEC.shutdown
-    empty = ResourceFacts(life=life(Stage.WORKING, Purpose.WIPE))
-    assert lifecycle.lived(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown == lifecycle.NO_SYSTEM
-    unstopped = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSPECT, attempts=2, stopped_at=None))
-    assert lifecycle.lived(SPEC, unstopped, SystemState(power=PowerState.ON), None, NOW).shutdown == SPEC.shutdown
+    empty = ResourceFacts(life=life(BootStage.WORKING, Purpose.WIPE))
+    assert (
+        lifecycle.effective_machine(SPEC, empty, SystemState(power=PowerState.ON), None, NOW).shutdown
+        == lifecycle.NO_SYSTEM
+    )
+    unstopped = ResourceFacts(life=life(BootStage.ORDERED, Purpose.INSPECT, attempts=2, stopped_at=None))
+    assert (
+        lifecycle.effective_machine(SPEC, unstopped, SystemState(power=PowerState.ON), None, NOW).shutdown
+        == SPEC.shutdown
+    )
 
 
 def test_an_order_is_not_late_before_its_machine_was_seen_off() -> None:
-    assert overdue(life(Stage.ORDERED, Purpose.INSTALL, stopped_at=None), NOW + timedelta(days=2)) is None
+    assert overdue(life(BootStage.ORDERED, Purpose.INSTALL, stopped_at=None), NOW + timedelta(days=2)) is None
 
 
 @pytest.mark.parametrize(
@@ -182,42 +203,42 @@ def test_an_order_is_not_late_before_its_machine_was_seen_off() -> None:
 )
 def test_an_order_stands_only_while_git_would_give_it_again(changed: dict[str, Any], stands: bool) -> None:
     spec = msgspec.structs.replace(SPEC, **changed)
-    facts = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL), image=IMAGE)
+    facts = ResourceFacts(life=life(BootStage.ORDERED, Purpose.INSTALL), image=IMAGE)
     assert lifecycle.stands(spec, facts, SystemState(), CLAIM, NOW) is stands
 
 
 def test_an_order_does_not_stand_when_its_image_is_there_or_its_machine_is_another() -> None:
-    there = life(Stage.ORDERED, Purpose.INSTALL, written=Written(IMAGE, "x", "c", NOW))
+    there = life(BootStage.ORDERED, Purpose.INSTALL, written=Written(IMAGE, "x", "c", NOW))
     assert not lifecycle.stands(SPEC, ResourceFacts(life=there, image=IMAGE), SystemState(), CLAIM, NOW)
-    known = ResourceFacts(life=life(Stage.ORDERED, Purpose.INSTALL, system="aa"), image=IMAGE)
+    known = ResourceFacts(life=life(BootStage.ORDERED, Purpose.INSTALL, system="aa"), image=IMAGE)
     assert not lifecycle.stands(SPEC, known, SystemState(uuid="bb"), CLAIM, NOW)
     assert lifecycle.stands(SPEC, known, SystemState(uuid="AA"), CLAIM, NOW)
     assert not lifecycle.stands(SPEC, known, SystemState(), CLAIM, NOW + timedelta(hours=1))
 
 
 def test_a_request_that_is_taken_away_asks_for_nothing() -> None:
-    inspected = ResourceFacts(life=life(Stage.NONE, None, asked="now"))
+    inspected = ResourceFacts(life=life(BootStage.NONE, None, asked="now"))
     assert purpose(inspected, SPEC, None) is None
 
 
 def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_crash_loop() -> None:
-    now = life(Stage.NONE, None, claim="c", slot=0, written=Written(IMAGE, "x", "c", NOW))
+    now = life(BootStage.NONE, None, claim="c", slot=0, written=Written(IMAGE, "x", "c", NOW))
     told = []
     for minute in (0, 5, 10):
-        taken = take(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=minute))
+        taken = apply_fact(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=minute))
         now = taken.life
         told.append(taken.reason)
     assert told == ["SentToDisk", "SentToDisk", "CrashLoop"]
     assert now.trouble is not None
     assert not now.trouble.final
-    assert take(now, FactType.PHONED_HOME, "", IMAGE, NOW + timedelta(minutes=11)).life.trouble is None
-    later = take(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=40))
+    assert apply_fact(now, FactType.PHONED_HOME, "", IMAGE, NOW + timedelta(minutes=11)).life.trouble is None
+    later = apply_fact(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=40))
     assert later.reason == "SentToDisk"
 
 
 def test_a_machine_is_wiped_once_though_the_clock_was_put_back_meanwhile() -> None:
-    before = life(Stage.WORKING, Purpose.WIPE, releasing_at=LATER)
-    after = take(before, FactType.WIPED, "sda 1 bytes: overwrite", IMAGE, NOW).life
+    before = life(BootStage.WORKING, Purpose.WIPE, releasing_at=LATER)
+    after = apply_fact(before, FactType.WIPED, "sda 1 bytes: overwrite", IMAGE, NOW).life
     assert purpose(ResourceFacts(life=after, image=IMAGE), None, CLAIM) is None
 
 
@@ -225,22 +246,22 @@ def test_a_machine_is_wiped_once_though_the_clock_was_put_back_meanwhile() -> No
 def test_what_may_be_on_the_disks_is_remembered_until_they_are_wiped(why: Purpose) -> None:
     """Of the image that was there, of attempts that nothing was heard of, and of the one under way."""
     old = Written(IMAGE, "sha256:0", "c", NOW, order="0-9")
-    before = life(Stage.ORDERED, why, installs=("0-7", "0-9"), written=old)
-    now = take(before, FactType.REGISTERED, "", IMAGE, NOW).life
+    before = life(BootStage.ORDERED, why, installs=("0-7", "0-9"), written=old)
+    now = apply_fact(before, FactType.REGISTERED, "", IMAGE, NOW).life
     assert now.installs == ("0-7", "0-9", "1-1")
     if why is Purpose.WIPE:
-        assert take(now, FactType.WIPED, "sda", IMAGE, NOW).life.installs == ()
+        assert apply_fact(now, FactType.WIPED, "sda", IMAGE, NOW).life.installs == ()
     else:
-        assert take(now, FactType.WRITTEN, "sha256:0", IMAGE, NOW).life.installs == now.installs
+        assert apply_fact(now, FactType.WRITTEN, "sha256:0", IMAGE, NOW).life.installs == now.installs
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(FactType)), st.text(max_size=5)), max_size=30), st.sampled_from(PLACES))
 def test_no_report_gives_a_machine_away_or_starts_or_frees_it(
-    facts: list[tuple[FactType, str]], place: tuple[Stage, Purpose | None]
+    facts: list[tuple[FactType, str]], place: tuple[BootStage, Purpose | None]
 ) -> None:
     first = now = life(*place)
     for number, (fact, detail) in enumerate(facts):
-        now = take(now, fact, detail, IMAGE, NOW + timedelta(minutes=number)).life
+        now = apply_fact(now, fact, detail, IMAGE, NOW + timedelta(minutes=number)).life
     assert (now.claim, now.slot, now.claimed_at, now.releasing_at) == (
         first.claim,
         first.slot,

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from drivers.base import Disk, Inventory, Nic, Processor
-from reconciler.desired.load import load
+from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
-from reconciler.kinds.common.inventory import Kept, Known, Origin
-from reconciler.kinds.machine.labels import SIZE, effective_labels, size_of
+from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
+from reconciler.kinds.machine.labels import SIZE, effective_labels, size_by_inventory
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_of, on_sizes
+from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories, on_sizes
 from reconciler.planning.selectors import Unmatched, select
 from tests.unit import desired_worlds as worlds
 from tests.unit.planning_worlds import desired, machine, resource
@@ -36,8 +36,8 @@ def kept(value: Inventory | None, origin: Origin = Origin.OUT_OF_BAND, **more: A
     return Kept("m1", origin, value, NOW, NOW, **more)
 
 
-def known(value: Inventory) -> Known:
-    return Known(out_of_band=kept(value))
+def known(value: Inventory) -> MachineInventory:
+    return MachineInventory(out_of_band=kept(value))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def known(value: Inventory) -> Known:
 def test_exactly_one_size_fits_or_it_is_said_why_none_is_told(
     sizes: list[Any], inventory: Inventory | None, name: str | None, why: str
 ) -> None:
-    found = size_of(machine("m1"), inventory, desired(*sizes))
+    found = size_by_inventory(machine("m1"), inventory, desired(*sizes))
     assert found.name == name
     assert why in found.why
 
@@ -90,7 +90,7 @@ def test_a_derived_label_cannot_be_declared() -> None:
 @pytest.mark.parametrize("label", [SIZE, "aggregate/disks.count"])
 def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None:
     text = worlds.machine("m1").replace("  name: m1\n", f"  name: m1\n  labels: {{{label}: x}}\n")
-    (found,) = load(worlds.MemorySnapshot({"m.yaml": text, "p.yaml": worlds.PARTITION})).diagnostics
+    (found,) = load_state(worlds.MemorySnapshot({"m.yaml": text, "p.yaml": worlds.PARTITION})).diagnostics
     assert (found.code, found.summary) == ("derived-label", f"the label {label} cannot be declared")
     assert found.source is not None
     assert found.source.line == 5
@@ -109,19 +109,19 @@ def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None
 def test_machines_are_selected_by_what_is_in_them(selector: str, chosen: bool) -> None:
     now = state()
     with nullcontext() if chosen else pytest.raises(Unmatched):
-        assert select(["machines"], selector, now, derived=lambda: labels_of(now, {"m1": known(SMALL)}))
+        assert select(["machines"], selector, now, derived=lambda: labels_from_inventories(now, {"m1": known(SMALL)}))
 
 
 def test_a_size_that_changes_in_git_changes_the_label() -> None:
     before, after = state(), state(cores=(9, 16))
     inventories = {"m1": known(SMALL)}
-    assert SIZE in labels_of(before, inventories)[ResourceKey("Machine", "m1")]
-    assert SIZE not in labels_of(after, inventories)[ResourceKey("Machine", "m1")]
+    assert SIZE in labels_from_inventories(before, inventories)[ResourceKey("Machine", "m1")]
+    assert SIZE not in labels_from_inventories(after, inventories)[ResourceKey("Machine", "m1")]
 
 
 def test_what_the_agent_says_counts_and_the_bmc_where_it_says_nothing() -> None:
     agent = Inventory((Processor("X", 4, 8),), missing=("memory", "disks", "gpus"))
-    best = Known(kept(SMALL), kept(agent, Origin.IN_BAND)).best
+    best = MachineInventory(kept(SMALL), kept(agent, Origin.IN_BAND)).best
     assert best is not None
     assert (best.processors, best.memory, best.disks, best.missing) == (agent.processors, 64 << 30, SMALL.disks, ())
 
@@ -149,23 +149,23 @@ def test_a_declared_size_that_does_not_fit_is_a_condition_and_a_warning(
 def test_a_loss_is_a_condition_until_it_is_accepted_and_a_gain_is_none() -> None:
     now, more = state(), msgspec.structs.replace(SMALL, disks=(*SMALL.disks, Disk("b", 5)))
     one = now.resources[ResourceKey("Machine", "m1")]
-    lost = Known(kept(SMALL, previous=more, previous_at=NOW))
+    lost = MachineInventory(kept(SMALL, previous=more, previous_at=NOW))
     (found,) = inventory_conditions(one, lost, now)
     assert (found.type, found.status, found.reason) == ("InventoryComplete", "False", "PartsLost")
     assert "disk b is gone" in found.message
-    assert list(inventory_conditions(one, Known(kept(more, previous=SMALL, previous_at=NOW)), now)) == []
-    assert list(inventory_conditions(one, Known(kept(SMALL)), now)) == []
+    assert list(inventory_conditions(one, MachineInventory(kept(more, previous=SMALL, previous_at=NOW)), now)) == []
+    assert list(inventory_conditions(one, MachineInventory(kept(SMALL)), now)) == []
 
 
 def test_an_inventory_that_cannot_be_read_is_a_condition() -> None:
     now = state()
-    failed = Known(kept(None, error=ReadError("Unreachable", "no answer"), tried_at=NOW))
+    failed = MachineInventory(kept(None, error=ReadError("Unreachable", "no answer"), tried_at=NOW))
     (found,) = inventory_conditions(now.resources[ResourceKey("Machine", "m1")], failed, now)
     assert (found.type, found.reason, found.since) == ("InventoryRead", "Unreachable", NOW)
 
 
 def test_a_machine_is_known_by_the_mac_addresses_of_both() -> None:
     one, two = (msgspec.structs.replace(SMALL, nics=(Nic("e", f"52:54:00:00:00:0{n}"),)) for n in (1, 2))
-    both = Known(kept(one), kept(two, Origin.IN_BAND))
+    both = MachineInventory(kept(one), kept(two, Origin.IN_BAND))
     assert both.macs == {"52:54:00:00:00:01", "52:54:00:00:00:02"}
-    assert Known(kept(SMALL)).macs == set()
+    assert MachineInventory(kept(SMALL)).macs == set()

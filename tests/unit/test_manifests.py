@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired.manifest.manifests import Marked, dump_yaml, masked, parse
-from reconciler.desired.manifest.yaml_reader import read
-from reconciler.desired.report import render
+from reconciler.desired.manifest.manifests import Marked, dump_yaml, masked_line, parse_manifest
+from reconciler.desired.manifest.yaml_reader import read_documents
+from reconciler.desired.report import render_diagnostics
 from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import ResourceKey, Source
@@ -28,7 +28,7 @@ def spec(text: str, kind: str = "Machine") -> str:
 
 
 def test_a_document_becomes_a_resource_that_knows_its_place() -> None:
-    found = parse("a/f.yaml", f"# note\n---\n{GOOD}".encode())
+    found = parse_manifest("a/f.yaml", f"# note\n---\n{GOOD}".encode())
     (resource,) = found.resources
     assert not found.broken
     assert resource.key == ResourceKey("Machine", "web-1")
@@ -38,7 +38,7 @@ def test_a_document_becomes_a_resource_that_knows_its_place() -> None:
 
 
 def test_good_documents_of_a_file_with_others_are_kept() -> None:
-    found = parse("f.yaml", f"{PARTITION}---\na: [\n---\n{GOOD}---\nkind: X\n".encode())
+    found = parse_manifest("f.yaml", f"{PARTITION}---\na: [\n---\n{GOOD}---\nkind: X\n".encode())
     assert found.broken
     assert [str(resource.key) for resource in found.resources] == ["Partition/p1", "Machine/web-1"]
 
@@ -81,14 +81,14 @@ TABLE = [
 def test_what_is_wrong_is_said_where_it_stands(text: str | bytes, expected: list[str]) -> None:
     data = text if isinstance(text, bytes) else text.encode()
     found = Marked("f.yaml", data).diagnose()
-    assert parse("f.yaml", data).broken
+    assert parse_manifest("f.yaml", data).broken
     assert [f"{d.source.line}:{d.source.column} {d.code}" for d in found if d.source] == expected
 
 
 def test_what_people_read() -> None:
     """`hostile/bad.txt` is the golden text; to renew it, write there what `render` gives."""
     found = Marked("bad.yaml", (HOSTILE / "bad.yaml").read_bytes()).diagnose()
-    assert render("text", found, files=1, resources=0) == (HOSTILE / "bad.txt").read_text("utf-8")
+    assert render_diagnostics("text", found, files=1, resources=0) == (HOSTILE / "bad.txt").read_text("utf-8")
     assert {diagnostic.code for diagnostic in found} <= {*DIAGNOSTICS, "boot-without-target", "request-without-once"}
 
 
@@ -127,7 +127,7 @@ def test_what_may_be_a_credential_is_never_shown(line: str) -> None:
 
 
 def test_a_shown_line_moves_no_cursor() -> None:
-    assert masked("a:\t\x1b[2J") == "a: \N{REPLACEMENT CHARACTER}[2J"
+    assert masked_line("a:\t\x1b[2J") == "a: \N{REPLACEMENT CHARACTER}[2J"
 
 
 def test_names_that_broken_documents_claim_are_known() -> None:
@@ -166,7 +166,7 @@ def test_the_quick_way_and_the_careful_way_agree(edits: list[tuple[int, str]]) -
         key, _, _ = lines[at % len(lines)].partition(":")
         lines[at % len(lines)] = f"{key}: {piece}"
     data = "\n".join(lines).encode()
-    assert parse("f.yaml", data).broken == bool(Marked("f.yaml", data).diagnose())
+    assert parse_manifest("f.yaml", data).broken == bool(Marked("f.yaml", data).diagnose())
 
 
 @given(
@@ -180,6 +180,6 @@ def test_the_quick_way_and_the_careful_way_agree(edits: list[tuple[int, str]]) -
 )
 def test_what_is_written_is_read_back(value: Any) -> None:
     shared = {"one": value, "other": value}
-    (document,) = read(dump_yaml(shared))
+    (document,) = read_documents(dump_yaml(shared))
     assert document.faults == []
     assert document.value == shared

@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Inventory, Nic, SystemState
-from reconciler.onboarding.discovery import Declared, Identity
-from reconciler.onboarding.undeclared import MET_KEPT, MOST_MET, Met, join, plain, read_met, remembered, undeclared
+from reconciler.onboarding.discovery import Declared, FoundSystem
+from reconciler.onboarding.undeclared import (
+    MAX_UNDECLARED,
+    MET_KEPT,
+    UndeclaredMachine,
+    forge_text,
+    join,
+    read_undeclared,
+    remembered,
+    undeclared,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 A, B = "5a1f0000-0000-4000-8000-00000000000a", "5a1f0000-0000-4000-8000-00000000000b"
@@ -19,13 +28,13 @@ A_TURNED = "00001f5a-0000-0040-8000-00000000000a"
 MAC, OTHER, SHARED = "52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:ff"
 
 
-def met(uuid: str = "", *macs: str, at: datetime = NOW, **fields: Any) -> Met:
-    return Met(at, uuid, macs, **fields)
+def met(uuid: str = "", *macs: str, at: datetime = NOW, **fields: Any) -> UndeclaredMachine:
+    return UndeclaredMachine(at, uuid, macs, **fields)
 
 
-def system(n: int, uuid: str | None = None, *macs: str, **state: Any) -> Identity:
+def system(n: int, uuid: str | None = None, *macs: str, **state: Any) -> FoundSystem:
     nics = Inventory(nics=tuple(Nic(f"eth{at}", mac) for at, mac in enumerate(macs))) if macs else None
-    return Identity(f"https://10.0.0.{n}", "p", SystemState(uuid=uuid, **state), nics)
+    return FoundSystem(f"https://10.0.0.{n}", "p", SystemState(uuid=uuid, **state), nics)
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------------
@@ -38,7 +47,7 @@ def test_of_what_the_agent_collected_the_words_for_people_are_kept() -> None:
         "lsblk": {"blockdevices": [{"name": "sda", "type": "disk", "size": 10**12}]},
         "lldp": {"lldp": {"interface": [neighbour]}},
     }
-    kept = read_met(A.upper(), [MAC.upper(), "rubbish"], collected, NOW)
+    kept = read_undeclared(A.upper(), [MAC.upper(), "rubbish"], collected, NOW)
     assert (kept.uuid, kept.macs, kept.serial, kept.product) == (A, (MAC,), "S1", "R650")
     assert (kept.parts, kept.neighbours) == ("1 disks", ("leaf1 Eth7",))
     assert str(kept) == f"UUID {A}, MACs {MAC}; R650; serial S1; 1 disks; on leaf1 Eth7"
@@ -55,7 +64,7 @@ def test_of_what_the_agent_collected_the_words_for_people_are_kept() -> None:
     ],
 )
 def test_what_a_forge_or_a_terminal_would_act_on_is_taken_out(said: str, kept: str) -> None:
-    assert plain(said) == kept
+    assert forge_text(said) == kept
 
 
 @given(
@@ -72,7 +81,7 @@ def test_what_a_forge_or_a_terminal_would_act_on_is_taken_out(said: str, kept: s
     )
 )
 def test_whatever_is_collected_is_one_line_without_marks(collected: dict[str, object]) -> None:
-    said = str(read_met(None, [], collected, NOW))
+    said = str(read_undeclared(None, [], collected, NOW))
     assert not set("\n\r#@`[]") & set(said)
 
 
@@ -85,10 +94,10 @@ def test_whatever_is_collected_is_one_line_without_marks(collected: dict[str, ob
         ([met(B, MAC)], 2),
         ([met(B)], 2),
         ([met(B, at=NOW - MET_KEPT - timedelta(seconds=1))], 1),
-        ([met(f"{n:032x}") for n in range(MOST_MET)], MOST_MET),
+        ([met(f"{n:032x}") for n in range(MAX_UNDECLARED)], MAX_UNDECLARED),
     ],
 )
-def test_each_is_kept_once_and_not_for_ever_and_not_too_many(known: list[Met], left: int) -> None:
+def test_each_is_kept_once_and_not_for_ever_and_not_too_many(known: list[UndeclaredMachine], left: int) -> None:
     kept = remembered(known, met(A, MAC))
     assert (len(kept), kept[-1]) == (left, met(A, MAC))
 
@@ -109,7 +118,7 @@ def test_each_is_kept_once_and_not_for_ever_and_not_too_many(known: list[Met], l
     ],
 )
 def test_a_machine_is_declared_by_its_uuid_or_by_a_mac_of_a_machine_that_is_no_other(
-    one: Met, uuids: dict[str, str], macs: dict[str, str], is_new: bool
+    one: UndeclaredMachine, uuids: dict[str, str], macs: dict[str, str], is_new: bool
 ) -> None:
     assert undeclared([one], Declared({}, macs, uuids, frozenset())) == ([one] if is_new else [])
 
@@ -132,7 +141,7 @@ def test_a_machine_is_declared_by_its_uuid_or_by_a_mac_of_a_machine_that_is_no_o
     ],
 )
 def test_a_bmc_is_joined_with_the_machine_where_it_is_clear_that_it_is_its(
-    found: list[Identity], one: Met, is_joined: bool, is_lone: bool
+    found: list[FoundSystem], one: UndeclaredMachine, is_joined: bool, is_lone: bool
 ) -> None:
     joined, lone = join(found, [one])
     assert (joined != found, lone == [one]) == (is_joined, is_lone)

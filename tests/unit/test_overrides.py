@@ -12,10 +12,10 @@ from drivers.base import PowerState, SystemState
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.override import Override
 from reconciler.model.plan import Plan
-from reconciler.planning.guards import Limit, Limits
-from reconciler.planning.override_scope import NEVER, OVERRIDABLE, refusal, span
+from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.override_scope import NEVER, OVERRIDABLE, override_refusal, parse_duration
 from reconciler.planning.planner import plan
-from reconciler.planning.policy import SILENT, Asked, Daemon, Policy, policy
+from reconciler.planning.policy import SILENT, CommandLimits, DaemonReport, Policy, policy_in_force
 from reconciler.views.render import render_markdown, render_text
 from tests.unit.planning_worlds import NOW, World, desired, machine, seen
 
@@ -37,7 +37,7 @@ def fleet(count: int = 10, facts: dict[str, ResourceFacts] = {}) -> World:  # no
     return World(desired(*placed), looks, Facts(remembered, {}))
 
 
-def planned(world: World, *overrides: Override, limits: Limits = Limits()) -> Plan:  # noqa: B008  a frozen value
+def planned(world: World, *overrides: Override, limits: GuardLimits = GuardLimits()) -> Plan:  # noqa: B008  a frozen value
     return plan(world.desired, world.observed, world.facts, NOW, Policy(limits, None, "", overrides))
 
 
@@ -111,16 +111,16 @@ class TestWhatIsAccepted:
         ],
     )
     def test_spans(self, text: str, found: timedelta) -> None:
-        assert span(text) == found
+        assert parse_duration(text) == found
 
     @pytest.mark.parametrize("text", ["", "2", "h", "0h", "8d", "-1h", "1.5h", "for ever", "999999999999d", "1h 30m"])
     def test_no_spans(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"write 30m, 2h|at most 7d"):
-            span(text)
+            parse_duration(text)
 
     @pytest.mark.parametrize("guard", sorted(OVERRIDABLE))
     def test_guards_that_can_be_overridden(self, guard: str) -> None:
-        assert refusal(guard, narrowed=True) is None
+        assert override_refusal(guard, narrowed=True) is None
 
     @pytest.mark.parametrize(
         ("guard", "said"),
@@ -133,42 +133,40 @@ class TestWhatIsAccepted:
         ],
     )
     def test_guards_that_cannot(self, guard: str, said: str) -> None:
-        assert said in str(refusal(guard, narrowed=False))
+        assert said in str(override_refusal(guard, narrowed=False))
 
 
 class TestWhenTheNextMayGo:
     """A hold by the budget says when it ends by itself."""
 
-    def way_out(self, found: Plan) -> set[str]:
-        told = {
-            h.way_out.partition("; or ")[0] for c in found.changes for h in c.held_by if h.by == "disruption-budget"
-        }
+    def hint(self, found: Plan) -> set[str]:
+        told = {h.hint.partition("; or ")[0] for c in found.changes for h in c.held_by if h.by == "disruption-budget"}
         return {one for one in told if one.startswith("wait")}
 
     def test_an_hour_after_those_that_go_now(self) -> None:
-        assert self.way_out(planned(fleet())) == {"wait, as the next may go at 2026-03-01 13:00:00Z"}
+        assert self.hint(planned(fleet())) == {"wait, as the next may go at 2026-03-01 13:00:00Z"}
 
     def test_when_the_first_of_those_that_are_down_counts_no_more(self) -> None:
         down = {f"n{n}": ResourceFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2)}
-        found = planned(fleet(facts=down), limits=Limits(max_disrupted=Limit(count=2)))
-        assert self.way_out(found) == {"wait, as the next may go at 2026-03-01 12:40:00Z"}
+        found = planned(fleet(facts=down), limits=GuardLimits(max_disrupted=FleetShare(count=2)))
+        assert self.hint(found) == {"wait, as the next may go at 2026-03-01 12:40:00Z"}
 
     def test_when_enough_of_them_do(self) -> None:
         down = {f"n{n}": ResourceFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2, 3)}
-        assert self.way_out(planned(fleet(facts=down))) == {"wait, as the next may go at 2026-03-01 12:50:00Z"}
+        assert self.hint(planned(fleet(facts=down))) == {"wait, as the next may go at 2026-03-01 12:50:00Z"}
 
     def test_never_where_none_may_go(self) -> None:
-        assert self.way_out(planned(fleet(), limits=Limits(max_disrupted=Limit(count=0)))) == set()
+        assert self.hint(planned(fleet(), limits=GuardLimits(max_disrupted=FleetShare(count=0)))) == set()
 
 
 class TestThePolicy:
     """It follows from the store: from the daemon that is at work, and else from what was asked for."""
 
-    HALF = Limits(max_disrupted=Limit(percent=50.0))
-    WORKING = Daemon("ada (run)", NOW, HALF, "10.0.0.1", heard=NOW)
+    HALF = GuardLimits(max_disrupted=FleetShare(percent=50.0))
+    WORKING = DaemonReport("ada (run)", NOW, HALF, "10.0.0.1", seen_at=NOW)
 
     def test_the_limits_of_the_daemon_count_while_it_is_at_work(self) -> None:
-        assert policy(Asked(), self.WORKING, (), NOW) == (Policy(self.HALF, "10.0.0.1"), ())
+        assert policy_in_force(CommandLimits(), self.WORKING, (), NOW) == (Policy(self.HALF, "10.0.0.1"), ())
 
     @pytest.mark.parametrize(
         "daemon",
@@ -180,20 +178,25 @@ class TestThePolicy:
         ],
         ids=["none", "ended", "silent", "never heard"],
     )
-    def test_without_one_what_was_asked_for_counts_and_no_boot_service_is_there(self, daemon: Daemon | None) -> None:
-        found, told = policy(Asked(Limits()), daemon, (), NOW)
-        assert (found.limits, found.boot_address, told) == (Limits(), None, ())
+    def test_without_one_what_was_asked_for_counts_and_no_boot_service_is_there(
+        self, daemon: DaemonReport | None
+    ) -> None:
+        found, told = policy_in_force(CommandLimits(GuardLimits()), daemon, (), NOW)
+        assert (found.limits, found.boot_address, told) == (GuardLimits(), None, ())
 
     def test_what_the_command_line_says_is_told_where_the_daemon_has_another_limit(self) -> None:
-        asked = Asked(Limits(max_disrupted=Limit(count=4), max_removed=Limit(count=9)), frozenset({"max_disrupted"}))
-        found, (told,) = policy(asked, self.WORKING, (), NOW)
-        assert found.limits == msgspec.structs.replace(self.HALF, max_disrupted=Limit(count=4))
+        asked = CommandLimits(
+            GuardLimits(max_disrupted=FleetShare(count=4), max_removed=FleetShare(count=9)),
+            frozenset({"max_disrupted"}),
+        )
+        found, (told,) = policy_in_force(asked, self.WORKING, (), NOW)
+        assert found.limits == msgspec.structs.replace(self.HALF, max_disrupted=FleetShare(count=4))
         assert "--max-disrupted 4; the daemon that is at work has max-disrupted 50%" in told.summary
 
     def test_the_same_limit_is_not_told(self) -> None:
-        asked = Asked(self.HALF, frozenset({"max_disrupted"}))
-        assert policy(asked, self.WORKING, (), NOW)[1] == ()
+        asked = CommandLimits(self.HALF, frozenset({"max_disrupted"}))
+        assert policy_in_force(asked, self.WORKING, (), NOW)[1] == ()
 
     def test_a_hold_for_want_of_a_boot_service_says_where_one_was(self) -> None:
-        found, _ = policy(Asked(), msgspec.structs.replace(self.WORKING, ended=True), (), NOW)
+        found, _ = policy_in_force(CommandLimits(), msgspec.structs.replace(self.WORKING, ended=True), (), NOW)
         assert found.last_boot == "10.0.0.1, last heard of at 2026-03-01 12:00:00Z"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired.manifest import parallel
-from reconciler.desired.manifest.manifest_files import File
-from reconciler.desired.manifest.manifests import Parsed, parse
+from reconciler.desired.manifest.manifest_files import ManifestFile
+from reconciler.desired.manifest.manifests import Parsed, parse_manifest
 
 GOOD = "apiVersion: groundstate/v1\nkind: Tenant\nmetadata: {name: t%d}\nspec: {description: some words}\n"
 CONTENTS = {f"f{n:03d}.yaml": (GOOD % n).encode() for n in range(200)} | {
@@ -23,7 +23,7 @@ CONTENTS = {f"f{n:03d}.yaml": (GOOD % n).encode() for n in range(200)} | {
 
 
 def everything() -> dict[str, Parsed]:
-    contents = [(File(path, path, len(data)), data) for path, data in CONTENTS.items()]
+    contents = [(ManifestFile(path, path, len(data)), data) for path, data in CONTENTS.items()]
     found = list(parallel.parse_all([file for file, _ in contents], contents))
     assert len(found) == len(contents)
     assert all(data == CONTENTS[file.path] for file, data, _ in found)
@@ -37,7 +37,7 @@ def _small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_processors", lambda: 3)
 
 
-EXPECTED = {path: parse(path, data) for path, data in CONTENTS.items()}
+EXPECTED = {path: parse_manifest(path, data) for path, data in CONTENTS.items()}
 
 
 def test_helpers_find_what_is_found_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_without_processes_all_is_parsed_here(monkeypatch: pytest.MonkeyPatch) -
 def test_what_is_left_alone_takes_its_helpers_along(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     noting = f"open({str(tmp_path)!r} + f'/{{__import__(\"os\").getpid()}}', 'w')\n"
     monkeypatch.setattr(parallel, "_HELPER", noting + parallel._HELPER)
-    contents = [(File(path, path, len(data)), data) for path, data in CONTENTS.items()]
+    contents = [(ManifestFile(path, path, len(data)), data) for path, data in CONTENTS.items()]
     going = parallel.parse_all([file for file, _ in contents], contents)
     next(going)
     going.close()

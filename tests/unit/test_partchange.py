@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
-from reconciler.kinds.machine.inventory_diff import between, differences
+from reconciler.kinds.machine.inventory_diff import between, inventory_differences
 
 MODULES = (MemoryModule("A1", 32 << 30, "M", "D1"), MemoryModule("A2", 32 << 30, "M", "D2"))
 NICS = (Nic("eth0", "52:54:00:00:00:01"), Nic("eth1", "52:54:00:00:00:02"))
@@ -55,7 +55,7 @@ def but(**fields: object) -> Inventory:
     ],
 )
 def test_one_change_is_told_once_with_what_it_is(after: Inventory, said: str, loss: bool) -> None:
-    (found,) = differences(WHOLE, after)
+    (found,) = inventory_differences(WHOLE, after)
     assert said in str(found)
     assert found.loss is loss
 
@@ -72,8 +72,8 @@ def test_one_change_is_told_once_with_what_it_is(after: Inventory, said: str, lo
     ids=["other names for the same disks", "another order", "not told", "missing", "a kernel that takes more"],
 )
 def test_what_is_the_same_or_not_known_is_no_change(after: Inventory) -> None:
-    assert differences(WHOLE, after) == ()
-    assert differences(after, WHOLE) == ()
+    assert inventory_differences(WHOLE, after) == ()
+    assert inventory_differences(after, WHOLE) == ()
 
 
 parts = st.lists(
@@ -84,11 +84,11 @@ parts = st.lists(
 
 @given(parts, parts)
 def test_every_disk_is_accounted_for(before: list[Disk], after: list[Disk]) -> None:
-    found = differences(Inventory(disks=tuple(before)), Inventory(disks=tuple(after)))
+    found = inventory_differences(Inventory(disks=tuple(before)), Inventory(disks=tuple(after)))
     lost = sum(one.turn == "lost" for one in found)
     new = sum(one.turn == "new" for one in found)
     assert len(before) - lost == len(after) - new
-    assert not differences(Inventory(disks=tuple(before)), Inventory(disks=tuple(before[::-1])))
+    assert not inventory_differences(Inventory(disks=tuple(before)), Inventory(disks=tuple(before[::-1])))
 
 
 @pytest.mark.parametrize(

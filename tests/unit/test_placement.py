@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, ResetType, SystemState
-from reconciler.kinds.catalogue.image import choose
+from reconciler.kinds.catalogue.image import choose_image
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.kinds.claim.spec import (
@@ -24,17 +24,17 @@ from reconciler.kinds.claim.spec import (
     Toleration,
     TolerationOperator,
 )
-from reconciler.kinds.common.fields import Quotas
-from reconciler.kinds.machine.spec import LifecycleSpec, Mode, Pause, Taint
+from reconciler.kinds.common.fields import Quotas, Taint
+from reconciler.kinds.machine.spec import LifecycleSpec, Mode, Pause
 from reconciler.model.action import Claim, Disruption, InFlight, PowerOn
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import BootOrder, Life, Purpose, Trouble
+from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, LifecycleFailure, Purpose
 from reconciler.model.observation import Observation
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement.available import Available
-from reconciler.placement.filters import CODES, Fleet, Wanted, why_not
-from reconciler.placement.place import place
+from reconciler.placement.filters import CODES, PlacementFleet, Wanted, why_not
+from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement, Placements
 from reconciler.placement.reservations import Stock, shelf
 from tests.unit.planning_worlds import (
@@ -54,7 +54,7 @@ from tests.unit.planning_worlds import (
 
 OFF = SystemState(power=PowerState.OFF)
 MANAGED = LifecycleSpec(mode=Mode.MANAGED)
-READY = ResourceFacts(life=Life(inspected_at=NOW))
+READY = ResourceFacts(life=LifecycleFacts(inspected_at=NOW))
 RANGES = tuple(Constraint(type=ConstraintType(name), min=1, max=8) for name in ("cores", "memory"))
 CATALOGUE = (
     resource("Tenant", "acme", TenantSpec()),
@@ -76,7 +76,9 @@ def claim(name: str = "web", **spec: Any) -> Resource[MachineClaimSpec]:
 
 
 def of(claim: str, slot: int, project: str = "shop", *, leaving: bool = False) -> ResourceFacts:
-    life = Life(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
+    life = LifecycleFacts(
+        inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None
+    )
     return ResourceFacts(project=project, life=life)
 
 
@@ -90,7 +92,7 @@ def world(*resources: Resource[Any], facts: Mapping[str, ResourceFacts] | None =
 
 def placed(this: World) -> Placements:
     claims = [one.key.name for one in this.desired.of_kind("MachineClaim")]
-    return place(this.desired, this.observed, this.facts, NOW, explain=claims)
+    return place_all(this.desired, this.observed, this.facts, NOW, explain=claims)
 
 
 def names(found: Placement) -> dict[int, str]:
@@ -120,7 +122,7 @@ class Case(msgspec.Struct, kw_only=True):
 
 
 def life(**facts: Any) -> ResourceFacts:
-    return ResourceFacts(life=Life(**{"inspected_at": NOW, **facts}))
+    return ResourceFacts(life=LifecycleFacts(**{"inspected_at": NOW, **facts}))
 
 
 CASES = {
@@ -137,8 +139,8 @@ CASES = {
     "cordon": Case(spec={"cordon": Pause(reason="to go")}, said="cordon: to go"),
     "taint": Case(spec={"taints": (Taint(key="gpu", value="a100"),)}, said="taint gpu=a100"),
     "uninspected": Case(facts=NO_FACTS, said="no agent has said yet what is in it"),
-    "trouble": Case(facts=life(trouble=Trouble("Silent", "nothing came", NOW)), said="Silent: nothing came"),
-    "order": Case(facts=life(order=BootOrder("1-1", Purpose.WIPE, NOW)), said="from the network to wipe"),
+    "trouble": Case(facts=life(trouble=LifecycleFailure("Silent", "nothing came", NOW)), said="Silent: nothing came"),
+    "order": Case(facts=life(order=BootRequest("1-1", Purpose.WIPE, NOW)), said="from the network to wipe"),
     "in-flight": Case(flying=True, said="power-on is under way"),
     "unseen": Case(look=unreachable(M), said="Unreachable: connection refused"),
     "on": Case(look=ON, said="its power is On"),
@@ -150,9 +152,9 @@ def judged(case: Case, *, named: bool = False) -> Placement:
     given = {**case.claim, **({"machines": ("m1",)} if named else {})}
     state = desired(*CATALOGUE, box("m1", **case.spec), claim(**given))
     observed = {M: case.look} if case.look is not None else {}
-    return place(state, observed, Facts({M: case.facts}, {M: FLIGHT} if case.flying else {}), NOW, explain=("web",))[
-        "web"
-    ]
+    return place_all(
+        state, observed, Facts({M: case.facts}, {M: FLIGHT} if case.flying else {}), NOW, explain=("web",)
+    )["web"]
 
 
 def test_there_is_a_case_for_every_reason() -> None:
@@ -165,7 +167,7 @@ def test_one_thing_keeps_a_machine_away_even_if_it_is_asked_for_by_name(code: st
     found = judged(CASES[code], named=named)
     [candidate] = found.candidates
     assert [reason.code for reason in candidate.reasons] == [code]
-    assert CASES[code].said in candidate.reasons[0].said
+    assert CASES[code].said in candidate.reasons[0].message
     assert not found.chosen
     [hold] = found.holds
     assert (hold.kind, hold.by) == (HoldKind.GUARD, "placement")
@@ -174,7 +176,7 @@ def test_one_thing_keeps_a_machine_away_even_if_it_is_asked_for_by_name(code: st
 
 def test_a_machine_that_nobody_has_looked_at_is_not_given_away() -> None:
     found = judged(Case(look=None, said=""))
-    assert [reason.said for reason in found.candidates[0].reasons] == ["it has not been looked at"]
+    assert [reason.message for reason in found.candidates[0].reasons] == ["it has not been looked at"]
 
 
 def test_without_any_of_it_the_machine_is_given() -> None:
@@ -238,7 +240,7 @@ def test_of_two_claims_the_first_by_name_comes_first_and_one_that_gets_nothing_t
     fleet = boxes("m1", "m2")
     found = placed(world(*fleet, claim("b", count=1), claim("a", count=2)))
     assert (names(found["a"]), names(found["b"])) == ({0: "m1", 1: "m2"}, {})
-    assert [reason.said for reason in found["b"].candidates[0].reasons] == [
+    assert [reason.message for reason in found["b"].candidates[0].reasons] == [
         "a claim that comes before this one gets it"
     ]
     found = placed(world(*fleet, claim("b", count=1), claim("a", count=3)))
@@ -423,8 +425,8 @@ def test_claims_one_by_one_get_what_all_get_together_and_never_more_than_a_quota
 
 @given(worlds() | crowded())
 def test_the_short_way_to_find_machines_agrees_with_the_reasons_that_are_told(this: World) -> None:
-    fleet = Fleet(this.desired, this.observed, this.facts)
-    chosen = choose("debian-12", this.desired, NOW)
+    fleet = PlacementFleet(this.desired, this.observed, this.facts)
+    chosen = choose_image("debian-12", this.desired, NOW)
     for one in this.desired.of_kind("MachineClaim"):
         wanted = Wanted(one.spec, chosen if isinstance(chosen, Resource) else None)
         found = {name for names in Available(fleet).matching(wanted).values() for name in names}

@@ -20,7 +20,7 @@ from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
 from reconciler.planning import planner as planning
-from reconciler.planning.guards import Fleet, Limits
+from reconciler.planning.guards import FleetSurvey, GuardLimits
 from reconciler.planning.planner import plan
 from reconciler.planning.policy import Policy
 from tests.unit import planning_worlds as made
@@ -100,7 +100,7 @@ def guarded(guard: Any) -> Mapping[ResourceKey, Change]:
 
 
 def test_a_change_that_a_guard_cannot_judge_is_held_and_the_guard_judges_the_others() -> None:
-    def guard(changes: Iterable[Change], _fleet: Fleet, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def guard(changes: Iterable[Change], _fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         keys = [change.key for change in changes]
         if B in keys:
             raise ValueError("odd")
@@ -119,11 +119,11 @@ def test_what_a_guard_cannot_judge_at_all_goes_nowhere() -> None:
 
 
 def test_what_cannot_be_surveyed_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    def survey(*_: object) -> Fleet:
+    def survey(*_: object) -> FleetSurvey:
         raise OverflowError("odd")
 
     monkeypatch.setattr(planning, "survey", survey)
-    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Policy(Limits(), "x"))
+    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Policy(GuardLimits(), "x"))
     assert [change.goes for change in found.changes] == [False] * 3
 
 
@@ -137,7 +137,7 @@ def test_a_claim_that_cannot_be_placed_is_held_and_the_others_are_placed(monkeyp
 
     monkeypatch.setattr(place._Pass, "claim", odd)
     claims = [made.resource("MachineClaim", name, MachineClaimSpec(**CLAIM)) for name in ("a", "b", "c")]
-    found = place.place(made.desired(*claims), {}, Facts({}, {}), NOW)
+    found = place.place_all(made.desired(*claims), {}, Facts({}, {}), NOW)
     assert {name: [hold.by for hold in one.holds] == ["unjudged"] for name, one in found.items()} == {
         "a": False,
         "b": True,

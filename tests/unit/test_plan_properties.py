@@ -15,16 +15,16 @@ from reconciler.kinds import RECONCILED
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState
-from reconciler.planning.guards import Limit, Limits, disrupted
+from reconciler.planning.guards import FleetShare, GuardLimits, disrupted
 from tests.unit.planning_worlds import NOW, World, carried_out, desired, machine, planned, seen, worlds
 
 K = TypeVar("K")
 V = TypeVar("V")
-OPEN = Limits(
-    max_disrupted=Limit(percent=100),
-    max_removed=Limit(percent=100),
-    max_unreachable=Limit(percent=100),
-    max_released=Limit(percent=100),
+OPEN = GuardLimits(
+    max_disrupted=FleetShare(percent=100),
+    max_removed=FleetShare(percent=100),
+    max_unreachable=FleetShare(percent=100),
+    max_released=FleetShare(percent=100),
     allow_empty=True,
 )
 STANDARD = {"empty-desired-state", "mass-removal", "unreachable-fleet", "disruption-budget"} | {
@@ -72,12 +72,12 @@ def test_nothing_is_planned_for_what_could_not_be_read(world: World) -> None:
 
 @given(worlds(), st.integers(0, 12) | st.none(), st.sampled_from([0.0, 10.0, 35.0]))
 def test_no_plan_exceeds_the_disruption_budget(world: World, count: int | None, percent: float) -> None:
-    limit = Limit(count=count) if count is not None else Limit(percent=percent)
+    limit = FleetShare(count=count) if count is not None else FleetShare(percent=percent)
     plan = planned(world, msgspec.structs.replace(OPEN, max_disrupted=limit))
     going = {c.key for c in plan.changes if c.goes and c.disruption is Disruption.DISRUPTIVE}
     machines = world.desired.count("Machine")
     allowed = 0 if not limit.of(1) else max(1, int(limit.of(machines)))
-    down = set(disrupted(world.facts, NOW, Limits().window))
+    down = set(disrupted(world.facts, NOW, GuardLimits().window))
     assert not going - down or len(going | down) <= allowed
 
 
@@ -93,8 +93,8 @@ def test_every_hold_says_why_and_names_a_way_out(world: World) -> None:
     for change in planned(world).changes:
         for hold in change.held_by:
             assert hold.reason
-            assert hold.way_out
-            assert hold.by not in STANDARD or "--" in hold.way_out
+            assert hold.hint
+            assert hold.by not in STANDARD or "--" in hold.hint
 
 
 @given(st.integers(1, 60), st.integers(0, 60))

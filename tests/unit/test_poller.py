@@ -51,7 +51,7 @@ class Ways:
 )
 def test_what_could_not_be_read_again_makes_that_machine_unknown(said: Any) -> None:
     """The store would give it back to every command, as an error, and to the daemon at each start."""
-    looks = Poller(cast("Connections", Ways(said)), lambda: NOW).look_all(KEYS, DESIRED)
+    looks = Poller(cast("Connections", Ways(said)), lambda: NOW).observe_all(KEYS, DESIRED)
     found = {seen.key.name: seen for seen in looks}
     assert found["good"].value == SystemState(model="X")
     error = found["odd"].error

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.applying.progress import Progress, Stage
+from reconciler.applying.progress import Progress, ProgressStage
 from reconciler.model.event import Event, EventType
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
@@ -25,19 +25,19 @@ def event(reason: str, message: str) -> Event:
 @pytest.mark.parametrize(
     ("outcome", "stage"),
     [
-        (Done(), Stage.DONE),
-        (Waiting("Held", "a guard", 30), Stage.HELD),
-        (Waiting("Paused", "maintenance", 30), Stage.PAUSED),
-        (REFUSED, Stage.FAILED),
+        (Done(), ProgressStage.DONE),
+        (Waiting("Held", "a guard", 30), ProgressStage.HELD),
+        (Waiting("Paused", "maintenance", 30), ProgressStage.PAUSED),
+        (REFUSED, ProgressStage.FAILED),
         (SENT, None),
         (Waiting("BmcBusy", "its BMC is at work", 1), None),
         (UNREACHABLE, None),
     ],
 )
-def test_an_outcome_ends_it_or_not(outcome: Outcome, stage: Stage | None) -> None:
+def test_an_outcome_ends_it_or_not(outcome: Outcome, stage: ProgressStage | None) -> None:
     progress = Progress([A])
     assert progress.outcome(A, outcome) is (stage is not None)
-    assert progress.rows[A].stage is (stage or Stage.QUEUED)
+    assert progress.rows[A].stage is (stage or ProgressStage.QUEUED)
 
 
 def test_the_third_time_without_an_answer_ends_it() -> None:
@@ -50,7 +50,7 @@ def test_what_was_without_effect_twice_is_not_sent_again() -> None:
     told = [
         event("ActionNotConfirmed", f"power-on (On) {what}, and does not show") for what in ("got lost", "was accepted")
     ]
-    allowed = [progress.allows(A) for one in told if progress.hear(one)]
+    allowed = [progress.allows(A) for one in told if progress.on_event(one)]
     assert allowed == [True, False]
     assert progress.outcome(A, Failed("Stale", "not approved", terminal=True, retry_after=0))
     assert progress.rows[A].text == "power-on (On) was accepted, and does not show"
@@ -58,14 +58,14 @@ def test_what_was_without_effect_twice_is_not_sent_again() -> None:
 
 def test_an_ignored_shutdown_may_be_followed_by_force() -> None:
     progress = Progress([A])
-    progress.hear(event("ShutdownIgnored", "power-off was accepted and ignored"))
+    progress.on_event(event("ShutdownIgnored", "power-off was accepted and ignored"))
     assert progress.allows(A)
 
 
 def test_what_a_claim_tells_of_a_machine_that_the_run_is_through_with_does_not_open_it_again() -> None:
     progress = Progress([A])
     progress.outcome(A, Waiting("Held", "a guard", 30))
-    assert progress.hear(event("Releasing", "it is stopped, wiped and free again")) is None
+    assert progress.on_event(event("Releasing", "it is stopped, wiped and free again")) is None
     assert not progress.open
 
 

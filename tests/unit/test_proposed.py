@@ -43,7 +43,7 @@ class Office:
         return self.source.snapshot().revision
 
     def look(self) -> Branch:
-        return self.branch.look(self.followed)
+        return self.branch.fetch(self.followed)
 
     def push(self, start: Start, add: dict[str, str], *remove: str) -> str:
         return self.branch.go_on(self.followed, self.look(), Update(start, add, remove), "Add it\n")
@@ -191,12 +191,12 @@ def test_only_the_folder_that_is_followed_is_written_into(office: Office) -> Non
     office.git.commit({"sites/fra/x.yaml": "", "sites/fra/machines/a.yaml": ""})
     branch = ProposalBranch(Repository(office.source._place, None, "sites/fra"), "found", "machines")
     assert branch.folder == "sites/fra/machines"
-    assert branch.look(office.followed).paths == {"sites/fra/machines/a.yaml"}
+    assert branch.fetch(office.followed).paths == {"sites/fra/machines/a.yaml"}
 
 
 def test_the_followed_branch_is_never_written_into(office: Office) -> None:
     with pytest.raises(SourceError, match=r"main is the one that is followed.*name another"):
-        ProposalBranch(office.source, "main", "machines").look(office.followed)
+        ProposalBranch(office.source, "main", "machines").fetch(office.followed)
 
 
 def test_a_branch_of_something_else_is_left_alone(office: Office) -> None:

@@ -12,7 +12,7 @@ from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import BmcSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
-from reconciler.onboarding.discovery import Declared, Identity, Proposal, known, propose
+from reconciler.onboarding.discovery import Declared, FoundSystem, Proposal, declared_systems, propose
 from reconciler.onboarding.probe_targets import candidates, declared_ranges
 from reconciler.onboarding.proposal import (
     Branch,
@@ -20,14 +20,14 @@ from reconciler.onboarding.proposal import (
     Start,
     Update,
     fresh,
-    message,
     placed,
+    proposal_message,
     stale,
     still_open,
     subject,
     update,
 )
-from reconciler.onboarding.undeclared import Met
+from reconciler.onboarding.undeclared import UndeclaredMachine
 from tests.unit.planning_worlds import resource
 
 NOBODY = Declared({}, {}, {}, frozenset())
@@ -43,7 +43,7 @@ def file(*machines: Resource[MachineSpec], **fields: bool) -> BranchFile:
 
 
 def proposals(*names: str) -> list[Proposal]:
-    found = [Identity(f"https://{name}.bmc", "p", SystemState(serial=name)) for name in names]
+    found = [FoundSystem(f"https://{name}.bmc", "p", SystemState(serial=name)) for name in names]
     return propose(found, NOBODY)[0]
 
 
@@ -76,7 +76,7 @@ def test_a_file_is_stale_when_all_that_it_declares_is_declared_in_other_words(
     declared: list[Resource[MachineSpec]], on_branch: BranchFile, is_stale: bool
 ) -> None:
     branch = Branch("t", files=(on_branch,))
-    assert stale(branch, declared, known(declared, {})) == ([on_branch] if is_stale else [])
+    assert stale(branch, declared, declared_systems(declared, {})) == ([on_branch] if is_stale else [])
 
 
 def test_what_is_open_is_what_is_neither_merged_nor_stale() -> None:
@@ -85,8 +85,8 @@ def test_what_is_open_is_what_is_neither_merged_nor_stale() -> None:
 
 
 def test_a_bmc_that_is_declared_since_it_was_found_is_found_no_more() -> None:
-    found = [Identity(f"https://{name}.bmc", "p", SystemState()) for name in ("m", "n")]
-    assert fresh(found, known([machine("x", "https://m.bmc:443/")], {})) == found[1:]
+    found = [FoundSystem(f"https://{name}.bmc", "p", SystemState()) for name in ("m", "n")]
+    assert fresh(found, declared_systems([machine("x", "https://m.bmc:443/")], {})) == found[1:]
 
 
 # -- what is committed -------------------------------------------------------------------------------------------------
@@ -152,8 +152,8 @@ def test_the_subject_says_what_is_done(added: int, removed: int, said: str) -> N
 
 
 def test_the_message_names_what_is_proposed_what_went_and_who_has_no_bmc() -> None:
-    lone = [Met(datetime(2026, 1, 1, tzinfo=UTC), "u-9", parts="2 disks")]
-    text = message(Update(Start.TIP, ADD, ("machines/g.yaml",)), proposals("n"), lone)
+    lone = [UndeclaredMachine(datetime(2026, 1, 1, tzinfo=UTC), "u-9", parts="2 disks")]
+    text = proposal_message(Update(Start.TIP, ADD, ("machines/g.yaml",)), proposals("n"), lone)
     assert text.splitlines()[0] == "Add 1 found machine, leave out 1 that is declared meanwhile"
     assert "- Machine/n at https://n.bmc; serial n\n" in text
     assert "- machines/g.yaml\n" in text
@@ -161,8 +161,8 @@ def test_the_message_names_what_is_proposed_what_went_and_who_has_no_bmc() -> No
 
 
 def test_a_serial_number_gives_a_forge_nothing_to_act_on() -> None:
-    found = [Identity("https://n.bmc", "p", SystemState(serial="x #1 @ops", model="[skip ci]"))]
-    text = message(Update(Start.FOLLOWED, ADD), propose(found, NOBODY)[0], [])
+    found = [FoundSystem("https://n.bmc", "p", SystemState(serial="x #1 @ops", model="[skip ci]"))]
+    text = proposal_message(Update(Start.FOLLOWED, ADD), propose(found, NOBODY)[0], [])
     assert not set("#@[]") & set(text)
 
 
@@ -187,7 +187,7 @@ def test_networks_are_looked_through_as_far_as_they_are_not_too_many_addresses()
 def test_an_address_is_asked_once_and_a_declared_bmc_is_not_asked() -> None:
     places = [partition("a", "10.0.0.0/30"), partition("b", "10.0.0.0/29")]
     skipped: list[str] = []
-    there = known([machine("m", "https://10.0.0.1")], {})
+    there = declared_systems([machine("m", "https://10.0.0.1")], {})
     found = list(candidates(declared_ranges(places)[0], places, there, skipped))
     assert [(one.url[-1], one.partition) for one in found] == [
         ("2", "a"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
-from reconciler.workqueue.queue import Item, MemoryQueue, StoredQueue, WorkQueue
+from reconciler.workqueue.queue import MemoryQueue, QueueItem, StoredQueue, WorkQueue
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
@@ -34,7 +34,7 @@ def queue(request: pytest.FixtureRequest) -> Iterator[WorkQueue]:
     store.close()
 
 
-def take(queue: WorkQueue, seconds: float = 0, **asked: int) -> Item:
+def take(queue: WorkQueue, seconds: float = 0, **asked: int) -> QueueItem:
     item = queue.take(after(seconds), **asked)
     assert item is not None
     return item
@@ -138,7 +138,9 @@ def test_what_a_dead_worker_held_is_given_out_after_the_lease(queue: WorkQueue) 
 
 
 @pytest.mark.parametrize("late", [lambda q, i: q.done(i), lambda q, i: q.retry(i, after(5000), 7)])
-def test_one_that_lost_its_lease_changes_nothing(queue: WorkQueue, late: Callable[[WorkQueue, Item], None]) -> None:
+def test_one_that_lost_its_lease_changes_nothing(
+    queue: WorkQueue, late: Callable[[WorkQueue, QueueItem], None]
+) -> None:
     queue.put(A, 0, NOW)
     lost = take(queue)
     current = take(queue, 600)
@@ -210,7 +212,7 @@ CALLS = st.lists(
 def answers(queue: WorkQueue, calls: list[tuple[object, ...]]) -> list[object]:
     """What a queue says to a sequence of calls."""
     said: list[object] = []
-    taken: list[Item] = []
+    taken: list[QueueItem] = []
     now = 0.0
     for call in calls:
         match call:

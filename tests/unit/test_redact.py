@@ -21,7 +21,7 @@ from reconciler.model.redact import redacted
 from reconciler.services.log import logger
 from reconciler.store import Store, StoreError
 from reconciler.store.database import parse_url
-from reconciler.store.store_errors import place
+from reconciler.store.store_errors import store_address
 
 SECRET = "S3cret-Pa55"
 TOKEN = "gs-Zm9vYmFyYmF6Zm9vYmFyYmF6Zm9vYmFyYmF6MTIzNDU"
@@ -88,7 +88,7 @@ def test_nothing_before_the_last_at_of_a_url_is_left(before: str, password: str)
     ],
 )
 def test_a_store_is_named_without_its_password(url: str, shown: str) -> None:
-    assert place(parse_url(url)) == shown
+    assert store_address(parse_url(url)) == shown
 
 
 @pytest.mark.parametrize("json", [True, False])

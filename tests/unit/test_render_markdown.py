@@ -13,13 +13,13 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit
-from reconciler.planning.guards import Limit, Limits
+from reconciler.planning.guards import FleetShare, GuardLimits
 from reconciler.planning.planner import with_commits
 from reconciler.views.render import fold, render_markdown
 from reconciler.views.render.markdown import code
 from tests.unit.planning_worlds import NOTHING, NOW, World, desired, machine, planned, plans, seen
 
-NO_BUDGET = Limits(max_disrupted=Limit(percent=100))
+NO_BUDGET = GuardLimits(max_disrupted=FleetShare(percent=100))
 
 
 def fleet(count: int, wanted: str, was: PowerState) -> Plan:

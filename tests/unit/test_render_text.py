@@ -15,7 +15,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit
 from reconciler.planning.planner import with_commits
 from reconciler.views.render import render_text
-from reconciler.views.render.words import age, clean, share
+from reconciler.views.render.words import age_words, clean, share
 from tests.unit.planning_worlds import COMMIT, NOTHING, NOW, World, desired, machine, planned, plans, seen
 
 ESCAPE = re.compile(r"\x1b\[[0-9]+m")
@@ -111,7 +111,7 @@ def test_text_from_elsewhere_is_made_harmless(raw: str, shown: str) -> None:
     ("seconds", "words"), [(-5, "0 seconds"), (1, "1 second"), (119, "1 minute"), (7200, "2 hours"), (200000, "2 days")]
 )
 def test_ages_in_words(seconds: int, words: str) -> None:
-    assert age((NOW - COMMIT.at) / 3600 * seconds) == words
+    assert age_words((NOW - COMMIT.at) / 3600 * seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.base import IpamNetwork, Pool, Prefix, Range, Usage
+from drivers.base import IntegerRange, IpamNetwork, Pool, Prefix, Usage
 from reconciler.views.render.tree import ASCII, bar, free_words, pool_lines, tree, tree_lines
 
 
@@ -81,5 +81,5 @@ def test_free_blocks_are_told_widest_first() -> None:
 
 
 def test_pools_are_told_with_their_ranges() -> None:
-    pools = {"vrfs": Pool((Range(1, 9), Range(20, 20)), 5)}
+    pools = {"vrfs": Pool((IntegerRange(1, 9), IntegerRange(20, 20)), 5)}
     assert list(pool_lines(pools, marks=ASCII)) == ["vrfs  1-9, 20-20  #####.....  50 %  5 of 10"]

@@ -14,7 +14,7 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
-from reconciler.kinds.machine.resend import repeatable
+from reconciler.kinds.machine.resend import is_repeatable
 from reconciler.model.action import (
     Acquire,
     Action,
@@ -58,4 +58,4 @@ def boot(enabled: BootEnabled, mode: BootMode | None = None) -> SetBoot:
     ],
 )
 def test_what_may_be_repeated(action: Action, power: PowerState | None, expected: bool) -> None:
-    assert repeatable(action, SystemState(power=power)) is expected
+    assert is_repeatable(action, SystemState(power=power)) is expected

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
-from reconciler.kinds.machine.spec import Pause, Taint
+from reconciler.kinds.common.fields import Taint
+from reconciler.kinds.machine.spec import Pause
 from reconciler.model.action import Bind
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind

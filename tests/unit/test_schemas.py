@@ -174,5 +174,5 @@ def test_the_schema_of_all_kinds_refuses_other_kinds() -> None:
 
 def test_writing_removes_what_is_no_schema_any_more(tmp_path: Path) -> None:
     (tmp_path / "gone.json").write_text("{}")
-    schemas.write(tmp_path)
+    schemas.write_schemas(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(schemas.files())

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from reconciler.kinds.claim.spec import MachineClaimSpec
-from reconciler.kinds.machine.cloud_init import MARKS, Host, PhoneHome, SeedAddress, build, fill, network
+from reconciler.kinds.machine.cloud_init import MARKS, Host, PhoneHome, SeedAddress, build, fill_seed, netplan
 
 CLAIM = MachineClaimSpec(
     project="shop", partitions=("lab",), size="s", image="debian-12", ssh_keys=("ssh-ed25519 AAA a",)
@@ -40,7 +40,7 @@ def host(**changes: Any) -> Host:
 
 
 def card(**changes: Any) -> Any:
-    return network(host(**changes))["ethernets"]["lan0"]
+    return netplan(host(**changes))["ethernets"]["lan0"]
 
 
 def test_meta_data_say_who_the_machine_is_and_how_it_phones_home() -> None:
@@ -105,14 +105,14 @@ def test_marks_are_filled_when_it_is_handed_out_and_user_data_are_left_alone() -
     written = f"#cloud-config\n# {MARKS.token}\n"
     for data in (None, written):
         spec = claim(user_data=data)
-        filled = fill(build(spec, HOST), HOME)
+        filled = fill_seed(build(spec, HOST), HOME)
         assert {**filled, "user-data": ""} == {**build(spec, HOST, HOME), "user-data": ""}
         assert filled["user-data"] == (data or "#cloud-config\n{}\n")
-    assert fill({"config.ign": MARKS.token}, HOME) == {"config.ign": MARKS.token}
+    assert fill_seed({"config.ign": MARKS.token}, HOME) == {"config.ign": MARKS.token}
 
 
 def test_addresses_stand_on_the_first_card_with_one_way_out() -> None:
-    assert network(HOST) == {
+    assert netplan(HOST) == {
         "version": 2,
         "ethernets": {
             "lan0": {

@@ -11,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.base import Disk, Gpu, Inventory, Processor
-from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec, check, number, shown
-from reconciler.kinds.catalogue.size_matching import Verdict, explain
+from reconciler.kinds.catalogue.size import (
+    Constraint,
+    ConstraintType,
+    SizeSpec,
+    check_size,
+    quantity_number,
+    shown_amount,
+)
+from reconciler.kinds.catalogue.size_matching import SizeVerdict, explain_size
 from reconciler.kinds.catalogue.size_overlap import example
 from tests.unit.planning_worlds import resource
 
@@ -41,8 +48,8 @@ def machine(**more: Any) -> Inventory:
     return Inventory(**{**base, **more})
 
 
-def verdict(inventory: Inventory, *constraints: Constraint) -> Verdict:
-    return explain("s", constraints, inventory).verdict
+def verdict(inventory: Inventory, *constraints: Constraint) -> SizeVerdict:
+    return explain_size("s", constraints, inventory).verdict
 
 
 BASE = (cores(32, 64), memory("128Gi", "256Gi"))
@@ -52,46 +59,46 @@ NVME = (Disk("/dev/nvme0n1", 500 * GIB), Disk("/dev/nvme1n1", 500 * GIB))
 @pytest.mark.parametrize(("held", "fits"), [((32, 32), True), ((1, 31), False), ((33, 64), False), ((32, 40), True)])
 def test_the_sum_over_processors_lies_in_the_range_with_both_ends(held: tuple[int, int], fits: bool) -> None:
     found = verdict(machine(), cores(*held), memory(0, "1Ti"))
-    assert found is (Verdict.FITS if fits else Verdict.DIFFERS)
+    assert found is (SizeVerdict.FITS if fits else SizeVerdict.DIFFERS)
 
 
 def test_disks_are_summed_over_what_the_pattern_names() -> None:
-    found = explain("s", (*BASE, storage("900Gi", "1000Gi", "/dev/nvme*")), machine(disks=NVME))
-    assert (found.verdict, found.checks[2].found) == (Verdict.FITS, 1000 * GIB)
+    found = explain_size("s", (*BASE, storage("900Gi", "1000Gi", "/dev/nvme*")), machine(disks=NVME))
+    assert (found.verdict, found.checks[2].found) == (SizeVerdict.FITS, 1000 * GIB)
 
 
 def test_a_part_that_no_constraint_counts_does_not_fit() -> None:
     disks = (*NVME, Disk("/dev/sda", GIB))
-    found = explain("s", (*BASE, storage(0, "9Ti", "/dev/nvme*")), machine(disks=disks, gpus=(Gpu("H100"),)))
-    assert found.verdict is Verdict.DIFFERS
+    found = explain_size("s", (*BASE, storage(0, "9Ti", "/dev/nvme*")), machine(disks=disks, gpus=(Gpu("H100"),)))
+    assert found.verdict is SizeVerdict.DIFFERS
     assert found.uncovered == ("disk /dev/sda", "GPU H100")
 
 
 def test_a_machine_without_disks_needs_no_constraint_on_them() -> None:
-    assert verdict(machine(), *BASE) is Verdict.FITS
+    assert verdict(machine(), *BASE) is SizeVerdict.FITS
 
 
 def test_gpus_are_counted_by_model() -> None:
     gpus = (Gpu("NVIDIA H100"), Gpu("NVIDIA H100"), Gpu("AMD MI300X"))
-    assert verdict(machine(gpus=gpus), *BASE, gpu(2, 2, "NVIDIA*"), gpu(1, 1, "AMD*")) is Verdict.FITS
-    assert verdict(machine(gpus=gpus), *BASE, gpu(3, 3, "NVIDIA*"), gpu(0, 1, "AMD*")) is Verdict.DIFFERS
+    assert verdict(machine(gpus=gpus), *BASE, gpu(2, 2, "NVIDIA*"), gpu(1, 1, "AMD*")) is SizeVerdict.FITS
+    assert verdict(machine(gpus=gpus), *BASE, gpu(3, 3, "NVIDIA*"), gpu(0, 1, "AMD*")) is SizeVerdict.DIFFERS
 
 
 @pytest.mark.parametrize("missing", ["processors", "memory", "disks", "gpus"])
 def test_what_is_missing_never_fits_in_silence(missing: str) -> None:
-    found = explain("s", (*BASE, storage(0, "9Ti"), gpu(0, 8)), machine(missing=(missing,)))
-    assert (found.verdict, found.unknown) == (Verdict.UNKNOWN, (missing,))
+    found = explain_size("s", (*BASE, storage(0, "9Ti"), gpu(0, 8)), machine(missing=(missing,)))
+    assert (found.verdict, found.unknown) == (SizeVerdict.UNKNOWN, (missing,))
 
 
 def test_a_constraint_that_fails_decides_whatever_else_is_missing() -> None:
-    assert verdict(machine(missing=("gpus",)), cores(1, 2), memory(0, "1Ti")) is Verdict.DIFFERS
+    assert verdict(machine(missing=("gpus",)), cores(1, 2), memory(0, "1Ti")) is SizeVerdict.DIFFERS
 
 
 @pytest.mark.parametrize(
     "told", [{"processors": ()}, {"memory": 0}, {"processors": (Processor("Intel Xeon"),)}], ids=["none", "0", "cores"]
 )
 def test_a_machine_without_processors_or_memory_is_one_of_which_nothing_is_said(told: dict[str, Any]) -> None:
-    assert verdict(machine(**told), cores(0, 99), memory(0, "1Ti")) is Verdict.UNKNOWN
+    assert verdict(machine(**told), cores(0, 99), memory(0, "1Ti")) is SizeVerdict.UNKNOWN
 
 
 # -- one document ------------------------------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ def test_a_machine_without_processors_or_memory_is_one_of_which_nothing_is_said(
     ],
 )
 def test_a_size_is_refused_with_the_rule_that_it_breaks(constraints: tuple[Constraint, ...], codes: list[str]) -> None:
-    assert [place.code for place in check(resource("Size", "s", SizeSpec(constraints=constraints)))] == codes
+    assert [place.code for place in check_size(resource("Size", "s", SizeSpec(constraints=constraints)))] == codes
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,7 @@ def test_a_size_is_refused_with_the_rule_that_it_breaks(constraints: tuple[Const
     ],
 )
 def test_constraints_on_images_are_placed(images: dict[str, str], said: list[str]) -> None:
-    found = check(resource("Size", "s", SizeSpec(constraints=BASE, images=images)))
+    found = check_size(resource("Size", "s", SizeSpec(constraints=BASE, images=images)))
     assert [f"{place.code} {place.path}" for place in found] == said
 
 
@@ -140,8 +147,8 @@ def test_constraints_on_images_are_placed(images: dict[str, str], said: list[str
     [(0, "0"), (1023, "1023 bytes"), (1024, "1Ki"), (96 * GIB, "96Gi"), (2**40, "1Ti"), (1536 * GIB, "1536Gi")],
 )
 def test_bytes_are_shown_as_a_document_says_them(amount: int, text: str) -> None:
-    assert shown(amount, ConstraintType.STORAGE) == text
-    assert text[-1] != "i" or number(text) == amount
+    assert shown_amount(amount, ConstraintType.STORAGE) == text
+    assert text[-1] != "i" or quantity_number(text) == amount
 
 
 # -- two sizes ---------------------------------------------------------------------------------------------------------
@@ -226,7 +233,7 @@ def machine_of(chance: Random) -> Inventory:
 def test_an_example_is_of_both_sizes_by_the_matcher(first: Any, second: Any) -> None:
     found = example(first, second)
     if found is not None:
-        assert [verdict(found.inventory(), *one) for one in (first, second)] == [Verdict.FITS] * 2
+        assert [verdict(found.inventory(), *one) for one in (first, second)] == [SizeVerdict.FITS] * 2
 
 
 @settings(max_examples=300)
@@ -235,7 +242,7 @@ def test_where_no_example_is_found_no_machine_is_of_both(first: Any, second: Any
     if example(first, second) is None:
         chance = Random(lot)
         for one in (machine_of(chance) for _ in range(40)):
-            assert Verdict.DIFFERS in (verdict(one, *first), verdict(one, *second))
+            assert SizeVerdict.DIFFERS in (verdict(one, *first), verdict(one, *second))
 
 
 @settings(max_examples=200)
@@ -247,5 +254,5 @@ def test_two_sizes_made_to_fit_one_machine_are_seen_to_overlap(one: Inventory) -
     wide = (*exact, storage(0, disks), gpu(0, gpus))
     by_name = [storage(disk.size, disks, disk.name or "*") for disk in one.disks]
     narrow = (*exact, *by_name, gpu(gpus, gpus))
-    assert verdict(one, *wide) is verdict(one, *narrow) is Verdict.FITS
+    assert verdict(one, *wide) is verdict(one, *narrow) is SizeVerdict.FITS
     assert example(wide, narrow) is not None

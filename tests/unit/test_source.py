@@ -13,8 +13,8 @@ from queue import Empty, Queue
 import pytest
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.source import Snapshot, Source, SourceError, SourceUnavailable, open_source
-from reconciler.desired.load import load
+from reconciler.desired.git.source import DesiredSource, Snapshot, SourceError, SourceUnavailable, open_source
+from reconciler.desired.load import load_state
 from reconciler.desired.manifest import manifest_files
 from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
@@ -344,9 +344,9 @@ def test_a_file_that_may_not_be_read(repository: Git) -> None:
 # History
 
 
-def last(source: Source, *keys: str) -> dict[str, str]:
+def last(source: DesiredSource, *keys: str) -> dict[str, str]:
     """The subject of the last commit that changed each document."""
-    state = load(source.snapshot()).raise_for_errors()
+    state = load_state(source.snapshot()).raise_for_errors()
     found = source.commits_for(state, map(ResourceKey.parse, keys))
     return {str(key): commit.subject for key, commit in found.items()}
 
@@ -395,7 +395,7 @@ def test_among_several_documents_of_a_file_the_commit_that_changed_each_is_found
 # Remotes
 
 
-def remote(repository: Git, cache: Path, ref: str | None = None, path: str = "") -> Source:
+def remote(repository: Git, cache: Path, ref: str | None = None, path: str = "") -> DesiredSource:
     return open_source(f"file://{repository.folder}", ref, path, cache_dir=cache)
 
 
@@ -406,7 +406,7 @@ def test_a_remote_is_fetched_by_each_snapshot(repository: Git, tmp_path: Path) -
     newer = repository.commit({"tenant.yaml": TENANT}, "second")
     assert source.snapshot().revision.id == newer
     assert last(source, "Tenant/acme") == {"Tenant/acme": "second"}
-    assert load(source.snapshot()).raise_for_errors().revision.id == newer
+    assert load_state(source.snapshot()).raise_for_errors().revision.id == newer
 
 
 def test_a_remote_follows_its_default_branch_and_forced_pushes(repository: Git, tmp_path: Path) -> None:
@@ -495,13 +495,13 @@ def test_git_is_handed_the_password_by_a_helper_that_it_understands(tmp_path: Pa
 class Watched:
     """A source that is watched in a thread; `ticks` holds a token for each time it said something may be new."""
 
-    def __init__(self, source: Source, interval: float) -> None:
+    def __init__(self, source: DesiredSource, interval: float) -> None:
         self.ticks: Queue[None] = Queue()
         self.stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(source, interval), daemon=True)
         self._thread.start()
 
-    def _run(self, source: Source, interval: float) -> None:
+    def _run(self, source: DesiredSource, interval: float) -> None:
         for _ in source.watch(self.stop, interval, lambda: 0.0):
             self.ticks.put(None)
 
@@ -521,10 +521,10 @@ class Watched:
 
 
 @pytest.fixture
-def watch() -> Iterator[Callable[[Source, float], Watched]]:
+def watch() -> Iterator[Callable[[DesiredSource, float], Watched]]:
     begun: list[Watched] = []
 
-    def begin(source: Source, interval: float) -> Watched:
+    def begin(source: DesiredSource, interval: float) -> Watched:
         begun.append(Watched(source, interval))
         return begun[-1]
 
@@ -532,7 +532,7 @@ def watch() -> Iterator[Callable[[Source, float], Watched]]:
     assert all(watched.end() for watched in begun)
 
 
-Begin = Callable[[Source, float], Watched]
+Begin = Callable[[DesiredSource, float], Watched]
 
 
 def test_a_commit_is_noticed(repository: Git, watch: Begin) -> None:

@@ -16,8 +16,8 @@ import watchfiles
 
 from reconciler.desired.git import plumbing, remotes, watch
 from reconciler.desired.git.plumbing import SourceError, SourceUnavailable
-from reconciler.desired.git.source import Mirror, Source, open_source
-from reconciler.desired.load import load
+from reconciler.desired.git.source import DesiredSource, Mirror, open_source
+from reconciler.desired.load import load_state
 from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
@@ -165,11 +165,11 @@ def test_without_inotify_the_interval_remains(tmp_path: Path, monkeypatch: pytes
 # Mirrors
 
 
-def mirrored(repository: Git, cache: Path, ref: str | None = None) -> Source:
+def mirrored(repository: Git, cache: Path, ref: str | None = None) -> DesiredSource:
     return open_source(f"file://{repository.folder}", ref, cache_dir=cache)
 
 
-def folder_of(source: Source) -> Path:
+def folder_of(source: DesiredSource) -> Path:
     assert isinstance(source, Mirror)
     return source.git_dir
 
@@ -216,11 +216,11 @@ DAMAGE["a file in its place"] = _a_file_instead
 @pytest.mark.parametrize("moved", [False, True], ids=["nothing new", "a new commit"])
 def test_a_damaged_mirror_is_made_anew(repository: Git, tmp_path: Path, damage: str, *, moved: bool) -> None:
     source = mirrored(repository, tmp_path / "cache")
-    load(source.snapshot()).raise_for_errors()
+    load_state(source.snapshot()).raise_for_errors()
     DAMAGE[damage](folder_of(source))
     if moved:
         repository.commit({"m2.yaml": machine("m2")})
-    state = load(source.snapshot()).raise_for_errors()
+    state = load_state(source.snapshot()).raise_for_errors()
     assert state.revision.id == repository("rev-parse", "HEAD")
 
 
@@ -234,7 +234,7 @@ def test_an_object_that_is_damaged_alone_is_had_anew(repository: Git, tmp_path: 
         with moved.open("rb") as packed:
             subprocess.run(["git", "--git-dir", mirror, "unpack-objects", "-q"], stdin=packed, check=True)
     (mirror / "objects" / blob[:2] / blob[2:]).unlink()
-    load(snapshot).raise_for_errors()
+    load_state(snapshot).raise_for_errors()
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_what_an_ended_fetch_left_is_removed(repository: Git, tmp_path: Path) ->
 def test_a_remote_of_sha256_hashes_is_read(tmp_path: Path) -> None:
     made = Git(tmp_path / "fleet", "--object-format=sha256")
     head = made.commit({"partition.yaml": PARTITION})
-    found = load(mirrored(made, tmp_path / "cache").snapshot()).raise_for_errors()
+    found = load_state(mirrored(made, tmp_path / "cache").snapshot()).raise_for_errors()
     assert (len(head), found.revision.id) == (64, head)
 
 
@@ -347,7 +347,7 @@ def test_where_a_shallow_clone_ends_nobody_is_named(repository: Git, tmp_path: P
         check=True,
     )
     source = open_source(tmp_path / "s")
-    state = load(source.snapshot()).raise_for_errors()
+    state = load_state(source.snapshot()).raise_for_errors()
     assert source.shallow()
     assert source.commits_for(state, [ResourceKey("Machine", "m1"), ResourceKey("Tenant", "acme")]) == {}
 
@@ -357,7 +357,7 @@ def test_a_commit_whose_date_lies_is_found_in_its_place(repository: Git, monkeyp
     monkeypatch.setenv("GIT_COMMITTER_DATE", "2001-01-01T00:00:00Z")
     newest_change = repository.commit({"m1.yaml": changed}, "long ago, it says")
     source = open_source(repository.folder)
-    state = load(source.snapshot()).raise_for_errors()
+    state = load_state(source.snapshot()).raise_for_errors()
     key = ResourceKey("Machine", "m1")
     assert source.commits_for(state, [key])[key].sha == newest_change
 

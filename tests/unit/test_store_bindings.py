@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store import AlreadyBound, Store, bindings
 
@@ -18,7 +18,7 @@ M1, M2 = ResourceKey("Machine", "m1"), ResourceKey("Machine", "m2")
 
 
 def claimed(claim: str, slot: int = 0, *, leaving: bool = False) -> ResourceFacts:
-    life = Life(claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
+    life = LifecycleFacts(claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
     return ResourceFacts(project="shop", life=life)
 
 
@@ -137,9 +137,9 @@ def test_of_two_writers_that_wait_for_each_other_one_has_lost_the_machine(store:
     def bind(claim: str, first: ResourceKey, second: ResourceKey) -> str:
         try:
             with store.engine.begin() as connection:
-                bindings.write(connection, {first: claimed(claim, 0)})
+                bindings.write_bindings(connection, {first: claimed(claim, 0)})
                 both.wait(10)
-                bindings.write(connection, {second: claimed(claim, 1)})
+                bindings.write_bindings(connection, {second: claimed(claim, 1)})
         except AlreadyBound:
             return "lost"
         return "bound"

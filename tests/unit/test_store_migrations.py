@@ -19,13 +19,13 @@ from sqlalchemy import create_engine, inspect, text
 
 from reconciler.store import InstanceHeld, NoStore, Store, StoreError, tables
 from reconciler.store.database import BUSY_SECONDS, keep_journal, parse_url
-from reconciler.store.migrate import HEAD, SCRIPTS, version
+from reconciler.store.migrate import HEAD, SCRIPTS, schema_version
 
 
 def test_an_empty_database_gets_today_s_schema(empty_store_url: str) -> None:
     store = Store.open(empty_store_url)
     with store.engine.connect() as connection:
-        assert version(connection) == HEAD
+        assert schema_version(connection) == HEAD
     assert {"event", "facts", "in_flight", "ipam_allocation"} <= set(inspect(store.engine).get_table_names())
     store.close()
 
@@ -156,7 +156,7 @@ def test_an_older_store_is_not_brought_up_to_date_under_a_process_that_is_at_wor
         with pytest.raises(InstanceHeld, match=r"in use by groundstate run, process.*stop that one first"):
             Store.open(empty_store_url)
         with store.engine.connect() as connection:
-            assert version(connection) == "0007"
+            assert schema_version(connection) == "0007"
     store.close()
 
 

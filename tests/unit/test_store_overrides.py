@@ -10,18 +10,18 @@ from sqlalchemy import text
 
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
-from reconciler.planning.guards import Limit, Limits
-from reconciler.planning.policy import Daemon
+from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.policy import DaemonReport
 from reconciler.planning.selectors import Unmatched, means
 from reconciler.store import Store, StoreError
-from reconciler.store.override_rows import KEPT, UNREADABLE
+from reconciler.store.override_rows import OVERRIDES_KEPT, UNREADABLE_OVERRIDE
 from reconciler.store.store_errors import Fenced
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 EMPTY = DesiredState(Revision("0", "main", "fleet", None), {})
 ONE = Override("a1", "disruption-budget", "INC-7", "ada@ops (override)", AT, AT + HOUR, ("machine/m1",), "rack in (r1)")
-DAEMON = Daemon("ada (run)", AT, Limits(max_disrupted=Limit(count=3)), "10.0.0.1")
+DAEMON = DaemonReport("ada (run)", AT, GuardLimits(max_disrupted=FleetShare(count=3)), "10.0.0.1")
 
 
 def told(store: Store) -> list[str]:
@@ -68,11 +68,11 @@ class TestOverrides:
         assert store.overrides.expire(AT + HOUR) == ()
 
     def test_those_that_are_over_for_long_are_listed_no_more(self, store: Store) -> None:
-        late = msgspec.structs.replace(ONE, id="b2", until=AT + 2 * KEPT)
+        late = msgspec.structs.replace(ONE, id="b2", until=AT + 2 * OVERRIDES_KEPT)
         for one in (ONE, late):
             store.overrides.add(one)
         store.overrides.expire(AT + HOUR)
-        store.overrides.expire(AT + 3 * KEPT)
+        store.overrides.expire(AT + 3 * OVERRIDES_KEPT)
         assert [one.id for one in store.overrides.all()] == ["b2"]
 
     def test_a_row_that_was_damaged_covers_nothing_and_hides_no_other(self, store: Store) -> None:
@@ -81,7 +81,7 @@ class TestOverrides:
         with store.engine.begin() as connection:
             connection.execute(text("UPDATE override SET targets = '[1' WHERE id = 'a1'"))
         first, second = store.overrides.all()
-        assert (first.targets, second) == ((UNREADABLE,), msgspec.structs.replace(ONE, id="b2"))
+        assert (first.targets, second) == ((UNREADABLE_OVERRIDE,), msgspec.structs.replace(ONE, id="b2"))
         with pytest.raises(Unmatched):
             means(first.targets, "", ResourceKey("Machine", "m1"), EMPTY, {})
 
@@ -93,7 +93,7 @@ class TestTheDaemon:
     def test_what_it_says_is_read_back(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.daemon.put(DAEMON, epoch, AT)
-            store.daemon.hear(epoch, AT + HOUR)
+            store.daemon.heartbeat(epoch, AT + HOUR)
         found = store.daemon.get()
         assert found == msgspec.structs.replace(DAEMON, heard=AT + HOUR)
         assert found is not None
@@ -115,4 +115,4 @@ class TestTheDaemon:
         assert found is not None
         assert not found.at_work(AT)
         with pytest.raises(Fenced):
-            store.daemon.hear(epoch, AT)
+            store.daemon.heartbeat(epoch, AT)

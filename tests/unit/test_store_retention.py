@@ -11,7 +11,7 @@ from sqlalchemy import text
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
-from reconciler.store.retention import KEPT
+from reconciler.store.retention import EVENTS_KEPT
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MACHINE = ResourceKey("Machine", "r01-01")
@@ -25,7 +25,7 @@ def ages(store: Store, events: Iterable[Event]) -> list[int]:
     """Append, trim to the end, and say how many days old what is left is."""
     store.append(events)
     for _ in range(1000):
-        if not store.retention.trim(NOW - KEPT):
+        if not store.retention.trim(NOW - EVENTS_KEPT):
             return [(NOW - one.event.at).days for one in store.events(limit=100_000)]
     raise AssertionError("it does not come to an end")
 
@@ -82,14 +82,14 @@ def test_a_ledger_that_is_trimmed_grows_no_more_after_its_400_days(store: Store)
             Event(now + timedelta(hours=hour), EventType.NORMAL, "Bound", "to project shop", key=MACHINE)
             for hour in range(5 * 24)
         )
-        while store.retention.trim(now - KEPT):
+        while store.retention.trim(now - EVENTS_KEPT):
             pass
         sizes.append(len(store.events(limit=100_000)))
     assert max(sizes) == sizes[-1] == 81 * 5 * 24
 
 
 def test_without_a_daemon_it_is_400_days_and_with_one_what_the_daemon_was_told_last(store: Store) -> None:
-    assert store.retention.kept() == KEPT
+    assert store.retention.kept() == EVENTS_KEPT
     for days in (1000, 30):
         store.retention.keep(timedelta(days=days))
         assert store.retention.kept() == timedelta(days=days)

@@ -34,13 +34,13 @@ def fault(store: Store, token: str, now: datetime = NOW, purpose: TokenPurpose =
 
 def test_a_token_stands_for_what_it_was_issued_for(store: Store) -> None:
     token = store.tokens.issue(GRANT, NOW)
-    assert store.tokens.look(token, {BOOT}, NOW) == GRANT
+    assert store.tokens.peek(token, {BOOT}, NOW) == GRANT
     assert store.tokens.use(token, {BOOT}, NOW) == GRANT
 
 
 def test_a_token_of_an_undeclared_machine_names_none(store: Store) -> None:
     grant = msgspec.structs.replace(GRANT, machine=None, uuid=None, macs=())
-    assert store.tokens.look(store.tokens.issue(grant, NOW), {BOOT}, NOW) == grant
+    assert store.tokens.peek(store.tokens.issue(grant, NOW), {BOOT}, NOW) == grant
 
 
 def test_tokens_differ(store: Store) -> None:
@@ -75,7 +75,7 @@ def test_garbage_is_unknown(store: Store, token: str) -> None:
 
 def test_it_is_good_until_its_end_and_not_at_it(store: Store) -> None:
     token = store.tokens.issue(GRANT, NOW)
-    assert store.tokens.look(token, {BOOT}, GRANT.expires - timedelta(microseconds=1)) == GRANT
+    assert store.tokens.peek(token, {BOOT}, GRANT.expires - timedelta(microseconds=1)) == GRANT
     assert fault(store, token, GRANT.expires) is TokenFault.EXPIRED
 
 
@@ -101,16 +101,16 @@ def test_one_of_another_order_or_purpose_does_not(store: Store, other: dict[str,
 def test_it_is_exchanged_once(store: Store) -> None:
     boot = store.tokens.issue(GRANT, NOW)
     session = store.tokens.exchange(boot, {BOOT}, SESSION, NOW)
-    assert store.tokens.look(session, {TokenPurpose.SESSION}, NOW) == SESSION
+    assert store.tokens.peek(session, {TokenPurpose.SESSION}, NOW) == SESSION
     with pytest.raises(BadToken):
         store.tokens.exchange(boot, {BOOT}, SESSION, NOW)
-    assert store.tokens.look(session, {TokenPurpose.SESSION}, NOW) == SESSION
+    assert store.tokens.peek(session, {TokenPurpose.SESSION}, NOW) == SESSION
 
 
 def test_one_that_is_taken_back_can_be_used_and_what_was_got_for_it_cannot(store: Store) -> None:
     boot = store.tokens.issue(GRANT, NOW)
     session = store.tokens.exchange(boot, {BOOT}, SESSION, NOW)
-    store.tokens.take_back(boot, session)
+    store.tokens.restore(boot, session)
     assert fault(store, session, purpose=TokenPurpose.SESSION) is TokenFault.UNKNOWN
     assert store.tokens.use(boot, {BOOT}, NOW) == GRANT
 
@@ -119,7 +119,7 @@ def test_one_that_was_replaced_meanwhile_stays_used(store: Store) -> None:
     older = store.tokens.issue(GRANT, NOW)
     store.tokens.use(older, {BOOT}, NOW)
     newer = store.tokens.issue(GRANT, NOW)
-    store.tokens.take_back(older)
+    store.tokens.restore(older)
     assert fault(store, older) is TokenFault.USED
     assert store.tokens.use(newer, {BOOT}, NOW) == GRANT
 

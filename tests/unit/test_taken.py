@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from drivers.base import About, IpamNetwork, Number, Pool, Prefix, Range
-from reconciler.kinds.ipam.conflicts import Room, Verdict
+from drivers.base import About, IntegerRange, IpamNetwork, Number, Pool, Prefix
+from reconciler.kinds.ipam.conflicts import ConflictVerdict, Room
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState, PoolState
@@ -74,7 +74,7 @@ class TestAddresses:
         hold = found["IPAddress/web"].held_by[0]
         assert (hold.kind, hold.by) == (HoldKind.GUARD, "taken")
         assert "IPAddress/www" in hold.reason
-        assert "declare IPAddress/www again" in hold.way_out
+        assert "declare IPAddress/www again" in hold.hint
         assert not found["IPAddress/web"].goes
 
     def test_one_that_another_has_is_held_with_the_place_of_the_other(self) -> None:
@@ -159,7 +159,7 @@ class TestOthersGoOn:
     def test_a_number_that_is_another_s_holds_up_no_number(self) -> None:
         found = changes(
             [POOL, number("a", number=5), number("b")],
-            {"Pool/p": PoolState(Pool((Range(1, 9),), 1)), "Number/x": NumberState("p", 5)},
+            {"Pool/p": PoolState(Pool((IntegerRange(1, 9),), 1)), "Number/x": NumberState("p", 5)},
             {"Number/x": ORPHAN},
         )
         assert holds(found["Number/a"]) == [(HoldKind.GUARD, "taken")]
@@ -231,7 +231,7 @@ class TestNetworks:
             [network("n", "10.9.0.0/24"), network("o", "10.0.0.0/24")], {"Network/n": THERE, "Network/o": other}
         )
         assert [holds(change) for change in found.values()] == [[(HoldKind.GUARD, "taken")]] * 2
-        assert "two commits" in found["Network/n"].held_by[0].way_out
+        assert "two commits" in found["Network/n"].held_by[0].hint
 
 
 class TestNumbers:
@@ -244,7 +244,7 @@ class TestNumbers:
                 network("o", "10.9.0.0/24", vrf={"pool": "p", "number": 5}),
             ],
             {
-                "Pool/p": PoolState(Pool((Range(1, 9),), 1)),
+                "Pool/p": PoolState(Pool((IntegerRange(1, 9),), 1)),
                 "Network/n": mine,
                 "Network/o": NetworkState(IpamNetwork((Prefix("10.9.0.0/24"),))),
             },
@@ -256,7 +256,7 @@ class TestNumbers:
     def test_what_is_given_back_makes_room_for_who_waits(self) -> None:
         found = changes(
             [("Pool", "p", {"ranges": ["5"]}), number("b")],
-            {"Pool/p": PoolState(Pool((Range(5, 5),), 1)), "Number/a": NumberState("p", 5, ephemeral=True)},
+            {"Pool/p": PoolState(Pool((IntegerRange(5, 5),), 1)), "Number/a": NumberState("p", 5, ephemeral=True)},
             {"Number/a": RELEASE},
         )
         assert holds(found["Number/b"]) == [(HoldKind.BLOCKED, "exhausted")]
@@ -266,19 +266,19 @@ class TestNumbers:
 @pytest.mark.parametrize(
     ("wants", "leaves", "verdict"),
     [
-        ({}, (), Verdict(B)),
-        ({}, (B,), Verdict(B, goes=True)),
-        ({B: None}, (), Verdict(B, goes=True)),
-        ({B: "free"}, (), Verdict(B, goes=True)),
-        ({B: "c"}, (), Verdict(B)),
-        ({B: "c"}, (C,), Verdict(B, goes=True)),
-        ({A: "b", B: "a"}, (), Verdict(B, goes=True, swaps=True)),
-        ({A: "b", B: "c", C: "a"}, (), Verdict(B, goes=True, swaps=True)),
-        ({A: "b", B: "c", C: "b"}, (), Verdict(B, goes=True)),
+        ({}, (), ConflictVerdict(B)),
+        ({}, (B,), ConflictVerdict(B, goes=True)),
+        ({B: None}, (), ConflictVerdict(B, goes=True)),
+        ({B: "free"}, (), ConflictVerdict(B, goes=True)),
+        ({B: "c"}, (), ConflictVerdict(B)),
+        ({B: "c"}, (C,), ConflictVerdict(B, goes=True)),
+        ({A: "b", B: "a"}, (), ConflictVerdict(B, goes=True, swaps=True)),
+        ({A: "b", B: "c", C: "a"}, (), ConflictVerdict(B, goes=True, swaps=True)),
+        ({A: "b", B: "c", C: "b"}, (), ConflictVerdict(B, goes=True)),
     ],
 )
 def test_who_moves_lets_go_if_what_it_moves_to_is_let_go(
-    wants: dict[ResourceKey, str | None], leaves: tuple[ResourceKey, ...], verdict: Verdict
+    wants: dict[ResourceKey, str | None], leaves: tuple[ResourceKey, ...], verdict: ConflictVerdict
 ) -> None:
     room = Room({"a": A, "b": B, "c": C}, wants, frozenset(leaves))
     assert room.verdict(A, "b") == verdict

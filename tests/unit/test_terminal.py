@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.commands import get
+from reconciler.commands import get, printing
 from reconciler.desired import report
 from reconciler.desired.git.commits import _step
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
-from reconciler.kinds.common.inventory import NOTHING_KNOWN
+from reconciler.kinds.common.inventory import NO_INVENTORY
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.resource import ResourceKey, Source
-from reconciler.views.columns import View
+from reconciler.views.columns import ResourceView
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
 KEY = ResourceKey("Machine", "m1")
@@ -29,7 +29,7 @@ def is_clean(text: str) -> bool:
 
 
 def test_cells_of_tables_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    get.print_table(["NAME", "MODEL"], [["m1", EVIL]], narrow=False)
+    printing.print_table(["NAME", "MODEL"], [["m1", EVIL]], narrow=False)
     assert is_clean(capsys.readouterr().out)
 
 
@@ -38,10 +38,10 @@ def test_lines_of_events_are_clean() -> None:
     assert is_clean(get._event_line(event, "text"))
 
 
-@pytest.mark.parametrize("form", report.FORMATS)
+@pytest.mark.parametrize("form", report.REPORT_FORMATS)
 def test_reports_are_clean(form: str) -> None:
     found = Diagnostic("malformed-path", Severity.ERROR, EVIL, Source("a.yaml", 1, 1), EVIL, EVIL, snippet=EVIL)
-    assert is_clean(report.render(form, [found], files=1, resources=1))
+    assert is_clean(report.render_diagnostics(form, [found], files=1, resources=1))
 
 
 def test_author_and_subject_are_clean_from_git_s_log_on() -> None:
@@ -60,5 +60,5 @@ def test_yaml_is_clean_and_reads_the_same(value: str) -> None:
 
 def test_what_is_described_is_clean() -> None:
     event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY)
-    view = View(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
-    assert is_clean(get._described(view, [event], Facts({}, {}), NOTHING_KNOWN))
+    view = ResourceView(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
+    assert is_clean(get._described(view, [event], Facts({}, {}), NO_INVENTORY))

@@ -15,8 +15,8 @@ from reconciler.model.access import AccessChange
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.access_changes import access_changes, in_words, way_in
-from reconciler.planning.carry_over import take_in, with_changes
+from reconciler.planning.access_changes import access_changes, access_words, way_in
+from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.views.render import plan_from_json, render_json, render_markdown, render_text
 from tests.unit.planning_worlds import NOTHING, desired, resource
 
@@ -36,7 +36,7 @@ def fleet(defaults: BmcDefaults | None = DEFAULTS, /, **machines: Any) -> Desire
 
 def remembered(state: DesiredState) -> dict[ResourceKey, ResourceFacts]:
     """What the store knows when the state is in force."""
-    return with_changes({}, take_in(state, {}))
+    return with_changes({}, carried_over(state, {}))
 
 
 def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:
@@ -77,7 +77,7 @@ MOVED = {
 @pytest.mark.parametrize(("before", "after", "told"), MOVED.values(), ids=MOVED)
 def test_each_part_of_the_way_in_is_seen_in_every_view(before: DesiredState, after: DesiredState, told: str) -> None:
     plan = plan_of(before, after)
-    assert told in in_words(plan.access[0])
+    assert told in access_words(plan.access[0])
     for view in (render_text(plan), render_text(plan, full=True), render_markdown(plan)):
         assert told in view
         assert "Access that is not in force yet: logins go there (1)" in view
@@ -100,7 +100,7 @@ def test_a_changed_way_is_a_change_though_nothing_is_to_be_done(
 def test_nothing_is_seen_of_what_is_in_force() -> None:
     state = fleet(m1={}, m2={"driver": "fake"})
     assert access_changes(state, remembered(state)) == ()
-    assert take_in(state, remembered(state)) == {}
+    assert carried_over(state, remembered(state)) == {}
 
 
 def test_a_machine_that_is_new_is_seen_with_its_way_in() -> None:
@@ -153,7 +153,7 @@ def test_a_machine_under_another_name_is_seen_only_when_its_way_in_is_another() 
     before = fleet(m1={"address": "a.bmc"})
     assert access_changes(fleet(n1={"address": "a.bmc"}), remembered(before)) == ()
     [moved] = access_changes(fleet(n1={"address": "a.bmc", "driver": "other"}), remembered(before))
-    assert in_words(moved) == "spec.bmc.driver: redfish -> other"
+    assert access_words(moved) == "spec.bmc.driver: redfish -> other"
 
 
 def test_new_machines_stand_together_and_none_of_their_addresses_is_left_out() -> None:

@@ -1,0 +1,1 @@
+"""git as the source: revisions, commits, blame, mirrors, work trees, proposal branches."""

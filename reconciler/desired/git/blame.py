@@ -19,7 +19,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey
 
 MAX_STEPS = 5_000
 """Commits behind the newest that are looked at for documents that share a file."""
-MAX_BYTES = 64 << 20
+_MAX_BYTES = 64 << 20
 """Of all file contents that are looked at."""
 MAX_PARSED = 2_000
 """Documents that are compared by value; behind that, another text counts as another value."""
@@ -95,7 +95,7 @@ class _Search:
         lost_from = [touch for touch in step.touched if any(touch.before)]
         for start in range(0, len(step.touched), _AHEAD):
             touched = step.touched[start : start + _AHEAD]
-            self._look_ahead(touched, lost_from)
+            self._prefetch(touched, lost_from)
             for touch in touched:
                 if keys := self._alone.get(touch.path):
                     if gone is None:
@@ -106,11 +106,11 @@ class _Search:
                     if not shared.keys:
                         self._shared.pop(touch.path, None)
 
-    def _look_ahead(self, touched: Iterable[Touch], lost_from: list[Touch]) -> None:
+    def _prefetch(self, touched: Iterable[Touch], lost_from: list[Touch]) -> None:
         """Read what is about to be asked for in one go: to wait for git once a file takes longer than the reading."""
         shared = [touch for touch in touched if touch.path in self._shared and not _came_with(touch, lost_from)]
         newest = [self._newest(touch.path) for touch in shared if touch.path in self._unread]
-        self._reader.look_ahead([*newest, *(blob for touch in shared for blob in (touch.after, *touch.before))])
+        self._reader.prefetch([*newest, *(blob for touch in shared for blob in (touch.after, *touch.before))])
 
     def _newest(self, path: str) -> str:
         return f"{self._sha}:{path}"
@@ -194,10 +194,10 @@ class _Search:
 
     def _read_newest(self, path: str, shared: _Shared) -> None:
         """Which text of the file each document is, by the line on which it stands."""
-        from reconciler.desired.git.documents import lines, pieces
+        from reconciler.desired.git.documents import document_lines, pieces
 
         data = self._reader.contents(self._newest(path))
-        texts, starts = pieces(data), lines(data)
+        texts, starts = pieces(data), document_lines(data)
         for key in shared.keys:
             line = self._state.resources[key].source.line
             shared.own(texts[bisect_right(starts, line) - 1], key)
@@ -236,9 +236,9 @@ class _Reader:
     @property
     def spent(self) -> bool:
         """Whether enough was read."""
-        return self._bytes > MAX_BYTES
+        return self._bytes > _MAX_BYTES
 
-    def look_ahead(self, ids: Iterable[str]) -> None:
+    def prefetch(self, ids: Iterable[str]) -> None:
         """Have these contents at hand for as long as no others are looked ahead for."""
         wanted = [] if self.spent else [one for one in dict.fromkeys(ids) if one and one not in self._cut]
         self._ahead = {one: data or b"" for one, data in self._blobs.read(wanted)}

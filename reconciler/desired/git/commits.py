@@ -17,7 +17,7 @@ from reconciler.desired.git.plumbing import GitFailed, SourceError
 from reconciler.desired.manifest.manifest_files import MAX_FILE
 from reconciler.model.resource import Commit
 
-FORMAT = "%H%x1f%P%x1f%cI%x1f%aI%x1f%an%x1f%s"
+_LOG_FORMAT = "%H%x1f%P%x1f%cI%x1f%aI%x1f%an%x1f%s"
 """What can hold anything comes last, so that a strange name muddles nothing but itself."""
 
 _RAW = ("--topo-order", "--root", "-c", "--raw", "-z", "--no-abbrev", "--no-renames")
@@ -51,17 +51,17 @@ def walk(
     With `paths` (git's pathspecs) only what touched these, and `parents` are the nearest ancestors that did.
     Raises SourceError.
     """
-    asked = ("log", *_RAW, *options, f"--format=%x01{FORMAT}", *revisions, "--", *paths)
+    asked = ("log", *_RAW, *options, f"--format=%x01{_LOG_FORMAT}", *revisions, "--", *paths)
     try:
         with plumbing.stream(git_dir, *asked) as output:
             yield from _steps(entries(output))
     except GitFailed as error:
-        raise unreadable(error) from error
+        raise log_failed(error) from error
 
 
 def commit_at(git_dir: Path, revision: str) -> Step:
     """The commit (a hash) alone, with its true parents and without files. Raises GitFailed when there is none."""
-    args = ("log", "-1", f"--format={FORMAT}", "--end-of-options", f"{revision}^{{commit}}", "--")
+    args = ("log", "-1", f"--format={_LOG_FORMAT}", "--end-of-options", f"{revision}^{{commit}}", "--")
     said = plumbing.run(git_dir, *args).decode(errors="replace").rstrip("\n")
     if said.count("\x1f") < 5:
         raise GitFailed(f"{revision} is no commit")
@@ -78,7 +78,7 @@ def entries(output: IO[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def unreadable(error: GitFailed) -> SourceError:
+def log_failed(error: GitFailed) -> SourceError:
     """That git's log failed, for people."""
     return SourceError("the history cannot be read", error.stderr, "run git fsck; a partial clone must be completed")
 

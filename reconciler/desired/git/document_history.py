@@ -16,22 +16,22 @@ from pathlib import Path
 import msgspec
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.commits import Blobs, Step, Touch, commit_at, unreadable, walk
-from reconciler.desired.git.documents import Finder
+from reconciler.desired.git.commits import Blobs, Step, Touch, commit_at, log_failed, walk
+from reconciler.desired.git.documents import DocumentFinder
 from reconciler.desired.git.plumbing import GitFailed
 from reconciler.desired.manifest.manifest_files import MAX_FILES, is_manifest
 from reconciler.model.resource import ResourceKey
-from reconciler.views.render.change_history import Edit, Version, What
+from reconciler.views.render.change_history import DocumentVersion, Edit, What
 
 _AHEAD = 200
 """Steps whose contents are asked for at once."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class _FoundDocument(msgspec.Struct, frozen=True):
     """A document in a commit's tree."""
 
     file: str
-    version: Version
+    version: DocumentVersion
 
 
 class History:
@@ -39,8 +39,8 @@ class History:
 
     def __init__(self, git_dir: Path, sha: str, key: ResourceKey, prefix: str, boundary: frozenset[str]) -> None:
         self._git_dir, self._sha, self._boundary = git_dir, sha, boundary
-        self._finder = Finder(key)
-        self._versions: dict[str, Version | None] = {"": None}
+        self._finder = DocumentFinder(key)
+        self._versions: dict[str, DocumentVersion | None] = {"": None}
         self._pending: list[tuple[float, int, Step, _Walk]] = []
         self._begun: set[tuple[str, str]] = set()
         self._passed: set[tuple[str, str]] = set()
@@ -58,7 +58,7 @@ class History:
             finally:
                 self._pending.clear()  # Ends the walks that were not walked to their ends.
 
-    def at(self) -> Found | None:
+    def at(self) -> _FoundDocument | None:
         """The document as the commit has it."""
         with Blobs(self._git_dir) as blobs:
             return self._locate(blobs, self._sha)
@@ -117,7 +117,7 @@ class History:
             origin,
         )
 
-    def _origins(self, blobs: Blobs, sha: str, file: str) -> list[Found]:
+    def _origins(self, blobs: Blobs, sha: str, file: str) -> list[_FoundDocument]:
         """Where the commit's parents have the document, if not in the file; each is walked from there."""
         found = []
         for parent in self._parents(sha):
@@ -133,7 +133,7 @@ class History:
             try:
                 said = plumbing.run(self._git_dir, "rev-list", "--merges", self._sha)
             except GitFailed as error:
-                raise unreadable(error) from error
+                raise log_failed(error) from error
             self._merged = frozenset(said.decode().split())
         return self._merged
 
@@ -179,13 +179,13 @@ class History:
             self._versions[blob] = self._finder(data)
         return steps
 
-    def _locate(self, blobs: Blobs, tree: str, prefer: str = "") -> Found | None:
+    def _locate(self, blobs: Blobs, tree: str, prefer: str = "") -> _FoundDocument | None:
         """The document in the tree: where it can be read first, in `prefer` if it is there."""
         broken = None
         names = sorted(self._naming(tree), key=lambda name: name != prefer)
         for name, data in blobs.read(f"{tree}:{name}" for name in names):
             version = self._finder(data)
-            found = Found(name.partition(":")[2], version) if version else None
+            found = _FoundDocument(name.partition(":")[2], version) if version else None
             if found and found.version.value is not None:
                 return found
             broken = broken or found
@@ -199,7 +199,7 @@ class History:
                 said = plumbing.run(self._git_dir, *args)
             except GitFailed as error:
                 if error.stderr:
-                    raise unreadable(error) from error
+                    raise log_failed(error) from error
                 continue
             names = (name.partition(b":")[2] for name in said.split(b"\0") if name)
             return [name.decode() for name in names if is_manifest(name) and _sound(name)][:MAX_FILES]
@@ -225,7 +225,7 @@ class _Walk:
             self._alive.update(step.parents)
         return touch
 
-    def go_on(self, step: Step, before: list[Version | None]) -> None:
+    def go_on(self, step: Step, before: list[DocumentVersion | None]) -> None:
         """Follow the parents that have the document in the file."""
         if self._alive is not None:
             alike = len(before) == len(step.parents)
@@ -244,7 +244,7 @@ def _joined(edits: Iterator[Edit]) -> Iterator[Edit]:
     yield from waiting
 
 
-def _broken(version: Version | None) -> bool:
+def _broken(version: DocumentVersion | None) -> bool:
     return version is not None and version.value is None
 
 

@@ -10,12 +10,12 @@ import re
 from typing import Any
 
 from reconciler.desired.manifest.manifests import claimed
-from reconciler.desired.manifest.yaml_reader import Fault, decode, read
+from reconciler.desired.manifest.yaml_reader import YamlFault, decode, read_documents
 from reconciler.model.resource import ResourceKey
-from reconciler.views.render.change_history import Version
+from reconciler.views.render.change_history import DocumentVersion
 
 _MARKER = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
-_TOO_LARGE = Version(None, "the file is larger than 1 MiB")
+_TOO_LARGE = DocumentVersion(None, "the file is larger than 1 MiB")
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -30,7 +30,7 @@ def pieces(data: bytes) -> list[bytes]:
     return [part.rstrip().lstrip(b"\r\n") for part in found]
 
 
-def lines(data: bytes) -> list[int]:
+def document_lines(data: bytes) -> list[int]:
     """The line, from 1, on which each of `pieces` starts."""
     found, line, at = [1], 1, 0
     for marker in _MARKER.finditer(data):
@@ -43,13 +43,13 @@ def lines(data: bytes) -> list[int]:
 def values(piece: bytes) -> dict[ResourceKey, Any]:
     """The documents of a piece that can be read, as they are written; valid or not."""
     text = decode(piece)
-    if isinstance(text, Fault):
+    if isinstance(text, YamlFault):
         return {}
-    documents = (document for document in read(text) if not document.faults)
+    documents = (document for document in read_documents(text) if not document.faults)
     return {key: document.value for document in documents if (key := claimed(document.value))}
 
 
-class Finder:
+class DocumentFinder:
     """Finds the versions of one document. Its name must be spelled out: one in escapes is not found."""
 
     def __init__(self, key: ResourceKey) -> None:
@@ -62,9 +62,9 @@ class Finder:
         self._named = re.compile(rf"(?<![\w.-]){name}(?![\w.-])".encode())
         self._claims = re.compile(rf"""\bname["']?\s*:\s*["']?{name}(?![\w.-])""".encode())
         self._kind = re.compile(rf"\b{re.escape(key.kind)}\b".encode())
-        self._known: dict[bytes, Version | None] = {}
+        self._known: dict[bytes, DocumentVersion | None] = {}
 
-    def __call__(self, data: bytes | None) -> Version | None:
+    def __call__(self, data: bytes | None) -> DocumentVersion | None:
         """The document in a file's contents: None when it is not there, the same object for the same text.
 
         A document that cannot be read is taken for it when it shows kind and name. `data` None: the file is too large.
@@ -81,16 +81,16 @@ class Finder:
             broken = broken or version
         return broken
 
-    def _version(self, piece: bytes) -> Version | None:
+    def _version(self, piece: bytes) -> DocumentVersion | None:
         if piece not in self._known:
             self._known[piece] = self._parsed(piece)
         return self._known[piece]
 
-    def _parsed(self, piece: bytes) -> Version | None:
+    def _parsed(self, piece: bytes) -> DocumentVersion | None:
         text = decode(piece)
-        faults = [text] if isinstance(text, Fault) else []
-        for document in [] if isinstance(text, Fault) else read(text):
+        faults = [text] if isinstance(text, YamlFault) else []
+        for document in [] if isinstance(text, YamlFault) else read_documents(text):
             if not document.faults and claimed(document.value) == self.key:
-                return Version(document.value)
+                return DocumentVersion(document.value)
             faults.extend(document.faults[:1])
-        return Version(None, faults[0].what) if faults and self._claims.search(piece) else None
+        return DocumentVersion(None, faults[0].what) if faults and self._claims.search(piece) else None

@@ -17,7 +17,7 @@ from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavai
 from reconciler.desired.git.remotes import silent, unavailable, words
 from reconciler.desired.git.source import Remote, Repository
 from reconciler.desired.manifest.manifest_files import is_manifest
-from reconciler.desired.manifest.manifests import parse
+from reconciler.desired.manifest.manifests import parse_manifest
 from reconciler.model.resource import Resource, Revision
 from reconciler.onboarding.proposal import Branch, BranchFile, Start, Update
 
@@ -44,7 +44,7 @@ class ProposalBranch:
         """For people: `found at origin`."""
         return f"{self.name} at {self._source.remote().shown}"
 
-    def look(self, followed: Revision) -> Branch:
+    def fetch(self, followed: Revision) -> Branch:
         """What the remote has. Raises SourceError, SourceUnavailable."""
         if followed.ref.removeprefix("refs/heads/") == self.name:
             hint = "name another with --propose-branch"
@@ -135,7 +135,7 @@ class ProposalBranch:
         manifests = [one for one in changed if is_manifest(os.fsencode(one[2]))]
         contents = self._contents([blob for _, blob, _ in manifests])
         for old, blob, path in changed:
-            found = parse(path, contents[blob]) if blob in contents else None
+            found = parse_manifest(path, contents[blob]) if blob in contents else None
             every = found.resources if found is not None else ()
             machines: tuple[Resource[Any], ...] = tuple(one for one in every if one.key.kind == "Machine")
             broken = found is not None and found.broken

@@ -36,7 +36,7 @@ class Moment(msgspec.Struct, frozen=True):
     named: bool = False
 
 
-def find(git_dir: Path, sha: str, text: str) -> Moment:
+def find_revision(git_dir: Path, sha: str, text: str) -> Moment:
     """The time, or the commit, that the text means, in the history of the commit `sha`. Raises SourceError.
 
     The newest commit of a time is the first-parent one, so that what was merged later was not there yet.

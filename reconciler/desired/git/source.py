@@ -29,7 +29,15 @@ from reconciler.desired.git.plumbing import Damaged, GitFailed, SourceError, Sou
 from reconciler.desired.git.refs import HASH, LOCAL, commit_hash, full_name, refuse_sets
 from reconciler.desired.git.revisions import Moment
 from reconciler.desired.git.worktree import WorkTree
-from reconciler.desired.manifest.manifest_files import FILE, OTHER, SUBMODULE, SYMLINK, File, Listing, is_manifest
+from reconciler.desired.manifest.manifest_files import (
+    FILE,
+    OTHER,
+    SUBMODULE,
+    SYMLINK,
+    Listing,
+    ManifestFile,
+    is_manifest,
+)
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.redact import redacted
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
@@ -37,7 +45,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revisio
 if TYPE_CHECKING:
     from reconciler.desired.git.document_history import History
 
-__all__ = ["File", "Snapshot", "Source", "SourceError", "SourceUnavailable", "open_source"]
+__all__ = ["DesiredSource", "ManifestFile", "Snapshot", "SourceError", "SourceUnavailable", "open_source"]
 
 _REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|(?!-)(?:[^/@:\s]+@)?(?:\[[^]/\s]+\]|\w[\w.-]*):(?!:).)")
 """A URL, or `[USER@]HOST:PATH` as git and scp take it, where HOST may be an alias of the SSH settings."""
@@ -66,7 +74,7 @@ MAX_ENTRIES = 2_000_000
 """Of any kind: a few trees that name each other make a listing without end."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class RepositoryFolder(msgspec.Struct, frozen=True):
     """Where a repository is. `prefix`: from its root to the folder that was asked for."""
 
     root: Path
@@ -89,14 +97,14 @@ class Snapshot(Protocol):
     @property
     def revision(self) -> Revision: ...
     @property
-    def files(self) -> tuple[File, ...]: ...
+    def files(self) -> tuple[ManifestFile, ...]: ...
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]: ...
-    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+    def read(self, files: Sequence[ManifestFile]) -> Iterator[tuple[ManifestFile, bytes]]:
         """Each file with its contents, in the order given. Raises SourceError."""
 
 
-class Source(Protocol):
+class DesiredSource(Protocol):
     """A place that desired state comes from."""
 
     @property
@@ -132,7 +140,7 @@ class Source(Protocol):
         """Whether its history ends before its beginning."""
 
     @property
-    def asked(self) -> str:
+    def requested_ref(self) -> str:
         """The ref that is followed, as it was asked for."""
 
     def branch(self) -> str | None:
@@ -159,7 +167,7 @@ def open_source(
     *,
     work_tree: bool = False,
     cache_dir: Path | None = None,
-) -> Source:
+) -> DesiredSource:
     """The source at a folder (a repository, any folder in one, a bare one) or a URL (https, ssh, file).
 
     `ref`: branch, tag or commit; the default is HEAD. `path`: the folder to read, from `location`. `work_tree`: what
@@ -179,7 +187,7 @@ def open_source(
             f"{folder} is no folder", "it does not exist" if not folder.exists() else "", "check the path"
         )
     repository = _find_repository(folder)
-    if isinstance(repository, Place):
+    if isinstance(repository, RepositoryFolder):
         if work_tree and repository.root == repository.git_dir:
             raise SourceError(f"{folder} is a bare repository", "it has no work tree", "leave --work-tree out")
         joined = _joined(repository.prefix, path)
@@ -194,7 +202,9 @@ def open_source(
 class Repository:
     """A revision of a local repository, bare or not."""
 
-    def __init__(self, place: Place, ref: str | None, path: str, name: str = "", folder: Path | None = None) -> None:
+    def __init__(
+        self, place: RepositoryFolder, ref: str | None, path: str, name: str = "", folder: Path | None = None
+    ) -> None:
         if ref is not None:
             refuse_sets(ref)
         self._place = place
@@ -230,7 +240,7 @@ class Repository:
         return Remote("origin", {}, "origin") if "origin" in named else Remote(str(self.git_dir), {}, self._name)
 
     @property
-    def asked(self) -> str:
+    def requested_ref(self) -> str:
         """The ref that is followed, as it was asked for."""
         return self._ref or "HEAD"
 
@@ -267,7 +277,7 @@ class Repository:
         if not folder.is_dir():
             raise _away(folder)
         found = _find_repository(folder)
-        if not isinstance(found, Place):
+        if not isinstance(found, RepositoryFolder):
             raise SourceUnavailable(found.what, found.why, found.hint)
         self._place, self._identity = found, _identity(folder, found)
 
@@ -305,7 +315,7 @@ class Repository:
 
     def moment(self, revision: Revision, text: str) -> Moment:
         """A day or time, in UTC unless it says otherwise; else what git knows as a commit; else git's own words."""
-        return revisions.find(self._place.git_dir, revision.id, text)
+        return revisions.find_revision(self._place.git_dir, revision.id, text)
 
     def uncommitted(self) -> int:
         """Ignored files do not count: they are not meant to be committed."""
@@ -430,7 +440,7 @@ class Mirror(Repository):
         self._url, self._credentials = plumbing.split_credentials(url)
         note_secrets(*plumbing.passwords_in(url))
         folder = cache_dir / "mirrors" / f"{hashlib.sha256(self._url.encode()).hexdigest()[:20]}.git"
-        super().__init__(Place(folder, folder, folder, ""), ref, path, name=redacted(self._url))
+        super().__init__(RepositoryFolder(folder, folder, folder, ""), ref, path, name=redacted(self._url))
         self._folder = folder
 
     def remote(self) -> Remote:
@@ -558,10 +568,10 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
 
     git_dir: Path
     revision: Revision
-    files: tuple[File, ...]
+    files: tuple[ManifestFile, ...]
     diagnostics: tuple[Diagnostic, ...]
 
-    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+    def read(self, files: Sequence[ManifestFile]) -> Iterator[tuple[ManifestFile, bytes]]:
         """One `cat-file --batch`, fed from a file so that neither side ever waits for the other."""
         if not files:
             return
@@ -584,7 +594,7 @@ class MirrorSnapshot(CommitSnapshot, frozen=True):
 
     heal: Callable[[], None]
 
-    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+    def read(self, files: Sequence[ManifestFile]) -> Iterator[tuple[ManifestFile, bytes]]:
         """Each file with its contents, in the order given."""
         done = 0
         try:
@@ -631,7 +641,7 @@ def _succeeds(git_dir: Path, *args: str) -> bool:
     return True
 
 
-def _identity(folder: Path, place: Place) -> tuple[Path, int, int] | None:
+def _identity(folder: Path, place: RepositoryFolder) -> tuple[Path, int, int] | None:
     """By which a repository that was replaced is told; None while it is away."""
     try:
         found = place.git_dir.stat()
@@ -651,7 +661,7 @@ def _head_name(git_dir: Path) -> str:
     return head.removeprefix("ref: refs/heads/") if head.startswith("ref: ") else "HEAD"
 
 
-def _find_repository(folder: Path) -> Place | SourceError:
+def _find_repository(folder: Path) -> RepositoryFolder | SourceError:
     """The repository around a folder, or why there is none. Raises SourceError when git refuses the one there is."""
     wanted = ("--absolute-git-dir", "--git-common-dir", "--is-bare-repository", "--show-prefix")
     try:
@@ -669,10 +679,10 @@ def _find_repository(folder: Path) -> Place | SourceError:
     root = Path(git_dir) if bare == "true" else folder.resolve()
     for _ in filter(None, prefix.split("/")):
         root = root.parent
-    return Place(root, Path(git_dir), (folder / common).resolve(), prefix)
+    return RepositoryFolder(root, Path(git_dir), (folder / common).resolve(), prefix)
 
 
-def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> Source:
+def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> DesiredSource:
     if "://" in url and not url.startswith(_SCHEMES):
         scheme = url.partition("://")[0]
         unproven = "it proves neither who answers nor that nothing was changed on the way"

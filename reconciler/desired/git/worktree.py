@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.desired.git import plumbing
 from reconciler.desired.git import watch as watching
-from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, File, Listing
+from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from reconciler.desired.git.document_history import History
     from reconciler.desired.git.revisions import Moment
 
-UNREADABLE = "unreadable"
+_UNREADABLE = "unreadable"
 
 
 class WorkTreeSnapshot(msgspec.Struct, frozen=True):
     """The manifests as they were at one moment. Contents are kept, as the disk may change before they are parsed."""
 
     revision: Revision
-    files: tuple[File, ...]
+    files: tuple[ManifestFile, ...]
     diagnostics: tuple[Diagnostic, ...]
     contents: dict[str, bytes]
 
     def __repr__(self) -> str:
         return f"WorkTreeSnapshot({self.revision}, {len(self.files)} files)"
 
-    def read(self, files: Sequence[File]) -> Iterator[tuple[File, bytes]]:
+    def read(self, files: Sequence[ManifestFile]) -> Iterator[tuple[ManifestFile, bytes]]:
         """Each file with its contents, in the order given."""
         return ((file, self.contents[file.path]) for file in files)
 
@@ -57,7 +57,7 @@ class WorkTree:
         return found
 
     @property
-    def asked(self) -> str:
+    def requested_ref(self) -> str:
         """Nothing in git."""
         return "work tree"
 
@@ -86,7 +86,7 @@ class WorkTree:
         root = self._root
         listing, contents = Listing(), dict[str, bytes]()
         for kind, path in _walk(root, self._path):
-            if kind == UNREADABLE:
+            if kind == _UNREADABLE:
                 listing.diagnostics.append(_unreadable(path, "the folder cannot be listed"))
                 continue
             data = self._contents(path, listing) if kind == FILE else b""
@@ -156,7 +156,7 @@ def _walk(root: Path, path: str) -> Iterator[tuple[str, str]]:
         try:
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name, reverse=True)
         except OSError:
-            yield UNREADABLE, folder
+            yield _UNREADABLE, folder
             continue
         for entry in entries:
             if entry.name.startswith("."):

@@ -20,25 +20,25 @@ from typing import Any
 import msgspec
 
 import drivers.base
-from reconciler import desired, kinds, model
-from reconciler.desired.manifest.manifest_files import File
+from reconciler import kinds, model
+from reconciler.desired.manifest.manifest_files import ManifestFile
 from reconciler.kinds import KINDS
 from reconciler.model.resource import Resource, ResourceKey, Source
 
 MAX_CACHE = 1 << 30
 
-Known = Mapping[str, tuple[Any, ...]]
+_KnownBlobs = Mapping[str, tuple[Any, ...]]
 """By blob id, the records of a blob's documents."""
 
 
-class Remembered(msgspec.Struct, frozen=True):
+class CachedDocuments(msgspec.Struct, frozen=True):
     """What the cache holds. `sound`: `together` of the files between whose documents nothing is wrong."""
 
-    blobs: Known
+    blobs: _KnownBlobs
     sound: bytes
 
 
-NOTHING = Remembered({}, bytes(32))
+_NOTHING = CachedDocuments({}, bytes(32))
 
 _RECORDS: dict[str, Any] = {
     name: msgspec.defstruct(
@@ -60,18 +60,18 @@ _RECORDS: dict[str, Any] = {
 _KINDS = {record: name for name, record in _RECORDS.items()}
 
 
-def load(folder: Path) -> Remembered:
+def load_cache(folder: Path) -> CachedDocuments:
     """What is known; NOTHING when the file is absent, damaged, or not ours alone."""
     data = memoryview(_own(_file(folder)))
     if hashlib.sha256(data[32:]).digest() != data[:32]:
-        return NOTHING
+        return _NOTHING
     try:
-        return Remembered(decoded(data[64:]), bytes(data[32:64]))
+        return CachedDocuments(decoded(data[64:]), bytes(data[32:64]))
     except msgspec.DecodeError:
-        return NOTHING
+        return _NOTHING
 
 
-def save(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]], sound: bytes) -> None:
+def save_cache(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]], sound: bytes) -> None:
     """Put these in place of what was known; when two processes do, the last one wins. A disk that is full or read-only
     costs the next run time, no more."""
     data = sound + encoded(blobs)
@@ -91,7 +91,7 @@ def save(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]], sound: byte
                 old.unlink(missing_ok=True)
 
 
-def together(files: Iterable[File]) -> bytes:
+def together(files: Iterable[ManifestFile]) -> bytes:
     """A digest of all paths and contents: rules that found nothing in them find nothing in them again."""
     return hashlib.sha256("".join(f"{file.path}\0{file.blob_id}\n" for file in files).encode()).digest()
 
@@ -101,9 +101,9 @@ def encoded(blobs: Mapping[str, Iterable[Resource[Any]]]) -> bytes:
     return msgspec.msgpack.encode({blob: [_record(one) for one in found] for blob, found in blobs.items()})
 
 
-def decoded(data: bytes | memoryview) -> Known:
+def decoded(data: bytes | memoryview) -> _KnownBlobs:
     """Their records. Raises msgspec.DecodeError."""
-    known: Known = _decoder().decode(data)
+    known: _KnownBlobs = _decoder().decode(data)
     return known
 
 
@@ -128,8 +128,8 @@ def code_digest() -> str:
     """Changes whenever the reading, the rules or the types do: what an older program found valid may not be."""
     digest = hashlib.sha256(msgspec.__version__.encode())
     digest.update(Path(drivers.base.__file__).read_bytes())
-    for package in (kinds, desired, model):
-        for module in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+    for folder in (Path(str(kinds.__file__)).parent, Path(__file__).parents[1], Path(str(model.__file__)).parent):
+        for module in sorted(folder.rglob("*.py")):
             digest.update(module.read_bytes())
     return digest.hexdigest()
 

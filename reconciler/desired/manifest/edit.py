@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from reconciler.desired.manifest.manifests import Marked, parse
+from reconciler.desired.manifest.manifests import Marked, parse_manifest
 from reconciler.model.resource import ResourceKey
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -84,5 +84,5 @@ def _must_differ_there_alone(
             for part in path[:-1]:
                 inner = inner[part]
             inner[path[-1]] = new
-    if values != now or parse(file, after).broken != parse(file, before).broken:
+    if values != now or parse_manifest(file, after).broken != parse_manifest(file, before).broken:
         raise CannotEdit(f"{file}: changing it in place would change more than that; edit it by hand")

@@ -7,16 +7,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from reconciler.desired.manifest.schemas import schema_for
-from reconciler.kinds import KINDS, find
+from reconciler.kinds import KINDS, find_kind
 
 
-def explain(path: str) -> str:
+def explain_field(path: str) -> str:
     """`machine`, `machine.spec.boot.enabled` (or `machine.boot.enabled`) in words.
 
     Raises LookupError, naming the nearest, for what does not exist.
     """
     word, *fields = path.split(".")
-    kind = find(word)
+    kind = find_kind(word)
     if kind is None:
         raise LookupError(f"{word!r} is not a kind; kinds are {', '.join(KINDS)}")
     schema = schema_for(kind)

@@ -15,7 +15,7 @@ from reconciler.model.resource import Source
 
 MAX_FILE = 1 << 20
 MAX_FILES = 100_000
-MAX_BYTES = 512 << 20
+MAX_MANIFEST_BYTES = 512 << 20
 """Of all manifests together: a tree can name one blob a million times."""
 MAX_FOLDERS = 32
 
@@ -26,7 +26,7 @@ _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\]")
 FILE, SYMLINK, SUBMODULE, OTHER = "file", "symlink", "submodule", "other"
 
 
-class File(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+class ManifestFile(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """A manifest: its path from the repository's root, git's id of its contents, and their size in bytes."""
 
     path: str
@@ -48,7 +48,7 @@ class Listing:
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
-        self._files: list[File] = []
+        self._files: list[ManifestFile] = []
         self._seen: set[bytes] = set()
         self._bytes = 0
 
@@ -69,20 +69,20 @@ class Listing:
         self._seen.add(path)
         return self._fits(path, blob_id, size)
 
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> tuple[ManifestFile, ...]:
         """The manifests in order of path."""
         return tuple(sorted(self._files, key=lambda file: file.path))
 
     def _fits(self, path: bytes, blob_id: str, size: int) -> bool:
         if size > MAX_FILE:
             return self._refuse(path, "file-too-large", f"the file has {size:,} bytes, more than 1 MiB", "split it")
-        if len(self._files) >= MAX_FILES or self._bytes + size > MAX_BYTES:
+        if len(self._files) >= MAX_FILES or self._bytes + size > MAX_MANIFEST_BYTES:
             if not any(d.code == "too-many-files" for d in self.diagnostics):
-                what = f"more than {MAX_FILES:,} manifests, or {MAX_BYTES >> 20} MiB of them"
+                what = f"more than {MAX_FILES:,} manifests, or {MAX_MANIFEST_BYTES >> 20} MiB of them"
                 self._refuse(path, "too-many-files", what, "split the repository; what follows here is not read")
             return False
         self._bytes += size
-        self._files.append(File(path.decode(), blob_id, size))
+        self._files.append(ManifestFile(path.decode(), blob_id, size))
         return True
 
     def _no_file(self, kind: str, path: bytes) -> bool:

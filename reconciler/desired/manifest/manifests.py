@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.desired.manifest.validation import QUOTE_ME, Path, Problem, accepts, nearest, problems, secret
-from reconciler.desired.manifest.yaml_reader import Document, Fault, decode, read, shown
+from reconciler.desired.manifest.validation import QUOTE_ME, DocumentPath, Problem, accepts, nearest, problems, secret
+from reconciler.desired.manifest.yaml_reader import YamlDocument, YamlFault, decode, read_documents, shown_value
 from reconciler.desired.rules import document as rules
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.fields import Metadata
@@ -34,22 +34,22 @@ class Parsed(msgspec.Struct, frozen=True):
     broken: bool
 
 
-def parse(file: str, data: bytes) -> Parsed:
+def parse_manifest(file: str, data: bytes) -> Parsed:
     """The file's resources, the quick way. `broken`: `Marked` has something to say about the rest."""
     text = decode(data)
-    if isinstance(text, Fault):
+    if isinstance(text, YamlFault):
         return Parsed((), broken=True)
     found, broken = [], False
-    for document in read(text):
+    for document in read_documents(text):
         resource = None if document.faults else _resource(document, file)
-        if resource is None or rules.check(resource):
+        if resource is None or rules.check_document(resource):
             broken = True
         else:
             found.append(resource)
     return Parsed(tuple(found), broken)
 
 
-def _resource(document: Document, file: str) -> Resource[Any] | None:
+def _resource(document: YamlDocument, file: str) -> Resource[Any] | None:
     value = document.value
     kind = value.get("kind") if type(value) is dict else None
     if type(kind) is not str or kind not in KINDS or not accepts(kind)(value):
@@ -69,9 +69,9 @@ class Marked:
     def __init__(self, file: str, data: bytes) -> None:
         text = decode(data)
         self.file = file
-        self.unreadable = text if isinstance(text, Fault) else None
-        self.lines = [] if isinstance(text, Fault) else text.splitlines()
-        self.documents = [] if isinstance(text, Fault) else list(read(text, positions=True))
+        self.unreadable = text if isinstance(text, YamlFault) else None
+        self.lines = [] if isinstance(text, YamlFault) else text.splitlines()
+        self.documents = [] if isinstance(text, YamlFault) else list(read_documents(text, positions=True))
 
     @property
     def readable(self) -> bool:
@@ -94,7 +94,7 @@ class Marked:
         """The keys that documents here want to have, right or wrong: what refers to them is not dangling."""
         return {key for document in self.documents if (key := claimed(document.value))}
 
-    def at(self, line: int, path: Path, finding: Diagnostic) -> Diagnostic:
+    def at(self, line: int, path: DocumentPath, finding: Diagnostic) -> Diagnostic:
         """The finding, placed at a path of the document that starts on `line`."""
         for document in self.documents:
             if document.line == line:
@@ -102,7 +102,7 @@ class Marked:
                 return self._placed(finding, place, path)
         return finding
 
-    def _problems(self, document: Document) -> list[Problem]:
+    def _problems(self, document: YamlDocument) -> list[Problem]:
         value = document.value
         envelope = _envelope(value)
         if envelope:
@@ -112,11 +112,11 @@ class Marked:
             found = _beyond_schema(document, self.file)
         return found
 
-    def _of_fault(self, fault: Fault) -> Diagnostic:
+    def _of_fault(self, fault: YamlFault) -> Diagnostic:
         finding = Diagnostic(fault.code, Severity.ERROR, fault.what, detail=fault.why, hint=fault.hint)
         return self._placed(finding, (fault.line, fault.column), ())
 
-    def _of_problem(self, document: Document, problem: Problem) -> Diagnostic:
+    def _of_problem(self, document: YamlDocument, problem: Problem) -> Diagnostic:
         place, text = self._locate(document, problem.path, problem.at_key)
         hint = problem.hint
         if QUOTE_ME in hint and text and not secret(problem.path):
@@ -124,7 +124,7 @@ class Marked:
         finding = Diagnostic(problem.code, Severity.ERROR, problem.summary, detail=problem.detail, hint=hint)
         return self._placed(finding, place, problem.path)
 
-    def _locate(self, document: Document, path: Path, at_key: bool) -> tuple[tuple[int, int], str]:
+    def _locate(self, document: YamlDocument, path: DocumentPath, at_key: bool) -> tuple[tuple[int, int], str]:
         place, text, container = (document.line, document.column), "", document.value
         for part in path:
             slot = int(part) if isinstance(container, list) and str(part).isdecimal() else part
@@ -136,16 +136,16 @@ class Marked:
             container = container[slot]
         return place, text
 
-    def _placed(self, finding: Diagnostic, place: tuple[int, int], path: Path) -> Diagnostic:
+    def _placed(self, finding: Diagnostic, place: tuple[int, int], path: DocumentPath) -> Diagnostic:
         line = self.lines[place[0] - 1] if place[0] <= len(self.lines) else ""
-        snippet = masked(line)
+        snippet = masked_line(line)
         if secret(path) and snippet == line[:_WIDEST] and line[place[1] - 1 :].strip():
-            snippet = masked(line[: place[1] - 1]) + "***"
+            snippet = masked_line(line[: place[1] - 1]) + "***"
         source = Source(self.file, *place)
         return msgspec.structs.replace(finding, source=source, snippet=snippet)
 
 
-def masked(line: str) -> str:
+def masked_line(line: str) -> str:
     """A line of a file, fit to be shown: what may be a credential is masked, and nothing in it moves a cursor."""
     visible = "".join(
         c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line[:_WIDEST]
@@ -174,7 +174,7 @@ def load_plain(text: str) -> Any:
 
     Raises ValueError with line and column.
     """
-    documents = list(read(text, max_nodes=sys.maxsize))
+    documents = list(read_documents(text, max_nodes=sys.maxsize))
     if faults := [fault for document in documents for fault in document.faults]:
         raise ValueError(f"line {faults[0].line}, column {faults[0].column}: {faults[0].what}")
     if len(documents) != 1:
@@ -197,17 +197,17 @@ def _envelope(value: Any) -> list[Problem]:
     found = []
     version, kind = value.get("apiVersion"), value.get("kind")
     if version != API_VERSION:
-        said = f"apiVersion {shown(version)} is unknown" if "apiVersion" in value else "apiVersion is missing"
+        said = f"apiVersion {shown_value(version)} is unknown" if "apiVersion" in value else "apiVersion is missing"
         found.append(Problem("unknown-api-version", ("apiVersion",), said, hint=f"write `apiVersion: {API_VERSION}`"))
     if not isinstance(kind, str) or kind not in KINDS:
-        said = f"unknown kind {shown(kind)}" if "kind" in value else "kind is missing"
+        said = f"unknown kind {shown_value(kind)}" if "kind" in value else "kind is missing"
         near = nearest(kind, list(KINDS)) if isinstance(kind, str) else None
         hint = f"did you mean {near}?" if near else f"kinds are {', '.join(KINDS)}"
         found.append(Problem("unknown-kind", ("kind",), said, hint=hint))
     return found
 
 
-def _beyond_schema(document: Document, file: str) -> list[Problem]:
+def _beyond_schema(document: YamlDocument, file: str) -> list[Problem]:
     resource = _resource(document, file)
     if resource is None:
         # The two validators disagree, or the type is narrower than its schema: never let it pass in silence.
@@ -216,7 +216,7 @@ def _beyond_schema(document: Document, file: str) -> list[Problem]:
         ]
     return [
         Problem(place.code, tuple(place.path.split(".")), place.summary, hint=place.hint)
-        for place in rules.check(resource)
+        for place in rules.check_document(resource)
     ]
 
 

@@ -18,8 +18,8 @@ from typing import IO
 import msgspec
 
 from reconciler.desired.manifest import document_cache
-from reconciler.desired.manifest.manifest_files import File
-from reconciler.desired.manifest.manifests import Parsed, parse
+from reconciler.desired.manifest.manifest_files import ManifestFile
+from reconciler.desired.manifest.manifests import Parsed, parse_manifest
 
 MIN_BYTES = 2 << 20
 """Below this, helpers have hardly started (about 0.3 s) when the work is done."""
@@ -27,7 +27,7 @@ MAX_HELPERS = 7
 _SHARE = 128 << 10
 _LENGTH = 8
 
-Share = list[tuple[File, bytes]]
+Share = list[tuple[ManifestFile, bytes]]
 """Some files with what they hold."""
 
 # Not by `multiprocessing`, whose processes run the main script of whoever uses this once more.
@@ -37,12 +37,12 @@ _HELPER = (
 
 
 def parse_all(
-    files: Sequence[File], contents: Iterable[tuple[File, bytes]]
-) -> Generator[tuple[File, bytes, Parsed], None, None]:
+    files: Sequence[ManifestFile], contents: Iterable[tuple[ManifestFile, bytes]]
+) -> Generator[tuple[ManifestFile, bytes, Parsed], None, None]:
     """Every file with its contents and what is in it, in any order."""
     helpers = min(_processors() - 1, MAX_HELPERS)
     if helpers < 1 or sum(file.size for file in files) < MIN_BYTES:
-        yield from ((file, data, parse(file.path, data)) for file, data in contents)
+        yield from ((file, data, parse_manifest(file.path, data)) for file, data in contents)
         return
     todo = deque(_shares(contents))
     with ThreadPoolExecutor(helpers, thread_name_prefix="parse") as pool:
@@ -66,7 +66,7 @@ def help_out() -> None:
     gc.disable()  # As in every short-lived run: there is nothing to find, and looking takes a third of the time.
     while request := _receive(sys.stdin.buffer):
         share = msgspec.msgpack.decode(request, type=dict[str, bytes])
-        parsed = {path: parse(path, data) for path, data in share.items()}
+        parsed = {path: parse_manifest(path, data) for path, data in share.items()}
         _send(
             sys.stdout.buffer,
             document_cache.encoded({path: found.resources for path, found in parsed.items() if not found.broken}),
@@ -100,18 +100,18 @@ def _hand_out(todo: deque[Share]) -> list[tuple[Share, bytes]]:
     return done
 
 
-def _parsed(share: Share, known: document_cache.Known) -> Iterator[tuple[File, bytes, Parsed]]:
+def _parsed(share: Share, known: document_cache._KnownBlobs) -> Iterator[tuple[ManifestFile, bytes, Parsed]]:
     for file, data in share:
         records = known.get(file.path)
         found = (
-            parse(file.path, data)
+            parse_manifest(file.path, data)
             if records is None
             else Parsed(document_cache.resources(records, file.path), broken=False)
         )
         yield file, data, found
 
 
-def _shares(contents: Iterable[tuple[File, bytes]]) -> Iterator[Share]:
+def _shares(contents: Iterable[tuple[ManifestFile, bytes]]) -> Iterator[Share]:
     share: Share = []
     size = 0
     for file, data in contents:

@@ -1,6 +1,7 @@
 """The public contract: one draft-07 JSON Schema a kind, made from the kind's own types.
 
-`python -m reconciler.desired.manifest.schemas` writes the files under `schemas/v1/`; a test holds that they are what this makes.
+`python -m reconciler.desired.manifest.schemas` writes the files under `schemas/v1/`.
+A test holds that they are what this makes.
 The types say everything once; two things differ by intent. A schema refuses `null`, since an empty value in a
 document is a slip of the pen, where the types use None for "not declared". And a schema names formats.
 """
@@ -134,7 +135,7 @@ def files() -> dict[str, str]:
     }
 
 
-def write(folder: Path) -> None:
+def write_schemas(folder: Path) -> None:
     """Make the folder's schema files be exactly these."""
     made = files()
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,4 +147,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(__file__).parents[2] / "schemas" / "v1")
+    write_schemas(Path(__file__).parents[3] / "schemas" / "v1")

@@ -18,7 +18,7 @@ import jsonschema_rs
 import msgspec
 
 from reconciler.desired.manifest.formats import FORMATS
-from reconciler.desired.manifest.yaml_reader import shown
+from reconciler.desired.manifest.yaml_reader import shown_value
 
 _TYPES = {
     "string": "text",
@@ -39,7 +39,7 @@ _LIMITS = {
 
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|api-?key|credential")
 
-Path = tuple[str | int, ...]
+DocumentPath = tuple[str | int, ...]
 QUOTE_ME = "the value"
 """Words of a hint that whoever has the document's text puts the text in place of: 1.10 is 1.1 by now."""
 
@@ -48,7 +48,7 @@ class Problem(msgspec.Struct, frozen=True):
     """What is wrong with the value at `path`; `at_key` when it is the key, the last of the path, that is at fault."""
 
     code: str
-    path: Path
+    path: DocumentPath
     summary: str
     detail: str = ""
     hint: str = ""
@@ -115,7 +115,7 @@ def problems(kind: str, document: Any) -> list[Problem]:
 
 
 def _explain(error: Any) -> Iterator[Problem]:
-    path: Path = tuple(error.absolute_path)
+    path: DocumentPath = tuple(error.absolute_path)
     value, wanted, schema = error.instance, error.validator_value, error.schema
     match error.validator:
         case "additionalProperties":
@@ -156,17 +156,19 @@ def _explain(error: Any) -> Iterator[Problem]:
             )
 
 
-def _unknown_fields(path: Path, value: dict[str, Any], schema: dict[str, Any]) -> Iterator[Problem]:
+def _unknown_fields(path: DocumentPath, value: dict[str, Any], schema: dict[str, Any]) -> Iterator[Problem]:
     known = list(schema.get("properties", {}))
     for name in value:
         if name not in known:
             near = nearest(name, known)
             hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
             where = f" in {_dotted(path)}" if path else ""
-            yield Problem("unknown-field", (*path, name), f"unknown field {shown(name)}{where}", "", hint, at_key=True)
+            yield Problem(
+                "unknown-field", (*path, name), f"unknown field {shown_value(name)}{where}", "", hint, at_key=True
+            )
 
 
-def _wrong_type(path: Path, value: Any, wanted: str) -> Problem:
+def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
     summary = f"{_dotted(path)} must be {_TYPES[wanted]}, and is {_type_of(value)}"
     if wanted == "string" and isinstance(value, (bool, int, float)):
         return Problem("wrong-type", path, summary, "without quotes YAML reads it so", f"write {QUOTE_ME} in quotes")
@@ -176,7 +178,7 @@ def _wrong_type(path: Path, value: Any, wanted: str) -> Problem:
     return Problem("wrong-type", path, summary, hint=hint)
 
 
-def _not_allowed(path: Path, value: Any, allowed: list[Any]) -> Problem:
+def _not_allowed(path: DocumentPath, value: Any, allowed: list[Any]) -> Problem:
     words = [str(word) for word in allowed]
     near = nearest(_spelled(value), words)
     hint = f"did you mean {near}?" if near else f"use {' or '.join(words) if len(words) < 3 else ', '.join(words)}"
@@ -194,12 +196,12 @@ def nearest(word: str, known: list[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def _said(path: Path, value: Any) -> str:
+def _said(path: DocumentPath, value: Any) -> str:
     """The value as a message shows it; never where a credential may have been written by mistake."""
-    return "its value" if secret(path) else shown(_spelled(value))
+    return "its value" if secret(path) else shown_value(_spelled(value))
 
 
-def secret(path: Path) -> bool:
+def secret(path: DocumentPath) -> bool:
     """Whether what stands at the path may be a credential, or lead to one."""
     return any(_SECRET.search(part) for part in path if isinstance(part, str))
 
@@ -226,5 +228,5 @@ def _example(schema: dict[str, Any]) -> str:
     return f"such as {' or '.join(str(example) for example in examples[:2])}" if examples else ""
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: DocumentPath) -> str:
     return ".".join(str(part) for part in path)

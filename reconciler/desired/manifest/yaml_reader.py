@@ -30,9 +30,9 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
-MAX_DEPTH = 32
-_TOO_DEEP = f"more than {MAX_DEPTH} levels deep"
-MAX_NODES = 20_000
+MAX_YAML_DEPTH = 32
+_TOO_DEEP = f"more than {MAX_YAML_DEPTH} levels deep"
+MAX_YAML_NODES = 20_000
 MAX_DIGITS = 19
 """What a signed 64-bit integer needs; Python itself refuses to read more than 4,300."""
 MAX_FLOAT = 64
@@ -76,7 +76,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     text: str = ""
 
 
-class Fault(msgspec.Struct, frozen=True, gc=False):
+class YamlFault(msgspec.Struct, frozen=True, gc=False):
     """Something that the reader refuses: a code of `desired.codes`, its place from 1, and what is at fault."""
 
     code: str
@@ -87,25 +87,25 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     hint: str = ""
 
 
-Marks = dict[tuple[int, Any], Mark]
+_Marks = dict[tuple[int, Any], Mark]
 """By the id of the container and the key or index in it. Holds only while the document's value is alive."""
 
 
-class Document(msgspec.Struct):
+class YamlDocument(msgspec.Struct):
     """One document: its value, where it starts, and what is wrong with it. With faults the value is not to be used."""
 
     value: Any
     line: int
     column: int
-    faults: list[Fault]
-    marks: Marks
+    faults: list[YamlFault]
+    marks: _Marks
 
 
 class _Abandoned(Exception):
     """Nothing more is to be had from this document."""
 
 
-def decode(data: bytes) -> str | Fault:
+def decode(data: bytes) -> str | YamlFault:
     """The file's text; a UTF-8 byte order mark is taken off, as editors on Windows write one. UTF-16 is refused."""
     try:
         text = data.decode("utf-8")
@@ -113,17 +113,19 @@ def decode(data: bytes) -> str | Fault:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return Fault("not-utf-8", 1, 1, "the file is UTF-16", hint="save it as UTF-8")
+            return YamlFault("not-utf-8", 1, 1, "the file is UTF-16", hint="save it as UTF-8")
         what = f"the file is not UTF-8: byte 0x{data[error.start]:02x}"
-        return Fault("not-utf-8", line, column, what, hint="save it as UTF-8")
+        return YamlFault("not-utf-8", line, column, what, hint="save it as UTF-8")
     if "\0" in text:
         at = text.index("\0")
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-        return Fault("control-character", line, column, "the file holds a NUL character", hint="save it as UTF-8 text")
+        return YamlFault(
+            "control-character", line, column, "the file holds a NUL character", hint="save it as UTF-8 text"
+        )
     return text.removeprefix("\ufeff")
 
 
-def read(text: str, *, positions: bool = False, max_nodes: int = MAX_NODES) -> Iterator[Document]:
+def read_documents(text: str, *, positions: bool = False, max_nodes: int = MAX_YAML_NODES) -> Iterator[YamlDocument]:
     """Every document of the text in order; empty ones are left out. Never raises for bad input.
 
     After an error that the parser cannot get over, reading goes on at the next line that is a `---`, which YAML allows
@@ -164,9 +166,9 @@ class _Reader:
         self.positions = positions
         self.stopped = 0
         """The line, from 1, on which reading had to stop; 0 when it did not."""
-        self.faults: list[Fault] = []
+        self.faults: list[YamlFault] = []
 
-    def documents(self, parser: Any) -> Iterator[Document]:
+    def documents(self, parser: Any) -> Iterator[YamlDocument]:
         """The parser's documents, up to where it stops."""
         start = (self.line + 1, 1)
         try:
@@ -180,12 +182,12 @@ class _Reader:
                 if document.value is not _NOTHING or self.faults:
                     yield document
         except _Abandoned:
-            yield Document(None, *start, self.faults, {})
+            yield YamlDocument(None, *start, self.faults, {})
         except YAMLError as error:
             self._syntax(error, start)
-            yield Document(None, *start, self.faults, {})
+            yield YamlDocument(None, *start, self.faults, {})
 
-    def _build(self, get_event: Callable[[], Any]) -> Document:
+    def _build(self, get_event: Callable[[], Any]) -> YamlDocument:
         """The document that has just begun. One loop, as it sees every value of the fleet."""
         root, place = _NOTHING, (1, 1)
         stack: list[Any] = []
@@ -193,7 +195,7 @@ class _Reader:
         key: Any = _NOTHING
         in_map, nodes = False, 0
         key_mark: Any = None
-        marks: Marks = {}
+        marks: _Marks = {}
         while True:
             event = get_event()
             kind = type(event)
@@ -202,7 +204,7 @@ class _Reader:
                 in_map = type(parent) is dict
                 continue
             if kind is DocumentEndEvent:
-                return Document(root, *place, self.faults, marks)
+                return YamlDocument(root, *place, self.faults, marks)
             if event.anchor is not None or (kind is not AliasEvent and event.tag is not None):
                 self._decorated(event)
             if in_map and key is _NOTHING:
@@ -231,14 +233,14 @@ class _Reader:
             if kind is MappingStartEvent or kind is SequenceStartEvent:
                 stack.append(parent)
                 parent, in_map = value, kind is MappingStartEvent
-                if len(stack) > MAX_DEPTH:
+                if len(stack) > MAX_YAML_DEPTH:
                     self._abandon(event, "yaml-too-deep", _TOO_DEEP, hint="nest less")
             if nodes > self.max_nodes:
                 self._abandon(
                     event, "yaml-too-large", f"more than {self.max_nodes:,} values", hint="split the document"
                 )
 
-    def _key(self, event: Any, parent: dict[str, Any], marks: Marks) -> str:
+    def _key(self, event: Any, parent: dict[str, Any], marks: _Marks) -> str:
         if type(event) is not ScalarEvent:
             self._abandon(event, "yaml-key", "a key that is not plain text", hint="write the key as one word")
         key = str(event.value)
@@ -249,7 +251,9 @@ class _Reader:
         elif key in parent:
             first = marks.get((id(parent), key))
             where = f"it stands on line {first.key[0]} already" if first else "it stands above already"
-            self._fault(event, "duplicate-key", f"the key {shown(key)} stands twice", where, "remove one of the two")
+            self._fault(
+                event, "duplicate-key", f"the key {shown_value(key)} stands twice", where, "remove one of the two"
+            )
         return key
 
     def _number(self, event: Any) -> Any:
@@ -269,11 +273,13 @@ class _Reader:
 
     def _decorated(self, event: Any) -> None:
         if type(event) is AliasEvent:
-            self._fault(event, "yaml-alias", f"an alias (*{shown(event.anchor)})", _PLAIN, "write the value out")
+            self._fault(event, "yaml-alias", f"an alias (*{shown_value(event.anchor)})", _PLAIN, "write the value out")
         elif event.anchor is not None:
-            self._fault(event, "yaml-anchor", f"an anchor (&{shown(event.anchor)})", _PLAIN, "remove it")
+            self._fault(event, "yaml-anchor", f"an anchor (&{shown_value(event.anchor)})", _PLAIN, "remove it")
         elif event.tag != "!" and not (type(event) is ScalarEvent and event.tag == _STR_TAG):
-            self._fault(event, "yaml-tag", f"a tag ({shown(event.tag)})", "values are read as they stand", "remove it")
+            self._fault(
+                event, "yaml-tag", f"a tag ({shown_value(event.tag)})", "values are read as they stand", "remove it"
+            )
 
     def _directives(self, event: Any) -> None:
         if event.version not in (None, (1, 2)):
@@ -293,19 +299,19 @@ class _Reader:
         self.stopped = max(line, self.line + 1)
         problem = str(getattr(error, "problem", None) or "it cannot be read")
         if "maximum nesting depth" in problem:  # libyaml's own limit, reached before a value that could be counted.
-            self.faults.append(Fault("yaml-too-deep", line, column, _TOO_DEEP, hint="nest less"))
+            self.faults.append(YamlFault("yaml-too-deep", line, column, _TOO_DEEP, hint="nest less"))
             return
         context = getattr(error, "context", None) or ""
         why = f"{context} that begins on line {self._at(begun)[0]}" if context and begun else context
         hint = next((hint for words, hint in _SYNTAX_HINTS.items() if words in problem), "correct the YAML")
-        self.faults.append(Fault("yaml-syntax", line, column, problem, why, hint))
+        self.faults.append(YamlFault("yaml-syntax", line, column, problem, why, hint))
 
     def _control_character(self, error: ReaderError) -> None:
         before = self.text.encode()[: error.position].decode(errors="replace")
         self.stopped = line = self.line + 1 + before.count("\n")
         column = len(before) - before.rfind("\n")
         what = f"character U+{int(error.character):04X}, which YAML does not allow"
-        self.faults.append(Fault("control-character", line, column, what, hint="remove it, or escape it in quotes"))
+        self.faults.append(YamlFault("control-character", line, column, what, hint="remove it, or escape it in quotes"))
 
     def _abandon(self, event: Any, code: str, what: str, why: str = "", hint: str = "") -> NoReturn:
         self._fault(event, code, what, why, hint)
@@ -314,7 +320,7 @@ class _Reader:
 
     def _fault(self, event: Any, code: str, what: str, why: str = "", hint: str = "") -> None:
         if len(self.faults) < MAX_FAULTS:
-            self.faults.append(Fault(code, *self._at(event.start_mark), what, why, hint))
+            self.faults.append(YamlFault(code, *self._at(event.start_mark), what, why, hint))
 
     def _mark(self, key_mark: Any, event: Any) -> Mark:
         text = event.value if type(event) is ScalarEvent else ""
@@ -324,7 +330,7 @@ class _Reader:
         return mark.line + self.line + 1, mark.column + 1
 
 
-def shown(text: object, limit: int = 60) -> str:
+def shown_value(text: object, limit: int = 60) -> str:
     """A value of a document as messages show it: one line, not too long, nothing that moves a terminal's cursor."""
     plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[: limit + 1])
     return repr(plain if len(plain) <= limit else plain[:limit] + "...")

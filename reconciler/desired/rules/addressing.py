@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from reconciler.desired.rules.findings import Finding, Path
-from reconciler.kinds.claim.spec import spoken
+from reconciler.desired.rules.findings import Finding, FindingPath
+from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.fields import FAMILIES
 from reconciler.kinds.ipam.ipaddress import IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, PrefixSpec, families, parent_of, wanted
@@ -33,12 +33,12 @@ class _Prefix(msgspec.Struct, frozen=True):
     span: _Span
     text: str
     network: Resource[NetworkSpec]
-    path: Path
+    path: FindingPath
     kept: tuple[tuple[_Span, str], ...]
     """What is never handed out, with what it is."""
 
 
-def check(state: DesiredState) -> list[Finding]:
+def check_addressing(state: DesiredState) -> list[Finding]:
     """Everything that is wrong with prefixes, what they keep back, and the addresses that are asked for."""
     networks, addresses = state.of_kind("Network"), state.of_kind("IPAddress")
     prefixes = {network.key.name: _prefixes(network) for network in networks}
@@ -154,7 +154,7 @@ def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -
         if address := resource.spec.address:
             other = owners.setdefault((spaces.get(resource.spec.network, ""), address), resource)
             if other is not resource:
-                what = f"{address} is already asked for by {spoken(other.key)}"
+                what = f"{address} is already asked for by {display_key(other.key)}"
                 yield Finding(
                     "duplicate-address", resource, ("spec", "address"), what, f"at {other.source}", "take another"
                 )

@@ -9,14 +9,14 @@ from typing import Any
 from reconciler.desired.rules.findings import Finding
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.aggregate import AggregateSpec
-from reconciler.kinds.catalogue.image import ImageSpec, meant, reference, stands_at
+from reconciler.kinds.catalogue.image import ImageSpec, meant, parse_reference, stands_at
 from reconciler.kinds.catalogue.size import SizeSpec
 from reconciler.kinds.catalogue.size_overlap import example
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.admission import listed
+from reconciler.planning.admission import listed_names
 
 
-def check(desired: DesiredState, claimed: Collection[ResourceKey] = ()) -> list[Finding]:
+def check_catalogue(desired: DesiredState, claimed: Collection[ResourceKey] = ()) -> list[Finding]:
     """Everything that is wrong between them. `claimed`: keys of documents that are there but broken."""
     return [
         *_sizes(desired.of_kind("Size")),
@@ -47,9 +47,9 @@ def _sizes(sizes: list[Resource[SizeSpec]]) -> Iterator[Finding]:
 
 def _images(images: list[Resource[ImageSpec]]) -> Iterator[Finding]:
     """24.04.1 and 24.4.1 are one version."""
-    first: dict[tuple[str, image_versions.Version], Resource[ImageSpec]] = {}
+    first: dict[tuple[str, image_versions.ImageVersion], Resource[ImageSpec]] = {}
     for image in images:
-        same = first.setdefault((image.spec.os, image_versions.version(image.spec.version)), image)
+        same = first.setdefault((image.spec.os, image_versions.parse_version(image.spec.version)), image)
         if same is not image:
             what = f"{same.key} is the same version of {image.spec.os}"
             yield Finding("duplicate-image", image, ("spec", "version"), what, f"at {same.source}", "keep one of them")
@@ -74,19 +74,23 @@ def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> I
             users.setdefault(text, []).append(user)
     broken = [key.name for key in claimed if key.kind == "Image"]
     for text, those in users.items():
-        wanted = reference(text)
+        wanted = parse_reference(text)
         if wanted is None or meant(text, desired) or any(map(wanted.means, broken)):
             continue
         others = [image.key.name for image in desired.of_kind("Image") if image.spec.os == wanted.os]
-        hint = f"there are {listed(reversed(others), 3)}" if others else f"declare it; there is no {wanted.os} at all"
-        yield Finding("no-such-image", those[0], ("spec", "image"), f"no Image is {text}", named(those), hint)
+        hint = (
+            f"there are {listed_names(reversed(others), 3)}"
+            if others
+            else f"declare it; there is no {wanted.os} at all"
+        )
+        yield Finding("no-such-image", those[0], ("spec", "image"), f"no Image is {text}", named_users(those), hint)
 
 
-def named(users: Collection[Resource[object]]) -> str:
+def named_users(users: Collection[Resource[object]]) -> str:
     """`3 documents name it: Network/shop (networks.yaml:8), ...`; nothing where there is only one."""
     if len(users) < 2:
         return ""
-    places = listed(f"{user.key} ({stands_at(user)})" for user in users)
+    places = listed_names(f"{user.key} ({stands_at(user)})" for user in users)
     return f"{len(users):,} documents name it: {places}"
 
 
@@ -98,6 +102,8 @@ def _too_many_projects(desired: DesiredState) -> Iterator[Finding]:
         most = tenant.spec.quotas.projects if tenant.spec.quotas else None
         projects = by_tenant.get(tenant.key.name, [])
         if most is not None and len(projects) > most:
-            what = f"tenant {tenant.key.name} has {len(projects)} projects and may have {most}: {listed(projects)}"
+            what = (
+                f"tenant {tenant.key.name} has {len(projects)} projects and may have {most}: {listed_names(projects)}"
+            )
             path = ("spec", "quotas", "projects")
             yield Finding("too-many-projects", tenant, path, what, "", "raise it, or remove projects")

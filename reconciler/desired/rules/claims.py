@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.desired.rules.findings import Finding
-from reconciler.kinds.claim.moved import RENAMABLE
+from reconciler.kinds.claim.renamed_from import RENAMABLE
 from reconciler.kinds.claim.spec import MachineClaimSpec, host_names
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
-def check(state: DesiredState) -> Iterator[Finding]:
+def check_claims(state: DesiredState) -> Iterator[Finding]:
     """Everything that is wrong between claims, networks and machines. What is not declared is found elsewhere."""
     for claim in state.of_kind("MachineClaim"):
         yield from _networks(claim, state)

@@ -10,7 +10,7 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import BmcDefaults
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
@@ -18,7 +18,7 @@ from reconciler.model.resource import Resource
 _USERINFO = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 
 
-def check(resource: Resource[Any]) -> list[Place]:
+def check_document(resource: Resource[Any]) -> list[RuleFinding]:
     """Everything that is wrong with one document alone."""
     own = KINDS[resource.key.kind].check
     found = own(resource) if own else []
@@ -37,26 +37,28 @@ def check(resource: Resource[Any]) -> list[Place]:
     return found
 
 
-def _derived(machine: Resource[MachineSpec]) -> Iterator[Place]:
+def _derived(machine: Resource[MachineSpec]) -> Iterator[RuleFinding]:
     for label in filter(is_derived, machine.labels):
         hint = "remove it; it follows from what is in the machine"
-        yield Place("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
+        yield RuleFinding("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
 
 
-def _access(bmc: BmcDefaults) -> Iterator[Place]:
+def _access(bmc: BmcDefaults) -> Iterator[RuleFinding]:
     reference, tls = bmc.credential_ref, bmc.tls
     if reference is not None:
         given = [name for name in ("name", "env", "file", "exec") if getattr(reference, name) is not None]
         if len(given) != 1:
             said = " and ".join(given) or "none of name, env, file and exec"
-            yield Place("credential-ref", "spec.bmc.credentialRef", f"credentialRef has {said}", "give exactly one")
+            yield RuleFinding(
+                "credential-ref", "spec.bmc.credentialRef", f"credentialRef has {said}", "give exactly one"
+            )
     if tls is not None:
         trust = {"caFile": tls.ca_file, "fingerprint": tls.fingerprint, "insecure": tls.insecure}
         if len(names := [name for name, value in trust.items() if value]) > 1:
-            yield Place("tls-trust", "spec.bmc.tls", f"tls has {' and '.join(names)}", "keep one of them")
+            yield RuleFinding("tls-trust", "spec.bmc.tls", f"tls has {' and '.join(names)}", "keep one of them")
 
 
-def _userinfo(url: str, path: str) -> Iterator[Place]:
+def _userinfo(url: str, path: str) -> Iterator[RuleFinding]:
     if _USERINFO.match(url):
         hint = "remove it; a BMC's credentials are named by credentialRef"
-        yield Place("credentials-in-url", path, f"{path} holds a user or a password", hint)
+        yield RuleFinding("credentials-in-url", path, f"{path} holds a user or a password", hint)

@@ -9,7 +9,7 @@ import msgspec
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import Resource
 
-Path = tuple[str | int, ...]
+FindingPath = tuple[str | int, ...]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     code: str
     resource: Resource[Any]
-    path: Path
+    path: FindingPath
     summary: str
     detail: str = ""
     hint: str = ""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reconciler.desired.rules.findings import Finding, Path
+from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds.claim.spec import ClaimNetwork, MachineClaimSpec, OfClaim, of_claim
 from reconciler.kinds.common.fields import FAMILIES
 from reconciler.kinds.ipam.ipaddress import IPAddressSpec
@@ -51,7 +51,7 @@ def at_the_claim(finding: Finding, state: DesiredState) -> Finding:
     return msgspec.structs.replace(finding, resource=claim, path=path)
 
 
-def _path(spec: MachineClaimSpec, meant: OfClaim, path: Path) -> Path:
+def _path(spec: MachineClaimSpec, meant: OfClaim, path: FindingPath) -> FindingPath:
     index = next(index for index, one in enumerate(spec.networks) if one.network == meant.network)
     given = path == ("spec", "address") and spec.networks[index].addresses
     return ("spec", "networks", index, *(("addresses", meant.slot) if given else ("network",)))

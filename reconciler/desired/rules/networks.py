@@ -6,25 +6,25 @@ import difflib
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from reconciler.desired.rules.findings import Finding, Path
-from reconciler.kinds.ipam.ipaddress import AddressType, IPAddressSpec, machine_gone, project_of
+from reconciler.desired.rules.findings import Finding, FindingPath
+from reconciler.kinds.ipam.ipaddress import AddressType, IPAddressSpec, machine_gone, project_of_address
 from reconciler.kinds.ipam.network import (
     NetworkSpec,
     NetworkType,
     chosen_lengths,
     families,
+    family_and_length,
     family_of,
-    length_of,
     parent_of,
     within,
 )
-from reconciler.kinds.ipam.pool import parse_range
+from reconciler.kinds.ipam.pool import parse_number_range
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
-def check(state: DesiredState, claimed: Collection[ResourceKey] = ()) -> Iterator[Finding]:
+def check_networks(state: DesiredState, claimed: Collection[ResourceKey] = ()) -> Iterator[Finding]:
     """Everything that is wrong between networks, pools, numbers and what addresses are for. `state`: all that is well
     by itself; `claimed`: what is there but broken."""
     networks = state.of_kind("Network")
@@ -69,7 +69,7 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
             yield Finding("outside-parent", network, path, what, where, f"take a part of {listed}")
     for family, length in chosen_lengths(spec, parent).items():
         above_it = [p.cidr for p in parent.prefixes if family_of(p.cidr) == family]
-        if not any(length_of(cidr)[1] < length for cidr in above_it):
+        if not any(family_and_length(cidr)[1] < length for cidr in above_it):
             what = f"Network/{spec.parent} has no IPv{family} prefix that a /{length} is a part of"
             hint = f"it has {', '.join(above_it) or f'no IPv{family} prefix at all'}"
             yield Finding("outside-parent", network, ("spec", "prefixLength", f"IPv{family}"), what, where, hint)
@@ -118,7 +118,11 @@ def _vrf(network: Resource[NetworkSpec], state: DesiredState, claimed: Collectio
 
 
 def _named(
-    wanted: ResourceKey, resource: Resource[Any], path: Path, state: DesiredState, claimed: Collection[ResourceKey]
+    wanted: ResourceKey,
+    resource: Resource[Any],
+    path: FindingPath,
+    state: DesiredState,
+    claimed: Collection[ResourceKey],
 ) -> Iterator[Finding]:
     if wanted not in state.resources and wanted not in claimed:
         names = [key.name for key in state.resources if key.kind == wanted.kind]
@@ -137,7 +141,7 @@ def _numbers(state: DesiredState) -> Iterator[Finding]:
             continue
         path = ("spec", "vrf", "number") if inline else ("spec", "number")
         pool = state.resources.get(ResourceKey("Pool", source.pool))
-        spans = [] if pool is None else [parse_range(text) for text in pool.spec.ranges]
+        spans = [] if pool is None else [parse_number_range(text) for text in pool.spec.ranges]
         if pool is not None and not any(one.first <= source.number <= one.last for one in spans):
             what = f"{source.number} is not in Pool/{source.pool}"
             hint = f"take one of {', '.join(pool.spec.ranges[:4])}"
@@ -196,7 +200,7 @@ def _machine(
     if network.partition is not None and machine.spec.partition != network.partition:
         what = f"Machine/{name} is in Partition/{machine.spec.partition}, the network in {network.partition}"
         yield Finding("other-partition", address, path, what, where, hint)
-    owner, user = project_of(address.spec, state), getattr(machine.spec, "project", None)
+    owner, user = project_of_address(address.spec, state), getattr(machine.spec, "project", None)
     if owner is not None and user is not None and owner != user:
         what = f"Machine/{name} is of project {user}, the address of {owner}"
         yield Finding("other-project", address, path, what, where, hint)

@@ -12,14 +12,14 @@ import msgspec
 import msgspec.inspect
 
 from reconciler.desired.rules import addressing, catalogue, claims, implied, networks, virtual_media_rules
-from reconciler.desired.rules.findings import Finding, Path
+from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
 
 
-def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
+def check_references(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] = ()) -> list[Finding]:
     """Everything that is wrong between resources, in their order. `claimed`: keys of documents that are there but
     broken; a reference to one of them is not dangling."""
     found = list(_duplicate_names(resources))
@@ -37,11 +37,11 @@ def check(resources: Sequence[Resource[Any]], claimed: Collection[ResourceKey] =
     state = DesiredState(Revision("", "", ""), {resource.key: resource for resource in sound})
     # What a claim implies is held against the same rules as what is declared.
     everything = implied.with_implied(state)
-    between = [*addressing.check(everything), *networks.check(everything, claimed)]
+    between = [*addressing.check_addressing(everything), *networks.check_networks(everything, claimed)]
     found.extend(_once(implied.at_the_claim(finding, state) for finding in between))
-    found.extend(catalogue.check(state, claimed))
-    found.extend(claims.check(state))
-    found.extend(virtual_media_rules.check(state))
+    found.extend(catalogue.check_catalogue(state, claimed))
+    found.extend(claims.check_claims(state))
+    found.extend(virtual_media_rules.check_virtual_media(state))
     return found
 
 
@@ -69,7 +69,7 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
     names = {kind: {resource.key.name for resource in found} for kind, found in by_kind.items()}
     for key in claimed:
         names.setdefault(key.kind, set()).add(key.name)
-    users: dict[tuple[str, str], list[tuple[Resource[Any], Path]]] = {}
+    users: dict[tuple[str, str], list[tuple[Resource[Any], FindingPath]]] = {}
     for kind, found in by_kind.items():
         for get, field, target in reference_fields(kind):
             known = names[target]
@@ -86,7 +86,7 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
     for (target, name), places in users.items():
         # One for all who name it: of what was removed while in use, the list of users is what is asked for.
         places.sort(key=lambda place: (place[0].source.file, place[0].source.line))
-        why = catalogue.named({resource.key: resource for resource, _ in places}.values())
+        why = catalogue.named_users({resource.key: resource for resource, _ in places}.values())
         hint = _hint(name, target, names[target])
         yield Finding("dangling-reference", *places[0], f"there is no {target} {name!r}", why, hint)
 

@@ -9,7 +9,7 @@ from reconciler.kinds.catalogue.partition import StartFrom
 from reconciler.model.resource import DesiredState, ResourceKey
 
 
-def check(state: DesiredState) -> Iterator[Finding]:
+def check_virtual_media(state: DesiredState) -> Iterator[Finding]:
     """Machines that are to start from virtual media where nobody says what their BMCs are to fetch."""
     for machine in state.of_kind("Machine"):
         lifecycle = machine.spec.lifecycle

@@ -16,7 +16,7 @@ from drivers.base import Inventory, clean
 from reconciler.kinds.catalogue.inventory_path import Malformed, compiled, element
 from reconciler.kinds.common.fields import Spec, Text
 from reconciler.kinds.common.inventory import as_json
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import DesiredState, Resource
 
 
@@ -79,9 +79,9 @@ DEFAULTS = (
 the first Aggregate is declared, as claims may select by them already."""
 
 
-def check(resource: Resource[AggregateSpec]) -> list[Place]:
+def check_aggregate(resource: Resource[AggregateSpec]) -> list[RuleFinding]:
     """Paths must make sense, and each name stand once."""
-    found: list[Place] = []
+    found: list[RuleFinding] = []
     seen: set[str] = set()
     for index, item in enumerate(resource.spec.items):
         path = f"spec.items.{index}"
@@ -89,18 +89,20 @@ def check(resource: Resource[AggregateSpec]) -> list[Place]:
             kind = element(item.source_path)
             if item.aggregate is not Function.COUNT and kind not in (int, float):
                 what = f"{clean(item.source_path)} yields no numbers, and {item.aggregate} needs them"
-                found.append(Place("not-a-number", f"{path}.sourcePath", what, "name a number in it, or use count"))
+                found.append(
+                    RuleFinding("not-a-number", f"{path}.sourcePath", what, "name a number in it, or use count")
+                )
         except Malformed as error:
             hint = "such as disks[*].size; several collections are joined by a flattening []"
-            found.append(Place("malformed-path", f"{path}.sourcePath", f"the path cannot be used: {error}", hint))
+            found.append(RuleFinding("malformed-path", f"{path}.sourcePath", f"the path cannot be used: {error}", hint))
         if item.target_path in seen:
             what = f"{item.target_path} is made twice"
-            found.append(Place("second-target", f"{path}.targetPath", what, "keep one of them"))
+            found.append(RuleFinding("second-target", f"{path}.targetPath", what, "keep one of them"))
         seen.add(item.target_path)
     return found
 
 
-def items(desired: DesiredState) -> tuple[AggregateItem, ...]:
+def aggregate_items(desired: DesiredState) -> tuple[AggregateItem, ...]:
     """All that are in force, by name."""
     return desired.derived("aggregates", _items)
 
@@ -114,10 +116,10 @@ def _items(desired: DesiredState) -> tuple[AggregateItem, ...]:
 def aggregates(inventory: Inventory | None, wanted: Iterable[AggregateItem]) -> dict[str, int | float | None]:
     """Each number by its name; None: there is no data for it."""
     document = {} if inventory is None else as_json(inventory)
-    return {item.target_path: value(item, document) for item in wanted}
+    return {item.target_path: item_value(item, document) for item in wanted}
 
 
-def value(item: AggregateItem, document: Mapping[str, Any]) -> int | float | None:
+def item_value(item: AggregateItem, document: Mapping[str, Any]) -> int | float | None:
     """The number that the item makes of an inventory in JSON form."""
     from jmespath.exceptions import JMESPathError
 
@@ -145,7 +147,7 @@ def value(item: AggregateItem, document: Mapping[str, Any]) -> int | float | Non
             return max(numbers)
 
 
-def shown(number: float | None) -> str | None:
+def label_number(number: float | None) -> str | None:
     """The number as a label has it: whole where it is whole."""
     if number is None:
         return None

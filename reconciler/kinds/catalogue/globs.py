@@ -57,7 +57,7 @@ def _regex(letters: Letters) -> str:
 
 
 @cache
-def parse(text: str) -> Glob:
+def parse_glob(text: str) -> Glob:
     """The pattern. Raises ValueError saying what is wrong with it."""
     parts: list[Letters | None] = []
     at = 0

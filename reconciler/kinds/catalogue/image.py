@@ -13,7 +13,7 @@ from msgspec import Meta
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.size import Quantity
 from reconciler.kinds.common.fields import Sha256, Spec, Text, Url
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import DesiredState, Resource
 
 REFERENCE_PATTERN = r"^[a-z][a-z0-9-]*-[0-9]+(\.[0-9]+){0,2}$"
@@ -98,23 +98,23 @@ class Reference(msgspec.Struct, frozen=True):
     def means(self, name: str) -> bool:
         """Whether the image of that name is one of those that it can mean. Numbers are compared as such: 24.04 is
         24.4."""
-        other = reference(name)
+        other = parse_reference(name)
         return other is not None and other.os == self.os and other.numbers[: len(self.numbers)] == self.numbers
 
 
-def reference(text: str) -> Reference | None:
+def parse_reference(text: str) -> Reference | None:
     """`debian-12.0` taken apart; None when it has not that form."""
     found = _REFERENCE.fullmatch(text)
     return Reference(found["os"], tuple(int(part) for part in found["version"].split("."))) if found else None
 
 
-def check(resource: Resource[ImageSpec]) -> list[Place]:
+def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:
     """The name says what is in it (metal-stack parses os and version from the id)."""
     spec, found = resource.spec, []
     wanted = f"{spec.os}-{spec.version}"
     if resource.key.name != wanted:
         found.append(
-            Place(
+            RuleFinding(
                 "image-name",
                 "metadata.name",
                 f"the image of {spec.os} {spec.version} must be called so",
@@ -123,7 +123,7 @@ def check(resource: Resource[ImageSpec]) -> list[Place]:
         )
     if spec.initrd is not None and spec.kernel is None:
         found.append(
-            Place(
+            RuleFinding(
                 "initrd-without-kernel",
                 "spec.initrd",
                 "there is an initrd and no kernel that takes it",
@@ -135,13 +135,13 @@ def check(resource: Resource[ImageSpec]) -> list[Place]:
 
 def meant(text: str, desired: DesiredState) -> list[Resource[ImageSpec]]:
     """The declared images that a reference can mean, the newest first."""
-    wanted = reference(text)
+    wanted = parse_reference(text)
     if wanted is None:
         return []
     found = [
         image for image in desired.derived("images by os", _by_os).get(wanted.os, ()) if wanted.means(image.key.name)
     ]
-    return sorted(found, key=lambda image: image_versions.version(image.spec.version), reverse=True)
+    return sorted(found, key=lambda image: image_versions.parse_version(image.spec.version), reverse=True)
 
 
 def _by_os(desired: DesiredState) -> dict[str, list[Resource[ImageSpec]]]:
@@ -161,13 +161,13 @@ class Refusal(msgspec.Struct, frozen=True):
 
     by: str
     reason: str
-    way_out: str
+    hint: str
 
 
-def choose(text: str, desired: DesiredState, now: datetime) -> Resource[ImageSpec] | Refusal:
+def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[ImageSpec] | Refusal:
     """The image that a machine gets which has none of these yet: by its full name that one, if it may be given out;
     else the newest that is supported and has not expired (metal-apiserver's choice)."""
-    found, wanted = meant(text, desired), reference(text)
+    found, wanted = meant(text, desired), parse_reference(text)
     if not found or wanted is None:
         return Refusal("image", f"no declared image is {text}", "declare it, or correct spec.image")
     if wanted.full:

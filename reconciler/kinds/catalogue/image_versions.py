@@ -7,20 +7,20 @@ from functools import lru_cache
 
 import msgspec
 
-Version = tuple[int, int, int]
+ImageVersion = tuple[int, int, int]
 
 _TERM = re.compile(r"(=|!=|>|<|>=|=>|<=|=<|~|~>|\^)?\s*([0-9]+(?:\.[0-9]+){0,2})")
 OPERATORS = "= != > < >= <= ~ ~> ^"
 
 
-class Span(msgspec.Struct, frozen=True):
+class VersionRange(msgspec.Struct, frozen=True):
     """Versions from `low` to below `end` (None: without end), or `inverted`, all others."""
 
-    low: Version = (0, 0, 0)
-    end: Version | None = None
+    low: ImageVersion = (0, 0, 0)
+    end: ImageVersion | None = None
     inverted: bool = False
 
-    def holds(self, version: Version) -> bool:
+    def holds(self, version: ImageVersion) -> bool:
         """Whether the version is one of them."""
         return (self.low <= version and (self.end is None or version < self.end)) is not self.inverted
 
@@ -28,15 +28,15 @@ class Span(msgspec.Struct, frozen=True):
 class Versions(msgspec.Struct, frozen=True):
     """The versions that a constraint allows: those in all of the spans."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[VersionRange, ...]
 
-    def allow(self, version: Version) -> bool:
+    def allow(self, version: ImageVersion) -> bool:
         """Whether the constraint holds."""
         return all(span.holds(version) for span in self.spans)
 
 
 @lru_cache(maxsize=4096)
-def version(text: str) -> Version:
+def parse_version(text: str) -> ImageVersion:
     """`12.0.20260101` as numbers. Raises ValueError."""
     numbers = [int(number) for number in text.split(".")]
     if len(numbers) != 3:
@@ -44,9 +44,9 @@ def version(text: str) -> Version:
     return numbers[0], numbers[1], numbers[2]
 
 
-def span_of(numbers: tuple[int, ...]) -> Span:
+def span_of(numbers: tuple[int, ...]) -> VersionRange:
     """All versions that begin with these one to three numbers."""
-    return Span(_filled(numbers), _next(numbers))
+    return VersionRange(_filled(numbers), _next(numbers))
 
 
 @lru_cache(maxsize=4096)
@@ -61,7 +61,7 @@ def constraint(text: str) -> Versions:
     return Versions(tuple(_span(term.strip()) for term in text.split(",")))
 
 
-def _span(term: str) -> Span:
+def _span(term: str) -> VersionRange:
     found = _TERM.fullmatch(term)
     if found is None:
         raise ValueError(f"{term!r} is not an operator ({OPERATORS}) and a version")
@@ -69,30 +69,30 @@ def _span(term: str) -> Span:
     low, end = _filled(numbers), _next(numbers)
     match found[1]:
         case "!=":
-            return Span(low, end, inverted=True)
+            return VersionRange(low, end, inverted=True)
         case ">":
-            return Span(end)
+            return VersionRange(end)
         case "<":
-            return Span((0, 0, 0), low)
+            return VersionRange((0, 0, 0), low)
         case ">=" | "=>":
-            return Span(low)
+            return VersionRange(low)
         case "<=" | "=<":
-            return Span((0, 0, 0), end)
+            return VersionRange((0, 0, 0), end)
         case "~" | "~>":
-            return Span(low, _next(numbers[:2]))
+            return VersionRange(low, _next(numbers[:2]))
         case "^":
             # The first number that is not 0 stays as it is; of zeros alone, the last one given.
             kept = next((i for i, number in enumerate(numbers) if number), len(numbers) - 1)
-            return Span(low, _next(numbers[: kept + 1]))
+            return VersionRange(low, _next(numbers[: kept + 1]))
         case _:
-            return Span(low, end)
+            return VersionRange(low, end)
 
 
-def _filled(numbers: tuple[int, ...]) -> Version:
+def _filled(numbers: tuple[int, ...]) -> ImageVersion:
     major, minor, patch = (*numbers, 0, 0)[:3]
     return major, minor, patch
 
 
-def _next(numbers: tuple[int, ...]) -> Version:
+def _next(numbers: tuple[int, ...]) -> ImageVersion:
     """The lowest version after all those that begin with these numbers."""
     return _filled((*numbers[:-1], numbers[-1] + 1))

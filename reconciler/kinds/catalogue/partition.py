@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from reconciler.kinds.common.bmc_access import BmcDefaults
 from reconciler.kinds.common.fields import Address, AddressRange, Cidr, Spec, Text
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import Resource
 
 
@@ -94,25 +94,25 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     boot: Annotated[BootService, Meta(description="How its machines are started from the network.")] | None = None
 
 
-def check(resource: Resource[PartitionSpec]) -> list[Place]:
+def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:
     """Rules of one Partition document that a schema cannot say."""
-    found: list[Place] = []
+    found: list[RuleFinding] = []
     boot = resource.spec.boot
     for index, network in enumerate(boot.networks if boot else ()):
         path = f"spec.boot.networks.{index}"
         prefix = ipaddress.ip_network(network.cidr)
         if prefix.version != 4:
             found.append(
-                Place("boot-network-ipv6", f"{path}.cidr", f"{network.cidr} is IPv6", "start machines over IPv4")
+                RuleFinding("boot-network-ipv6", f"{path}.cidr", f"{network.cidr} is IPv6", "start machines over IPv4")
             )
             continue
         given = ends(network.range)
         if given is None or any(ipaddress.ip_address(end) not in prefix for end in given):
             what = f"{network.range} is no range `first-last` in {network.cidr}"
-            found.append(Place("boot-range", f"{path}.range", what, "give its first and its last address"))
+            found.append(RuleFinding("boot-range", f"{path}.range", what, "give its first and its last address"))
         if network.router is not None and ipaddress.ip_address(network.router) not in prefix:
             what = f"{network.router} is not in {network.cidr}, so no machine there reaches it"
-            found.append(Place("boot-router", f"{path}.router", what, "give an address of the network"))
+            found.append(RuleFinding("boot-router", f"{path}.router", what, "give an address of the network"))
     return found
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from reconciler.kinds.common.fields import PartitionRef, ProjectRef, Spec, Text, reference
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.fields import PartitionRef, ProjectRef, Spec, Text, reference_field
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import Resource
 
 
@@ -15,7 +15,7 @@ class SizeReservationSpec(Spec, frozen=True, kw_only=True):
     """So many machines of a size, in each of some partitions, for a project; others may only have what is over."""
 
     description: Annotated[Text, Meta(description="What they are kept back for.")] | None = None
-    size: Annotated[str, reference("Size", "The Size of the machines.")]
+    size: Annotated[str, reference_field("Size", "The Size of the machines.")]
     project: ProjectRef
     amount: Annotated[int, Meta(ge=1, description="How many, in each partition; those that it has already count.")]
     partitions: Annotated[
@@ -23,11 +23,13 @@ class SizeReservationSpec(Spec, frozen=True, kw_only=True):
     ]
 
 
-def check(resource: Resource[SizeReservationSpec]) -> list[Place]:
+def check_reservation(resource: Resource[SizeReservationSpec]) -> list[RuleFinding]:
     """A partition counts once."""
     partitions = resource.spec.partitions
     return [
-        Place("second-partition", f"spec.partitions.{index}", f"{name} is in the list already", "remove one of them")
+        RuleFinding(
+            "second-partition", f"spec.partitions.{index}", f"{name} is in the list already", "remove one of them"
+        )
         for index, name in enumerate(partitions)
         if name in partitions[:index]
     ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from reconciler.kinds.catalogue import globs, image_versions
 from reconciler.kinds.common.fields import Spec, Text
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
+from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import Resource
 
 Quantity = (
@@ -71,7 +72,7 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
     ] = {}  # noqa: RUF012 (msgspec copies it)
 
 
-def number(quantity: int | str) -> int:
+def quantity_number(quantity: int | str) -> int:
     """The quantity without its suffix: `2Ki` is 2048."""
     if isinstance(quantity, int):
         return quantity
@@ -79,7 +80,7 @@ def number(quantity: int | str) -> int:
     return int(quantity[:-2]) << 10 * power
 
 
-def shown(amount: int, of: ConstraintType) -> str:
+def shown_amount(amount: int, of: ConstraintType) -> str:
     """The amount for people, exactly: bytes with the largest suffix that leaves nothing over."""
     if of not in IN_BYTES or amount == 0:
         return str(amount)
@@ -87,7 +88,7 @@ def shown(amount: int, of: ConstraintType) -> str:
     return f"{amount // 1024**power}{_SUFFIXES[power - 1] if power else ' bytes'}"
 
 
-def check(resource: Resource[SizeSpec]) -> list[Place]:
+def check_size(resource: Resource[SizeSpec]) -> list[RuleFinding]:
     """Rules of one Size document that a schema cannot say (metal-stack's, metal/size.go)."""
     spec = resource.spec
     found = [place for index, one in enumerate(spec.constraints) for place in _constraint(one, index)]
@@ -95,49 +96,65 @@ def check(resource: Resource[SizeSpec]) -> list[Place]:
         places = [index for index, one in enumerate(spec.constraints) if one.type is kind]
         if not places:
             hint = f"add one of type {kind}; each part of a machine must be counted"
-            found.append(Place("never-matches", "spec.constraints", f"no constraint counts the {what}", hint))
+            found.append(RuleFinding("never-matches", "spec.constraints", f"no constraint counts the {what}", hint))
         for index in places[1:]:
             path, hint = f"spec.constraints.{index}", "keep one, with the range that is meant"
-            found.append(Place("second-constraint", path, f"there are two constraints of type {kind}", hint))
+            found.append(RuleFinding("second-constraint", path, f"there are two constraints of type {kind}", hint))
     found.extend(_images(spec))
     return found
 
 
-def _constraint(one: Constraint, index: int) -> Iterator[Place]:
+def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
     path = f"spec.constraints.{index}"
     for name in ("min", "max"):
         if isinstance(value := getattr(one, name), str) and one.type not in IN_BYTES:
-            yield Place(
+            yield RuleFinding(
                 "bytes-for-a-count", f"{path}.{name}", f"{one.type} are counted, and {value} is bytes", "write a number"
             )
-    if number(one.max) < number(one.min):
-        yield Place("max-below-min", f"{path}.max", f"max {one.max} is less than min {one.min}", "swap them")
-    if one.type in NEEDED and number(one.max) == 0:
-        yield Place("never-matches", f"{path}.max", f"no machine has no {NEEDED[one.type]}", "raise max")
+    if quantity_number(one.max) < quantity_number(one.min):
+        yield RuleFinding("max-below-min", f"{path}.max", f"max {one.max} is less than min {one.min}", "swap them")
+    if one.type in NEEDED and quantity_number(one.max) == 0:
+        yield RuleFinding("never-matches", f"{path}.max", f"no machine has no {NEEDED[one.type]}", "raise max")
     if one.type is ConstraintType.GPU and not one.identifier:
-        yield Place("gpu-without-identifier", path, "a gpu constraint names no model", 'add identifier, such as "*"')
+        yield RuleFinding(
+            "gpu-without-identifier", path, "a gpu constraint names no model", 'add identifier, such as "*"'
+        )
     if one.type is ConstraintType.MEMORY and one.identifier is not None:
-        yield Place("memory-with-identifier", f"{path}.identifier", "memory has no names to match", "remove identifier")
+        yield RuleFinding(
+            "memory-with-identifier", f"{path}.identifier", "memory has no names to match", "remove identifier"
+        )
     if one.identifier:
         try:
-            globs.parse(one.identifier)
+            globs.parse_glob(one.identifier)
         except ValueError as error:
             hint = "write it as a shell pattern: * ? [a-z] [!a-z], a backslash before a character that is meant itself"
-            yield Place("malformed-pattern", f"{path}.identifier", f"the pattern is malformed: {error}", hint)
+            yield RuleFinding("malformed-pattern", f"{path}.identifier", f"the pattern is malformed: {error}", hint)
 
 
-def _images(spec: SizeSpec) -> Iterator[Place]:
+def _images(spec: SizeSpec) -> Iterator[RuleFinding]:
     for os, text in spec.images.items():
         if os == "*":
-            yield Place("any-os", "spec.images.*", "the operating system cannot be *", "name each; others are allowed")
+            yield RuleFinding(
+                "any-os", "spec.images.*", "the operating system cannot be *", "name each; others are allowed"
+            )
         try:
             image_versions.constraint(text)
         except ValueError as error:
             hint = 'such as ">= 12.0, < 14", "~> 24.4" or "*"'
-            yield Place("malformed-versions", f"spec.images.{os}", f"the constraint is malformed: {error}", hint)
+            yield RuleFinding("malformed-versions", f"spec.images.{os}", f"the constraint is malformed: {error}", hint)
 
 
-def runs(spec: SizeSpec, os: str, version: image_versions.Version) -> bool:
+def runs(spec: SizeSpec, os: str, version: image_versions.ImageVersion) -> bool:
     """Whether an image of the system in that version runs on the size; what is not constrained does."""
     text = spec.images.get(os)
     return text is None or image_versions.constraint(text).allow(version)
+
+
+SIZE_LABEL = "groundstate/size"
+"""The label that follows from what is in a machine; no document can give it."""
+
+
+def size_of(machine: Resource[Any], facts: ResourceFacts = NO_FACTS) -> str | None:
+    """Which Size the machine is: as its document says, else as its inventory does."""
+    named: str | None = machine.spec.size
+    return named or facts.labels.get(SIZE_LABEL)

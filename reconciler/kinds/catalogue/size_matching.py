@@ -14,9 +14,9 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler.kinds.catalogue import globs
-from reconciler.kinds.catalogue.size import Constraint, ConstraintType, number
+from reconciler.kinds.catalogue.size import Constraint, ConstraintType, quantity_number
 
-PARTS = {
+_PARTS = {
     ConstraintType.CORES: "processors",
     ConstraintType.MEMORY: "memory",
     ConstraintType.STORAGE: "disks",
@@ -25,7 +25,7 @@ PARTS = {
 """What an inventory calls the parts that a constraint counts."""
 
 
-class Verdict(StrEnum):
+class SizeVerdict(StrEnum):
     """Whether a machine is of a size. UNKNOWN: what is known of it does not say."""
 
     FITS = "fits"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Check(msgspec.Struct, frozen=True):
+class ConstraintCheck(msgspec.Struct, frozen=True):
     """One constraint and what was found; `found` and `holds` are None where the inventory does not say."""
 
     index: int
@@ -50,13 +50,13 @@ class Explanation(msgspec.Struct, frozen=True):
     parts, in the inventory's words, of which nothing is known."""
 
     size: str
-    verdict: Verdict
-    checks: tuple[Check, ...]
+    verdict: SizeVerdict
+    checks: tuple[ConstraintCheck, ...]
     uncovered: tuple[str, ...]
     unknown: tuple[str, ...]
 
 
-class Item(msgspec.Struct, frozen=True):
+class _Part(msgspec.Struct, frozen=True):
     """One part: the name that patterns are held against, how much it counts, and what it is called."""
 
     name: str
@@ -72,54 +72,54 @@ def unknown_parts(inventory: Inventory) -> tuple[str, ...]:
         silent.add("processors")
     if inventory.memory <= 0:
         silent.add("memory")
-    return tuple(part for part in PARTS.values() if part in silent)
+    return tuple(part for part in _PARTS.values() if part in silent)
 
 
-def items(inventory: Inventory, kind: ConstraintType) -> tuple[Item, ...]:
+def _parts_of(inventory: Inventory, kind: ConstraintType) -> tuple[_Part, ...]:
     """The parts that constraints of the type count."""
     match kind:
         case ConstraintType.CORES:
             return tuple(
-                Item(p.model, p.cores, f"processor {p.model or 'without a model'}") for p in inventory.processors
+                _Part(p.model, p.cores, f"processor {p.model or 'without a model'}") for p in inventory.processors
             )
         case ConstraintType.MEMORY:
-            return (Item("", inventory.memory, "the memory"),)
+            return (_Part("", inventory.memory, "the memory"),)
         case ConstraintType.STORAGE:
-            return tuple(Item(d.name, d.size, f"disk {d.name or 'without a name'}") for d in inventory.disks)
+            return tuple(_Part(d.name, d.size, f"disk {d.name or 'without a name'}") for d in inventory.disks)
         case ConstraintType.GPU:
-            return tuple(Item(g.model, 1, f"GPU {g.model or 'without a model'}") for g in inventory.gpus)
+            return tuple(_Part(g.model, 1, f"GPU {g.model or 'without a model'}") for g in inventory.gpus)
 
 
-def counts(constraint: Constraint, item: Item) -> bool:
+def counts(constraint: Constraint, item: _Part) -> bool:
     """Whether the constraint counts a part of its type."""
-    return not constraint.identifier or globs.parse(constraint.identifier).matches(item.name)
+    return not constraint.identifier or globs.parse_glob(constraint.identifier).matches(item.name)
 
 
-def explain(name: str, constraints: Sequence[Constraint], inventory: Inventory) -> Explanation:
+def explain_size(name: str, constraints: Sequence[Constraint], inventory: Inventory) -> Explanation:
     """The size of that name, constraint by constraint. Raises ValueError for a pattern that is malformed."""
     unknown = unknown_parts(inventory)
     checks = tuple(_check(index, one, inventory, unknown) for index, one in enumerate(constraints))
     uncovered = tuple(_uncovered(constraints, inventory, unknown))
     if uncovered or any(check.holds is False for check in checks):
-        verdict = Verdict.DIFFERS
+        verdict = SizeVerdict.DIFFERS
     else:
-        verdict = Verdict.UNKNOWN if unknown else Verdict.FITS
+        verdict = SizeVerdict.UNKNOWN if unknown else SizeVerdict.FITS
     return Explanation(name, verdict, checks, uncovered, unknown)
 
 
-def _check(index: int, constraint: Constraint, inventory: Inventory, unknown: tuple[str, ...]) -> Check:
-    low, high = number(constraint.min), number(constraint.max)
+def _check(index: int, constraint: Constraint, inventory: Inventory, unknown: tuple[str, ...]) -> ConstraintCheck:
+    low, high = quantity_number(constraint.min), quantity_number(constraint.max)
     found = None
-    if PARTS[constraint.type] not in unknown:
-        found = sum(item.amount for item in items(inventory, constraint.type) if counts(constraint, item))
+    if _PARTS[constraint.type] not in unknown:
+        found = sum(item.amount for item in _parts_of(inventory, constraint.type) if counts(constraint, item))
     holds = None if found is None else low <= found <= high
-    return Check(index, constraint.type, constraint.identifier, low, high, found, holds)
+    return ConstraintCheck(index, constraint.type, constraint.identifier, low, high, found, holds)
 
 
 def _uncovered(constraints: Sequence[Constraint], inventory: Inventory, unknown: tuple[str, ...]) -> Iterable[str]:
-    for kind, part in PARTS.items():
+    for kind, part in _PARTS.items():
         if part not in unknown:
             counting = [one for one in constraints if one.type is kind]
-            for item in items(inventory, kind):
+            for item in _parts_of(inventory, kind):
                 if not any(counts(one, item) for one in counting):
                     yield item.label

@@ -14,15 +14,15 @@ import msgspec
 
 from drivers.base import Disk, Gpu, Inventory, Processor
 from reconciler.kinds.catalogue import globs
-from reconciler.kinds.catalogue.size import NEEDED, Constraint, ConstraintType, number, shown
+from reconciler.kinds.catalogue.size import NEEDED, Constraint, ConstraintType, quantity_number, shown_amount
 
-MOST_TRIES = 2_000
+_MAX_TRIES = 2_000
 """How many partial answers the search for amounts looks at: ample for what people write, and an end for the rest."""
 
 Constraints = tuple[Constraint, ...]
 
 
-class Part(msgspec.Struct, frozen=True):
+class _Quantity(msgspec.Struct, frozen=True):
     """What of one name there is: cores, bytes, or GPUs."""
 
     name: str
@@ -32,10 +32,10 @@ class Part(msgspec.Struct, frozen=True):
 class Example(msgspec.Struct, frozen=True):
     """A machine: its processor, bytes of memory, disks and GPUs."""
 
-    processor: Part
+    processor: _Quantity
     memory: int
-    disks: tuple[Part, ...] = ()
-    gpus: tuple[Part, ...] = ()
+    disks: tuple[_Quantity, ...] = ()
+    gpus: tuple[_Quantity, ...] = ()
 
     def inventory(self) -> Inventory:
         """What its BMC would say of it."""
@@ -49,8 +49,8 @@ class Example(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         cores, model = self.processor.amount, self.processor.name
         said = [f"{cores} core{'' if cores == 1 else 's'}" + (f" of {model!r}" if model else "")]
-        said.append(f"{shown(self.memory, ConstraintType.MEMORY)} of memory")
-        said += [f"disk {disk.name!r} of {shown(disk.amount, ConstraintType.STORAGE)}" for disk in self.disks]
+        said.append(f"{shown_amount(self.memory, ConstraintType.MEMORY)} of memory")
+        said += [f"disk {disk.name!r} of {shown_amount(disk.amount, ConstraintType.STORAGE)}" for disk in self.disks]
         said += [f"{gpu.amount} GPU{'' if gpu.amount == 1 else 's'} {gpu.name!r}" for gpu in self.gpus]
         return ", ".join(said)
 
@@ -71,7 +71,7 @@ def example(*sizes: Constraints) -> Example | None:
     return Example(processors[0], memory[0].amount, disks, gpus)
 
 
-def _parts(kind: ConstraintType, sizes: Sequence[Constraints]) -> tuple[Part, ...] | None:
+def _parts(kind: ConstraintType, sizes: Sequence[Constraints]) -> tuple[_Quantity, ...] | None:
     """Parts of the kind that meet the constraints of all sizes and are counted by a constraint of each."""
     rows = [(index, one) for index, constraints in enumerate(sizes) for one in constraints if one.type is kind]
     patterns = [one.identifier or "*" for _, one in rows]
@@ -84,13 +84,17 @@ def _parts(kind: ConstraintType, sizes: Sequence[Constraints]) -> tuple[Part, ..
             classes.append((word, places))
     least = 1 if kind in NEEDED else 0
     wanted = [
-        _Row(max(least, number(one.min)), number(one.max), [i for i, (_, m) in enumerate(classes) if place in m])
+        _Row(
+            max(least, quantity_number(one.min)),
+            quantity_number(one.max),
+            [i for i, (_, m) in enumerate(classes) if place in m],
+        )
         for place, (_, one) in enumerate(rows)
     ]
     amounts = _solve(wanted, len(classes))
     if amounts is None:
         return None
-    return tuple(Part(word, amount) for (word, _), amount in zip(classes, amounts, strict=True) if amount)
+    return tuple(_Quantity(word, amount) for (word, _), amount in zip(classes, amounts, strict=True) if amount)
 
 
 _ANY_NAME = {
@@ -104,7 +108,7 @@ _ANY_NAME = {
 @lru_cache(maxsize=4096)
 def _words(patterns: tuple[str, ...]) -> dict[frozenset[str], str]:
     """`witnesses`, by the patterns' texts. Sizes of one fleet have few patterns, and most of them in common."""
-    found = globs.witnesses([globs.parse(pattern) for pattern in patterns])
+    found = globs.witnesses([globs.parse_glob(pattern) for pattern in patterns])
     return {frozenset(patterns[place] for place in matched): word for matched, word in found.items()}
 
 
@@ -124,7 +128,7 @@ def _solve(rows: list[_Row], unknowns: int) -> list[int] | None:
     """Whole numbers from 0 on that meet all rows, small ones first."""
     most = max((row.high for row in rows), default=0)
     waiting: list[_Box] = [([0] * unknowns, [most] * unknowns)]
-    for _ in range(MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         if not waiting:
             return None
         box = waiting.pop()

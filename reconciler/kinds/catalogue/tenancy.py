@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from reconciler.kinds.common.fields import Quotas, Spec, Text, reference
+from reconciler.kinds.common.fields import Quotas, Spec, Text, reference_field
 
 Owners = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
@@ -37,7 +37,7 @@ class TenantSpec(Spec, frozen=True, kw_only=True):
 class ProjectSpec(Spec, frozen=True, kw_only=True):
     """A piece of work of one tenant; machines, networks and addresses belong to projects."""
 
-    tenant: Annotated[str, reference("Tenant", "The Tenant that owns the project.")]
+    tenant: Annotated[str, reference_field("Tenant", "The Tenant that owns the project.")]
     description: Annotated[Text, Meta(description="What the project is for.")] | None = None
     owners: Owners = ()
     quotas: (

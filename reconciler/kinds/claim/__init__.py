@@ -1,0 +1,1 @@
+"""MachineClaim: machines for a project, and claims under another name."""

@@ -10,17 +10,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from reconciler.kinds.claim.moved import moves
-from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, all_holders, unwanted
-from reconciler.kinds.common.kind import Look
-from reconciler.kinds.machine.spec import size_of
+from reconciler.kinds.catalogue.size import size_of
+from reconciler.kinds.claim.renamed_from import moves
+from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, all_holders, unwanted
+from reconciler.kinds.common.kind import KindView
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
 RENAMED = "renamed"
 
-Claim = Resource[MachineClaimSpec]
+ClaimResource = Resource[MachineClaimSpec]
 
 
 class Renames(msgspec.Struct, frozen=True):
@@ -30,13 +30,13 @@ class Renames(msgspec.Struct, frozen=True):
     gone: dict[str, list[str]]
 
 
-def renames(look: Look) -> Renames:
+def renames(look: KindView) -> Renames:
     """All of them. A claim is gone when it has machines and no document; another came when it was first declared by a
     state with which some are gone, and has no machine yet."""
     return look.once("renamed claims", lambda: _renames(look))
 
 
-def held_for_rename(look: Look) -> Hold | None:
+def held_for_rename(look: KindView) -> Hold | None:
     """The hold of a claim that may be another under a new name, or has perhaps got one."""
     found, name = renames(look), look.key.name
     if (stuck := cannot_be(look.key, look)) is not None:
@@ -49,14 +49,14 @@ def held_for_rename(look: Look) -> Hold | None:
         return None
     reason = f"{was} is gone from git and {new} came with it: it may be the same under another name"
     old, now = (others[0], name) if name in found.gone else (name, others[0])
-    way_out = (
+    hint = (
         f"if it is, set spec.renamedFrom: {old} in MachineClaim/{now}, and its machines stay; if they are to be wiped, "
         f"remove {was} in a commit of its own, and declare {new} in a later one, when that has taken effect"
     )
-    return Hold(HoldKind.GUARD, RENAMED, reason, way_out)
+    return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
 
-def cannot_be(claim: ResourceKey, look: Look) -> Hold | None:
+def cannot_be(claim: ResourceKey, look: KindView) -> Hold | None:
     """The hold of a claim whose document asks for a rename that cannot be, and of the one that it names."""
     if look.desired is None:
         return None
@@ -69,7 +69,7 @@ def cannot_be(claim: ResourceKey, look: Look) -> Hold | None:
     return Hold(HoldKind.GUARD, RENAMED, reason, f"remove spec.renamedFrom, and declare {move.old} again")
 
 
-def _renames(look: Look) -> Renames:
+def _renames(look: KindView) -> Renames:
     found = Renames({}, {})
     if look.desired is None:
         return found
@@ -78,7 +78,7 @@ def _renames(look: Look) -> Renames:
         name: live
         for name, held in sorted(holders.items())
         if ResourceKey("MachineClaim", name) not in look.desired.resources
-        if (live := [one for one in held if not one.leaving])
+        if (live := [one for one in held if not one.releasing])
     }
     if not gone:
         return found
@@ -92,12 +92,12 @@ def _renames(look: Look) -> Renames:
     return found
 
 
-def _could_be(claim: Claim, live: Iterable[Holder], look: Look) -> bool:
+def _could_be(claim: ClaimResource, live: Iterable[ClaimedMachine], look: KindView) -> bool:
     """Whether the claim is for the same project, and could have got one of these machines."""
     return any(one.project == claim.spec.project and _could_have(claim.spec, one.machine, look) for one in live)
 
 
-def _could_have(spec: MachineClaimSpec, name: str, look: Look) -> bool:
+def _could_have(spec: MachineClaimSpec, name: str, look: KindView) -> bool:
     key = ResourceKey("Machine", name)
     machine = look.desired.resources.get(key) if look.desired is not None else None
     if machine is None or unwanted(spec, name) or machine.spec.partition not in spec.partitions:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.kinds.claim.moved import NAME
+from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.renames import held_for_rename
-from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, holders, lacking, surplus, too_many
-from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, lacking, machines_of_claim, surplus, too_many
+from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
@@ -23,11 +23,11 @@ COUNT, MACHINES, WITHOUT, PROJECT = Claim.path, "spec.machines", "spec.without",
 class ClaimRules:
     """The reconciled half of MachineClaim."""
 
-    def fields(self, resource: Resource[MachineClaimSpec], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[MachineClaimSpec], look: KindView) -> tuple[Field, ...]:
         """How many machines it has, not counting those on their way back; whether it names them, where it names any;
         which of those it is not to have are not its own, or on their way back; for which project it got them."""
-        spec, held = resource.spec, holders(resource.key.name, look)
-        live = [one for one in held if not one.leaving]
+        spec, held = resource.spec, machines_of_claim(resource.key.name, look)
+        live = [one for one in held if not one.releasing]
         settled = not lacking(spec.count, held) and not too_many(spec, held)
         still = {one.machine for one in live} & set(spec.without)
         gone = [one for one in spec.without if one not in still]
@@ -46,14 +46,14 @@ class ClaimRules:
             Field(PROJECT, spec.project, whose if live else None, not others),
         )
 
-    def steps(self, resource: Resource[MachineClaimSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[MachineClaimSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """Give back what it is not to have, and what is too much without that: the highest slots."""
-        spec, held = resource.spec, holders(resource.key.name, look)
+        spec, held = resource.spec, machines_of_claim(resource.key.name, look)
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
             reason = f"its machines are project {project.observed}'s, and go to no other before they were wiped"
-            way_out = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
-            return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out),))
+            hint = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
+            return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint),))
         if (hold := held_for_rename(look)) is not None:
             return Steps(holds=(hold,))
         named_anew = _rename(look, held) if look.facts.was else ()
@@ -62,16 +62,16 @@ class ClaimRules:
         why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
         return Steps((*named_anew, *((_unclaim(look, over, ", ".join(sorted(why))),) if over else ())))
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """All of its machines are given back; it is forgotten when each is free again."""
-        held = holders(look.key.name, look)
-        live = tuple(one for one in held if not one.leaving)
+        held = machines_of_claim(look.key.name, look)
+        live = tuple(one for one in held if not one.releasing)
         forget = Forget(key=look.key, reason="no longer declared, and has no machine any more")
         if live:
             hold = held_for_rename(look)
             return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
         if held:
-            reason = f"{named(held)}: on the way back, not wiped and free yet"
+            reason = f"{named_machines(held)}: on the way back, not wiped and free yet"
             return Steps((forget,), (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are free"),))
         return Steps() if look.stray else Steps((forget,))
 
@@ -84,12 +84,12 @@ class ClaimRules:
         return 1.0
 
 
-def named(held: Iterable[Holder]) -> str:
+def named_machines(held: Iterable[ClaimedMachine]) -> str:
     """`Machine/m1 (slot 0), Machine/m2 (slot 1)`."""
     return ", ".join(f"Machine/{one.machine} (slot {one.slot})" for one in held)
 
 
-def _rename(look: Look, held: tuple[Holder, ...]) -> tuple[Action, ...]:
+def _rename(look: KindView, held: tuple[ClaimedMachine, ...]) -> tuple[Action, ...]:
     machines = tuple(one.machine for one in held)
     return (Rename(key=look.key, was=look.facts.was, machines=machines, reason="spec.renamedFrom says so"),)
 
@@ -98,5 +98,5 @@ def _why_not(spec: MachineClaimSpec, machine: str) -> str:
     return "spec.without names it" if machine in spec.without else "spec.machines does not name it"
 
 
-def _unclaim(look: Look, held: tuple[Holder, ...], reason: str) -> Unclaim:
+def _unclaim(look: KindView, held: tuple[ClaimedMachine, ...], reason: str) -> Unclaim:
     return Unclaim(key=look.key, machines=tuple(one.machine for one in held), reason=f"{reason}; they are wiped")

@@ -18,14 +18,14 @@ from reconciler.kinds.common.fields import (
     ProjectRef,
     RenamedFrom,
     Spec,
+    Taint,
     Text,
     names_of,
-    reference,
+    reference_field,
 )
-from reconciler.kinds.common.kind import Look, Place
-from reconciler.kinds.machine.spec import Taint
+from reconciler.kinds.common.kind import KindView, RuleFinding
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Life
+from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 SshKey = Annotated[str, Meta(max_length=16384, description="In one line, as OpenSSH writes it.")]
@@ -68,7 +68,7 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
 class ClaimNetwork(Spec, frozen=True, kw_only=True):
     """A network in which each machine has an address of each family."""
 
-    network: Annotated[str, reference("Network", "The Network.")]
+    network: Annotated[str, reference_field("Network", "The Network.")]
     addresses: Annotated[
         tuple[Address, ...],
         Meta(
@@ -86,19 +86,19 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     partitions: Annotated[
         tuple[PartitionRef, ...], Meta(min_length=1, description="Where they may stand, the first choice first.")
     ]
-    size: Annotated[str, reference("Size", "The Size that they have.")] | None = None
+    size: Annotated[str, reference_field("Size", "The Size that they have.")] | None = None
     selector: Annotated[
         dict[str, str], Meta(description="Labels that they have; those of their Size count as theirs.")
     ] = msgspec.field(default_factory=dict)
     machines: Annotated[
-        tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
+        tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
         Meta(
             description="Only these; the rules for machines hold for them as for others. One that it has and that "
             "is not named is given back, and another takes its place."
         ),
     ] = ()
     without: Annotated[
-        tuple[Annotated[str, reference("Machine", "A Machine.")], ...],
+        tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
         Meta(description="None of these: one that it has is given back, and another takes its place."),
     ] = ()
     count: Annotated[int, Meta(ge=0, le=1000, description="How many; fewer than before gives back the last.")] = 1
@@ -144,13 +144,13 @@ class ClaimState(msgspec.Struct, frozen=True):
     """What is seen of a claim outside: nothing. Whose a machine is, is remembered of the machine."""
 
 
-class Holder(msgspec.Struct, frozen=True, order=True):
+class ClaimedMachine(msgspec.Struct, frozen=True, order=True):
     """A machine that is a claim's, and in which slot. `leaving`: it is on its way back."""
 
     slot: int
     machine: str
     project: str | None = None
-    leaving: bool = False
+    releasing: bool = False
 
 
 class OfClaim(msgspec.Struct, frozen=True):
@@ -187,18 +187,18 @@ def of_claim(key: ResourceKey) -> OfClaim | None:
     return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
 
 
-def spoken(key: ResourceKey) -> str:
+def display_key(key: ResourceKey) -> str:
     """The key as people are told of it: of an address that nobody declared by itself, for which claim it is."""
     meant = of_claim(key)
     return str(key) if meant is None else f"{key} ({meant})"
 
 
-def claim_of(desired: DesiredState, life: Life) -> Resource[MachineClaimSpec] | None:
+def claim_of(desired: DesiredState, life: LifecycleFacts) -> Resource[MachineClaimSpec] | None:
     """The claim whose machine it is, as it is declared now; None for nobody's, and when the claim is gone from git."""
     return desired.resources.get(ResourceKey("MachineClaim", life.claim)) if life.claim is not None else None
 
 
-def slot_addresses(desired: DesiredState, life: Life) -> list[ResourceKey]:
+def slot_addresses(desired: DesiredState, life: LifecycleFacts) -> list[ResourceKey]:
     """The addresses that its claim implies for the machine, in the order of the claim's networks. A machine that keeps
     a slot beyond the claim's count has those that each other slot has, as far as they are held."""
     claim = claim_of(desired, life)
@@ -220,26 +220,26 @@ def _by_slot(desired: DesiredState) -> dict[tuple[str, int], list[tuple[Resource
     return found
 
 
-def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tuple[Holder, ...]]:
+def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tuple[ClaimedMachine, ...]]:
     """The machines of every claim that has any, in order of slot."""
-    found: dict[str, list[Holder]] = {}
+    found: dict[str, list[ClaimedMachine]] = {}
     for key, facts in remembered.items():
         life = facts.life
         if life.claim is not None and key.kind == "Machine":
-            one = Holder(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
+            one = ClaimedMachine(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
             found.setdefault(life.claim, []).append(one)
     return {claim: tuple(sorted(holders)) for claim, holders in found.items()}
 
 
-def holders(claim: str, look: Look) -> tuple[Holder, ...]:
+def machines_of_claim(claim: str, look: KindView) -> tuple[ClaimedMachine, ...]:
     """The machines of one claim, in order of slot."""
     return look.once("holders", lambda: all_holders(look.remembered)).get(claim, ())
 
 
-def surplus(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
+def surplus(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:
     """Those to be given back, in order of slot: which the claim is not to have, or does not name where it names its
     machines; and those that are too many without them."""
-    live = [one for one in held if not one.leaving]
+    live = [one for one in held if not one.releasing]
     return tuple(sorted({*(one for one in live if unwanted(spec, one.machine)), *too_many(spec, live)}))
 
 
@@ -248,16 +248,16 @@ def unwanted(spec: MachineClaimSpec, machine: str) -> bool:
     return machine in spec.without or (bool(spec.machines) and machine not in spec.machines)
 
 
-def too_many(spec: MachineClaimSpec, held: Iterable[Holder]) -> tuple[Holder, ...]:
+def too_many(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:
     """Those of the machines that it may have which go for their number alone: the highest slots. One that is named
     stays in its slot as long as there are not more than `count`, though the slot's number be beyond it."""
-    wanted = sorted(one for one in held if not one.leaving and not unwanted(spec, one.machine))
+    wanted = sorted(one for one in held if not one.releasing and not unwanted(spec, one.machine))
     return tuple(wanted[spec.count :] if spec.machines else (one for one in wanted if one.slot >= spec.count))
 
 
-def lacking(count: int, held: Iterable[Holder]) -> tuple[int, ...]:
+def lacking(count: int, held: Iterable[ClaimedMachine]) -> tuple[int, ...]:
     """The slots that are to be filled: the lowest without a machine, or with one that is on its way back."""
-    there = {one.slot for one in held if not one.leaving}
+    there = {one.slot for one in held if not one.releasing}
     open_ = (slot for slot in range(count + len(there)) if slot not in there)
     return tuple(islice(open_, max(0, count - len(there))))
 
@@ -281,60 +281,66 @@ def host_names(claim: Resource[MachineClaimSpec]) -> Iterator[str]:
     return (host_name(claim.spec.hostname, claim.key.name, slot) for slot in range(claim.spec.count))
 
 
-def check(resource: Resource[MachineClaimSpec]) -> list[Place]:
+def check_claim(resource: Resource[MachineClaimSpec]) -> list[RuleFinding]:
     """Rules of one MachineClaim that a schema cannot say."""
     spec = resource.spec
     return [*_machines(spec), *_addresses(spec), *_hostname(spec, resource.key.name), *_values(spec)]
 
 
-def _machines(spec: MachineClaimSpec) -> Iterator[Place]:
+def _machines(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     if spec.size is None and not spec.selector and not spec.machines:
         hint = "add size, selector or machines"
-        yield Place("claim-of-anything", "spec", "nothing says which machines are meant", hint)
+        yield RuleFinding("claim-of-anything", "spec", "nothing says which machines are meant", hint)
     named = set(spec.machines) - set(spec.without)
     if spec.machines and len(named) < spec.count:
         what = f"{spec.count} are claimed of {len(named)} machines"
-        yield Place("too-few-machines", "spec.machines", what, "name more machines, or lower count")
+        yield RuleFinding("too-few-machines", "spec.machines", what, "name more machines, or lower count")
     for field, names in (("partitions", spec.partitions), ("machines", spec.machines), ("without", spec.without)):
         for index, name in enumerate(names):
             if name in names[:index]:
-                yield Place("named-twice", f"spec.{field}.{index}", f"{name} is in the list already", "remove one")
+                yield RuleFinding(
+                    "named-twice", f"spec.{field}.{index}", f"{name} is in the list already", "remove one"
+                )
 
 
-def _addresses(spec: MachineClaimSpec) -> Iterator[Place]:
+def _addresses(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     for index, one in enumerate(spec.networks):
         path = f"spec.networks.{index}"
         if any(other.network == one.network for other in spec.networks[:index]):
-            yield Place("named-twice", f"{path}.network", f"{one.network} is in the list already", "remove one")
+            yield RuleFinding("named-twice", f"{path}.network", f"{one.network} is in the list already", "remove one")
         if one.addresses and len(one.addresses) < spec.count:
             what = f"{len(one.addresses)} addresses for {spec.count} machines"
-            yield Place("too-few-addresses", f"{path}.addresses", what, "give one for each machine")
+            yield RuleFinding("too-few-addresses", f"{path}.addresses", what, "give one for each machine")
 
 
-def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[Place]:
+def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
     braced = set(_BRACED.findall(spec.hostname))
     if unknown := braced - {"{claim}", "{slot}"}:
         what = f"{min(unknown)} means nothing here"
-        yield Place("hostname-words", "spec.hostname", what, "write {claim} and {slot}; other braces are not names")
+        yield RuleFinding(
+            "hostname-words", "spec.hostname", what, "write {claim} and {slot}; other braces are not names"
+        )
     elif spec.count > 1 and "{slot}" not in braced:
         what = f"{spec.count} machines would have one name"
-        yield Place("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
+        yield RuleFinding("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
     else:
         last = spec.hostname.replace("{claim}", claim).replace("{slot}", str(max(0, spec.count - 1)))
         if len(last) > LONGEST_NAME or max(map(len, last.split("."))) > LONGEST_LABEL:
             what = f"{last} is longer than {LONGEST_LABEL} characters between dots, or than {LONGEST_NAME} in all"
-            yield Place(
+            yield RuleFinding(
                 "hostname-too-long", "spec.hostname", what, "shorten it, or the claim's name that is part of it"
             )
 
 
-def _values(spec: MachineClaimSpec) -> Iterator[Place]:
+def _values(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     for index, key in enumerate(spec.ssh_keys):
         if _PUBLIC_KEY.fullmatch(key) is None:
             what = "it is a private key" if "PRIVATE KEY" in key else "nobody could log in with it"
             hint = "write the line of the .pub file" + ("; treat the private one as lost" if "PRIVATE" in key else "")
-            yield Place("ssh-key", f"spec.sshKeys.{index}", f"not a public SSH key: {what}", hint)
+            yield RuleFinding("ssh-key", f"spec.sshKeys.{index}", f"not a public SSH key: {what}", hint)
     for index, one in enumerate(spec.tolerations):
         if one.operator is TolerationOperator.EXISTS and one.value is not None:
             path = f"spec.tolerations.{index}.value"
-            yield Place("toleration-value", path, "with Exists, any value is tolerated", "remove value, or operator")
+            yield RuleFinding(
+                "toleration-value", path, "with Exists, any value is tolerated", "remove value, or operator"
+            )

@@ -136,10 +136,10 @@ def at_place(desired: DesiredState, where: str | None) -> ResourceKey | None:
 
 
 def _by_place(desired: DesiredState) -> dict[str, ResourceKey]:
-    return {place(machine.spec.bmc): machine.key for machine in desired.of_kind("Machine")}
+    return {system_address(machine.spec.bmc): machine.key for machine in desired.of_kind("Machine")}
 
 
-def place(bmc: BmcSpec) -> str:
+def system_address(bmc: BmcSpec) -> str:
     """Which system a document means, whatever the machine is called: its BMC, and its id there where one is given."""
     return f"{same_bmc(bmc.address)}#{bmc.system_id}" if bmc.system_id else same_bmc(bmc.address)
 

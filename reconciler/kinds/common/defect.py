@@ -13,7 +13,7 @@ from drivers.base import clean
 
 T = TypeVar("T")
 
-MOST_TRIES = 64
+MAX_TRIES = 64
 """After so many a group is left out whole: who is to blame in it would take too long to find."""
 _LONGEST = 500
 
@@ -32,7 +32,7 @@ def to_blame(candidates: Sequence[T], works_without: Callable[[Collection[T]], b
 
     def narrowed(group: list[T], others: list[T]) -> list[T]:
         """It works without the group and the others, and not without the others alone."""
-        if len(group) < 2 or tries >= MOST_TRIES:
+        if len(group) < 2 or tries >= MAX_TRIES:
             return group
         first, second = group[: len(group) // 2], group[len(group) // 2 :]
         if works([*others, *first]):

@@ -67,7 +67,7 @@ Sha256 = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", description="`sha
 Text = Annotated[str, Meta(max_length=1024, description="Free text for people.")]
 
 
-def reference(kind: str, description: str) -> Meta:
+def reference_field(kind: str, description: str) -> Meta:
     """The constraints of a field that names another resource; checked across files (`x-groundstate-kind`)."""
     return Meta(
         pattern=NAME_PATTERN,
@@ -78,8 +78,8 @@ def reference(kind: str, description: str) -> Meta:
     )
 
 
-PartitionRef = Annotated[str, reference("Partition", "The Partition that it stands in.")]
-ProjectRef = Annotated[str, reference("Project", "The Project that owns it.")]
+PartitionRef = Annotated[str, reference_field("Partition", "The Partition that it stands in.")]
+ProjectRef = Annotated[str, reference_field("Project", "The Project that owns it.")]
 
 
 _Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=253)]
@@ -144,3 +144,17 @@ class Quotas(Spec, frozen=True, kw_only=True):
     machines: Annotated[int, Meta(ge=0, description="Most machines.")] | None = None
     addresses: Annotated[int, Meta(ge=0, description="Most addresses.")] | None = None
     networks: Annotated[int, Meta(ge=0, description="Most networks.")] | None = None
+
+
+class TaintEffect(StrEnum):
+    """What a taint keeps away."""
+
+    NO_CLAIM = "NoClaim"
+
+
+class Taint(Spec, frozen=True, kw_only=True):
+    """Keeps claims away."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
+    value: Annotated[str, Meta(max_length=253, description="Its value.")] | None = None
+    effect: Annotated[TaintEffect, Meta(description="What it keeps away.")] = TaintEffect.NO_CLAIM

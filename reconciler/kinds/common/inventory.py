@@ -37,7 +37,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     tried_at: datetime | None = None
 
 
-class Known(msgspec.Struct, frozen=True, omit_defaults=True):
+class MachineInventory(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is kept of one machine."""
 
     out_of_band: Kept | None = None
@@ -52,7 +52,7 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
     def best(self) -> Inventory | None:
         """What counts: the agent, which looks with the machine's own eyes, and the BMC where the agent says nothing."""
         told = [one.value for one in (self.in_band, self.out_of_band) if one is not None and one.value is not None]
-        return joined(*told) if len(told) == 2 else told[0] if told else None
+        return _joined(*told) if len(told) == 2 else told[0] if told else None
 
     @property
     def macs(self) -> frozenset[str]:
@@ -62,13 +62,13 @@ class Known(msgspec.Struct, frozen=True, omit_defaults=True):
         return frozenset(nic.mac for nics in values for nic in nics)
 
 
-NOTHING_KNOWN = Known()
+NO_INVENTORY = MachineInventory()
 
 _LISTED = ("processors", "memory", "disks", "gpus")
 _OPTIONAL = ("modules", "nics", "neighbours")
 
 
-def joined(first: Inventory, second: Inventory) -> Inventory:
+def _joined(first: Inventory, second: Inventory) -> Inventory:
     """The first, and what it does not say from the second."""
     taken: dict[str, Any] = {name: getattr(second, name) for name in _OPTIONAL if getattr(first, name) is None}
     gained = {name for name in _LISTED if name in first.missing and name not in second.missing}

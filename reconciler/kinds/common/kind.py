@@ -47,7 +47,7 @@ def drifted(field: Field, fields: Iterable[Field], applied: Mapping[str, Any]) -
     return leader is None or leader.equal or drifted(leader, (), applied)
 
 
-class Look(msgspec.Struct, frozen=True):
+class KindView(msgspec.Struct, frozen=True):
     """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered.
 
     `remembered`: the same of all. `stray`: it was found, and is neither declared nor remembered. `memo`: what was
@@ -95,13 +95,13 @@ class Steps(msgspec.Struct, frozen=True):
 class Rules(Protocol):
     """The pure rules of a reconciled kind."""
 
-    def fields(self, resource: Resource[Any], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[Any], look: KindView) -> tuple[Field, ...]:
         """The managed fields, desired beside observed."""
 
-    def steps(self, resource: Resource[Any], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[Any], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """The actions that make differing fields equal."""
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """The actions for a resource that git no longer declares; the last one is Forget."""
 
     def confirmed(self, action: Action, value: Any) -> bool:
@@ -111,7 +111,7 @@ class Rules(Protocol):
         """Seconds until an unconfirmed action counts as failed."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class RuleFinding(msgspec.Struct, frozen=True):
     """A rule's finding about one document: `path` leads to the value at fault, names and indexes joined by dots."""
 
     code: str
@@ -128,6 +128,6 @@ class Kind(msgspec.Struct, frozen=True):
     short: tuple[str, ...]
     summary: str
     spec_type: type[Any]
-    check: Callable[[Resource[Any]], list[Place]] | None = None
+    check: Callable[[Resource[Any]], list[RuleFinding]] | None = None
     rules: Rules | None = None
     observed_type: Any = None

@@ -6,23 +6,23 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.kinds.ipam.exhaustion import in_order
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
-from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, length_of, parent_of
+from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, family_and_length, parent_of
 from reconciler.kinds.ipam.pool import NumberSpec, NumberState
-from reconciler.model.action import Acquire, Action, PutNetwork, TakeNumber
+from reconciler.model.action import Acquire, AcquireNumber, Action, PutNetwork
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, ResourceKey
 
-Place = tuple[str, str]
+_NetworkFamily = tuple[str, str]
 """What something is taken from: `addresses`, `prefixes` or `numbers`, and of which network or pool."""
 
 
-def earlier(action: Action, desired: DesiredState, observed: ObservedState) -> Iterator[ResourceKey]:
+def ahead_in_order(action: Action, desired: DesiredState, observed: ObservedState) -> Iterator[ResourceKey]:
     """Those that lack one of the same and come before, the nearest first. None for what is named, as that is had by
     nobody else."""
     match action:
         case Acquire(network=network, address=None):
             place = ("addresses", network)
-        case TakeNumber(pool=pool, number=None):
+        case AcquireNumber(pool=pool, number=None):
             place = ("numbers", pool)
         case PutNetwork(network=network, lengths=lengths) if lengths and network.parent is not None:
             place = ("prefixes", network.parent)
@@ -34,13 +34,13 @@ def earlier(action: Action, desired: DesiredState, observed: ObservedState) -> I
             yield line[index]
 
 
-def asks(actions: Iterable[Action]) -> bool:
+def is_automatic(actions: Iterable[Action]) -> bool:
     """Whether something is taken of which others wait for the next."""
-    return any(isinstance(action, Acquire | TakeNumber | PutNetwork) for action in actions)
+    return any(isinstance(action, Acquire | AcquireNumber | PutNetwork) for action in actions)
 
 
-def _turns(desired: DesiredState) -> dict[Place, tuple[list[ResourceKey], dict[ResourceKey, int]]]:
-    found: dict[Place, list[ResourceKey]] = {}
+def _turns(desired: DesiredState) -> dict[_NetworkFamily, tuple[list[ResourceKey], dict[ResourceKey, int]]]:
+    found: dict[_NetworkFamily, list[ResourceKey]] = {}
     for key, resource in desired.resources.items():
         for place in _places(resource.spec, desired):
             found.setdefault(place, []).append(key)
@@ -48,7 +48,7 @@ def _turns(desired: DesiredState) -> dict[Place, tuple[list[ResourceKey], dict[R
     return {place: (line, {key: index for index, key in enumerate(line)}) for place, line in lines.items()}
 
 
-def _places(spec: object, desired: DesiredState) -> Iterator[Place]:
+def _places(spec: object, desired: DesiredState) -> Iterator[_NetworkFamily]:
     match spec:
         case IPAddressSpec(address=None, network=network):
             yield "addresses", network
@@ -63,7 +63,7 @@ def _places(spec: object, desired: DesiredState) -> Iterator[Place]:
             pass
 
 
-def _has(key: ResourceKey, place: Place, desired: DesiredState, observed: ObservedState) -> bool:
+def _has(key: ResourceKey, place: _NetworkFamily, desired: DesiredState, observed: ObservedState) -> bool:
     """Whether it has been given one; not, where it was not looked at yet."""
     seen = observed.get(key)
     what, of = place
@@ -76,7 +76,7 @@ def _has(key: ResourceKey, place: Place, desired: DesiredState, observed: Observ
             return state.vrf is not None and state.vrf.pool == of
         case NetworkState() as state:
             spec = desired.resources[key].spec
-            have = {length_of(prefix.cidr) for prefix in state.prefixes or ()}
+            have = {family_and_length(prefix.cidr) for prefix in state.prefixes or ()}
             return all(one in have for one in chosen_lengths(spec, parent_of(spec, desired)).items())
         case _:
             return False

@@ -14,33 +14,33 @@ from typing import Any
 import msgspec
 
 from drivers.base import IpamNetwork, Prefix
-from reconciler.kinds.claim.moved import goes_to
-from reconciler.kinds.claim.spec import of_claim, spoken
+from reconciler.kinds.claim.spec import display_key, of_claim
 from reconciler.kinds.common.fields import FAMILIES, DeletionPolicy
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.intervals import overlap
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
 from reconciler.kinds.ipam.network import (
     NetworkSpec,
     NetworkState,
     chosen_lengths,
+    family_and_length,
     family_of,
-    length_of,
     parent_of,
     wanted,
     within,
 )
 from reconciler.kinds.ipam.pool import NumberState
+from reconciler.kinds.ipam.renamed_addresses import goes_to
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import ResourceKey
 
-TAKEN = "taken"
+_TAKEN = "taken"
 
-Item = Hashable
+_Item = Hashable
 """An address in a namespace, or a number of a pool."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class ConflictVerdict(msgspec.Struct, frozen=True):
     """Who holds what is asked for. `goes`: they let go of it; `swaps`: as soon as the one that asks lets go of what it
     holds itself."""
 
@@ -54,10 +54,10 @@ class Room(msgspec.Struct, frozen=True):
     and asks for none."""
 
     owners: Mapping[Any, ResourceKey]
-    wants: Mapping[ResourceKey, Item | None]
+    wants: Mapping[ResourceKey, _Item | None]
     leaves: frozenset[ResourceKey]
 
-    def verdict(self, key: ResourceKey, item: Item) -> Verdict | None:
+    def verdict(self, key: ResourceKey, item: _Item) -> ConflictVerdict | None:
         """Who holds the item that the key asks for; None when it is free. A holder that moves lets go if what it asks
         for is free, or held by one that lets go in turn."""
         first = self.owners.get(item)
@@ -66,19 +66,19 @@ class Room(msgspec.Struct, frozen=True):
         passed, at = [key], first
         while at not in self.leaves:
             if at in passed:  # All of these move: each lets go of its own before it asks for the next.
-                return Verdict(first, goes=True, swaps=at == key)
+                return ConflictVerdict(first, goes=True, swaps=at == key)
             if at not in self.wants:
-                return Verdict(first)
+                return ConflictVerdict(first)
             passed.append(at)
             after = self.wants[at]
             holder = self.owners.get(after) if after is not None else None
             if holder is None or holder == at:
                 break
             at = holder
-        return Verdict(first, goes=True)
+        return ConflictVerdict(first, goes=True)
 
 
-def waited_for(verdict: Verdict | None, look: Look) -> bool:
+def waited_for(verdict: ConflictVerdict | None, look: KindView) -> bool:
     """Whether who takes any waits for one that names what it wants and has this verdict: not for one that will not have
     it, nor for one whose holder moves, who may itself wait for what the first lets go."""
     return verdict is None or (
@@ -89,32 +89,34 @@ def waited_for(verdict: Verdict | None, look: Look) -> bool:
 # -- addresses and numbers ---------------------------------------------------------------------------------------------
 
 
-def address_taken(address: str, network: str, look: Look, key: ResourceKey | None = None) -> Verdict | None:
+def address_holder(
+    address: str, network: str, look: KindView, key: ResourceKey | None = None
+) -> ConflictVerdict | None:
     """Who else than the key, or the look's own, holds the address, in the network's namespace."""
     return address_room(look).verdict(key or look.key, (_namespace(network, look), _plain(address)))
 
 
-def address_room(look: Look) -> Room:
+def address_room(look: KindView) -> Room:
     """All addresses that are held."""
     return look.once("room of addresses", lambda: _addresses(look))
 
 
-def number_taken(number: int, pool: str, look: Look, key: ResourceKey | None = None) -> Verdict | None:
+def number_holder(number: int, pool: str, look: KindView, key: ResourceKey | None = None) -> ConflictVerdict | None:
     """Who else than the key, or the look's own, holds the number of the pool."""
     return number_room(look).verdict(key or look.key, (pool, number))
 
 
-def is_free(number: int, pool: str, look: Look, key: ResourceKey) -> bool:
+def is_free(number: int, pool: str, look: KindView, key: ResourceKey) -> bool:
     """Whether nobody else holds the number of the pool."""
-    return number_taken(number, pool, look, key) is None
+    return number_holder(number, pool, look, key) is None
 
 
-def number_room(look: Look) -> Room:
+def number_room(look: KindView) -> Room:
     """All numbers that are held."""
     return look.once("room of numbers", lambda: _numbers(look))
 
 
-def releases(key: ResourceKey, look: Look, *, ephemeral: bool) -> bool:
+def releases(key: ResourceKey, look: KindView, *, ephemeral: bool) -> bool:
     """Whether something that nobody declares is given up, as far as this look tells."""
     if look.desired is None or key in look.desired.resources:
         return False
@@ -122,7 +124,7 @@ def releases(key: ResourceKey, look: Look, *, ephemeral: bool) -> bool:
     return ephemeral if facts is None else facts.deletion_policy == DeletionPolicy.RELEASE
 
 
-def moves_away(key: ResourceKey, state: AddressState, look: Look) -> bool:
+def moves_away(key: ResourceKey, state: AddressState, look: KindView) -> bool:
     """Whether a declared address goes with its machine, or is to be another one, in a network that is there."""
     resource = look.desired.resources.get(key) if look.desired is not None else None
     spec = resource.spec if resource is not None else None
@@ -141,9 +143,9 @@ def _as_asked(spec: IPAddressSpec, state: AddressState) -> bool:
     return spec.family is None or family_of(state.address) == FAMILIES[spec.family]
 
 
-def _addresses(look: Look) -> Room:
-    owners: dict[Item, ResourceKey] = {}
-    wants: dict[ResourceKey, Item | None] = {}
+def _addresses(look: KindView) -> Room:
+    owners: dict[_Item, ResourceKey] = {}
+    wants: dict[ResourceKey, _Item | None] = {}
     leaves = set()
     for holder, seen in look.observed.items():
         state = seen.value
@@ -163,9 +165,9 @@ def _addresses(look: Look) -> Room:
     return Room(owners, wants, frozenset(leaves))
 
 
-def _numbers(look: Look) -> Room:
-    owners: dict[Item, ResourceKey] = {}
-    wants: dict[ResourceKey, Item | None] = {}
+def _numbers(look: KindView) -> Room:
+    owners: dict[_Item, ResourceKey] = {}
+    wants: dict[ResourceKey, _Item | None] = {}
     leaves = set()
     for key, seen in look.observed.items():
         match seen.value:
@@ -190,7 +192,7 @@ def _numbers(look: Look) -> Room:
     return Room(owners, wants, frozenset(leaves))
 
 
-def _namespace(network: str, look: Look) -> str:
+def _namespace(network: str, look: KindView) -> str:
     seen = look.observed.get(ResourceKey("Network", network))
     if seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None:
         return seen.value.network.namespace
@@ -198,7 +200,7 @@ def _namespace(network: str, look: Look) -> str:
     return wanted(resource.spec, parent_of(resource.spec, look.desired)).namespace if resource is not None else ""
 
 
-def _is_there(network: str, look: Look) -> bool:
+def _is_there(network: str, look: KindView) -> bool:
     seen = look.observed.get(ResourceKey("Network", network))
     return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
 
@@ -219,20 +221,20 @@ class Overlap(msgspec.Struct, frozen=True):
     holder: ResourceKey
 
 
-def prefixes_taken(key: ResourceKey, want: IpamNetwork, look: Look) -> Iterator[tuple[Overlap, Verdict]]:
+def prefix_holders(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[tuple[Overlap, ConflictVerdict]]:
     """The prefixes that the network asks for and others have, of the same parent, or of none in the namespace."""
     for found in _overlaps(key, want, look):
         if not _declared_too(found, look):
             yield found, _let_go(found, look, (key,))
 
 
-def _declared_too(found: Overlap, look: Look) -> bool:
+def _declared_too(found: Overlap, look: KindView) -> bool:
     """Whether the documents overlap: such a state is refused, and none of them is told of the other here."""
     resource = look.desired.resources.get(found.holder) if look.desired is not None else None
     return resource is not None and any(overlap(found.cidr, prefix.cidr) for prefix in resource.spec.prefixes)
 
 
-def _overlaps(key: ResourceKey, want: IpamNetwork, look: Look) -> Iterator[Overlap]:
+def _overlaps(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Overlap]:
     within = look.once("prefixes by scope", lambda: _by_scope(look)).get(_scope(want), ())
     for prefix in want.prefixes:
         for holder, cidr in within:
@@ -240,7 +242,7 @@ def _overlaps(key: ResourceKey, want: IpamNetwork, look: Look) -> Iterator[Overl
                 yield Overlap(prefix.cidr, cidr, holder)
 
 
-def _by_scope(look: Look) -> dict[tuple[bool, str], list[tuple[ResourceKey, str]]]:
+def _by_scope(look: KindView) -> dict[tuple[bool, str], list[tuple[ResourceKey, str]]]:
     found: dict[tuple[bool, str], list[tuple[ResourceKey, str]]] = {}
     for key in sorted(look.observed):
         value = look.observed[key].value
@@ -255,32 +257,32 @@ def _scope(network: IpamNetwork) -> tuple[bool, str]:
     return (True, network.parent) if network.parent is not None else (False, network.namespace)
 
 
-def _let_go(found: Overlap, look: Look, passed: tuple[ResourceKey, ...]) -> Verdict:
+def _let_go(found: Overlap, look: KindView, passed: tuple[ResourceKey, ...]) -> ConflictVerdict:
     """A network gives up a prefix with its document, when it is empty, or when it is put anew without it, which an IPAM
     does whole or not at all: two that would change places wait for each other for ever."""
     holder = found.holder
     if holder in passed:
-        return Verdict(holder, swaps=True)
+        return ConflictVerdict(holder, swaps=True)
     resource = look.desired.resources.get(holder) if look.desired is not None else None
     if resource is None:
         stays = _stay_in(found, look, ())
-        return Verdict(holder, goes=not stays and releases(holder, look, ephemeral=False))
+        return ConflictVerdict(holder, goes=not stays and releases(holder, look, ephemeral=False))
     spec: NetworkSpec = resource.spec
     parent = parent_of(spec, look.desired)
     theirs, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
     if _stay_in(found, look, theirs.prefixes):
-        return Verdict(holder)
+        return ConflictVerdict(holder)
     same = any(overlap(found.cidr, prefix.cidr) for prefix in theirs.prefixes)
-    family, length = length_of(found.theirs)
+    family, length = family_and_length(found.theirs)
     declared = {prefix.cidr for prefix in theirs.prefixes}
     if same or (found.theirs not in declared and lengths.get(family) == length):
-        return Verdict(holder)
+        return ConflictVerdict(holder)
     after = (_let_go(one, look, (*passed, holder)) for one in _overlaps(holder, theirs, look))
     stuck = next((one for one in after if not one.goes), None)
-    return Verdict(holder, goes=stuck is None, swaps=stuck is not None and stuck.swaps)
+    return ConflictVerdict(holder, goes=stuck is None, swaps=stuck is not None and stuck.swaps)
 
 
-def _stay_in(found: Overlap, look: Look, kept: tuple[Prefix, ...]) -> bool:
+def _stay_in(found: Overlap, look: KindView, kept: tuple[Prefix, ...]) -> bool:
     """Whether an address or a child stays in what the holder would have to give up, and not in what it keeps of it."""
     for key, seen in look.observed.items():
         value = seen.value
@@ -311,31 +313,31 @@ def _may_say_so(key: ResourceKey) -> bool:
     return key.kind == "IPAddress" and of_claim(key) is None
 
 
-def taken(what: str, verdict: Verdict, path: str, look: Look) -> Hold:
+def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView) -> Hold:
     """The hold: it waits for a holder that lets go, and is held where the holder stays."""
     holder = verdict.holder
-    who = spoken(holder)
+    who = display_key(holder)
     if verdict.goes:
-        reason, way_out = f"{who} has {what} still, and lets go of it", "it goes on after that"
-        return Hold(HoldKind.BLOCKED, str(holder), reason, way_out)
+        reason, hint = f"{who} has {what} still, and lets go of it", "it goes on after that"
+        return Hold(HoldKind.BLOCKED, str(holder), reason, hint)
     resource = look.desired.resources.get(holder) if look.desired is not None else None
     if verdict.swaps:
         reason = f"{who} has {what}, and each would have to let go first"
-        way_out = "make two commits of it: let one of them go to something else first"
+        hint = "make two commits of it: let one of them go to something else first"
     elif resource is not None:
         reason = f"{who} ({resource.source.file}:{resource.source.line}) has {what}"
-        way_out = f"ask for another, or change or remove {who} first"
+        hint = f"ask for another, or change or remove {who} first"
     else:
         reason = f"{who} has {what}, and keeps it, though it is not declared any more (deletionPolicy Orphan)"
         if holder not in look.remembered:
             reason = f"{who} has {what}, and keeps it; it is not declared"
-        way_out = (
+        hint = (
             f"to keep it under the old name, declare {holder} again; to have it under the new one, declare {holder} "
             "with deletionPolicy: Release, and when that has taken effect, remove it and declare this one"
         )
         if _may_say_so(holder) and _may_say_so(look.key):
-            way_out = (
+            hint = (
                 f"if {look.key} is {holder} under another name, set spec.renamedFrom: {holder.name}, and it has it; "
                 f"to keep it under the old name, declare {holder} again"
             )
-    return Hold(HoldKind.GUARD, TAKEN, reason, way_out, path)
+    return Hold(HoldKind.GUARD, _TAKEN, reason, hint, path)

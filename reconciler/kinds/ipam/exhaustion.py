@@ -12,46 +12,53 @@ from typing import Any
 import msgspec
 
 from drivers.base import Number, Pool, Usage
-from reconciler.kinds.claim.spec import of_claim, spoken
+from reconciler.kinds.claim.spec import display_key, of_claim
 from reconciler.kinds.common.fields import FAMILIES
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.conflicts import (
     Room,
+    address_holder,
     address_room,
-    address_taken,
+    conflict_hold,
     is_free,
+    number_holder,
     number_room,
-    number_taken,
     releases,
-    taken,
     waited_for,
 )
-from reconciler.kinds.ipam.intervals import Span, blocks, joined, span, usable, without
+from reconciler.kinds.ipam.intervals import Span, blocks, joined_spans, parse_span, usable, without
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
-from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, family_of, length_of, parent_of
-from reconciler.kinds.ipam.pool import NumberState, pool_state, ranges, size_of
-from reconciler.model.action import TakeNumber, TakeVrf
+from reconciler.kinds.ipam.network import (
+    NetworkSpec,
+    NetworkState,
+    chosen_lengths,
+    family_and_length,
+    family_of,
+    parent_of,
+)
+from reconciler.kinds.ipam.pool import NumberState, pool_size, pool_state, ranges
+from reconciler.model.action import AcquireNumber, AcquireVrf
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 
 EXHAUSTED = "exhausted"
 
 
-def short_of_addresses(network: str, path: str, look: Look) -> Iterator[Hold]:
+def short_of_addresses(network: str, path: str, look: KindView) -> Iterator[Hold]:
     """A hold when the look's resource is beyond the free addresses of its network."""
     found = look.once(f"addresses of {network}", lambda: _beyond_addresses(network, look))
-    way_out = f"release some, or add a prefix to {_place('Network', network, look.desired)}"
-    yield from _short(found, way_out, path, look)
+    hint = f"release some, or add a prefix to {_place('Network', network, look.desired)}"
+    yield from _short(found, hint, path, look)
 
 
-def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: Look) -> Iterator[Hold]:
+def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: KindView) -> Iterator[Hold]:
     """A hold when the parent has no free block for the look's resource."""
     found = look.once(f"prefixes of {parent}", lambda: _beyond_prefixes(parent, look))
     if look.key in found.beyond or look.key in found.later:
         longest = ", ".join(f"/{length}" for _, length in sorted(lengths.items()))
         place = _place("Network", parent, look.desired)
-        way_out = f"add a prefix to {place}, drop a child of it, or ask for less than {longest} (spec.prefixLength)"
-        yield from _short(found, way_out, path, look)
+        hint = f"add a prefix to {place}, drop a child of it, or ask for less than {longest} (spec.prefixLength)"
+        yield from _short(found, hint, path, look)
 
 
 class Short(msgspec.Struct, frozen=True):
@@ -64,15 +71,15 @@ class Short(msgspec.Struct, frozen=True):
 NOBODY = Short({}, {})
 
 
-def _short(found: Short, way_out: str, path: str, look: Look) -> Iterator[Hold]:
+def _short(found: Short, hint: str, path: str, look: KindView) -> Iterator[Hold]:
     if look.key in found.beyond:
-        yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[look.key], way_out, path)
+        yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[look.key], hint, path)
     elif look.key in found.later:
-        way_out = "it goes on when that is released"
-        yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[look.key], way_out)
+        hint = "it goes on when that is released"
+        yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[look.key], hint)
 
 
-def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: Look) -> Iterator[Hold]:
+def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: KindView) -> Iterator[Hold]:
     """What stops the look's resource from taking a number of the pool: the pool is not there; another has the number;
     others that name theirs, and will have it, come first; nothing is free. `has_one`: it gives back another for it."""
     seen = look.observed.get(ResourceKey("Pool", pool))
@@ -83,10 +90,10 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: 
         return
     takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
     if number is not None:
-        verdict = number_taken(number, pool, look)
+        verdict = number_holder(number, pool, look)
         if verdict is not None:
             if not (verdict.goes and verdict.swaps and has_one):
-                yield taken(f"{number} of {pool}", verdict, path, look)
+                yield conflict_hold(f"{number} of {pool}", verdict, path, look)
             return
     else:
         for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
@@ -94,38 +101,38 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: 
                 reason = f"{key} names its number of {pool}; who takes any, takes it after that"
                 yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held")
                 return
-    if size_of(there) - _held_of(pool, there, look) >= len(takers):
+    if pool_size(there) - _held_of(pool, there, look) >= len(takers):
         return
     found = look.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, look))
-    way_out = f"release some, or add a range to {_place('Pool', pool, look.desired)}"
-    yield from _short(found, way_out, path, look)
+    hint = f"release some, or add a range to {_place('Pool', pool, look.desired)}"
+    yield from _short(found, hint, path, look)
 
 
-def _will_have(key: ResourceKey, number: int | None, pool: str, look: Look) -> bool:
+def _will_have(key: ResourceKey, number: int | None, pool: str, look: KindView) -> bool:
     """Whether it has the number that it names before long."""
-    field = TakeVrf.path if key.kind == "Network" else TakeNumber.path
+    field = AcquireVrf.path if key.kind == "Network" else AcquireNumber.path
     if number is None or look.refused(key, field) or key in look.barred():
         return False
-    return waited_for(number_taken(number, pool, look, key), look)
+    return waited_for(number_holder(number, pool, look, key), look)
 
 
-def children_of(parent: str, look: Look) -> list[Any]:
+def children_of(parent: str, look: KindView) -> list[Any]:
     """The networks that are declared to be parts of it, by name."""
     return look.desired.derived("children", _children).get(parent, []) if look.desired is not None else []
 
 
-def holders_of_pool(pool: str, look: Look) -> list[Number]:
+def holders_of_pool(pool: str, look: KindView) -> list[Number]:
     """Who holds a number of it, by owner, as far as it was seen."""
     found = (_held_number(look, key) for key in sorted(look.observed))
     return [one for one in found if one is not None and one.pool == pool]
 
 
-def _is_seen(network: str, look: Look) -> bool:
+def _is_seen(network: str, look: KindView) -> bool:
     seen = look.observed.get(ResourceKey("Network", network))
     return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
 
 
-def _grows(network: str, look: Look) -> str:
+def _grows(network: str, look: KindView) -> str:
     """The first prefix that it is to have and does not have yet; nothing if there is none."""
     key = ResourceKey("Network", network)
     resource = look.desired.resources.get(key) if look.desired is not None else None
@@ -134,12 +141,12 @@ def _grows(network: str, look: Look) -> str:
     return next((one.cidr for one in resource.spec.prefixes if one.cidr not in have), "") if resource else ""
 
 
-def _usage(network: str, look: Look) -> tuple[Usage, ...] | None:
+def _usage(network: str, look: KindView) -> tuple[Usage, ...] | None:
     seen = look.observed.get(ResourceKey("Network", network))
     return seen.value.usage if seen is not None and isinstance(seen.value, NetworkState) else None
 
 
-def _beyond_addresses(network: str, look: Look) -> Short:
+def _beyond_addresses(network: str, look: KindView) -> Short:
     if look.desired is None:
         return NOBODY
     room = _free_addresses(network, look)
@@ -155,7 +162,7 @@ def _beyond_addresses(network: str, look: Look) -> Short:
     beyond: dict[ResourceKey, str] = {}
     later: dict[ResourceKey, str] = {}
     for key, address, family in asking:
-        if address is not None and address_taken(address, network, look, key) is not None:
+        if address is not None and address_holder(address, network, look, key) is not None:
             continue  # It gets that one or none, whatever is free.
         # Without a family the IPAM goes through the prefixes in order; any that has room will do.
         given = family if family is not None else next((f for f, free in room.items() if free), 4)
@@ -170,7 +177,7 @@ def _beyond_addresses(network: str, look: Look) -> Short:
         leaver = next((one for one, of in coming.items() if family in (None, of)), None)
         if leaver is not None:
             del coming[leaver]
-            later[key] = f"{there_is} before {spoken(leaver)} is released"
+            later[key] = f"{there_is} before {display_key(leaver)} is released"
         elif grows:
             later[key] = f"{there_is} before it has {grows}"
         else:
@@ -178,12 +185,12 @@ def _beyond_addresses(network: str, look: Look) -> Short:
     return Short(beyond, later)
 
 
-def _families_of(network: str, look: Look) -> set[int]:
+def _families_of(network: str, look: KindView) -> set[int]:
     state = look.observed[ResourceKey("Network", network)].value
     return {family_of(prefix.cidr) for prefix in state.prefixes or ()}
 
 
-def _free_addresses(network: str, look: Look) -> dict[int, int] | None:
+def _free_addresses(network: str, look: KindView) -> dict[int, int] | None:
     """How many are free of each family: as the IPAM said, or else by who was seen to hold one. None: not known."""
     seen = look.observed.get(ResourceKey("Network", network))
     state = seen.value if seen is not None else None
@@ -201,7 +208,7 @@ def _free_addresses(network: str, look: Look) -> dict[int, int] | None:
     return {family: max(0, free) for family, free in room.items()}
 
 
-def _let_go_of(network: str, look: Look, named: set[str]) -> dict[ResourceKey, int]:
+def _let_go_of(network: str, look: KindView, named: set[str]) -> dict[ResourceKey, int]:
     """Who lets go of an address of the network that nobody else names, with its family: what goes, and what moves to
     another network in which there is room for it as things are. Two that would take each other's place are held."""
     room, found = address_room(look), {}
@@ -213,7 +220,7 @@ def _let_go_of(network: str, look: Look, named: set[str]) -> dict[ResourceKey, i
     return found
 
 
-def _has_room(network: str, key: ResourceKey, room: Room, look: Look) -> bool:
+def _has_room(network: str, key: ResourceKey, room: Room, look: KindView) -> bool:
     spec: IPAddressSpec | None = look.desired.resources[key].spec if look.desired is not None else None
     if spec is None or spec.network == network:
         return False
@@ -223,7 +230,7 @@ def _has_room(network: str, key: ResourceKey, room: Room, look: Look) -> bool:
 
 
 def _asking_for_addresses(
-    network: str, look: Look, desired: DesiredState
+    network: str, look: KindView, desired: DesiredState
 ) -> list[tuple[ResourceKey, str | None, int | None]]:
     found: list[tuple[ResourceKey, str | None, int | None]] = []
     for key in desired.derived("takers of addresses", _address_takers).get(network, ()):
@@ -253,7 +260,7 @@ def _address_takers(desired: DesiredState) -> dict[str, list[ResourceKey]]:
     return found
 
 
-def _beyond_prefixes(parent: str, look: Look) -> Short:
+def _beyond_prefixes(parent: str, look: KindView) -> Short:
     """Plays through what the IPAM will do: those that are named are cut out, then each child takes the smallest block
     that fits, which is split."""
     if look.desired is None or not _is_seen(parent, look):
@@ -280,7 +287,9 @@ Blocks = dict[int, dict[int, int]]
 """By family: how many free blocks there are of each length."""
 
 
-def _free_blocks(parent: str, usage: tuple[Usage, ...] | None, look: Look) -> tuple[Blocks, Blocks, ResourceKey | None]:
+def _free_blocks(
+    parent: str, usage: tuple[Usage, ...] | None, look: KindView
+) -> tuple[Blocks, Blocks, ResourceKey | None]:
     """What is free beside what siblings ask for by name, and what will be when those have gone that go, with the first
     of them. An IPAM that others use too has the last word: where it says otherwise than what was seen, that holds."""
     said: Blocks = {4: {}, 6: {}}
@@ -291,25 +300,25 @@ def _free_blocks(parent: str, usage: tuple[Usage, ...] | None, look: Look) -> tu
     now, after = dict(said), {family: dict(found) for family, found in said.items()}
     there, going = _inside(parent, look)
     for family, found in said.items():
-        own, taken_ = _own(parent, family, look), [span(cidr) for cidr, _ in there if family_of(cidr) == family]
-        free = joined(without(own, taken_))
+        own, taken_ = _own(parent, family, look), [parse_span(cidr) for cidr, _ in there if family_of(cidr) == family]
+        free = joined_spans(without(own, taken_))
         if usage is not None and blocks(free, family) != found:
             continue
-        named = [span(cidr) for cidr in _named(parent, family, there, look)]
-        leaving = [span(cidr) for cidr, key in there if key in going and family_of(cidr) == family]
+        named = [parse_span(cidr) for cidr in _named(parent, family, there, look)]
+        leaving = [parse_span(cidr) for cidr, key in there if key in going and family_of(cidr) == family]
         now[family] = blocks(without(free, named), family)
-        after[family] = blocks(without(joined([*free, *leaving]), named), family)
+        after[family] = blocks(without(joined_spans([*free, *leaving]), named), family)
     return now, after, going[0] if going else None
 
 
-def _own(parent: str, family: int, look: Look) -> list[Span]:
+def _own(parent: str, family: int, look: KindView) -> list[Span]:
     state = look.observed[ResourceKey("Network", parent)].value
     prefixes = [prefix for prefix in state.prefixes or () if family_of(prefix.cidr) == family]
-    kept = [span(part) for prefix in prefixes for part in prefix.reserved]
-    return without([span(prefix.cidr) for prefix in prefixes], kept)
+    kept = [parse_span(part) for prefix in prefixes for part in prefix.reserved]
+    return without([parse_span(prefix.cidr) for prefix in prefixes], kept)
 
 
-def _inside(parent: str, look: Look) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
+def _inside(parent: str, look: KindView) -> tuple[list[tuple[str, ResourceKey]], list[ResourceKey]]:
     """The children's prefixes as they are, and the children that go."""
     there, going = [], []
     for key in sorted(look.observed):
@@ -321,7 +330,7 @@ def _inside(parent: str, look: Look) -> tuple[list[tuple[str, ResourceKey]], lis
     return there, going
 
 
-def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], look: Look) -> list[str]:
+def _named(parent: str, family: int, there: list[tuple[str, ResourceKey]], look: KindView) -> list[str]:
     """What siblings ask for by name and do not have yet."""
     have = {cidr for cidr, _ in there}
     wanted = [prefix.cidr for one in children_of(parent, look) for prefix in one.spec.prefixes]
@@ -336,12 +345,12 @@ def _children(desired: DesiredState) -> dict[str, list[Any]]:
     return found
 
 
-def _missing_lengths(spec: NetworkSpec, look: Look, key: ResourceKey) -> list[tuple[int, int]]:
+def _missing_lengths(spec: NetworkSpec, look: KindView, key: ResourceKey) -> list[tuple[int, int]]:
     seen = look.observed.get(key)
     state = seen.value if seen is not None else None
     if not isinstance(state, NetworkState):
         return []
-    there = [length_of(prefix.cidr) for prefix in state.prefixes or ()]
+    there = [family_and_length(prefix.cidr) for prefix in state.prefixes or ()]
     return [one for one in sorted(chosen_lengths(spec, parent_of(spec, look.desired)).items()) if one not in there]
 
 
@@ -377,12 +386,12 @@ def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
     return {pool: [key for key, number in found.items() if number is not None] for pool, found in takers.items()}
 
 
-def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: Look) -> Short:
+def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: KindView) -> Short:
     pending = [key for key in takers if key in look.observed and not _has_of(pool, look, key)]
     pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, look, key)]
     pending.sort(key=lambda key: (takers[key] is None, key.kind, in_order(key)))
-    free = max(0, size_of(there) - _held_of(pool, there, look))
-    there_is = f"Pool/{pool} has {free or 'no'} free number{'' if free == 1 else 's'} of {size_of(there)}"
+    free = max(0, pool_size(there) - _held_of(pool, there, look))
+    there_is = f"Pool/{pool} has {free or 'no'} free number{'' if free == 1 else 's'} of {pool_size(there)}"
     room, named = number_room(look), {number for number in takers.values() if number is not None}
     going = [
         key
@@ -391,7 +400,7 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
         if key in room.leaves or _has_number(key, room, look)
     ]
     spec = look.desired.resources.get(ResourceKey("Pool", pool)) if look.desired is not None else None
-    if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > size_of(there):
+    if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > pool_size(there):
         return Short({}, dict.fromkeys(pending[free:], f"{there_is} before its ranges are as declared"))
     waiting = dict(zip(pending[free:], going, strict=False))
     return Short(
@@ -400,7 +409,7 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     )
 
 
-def _has_number(key: ResourceKey, room: Room, look: Look) -> bool:
+def _has_number(key: ResourceKey, room: Room, look: KindView) -> bool:
     """Whether there is a number in the other pool, to which it moves, as things are."""
     if room.wants[key] is not None or look.desired is None:
         return room.wants[key] not in room.owners
@@ -408,25 +417,25 @@ def _has_number(key: ResourceKey, room: Room, look: Look) -> bool:
     to: Any = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
     seen = look.observed.get(ResourceKey("Pool", to))
     there = pool_state(seen.value).pool if seen is not None else None
-    return there is not None and size_of(there) > _held_of(to, there, look)
+    return there is not None and pool_size(there) > _held_of(to, there, look)
 
 
-def _held_of(pool: str, there: Pool, look: Look) -> int:
+def _held_of(pool: str, there: Pool, look: KindView) -> int:
     """How many numbers are held, by what the pool says or by who was seen to hold one: what is more."""
     return max(there.held, sum(1 for of, _ in number_room(look).owners if of == pool))
 
 
-def _has_of(pool: str, look: Look, key: ResourceKey, number: int | None = None) -> bool:
+def _has_of(pool: str, look: KindView, key: ResourceKey, number: int | None = None) -> bool:
     held = _held_number(look, key)
     return held is not None and held.pool == pool and number in (None, held.number)
 
 
-def _number_of(look: Look, key: ResourceKey) -> int | None:
+def _number_of(look: KindView, key: ResourceKey) -> int | None:
     held = _held_number(look, key)
     return held.number if held is not None else None
 
 
-def _held_number(look: Look, key: ResourceKey) -> Number | None:
+def _held_number(look: KindView, key: ResourceKey) -> Number | None:
     seen = look.observed.get(key)
     value = seen.value if seen is not None else None
     if isinstance(value, NetworkState):

@@ -11,11 +11,11 @@ from drivers.base import Prefix
 Span = tuple[int, int]
 """First and last address of one family, as numbers."""
 
-BITS = {4: 32, 6: 128}
+_BITS = {4: 32, 6: 128}
 
 
 @lru_cache(2**16)
-def span(text: str) -> Span:
+def parse_span(text: str) -> Span:
     """An address, a prefix, or a range `first-last`."""
     if "/" in text:
         network = ip_network(text)
@@ -28,7 +28,7 @@ def overlap(one: str, other: str) -> bool:
     """Whether two prefixes, addresses or ranges have addresses in common."""
     if (":" in one) != (":" in other):
         return False
-    (low, high), (lowest, highest) = span(one), span(other)
+    (low, high), (lowest, highest) = parse_span(one), parse_span(other)
     return low <= highest and lowest <= high
 
 
@@ -53,8 +53,8 @@ def without(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
 
 def usable(prefix: Prefix) -> list[Span]:
     """What of a prefix can be handed out: see drivers.base.Prefix."""
-    low, high = span(prefix.cidr)
-    kept = [span(part) for part in prefix.reserved]
+    low, high = parse_span(prefix.cidr)
+    kept = [parse_span(part) for part in prefix.reserved]
     if high - low > 1:
         kept.append((low, low))
         if ":" not in prefix.cidr:
@@ -62,7 +62,7 @@ def usable(prefix: Prefix) -> list[Span]:
     return without([(low, high)], kept)
 
 
-def joined(spans: Iterable[Span]) -> list[Span]:
+def joined_spans(spans: Iterable[Span]) -> list[Span]:
     """The same, with neighbours made one."""
     found: list[Span] = []
     for low, high in sorted(spans):
@@ -79,8 +79,8 @@ def blocks(spans: Iterable[Span], family: int) -> dict[int, int]:
     for low, high in spans:
         at = low
         while at <= high:
-            aligned = (at & -at).bit_length() - 1 if at else BITS[family]
+            aligned = (at & -at).bit_length() - 1 if at else _BITS[family]
             bits = min(aligned, (high - at + 1).bit_length() - 1)
-            found[BITS[family] - bits] = found.get(BITS[family] - bits, 0) + 1
+            found[_BITS[family] - bits] = found.get(_BITS[family] - bits, 0) + 1
             at += 1 << bits
     return found

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta
 
-from drivers.base import NOTHING_SAID, About, Allocation
+from drivers.base import NO_ABOUT, About, Allocation
 from reconciler.kinds.common.fields import (
     NAME_PATTERN,
     Address,
@@ -19,9 +19,9 @@ from reconciler.kinds.common.fields import (
     Spec,
     Text,
     names_of,
-    reference,
+    reference_field,
 )
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.ipam.network import NetworkSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -39,7 +39,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
     """An address of a network."""
 
     description: Annotated[Text, Meta(description="What the address is for.")] | None = None
-    network: Annotated[str, reference("Network", "The Network that it is taken from.")]
+    network: Annotated[str, reference_field("Network", "The Network that it is taken from.")]
     address: (
         Annotated[Address, Meta(description="This address and no other; left out: the lowest free one.")] | None
     ) = None
@@ -110,7 +110,7 @@ class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     network: str | None = None
     address: str | None = None
-    about: About = NOTHING_SAID
+    about: About = NO_ABOUT
 
     @classmethod
     def of(cls, allocation: Allocation | None) -> Self:
@@ -118,20 +118,20 @@ class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls() if allocation is None else cls(allocation.network, allocation.address, allocation.about)
 
 
-def check(resource: Resource[IPAddressSpec]) -> list[Place]:
+def check_ipaddress(resource: Resource[IPAddressSpec]) -> list[RuleFinding]:
     """An address and a family exclude each other (metal-api: a given address has its family), and so do Ephemeral and
     Orphan: it would be taken for a leak."""
     spec, found = resource.spec, []
     if spec.address is not None and spec.family is not None:
         hint = "remove family; the address has one"
-        found.append(Place("address-and-family", "spec.family", "address and family exclude each other", hint))
+        found.append(RuleFinding("address-and-family", "spec.family", "address and family exclude each other", hint))
     if spec.type is AddressType.EPHEMERAL and spec.declared_policy is DeletionPolicy.ORPHAN:
         what, hint = "an ephemeral address does not stay when its document goes", "make it type: Static"
-        found.append(Place("ephemeral-orphan", "spec.deletionPolicy", what, hint))
+        found.append(RuleFinding("ephemeral-orphan", "spec.deletionPolicy", what, hint))
     return found
 
 
-def project_of(spec: IPAddressSpec, desired: DesiredState | None) -> str | None:
+def project_of_address(spec: IPAddressSpec, desired: DesiredState | None) -> str | None:
     """Its own project, else its network's."""
     if spec.project is not None or desired is None:
         return spec.project
@@ -145,7 +145,7 @@ def about(spec: IPAddressSpec, desired: DesiredState | None) -> About:
         ephemeral=spec.type is AddressType.EPHEMERAL,
         dns_name=spec.dns_name or "",
         tags=tuple(sorted(set(spec.tags))),
-        project=project_of(spec, desired) or "",
+        project=project_of_address(spec, desired) or "",
     )
 
 

@@ -9,16 +9,17 @@ from typing import Any
 import msgspec
 
 from drivers.base import About
-from reconciler.kinds.claim.moved import NAME, comes_from, goes_to
+from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.renames import RENAMED, cannot_be, renames
-from reconciler.kinds.claim.spec import Holder, OfClaim, holders, of_claim, spoken, surplus
+from reconciler.kinds.claim.spec import ClaimedMachine, OfClaim, display_key, machines_of_claim, of_claim, surplus
 from reconciler.kinds.common.fields import FAMILIES, DeletionPolicy
-from reconciler.kinds.common.kind import Field, Look, Steps
-from reconciler.kinds.ipam.conflicts import address_taken, taken, waited_for
+from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.ipam.conflicts import address_holder, conflict_hold, waited_for
 from reconciler.kinds.ipam.exhaustion import short_of_addresses
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.ipam.network import NetworkState, family_of
 from reconciler.kinds.ipam.occupancy import leaks
+from reconciler.kinds.ipam.renamed_addresses import comes_from, goes_to
 from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release, Transfer
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -29,7 +30,7 @@ ADDRESS, NETWORK, ABOUT = Acquire.path, "spec.network", DescribeAddress.path
 class IPAddressRules:
     """The reconciled half of IPAddress."""
 
-    def fields(self, resource: Resource[IPAddressSpec], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[IPAddressSpec], look: KindView) -> tuple[Field, ...]:
         """The network that it is held in, the address, and what is said of it."""
         spec, state, moved = resource.spec, _held(look), comes_from(resource.key, look)
         # One that has another name now is judged as what it will be then.
@@ -52,7 +53,7 @@ class IPAddressRules:
         wanted = about(spec, look.desired)
         return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
 
-    def steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """Acquire; where another address is held, that one is released first; what is held under a name that it had
         before follows to this one before all else."""
         if (moved := comes_from(resource.key, look)) is None:
@@ -65,7 +66,7 @@ class IPAddressRules:
         rest = self._steps(resource, look, tuple(field for field in fields if field.path != NAME))
         return Steps((_transfer(look, *moved), *rest.actions), rest.holds)
 
-    def _steps(self, resource: Resource[IPAddressSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def _steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         differing = {field.path for field in fields if not field.equal}
         spec, state = resource.spec, _held(look)
         if not differing:
@@ -95,7 +96,7 @@ class IPAddressRules:
         )
         return Steps((*actions, acquire), _waits_for(spec, state, look))
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
         declares or remembers has leaked if it is ephemeral, and is collected. What is another's by now goes to that
         one, and what this one had under another name comes here first."""
@@ -108,7 +109,7 @@ class IPAddressRules:
         # A machine may answer to it still: it comes here, and goes later.
         return Steps((_transfer(look, *moved), *(() if rest.holds else rest.actions)))
 
-    def _removal(self, look: Look) -> Steps:
+    def _removal(self, look: KindView) -> Steps:
         state = _held(look)
         if blocked := _in_use(look, state):
             return blocked
@@ -147,29 +148,29 @@ class IPAddressRules:
         return 1.0
 
 
-def _held(look: Look) -> AddressState:
+def _held(look: KindView) -> AddressState:
     """What it holds, or will as soon as it has followed from another name."""
     own = _state(look.value)
     moved = comes_from(look.key, look) if own.address is None else None
     return own if moved is None else moved[1]
 
 
-def _transfer(look: Look, old: ResourceKey, state: AddressState) -> Transfer:
+def _transfer(look: KindView, old: ResourceKey, state: AddressState) -> Transfer:
     return Transfer(key=look.key, was=str(old), address=state.address or "", reason="it has another name now")
 
 
 def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
-    reason = f"{spoken(key)} has {own.address}, and {spoken(old)}, which it was before, has {state.address}"
-    way_out = "remove renamedFrom and declare both; or release one of them (groundstate ipam release)"
-    return Hold(HoldKind.GUARD, RENAMED, reason, way_out)
+    reason = f"{display_key(key)} has {own.address}, and {display_key(old)}, which it was before, has {state.address}"
+    hint = "remove renamedFrom and declare both; or release one of them (groundstate ipam release)"
+    return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
 
-def _in_use(look: Look, state: AddressState) -> Steps | None:
+def _in_use(look: KindView, state: AddressState) -> Steps | None:
     """A claim's address stays while a machine is in the slot that it is for: the machine may still answer to it."""
     meant = of_claim(look.key)
     if meant is None or state.address is None:
         return None
-    held = holders(meant.claim, look)
+    held = machines_of_claim(meant.claim, look)
     machine = next((one.machine for one in held if one.slot == meant.slot), None)
     if machine is None:
         return None
@@ -181,24 +182,24 @@ def _in_use(look: Look, state: AddressState) -> Steps | None:
     return Steps((release, Forget(key=look.key, reason="released")), (hold,))
 
 
-def _stays(meant: OfClaim, machine: str, held: tuple[Holder, ...], look: Look) -> bool:
+def _stays(meant: OfClaim, machine: str, held: tuple[ClaimedMachine, ...], look: KindView) -> bool:
     """Whether the machine keeps its slot, though its number is beyond the claim's count: it is named, and others that
     were before it have gone. Its addresses stay with it."""
     claim = look.desired.resources.get(ResourceKey("MachineClaim", meant.claim)) if look.desired is not None else None
     if claim is None or all(one.network != meant.network for one in claim.spec.networks):
         return False
-    leaving = {one.machine for one in (*surplus(claim.spec, held), *(one for one in held if one.leaving))}
+    leaving = {one.machine for one in (*surplus(claim.spec, held), *(one for one in held if one.releasing))}
     return meant.slot >= claim.spec.count and machine not in leaving
 
 
-def _machine_in_slot(look: Look) -> str | None:
+def _machine_in_slot(look: KindView) -> str | None:
     """The machine that may answer to the address: it is in the slot of a claim that the address is for."""
     meant = of_claim(look.key)
-    held = holders(meant.claim, look) if meant is not None else ()
+    held = machines_of_claim(meant.claim, look) if meant is not None else ()
     return next((one.machine for one in held if meant is not None and one.slot == meant.slot), None)
 
 
-def _may_be_renamed(look: Look) -> Hold | None:
+def _may_be_renamed(look: KindView) -> Hold | None:
     """A claim that may be another one under a new name has that one's addresses, if it is."""
     meant = of_claim(look.key)
     if meant is None:
@@ -213,15 +214,15 @@ def _may_be_renamed(look: Look) -> Hold | None:
 
 def _still_used(machine: str, address: str) -> Hold:
     reason = f"Machine/{machine} was installed with {address}, and may still answer to it"
-    way_out = f"declare {address} in the claim's addresses again, or give {machine} back first (spec.without)"
-    return Hold(HoldKind.GUARD, "in-use", reason, way_out, ADDRESS)
+    hint = f"declare {address} in the claim's addresses again, or give {machine} back first (spec.without)"
+    return Hold(HoldKind.GUARD, "in-use", reason, hint, ADDRESS)
 
 
 def _state(value: Any) -> AddressState:
     return value if isinstance(value, AddressState) else AddressState()
 
 
-def _goes_with_its_machine(spec: IPAddressSpec, look: Look) -> bool:
+def _goes_with_its_machine(spec: IPAddressSpec, look: KindView) -> bool:
     return spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired)
 
 
@@ -252,10 +253,8 @@ def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
     found = []
     if wanted.ephemeral and not seen.ephemeral:
         reason = f"{state.address} is static, and a static address does not become ephemeral"
-        way_out = (
-            "leave spec.type Static, or release it (deletionPolicy: Release, remove the document) and take another"
-        )
-        found.append(Hold(HoldKind.GUARD, "static-address", reason, way_out, ABOUT))
+        hint = "leave spec.type Static, or release it (deletionPolicy: Release, remove the document) and take another"
+        found.append(Hold(HoldKind.GUARD, "static-address", reason, hint, ABOUT))
     if strange := _of_another(wanted, state):
         found.append(msgspec.structs.replace(strange, path=ABOUT))
     return tuple(found)
@@ -271,27 +270,27 @@ def _of_another(wanted: About, state: AddressState) -> Hold | None:
     )
 
 
-def _waits_for(spec: IPAddressSpec, state: AddressState, look: Look) -> tuple[Hold, ...]:
+def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tuple[Hold, ...]:
     seen = look.observed.get(ResourceKey("Network", spec.network))
     if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
         reason = f"Network/{spec.network} is not in the IPAM yet"
         return (Hold(HoldKind.BLOCKED, f"Network/{spec.network}", reason, "it goes on when the network is there"),)
     if spec.address is not None:
-        verdict = address_taken(spec.address, spec.network, look)
+        verdict = address_holder(spec.address, spec.network, look)
         if verdict is None or (verdict.swaps and verdict.goes and state.address is not None):
             return tuple(short_of_addresses(spec.network, ADDRESS, look)) if verdict is None else ()
-        return (taken(spec.address, verdict, ADDRESS, look),)
+        return (conflict_hold(spec.address, verdict, ADDRESS, look),)
     holds = list(short_of_addresses(spec.network, ADDRESS, look))
     if look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
             if not _has_it(key, look, look.desired) and _will_have(key, look):
-                reason = f"{spoken(key)} names its address in {spec.network}; who takes any, takes it after that"
+                reason = f"{display_key(key)} names its address in {spec.network}; who takes any, takes it after that"
                 holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
                 break
     return tuple(holds)
 
 
-def _will_have(key: ResourceKey, look: Look) -> bool:
+def _will_have(key: ResourceKey, look: KindView) -> bool:
     """Whether the address that it names is its own before long: who takes any need not wait for one that is another's,
     was refused, or is beyond a quota (metal3-io/ip-address-manager#988)."""
     if look.desired is None or look.refused(key, ADDRESS) or key in look.barred():
@@ -299,7 +298,7 @@ def _will_have(key: ResourceKey, look: Look) -> bool:
     seen, spec = look.observed.get(key), look.desired.resources[key].spec
     if seen is not None and seen.error is not None:
         return False
-    return waited_for(address_taken(spec.address, spec.network, look, key), look)
+    return waited_for(address_holder(spec.address, spec.network, look, key), look)
 
 
 def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
@@ -315,7 +314,7 @@ def _never_held(spec: IPAddressSpec, desired: DesiredState) -> bool:
     return spec.type is AddressType.EPHEMERAL and machine_gone(spec, desired)
 
 
-def _has_it(key: ResourceKey, look: Look, desired: DesiredState) -> bool:
+def _has_it(key: ResourceKey, look: KindView, desired: DesiredState) -> bool:
     """Whether it holds the address that it names."""
     seen, spec = look.observed.get(key), desired.resources[key].spec
     state = _state(seen.value) if seen is not None else AddressState()

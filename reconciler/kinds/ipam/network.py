@@ -20,9 +20,9 @@ from reconciler.kinds.common.fields import (
     ProjectRef,
     Spec,
     Text,
-    reference,
+    reference_field,
 )
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
@@ -71,12 +71,12 @@ class PrefixLength(Spec, frozen=True, kw_only=True):
 class VrfSpec(Spec, frozen=True, kw_only=True):
     """The VRF of a network: a number of a pool, or the one that another network has. The number is also the VNI."""
 
-    pool: Annotated[str, reference("Pool", "The Pool that its number is taken from.")] | None = None
+    pool: Annotated[str, reference_field("Pool", "The Pool that its number is taken from.")] | None = None
     number: (
         Annotated[int, Meta(ge=0, le=2**32 - 1, description="This number and no other; left out: the lowest free one.")]
         | None
     ) = None
-    network: Annotated[str, reference("Network", "The Network whose VRF it shares.")] | None = None
+    network: Annotated[str, reference_field("Network", "The Network whose VRF it shares.")] | None = None
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
@@ -94,7 +94,9 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
         tuple[PrefixSpec, ...],
         Meta(description="Its prefixes, IPv4 and IPv6. A child may leave them out: the IPAM chooses them."),
     ] = ()
-    parent: Annotated[str, reference("Network", "The Super network that its prefixes are taken from.")] | None = None
+    parent: Annotated[str, reference_field("Network", "The Super network that its prefixes are taken from.")] | None = (
+        None
+    )
     prefix_length: (
         Annotated[
             PrefixLength,
@@ -192,7 +194,7 @@ def wanted(spec: NetworkSpec, parent: NetworkSpec | None) -> IpamNetwork:
     )
 
 
-def length_of(cidr: str) -> tuple[int, int]:
+def family_and_length(cidr: str) -> tuple[int, int]:
     """Family and length of a prefix in canonical form."""
     return family_of(cidr), int(cidr.rpartition("/")[2])
 
@@ -212,7 +214,7 @@ def within(inner: str, outer: str) -> bool:
     )
 
 
-def plain(prefixes: tuple[Prefix, ...], lengths: Mapping[int, int], parent: str | None) -> list[Any]:
+def network_value(prefixes: tuple[Prefix, ...], lengths: Mapping[int, int], parent: str | None) -> list[Any]:
     """What is declared, in JSON. Lists throughout: what was applied is compared with this after a round trip."""
     chosen = [f"a free /{length} of {parent}" for _, length in sorted(lengths.items())]
     return [*({"cidr": prefix.cidr, "reserved": list(prefix.reserved)} for prefix in prefixes), *chosen]
@@ -237,7 +239,7 @@ _FORBIDDEN: dict[NetworkType, dict[str, str]] = {
 """What a type of network does not have, and why (metal-api, network-service.go)."""
 
 
-def check(resource: Resource[NetworkSpec]) -> list[Place]:
+def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     """The rules between a network's type and its fields."""
     spec = resource.spec
     given = {
@@ -248,7 +250,9 @@ def check(resource: Resource[NetworkSpec]) -> list[Place]:
         "vrf.network": spec.vrf is not None and spec.vrf.network is not None,
     }
     found = [
-        Place("network-type", f"spec.{field}", f"a network of type {spec.type} has no {field}", f"remove it: {why}")
+        RuleFinding(
+            "network-type", f"spec.{field}", f"a network of type {spec.type} has no {field}", f"remove it: {why}"
+        )
         for field, why in _FORBIDDEN[spec.type].items()
         if given[field]
     ]
@@ -257,23 +261,23 @@ def check(resource: Resource[NetworkSpec]) -> list[Place]:
         hint = "declare prefixes" + (
             ", or a parent that they are taken from" if "parent" not in _FORBIDDEN[spec.type] else ""
         )
-        found.append(Place("network-type", "spec", "a network needs prefixes", hint))
+        found.append(RuleFinding("network-type", "spec", "a network needs prefixes", hint))
     if spec.parent is None and spec.prefix_length is not None and spec.type is not NetworkType.SUPER:
         hint = "remove it, or name the parent"
-        found.append(Place("network-type", "spec.prefixLength", "only a child's prefixes are chosen", hint))
+        found.append(RuleFinding("network-type", "spec.prefixLength", "only a child's prefixes are chosen", hint))
     if spec.type is NetworkType.UNDERLAY:
         found.extend(_underlay(spec))
     if spec.nat is Nat.IPV4_MASQUERADE and spec.prefixes and not any(family_of(p.cidr) == 4 for p in spec.prefixes):
-        found.append(Place("network-type", "spec.nat", "there is no IPv4 prefix to masquerade", "remove nat"))
+        found.append(RuleFinding("network-type", "spec.nat", "there is no IPv4 prefix to masquerade", "remove nat"))
     found.extend(_vrf_faults(spec))
     return found
 
 
-def _super_only(spec: NetworkSpec) -> list[Place]:
+def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
     if spec.type is not NetworkType.SUPER:
         given = {"childPrefixLength": spec.child_prefix_length is not None, "announceable": bool(spec.announceable)}
         return [
-            Place("network-type", f"spec.{field}", f"only a Super has {field}", "remove it, or set type: Super")
+            RuleFinding("network-type", f"spec.{field}", f"only a Super has {field}", "remove it, or set type: Super")
             for field, there in given.items()
             if there
         ]
@@ -281,34 +285,34 @@ def _super_only(spec: NetworkSpec) -> list[Place]:
     found = []
     for family in sorted({family_of(p.cidr) for p in spec.prefixes} - lengths.keys()):
         what = f"childPrefixLength says nothing of IPv{family}"
-        found.append(Place("child-prefix-length", "spec.childPrefixLength", what, f"add IPv{family}: LENGTH"))
+        found.append(RuleFinding("child-prefix-length", "spec.childPrefixLength", what, f"add IPv{family}: LENGTH"))
     for prefix in spec.prefixes:
-        family, length = length_of(prefix.cidr)
+        family, length = family_and_length(prefix.cidr)
         if family in lengths and lengths[family] <= length:
             what = f"a child's /{lengths[family]} is not longer than {prefix.cidr}"
             path = f"spec.childPrefixLength.IPv{family}"
-            found.append(Place("child-prefix-length", path, what, f"take at least {length + 1}"))
+            found.append(RuleFinding("child-prefix-length", path, what, f"take at least {length + 1}"))
     return found
 
 
-def _underlay(spec: NetworkSpec) -> list[Place]:
+def _underlay(spec: NetworkSpec) -> list[RuleFinding]:
     found = [
-        Place("network-type", f"spec.prefixes.{index}.cidr", "an underlay is IPv4 only", "remove the prefix")
+        RuleFinding("network-type", f"spec.prefixes.{index}.cidr", "an underlay is IPv4 only", "remove the prefix")
         for index, prefix in enumerate(spec.prefixes)
         if family_of(prefix.cidr) != 4
     ]
     if spec.partition is None:
-        found.append(Place("network-type", "spec", "an underlay belongs to a partition", "add partition"))
+        found.append(RuleFinding("network-type", "spec", "an underlay belongs to a partition", "add partition"))
     return found
 
 
-def _vrf_faults(spec: NetworkSpec) -> list[Place]:
+def _vrf_faults(spec: NetworkSpec) -> list[RuleFinding]:
     vrf = spec.vrf
     if vrf is None:
         return []
     if (vrf.pool is None) == (vrf.network is None):
         said = "both pool and network" if vrf.pool else "neither pool nor network"
-        return [Place("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one")]
+        return [RuleFinding("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one")]
     if vrf.number is not None and vrf.pool is None:
-        return [Place("network-vrf", "spec.vrf.number", "the number is the other network's", "remove number")]
+        return [RuleFinding("network-vrf", "spec.vrf.number", "the number is the other network's", "remove number")]
     return []

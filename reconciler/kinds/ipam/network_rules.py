@@ -9,33 +9,33 @@ import msgspec
 
 from drivers.base import IpamNetwork
 from reconciler.kinds.common.fields import DeletionPolicy
-from reconciler.kinds.common.kind import Field, Look, Steps
-from reconciler.kinds.ipam.conflicts import prefixes_taken, taken, waited_for
+from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.ipam.conflicts import conflict_hold, prefix_holders, waited_for
 from reconciler.kinds.ipam.exhaustion import children_of, number_holds, short_of_prefixes
 from reconciler.kinds.ipam.network import (
     NetworkSpec,
     NetworkState,
     NetworkType,
     chosen_lengths,
-    length_of,
+    family_and_length,
+    network_value,
     parent_of,
-    plain,
     wanted,
     within,
 )
-from reconciler.kinds.ipam.occupancy import Tenant, living_in, named
+from reconciler.kinds.ipam.occupancy import Occupant, named_tenants, occupants
 from reconciler.kinds.ipam.pool import number_steps
-from reconciler.model.action import Action, DropNetwork, Forget, GiveVrfBack, PutNetwork, TakeVrf
+from reconciler.model.action import AcquireVrf, Action, DropNetwork, Forget, PutNetwork, ReleaseVrf
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
-PREFIXES, VRF = PutNetwork.path, TakeVrf.path
+PREFIXES, VRF = PutNetwork.path, AcquireVrf.path
 
 
 class NetworkRules:
     """The reconciled half of Network."""
 
-    def fields(self, resource: Resource[NetworkSpec], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[NetworkSpec], look: KindView) -> tuple[Field, ...]:
         """Its prefixes, reserved parts included, its place among other networks, and its VRF's number."""
         spec, state = resource.spec, _state(look.value)
         parent = parent_of(spec, look.desired)
@@ -43,8 +43,8 @@ class NetworkRules:
         found = [
             Field(
                 PREFIXES,
-                plain(want.prefixes, lengths, spec.parent),
-                None if seen is None else plain(seen.prefixes, {}, None),
+                network_value(want.prefixes, lengths, spec.parent),
+                None if seen is None else network_value(seen.prefixes, {}, None),
                 seen is not None and _as_wanted(want, lengths, seen),
             )
         ]
@@ -63,7 +63,7 @@ class NetworkRules:
             found.append(_vrf_field(spec, state))
         return tuple(found)
 
-    def steps(self, resource: Resource[NetworkSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[NetworkSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """One PutNetwork, which the IPAM does whole or not at all, and the VRF's number."""
         spec, state = resource.spec, _state(look.value)
         differing = {field.path for field in fields if not field.equal}
@@ -78,12 +78,12 @@ class NetworkRules:
         if VRF in differing:
             pool = spec.vrf.pool if spec.vrf else None
             number = spec.vrf.number if spec.vrf else None
-            actions += number_steps(look.key, pool, number, state.vrf, TakeVrf, GiveVrfBack)
+            actions += number_steps(look.key, pool, number, state.vrf, AcquireVrf, ReleaseVrf)
             if pool:
                 holds.extend(number_holds(pool, number, state.vrf is not None, VRF, look))
         return Steps(tuple(actions), tuple(holds))
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """Orphan leaves it in the IPAM with its VRF's number; Release drops it once nothing lives in it."""
         state = _state(look.value)
         if look.stray:
@@ -98,9 +98,9 @@ class NetworkRules:
         if state.network is not None:
             actions.append(DropNetwork(key=look.key, reason=why))
         if state.vrf is not None:
-            actions.append(GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
+            actions.append(ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
         actions.append(Forget(key=look.key, reason="no longer declared, and dropped"))
-        return Steps(tuple(actions), tuple(_lived_in(look)))
+        return Steps(tuple(actions), tuple(_occupied_hold(look)))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the IPAM now has it so."""
@@ -110,9 +110,9 @@ class NetworkRules:
                 return state.network is not None and _whole(want, dict(lengths), state.network)
             case DropNetwork():
                 return state.network is None
-            case TakeVrf(pool=pool, number=number):
+            case AcquireVrf(pool=pool, number=number):
                 return state.vrf is not None and state.vrf.pool == pool and number in (None, state.vrf.number)
-            case GiveVrfBack():
+            case ReleaseVrf():
                 return state.vrf is None
             case _:
                 return False
@@ -132,7 +132,7 @@ def _as_wanted(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork) ->
     chosen = seen.prefixes[declared:]
     return (
         seen.prefixes[:declared] == want.prefixes
-        and sorted(length_of(one.cidr) for one in chosen) == sorted(lengths.items())
+        and sorted(family_and_length(one.cidr) for one in chosen) == sorted(lengths.items())
         and not any(one.reserved for one in chosen)
     )
 
@@ -158,7 +158,7 @@ def _vrf_field(spec: NetworkSpec, state: NetworkState) -> Field:
 
 
 def _refused(
-    spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, look: Look
+    spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, look: KindView
 ) -> Iterator[Hold]:
     """What the IPAM would refuse, told beforehand; and what only the rules between projects forbid."""
     if spec.parent is not None:
@@ -178,9 +178,9 @@ def _refused(
         return
     if seen.shared and spec.type is not NetworkType.SHARED:
         reason = "a shared network cannot be unshared: other projects may have addresses in it"
-        way_out = "leave spec.type Shared, or make a new network and move there"
-        yield Hold(HoldKind.GUARD, "unshare", reason, way_out, PREFIXES)
-    inside = living_in(look.key.name, look)
+        hint = "leave spec.type Shared, or make a new network and move there"
+        yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
+    inside = occupants(look.key.name, look)
     gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
     if want.container != seen.container or want.namespace != seen.namespace:
         homeless = inside
@@ -191,22 +191,22 @@ def _refused(
         what = f"{', '.join(gone)} would go, and holds"
     staying = [one for one in homeless if not one.leaves]
     if staying:
-        way_out = "release or move these first, or keep the prefix as it is"
-        yield Hold(HoldKind.GUARD, "in-use", f"{what} {named(staying)}", way_out, PREFIXES)
+        hint = "release or move these first, or keep the prefix as it is"
+        yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
     elif homeless:
-        reason = f"{what} {named(homeless)}, going too"
+        reason = f"{what} {named_tenants(homeless)}, going too"
         yield Hold(HoldKind.BLOCKED, "in-use", reason, "it goes on when they are released")
 
 
-def _taken(key: ResourceKey, want: IpamNetwork, look: Look) -> Iterator[Hold]:
+def _taken(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Hold]:
     """A hold for the first prefix that another network has, before all others one that stays."""
-    found = sorted(prefixes_taken(key, want, look), key=lambda one: one[1].goes)
+    found = sorted(prefix_holders(key, want, look), key=lambda one: one[1].goes)
     for overlap, verdict in found[:1]:
         what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs}, which {overlap.cidr} overlaps,"
-        yield taken(what, verdict, PREFIXES, look)
+        yield conflict_hold(what, verdict, PREFIXES, look)
 
 
-def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: Look) -> str:
+def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str:
     """A prefix that lies in none of its parent's as they are, and in one of them as they are declared."""
     declared = (
         look.desired.resources.get(ResourceKey("Network", want.parent or "")) if look.desired is not None else None
@@ -221,17 +221,17 @@ def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: Look) -> str:
     return ""
 
 
-def _stray_vrf(state: NetworkState, look: Look) -> Steps:
+def _stray_vrf(state: NetworkState, look: KindView) -> Steps:
     """A network that nobody declares is kept with its number; a number whose network is gone has leaked (what is known
     as D09: the VRF was acquired first, and not given back when the network failed)."""
     if state.network is not None or state.vrf is None:
         return Steps()
     why = "it has leaked: there is no such network, declared or in the IPAM"
-    give = GiveVrfBack(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
+    give = ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
     return Steps((give, Forget(key=look.key, reason="given back")))
 
 
-def _named_first(parent: str, look: Look) -> Iterator[Hold]:
+def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
     """Who leaves its prefix to the IPAM takes it after all who name theirs, or it may be given one of those (0008)."""
     for sibling in children_of(parent, look):
         if not sibling.spec.prefixes or sibling.key == look.key:
@@ -248,26 +248,26 @@ def _named_first(parent: str, look: Look) -> Iterator[Hold]:
             return
 
 
-def _will_have(sibling: Resource[NetworkSpec], look: Look) -> bool:
+def _will_have(sibling: Resource[NetworkSpec], look: KindView) -> bool:
     """Whether the prefixes that it names are its own before long."""
     want = wanted(sibling.spec, parent_of(sibling.spec, look.desired))
-    return all(waited_for(verdict, look) for _, verdict in prefixes_taken(sibling.key, want, look))
+    return all(waited_for(verdict, look) for _, verdict in prefix_holders(sibling.key, want, look))
 
 
 def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:
-    family, length = length_of(cidr)
+    family, length = family_and_length(cidr)
     return any(prefix.cidr == cidr for prefix in want.prefixes) or lengths.get(family) == length
 
 
-def _lived_in(look: Look) -> Iterator[Hold]:
-    inside = living_in(look.key.name, look)
+def _occupied_hold(look: KindView) -> Iterator[Hold]:
+    inside = occupants(look.key.name, look)
     if not inside:
         return
-    leaving: list[Tenant] = [one for one in inside if one.leaves]
+    leaving: list[Occupant] = [one for one in inside if one.leaves]
     if len(leaving) == len(inside):
-        reason, way_out = f"it holds {named(inside)}, going too", "it goes on when they are released"
-        yield Hold(HoldKind.BLOCKED, "in-use", reason, way_out)
+        reason, hint = f"it holds {named_tenants(inside)}, going too", "it goes on when they are released"
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:
-        way_out = "release or move these first, or declare the network again"
+        hint = "release or move these first, or declare the network again"
         staying = [one for one in inside if not one.leaves]
-        yield Hold(HoldKind.GUARD, "in-use", f"it holds {named(staying)}", way_out)
+        yield Hold(HoldKind.GUARD, "in-use", f"it holds {named_tenants(staying)}", hint)

@@ -7,20 +7,20 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.claim.moved import goes_to
-from reconciler.kinds.claim.spec import spoken
-from reconciler.kinds.common.kind import Look
+from reconciler.kinds.claim.spec import display_key
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.conflicts import moves_away, releases
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState, family_of
 from reconciler.kinds.ipam.pool import NumberState
+from reconciler.kinds.ipam.renamed_addresses import goes_to
 from reconciler.model.resource import ResourceKey
 
-NAMED = 5
+_NAMED = 5
 """How many a refusal names."""
 
 
-class Tenant(msgspec.Struct, frozen=True, order=True):
+class Occupant(msgspec.Struct, frozen=True, order=True):
     """Something that is in a network: who has it, and its address or prefix in CIDR form. `leaves`: it is not declared
     any more, and is to be released."""
 
@@ -29,15 +29,15 @@ class Tenant(msgspec.Struct, frozen=True, order=True):
     leaves: bool = False
 
 
-def living_in(network: str, look: Look) -> list[Tenant]:
+def occupants(network: str, look: KindView) -> list[Occupant]:
     """All of which it was seen that they are in the network, by owner."""
     return look.once("living", lambda: _by_network(look)).get(network, [])
 
 
-def named(tenants: Sequence[Tenant]) -> str:
+def named_tenants(tenants: Sequence[Occupant]) -> str:
     """`IPAddress/web (10.0.0.7), IPAddress/db (10.0.0.8) and 3 more`."""
-    words = ", ".join(f"{one.owner} ({_short(one.cidr)})" for one in tenants[:NAMED])
-    return f"{words} and {len(tenants) - NAMED} more" if len(tenants) > NAMED else words
+    words = ", ".join(f"{one.owner} ({_short(one.cidr)})" for one in tenants[:_NAMED])
+    return f"{words} and {len(tenants) - _NAMED} more" if len(tenants) > _NAMED else words
 
 
 def is_held(value: Any) -> bool:
@@ -66,23 +66,25 @@ def leaks(value: Any) -> bool:
             return False
 
 
-def _by_network(look: Look) -> dict[str, list[Tenant]]:
-    found: dict[str, list[Tenant]] = {}
+def _by_network(look: KindView) -> dict[str, list[Occupant]]:
+    found: dict[str, list[Occupant]] = {}
     for key in sorted(look.observed):
         value = look.observed[key].value
         if isinstance(value, AddressState) and value.address is not None and value.network is not None:
             length = 32 if family_of(value.address) == 4 else 128
             owner = goes_to(key, look) or key
             leaves = _leaves(owner, look, ephemeral=value.about.ephemeral) or moves_away(owner, value, look)
-            found.setdefault(value.network, []).append(Tenant(spoken(owner), f"{value.address}/{length}", leaves))
+            found.setdefault(value.network, []).append(
+                Occupant(display_key(owner), f"{value.address}/{length}", leaves)
+            )
         elif isinstance(value, NetworkState) and value.network is not None and value.network.parent is not None:
             leaves = _leaves(key, look, ephemeral=False)
             inside = found.setdefault(value.network.parent, [])
-            inside += [Tenant(str(key), prefix.cidr, leaves) for prefix in value.network.prefixes]
+            inside += [Occupant(str(key), prefix.cidr, leaves) for prefix in value.network.prefixes]
     return found
 
 
-def _leaves(key: ResourceKey, look: Look, *, ephemeral: bool) -> bool:
+def _leaves(key: ResourceKey, look: KindView, *, ephemeral: bool) -> bool:
     """Whether it is going to be released, as far as this look tells."""
     if look.desired is None or key in look.desired.resources:
         return False

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Self
 import msgspec
 from msgspec import Meta
 
-from drivers.base import Number, Pool, Range
-from reconciler.kinds.common.fields import DeletionPolicy, PartitionRef, ProjectRef, Spec, Text, reference
-from reconciler.kinds.common.kind import Place
-from reconciler.model.action import Action, GiveNumberBack, TakeNumber
+from drivers.base import IntegerRange, Number, Pool
+from reconciler.kinds.common.fields import DeletionPolicy, PartitionRef, ProjectRef, Spec, Text, reference_field
+from reconciler.kinds.common.kind import RuleFinding
+from reconciler.model.action import AcquireNumber, Action, ReleaseNumber
 from reconciler.model.resource import Resource, ResourceKey
 
 MAX_NUMBER = 2**32 - 1
@@ -42,7 +42,7 @@ class NumberSpec(Spec, frozen=True, kw_only=True):
     """One number of a pool, such as the ASN of a machine or a router."""
 
     description: Annotated[Text, Meta(description="What the number is for.")] | None = None
-    pool: Annotated[str, reference("Pool", "The Pool that it is taken from.")]
+    pool: Annotated[str, reference_field("Pool", "The Pool that it is taken from.")]
     number: (
         Annotated[
             int, Meta(ge=0, le=MAX_NUMBER, description="This number and no other; left out: the lowest free one.")
@@ -81,46 +81,46 @@ class NumberState(msgspec.Struct, frozen=True, omit_defaults=True):
         return Number(str(key), self.pool, self.number, self.ephemeral)
 
 
-def check(resource: Resource[PoolSpec]) -> list[Place]:
+def check_pool(resource: Resource[PoolSpec]) -> list[RuleFinding]:
     """Ranges go up, within 32 bits, and no number stands in two of them."""
-    found: list[Place] = []
-    before: list[Range] = []
+    found: list[RuleFinding] = []
+    before: list[IntegerRange] = []
     for index, text in enumerate(resource.spec.ranges):
-        one, path = parse_range(text), f"spec.ranges.{index}"
+        one, path = parse_number_range(text), f"spec.ranges.{index}"
         if one.first > one.last:
-            found.append(Place("number-range", path, f"{text} ends before it begins", "write first-last"))
+            found.append(RuleFinding("number-range", path, f"{text} ends before it begins", "write first-last"))
         elif one.last > MAX_NUMBER:
-            found.append(Place("number-range", path, f"{text} goes beyond 32 bits", f"end at {MAX_NUMBER}"))
+            found.append(RuleFinding("number-range", path, f"{text} goes beyond 32 bits", f"end at {MAX_NUMBER}"))
         elif other := next((r for r in before if one.first <= r.last and r.first <= one.last), None):
             what = f"{text} has numbers in common with {other.first}-{other.last}"
-            found.append(Place("number-range", path, what, "make them disjoint"))
+            found.append(RuleFinding("number-range", path, what, "make them disjoint"))
         before.append(one)
     return found
 
 
-def parse_range(text: str) -> Range:
+def parse_number_range(text: str) -> IntegerRange:
     """A range as the schema allows it."""
     first, dash, last = text.partition("-")
-    return Range(int(first), int(last if dash else first))
+    return IntegerRange(int(first), int(last if dash else first))
 
 
-def ranges(spec: PoolSpec) -> tuple[Range, ...]:
+def ranges(spec: PoolSpec) -> tuple[IntegerRange, ...]:
     """Ascending, and joined where they touch, which is how the pool is read back."""
-    joined: list[Range] = []
-    for one in sorted(map(parse_range, spec.ranges)):
+    joined: list[IntegerRange] = []
+    for one in sorted(map(parse_number_range, spec.ranges)):
         if joined and one.first <= joined[-1].last + 1:
-            joined[-1] = Range(joined[-1].first, max(joined[-1].last, one.last))
+            joined[-1] = IntegerRange(joined[-1].first, max(joined[-1].last, one.last))
         else:
             joined.append(one)
     return tuple(joined)
 
 
-def size_of(pool: Pool) -> int:
+def pool_size(pool: Pool) -> int:
     """How many numbers it has."""
     return sum(one.last - one.first + 1 for one in pool.ranges)
 
 
-def range_words(found: tuple[Range, ...]) -> list[str]:
+def range_words(found: tuple[IntegerRange, ...]) -> list[str]:
     """`1-131072`, `7`."""
     return [str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in found]
 
@@ -130,8 +130,8 @@ def number_steps(
     pool: str | None,
     number: int | None,
     held: Number | None,
-    take: type[TakeNumber],
-    give: type[GiveNumberBack],
+    take: type[AcquireNumber],
+    give: type[ReleaseNumber],
     *,
     ephemeral: bool = False,
 ) -> list[Action]:

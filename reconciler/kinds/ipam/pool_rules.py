@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.kinds.common.fields import DeletionPolicy
-from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.kinds.ipam.exhaustion import holders_of_pool, number_holds
 from reconciler.kinds.ipam.pool import NumberSpec, PoolSpec, number_state, number_steps, pool_state, range_words, ranges
-from reconciler.model.action import Action, DropPool, Forget, GiveNumberBack, PutPool, TakeNumber
+from reconciler.model.action import AcquireNumber, Action, DropPool, Forget, PutPool, ReleaseNumber
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
-RANGES, NUMBER, POOL = PutPool.path, TakeNumber.path, "spec.pool"
+RANGES, NUMBER, POOL = PutPool.path, AcquireNumber.path, "spec.pool"
 
 
 class PoolRules:
     """The reconciled half of Pool."""
 
-    def fields(self, resource: Resource[PoolSpec], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[PoolSpec], look: KindView) -> tuple[Field, ...]:
         """Its numbers."""
         pool, wanted = pool_state(look.value).pool, ranges(resource.spec)
         seen = None if pool is None else range_words(pool.ranges)
         return (Field(RANGES, range_words(wanted), seen, pool is not None and pool.ranges == wanted),)
 
-    def steps(self, resource: Resource[PoolSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[PoolSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """One PutPool, unless a number that is held would go."""
         if all(field.equal for field in fields):
             return Steps()
@@ -38,11 +38,11 @@ class PoolRules:
         holds: tuple[Hold, ...] = ()
         if lost:
             named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            way_out = "release these first, or keep their numbers in spec.ranges"
-            holds = (Hold(HoldKind.GUARD, "in-use", f"numbers would go that are held: {named}", way_out, RANGES),)
+            hint = "release these first, or keep their numbers in spec.ranges"
+            holds = (Hold(HoldKind.GUARD, "in-use", f"numbers would go that are held: {named}", hint, RANGES),)
         return Steps((PutPool(key=look.key, ranges=wanted, reason=why),), holds)
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """Orphan leaves it; Release drops it once nothing of it is held."""
         if look.stray:
             return Steps()
@@ -78,7 +78,7 @@ class PoolRules:
 class NumberRules:
     """The reconciled half of Number."""
 
-    def fields(self, resource: Resource[NumberSpec], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[NumberSpec], look: KindView) -> tuple[Field, ...]:
         """The pool that it is held of, and the number."""
         spec, state = resource.spec, number_state(look.value)
         wanted = "any" if spec.number is None else spec.number
@@ -88,28 +88,30 @@ class NumberRules:
             Field(NUMBER, wanted, state.number, fits, along=POOL),
         )
 
-    def steps(self, resource: Resource[NumberSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[NumberSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """Take it; where another is held, that one is given back first."""
         if all(field.equal for field in fields):
             return Steps()
         spec, held = resource.spec, number_state(look.value).held(look.key)
         ephemeral = spec.deletion_policy is DeletionPolicy.RELEASE
-        actions = number_steps(look.key, spec.pool, spec.number, held, TakeNumber, GiveNumberBack, ephemeral=ephemeral)
+        actions = number_steps(
+            look.key, spec.pool, spec.number, held, AcquireNumber, ReleaseNumber, ephemeral=ephemeral
+        )
         holds = number_holds(spec.pool, spec.number, held is not None, NUMBER, look)
         return Steps(tuple(actions), tuple(holds))
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """As its deletionPolicy says; what nobody declares or remembers has leaked if it was to go with its owner."""
         held = number_state(look.value).held(look.key)
         if held is None:
             return Steps() if look.stray else Steps((Forget(key=look.key, reason="no longer declared, holds nothing"),))
         if look.stray:
             why = "it has leaked: its owner is neither declared nor remembered"
-            give = GiveNumberBack(key=look.key, pool=held.pool, number=held.number, reason=why)
+            give = ReleaseNumber(key=look.key, pool=held.pool, number=held.number, reason=why)
             return Steps((give, Forget(key=look.key, reason="given back"))) if held.ephemeral else Steps()
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
             why = "no longer declared (deletionPolicy Release)"
-            give = GiveNumberBack(key=look.key, pool=held.pool, number=held.number, reason=why)
+            give = ReleaseNumber(key=look.key, pool=held.pool, number=held.number, reason=why)
             return Steps((give, Forget(key=look.key, reason="no longer declared, and given back")))
         reason = f"no longer declared; {held.number} of {held.pool} stays taken (deletionPolicy Orphan)"
         return Steps((Forget(key=look.key, reason=reason),))
@@ -118,9 +120,9 @@ class NumberRules:
         """Whether it is so now."""
         state = number_state(value)
         match action:
-            case TakeNumber(pool=pool, number=number):
+            case AcquireNumber(pool=pool, number=number):
                 return state.pool == pool and number in (None, state.number)
-            case GiveNumberBack():
+            case ReleaseNumber():
                 return state.number is None
             case _:
                 return False

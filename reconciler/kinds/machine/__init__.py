@@ -1,0 +1,1 @@
+"""Machine: power, boot, its lifecycle, its labels, and who may have its login."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.kinds.catalogue import image_versions
-from reconciler.kinds.catalogue.image import ImageSpec, Refusal, choose, reference, stands_at
+from reconciler.kinds.catalogue.image import ImageSpec, Refusal, choose_image, parse_reference, stands_at
 from reconciler.kinds.catalogue.size import SizeSpec, runs
-from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.model.action import Bind, PinImage
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import Hold, HoldKind
@@ -42,26 +42,26 @@ def fields(project: str | None, image: str | None, facts: ResourceFacts) -> list
 def _means(wanted: str | None, pinned: str | None) -> bool:
     if wanted is None or pinned is None:
         return wanted is pinned
-    meant = reference(wanted)
+    meant = parse_reference(wanted)
     return meant is not None and meant.means(pinned)
 
 
-def project_steps(wanted: Assignment, look: Look) -> Steps:
+def project_steps(wanted: Assignment, look: KindView) -> Steps:
     """Bind, or let go. A machine goes from one project to another only by way of none: it is wiped in between."""
     has = look.facts.project
     if wanted.project is None:
         return Steps((Bind(key=look.key, project=None, reason=f"no longer declared to be {has}'s"),))
     if has is not None:
         reason = f"it is project {has}'s, and goes to no other before it was released"
-        way_out = f"remove spec.project, let that take effect, then set it to {wanted.project}"
-        return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, way_out, PROJECT),))
+        hint = f"remove spec.project, let that take effect, then set it to {wanted.project}"
+        return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint, PROJECT),))
     if wanted.taint is not None:
         reason = f"taint {wanted.taint} keeps new projects away (spec.taints)"
         return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
     return Steps((Bind(key=look.key, project=wanted.project, reason="it is nobody's yet"),))
 
 
-def image_steps(wanted: Assignment, look: Look, *, bound: bool) -> Steps:
+def image_steps(wanted: Assignment, look: KindView, *, bound: bool) -> Steps:
     """Pin the image that the reference means now. `bound`: the machine is its project's, or about to be."""
     if wanted.image is None:
         return Steps((PinImage(key=look.key, image=None, reason="no image is declared any more"),))
@@ -69,11 +69,11 @@ def image_steps(wanted: Assignment, look: Look, *, bound: bool) -> Steps:
         return Steps(holds=(waits_for_project(),))
     if look.desired is None:
         return Steps()
-    chosen = choose(wanted.image, look.desired, look.now)
+    chosen = choose_image(wanted.image, look.desired, look.now)
     if not isinstance(chosen, Refusal):
         chosen = _unfit(wanted, chosen, look.desired) or chosen
     if isinstance(chosen, Refusal):
-        return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.way_out, IMAGE),))
+        return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.hint, IMAGE),))
     why = f"it has {look.facts.image}" if look.facts.image else "it has none yet"
     return Steps((PinImage(key=look.key, image=chosen.key.name, reason=why),))
 
@@ -96,4 +96,4 @@ def _unfit(wanted: Assignment, image: Resource[ImageSpec], desired: DesiredState
 
 def fits(size: Resource[SizeSpec], image: Resource[ImageSpec]) -> bool:
     """Whether the image runs on machines of the size."""
-    return runs(size.spec, image.spec.os, image_versions.version(image.spec.version))
+    return runs(size.spec, image.spec.os, image_versions.parse_version(image.spec.version))

@@ -69,17 +69,17 @@ def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) ->
     only what the agent tells the installation by."""
     data = spec.user_data
     if data is not None and is_ignition(data):
-        return {META: f"instance-id: {_json(instance(host.machine, host.instance))}", IGNITION: data}
+        return {META: f"instance-id: {_json(instance_id(host.machine, host.instance))}", IGNITION: data}
     files = {
         META: _meta(spec, host, home),
         USER: data if data is not None else NO_USER_DATA,
-        NETWORK: _json(network(host)),
+        NETWORK: _json(netplan(host)),
     }
     vendor = _vendor(host, home if data is None else None)
     return {**files, VENDOR: f"#cloud-config\n{_json(vendor)}"} if vendor else files
 
 
-def fill(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
+def fill_seed(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
     """The seed with this in place of MARKS. What the claim's author wrote is left as it is."""
     marks, values = msgspec.structs.astuple(MARKS), msgspec.structs.astuple(home)
     done = dict(seed)
@@ -90,7 +90,7 @@ def fill(seed: Mapping[str, str], home: PhoneHome) -> dict[str, str]:
     return done
 
 
-def instance(machine: str, order: str) -> str:
+def instance_id(machine: str, order: str) -> str:
     """The instance-id of what is installed under this order."""
     return f"{machine}-{order}"
 
@@ -109,7 +109,7 @@ def is_ignition(text: str) -> bool:
     return isinstance(found, dict) and "ignition" in found
 
 
-def network(host: Host) -> dict[str, Any]:
+def netplan(host: Host) -> dict[str, Any]:
     """Netplan's version 2: every address on the first card; with none, whatever DHCP gives."""
     card: dict[str, Any] = {"match": {"macaddress": host.macs[0].lower()} if host.macs else {"name": "e*"}}
     if not host.addresses:
@@ -137,7 +137,7 @@ def _routes(addresses: Sequence[SeedAddress]) -> dict[int, dict[str, Any]]:
 
 def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
     values: dict[str, Any] = {
-        "instance-id": instance(host.machine, host.instance),
+        "instance-id": instance_id(host.machine, host.instance),
         "local-hostname": hostname(spec, host),
     }
     if spec.ssh_keys:

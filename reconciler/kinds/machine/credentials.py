@@ -21,7 +21,7 @@ WHERE = "~/.config/groundstate/config.toml, or the file that --config names"
 """Where people may write what a document may not say."""
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CredentialScope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a login may go: `networks` in CIDR form, the drivers, and `insecure` for plain http and unchecked
     certificates (within the networks)."""
 
@@ -30,7 +30,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     insecure: bool = False
 
 
-class Named(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Named(CredentialScope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A credential of the settings; exactly one of env, file and exec says where it comes from."""
 
     env: str | None = None
@@ -38,7 +38,7 @@ class Named(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exec: tuple[str, ...] | None = None
 
 
-class FromDocuments(Scope, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FromDocuments(CredentialScope, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What documents may name by themselves, as patterns with `*`: variables, absolute paths, whole command lines."""
 
     env: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_files: tuple[str, ...] = ()
 
 
-NOTHING = Grants()
+NO_GRANTS = Grants()
 
 
 def grants_from(values: Mapping[str, Any]) -> Grants:
@@ -77,7 +77,7 @@ _INTERPRETERS = re.compile(
 def too_broad(grants: Grants) -> list[str]:
     """What settings allow that hardly anybody means: a sentence each, for whoever wrote them."""
     allowed, told = grants.document_credentials, []
-    scopes: dict[str, Scope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
+    scopes: dict[str, CredentialScope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
     if allowed is not None:
         scopes["document_credentials"] = allowed
         where = "document_credentials"
@@ -128,7 +128,7 @@ def _wrong_names(grants: Grants) -> list[str]:
 
 
 def _wrong_scopes(grants: Grants) -> list[str]:
-    scopes: dict[str, Scope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
+    scopes: dict[str, CredentialScope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
     if grants.document_credentials is not None:
         scopes["document_credentials"] = grants.document_credentials
     wrong = [
@@ -156,7 +156,7 @@ class Way(msgspec.Struct, frozen=True):
     peer: Peer
 
 
-def refusal(grants: Grants, reference: CredentialRef, way: Way) -> str | None:
+def credential_refusal(grants: Grants, reference: CredentialRef, way: Way) -> str | None:
     """Why the login may not be resolved and sent, and how to allow it; None: it may."""
     scope, label = _scope(grants, reference)
     if scope is None:
@@ -167,13 +167,13 @@ def refusal(grants: Grants, reference: CredentialRef, way: Way) -> str | None:
     return _out_of_bounds(scope, label, way)
 
 
-def foreseen(
+def foreseen_refusal(
     grants: Grants, reference: CredentialRef, driver: str, address: str, leads_to: Sequence[str], *, insecure: bool
 ) -> str | None:
     """What will be refused at each of the numbers that an address `leads_to`: nothing need reach them for that. Where
     one of them may have the login, or none is known, the peer of the open connection decides."""
     verified = not insecure and not address.lower().startswith("http://")
-    said = [refusal(grants, reference, Way(driver, address, Peer(number, verified))) for number in leads_to]
+    said = [credential_refusal(grants, reference, Way(driver, address, Peer(number, verified))) for number in leads_to]
     return said[0] if said and None not in said else None
 
 
@@ -199,7 +199,7 @@ def source(grants: Grants, reference: CredentialRef) -> dict[str, Any]:
     return {kind: value for kind in ("env", "file", "exec") if (value := getattr(found, kind)) is not None}
 
 
-def _scope(grants: Grants, reference: CredentialRef) -> tuple[Scope | None, str]:
+def _scope(grants: Grants, reference: CredentialRef) -> tuple[CredentialScope | None, str]:
     if reference.name is not None:
         return grants.credentials.get(reference.name), f"the credential {reference.name}"
     allowed = grants.document_credentials
@@ -219,7 +219,7 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(posixpath.normpath(path), pattern) for pattern in patterns)
 
 
-def _out_of_bounds(scope: Scope, label: str, way: Way) -> str | None:
+def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
     if way.peer.address is None:
         return None
     at = _bare(way.peer.address)

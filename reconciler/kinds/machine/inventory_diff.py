@@ -64,7 +64,7 @@ class _Part(msgspec.Struct, frozen=True):
         return ", ".join(word for word in (self.model, amount, self.extra, self.identity) if word) or "nothing is told"
 
 
-def differences(before: Inventory, after: Inventory) -> tuple[PartChange, ...]:
+def inventory_differences(before: Inventory, after: Inventory) -> tuple[PartChange, ...]:
     """What one origin says now and did not say before, the losses first."""
     found: list[PartChange] = []
     for name, listed in _PARTS.items():

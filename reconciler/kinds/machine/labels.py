@@ -9,16 +9,17 @@ from __future__ import annotations
 import msgspec
 
 from drivers.base import Inventory
-from reconciler.kinds.catalogue.aggregate import aggregates, items, shown
-from reconciler.kinds.catalogue.size_matching import Verdict, explain
-from reconciler.kinds.machine.spec import SIZE_LABEL, MachineSpec
+from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates, label_number
+from reconciler.kinds.catalogue.size import SIZE_LABEL
+from reconciler.kinds.catalogue.size_matching import SizeVerdict, explain_size
+from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
 
 SIZE = SIZE_LABEL
 AGGREGATE = "aggregate/"
 
 
-class SizeOf(msgspec.Struct, frozen=True):
+class SizeFound(msgspec.Struct, frozen=True):
     """The one size that fits, or why none can be told. `settled`: more knowledge would not change it."""
 
     name: str | None
@@ -26,12 +27,12 @@ class SizeOf(msgspec.Struct, frozen=True):
     settled: bool = True
 
 
-def size_of(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeOf:
+def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
     """The machine's size by its inventory: exactly one fits, or none is told."""
     if inventory is None:
-        return SizeOf(None, f"what is in {machine.key} is not known yet", settled=False)
+        return SizeFound(None, f"what is in {machine.key} is not known yet", settled=False)
     # A fleet has few models of machines: each is held against the sizes once for a revision.
-    known = desired.derived("size of", lambda _: dict[object, SizeOf]())
+    known = desired.derived("size of", lambda _: dict[object, SizeFound]())
     disks = tuple((one.name, one.size) for one in inventory.disks)
     model = (inventory.processors, inventory.memory, disks, inventory.gpus, inventory.missing)
     found = known.get(model)
@@ -40,32 +41,32 @@ def size_of(machine: Resource[MachineSpec], inventory: Inventory | None, desired
     return found
 
 
-def _size_of(inventory: Inventory, desired: DesiredState) -> SizeOf:
+def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
     fits, unknown, silent = [], [], set[str]()
     for size in desired.of_kind("Size"):
-        found = explain(size.key.name, size.spec.constraints, inventory)
+        found = explain_size(size.key.name, size.spec.constraints, inventory)
         silent.update(found.unknown)
-        if found.verdict is Verdict.FITS:
+        if found.verdict is SizeVerdict.FITS:
             fits.append(found.size)
-        elif found.verdict is Verdict.UNKNOWN:
+        elif found.verdict is SizeVerdict.UNKNOWN:
             unknown.append(found.size)
     if len(fits) == 1:
-        return SizeOf(fits[0], f"it is of size {fits[0]}")
+        return SizeFound(fits[0], f"it is of size {fits[0]}")
     if fits:
-        return SizeOf(None, f"it is of {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
+        return SizeFound(None, f"it is of {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
     if unknown:
         why = f"it may be of size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown"
-        return SizeOf(None, why, settled=False)
-    return SizeOf(None, "it is of no size" if desired.count("Size") else "no Size is declared")
+        return SizeFound(None, why, settled=False)
+    return SizeFound(None, "it is of no size" if desired.count("Size") else "no Size is declared")
 
 
-def derived_labels(
+def inventory_labels(
     machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState
 ) -> dict[str, str]:
     """The labels that follow from the inventory alone."""
-    numbers = {name: shown(value) for name, value in aggregates(inventory, items(desired)).items()}
+    numbers = {name: label_number(value) for name, value in aggregates(inventory, aggregate_items(desired)).items()}
     found = {f"{AGGREGATE}{name}": text for name, text in numbers.items() if text is not None}
-    size = size_of(machine, inventory, desired).name
+    size = size_by_inventory(machine, inventory, desired).name
     return found if size is None else {SIZE: size, **found}
 
 
@@ -74,7 +75,7 @@ def effective_labels(
 ) -> dict[str, str]:
     """The labels of the document and those that follow from the inventory (`Known.best`), which cannot be declared."""
     declared = {name: text for name, text in machine.labels.items() if not is_derived(name)}
-    return declared | derived_labels(machine, inventory, desired)
+    return declared | inventory_labels(machine, inventory, desired)
 
 
 def is_derived(label: str) -> bool:

@@ -17,7 +17,7 @@ from reconciler.kinds.machine import virtual_media
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Life, Purpose, Trouble, without_order
+from reconciler.model.lifecycle_facts import LifecycleFacts, LifecycleFailure, Purpose, without_boot_request
 from reconciler.model.resource import DesiredState
 
 SERVED_WITHIN = timedelta(minutes=20)
@@ -40,7 +40,7 @@ CRASH_LOOP = "CrashLoop"
 CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
 """A system that is started so often in that time, and does not call, is in a crash loop."""
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=1)
 """Times the attempts made."""
 
@@ -58,7 +58,7 @@ class Phase(StrEnum):
     ERROR = "Error"
 
 
-class Stage(StrEnum):
+class BootStage(StrEnum):
     """How far an order has come."""
 
     NONE = "none"
@@ -74,13 +74,13 @@ def claim_spec(facts: ResourceFacts, desired: DesiredState | None) -> MachineCla
     return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
 
-def stage(life: Life) -> Stage:
+def stage(life: LifecycleFacts) -> BootStage:
     """How far the order under way has come."""
     if life.order is None:
-        return Stage.NONE
+        return BootStage.NONE
     if life.ended_at is not None:
-        return Stage.ENDED
-    return Stage.ORDERED if life.registered_at is None else Stage.WORKING
+        return BootStage.ENDED
+    return BootStage.ORDERED if life.registered_at is None else BootStage.WORKING
 
 
 def phase(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Phase:
@@ -100,7 +100,7 @@ def phase(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Phase:
     return Phase.DISCOVERED if life.inspected_at is None else Phase.AVAILABLE
 
 
-def goal(life: Life) -> Phase:
+def goal(life: LifecycleFacts) -> Phase:
     """Where it is on its way to."""
     return Phase.RUNNING if life.claim is not None and life.releasing_at is None else Phase.AVAILABLE
 
@@ -156,7 +156,7 @@ def start_target(image: str | None, state: SystemState) -> BootTarget:
     return BootTarget.PXE
 
 
-def lived(
+def effective_machine(
     spec: MachineSpec, facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> MachineSpec:
     """The document with what its life asks for put in: project and image, boot override and power. One that is only
@@ -172,13 +172,13 @@ def lived(
     return msgspec.structs.replace(spec, project=project, image=image, boot=boot, power=power, shutdown=shutdown)
 
 
-def nothing_to_lose(life: Life) -> bool:
+def nothing_to_lose(life: LifecycleFacts) -> bool:
     """Whether no system that anybody installed can be running: it was seen off, and has since started from here, for an
     agent that has not written one or has not ended yet."""
     return life.stopped_at is not None and (life.written is None or life.ended_at is not None)
 
 
-def unknown_runs(life: Life, state: SystemState) -> bool:
+def unknown_runs(life: LifecycleFacts, state: SystemState) -> bool:
     """Whether it runs, and by what is remembered nothing is installed on it, nor was it started from here. Such is a
     store that was restored from a backup of before the installation, or of before another claim got the machine."""
     return life.written is None and life.stopped_at is None and state.power is PowerState.ON
@@ -193,7 +193,7 @@ def _driven(
         if given or life.registered_at is not None:
             return (boot if given else None), _power_under(life, now)
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
-        return (boot, "Off") if off and virtual_media.ready(life, state) else (None, "Off")
+        return (boot, "Off") if off and virtual_media.media_ready(life, state) else (None, "Off")
     if life.releasing_at is not None:
         return None, None if unknown_runs(life, state) else "Off"
     if life.claim is not None:
@@ -216,7 +216,7 @@ def stands(
         or overdue(life, now) is not None
     ):
         return False
-    return stage(life) is not Stage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
+    return stage(life) is not BootStage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
 
 
 def left_to_people(spec: MachineSpec) -> bool:
@@ -224,24 +224,24 @@ def left_to_people(spec: MachineSpec) -> bool:
     return not managed(spec) or spec.suspend is not None or spec.maintenance is not None
 
 
-def unattended(life: Life) -> Life:
+def unattended(life: LifecycleFacts) -> LifecycleFacts:
     """The life of a machine of which nobody knows who started what runs there, if anything does: no order is under way,
     and the next one begins like the first, with all that protects a machine that runs."""
-    return msgspec.structs.replace(without_order(life), attempts=0, stopped_at=None)
+    return msgspec.structs.replace(without_boot_request(life), attempts=0, stopped_at=None)
 
 
-def seen(spec: MachineSpec, life: Life, state: SystemState, now: datetime) -> Life:
+def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, now: datetime) -> LifecycleFacts:
     """The life after a look. What runs while the machine is left to people may be theirs, but for an agent that calls
     or has just done its work."""
     life = _by_this_clock(life, now)
     if not left_to_people(spec) or state.power is not PowerState.ON:
         return life
-    at_work = stage(life) is Stage.WORKING and overdue(life, now) is None
+    at_work = stage(life) is BootStage.WORKING and overdue(life, now) is None
     ending = life.ended_at is not None and now < life.ended_at + GRACE
     return life if at_work or ending else unattended(life)
 
 
-def _by_this_clock(life: Life, now: datetime) -> Life:
+def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
     """What an order waits for since a later time than now, which a clock told that has been put back, counts from now
     on: what is overdue would be noticed when the clock has caught up, perhaps in years."""
     if life.order is None:
@@ -270,18 +270,18 @@ def uuid_of(seen: object) -> str | None:
     return seen.uuid if isinstance(seen, SystemState) else None
 
 
-def like_before(life: Life, state: SystemState) -> str | None:
+def like_before(life: LifecycleFacts, state: SystemState) -> str | None:
     """The same of what answers now, told as it was told of the system whose life this is."""
     return system_of(state, by_serial=life.system.startswith(SERIAL)) if life.system is not None else None
 
 
-def another_system(life: Life, state: SystemState) -> bool:
+def another_system(life: LifecycleFacts, state: SystemState) -> bool:
     """Whether what answers at the BMC's address is not the system whose life this is."""
     now = like_before(life, state)
     return life.system is not None and now is not None and now.lower() != life.system.lower()
 
 
-def held_for_another_system(spec: MachineSpec, life: Life, state: SystemState) -> bool:
+def held_for_another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState) -> bool:
     """Whether that keeps everything from being done; not so where the document's `request` names the new system.
     Another word may have been said for another reason, of another machine."""
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
@@ -289,7 +289,7 @@ def held_for_another_system(spec: MachineSpec, life: Life, state: SystemState) -
     return another_system(life, state) and (new or "").lower() not in (asked or "").lower().split()
 
 
-class Task(StrEnum):
+class AgentTask(StrEnum):
     """What the agent is to do now."""
 
     WAIT = "wait"
@@ -298,23 +298,23 @@ class Task(StrEnum):
     POWER_OFF = "poweroff"
 
 
-def task(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Task:
+def agent_task(facts: ResourceFacts, claim: MachineClaimSpec | None) -> AgentTask:
     """What the agent is to do now. It writes and wipes only under an order that was given for that, to a machine whose
     claim still says so."""
     life = facts.life
-    if stage(life) is not Stage.WORKING or life.order is None:
-        return Task.POWER_OFF
+    if stage(life) is not BootStage.WORKING or life.order is None:
+        return AgentTask.POWER_OFF
     match life.order.purpose:
         case Purpose.INSTALL:
             bound = life.claim is not None and life.releasing_at is None and facts.image is not None
-            return Task.INSTALL if bound and claim is not None else Task.POWER_OFF
+            return AgentTask.INSTALL if bound and claim is not None else AgentTask.POWER_OFF
         case Purpose.WIPE:
-            return Task.WIPE if life.releasing_at is not None else Task.POWER_OFF
+            return AgentTask.WIPE if life.releasing_at is not None else AgentTask.POWER_OFF
         case Purpose.INSPECT:
-            return Task.POWER_OFF
+            return AgentTask.POWER_OFF
 
 
-def _power_under(life: Life, now: datetime) -> str | None:
+def _power_under(life: LifecycleFacts, now: datetime) -> str | None:
     """On until the agent calls. While it is at work nobody else touches the power: that it is off then means that it
     has gone. In the end it switches off by itself, and is switched off when it does not."""
     if life.ended_at is not None:
@@ -325,7 +325,7 @@ def _power_under(life: Life, now: datetime) -> str | None:
 # -- what keeps an order from going on ---------------------------------------------------------------------------------
 
 
-def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
+def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
     """What is wrong with the order under way, when it has waited for too long. `off`: the machine is seen off."""
     order = life.order
     if order is None or life.ended_at is not None:
@@ -335,47 +335,47 @@ def overdue(life: Life, now: datetime, *, off: bool = False) -> Trouble | None:
         if life.stopped_at is None or now < max(order.at, life.stopped_at) + SERVED_WITHIN:
             return None
         how = "it asked for its boot script, and no agent called" if life.served_at else "it did not start from here"
-        return failed(life, "AgentMissing", f"{how} within {words(SERVED_WITHIN)}", now)
+        return failed(life, "AgentMissing", f"{how} within {duration_words(SERVED_WITHIN)}", now)
     heard = life.heard_at or life.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
         return failed(life, "AgentGone", f"the machine went off, at: {life.progress or 'work'}", now)
     if now >= heard + SILENT_AFTER:
         at = f", at: {life.progress}" if life.progress else ""
-        return failed(life, "AgentSilent", f"the agent has been silent for {words(now - heard)}{at}", now)
+        return failed(life, "AgentSilent", f"the agent has been silent for {duration_words(now - heard)}{at}", now)
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.at + within:
-        return failed(life, "TakesTooLong", f"to {order.purpose} has taken more than {words(within)}", now)
+        return failed(life, "TakesTooLong", f"to {order.purpose} has taken more than {duration_words(within)}", now)
     return None
 
 
-def calmed(life: Life, state: SystemState, now: datetime) -> bool:
+def calmed(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
     """Whether a crash loop is over: the machine runs, and was not started again. A system whose token to call with is
     used up or expired cannot say so itself."""
     looping = life.trouble is not None and life.trouble.reason == CRASH_LOOP
     return looping and state.power is PowerState.ON and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
 
 
-def missing_home(life: Life, now: datetime) -> bool:
+def missing_home(life: LifecycleFacts, now: datetime) -> bool:
     """Whether the installed system should have been heard of by now. Its disk is left alone all the same: a machine
     that was counted as fresh for want of a report lost its data (metal-api#207)."""
     written = life.written
     return written is not None and life.phoned_home_at is None and now >= written.at + HOME_WITHIN
 
 
-def retry_at(life: Life) -> datetime | None:
+def retry_at(life: LifecycleFacts) -> datetime | None:
     """When the next order may be given after trouble; None: at once."""
     return None if life.trouble is None else life.trouble.at + RETRY_AFTER * max(1, life.attempts)
 
 
-def failed(life: Life, reason: str, message: str, now: datetime) -> Trouble:
+def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
     """Trouble that ends an order: the last of so many attempts is final."""
-    final = life.attempts >= ATTEMPTS
-    tried = f"; attempt {life.attempts} of {ATTEMPTS}"
-    return Trouble(reason, message + tried, now, final)
+    final = life.attempts >= MAX_ATTEMPTS
+    tried = f"; attempt {life.attempts} of {MAX_ATTEMPTS}"
+    return LifecycleFailure(reason, message + tried, now, final)
 
 
-def words(span: timedelta) -> str:
+def duration_words(span: timedelta) -> str:
     """`20 minutes`, `3 hours`."""
     minutes = int(span.total_seconds() // 60)
     return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drivers.base import PowerState, SystemState
-from reconciler.kinds.claim.spec import MachineClaimSpec, slot_addresses, spoken
-from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.claim.spec import MachineClaimSpec, display_key, slot_addresses
+from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.machine import lifecycle, virtual_media
-from reconciler.kinds.machine.lifecycle import Stage
+from reconciler.kinds.machine.lifecycle import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import AcceptSystem, Free, OrderBoot, OrderErasure, PowerOn, SetBoot, Settle
-from reconciler.model.lifecycle_facts import Life, Purpose, Trouble
+from reconciler.model.action import AcceptSystem, Free, OrderErasure, PowerOn, RequestBoot, SetBoot, Settle
+from reconciler.model.lifecycle_facts import LifecycleFacts, LifecycleFailure, Purpose
 from reconciler.model.plan import Hold, HoldKind
 
-LIFE = OrderBoot.path
+LIFECYCLE_PATH = RequestBoot.path
 
 
-def life_field(spec: MachineSpec, look: Look) -> Field:
+def lifecycle_field(spec: MachineSpec, look: KindView) -> Field:
     """The phase that it is to reach beside the one that it is in."""
     claim = lifecycle.claim_spec(look.facts, look.desired)
     at, goal = lifecycle.phase(look.facts, claim), lifecycle.goal(look.facts.life)
@@ -28,10 +28,12 @@ def life_field(spec: MachineSpec, look: Look) -> Field:
         at is goal and life.order is None and not any(odd.values()) and not lifecycle.calmed(life, state, look.now)
     )
     seen = ", ".join([at.value, *(word for word, is_so in odd.items() if is_so)])
-    return Field(LIFE, goal.value, seen, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True)
+    return Field(
+        LIFECYCLE_PATH, goal.value, seen, settled and lifecycle.purpose(look.facts, spec, claim) is None, once=True
+    )
 
 
-def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     """The next step, or what it waits for."""
     life, claim = look.facts.life, lifecycle.claim_spec(look.facts, look.desired)
     if lifecycle.another_system(life, state) and life.claim is not None:
@@ -39,8 +41,8 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     if life.order is not None:
         return _under_way(life, lifecycle.purpose(look.facts, spec, claim), state, look)
     if life.trouble is not None and life.trouble.final and not _asked_anew(spec, life, claim):
-        way_out = "look at the machine, then set or change spec.lifecycle.request to try again"
-        return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, way_out)
+        hint = "look at the machine, then set or change spec.lifecycle.request to try again"
+        return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, hint)
     if lifecycle.calmed(life, state, look.now):
         return Steps((Settle(key=look.key, reason="it runs, and was not started again for a while"),))
     purpose = lifecycle.purpose(look.facts, spec, claim)
@@ -60,7 +62,7 @@ def life_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
             return _wipe(spec, state, look)
 
 
-def _another_system(spec: MachineSpec, life: Life, state: SystemState, look: Look) -> Steps:
+def _another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
     """Somebody's machine is not inspected anew: that the new system is its own is written down, and life goes on."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     system = lifecycle.like_before(life, state)
@@ -70,25 +72,25 @@ def _another_system(spec: MachineSpec, life: Life, state: SystemState, look: Loo
     return Steps((AcceptSystem(key=look.key, system=system, was=life.system or "", word=word, reason=reason),))
 
 
-def _under_way(life: Life, wanted: Purpose | None, state: SystemState, look: Look) -> Steps:
-    if lifecycle.stage(life) is Stage.ORDERED and life.order is not None and wanted is not life.order.purpose:
+def _under_way(life: LifecycleFacts, wanted: Purpose | None, state: SystemState, look: KindView) -> Steps:
+    if lifecycle.stage(life) is BootStage.ORDERED and life.order is not None and wanted is not life.order.purpose:
         return Steps((Settle(key=look.key, reason=f"to {life.order.purpose} is not asked for any more"),))
     trouble = _refused(life, look) or lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
     if trouble is not None:
         return Steps((Settle(key=look.key, trouble=trouble, reason=trouble.message),))
     stage, order = lifecycle.stage(life), life.order
-    if stage is Stage.ENDED and state.power is PowerState.OFF:
+    if stage is BootStage.ENDED and state.power is PowerState.OFF:
         return Steps((Settle(key=look.key, reason="the agent has done its work, and the machine is off"),))
     words = {
-        Stage.ORDERED: "it is started from the network",
-        Stage.WORKING: life.progress or "the agent is at work",
-        Stage.ENDED: "the agent has done its work and switches the machine off",
+        BootStage.ORDERED: "it is started from the network",
+        BootStage.WORKING: life.progress or "the agent is at work",
+        BootStage.ENDED: "the agent has done its work and switches the machine off",
     }
     by = f"to {order.purpose}" if order is not None else "order"
     return _waits(HoldKind.IN_FLIGHT, by, words.get(stage, ""), "it goes on by itself")
 
 
-def _refused(life: Life, look: Look) -> Trouble | None:
+def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
     """A step of the order that will not be tried again: the BMC would not have it, or nobody knows whether it arrived.
     The next order is another one, and begins with the machine off."""
     for path in (virtual_media.MEDIA, SetBoot.path, PowerOn.path):
@@ -99,7 +101,7 @@ def _refused(life: Life, look: Look) -> Trouble | None:
     return None
 
 
-def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
+def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
     if life.releasing_at is not None:
         if lifecycle.unknown_runs(life, state):
             return _unknown_runs("have it freed")
@@ -112,32 +114,32 @@ def _at_rest(life: Life, state: SystemState, look: Look) -> Steps:
     if life.claim is not None and life.phoned_home_at is None:
         if lifecycle.missing_home(life, look.now):
             why = "the installed system has not been heard of; its disk is left alone"
-            way_out = f"look at its console; a change of spec.request of MachineClaim/{life.claim} installs it anew"
-            return _waits(HoldKind.FAILED, "NotHeardOf", why, way_out)
+            hint = f"look at its console; a change of spec.request of MachineClaim/{life.claim} installs it anew"
+            return _waits(HoldKind.FAILED, "NotHeardOf", why, hint)
         return _waits(HoldKind.IN_FLIGHT, "start", "its system is to call", "it goes on by itself")
     if _started_by_others(life, state):
-        way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped and inspected"
-        return _waits(HoldKind.GUARD, "running", "it is nobody's, and was started by others; no claim gets it", way_out)
+        hint = "power it off, or set spec.lifecycle.request to any word to have it stopped and inspected"
+        return _waits(HoldKind.GUARD, "running", "it is nobody's, and was started by others; no claim gets it", hint)
     return Steps()
 
 
-def _started_by_others(life: Life, state: SystemState) -> bool:
+def _started_by_others(life: LifecycleFacts, state: SystemState) -> bool:
     """Whether a machine that is nobody's runs, for which nothing was ordered."""
     return life.claim is None and life.order is None and state.power is PowerState.ON
 
 
-def _inspect(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _inspect(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
     started_here = look.facts.life.attempts > 0
     if state.power is not PowerState.OFF and asked == look.facts.life.asked and not started_here:
         reason = f"power is {state.power}, and a machine that runs is not stopped to be inspected"
-        way_out = "power it off, or set spec.lifecycle.request to any word to have it stopped"
-        return _waits(HoldKind.GUARD, "running", reason, way_out)
+        hint = "power it off, or set spec.lifecycle.request to any word to have it stopped"
+        return _waits(HoldKind.GUARD, "running", reason, hint)
     reason = "nothing is known of what is in it" if look.facts.life.inspected_at is None else "it is asked for"
-    return _order(OrderBoot, Purpose.INSPECT, asked, reason, spec, state, look)
+    return _order(RequestBoot, Purpose.INSPECT, asked, reason, spec, state, look)
 
 
-def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: Look) -> Steps:
+def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: KindView) -> Steps:
     facts = look.facts
     if lifecycle.unknown_runs(facts.life, state):
         return _unknown_runs("have the image written")
@@ -149,12 +151,12 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
         why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not held yet"
         return _waits(HoldKind.BLOCKED, "addresses", why, "it goes on when the addresses are there")
     written = facts.life.written
-    order = OrderBoot if written is None else OrderErasure
+    order = RequestBoot if written is None else OrderErasure
     reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
     return _order(order, Purpose.INSTALL, claim.request, reason, spec, state, look)
 
 
-def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _wipe(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if lifecycle.unknown_runs(look.facts.life, state):
         return _unknown_runs("have it wiped")
     if state.power is not PowerState.OFF:
@@ -166,13 +168,13 @@ def _wipe(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
 
 
 def _order(
-    kind: type[OrderBoot],
+    kind: type[RequestBoot],
     purpose: Purpose,
     word: str | None,
     reason: str,
     spec: MachineSpec,
     state: SystemState,
-    look: Look,
+    look: KindView,
 ) -> Steps:
     image, attempt = virtual_media.image_for(spec, state, look.desired), _attempt(look.facts.life)
     if image is not None and not virtual_media.has_disc(state):
@@ -192,20 +194,20 @@ def _order(
     return Steps((order,))
 
 
-def _attempt(life: Life) -> int:
+def _attempt(life: LifecycleFacts) -> int:
     """A person who asks anew begins from one."""
     return 1 if life.trouble is None or life.trouble.final else life.attempts + 1
 
 
-def _without_address(life: Life, look: Look) -> Iterator[str]:
+def _without_address(life: LifecycleFacts, look: KindView) -> Iterator[str]:
     """The addresses of the machine's slot that are not held yet."""
     for key in slot_addresses(look.desired, life) if look.desired is not None else ():
         seen = look.observed.get(key)
         if seen is None or not isinstance(seen.value, AddressState) or seen.value.address is None:
-            yield spoken(key)
+            yield display_key(key)
 
 
-def _asked_anew(spec: MachineSpec, life: Life, claim: MachineClaimSpec | None) -> bool:
+def _asked_anew(spec: MachineSpec, life: LifecycleFacts, claim: MachineClaimSpec | None) -> bool:
     """Whether a person has asked for another try since the trouble began."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     if life.claim is not None and life.releasing_at is None:
@@ -218,5 +220,5 @@ def _unknown_runs(why: str) -> Steps:
     return _waits(HoldKind.GUARD, "running", reason, f"look at what runs there; power it off to {why}")
 
 
-def _waits(kind: HoldKind, by: str, reason: str, way_out: str) -> Steps:
-    return Steps(holds=(Hold(kind, by, reason, way_out, LIFE),))
+def _waits(kind: HoldKind, by: str, reason: str, hint: str) -> Steps:
+    return Steps(holds=(Hold(kind, by, reason, hint, LIFECYCLE_PATH),))

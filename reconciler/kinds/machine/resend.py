@@ -7,6 +7,7 @@ from typing import Any
 from drivers.base import BootEnabled, PowerState, ResetType, SystemState
 from reconciler.model.action import (
     Acquire,
+    AcquireNumber,
     Action,
     DescribeAddress,
     PowerOff,
@@ -15,12 +16,11 @@ from reconciler.model.action import (
     PutPool,
     SetBoot,
     SetIndicator,
-    TakeNumber,
     Transfer,
 )
 
 
-def repeatable(action: Action, seen: Any) -> bool:
+def is_repeatable(action: Action, seen: Any) -> bool:
     """Whether the action may be sent again to what was `seen` just now, though it may have been sent before.
 
     Not so: an order for one boot, which the machine may have used up; a graceful shutdown, which asks an operating
@@ -36,7 +36,7 @@ def repeatable(action: Action, seen: Any) -> bool:
             return override.enabled is not BootEnabled.ONCE and override.mode is None
         case SetIndicator():
             return True
-        case Acquire() | DescribeAddress() | Transfer() | PutNetwork() | PutPool() | TakeNumber():
+        case Acquire() | DescribeAddress() | Transfer() | PutNetwork() | PutPool() | AcquireNumber():
             return True  # The owner of it asks once more, and gets the same.
         case _:
             return False

@@ -19,9 +19,9 @@ from drivers.base import (
     SystemState,
 )
 from reconciler.kinds.common.bmc_access import at_place
-from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.kinds.machine import binding, lifecycle, virtual_media
-from reconciler.kinds.machine.lifecycle_steps import LIFE, life_field, life_steps
+from reconciler.kinds.machine.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
 from reconciler.model.action import (
     AcceptSystem,
@@ -32,18 +32,18 @@ from reconciler.model.action import (
     Forget,
     Free,
     InsertMedia,
-    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
+    RequestBoot,
     SetBoot,
     SetIndicator,
     Settle,
     Unclaim,
 )
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Life, Purpose
-from reconciler.model.plan import Hold, HoldKind, override_command
+from reconciler.model.lifecycle_facts import LifecycleFacts, Purpose
+from reconciler.model.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
@@ -52,13 +52,13 @@ POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
 class MachineRules:
     """The reconciled half of Machine: fields against what the BMC says, and the actions between them."""
 
-    def fields(self, resource: Resource[MachineSpec], look: Look) -> tuple[Field, ...]:
+    def fields(self, resource: Resource[MachineSpec], look: KindView) -> tuple[Field, ...]:
         """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
         state = _state(look.value)
-        spec = _lived(resource.spec, look)
+        spec = _effective(resource.spec, look)
         found = binding.fields(spec.project, spec.image, look.facts)
         if managed(spec):
-            found.append(life_field(spec, look))
+            found.append(lifecycle_field(spec, look))
             drive = virtual_media.media_field(look.facts.life, state)
             found += [] if drive is None else [drive]
         if spec.boot is not None:
@@ -69,16 +69,16 @@ class MachineRules:
             found.append(Field(LED, spec.indicator_led, state.indicator, state.indicator == spec.indicator_led))
         return tuple(found)
 
-    def steps(self, resource: Resource[MachineSpec], look: Look, fields: tuple[Field, ...]) -> Steps:
+    def steps(self, resource: Resource[MachineSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """Whose it is first; boot before power, so that a machine comes up from where it was told to; the LED last."""
         state = _state(look.value)
-        spec = _lived(resource.spec, look)
+        spec = _effective(resource.spec, look)
         parts = _binding_steps(spec, look, fields)
         bound = len(parts)
-        if managed(spec) and any(field.path == LIFE and not field.equal for field in fields):
-            step = life_steps(spec, state, look)
+        if managed(spec) and any(field.path == LIFECYCLE_PATH and not field.equal for field in fields):
+            step = lifecycle_steps(spec, state, look)
             if spec.maintenance and step.actions:
-                step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFE),))
+                step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFECYCLE_PATH),))
             parts.append(step)
         for path, build in _in_order(look.facts.life):
             if any(field.path == path and not field.equal for field in fields):
@@ -100,12 +100,12 @@ class MachineRules:
             holds += [_observed(path) for path in sorted(paths, key=str)]
         return Steps(tuple(a for part in parts for a in part.actions), tuple(dict.fromkeys(holds)))
 
-    def removal(self, look: Look) -> Steps:
+    def removal(self, look: KindView) -> Steps:
         """A machine that git no longer declares is forgotten, never powered off."""
         if look.facts.life.claim is not None:
             reason = f"it is MachineClaim/{look.facts.life.claim}'s"
-            way_out = "declare it again, and remove it when the claim has given it back"
-            return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, way_out),))
+            hint = "declare it again, and remove it when the claim has given it back"
+            return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
         left = look.facts.life.media
         image = f", and {left.url} is left in its virtual drive" if left is not None else ""
         why = f"no longer declared; its power is left as it is{image}"
@@ -128,7 +128,7 @@ class MachineRules:
                 return state.holds(url) is True
             case EjectMedia(url=url):
                 return state.holds(url) is False
-            case Bind() | PinImage() | Claim() | Unclaim() | OrderBoot() | Settle() | AcceptSystem() | Free():
+            case Bind() | PinImage() | Claim() | Unclaim() | RequestBoot() | Settle() | AcceptSystem() | Free():
                 return True  # written down is done
             case _:
                 return False
@@ -146,18 +146,18 @@ class MachineRules:
                 return 60.0
 
 
-def _in_order(life: Life) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, Look], Steps]], ...]:
+def _in_order(life: LifecycleFacts) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, KindView], Steps]], ...]:
     """The CD image before all else where the machine is to start from it; else last, as some BMCs never let it go."""
     drive = ((virtual_media.MEDIA, _media_steps),)
     others = ((BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps))
     return (*drive, *others) if life.order is not None else (*others, *drive)
 
 
-def _lived(spec: MachineSpec, look: Look) -> MachineSpec:
+def _effective(spec: MachineSpec, look: KindView) -> MachineSpec:
     if not managed(spec) and look.facts.life.claim is None:
         return spec
     claim = lifecycle.claim_spec(look.facts, look.desired)
-    return lifecycle.lived(spec, look.facts, _state(look.value), claim, look.now)
+    return lifecycle.effective_machine(spec, look.facts, _state(look.value), claim, look.now)
 
 
 def ordered_boot(resource: Resource[Any], facts: ResourceFacts, value: Any) -> BootSpec | None:
@@ -178,7 +178,7 @@ def _assignment(spec: MachineSpec) -> binding.Assignment:
     return binding.Assignment(spec.project, spec.image, spec.size, taint)
 
 
-def _binding_steps(spec: MachineSpec, look: Look, fields: tuple[Field, ...]) -> list[Steps]:
+def _binding_steps(spec: MachineSpec, look: KindView, fields: tuple[Field, ...]) -> list[Steps]:
     wanted, parts = _assignment(spec), []
     differing = {field.path for field in fields if not field.equal}
     bound = look.facts.project == spec.project
@@ -201,15 +201,15 @@ def _state(value: Any) -> SystemState:
     return value if isinstance(value, SystemState) else SystemState()
 
 
-def _other_machine(life: Life, state: SystemState) -> Hold:
+def _other_machine(life: LifecycleFacts, state: SystemState) -> Hold:
     new = lifecycle.like_before(life, state)
     what = "" if str(new).startswith(lifecycle.SERIAL) else "UUID "
     reason = f"the system at its BMC's address has {what}{new}, and the one whose life this is had {life.system}"
-    way_out = f"correct spec.bmc; or, if it has a new mainboard, put {new} into spec.lifecycle.request"
-    return Hold(HoldKind.GUARD, "another-system", reason, way_out)
+    hint = f"correct spec.bmc; or, if it has a new mainboard, put {new} into spec.lifecycle.request"
+    return Hold(HoldKind.GUARD, "another-system", reason, hint)
 
 
-def _with_system(state: SystemState, look: Look) -> list[ResourceKey]:
+def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
     """Other machines whose system that is."""
     wanted = (lifecycle.like_before(look.facts.life, state) or "").lower()
     by_serial = wanted.startswith(lifecycle.SERIAL)
@@ -229,17 +229,15 @@ def _declared(word: str, reason: str, path: str | None = None) -> Hold:
 
 
 def _observed(path: str | None) -> Hold:
-    way_out = (
-        f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without lifecycle what is declared is sent"
-    )
-    return Hold(HoldKind.DECLARED, "observe", f"it is only looked at (lifecycle.mode {Mode.OBSERVE})", way_out, path)
+    hint = f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without lifecycle what is declared is sent"
+    return Hold(HoldKind.DECLARED, "observe", f"it is only looked at (lifecycle.mode {Mode.OBSERVE})", hint, path)
 
 
-def _refused(path: str, reason: str, way_out: str) -> Steps:
-    return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, way_out, path),))
+def _refused(path: str, reason: str, hint: str) -> Steps:
+    return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, hint, path),))
 
 
-def _boot_field(boot: BootSpec, state: SystemState, look: Look) -> Field:
+def _boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
     desired = msgspec.to_builtins(boot)
     seen = state.boot
     if boot.enabled is BootEnabled.ONCE:
@@ -270,11 +268,11 @@ def _kept(asked: BootOverride, seen: BootOverride) -> bool:
     return enabled and target and (asked.mode is None or seen.mode == asked.mode)
 
 
-def _media_steps(_: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _media_steps(_: MachineSpec, state: SystemState, look: KindView) -> Steps:
     return virtual_media.media_steps(look.facts.life, state, look)
 
 
-def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     boot = spec.boot
     if boot is None:
         return Steps()
@@ -302,7 +300,7 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     return Steps((SetBoot(key=look.key, override=override, reason="boot override differs"),))
 
 
-def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: Look) -> Hold | None:
+def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) -> Hold | None:
     """A new store, or one that was mistyped, knows of no order that was carried out: whatever it gives, the next boot
     of a machine in production would install it again, whether the machine runs or is off just now."""
     if look.facts.found_order is None or look.facts.found_order != once_order(boot):
@@ -314,11 +312,11 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: Look) -> Hol
         also = ", or power the machine off"
     else:
         return None
-    way_out = f"set or change spec.boot.request to give the order{also}; or {override_command('first-sight', look.key)}"
-    return Hold(HoldKind.GUARD, "first-sight", why, way_out, BOOT)
+    hint = f"set or change spec.boot.request to give the order{also}; or {override_hint('first-sight', look.key)}"
+    return Hold(HoldKind.GUARD, "first-sight", why, hint, BOOT)
 
 
-def _led_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if spec.indicator_led is None:
         return Steps()
     if state.indicator is None:
@@ -326,7 +324,7 @@ def _led_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     return Steps((SetIndicator(key=look.key, led=IndicatorLED(spec.indicator_led), reason="indicator LED differs"),))
 
 
-def _power_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF):
         reason = f"the BMC says {state.power}"
         return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "it is looked at again shortly"),))
@@ -337,14 +335,14 @@ def _power_steps(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
     return _power_on(state, look) if spec.power == "On" else _power_off(spec, state, look)
 
 
-def _power_on(state: SystemState, look: Look) -> Steps:
+def _power_on(state: SystemState, look: KindView) -> Steps:
     for choice in (ResetType.ON, ResetType.FORCE_ON, ResetType.PUSH_POWER_BUTTON):
         if state.allowed_resets is None or choice in state.allowed_resets:
             return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
     return _refused(POWER, "the BMC offers no way to power it on", "remove spec.power, or power it on by hand")
 
 
-def _power_off(spec: MachineSpec, state: SystemState, look: Look) -> Steps:
+def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     offered = state.allowed_resets
     graceful = offered is None or ResetType.GRACEFUL_SHUTDOWN in offered
     if graceful and look.facts.shutdown_ignored is None:

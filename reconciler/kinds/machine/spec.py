@@ -16,10 +16,9 @@ from drivers.base import (
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
 from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef
-from reconciler.kinds.common.fields import Mac, PartitionRef, Spec, Text, reference
-from reconciler.kinds.common.kind import Place
+from reconciler.kinds.common.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
+from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
-from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.plan import digest
 from reconciler.model.resource import Resource
 
@@ -31,12 +30,6 @@ class Escalate(StrEnum):
 
     NEVER = "Never"
     FORCE = "Force"
-
-
-class TaintEffect(StrEnum):
-    """What a taint keeps away."""
-
-    NO_CLAIM = "NoClaim"
 
 
 class ShutdownSpec(Spec, frozen=True, kw_only=True):
@@ -74,14 +67,6 @@ class Pause(Spec, frozen=True, kw_only=True):
     """Why hands are off."""
 
     reason: Annotated[Text, Meta(min_length=1, description="Why, and who to ask; shown in every plan.")]
-
-
-class Taint(Spec, frozen=True, kw_only=True):
-    """Keeps claims away."""
-
-    key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
-    value: Annotated[str, Meta(max_length=253, description="Its value.")] | None = None
-    effect: Annotated[TaintEffect, Meta(description="What it keeps away.")] = TaintEffect.NO_CLAIM
 
 
 class Mode(StrEnum):
@@ -136,11 +121,11 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     partition: PartitionRef
     bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]
     rack: Annotated[str, Meta(min_length=1, max_length=253, description="The rack that it stands in.")] | None = None
-    size: Annotated[str, reference("Size", "The Size that it is meant to be.")] | None = None
+    size: Annotated[str, reference_field("Size", "The Size that it is meant to be.")] | None = None
     project: (
         Annotated[
             str,
-            reference(
+            reference_field(
                 "Project",
                 "The Project whose machine it is. To move it to another, first remove this, then set it anew.",
             ),
@@ -205,27 +190,18 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
     )
 
 
-SIZE_LABEL = "groundstate/size"
-"""The label that follows from what is in a machine; no document can give it."""
-
-
-def size_of(machine: Resource[MachineSpec], facts: ResourceFacts = NO_FACTS) -> str | None:
-    """Which Size the machine is: as its document says, else as its inventory does."""
-    return machine.spec.size or facts.labels.get(SIZE_LABEL)
-
-
 def managed(spec: MachineSpec) -> bool:
     """Whether groundstate inspects, gives away, installs and wipes it."""
     return spec.lifecycle is not None and spec.lifecycle.mode is Mode.MANAGED
 
 
-def check(resource: Resource[MachineSpec]) -> list[Place]:
+def check_machine(resource: Resource[MachineSpec]) -> list[RuleFinding]:
     """Rules of one Machine document that a schema cannot say."""
-    found: list[Place] = []
+    found: list[RuleFinding] = []
     boot = resource.spec.boot
     if boot and boot.enabled is not BootEnabled.DISABLED and boot.target is BootTarget.NONE:
         found.append(
-            Place(
+            RuleFinding(
                 "boot-without-target",
                 "spec.boot.enabled",
                 f"boot is enabled {boot.enabled} but names no target",
@@ -234,16 +210,16 @@ def check(resource: Resource[MachineSpec]) -> list[Place]:
         )
     if boot and boot.request is not None and boot.enabled is not BootEnabled.ONCE:
         found.append(
-            Place("request-without-once", "spec.boot.request", "request is for enabled: Once only", "remove it")
+            RuleFinding("request-without-once", "spec.boot.request", "request is for enabled: Once only", "remove it")
         )
     if resource.spec.lifecycle is not None:
         for name in ("power", "boot", "project", "image"):
             if getattr(resource.spec, name) is not None:
                 what = f"{name} is declared, and lifecycle.mode is {resource.spec.lifecycle.mode}"
                 hint = f"remove {name}, or lifecycle; a machine whose life is managed gets it from its MachineClaim"
-                found.append(Place("lifecycle-and-declared", f"spec.{name}", what, hint))
+                found.append(RuleFinding("lifecycle-and-declared", f"spec.{name}", what, hint))
     if resource.spec.image is not None and resource.spec.project is None:
-        found.append(Place("image-without-project", "spec.image", "nobody's machine has an image", "add project"))
+        found.append(RuleFinding("image-without-project", "spec.image", "nobody's machine has an image", "add project"))
     return found
 
 
@@ -257,6 +233,6 @@ def once_order(boot: BootSpec) -> str:
     return digest(boot)
 
 
-def standing_order(spec: MachineSpec) -> str | None:
+def one_time_boot(spec: MachineSpec) -> str | None:
     """The one-time order that the document holds, if it holds one."""
     return once_order(spec.boot) if spec.boot is not None and spec.boot.enabled is BootEnabled.ONCE else None

@@ -13,11 +13,11 @@ import msgspec
 
 from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds.catalogue.partition import PartitionSpec, StartFrom, service
-from reconciler.kinds.common.kind import Field, Look, Steps
+from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import EjectMedia, InsertMedia
 from reconciler.model.facts import Failure
-from reconciler.model.lifecycle_facts import Inserted, Life
+from reconciler.model.lifecycle_facts import Inserted, LifecycleFacts
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -26,7 +26,7 @@ IMAGE = "agent.iso"
 """The CD image's name at the boot service. Some BMCs take none that does not end so."""
 _DISCS = (BootTarget.USB_CD, BootTarget.CD)
 """Supermicro starts its virtual CD by the first alone (Ironic's sushy, BootSource.USB_CD)."""
-ATTEMPTS = 3
+_ATTEMPTS = 3
 """To get the image in for one order."""
 EJECT_AGAIN, EJECT_AT_LEAST = timedelta(minutes=1), timedelta(hours=1)
 _NETWORK = frozenset({BootTarget.PXE, BootTarget.UEFI_HTTP})
@@ -60,24 +60,24 @@ def has_disc(state: SystemState) -> bool:
     return state.allowed_boot_targets is None or bool(set(_DISCS) & set(state.allowed_boot_targets))
 
 
-def watched(life: Life) -> bool:
+def media_watched(life: LifecycleFacts) -> bool:
     """Whether the virtual drives are to be looked at, which costs requests of its own."""
     return life.media is not None or (life.order is not None and life.order.media is not None)
 
 
-def ready(life: Life, state: SystemState) -> bool:
+def media_ready(life: LifecycleFacts, state: SystemState) -> bool:
     """Whether the machine may be told to start for its order, as far as the virtual drive goes."""
     return life.order is None or life.order.media is None or _is_in(life, state)
 
 
-def _is_in(life: Life, state: SystemState) -> bool:
+def _is_in(life: LifecycleFacts, state: SystemState) -> bool:
     order = life.order
     if order is None or life.media is None or life.media.order != order.id:
         return False
     return order.media is not None and state.holds(order.media) is True
 
 
-def media_field(life: Life, state: SystemState) -> Field | None:
+def media_field(life: LifecycleFacts, state: SystemState) -> Field | None:
     """What is to be in the virtual drive beside what is; None where that is not asked."""
     seen = None if state.media is None else list(state.media)
     order = life.order
@@ -92,7 +92,7 @@ def media_field(life: Life, state: SystemState) -> Field | None:
     return Field(MEDIA, {"image": order.media, "order": order.id}, seen, _is_in(life, state), once=True)
 
 
-def media_steps(life: Life, state: SystemState, look: Look) -> Steps:
+def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
     """Put it in, or take it out. What was in before its order may be a remnant that only looks inserted: it is taken
     out first (Ironic's note stale-insert-skip). What is in the drives of a BMC that does not say is found out by the
     attempt, which fails."""
@@ -106,7 +106,7 @@ def media_steps(life: Life, state: SystemState, look: Look) -> Steps:
     return Steps((InsertMedia(key=look.key, url=wanted, reason="the machine is to start from it"),))
 
 
-def _eject(url: str, why: str, look: Look) -> Steps:
+def _eject(url: str, why: str, look: KindView) -> Steps:
     """Less and less often: some BMCs say of what is out that it is in, until they are restarted."""
     failure = look.facts.failures.get(MEDIA)
     if failure is not None:
@@ -120,15 +120,15 @@ def _eject(url: str, why: str, look: Look) -> Steps:
 
 def given_up(path: str, failure: Failure) -> bool:
     """Whether that was tried often enough for one order, whatever went wrong."""
-    return path == MEDIA and failure.attempts >= ATTEMPTS
+    return path == MEDIA and failure.attempts >= _ATTEMPTS
 
 
-def inserting(life: Life, url: str) -> Life:
+def media_inserting(life: LifecycleFacts, url: str) -> LifecycleFacts:
     """The life from the moment at which the image is sent for."""
     return msgspec.structs.replace(life, media=Inserted(url, life.order.id if life.order is not None else ""))
 
 
-def seen(life: Life, fields: Iterable[Field]) -> Life:
+def observe_media(life: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
     """The life after a look: what was taken out is forgotten."""
     field = next((one for one in fields if one.path == MEDIA), None)
     if field is None or not field.equal or life.order is not None:

@@ -12,18 +12,18 @@ from typing import NoReturn, TypeVar, assert_never
 import msgspec
 from werkzeug import Request, Response
 
-from reconciler.kinds.machine.cloud_init import PhoneHome, fill
+from reconciler.kinds.machine.cloud_init import PhoneHome, fill_seed
 from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.services.boot import identifiers
-from reconciler.services.boot.pages import find
-from reconciler.services.boot.registration import Registration, read_registration, read_told
-from reconciler.services.boot.request_context import Desk, Refused, form, plain
+from reconciler.services.boot.pages import find_machine
+from reconciler.services.boot.registration import Registration, read_registration, read_report
+from reconciler.services.boot.request_context import RequestContext, RequestRefused, json_response, text_response
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 
 T = TypeVar("T")
 
-TOLD = {
+_REPORTS = {
     "alive": FactType.ALIVE,
     "written": FactType.WRITTEN,
     "wiped": FactType.WIPED,
@@ -40,7 +40,7 @@ BEGIN = (TokenPurpose.BOOT, TokenPurpose.DISCOVER)
 class Agent:
     """The pages of the HTTPS listener."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RequestContext) -> None:
         self._desk = desk
         self._registering: set[str] = set()
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class Agent:
         """One registration of an order at a time: each may hold megabytes, and a token can be shown often at once."""
         with self._lock:
             if order in self._registering:
-                raise Refused(503, "this order is being registered for already", retry=5)
+                raise RequestRefused(503, "this order is being registered for already", retry=5)
             self._registering.add(order)
         try:
             yield
@@ -72,7 +72,9 @@ class Agent:
             self._stale(request, grant, said.order)
         self._current(request, grant)
         now = desk.now()
-        session = msgspec.structs.replace(grant, purpose=TokenPurpose.SESSION, expires=now + desk.settings.session_life)
+        session = msgspec.structs.replace(
+            grant, purpose=TokenPurpose.SESSION, expires=now + desk.settings.session_token_ttl
+        )
         try:
             got = desk.tokens.exchange(text, BEGIN, session, now)
         except BadToken as bad:
@@ -81,15 +83,15 @@ class Agent:
             taken = self._take(grant, said)
         except Exception:
             # It was not taken up, so the agent has to come again, with what it has.
-            desk.tokens.take_back(text, got)
+            desk.tokens.restore(text, got)
             raise
         if not taken:
             self._stale(request, grant, said.order)
-        return form({"session": got})
+        return json_response({"session": got})
 
     def work(self, request: Request) -> Response:
         """`GET /agent/v1/work`: what to do now, a line for each part."""
-        return plain("".join(f"{line}\n" for line in lines(self._work(request))))
+        return text_response("".join(f"{line}\n" for line in _work_lines(self._work(request))))
 
     def seed(self, request: Request) -> Response:
         """`GET /agent/v1/seed`: a tar of what the installed system finds at its first start; 204 when there is none."""
@@ -100,30 +102,32 @@ class Agent:
             return Response(status=204)
         now = desk.now()
         home = msgspec.structs.replace(
-            grant, purpose=TokenPurpose.PHONE_HOME, expires=now + desk.settings.phone_home_life
+            grant, purpose=TokenPurpose.PHONE_HOME, expires=now + desk.settings.phone_home_ttl
         )
         token = desk.tokens.issue(home, now)
         places = desk.places
         way = PhoneHome(f"{places.https}/phone-home/v1", token, places.pin, f"{places.http}/phone-home/v1/{token}")
-        answer = Response(packed(fill(work.seed, way), int(now.timestamp())), content_type="application/x-tar")
+        answer = Response(packed(fill_seed(work.seed, way), int(now.timestamp())), content_type="application/x-tar")
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
     def facts(self, request: Request) -> Response:
         """`POST /agent/v1/facts`: what the agent did, or why it cannot."""
         _, grant = self._shown(request, (TokenPurpose.SESSION,))
-        said = _body(request, read_told)
-        fact = TOLD.get(said.type)
+        said = _body(request, read_report)
+        fact = _REPORTS.get(said.type)
         if fact is None:
-            raise Refused(400, f"{said.type!r} is no fact that an agent reports; those are {', '.join(TOLD)}")
+            raise RequestRefused(
+                400, f"{said.type!r} is no fact that an agent reports; those are {', '.join(_REPORTS)}"
+            )
         if not self._desk.reports.allows(grant.order, self._desk.now()):
-            raise Refused(503, "too much was told; ask again", retry=30)
+            raise RequestRefused(503, "too much was told; ask again", retry=30)
         # A machine that nobody declared has no life that a fact could belong to.
         if grant.machine is not None and not self._desk.lives.report(
             grant.machine, grant.order, fact, _kept(fact, said.detail)
         ):
             self._stale(request, grant, grant.order)
-        return form({})
+        return json_response({})
 
     def phone_home(self, request: Request, token: str | None = None) -> Response:
         """`POST /phone-home/v1`: the installed system is up. The token may stand in the URL for those who can send no
@@ -131,7 +135,7 @@ class Agent:
         desk = self._desk
         text, grant = self._shown(request, (TokenPurpose.PHONE_HOME,), token)
         if grant.machine is None:
-            raise Refused(400, "this token is for no machine")
+            raise RequestRefused(400, "this token is for no machine")
         try:
             desk.tokens.use(text, (TokenPurpose.PHONE_HOME,), desk.now())
         except BadToken as bad:
@@ -139,11 +143,11 @@ class Agent:
         try:
             taken = desk.lives.report(grant.machine, grant.order, FactType.PHONED_HOME, f"from {request.remote_addr}")
         except Exception:
-            desk.tokens.take_back(text)
+            desk.tokens.restore(text)
             raise
         if not taken:
             self._stale(request, grant, grant.order)
-        return form({})
+        return json_response({})
 
     def _work(self, request: Request) -> Work:
         _, grant = self._shown(request, (TokenPurpose.SESSION,))
@@ -178,7 +182,7 @@ class Agent:
             wrong = f"its UUID is {uuid or 'missing'}"
         elif not set(grant.macs) <= set(macs):
             wrong = f"it has no network card {grant.macs[0]}"
-        elif grant.machine is not None and find(self._desk, uuid, macs)[0] != grant.machine:
+        elif grant.machine is not None and find_machine(self._desk, uuid, macs)[0] != grant.machine:
             wrong = "its UUID and MAC addresses are not those that the machine's BMC and document tell"
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.order
@@ -204,7 +208,7 @@ class Agent:
         if not text:
             self._desk.refuse(request, 401, "TokenRefused", "no token was shown")
         try:
-            grant = self._desk.tokens.look(text, purposes, self._desk.now())
+            grant = self._desk.tokens.peek(text, purposes, self._desk.now())
         except BadToken as bad:
             self._bad(request, bad)
         # An installed system has addresses of its own; the agent has one of the boot network.
@@ -232,7 +236,7 @@ def _kept(fact: FactType, detail: str) -> str:
     return detail[: PROOF if fact is FactType.WIPED else DETAIL]
 
 
-def lines(work: Work) -> list[str]:
+def _work_lines(work: Work) -> list[str]:
     """The work as the agent reads it: `name value`."""
     match work:
         case Wait(seconds=seconds):
@@ -274,4 +278,4 @@ def _body(request: Request, read: Callable[[bytes], T]) -> T:
     try:
         return read(request.get_data(cache=False))
     except ValueError as error:
-        raise Refused(400, f"the body cannot be read: {error}") from None
+        raise RequestRefused(400, f"the body cannot be read: {error}") from None

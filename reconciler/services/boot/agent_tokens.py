@@ -18,7 +18,7 @@ class Tokens(Protocol):
     def issue(self, grant: Grant, now: datetime) -> str:
         """A new token. Older unused ones for the same purpose and order are good for nothing from here on."""
 
-    def look(self, text: str, purposes: Collection[TokenPurpose], now: datetime) -> Grant:
+    def peek(self, text: str, purposes: Collection[TokenPurpose], now: datetime) -> Grant:
         """What the token stands for, without using it. Raises BadToken."""
 
     def use(self, text: str, purposes: Collection[TokenPurpose], now: datetime) -> Grant:
@@ -27,5 +27,5 @@ class Tokens(Protocol):
     def exchange(self, text: str, purposes: Collection[TokenPurpose], grant: Grant, now: datetime) -> str:
         """Use it up and get another for it: both, or neither. Raises BadToken."""
 
-    def take_back(self, text: str, got: str | None = None) -> None:
+    def restore(self, text: str, got: str | None = None) -> None:
         """The token was not used after all, and what was got for it is void."""

@@ -13,7 +13,7 @@ from werkzeug.wsgi import ClosingIterator
 from reconciler.kinds.machine.virtual_media import IMAGE
 from reconciler.services.boot.agent import Agent
 from reconciler.services.boot.pages import Pages
-from reconciler.services.boot.request_context import REFUSED, Desk, Refused, monotonic, plain
+from reconciler.services.boot.request_context import REFUSED, RequestContext, RequestRefused, monotonic, text_response
 
 Page = Callable[..., Response]
 Environ = dict[str, Any]
@@ -69,11 +69,11 @@ class Application:
             return endpoint, _in_words(known, request)
         except Exception:  # noqa: BLE001  nothing may get out of here; whoever asked comes again
             self._log.exception("RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr)
-            failed = Refused(503, "the service cannot answer now; ask again", retry=5)
+            failed = RequestRefused(503, "the service cannot answer now; ask again", retry=5)
             return endpoint, _in_words(failed, request)
 
 
-def boot_pages(desk: Desk) -> Application:
+def boot_pages(desk: RequestContext) -> Application:
     """The plain HTTP listener."""
     pages, agent = Pages(desk), Agent(desk)
     rules = [
@@ -97,7 +97,7 @@ def boot_pages(desk: Desk) -> Application:
     return Application("http", rules, made, desk.log)
 
 
-def agent_pages(desk: Desk) -> Application:
+def agent_pages(desk: RequestContext) -> Application:
     """The HTTPS listener."""
     agent = Agent(desk)
     rules = [
@@ -130,12 +130,12 @@ def _limit(request: Request, most: int) -> None:
 
 def _in_words(known: HTTPException, request: Request) -> Response:
     """The error as a line of text. werkzeug's own pages are HTML."""
-    if isinstance(known, Refused):
+    if isinstance(known, RequestRefused):
         answer: Response = known.get_response()
         return answer
     if known.response is not None:
-        return plain(f"{known.name}\n", known.response.status_code)
-    answer = plain(f"{known.description or known.name}\n", known.code)
+        return text_response(f"{known.name}\n", known.response.status_code)
+    answer = text_response(f"{known.description or known.name}\n", known.code)
     for name, value in known.get_headers(request.environ):
         if name.lower() not in ("content-type", "content-length"):
             answer.headers[name] = value

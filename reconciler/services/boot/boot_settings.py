@@ -17,7 +17,7 @@ class BootError(Exception):
     """The boot service cannot work as it is set up. `str()` is for people."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ListenerLimits(msgspec.Struct, frozen=True):
     """What one listener takes on, so that nobody can take it all.
 
     `threads`: requests in hand at once; `connections` in all, and `per_address` of one client. `idle`: seconds for
@@ -59,16 +59,16 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     loaders: Path | None = None
     media: Path | None = None
     arguments: str = CONSOLES
-    limits: Limits = Limits()
-    boot_life: timedelta = timedelta(minutes=15)
-    session_life: timedelta = timedelta(hours=25)
-    phone_home_life: timedelta = timedelta(hours=24)
+    limits: ListenerLimits = ListenerLimits()
+    boot_token_ttl: timedelta = timedelta(minutes=15)
+    session_token_ttl: timedelta = timedelta(hours=25)
+    phone_home_ttl: timedelta = timedelta(hours=24)
 
 
 LOADERS = ("ipxe.efi", "snponly.efi", "undionly.kpxe")
 """Boot programs that are handed out."""
 
 
-def host(address: str) -> str:
+def url_host(address: str) -> str:
     """The address as it stands in a URL: IPv6 in brackets."""
     return f"[{address}]" if ":" in address and not address.startswith("[") else address

@@ -24,7 +24,7 @@ def with_arguments(image: bytes, arguments: str) -> bytes:
     return image.replace(ROOM, words.ljust(len(ROOM)))
 
 
-def write(source: Path, target: Path, arguments: str) -> None:
+def write_image(source: Path, target: Path, arguments: str) -> None:
     """The CD image with these arguments, written whole. Raises BootError, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = target.with_name(f".{target.name}.new")

@@ -26,7 +26,7 @@ TFTP_ROOT = "/usr/lib/ipxe"
 """Where Debian's package ipxe puts the boot programs."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class DhcpPartition(msgspec.Struct, frozen=True):
     """One partition: its name, what it says of booting, and what else its machines are told."""
 
     name: str
@@ -40,10 +40,10 @@ class Part(msgspec.Struct, frozen=True):
         return service(self.boot)
 
 
-def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[Part]:
+def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[DhcpPartition]:
     """Those that start machines from the network, by name. Raises BootError when there is none."""
     found = [
-        Part(one.key.name, one.spec.boot, one.spec.dns_servers, one.spec.ntp_servers)
+        DhcpPartition(one.key.name, one.spec.boot, one.spec.dns_servers, one.spec.ntp_servers)
         for one in sorted(partitions, key=lambda one: one.key)
         if one.spec.boot is not None
     ]
@@ -55,7 +55,7 @@ def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[Part]:
 # -- dnsmasq -----------------------------------------------------------------------------------------------------------
 
 
-def dnsmasq(partitions: Sequence[Part], tftp_root: str = TFTP_ROOT) -> str:
+def dnsmasq(partitions: Sequence[DhcpPartition], tftp_root: str = TFTP_ROOT) -> str:
     """A whole configuration file, for a dnsmasq that does nothing else."""
     lines = ["# Made by `groundstate boot dnsmasq`; changes belong into the Partition documents."]
     # No DNS; and on the networks' cards alone, those that come later among them.
@@ -74,7 +74,7 @@ def dnsmasq(partitions: Sequence[Part], tftp_root: str = TFTP_ROOT) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _dnsmasq_part(tag: str, part: Part) -> Iterator[str]:
+def _dnsmasq_part(tag: str, part: DhcpPartition) -> Iterator[str]:
     for number, network in enumerate(part.boot.networks):
         prefix, (first, last) = ipaddress.ip_network(network.cidr), _ends(network)
         own = f"{tag}net{number}"
@@ -91,7 +91,7 @@ def _dnsmasq_part(tag: str, part: Part) -> Iterator[str]:
 # -- Kea ---------------------------------------------------------------------------------------------------------------
 
 
-def kea(partitions: Sequence[Part], next_server: str | None = None) -> dict[str, Any]:
+def kea(partitions: Sequence[DhcpPartition], next_server: str | None = None) -> dict[str, Any]:
     """The configuration of Kea's DHCPv4 server. `next_server`: the TFTP server's address, if it is not that of the
     boot service. Raises BootError."""
     bases = sorted({part.base for part in partitions})
@@ -141,7 +141,7 @@ def _kea_classes(service: str) -> list[dict[str, Any]]:
     ]
 
 
-def _kea_subnet(number: int, part: Part, network: BootNetwork) -> dict[str, Any]:
+def _kea_subnet(number: int, part: DhcpPartition, network: BootNetwork) -> dict[str, Any]:
     first, last = _ends(network)
     options = {
         "routers": [network.router] if network.router else [],

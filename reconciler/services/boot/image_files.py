@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 import msgspec
 
-CHUNK = 1024 * 1024
+_CHUNK = 1024 * 1024
 _CHECKSUM = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
-class _Look(msgspec.Struct, frozen=True):
+class _Stat(msgspec.Struct, frozen=True):
     """What a file's content is remembered by: when one of these differs, it may have changed."""
 
     size: int
@@ -42,7 +42,7 @@ class Files:
 
     def __init__(self, folder: Path, base: str = "") -> None:
         self._folder, self._base = folder, base
-        self._known: dict[str, tuple[_Look, bool]] = {}
+        self._known: dict[str, tuple[_Stat, bool]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -53,7 +53,7 @@ class Files:
         try:
             with path.open("rb") as source, os.fdopen(handle, "wb") as copy:
                 digest = hashlib.sha256()
-                while chunk := source.read(CHUNK):
+                while chunk := source.read(_CHUNK):
                     digest.update(chunk)
                     copy.write(chunk)
                 copy.flush()
@@ -101,19 +101,19 @@ class Files:
         with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
-            look = _look(os.fstat(file.fileno()))
+            look = _stat(os.fstat(file.fileno()))
             known = self._known.get(name)
             if known is None or known[0] != look:
                 good = hashlib.file_digest(file, "sha256").hexdigest() == name
                 file.seek(0)
                 # What was written to while it was read is looked at again the next time.
-                known = (look, good and _look(os.fstat(file.fileno())) == look)
+                known = (look, good and _stat(os.fstat(file.fileno())) == look)
                 self._known[name] = known
             return known[1]
 
 
-def _look(seen: os.stat_result) -> _Look:
-    return _Look(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+def _stat(seen: os.stat_result) -> _Stat:
+    return _Stat(seen.st_size, seen.st_mtime_ns, seen.st_ino)
 
 
 def _digits(checksum: str) -> str:

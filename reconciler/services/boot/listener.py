@@ -24,8 +24,8 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Gateway_10, Server
 
 from reconciler.services.boot.app import LONGER
-from reconciler.services.boot.boot_settings import BootError, Limits, host
-from reconciler.services.boot.rate_limit import network
+from reconciler.services.boot.boot_settings import BootError, ListenerLimits, url_host
+from reconciler.services.boot.rate_limit import client_network
 
 HEADERS = 16 * 1024
 """Most bytes of a request's line and headers."""
@@ -44,7 +44,7 @@ class Listener:
         name: str,
         place: tuple[str, int],
         app: Callable[..., Any],
-        limits: Limits,
+        limits: ListenerLimits,
         log: Any,
         certificate: tuple[str, str] | None = None,
     ) -> None:
@@ -55,7 +55,7 @@ class Listener:
         try:
             self._server.prepare()
         except OSError as error:
-            where = f"{host(place[0])}:{place[1]}"
+            where = f"{url_host(place[0])}:{place[1]}"
             raise BootError(f"boot service: cannot listen on {where} ({name}): {error}; choose another port") from error
         self._thread = threading.Thread(target=self._server.serve, name=f"boot-{name}", daemon=True)
         self._ended = threading.Event()
@@ -176,7 +176,7 @@ class _Connection(HTTPConnection):
     @property
     def place(self) -> str:
         """Whose it is."""
-        return self.counted or network(self.remote_addr)
+        return self.counted or client_network(self.remote_addr)
 
     def communicate(self) -> Any:
         """cheroot's hook: one request, from its first byte to the end of its answer, in a worker's thread."""
@@ -217,7 +217,7 @@ class _Gateway(Gateway_10):
 class _Server(Server):
     ConnectionClass = _Connection
 
-    def __init__(self, place: tuple[str, int], app: Callable[..., Any], limits: Limits, log: Any) -> None:
+    def __init__(self, place: tuple[str, int], app: Callable[..., Any], limits: ListenerLimits, log: Any) -> None:
         super().__init__(
             place,
             app,
@@ -266,7 +266,7 @@ class _Server(Server):
             conn.close()
 
     def _admit(self, conn: _Connection) -> bool:
-        place = network(conn.remote_addr)
+        place = client_network(conn.remote_addr)
         with self._lock:
             if self._of[place] >= self.limits.per_address:
                 return False

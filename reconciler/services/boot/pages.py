@@ -11,13 +11,13 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import FileWrapper
 
 from reconciler.kinds.machine.virtual_media import IMAGE
-from reconciler.model.lifecycle_facts import BootOrder, FactType, Purpose
+from reconciler.model.lifecycle_facts import BootRequest, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.services.boot import identifiers, scripts
 from reconciler.services.boot.boot_settings import LOADERS
 from reconciler.services.boot.image_files import Blob
-from reconciler.services.boot.request_context import Desk, Refused, plain
+from reconciler.services.boot.request_context import RequestContext, RequestRefused, text_response
 
 PIECE = 128 * 1024
 """Bytes of a file that are read and sent at once."""
@@ -32,24 +32,24 @@ DISCOVER = "discover"
 class Pages:
     """The pages of the plain HTTP listener."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RequestContext) -> None:
         self._desk = desk
 
     def first(self, request: Request) -> Response:
         """`/boot.ipxe`: the script that DHCP points to."""
-        return plain(scripts.first(self._desk.places.http))
+        return text_response(scripts.first(self._desk.places.http))
 
     def machine(self, request: Request, uuid: str = "") -> Response:
         """`/boot/<uuid>?mac=..&mac=..`: the machine's own script. The first MAC is that of the card in use."""
         asked = identifiers.uuid(uuid)
         macs = identifiers.macs(request.args.getlist("mac"))
-        key, asked = find(self._desk, asked, macs)
+        key, asked = find_machine(self._desk, asked, macs)
         if key is not None:
             return self._known(request, key, asked, macs)
         self._doubt(request, asked, macs)
         if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
             return self._discovered(request, asked, macs)
-        return plain(scripts.to_disk("this machine is not known here"))
+        return text_response(scripts.to_disk("this machine is not known here"))
 
     def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, address = self._desk, request.remote_addr or ""
@@ -57,11 +57,11 @@ class Pages:
         if order is None:
             if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
                 desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
-            return plain(scripts.to_disk(f"{key.name} has nothing else to do"))
+            return text_response(scripts.to_disk(f"{key.name} has nothing else to do"))
         if not served:
             message = f"{key} asked for its boot script from outside of its partition's spec.boot.networks; it got none"
             desk.warn(address, "BootAddressRefused", message, key)
-            return plain(scripts.to_disk(f"{key.name} is not started from this network"))
+            return text_response(scripts.to_disk(f"{key.name} is not started from this network"))
         return self._ordered(request, key, order, uuid, macs)
 
     def _doubt(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> None:
@@ -97,31 +97,31 @@ class Pages:
         return _from(request, self._desk.settings.folder, IMAGE)
 
     def _ordered(
-        self, request: Request, key: ResourceKey, order: BootOrder, uuid: str | None, macs: tuple[str, ...]
+        self, request: Request, key: ResourceKey, order: BootRequest, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
         if not self._desk.orders.allows(order.id, self._desk.now()):
-            raise Refused(503, "too many scripts were asked for this machine", retry=30)
+            raise RequestRefused(503, "too many scripts were asked for this machine", retry=30)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
-            raise Refused(503, "what this machine is to do has just changed", retry=5)
+            raise RequestRefused(503, "what this machine is to do has just changed", retry=5)
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, now = self._desk, self._desk.now()
         if not desk.strangers.allows(request.remote_addr or "", now) or not desk.all_strangers.allows("", now):
-            raise Refused(503, "too many scripts were asked for machines that nobody declared", retry=30)
+            raise RequestRefused(503, "too many scripts were asked for machines that nobody declared", retry=30)
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
         ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
         return self._agent(ticket, NEIGHBOURS)
 
     def _end(self) -> datetime:
-        return self._desk.now() + self._desk.settings.boot_life
+        return self._desk.now() + self._desk.settings.boot_token_ttl
 
     def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
         now, places = self._desk.now(), self._desk.places
         if not self._desk.scripts.allows(request.remote_addr or "", now):
-            raise Refused(503, "too many scripts were asked for from this address", retry=30)
+            raise RequestRefused(503, "too many scripts were asked for from this address", retry=30)
         token = self._desk.tokens.issue(grant, now)
         return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
 
@@ -129,7 +129,7 @@ class Pages:
         settings, files = self._desk.settings, self._desk.files
         kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
         arguments = f"{settings.arguments} gs.lldp={neighbours}"
-        return plain(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, arguments))
+        return text_response(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, arguments))
 
 
 def _from(request: Request, folder: Path, name: str) -> Response:
@@ -141,7 +141,9 @@ def _from(request: Request, folder: Path, name: str) -> Response:
     return send(request, Blob(file, seen.st_size, seen.st_mtime), f"{seen.st_size:x}-{seen.st_mtime_ns:x}")
 
 
-def find(desk: Desk, uuid: str | None, macs: tuple[str, ...]) -> tuple[ResourceKey | None, str | None]:
+def find_machine(
+    desk: RequestContext, uuid: str | None, macs: tuple[str, ...]
+) -> tuple[ResourceKey | None, str | None]:
     """The declared machine, and its UUID the way round in which it was found."""
     for one in dict.fromkeys((uuid, identifiers.turned(uuid) if uuid else None)):
         if (one or macs) and (key := desk.lives.find(one or "", macs)) is not None:

@@ -13,14 +13,14 @@ from typing import Any
 QUIET = timedelta(minutes=10)
 """So long after one of a kind, others like it are only counted."""
 
-MOST = 20
+MAX_EVENTS = 20
 """Of one kind, from however many addresses, in QUIET."""
 
 REMEMBERED = 4096
 """Kinds and addresses that are kept in mind; beyond these, the oldest are forgotten."""
 
 
-class Gate:
+class EventGate:
     """Decides of each (kind, address) whether it is told. Safe for use by several threads."""
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Gate:
 
     def passes(self, kind: str, address: str, now: datetime) -> int | None:
         """None: it is not told. Else the number of the kind, from anywhere, that were not told before it."""
-        place = (kind, network(address))
+        place = (kind, client_network(address))
         with self._lock:
             recent = [at for at in self._told.get(kind, []) if now - at < QUIET]
             last = self._last.get(place)
-            if len(recent) >= MOST or (last is not None and now - last < QUIET):
+            if len(recent) >= MAX_EVENTS or (last is not None and now - last < QUIET):
                 self._untold[kind] = self._untold.get(kind, 0) + 1
                 return None
             self._told[kind] = [*recent, now]
@@ -46,7 +46,7 @@ class Gate:
             return self._untold.pop(kind, 0)
 
 
-class Pace:
+class RateLimit:
     """So many of something for each address in `window`, and no more. Safe for use by several threads."""
 
     def __init__(self, most: int, window: timedelta) -> None:
@@ -56,7 +56,7 @@ class Pace:
 
     def allows(self, address: str, now: datetime) -> bool:
         """Whether one more is within the limit; it counts if so."""
-        place = network(address)
+        place = client_network(address)
         with self._lock:
             recent = [at for at in self._seen.pop(place, []) if now - at < self._window]
             allowed = len(recent) < self._most
@@ -72,7 +72,7 @@ class PacedLog:
 
     def __init__(self, log: Any, now: Callable[[], datetime], each: int = 120, total: int = 3000) -> None:
         self._log, self._now = log, now
-        self._paces = (Pace(each, timedelta(minutes=1)), Pace(total, timedelta(minutes=1)))
+        self._paces = (RateLimit(each, timedelta(minutes=1)), RateLimit(total, timedelta(minutes=1)))
         self._left_out: Counter[str] = Counter()
 
     def bind(self, **fields: object) -> PacedLog:
@@ -107,7 +107,7 @@ class PacedLog:
         say(event, **fields, **({"left_out": left_out} if left_out else {}))
 
 
-def network(address: str) -> str:
+def client_network(address: str) -> str:
     """Whoever has one IPv6 address has all of its /64."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])

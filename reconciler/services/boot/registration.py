@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from drivers.base import lines, printable, read_json
+from drivers.base import printable, printable_lines, read_json
 
 T = TypeVar("T")
 
-PARTS = ("lshw", "lsblk", "serials", "addr", "link", "lldp", "dmi", "cpuinfo", "memory_kb")
+_PARTS = ("lshw", "lsblk", "serials", "addr", "link", "lldp", "dmi", "cpuinfo", "memory_kb")
 """The parts of an inventory, each the output of a tool, as the agent's `inventory` puts them together."""
 
-_MARK = re.compile(rb'[{,]\s*"(' + "|".join(PARTS).encode() + rb')"\s*:')
+_MARK = re.compile(rb'[{,]\s*"(' + "|".join(_PARTS).encode() + rb')"\s*:')
 _INVENTORY = re.compile(rb'"inventory"\s*:\s*(?=\{)')
 
 
@@ -30,7 +30,7 @@ class Registration(msgspec.Struct, frozen=True):
     inventory: Mapping[str, Any] = {}
 
 
-class Told(msgspec.Struct, frozen=True):
+class AgentReport(msgspec.Struct, frozen=True):
     """A fact, as the agent reports it."""
 
     type: str
@@ -48,9 +48,9 @@ def read_registration(body: bytes) -> Registration:
     return _converted(found, Registration)
 
 
-def read_told(body: bytes) -> Told:
+def read_report(body: bytes) -> AgentReport:
     """The fact in a body, its detail with its lines. Raises ValueError, saying why, for what is none."""
-    return _converted(read_json(body, make=lines), Told)
+    return _converted(read_json(body, make=printable_lines), AgentReport)
 
 
 def _converted(found: object, type_: type[T]) -> T:
@@ -93,4 +93,4 @@ def _parts(text: bytes) -> Iterator[tuple[str, Any]]:
 
 
 # Made here, as msgspec crashes where several threads are the first to meet a type at once.
-_converted({"order": ""}, Registration), _converted({"type": ""}, Told)
+_converted({"order": ""}, Registration), _converted({"type": ""}, AgentReport)

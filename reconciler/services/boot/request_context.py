@@ -15,8 +15,8 @@ from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.agent_tokens import Tokens
 from reconciler.services.boot.boot_settings import BootSettings
 from reconciler.services.boot.image_files import Files
-from reconciler.services.boot.rate_limit import Gate, Pace
-from reconciler.services.provisioning_port import Lives
+from reconciler.services.boot.rate_limit import EventGate, RateLimit
+from reconciler.services.provisioning_port import Provisioning
 
 REFUSED = "groundstate.refused"
 """In a request's environment, for its access line: why it was turned away."""
@@ -30,13 +30,13 @@ class Places(msgspec.Struct, frozen=True):
     pin: str
 
 
-class Desk:
+class RequestContext:
     """Everything that a page needs."""
 
     def __init__(
         self,
         settings: BootSettings,
-        lives: Lives,
+        lives: Provisioning,
         tokens: Tokens,
         files: Files,
         now: Callable[[], datetime],
@@ -45,16 +45,16 @@ class Desk:
     ) -> None:
         self.settings, self.lives, self.tokens, self.files = settings, lives, tokens, files
         self.now, self.log, self._places = now, log, places
-        self._gate = Gate()
-        self.scripts = Pace(60, timedelta(minutes=1))
+        self._gate = EventGate()
+        self.scripts = RateLimit(60, timedelta(minutes=1))
         """Scripts that lead to the agent, for each address: each costs a token."""
-        self.orders = Pace(20, timedelta(minutes=1))
+        self.orders = RateLimit(20, timedelta(minutes=1))
         """The same for each order, whoever asks; and what is reported for each, beside signs of life."""
-        self.strangers = Pace(6, timedelta(minutes=1))
+        self.strangers = RateLimit(6, timedelta(minutes=1))
         """Scripts for a machine that nobody declared, for each address."""
-        self.all_strangers = Pace(120, timedelta(minutes=1))
+        self.all_strangers = RateLimit(120, timedelta(minutes=1))
         """The same, for all of them together: each is kept for a day."""
-        self.reports = Pace(60, timedelta(minutes=1))
+        self.reports = RateLimit(60, timedelta(minutes=1))
         """What the agent of one order tells."""
 
     @property
@@ -76,7 +76,7 @@ class Desk:
         address = request.remote_addr or ""
         request.environ[REFUSED] = reason
         self.warn(address, reason, message, machine)
-        raise Refused(status, answer or message)
+        raise RequestRefused(status, answer or message)
 
     def warn(self, address: str, reason: str, message: str, machine: ResourceKey | None = None) -> None:
         """Tell the ledger that somebody was turned away, unless it was told the like of it shortly before."""
@@ -90,7 +90,7 @@ class Desk:
         return self._gate.passes(kind, address, self.now()) is not None
 
 
-class Refused(HTTPException):
+class RequestRefused(HTTPException):
     """An answer other than 200, in words for whoever looks at the agent's log. `retry`: seconds after which it makes
     sense to ask again."""
 
@@ -100,20 +100,20 @@ class Refused(HTTPException):
 
     def get_response(self, *_: Any, **__: Any) -> Any:
         """werkzeug's hook."""
-        answer = plain(f"{self.description}\n", self.code)
+        answer = text_response(f"{self.description}\n", self.code)
         if self.retry is not None:
             answer.headers["Retry-After"] = str(self.retry)
         return answer
 
 
-def plain(body: str, status: int | None = 200) -> Response:
+def text_response(body: str, status: int | None = 200) -> Response:
     """Text that is not to be kept: what is true of a machine now may not be in a minute."""
     answer = Response(body, status, content_type="text/plain; charset=utf-8")
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
 
-def form(value: object, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200) -> Response:
     """JSON, in the same way."""
     answer = Response(msgspec.json.encode(value), status, content_type="application/json")
     answer.headers["Cache-Control"] = "no-store"

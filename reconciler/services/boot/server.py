@@ -10,12 +10,12 @@ from typing import Any, Self
 from reconciler.kinds.machine.virtual_media import IMAGE
 from reconciler.services.boot import app, cd_image, tls
 from reconciler.services.boot.agent_tokens import Tokens
-from reconciler.services.boot.boot_settings import BootError, BootSettings, host
+from reconciler.services.boot.boot_settings import BootError, BootSettings, url_host
 from reconciler.services.boot.image_files import Files
 from reconciler.services.boot.listener import Listener
 from reconciler.services.boot.rate_limit import PacedLog
-from reconciler.services.boot.request_context import Desk, Places
-from reconciler.services.provisioning_port import Lives
+from reconciler.services.boot.request_context import Places, RequestContext
+from reconciler.services.provisioning_port import Provisioning
 
 
 class BootServer:
@@ -27,7 +27,7 @@ class BootServer:
     def __init__(
         self,
         settings: BootSettings,
-        lives: Lives,
+        lives: Provisioning,
         tokens: Tokens,
         files: Files,
         now: Callable[[], datetime],
@@ -36,11 +36,11 @@ class BootServer:
         if (settings.cert is None) != (settings.key is None):
             raise BootError("--boot-cert and --boot-key belong together: give both, or none")
         if settings.cert is not None and settings.key is not None:
-            self.identity = tls.given(settings.cert, settings.key)
+            self.identity = tls.given_identity(settings.cert, settings.key)
         else:
             self.identity = tls.own(settings.folder, settings.address, now())
         log = PacedLog(log, now)
-        desk = Desk(settings, lives, tokens, files, now, log, lambda: self.places)
+        desk = RequestContext(settings, lives, tokens, files, now, log, lambda: self.places)
         places, limits = settings.listen, settings.limits
         pair = (str(self.identity.cert), str(self.identity.key))
         self._http = Listener("http", (places, settings.http_port), app.boot_pages(desk), limits, log)
@@ -49,7 +49,7 @@ class BootServer:
         except BootError:
             self._http.stop()
             raise
-        name = host(settings.address)
+        name = url_host(settings.address)
         self.places = Places(
             http=f"http://{name}:{self._http.port}",
             https=f"https://{name}:{self._https.port}",
@@ -58,7 +58,9 @@ class BootServer:
         """Where machines reach it."""
         files.serve_from(self.places.http)
         if settings.media is not None:
-            cd_image.write(settings.media, settings.folder / IMAGE, f"{settings.arguments} gs.boot={self.places.http}")
+            cd_image.write_image(
+                settings.media, settings.folder / IMAGE, f"{settings.arguments} gs.boot={self.places.http}"
+            )
 
     def start(self) -> None:
         """Serve."""

@@ -19,12 +19,12 @@ from cryptography.x509.oid import NameOID
 from reconciler.services.boot.boot_settings import BootError
 
 FILE = "boot-tls.pem"
-LIFE = timedelta(days=3650)
+_CERTIFICATE_LIFETIME = timedelta(days=3650)
 RENEWED = timedelta(days=365)
 """So long before its end a certificate is made anew, for the same key."""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class TlsIdentity(msgspec.Struct, frozen=True):
     """PEM files of certificate and key (the same file, where it is our own), and `sha256//` and the base64 of the
     public key's SHA-256, as `curl --pinnedpubkey` takes it."""
 
@@ -33,7 +33,7 @@ class Identity(msgspec.Struct, frozen=True):
     pin: str
 
 
-def given(cert: Path, key: Path) -> Identity:
+def given_identity(cert: Path, key: Path) -> TlsIdentity:
     """What somebody else made. Raises BootError."""
     try:
         certificate = x509.load_pem_x509_certificate(cert.read_bytes())
@@ -45,10 +45,10 @@ def given(cert: Path, key: Path) -> Identity:
         raise BootError(f"--boot-key {key}: this is no PEM key without a password: {error}") from error
     if _spki(private.public_key()) != _spki(certificate.public_key()):
         raise BootError(f"--boot-key {key} is not the key of --boot-cert {cert}; give two that belong together")
-    return Identity(cert, key, pin(certificate))
+    return TlsIdentity(cert, key, pin(certificate))
 
 
-def own(folder: Path, address: str, now: datetime) -> Identity:
+def own(folder: Path, address: str, now: datetime) -> TlsIdentity:
     """Our own, made at the first call; the key stays the same whatever becomes of the certificate. Raises BootError."""
     path = folder / FILE
     try:
@@ -62,7 +62,7 @@ def own(folder: Path, address: str, now: datetime) -> Identity:
     except (OSError, ValueError, TypeError) as error:
         hint = "put it aside to have a new one made; machines that are being installed then have to be started again"
         raise BootError(f"{path}: the boot service's certificate cannot be read or made: {error}; {hint}") from error
-    return Identity(path, path, pin(certificate))
+    return TlsIdentity(path, path, pin(certificate))
 
 
 def pin(certificate: x509.Certificate) -> str:
@@ -111,7 +111,7 @@ def _signed(key: CertificateIssuerPrivateKeyTypes, address: str, now: datetime) 
         .serial_number(x509.random_serial_number())
         # Clocks of machines without a battery may stand at any time, and these do not look; people's tools do.
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + LIFE)
+        .not_valid_after(now + _CERTIFICATE_LIFETIME)
         .add_extension(x509.SubjectAlternativeName([_name(address)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -112,4 +112,4 @@ def is_first_sight(access: Iterable[AccessChange], total: int) -> bool:
 def lines_of(group: list[AccessChange]) -> Iterator[str]:
     """The differences of machines that are known, `path: before -> after`."""
     for path, was, to in group[0].differences:
-        yield f"{path}: {words.value(was)} -> {words.value(to)}"
+        yield f"{path}: {words.value_words(was)} -> {words.value_words(to)}"

@@ -22,7 +22,7 @@ from reconciler.views.render import words
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|api-?key|credential")
 _REFERENCES = ("credentialRef",)
 """Where a credential is named and never written."""
-HIDDEN = "***"
+_HIDDEN = "***"
 _ABSENT: Any = object()
 
 
@@ -34,13 +34,13 @@ class Changed(msgspec.Struct, frozen=True):
     after: Any
 
 
-class Version(msgspec.Struct, frozen=True, eq=False):
+class DocumentVersion(msgspec.Struct, frozen=True, eq=False):
     """The document as a commit has it: its whole value, or None and why it cannot be read."""
 
     value: dict[str, Any] | None
     fault: str = ""
 
-    def says_the_same(self, other: Version) -> bool:
+    def says_the_same(self, other: DocumentVersion) -> bool:
         """Whether both declare the same, however it is written. What cannot be read is like itself alone."""
         return self is other or (self.value is not None and self.value == other.value)
 
@@ -67,8 +67,8 @@ class Edit(msgspec.Struct, frozen=True):
     committed: datetime
     what: What
     file: str
-    before: Version | None
-    after: Version | None
+    before: DocumentVersion | None
+    after: DocumentVersion | None
     moved_from: str = ""
 
     @property
@@ -81,10 +81,10 @@ class Edit(msgspec.Struct, frozen=True):
         """Field by field, where both versions can be read."""
         before = self.before.value if self.before else None
         after = self.after.value if self.after else None
-        return () if before is None or after is None else differences(before, after)
+        return () if before is None or after is None else field_differences(before, after)
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Changed, ...]:
+def field_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Changed, ...]:
     """The fields that differ, in the order of the later version and then those that it lacks; a missing one is None.
 
     Mappings are gone into and lists are not. What may be a credential written by mistake is hidden.
@@ -101,20 +101,20 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[Changed]:
             inner = f"{path}.{name}" if path else str(name)
             yield from _differences(inner, old.get(name, _ABSENT), new.get(name, _ABSENT))
     elif before is _ABSENT or after is _ABSENT or before != after:
-        old, new = (None if one is _ABSENT else masked(one, path) for one in (before, after))
+        old, new = (None if one is _ABSENT else masked_value(one, path) for one in (before, after))
         yield Changed(path, old, new)
 
 
-def masked(value: Any, path: str = "") -> Any:
+def masked_value(value: Any, path: str = "") -> Any:
     """The value at a path, and all in it, with what may be a credential hidden: old versions need not be valid."""
     parts = path.split(".")
     if any(part in _REFERENCES for part in parts):
         return value
     if isinstance(value, dict):
-        return {name: masked(one, f"{path}.{name}" if path else str(name)) for name, one in value.items()}
+        return {name: masked_value(one, f"{path}.{name}" if path else str(name)) for name, one in value.items()}
     if any(_SECRET.search(part) for part in parts):
-        return HIDDEN
-    return [masked(one, path) for one in value] if isinstance(value, list) else value
+        return _HIDDEN
+    return [masked_value(one, path) for one in value] if isinstance(value, list) else value
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ def interleaved(edits: Iterable[Edit], events: Iterable[Event]) -> Iterator[Entr
     return merge(told, changed, key=lambda one: one.at, reverse=True)
 
 
-def form(one: Entry) -> dict[str, Any]:
+def entry_form(one: Entry) -> dict[str, Any]:
     """The public JSON form of an entry."""
     if one.edit is None:
         return {"at": msgspec.to_builtins(one.at), "event": msgspec.to_builtins(one.event)}
@@ -147,7 +147,7 @@ def form(one: Entry) -> dict[str, Any]:
     return found | {name: said for name, said in more.items() if said}
 
 
-def render(entries: Iterable[Entry], paint: words.Paint = words.plain) -> Iterator[str]:
+def render_history(entries: Iterable[Entry], paint: words.Paint = words.unpainted) -> Iterator[str]:
     """The history as lines of text."""
     for one in entries:
         if one.edit is not None:

@@ -16,7 +16,7 @@ _NAMED = 4
 _NOBODY = ResourceKey("", "")
 
 
-class Part(StrEnum):
+class ChangeGroup(StrEnum):
     """The part of the view that a change belongs to; in the order in which they are shown."""
 
     CHANGES = "changes"
@@ -52,27 +52,27 @@ class Summary(msgspec.Struct, frozen=True):
     access_changed: int = 0
 
 
-def part_of(change: Change) -> Part:
+def part_of(change: Change) -> ChangeGroup:
     """Where a change is shown: what is sent by how it hurts and who moved, what is not sent by what holds it."""
     if change.goes:
         if change.disruption is not Disruption.NONE:
-            return Part.DISRUPTIVE
-        return Part.DRIFT if change.cause.kind in (CauseKind.DRIFT, CauseKind.LEAK) else Part.CHANGES
+            return ChangeGroup.DISRUPTIVE
+        return ChangeGroup.DRIFT if change.cause.kind in (CauseKind.DRIFT, CauseKind.LEAK) else ChangeGroup.CHANGES
     for kind, part in (
-        (HoldKind.GUARD, Part.HELD),
-        (HoldKind.IN_FLIGHT, Part.IN_FLIGHT),
-        (HoldKind.DECLARED, Part.HELD),
-        (HoldKind.FAILED, Part.FAILED),
-        (HoldKind.BLOCKED, Part.WAITING),
+        (HoldKind.GUARD, ChangeGroup.HELD),
+        (HoldKind.IN_FLIGHT, ChangeGroup.IN_FLIGHT),
+        (HoldKind.DECLARED, ChangeGroup.HELD),
+        (HoldKind.FAILED, ChangeGroup.FAILED),
+        (HoldKind.BLOCKED, ChangeGroup.WAITING),
     ):
         if change.held(kind):
             return part
-    return Part.HELD
+    return ChangeGroup.HELD
 
 
-def by_part(changes: Iterable[Change]) -> dict[Part, list[Change]]:
+def by_part(changes: Iterable[Change]) -> dict[ChangeGroup, list[Change]]:
     """The changes of each part, in the plan's order."""
-    found: dict[Part, list[Change]] = {part: [] for part in Part}
+    found: dict[ChangeGroup, list[Change]] = {part: [] for part in ChangeGroup}
     for change in changes:
         found[part_of(change)].append(change)
     return found
@@ -94,7 +94,7 @@ def holds(change: Change) -> tuple[Hold, ...]:
 def to_proceed(hold: Hold, group: Sequence[Change]) -> str:
     """The way out of a hold that `holds` gave, as it is typed for these changes; for many, by their labels."""
     these = " ".join(typed(change.key) for change in group)
-    return hold.way_out.replace(_THESE, these if len(group) <= _NAMED else "-l SELECTOR")
+    return hold.hint.replace(_THESE, these if len(group) <= _NAMED else "-l SELECTOR")
 
 
 def summarize(plan: Plan) -> Summary:
@@ -111,10 +111,10 @@ def summarize(plan: Plan) -> Summary:
         destructive=hurts[Disruption.DESTRUCTIVE],
         drift=sum(1 for change in plan.changes if change.cause.kind in (CauseKind.DRIFT, CauseKind.BOTH)),
         leaked=sum(1 for change in plan.changes if change.cause.kind is CauseKind.LEAK),
-        waiting=parts[Part.WAITING],
-        held=parts[Part.HELD],
-        in_flight=parts[Part.IN_FLIGHT],
-        failed=parts[Part.FAILED],
+        waiting=parts[ChangeGroup.WAITING],
+        held=parts[ChangeGroup.HELD],
+        in_flight=parts[ChangeGroup.IN_FLIGHT],
+        failed=parts[ChangeGroup.FAILED],
         unknown=len(plan.unknown),
         machines=sum(1 for change in plan.changes if change.key.kind == "Machine"),
         total_machines=plan.scope.total_machines,
@@ -123,7 +123,7 @@ def summarize(plan: Plan) -> Summary:
 
 
 def _told(hold: Hold, key: ResourceKey) -> Hold:
-    hold = msgspec.structs.replace(hold, way_out=hold.way_out.replace(f" {typed(key)} ", f" {_THESE} "))
+    hold = msgspec.structs.replace(hold, hint=hold.hint.replace(f" {typed(key)} ", f" {_THESE} "))
     match hold.kind:
         case HoldKind.IN_FLIGHT:
             return msgspec.structs.replace(hold, by="")

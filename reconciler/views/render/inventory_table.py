@@ -7,18 +7,24 @@ from datetime import datetime
 from itertools import zip_longest
 
 from drivers.base import Inventory
-from reconciler.kinds.common.inventory import Kept, Known
-from reconciler.kinds.machine.labels import SizeOf
+from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.machine.labels import SizeFound
 from reconciler.onboarding.inventory_comparison import changes, disagreements
-from reconciler.views.columns import age
+from reconciler.views.columns import short_age
 from reconciler.views.render.sizes import in_bytes
-from reconciler.views.render.words import Paint, clean, count, plain
+from reconciler.views.render.words import Paint, clean, count, unpainted
 
 _NOTHING = "unknown"
 
 
 def inventory_lines(
-    machine: str, known: Known, size: SizeOf, now: datetime, *, wide: bool = False, paint: Paint = plain
+    machine: str,
+    known: MachineInventory,
+    size: SizeFound,
+    now: datetime,
+    *,
+    wide: bool = False,
+    paint: Paint = unpainted,
 ) -> Iterator[str]:
     """The parts, a column for each origin, then what differs. `wide`: models and serial numbers too."""
     yield paint("bold", clean(machine))
@@ -36,7 +42,7 @@ def inventory_lines(
     yield from difference_lines(known, paint)
 
 
-def difference_lines(known: Known, paint: Paint = plain) -> Iterator[str]:
+def difference_lines(known: MachineInventory, paint: Paint = unpainted) -> Iterator[str]:
     """What changed since it was as it should be, and by what BMC and agent differ."""
     for kept in known.all:
         found = changes(kept)
@@ -50,8 +56,8 @@ def difference_lines(known: Known, paint: Paint = plain) -> Iterator[str]:
 
 
 def _taken(kept: Kept, now: datetime) -> str:
-    when = f"{age(kept.taken_at, now)} ago" if kept.taken_at else "never"
-    return f"{when}; {kept.error.reason} {age(kept.tried_at, now)} ago" if kept.error else when
+    when = f"{short_age(kept.taken_at, now)} ago" if kept.taken_at else "never"
+    return f"{when}; {kept.error.reason} {short_age(kept.tried_at, now)} ago" if kept.error else when
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -34,7 +34,7 @@ MARKER = "<!-- groundstate plan -->"
 _ENTRY = re.compile(r"^ {2,4}([+~x?-]) ")
 _DIFF = {"+": "+", "~": "!", "-": "-", "x": "-", "?": "#"}
 _SPARE = 200
-_STYLE = Style(full=False, paint=words.plain, width=120)
+_STYLE = Style(full=False, paint=words.unpainted, width=120)
 
 
 def render_markdown(plan: Plan, limit: int = 65_000, *, next_command: str = APPLY) -> str:
@@ -78,7 +78,7 @@ def _before(plan: Plan) -> Iterator[str]:
         yield f"> {note.severity}: {code(note.summary)}"
     for override in plan.overrides:
         yield ""
-        yield f"> **In force:** {code(words.override(override))}"
+        yield f"> **In force:** {code(words.override_words(override))}"
 
 
 def _headline(plan: Plan) -> str:

@@ -16,7 +16,7 @@ def placement_lines(claim: Resource[MachineClaimSpec], found: Placement) -> Iter
     what = f"{count(spec.count, 'machine')}{_which(spec)} in {', '.join(spec.partitions)} for project {spec.project}"
     yield clean(f"{claim.key} ({claim.source.file}:{claim.source.line}): {what}, with {spec.image}")
     for had in found.held:
-        leaving = "  (on its way back)" if had.leaving else ""
+        leaving = "  (on its way back)" if had.releasing else ""
         yield f"  has       {_slot(had.slot, had.machine)}{leaving}"
     for one in found.chosen:
         where = f"{one.partition}, rack {one.rack}" if one.rack else one.partition
@@ -26,7 +26,7 @@ def placement_lines(claim: Resource[MachineClaimSpec], found: Placement) -> Iter
         yield f"  lacks     {count(missing, 'machine')}"
     for hold in found.holds:
         yield f"  held by {clean(f'{hold.by}: {hold.reason}')}"
-        yield f"    To proceed: {clean(hold.way_out)}"
+        yield f"    To proceed: {clean(hold.hint)}"
 
 
 def candidate_rows(found: Placement) -> list[list[str]]:
@@ -42,7 +42,7 @@ def _why(one: Candidate, chosen: dict[str, int], found: Placement) -> str:
     if one.machine in chosen:
         return f"chosen for slot {chosen[one.machine]}"
     if one.reasons:
-        return clean("; ".join(reason.said for reason in one.reasons))
+        return clean("; ".join(reason.message for reason in one.reasons))
     return "could be had; others come before it" if chosen or not found.lacks else "could be had"
 
 

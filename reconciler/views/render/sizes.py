@@ -10,13 +10,13 @@ import msgspec
 
 from drivers.base import Inventory
 from reconciler.kinds.catalogue.size import IN_BYTES
-from reconciler.kinds.catalogue.size_matching import Check, Explanation, Verdict, unknown_parts
+from reconciler.kinds.catalogue.size_matching import ConstraintCheck, Explanation, SizeVerdict, unknown_parts
 from reconciler.kinds.common.inventory import Kept, Origin
-from reconciler.views.columns import age
-from reconciler.views.render.words import Paint, clean, count, plain
+from reconciler.views.columns import short_age
+from reconciler.views.render.words import Paint, clean, count, unpainted
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_COLOURS = {Verdict.FITS: "green", Verdict.DIFFERS: "dim", Verdict.UNKNOWN: "yellow"}
+_COLOURS = {SizeVerdict.FITS: "green", SizeVerdict.DIFFERS: "dim", SizeVerdict.UNKNOWN: "yellow"}
 
 
 _WHOSE = {Origin.IN_BAND: "what the agent said", Origin.OUT_OF_BAND: "what the BMC said"}
@@ -36,7 +36,7 @@ def size_lines(
     basis: Basis,
     found: Sequence[Explanation],
     now: datetime,
-    paint: Paint = plain,
+    paint: Paint = unpainted,
 ) -> Iterator[str]:
     """The machine, each size with its constraints, and the verdict at last."""
     yield f"{paint('bold', clean(machine))}: {', '.join(_parts(basis.inventory))}"
@@ -62,13 +62,13 @@ def _whose(basis: Basis, now: datetime) -> str:
         return clean(basis.file)
     if not basis.kept:
         return "what the BMC says now, as nothing is kept of it"
-    return " and ".join(f"{_WHOSE[one.origin]} {age(one.taken_at, now)} ago" for one in reversed(basis.kept))
+    return " and ".join(f"{_WHOSE[one.origin]} {short_age(one.taken_at, now)} ago" for one in reversed(basis.kept))
 
 
 def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) -> str:
     """Which size it is, or why that cannot be said."""
-    fits = [one.size for one in found if one.verdict is Verdict.FITS]
-    unknown = [one.size for one in found if one.verdict is Verdict.UNKNOWN]
+    fits = [one.size for one in found if one.verdict is SizeVerdict.FITS]
+    unknown = [one.size for one in found if one.verdict is SizeVerdict.UNKNOWN]
     if len(fits) > 1:
         return f"{machine} is of {len(fits)} sizes: {', '.join(fits)}; narrow one of them"
     if fits:
@@ -83,7 +83,7 @@ def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) ->
 
 def is_right(declared: str | None, found: Sequence[Explanation]) -> bool:
     """Whether exactly one size fits, and it is the one that is declared, if any is."""
-    fits = [one.size for one in found if one.verdict is Verdict.FITS]
+    fits = [one.size for one in found if one.verdict is SizeVerdict.FITS]
     return len(fits) == 1 and declared in (None, fits[0])
 
 
@@ -120,9 +120,9 @@ def _reasons(one: Explanation) -> Iterator[str]:
         yield f"{clean(label)} is in no constraint"
 
 
-def _found(check: Check) -> str:
+def _found(check: ConstraintCheck) -> str:
     return "nobody says" if check.found is None else f"found {_amount(check, check.found)}"
 
 
-def _amount(check: Check, number: int) -> str:
+def _amount(check: ConstraintCheck, number: int) -> str:
     return in_bytes(number) if check.type in IN_BYTES else f"{number:,}"

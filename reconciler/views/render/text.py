@@ -10,22 +10,22 @@ from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, HoldKind, Plan, Unknown, Verb
 from reconciler.views.render import words
 from reconciler.views.render.access_table import alike_access, in_common, is_first_sight, lines_of, on_a_line, places
-from reconciler.views.render.groups import Part, alike, by_part, holds, summarize, to_proceed
+from reconciler.views.render.groups import ChangeGroup, alike, by_part, holds, summarize, to_proceed
 from reconciler.views.render.ranges import fold, natural
 
 APPLY = "groundstate apply"
 ACCESS = "Access that is not in force yet: logins go there"
-FIRST_SIGHT = "Nothing is remembered of any: with the store of the daemon (--store), those that moved are told apart"
+_ALL_NEW = "Nothing is remembered of any: with the store of the daemon (--store), those that moved are told apart"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
 _TITLES = {
-    Part.CHANGES: "Changes from git",
-    Part.DRIFT: "Drift: changed outside of git",
-    Part.WAITING: "Then, once what they wait for exists",
-    Part.HELD: "Held",
-    Part.IN_FLIGHT: "In flight",
-    Part.FAILED: "Failed, and not tried again as it is",
-    Part.DISRUPTIVE: "Disruptive or destructive, one by one",
+    ChangeGroup.CHANGES: "Changes from git",
+    ChangeGroup.DRIFT: "Drift: changed outside of git",
+    ChangeGroup.WAITING: "Then, once what they wait for exists",
+    ChangeGroup.HELD: "Held",
+    ChangeGroup.IN_FLIGHT: "In flight",
+    ChangeGroup.FAILED: "Failed, and not tried again as it is",
+    ChangeGroup.DISRUPTIVE: "Disruptive or destructive, one by one",
 }
 _HELD_WORDS = {
     HoldKind.GUARD: "held by guard",
@@ -53,7 +53,7 @@ def render_text(
     `full` gives each resource its own entry, with source, age and reasons; `color` uses ANSI codes; `width` is where
     lists of names wrap; `next_command` is what would carry this very plan out (None: is being done).
     """
-    style = Style(full=full, paint=words.ansi if color else words.plain, width=width)
+    style = Style(full=full, paint=words.ansi if color else words.unpainted, width=width)
     blocks = [header(plan, style), *sections(plan, style), footer(plan, style, next_command)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -63,37 +63,44 @@ def header(plan: Plan, style: Style) -> list[str]:
     revision, scope = plan.revision, plan.scope
     lines = [style.paint("bold", f"Plan of {words.clean(str(revision))}") + f"  {words.clean(revision.repository)}"]
     if revision.commit is not None:
-        lines.append(f"  {words.message(revision.commit)}")
+        lines.append(f"  {words.commit_words(revision.commit)}")
     else:
         lines.append("  a work tree with uncommitted edits")
     if plan.observed_at is None:
         lines.append(f"  planned at {words.moment(plan.planned_at)}, nothing was looked at")
     else:
-        seen = words.age(plan.planned_at - plan.observed_at)
+        seen = words.age_words(plan.planned_at - plan.observed_at)
         lines.append(f"  planned at {words.moment(plan.planned_at)} from looks at most {seen} old")
     if scope.filter:
         lines.append(f"  filter: {words.clean(scope.filter)}")
     for told in plan.diagnostics:
         place = f"{told.source}: " if told.source else ""
         lines.append(style.paint("yellow", f"  {told.severity}: {words.clean(place + told.summary)}"))
-    lines += [style.paint("yellow", f"  {words.clean(words.override(one))}") for one in plan.overrides]
+    lines += [style.paint("yellow", f"  {words.clean(words.override_words(one))}") for one in plan.overrides]
     return lines
 
 
 def sections(plan: Plan, style: Style) -> Iterator[list[str]]:
     """The body: a block of lines, the first its title, for each part that is not empty. What disrupts stands last."""
     if plan.access:
-        note = [f"  {FIRST_SIGHT}"] if is_first_sight(plan.access, plan.scope.total_machines) else []
+        note = [f"  {_ALL_NEW}"] if is_first_sight(plan.access, plan.scope.total_machines) else []
         yield [_heading(ACCESS, len(plan.access), style), *note, *access_lines(plan.access, style)]
     parts = by_part(plan.changes)
-    for part in (Part.CHANGES, Part.DRIFT, Part.WAITING, Part.HELD, Part.IN_FLIGHT, Part.FAILED):
+    for part in (
+        ChangeGroup.CHANGES,
+        ChangeGroup.DRIFT,
+        ChangeGroup.WAITING,
+        ChangeGroup.HELD,
+        ChangeGroup.IN_FLIGHT,
+        ChangeGroup.FAILED,
+    ):
         if parts[part]:
             yield [_title(part, parts[part], style), *_entries(parts[part], style)]
     if plan.unknown:
         title = "Unknown: could not be read, so nothing is planned"
         yield [_heading(title, len(plan.unknown), style), *unknown_lines(plan.unknown, style)]
-    if parts[Part.DISRUPTIVE]:
-        yield disruptive_block(parts[Part.DISRUPTIVE], style)
+    if parts[ChangeGroup.DISRUPTIVE]:
+        yield disruptive_block(parts[ChangeGroup.DISRUPTIVE], style)
 
 
 def access_lines(access: Iterable[AccessChange], style: Style) -> Iterator[str]:
@@ -209,7 +216,7 @@ def next_lines(plan: Plan, style: Style, command: str) -> Iterator[str]:
 
 def disruptive_block(changes: list[Change], style: Style) -> list[str]:
     """Each machine on its own line, under what it has in common with others."""
-    lines = [_title(Part.DISRUPTIVE, changes, style)]
+    lines = [_title(ChangeGroup.DISRUPTIVE, changes, style)]
     for group in alike(changes):
         lines.append(f"  {words.cause(group[0].cause)}")
         for change in sorted(group, key=_place):
@@ -343,7 +350,7 @@ def wrapped(names: Iterable[str], width: int) -> Iterator[str]:
     )
 
 
-def _title(part: Part, changes: list[Change], style: Style) -> str:
+def _title(part: ChangeGroup, changes: list[Change], style: Style) -> str:
     return _heading(_TITLES[part], len(changes), style)
 
 

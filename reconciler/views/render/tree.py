@@ -8,14 +8,14 @@ from ipaddress import ip_network
 import msgspec
 
 from drivers.base import IpamNetwork, Pool, Usage
-from reconciler.views.render.words import Paint, clean, plain
+from reconciler.views.render.words import Paint, clean, unpainted
 
 BAR = 10
 WIDEST = 3
 _LEVELS = ((0.9, "red"), (0.7, "yellow"), (0.0, "green"))
 
 
-class Node(msgspec.Struct):
+class _Node(msgspec.Struct):
     """A prefix of a network, and the child prefixes in it."""
 
     network: str
@@ -25,10 +25,10 @@ class Node(msgspec.Struct):
     word: str
     namespace: str
     free: tuple[tuple[int, int], ...] = ()
-    children: list[Node] = []
+    children: list[_Node] = []
 
 
-class Marks(msgspec.Struct, frozen=True):
+class TreeMarks(msgspec.Struct, frozen=True):
     """What the tree is drawn with."""
 
     full: str = "█"
@@ -38,14 +38,14 @@ class Marks(msgspec.Struct, frozen=True):
     rail: str = "│  "
 
 
-ASCII = Marks("#", ".", "|- ", "`- ", "|  ")
+ASCII = TreeMarks("#", ".", "|- ", "`- ", "|  ")
 
 
-def tree(networks: Mapping[str, IpamNetwork], usage: Iterable[Usage]) -> list[Node]:
+def tree(networks: Mapping[str, IpamNetwork], usage: Iterable[Usage]) -> list[_Node]:
     """The top-level prefixes by namespace, family and address; each child under the prefix that it is a part of."""
     nodes = sorted((_node(one, networks[one.network]) for one in usage if one.network in networks), key=_place)
-    top: list[Node] = []
-    containers: dict[str, list[Node]] = {}
+    top: list[_Node] = []
+    containers: dict[str, list[_Node]] = {}
     for node in nodes:
         if networks[node.network].parent is None:
             top.append(node)
@@ -59,10 +59,10 @@ def tree(networks: Mapping[str, IpamNetwork], usage: Iterable[Usage]) -> list[No
 
 
 def tree_lines(
-    top: Iterable[Node], *, paint: Paint = plain, marks: Marks | None = None, depth: int | None = None
+    top: Iterable[_Node], *, paint: Paint = unpainted, marks: TreeMarks | None = None, depth: int | None = None
 ) -> Iterator[str]:
     """The tree for a terminal. `depth` 1 leaves the children out, counting them."""
-    drawn = marks or Marks()
+    drawn = marks or TreeMarks()
     rows = list(_rows(top, drawn, depth))
     wide = max((len(label) for label, _ in rows), default=0)
     namespace = ""
@@ -73,9 +73,9 @@ def tree_lines(
         yield f"{label.ljust(wide)}  {_filled(node, paint, drawn)}".rstrip()
 
 
-def pool_lines(pools: Mapping[str, Pool], *, paint: Paint = plain, marks: Marks | None = None) -> Iterator[str]:
+def pool_lines(pools: Mapping[str, Pool], *, paint: Paint = unpainted, marks: TreeMarks | None = None) -> Iterator[str]:
     """The pools, each with how full it is."""
-    drawn = marks or Marks()
+    drawn = marks or TreeMarks()
     rows = []
     for name, pool in sorted(pools.items()):
         spans = ", ".join(f"{one.first}-{one.last}" for one in pool.ranges)
@@ -86,9 +86,9 @@ def pool_lines(pools: Mapping[str, Pool], *, paint: Paint = plain, marks: Marks 
         yield f"{label.ljust(wide)}  {bar(held, size, paint, drawn)}  {held:,} of {size:,}"
 
 
-def bar(used: int, size: int, paint: Paint = plain, marks: Marks | None = None) -> str:
+def bar(used: int, size: int, paint: Paint = unpainted, marks: TreeMarks | None = None) -> str:
     """`███░░░░░░░  28 %`; what is not empty shows, and what is not full is not shown as full."""
-    drawn = marks or Marks()
+    drawn = marks or TreeMarks()
     share = used / size if size else 0.0
     cells = 0 if not used else BAR if used >= size else min(BAR - 1, max(1, round(share * BAR)))
     percent = "100" if size and used >= size else f"{min(99, int(share * 100))}"
@@ -103,12 +103,12 @@ def free_words(free: Iterable[tuple[int, int]]) -> str:
     return f"{told} and smaller" if len(listed) > WIDEST else told
 
 
-def _node(one: Usage, network: IpamNetwork) -> Node:
+def _node(one: Usage, network: IpamNetwork) -> _Node:
     word = "Super" if network.container else "Shared" if network.shared else ""
-    return Node(one.network, one.cidr, one.size, one.used, word, network.namespace, one.free_prefixes, [])
+    return _Node(one.network, one.cidr, one.size, one.used, word, network.namespace, one.free_prefixes, [])
 
 
-def _place(node: Node) -> tuple[str, int, int, int]:
+def _place(node: _Node) -> tuple[str, int, int, int]:
     network = ip_network(node.cidr)
     return node.namespace, network.version, int(network.network_address), network.prefixlen
 
@@ -122,7 +122,7 @@ def _holds(outer: str, inner: str) -> bool:
     )
 
 
-def _rows(nodes: Iterable[Node], marks: Marks, depth: int | None, rails: str = "") -> Iterator[tuple[str, Node]]:
+def _rows(nodes: Iterable[_Node], marks: TreeMarks, depth: int | None, rails: str = "") -> Iterator[tuple[str, _Node]]:
     listed = list(nodes)
     for index, node in enumerate(listed):
         end = index == len(listed) - 1
@@ -133,7 +133,7 @@ def _rows(nodes: Iterable[Node], marks: Marks, depth: int | None, rails: str = "
             yield from _rows(node.children, marks, None if depth is None else depth - 1, below)
 
 
-def _filled(node: Node, paint: Paint, marks: Marks) -> str:
+def _filled(node: _Node, paint: Paint, marks: TreeMarks) -> str:
     said = f"{bar(node.used, node.size, paint, marks)}  "
     if node.word == "Super":
         number = len(node.children)

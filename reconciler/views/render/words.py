@@ -11,6 +11,7 @@ from reconciler.kinds.claim.spec import of_claim
 from reconciler.model.action import (
     AcceptSystem,
     Acquire,
+    AcquireNumber,
     Action,
     Bind,
     Claim,
@@ -20,20 +21,19 @@ from reconciler.model.action import (
     EjectMedia,
     Forget,
     Free,
-    GiveNumberBack,
     InsertMedia,
-    OrderBoot,
     PinImage,
     PowerOff,
     PowerOn,
     PutNetwork,
     PutPool,
     Release,
+    ReleaseNumber,
     Rename,
+    RequestBoot,
     SetBoot,
     SetIndicator,
     Settle,
-    TakeNumber,
     Transfer,
     Unclaim,
 )
@@ -53,12 +53,12 @@ def ansi(colour: str, text: str) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def plain(_colour: str, text: str) -> str:
+def unpainted(_colour: str, text: str) -> str:
     """The text as it is."""
     return text
 
 
-def value(this: Any) -> str:
+def value_words(this: Any) -> str:
     """A value in one line: `On`, `(none)`, `{target: Pxe, enabled: Once}`."""
     match this:
         case None:
@@ -68,9 +68,13 @@ def value(this: Any) -> str:
         case bool():
             return "true" if this else "false"
         case dict():
-            return "{" + ", ".join(f"{clean(str(k))}: {value(v)}" for k, v in this.items() if v not in (None, [])) + "}"
+            return (
+                "{"
+                + ", ".join(f"{clean(str(k))}: {value_words(v)}" for k, v in this.items() if v not in (None, []))
+                + "}"
+            )
         case list() | tuple():
-            return "[" + ", ".join(map(value, this)) + "]"
+            return "[" + ", ".join(map(value_words, this)) + "]"
         case _:
             return clean(str(this))
 
@@ -81,16 +85,16 @@ def difference(this: Difference) -> Iterator[str]:
     match this.observed, this.desired:
         case dict() as seen, dict() as wanted:
             lines = [
-                f"{this.path}.{clean(str(name))}: {value(seen.get(name))} -> {value(to)}"
+                f"{this.path}.{clean(str(name))}: {value_words(seen.get(name))} -> {value_words(to)}"
                 for name, to in wanted.items()
                 if to is not None and seen.get(name) != to
             ]
         case list() as seen, list() as wanted:
-            lines = [f"{this.path}: remove {value(item)}" for item in seen if item not in wanted]
-            lines += [f"{this.path}: add {value(item)}" for item in wanted if item not in seen]
+            lines = [f"{this.path}: remove {value_words(item)}" for item in seen if item not in wanted]
+            lines += [f"{this.path}: add {value_words(item)}" for item in wanted if item not in seen]
         case _:
             pass
-    yield from lines or [f"{this.path}: {value(this.observed)} -> {value(this.desired)}"]
+    yield from lines or [f"{this.path}: {value_words(this.observed)} -> {value_words(this.desired)}"]
 
 
 def action(this: Action) -> str:
@@ -119,9 +123,9 @@ def action(this: Action) -> str:
         case PutPool(ranges=ranges):
             spans = (str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in ranges)
             return f"{this.name} {', '.join(spans)}"
-        case TakeNumber(pool=pool, number=number):
+        case AcquireNumber(pool=pool, number=number):
             return clean(f"{this.name} {'the lowest free' if number is None else number} of {pool}")
-        case GiveNumberBack(pool=pool, number=given):
+        case ReleaseNumber(pool=pool, number=given):
             return clean(f"{this.name} {given} of {pool}")
         case Bind(project=project):
             return clean(f"{this.name} to {project}" if project else f"{this.name} to nobody")
@@ -131,7 +135,7 @@ def action(this: Action) -> str:
             return clean(f"{this.name} {', '.join(name for _, name in machines)}")
         case Unclaim(machines=machines):
             return clean(f"{this.name} {', '.join(machines)}")
-        case OrderBoot(purpose=purpose, attempt=attempt):
+        case RequestBoot(purpose=purpose, attempt=attempt):
             return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
         case Settle(trouble=trouble):
             return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
@@ -145,10 +149,10 @@ def action(this: Action) -> str:
 
 def commit(this: Commit) -> str:
     """`3f2a91c0de "Boot from disk" (author Ada, not verified)`."""
-    return f"{clean(this.short)} {message(this)}"
+    return f"{clean(this.short)} {commit_words(this)}"
 
 
-def message(this: Commit) -> str:
+def commit_words(this: Commit) -> str:
     """`"Boot from disk" (author Ada, not verified)`."""
     return f'"{clean(this.subject)}" ({author(this)})'
 
@@ -185,7 +189,7 @@ def of_claims(changes: Iterable[Change]) -> str:
     return clean(", ".join(sorted({f"MachineClaim/{one.claim}" for one in meant})))
 
 
-def override(this: Override) -> str:
+def override_words(this: Override) -> str:
     """`override 3f2a91 of disruption-budget until 2026-01-31 12:03:00Z by ada@ops: INC-7; covers -l rack=r1`."""
     return (
         f"override {this.id} of {this.guard} until {moment(this.until)} by {this.by}: {this.reason}; "
@@ -198,7 +202,7 @@ def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
-def age(span: timedelta) -> str:
+def age_words(span: timedelta) -> str:
     """`12 seconds`, `3 hours`: the largest unit, rounded down."""
     seconds = max(0, int(span.total_seconds()))
     for size, unit in _UNITS:

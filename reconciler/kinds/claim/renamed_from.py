@@ -11,9 +11,13 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from reconciler.kinds.claim.spec import Holder, MachineClaimSpec, OfClaim, all_holders, holders, of_claim
-from reconciler.kinds.common.kind import Look
-from reconciler.kinds.ipam.ipaddress import AddressState
+from reconciler.kinds.claim.spec import (
+    ClaimedMachine,
+    MachineClaimSpec,
+    OfClaim,
+    all_holders,
+    of_claim,
+)
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -70,30 +74,6 @@ def carried(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, 
     return changed
 
 
-def comes_from(key: ResourceKey, look: Look) -> tuple[ResourceKey, AddressState] | None:
-    """Under which other name the IPAM holds the address that is this one's, and what it is."""
-    if look.desired is None:
-        return None
-    own = look.value
-    for old in olds_of(key, look.desired, look.remembered.get(key, look.facts)):
-        seen = look.observed.get(old)
-        state = seen.value if seen is not None else None
-        if not isinstance(state, AddressState) or state.address is None or _stays(old, look):
-            continue
-        if isinstance(own, AddressState) and (own.network, own.address) == (state.network, state.address):
-            continue  # It came here after the last look at the old one: an address has one owner.
-        return old, state
-    return None
-
-
-def goes_to(key: ResourceKey, look: Look) -> ResourceKey | None:
-    """Whose the address is that the IPAM holds under this name, which is nobody's any more."""
-    if look.desired is None or key in look.desired.resources or _stays(key, look):
-        return None
-    desired = look.desired
-    return look.once("new owners", lambda: new_owners(desired, look.remembered)).get(key)
-
-
 def olds_of(key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> list[ResourceKey]:
     """The names under which the IPAM may hold what is this one's; none that is declared itself."""
     if key.kind != "IPAddress":
@@ -102,12 +82,6 @@ def olds_of(key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> li
     names = resource.spec.former if resource is not None else ()
     found = [ResourceKey(key.kind, name) for name in (*names, *reversed(facts.was))]
     return [old for old in dict.fromkeys(found) if old not in desired.resources]
-
-
-def _stays(old: ResourceKey, look: Look) -> bool:
-    """Whether a machine is in the slot of the old claim still, as that claim could not be renamed."""
-    meant = of_claim(old)
-    return meant is not None and bool(holders(meant.claim, look))
 
 
 def new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceKey]:
@@ -131,7 +105,10 @@ def _former_names(desired: DesiredState) -> dict[ResourceKey, ResourceKey]:
 
 
 def _judged(
-    move: Move, resource: Resource[MachineClaimSpec], held: Mapping[str, tuple[Holder, ...]], before: Move | None
+    move: Move,
+    resource: Resource[MachineClaimSpec],
+    held: Mapping[str, tuple[ClaimedMachine, ...]],
+    before: Move | None,
 ) -> Move:
     """The move, with what stands against it: one claim has the machines of one, for its own project."""
     why = None

@@ -1,0 +1,47 @@
+"""Tables, JSON and YAML on stdout."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import click
+import msgspec
+
+from drivers.base import clean
+from reconciler.commands.workspace import on_terminal
+
+
+def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
+    """A table; `narrow` cuts it to the terminal's width, from its widest columns."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = on_terminal(sys.stdout)
+    width = shutil.get_terminal_size().columns if terminal and narrow else 100_000
+    console = Console(file=sys.stdout, width=width, no_color=not terminal, soft_wrap=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for title in titles:
+        # Columns that may wrap shrink one after the other, the widest first; their cells are cut and never wrap.
+        table.add_column(title)
+    for row in rows:
+        table.add_row(
+            *(Text(clean(cell), _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row)
+        )
+    with console.capture() as printed:
+        console.print(table)
+    # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()), color=terminal)
+
+
+def dump(value: object, output: str) -> str:
+    """JSON or YAML."""
+    if output == "json":
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    from reconciler.desired.manifest.manifests import dump_yaml
+
+    return dump_yaml(value).rstrip("\n")
+
+
+_STATUS_COLOUR = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}

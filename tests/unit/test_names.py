@@ -1,0 +1,70 @@
+"""One word for one thing: no public name stands in two modules, and no file name in two folders."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FILES = [path for top in ("reconciler", "drivers") for path in sorted((ROOT / top).rglob("*.py"))]
+
+SHARED_NAMES = {
+    "T": "a type variable has no meaning of its own",
+    "F": "a type variable has no meaning of its own",
+    "open_driver": "the name by which the registry opens a BMC driver",
+    "open_ipam": "the name by which the registry opens an IPAM driver",
+}
+"""Public names that two modules may define, each with the reason."""
+
+SHARED_FILES = {
+    "__init__.py": "Python's",
+    "spec.py": "a wing of kinds: the kind's spec",
+    "rules.py": "a wing of kinds: the kind's rules",
+}
+"""File names that two folders may have, each with the reason."""
+
+COMMANDS = Path("reconciler/commands")
+"""A command's module is named like the command, whatever else has that name."""
+
+
+def public_names(path: Path) -> Iterator[str]:
+    """What the module defines for others: classes, functions and values whose names have no underscore first."""
+    for node in ast.parse(path.read_text("utf-8")).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names = [name]
+            case ast.Assign(targets=targets):
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_no_public_name_is_defined_in_two_modules() -> None:
+    modules: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        if "migrations" in path.parts:  # Alembic gives its scripts their names.
+            continue
+        for name in set(public_names(path)):
+            modules[name].append(str(path.relative_to(ROOT)))
+    twice = {name: where for name, where in modules.items() if len(where) > 1 and name not in SHARED_NAMES}
+    assert twice == {}
+
+
+def test_no_file_name_stands_in_two_folders() -> None:
+    folders: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        if path.relative_to(ROOT).parent != COMMANDS:
+            folders[path.name].append(str(path.relative_to(ROOT)))
+    twice = {name: where for name, where in folders.items() if len(where) > 1 and name not in SHARED_FILES}
+    assert twice == {}
+
+
+def test_the_exceptions_are_few_and_needed() -> None:
+    assert len(SHARED_NAMES) <= 10
+    defined = [name for path in FILES for name in set(public_names(path))]
+    assert all(defined.count(name) > 1 for name in SHARED_NAMES)
