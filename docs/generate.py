@@ -207,7 +207,7 @@ def _of_kinds() -> Iterator[tuple[str, str, str]]:
     for kind in KINDS.values():
         module = inspect.getmodule(kind.check)
         for node in ast.walk(ast.parse(inspect.getsource(module))) if module else ():
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Place":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RuleFinding":
                 yield kind.name, _text(node.args[0]), _text(node.args[2])
 
 

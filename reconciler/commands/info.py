@@ -26,7 +26,7 @@ from reconciler.kinds import KINDS, find_kind
 @where_options
 @output_option("text", "json", "github", "sarif", "junit", default="text")
 def validate_command(output: str, **values: Any) -> None:
-    """Read every document and show every problem at once, each with its place, its reason and a way out.
+    """Read every document and show every problem at once, each with its place, its reason and a hint.
 
     Exit codes: 0 sound, 1 not sound.
 

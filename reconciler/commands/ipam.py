@@ -217,7 +217,7 @@ def _free(one: Usage) -> str:
 def check_command(rebuild: bool, **values: Any) -> None:
     """Verify that nothing overlaps, nothing is held twice or outside of its prefix, and nothing free is lost.
 
-    Exit codes: 0 sound, 1 something is wrong; each line says what, where, and the way out.
+    Exit codes: 0 sound, 1 something is wrong; each line says what, where, and how to proceed.
     """
     with _changing(values, change=rebuild) as (ways, store):
         if rebuild:

@@ -1,4 +1,4 @@
-"""What is wrong with an input, said to a person: every problem of a run at once, each with its place and a way out."""
+"""What is wrong with an input, said to a person: every problem of a run at once, each with its place and a hint."""
 
 from __future__ import annotations
 

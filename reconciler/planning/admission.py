@@ -50,7 +50,7 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         if renamed is not None:
             said = f"{key} has another name now, {renamed}"
         still = "on its way back from" if life.releasing_at is not None else "a machine of"
-        hint = "wait until it is free" if life.releasing_at is not None else _way_out(key.name, whose, claim)
+        hint = "wait until it is free" if life.releasing_at is not None else _hint(key.name, whose, claim)
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
@@ -61,7 +61,7 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
         )
 
 
-def _way_out(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> str:
+def _hint(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> str:
     if claim is None:
         return f"remove {whose} in a commit of its own, and wait until its machines are wiped"
     return f"name {machine} in spec.without of {whose}, or remove the claim, and wait until the machine is wiped"

@@ -51,4 +51,4 @@ class DaemonTable:
             found = _DECODER.decode(row.value)
         except msgspec.MsgspecError as error:
             raise StoreError(f"the store's daemon row cannot be read: {error}; start the daemon anew") from error
-        return msgspec.structs.replace(found, heard=row.heard, ended=row.epoch != current)
+        return msgspec.structs.replace(found, seen_at=row.heard, ended=row.epoch != current)

@@ -173,8 +173,8 @@ class TestThePolicy:
         [
             None,
             msgspec.structs.replace(WORKING, ended=True),
-            msgspec.structs.replace(WORKING, heard=NOW - SILENT),
-            msgspec.structs.replace(WORKING, heard=None),
+            msgspec.structs.replace(WORKING, seen_at=NOW - SILENT),
+            msgspec.structs.replace(WORKING, seen_at=None),
         ],
         ids=["none", "ended", "silent", "never heard"],
     )

@@ -281,7 +281,7 @@ def test_too_many_files_and_too_many_bytes(repository: Git, monkeypatch: pytest.
     snapshot = open_source(repository.folder).snapshot()
     assert len(snapshot.files) == 3
     assert [code for _, code in refused(snapshot)] == ["too-many-files"]
-    monkeypatch.setattr(manifest_files, "MAX_BYTES", len(PARTITION))
+    monkeypatch.setattr(manifest_files, "MAX_MANIFEST_BYTES", len(PARTITION))
     assert len(open_source(repository.folder).snapshot().files) == 1
 
 

@@ -95,7 +95,7 @@ class TestTheDaemon:
             store.daemon.put(DAEMON, epoch, AT)
             store.daemon.heartbeat(epoch, AT + HOUR)
         found = store.daemon.get()
-        assert found == msgspec.structs.replace(DAEMON, heard=AT + HOUR)
+        assert found == msgspec.structs.replace(DAEMON, seen_at=AT + HOUR)
         assert found is not None
         assert found.at_work(AT + HOUR)
 

@@ -157,7 +157,7 @@ def expired(spec: ImageSpec, now: datetime) -> bool:
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why no image is given out: `by` a rule, in words, and the way out."""
+    """Why no image is given out: `by` a rule, in words, and a hint."""
 
     by: str
     reason: str
