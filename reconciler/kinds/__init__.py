@@ -7,10 +7,11 @@ from reconciler.kinds.catalogue import aggregate, image, partition, reservation,
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
 from reconciler.kinds.claim.rules import ClaimRules
-from reconciler.kinds.common.kind import Kind
+from reconciler.kinds.common.kind import BMC, IPAM, Kind
 from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.network_rules import NetworkRules
+from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.rules import MachineRules
@@ -62,6 +63,8 @@ KINDS: dict[str, Kind] = {
             check=pool.check_pool,
             rules=PoolRules(),
             observed_type=pool.PoolState,
+            backend=IPAM,
+            absent=pool.PoolState(),
         ),
         Kind(
             "Network",
@@ -72,6 +75,10 @@ KINDS: dict[str, Kind] = {
             check=network.check_network,
             rules=NetworkRules(),
             observed_type=network.NetworkState,
+            backend=IPAM,
+            absent=network.NetworkState(),
+            is_held=is_held,
+            leaks=leaks,
         ),
         Kind(
             "IPAddress",
@@ -82,6 +89,10 @@ KINDS: dict[str, Kind] = {
             check=ipaddress.check_ipaddress,
             rules=IPAddressRules(),
             observed_type=ipaddress.AddressState,
+            backend=IPAM,
+            absent=ipaddress.AddressState(),
+            is_held=is_held,
+            leaks=leaks,
         ),
         Kind(
             "Number",
@@ -91,6 +102,10 @@ KINDS: dict[str, Kind] = {
             pool.NumberSpec,
             rules=NumberRules(),
             observed_type=pool.NumberState,
+            backend=IPAM,
+            absent=pool.NumberState.of(None),
+            is_held=is_held,
+            leaks=leaks,
         ),
         Kind(
             "Machine",
@@ -101,6 +116,14 @@ KINDS: dict[str, Kind] = {
             check=machine.check_machine,
             rules=MachineRules(),
             observed_type=SystemState,
+            backend=BMC,
+            made=False,
+            endpoint=machine.system_of_spec,
+            lock=machine.bmc_of_spec,
+            confirm_after=0.5,
+            refusal_is_final=True,
+            in_fleet=True,
+            paused=machine.is_paused,
         ),
         Kind(
             "MachineClaim",
@@ -111,6 +134,7 @@ KINDS: dict[str, Kind] = {
             check=claim.check_claim,
             rules=ClaimRules(),
             observed_type=claim.ClaimState,
+            absent=claim.ClaimState(),
         ),
     )
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reconciler.desired.load import load_state
-from reconciler.desired.rules.references import reference_fields
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import same_bmc
+from reconciler.kinds.common.reference_fields import reference_fields
 from tests.unit.desired_worlds import HEAD, PARTITION, TENANT, MemorySnapshot, address, machine, network
 
 
@@ -23,7 +23,7 @@ def size(name: str) -> str:
 
 
 def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
-    found = {kind: {field: target for _, field, target in reference_fields(kind)} for kind in KINDS}
+    found = {kind: {field: target for _, field, target in reference_fields(KINDS[kind].spec_type)} for kind in KINDS}
     assert found == {
         "Tenant": {},
         "Project": {"tenant": "Tenant"},

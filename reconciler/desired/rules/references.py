@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
-
-import msgspec
-import msgspec.inspect
 
 from reconciler.desired.rules import addressing, catalogue, claims, implied, networks, virtual_media_rules
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import same_bmc
+from reconciler.kinds.common.reference_fields import reference_fields
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
 
@@ -71,7 +67,7 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
         names.setdefault(key.kind, set()).add(key.name)
     users: dict[tuple[str, str], list[tuple[Resource[Any], FindingPath]]] = {}
     for kind, found in by_kind.items():
-        for get, field, target in reference_fields(kind):
+        for get, field, target in reference_fields(KINDS[kind].spec_type):
             known = names[target]
             for resource in found:
                 value = get(resource.spec)
@@ -129,40 +125,3 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
                 what = f"{mac} is already a MAC address of {other.key}"
                 path = ("spec", "macs", index)
                 yield Finding("duplicate-mac", machine, path, what, f"at {other.source}", "correct one of them")
-
-
-@cache
-def reference_fields(kind: str) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
-    """A kind's fields that name resources, one or a list of them: how to read it from a spec, its name in documents,
-    the kind it names. A field of the items of a list is called `list.field`."""
-    spec = msgspec.inspect.type_info(KINDS[kind].spec_type)
-    if not isinstance(spec, msgspec.inspect.StructType):
-        raise TypeError(f"{kind}'s spec is no struct")
-    found = ((field, _target(field.type)) for field in spec.fields)
-    own = [(operator.attrgetter(field.name), field.encode_name, target) for field, target in found if target]
-    return (*own, *(one for field in spec.fields for one in _in_items(field)))
-
-
-def _in_items(field: msgspec.inspect.Field) -> Iterator[tuple[Callable[[Any], Any], str, str]]:
-    items = field.type.type if isinstance(field.type, msgspec.inspect.Metadata) else field.type
-    if not isinstance(items, msgspec.inspect.VarTupleType) or not isinstance(
-        items.item_type, msgspec.inspect.StructType
-    ):
-        return
-    for inner in items.item_type.fields:
-        if target := _target(inner.type):
-            yield _each(field.name, inner.name), f"{field.encode_name}.{inner.encode_name}", target
-
-
-def _each(outer: str, inner: str) -> Callable[[Any], tuple[Any, ...]]:
-    return lambda spec: tuple(getattr(item, inner) for item in getattr(spec, outer))
-
-
-def _target(node: msgspec.inspect.Type) -> str | None:
-    if isinstance(node, msgspec.inspect.UnionType):
-        return next(filter(None, map(_target, node.types)), None)
-    if isinstance(node, msgspec.inspect.VarTupleType):
-        return _target(node.item_type)
-    if not isinstance(node, msgspec.inspect.Metadata):
-        return None
-    return str(node.extra["kind"]) if node.extra and "kind" in node.extra else _target(node.type)

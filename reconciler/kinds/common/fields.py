@@ -67,15 +67,24 @@ Sha256 = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$", description="`sha
 Text = Annotated[str, Meta(max_length=1024, description="Free text for people.")]
 
 
+REFERENCE, MENTION = "kind", "mentions"
+"""Marks of a field that names a resource of a kind: one that has to be declared, and one that need not."""
+
+
 def reference_field(kind: str, description: str) -> Meta:
     """The constraints of a field that names another resource; checked across files (`x-groundstate-kind`)."""
     return Meta(
         pattern=NAME_PATTERN,
         max_length=253,
         description=description,
-        extra={"kind": kind},
+        extra={REFERENCE: kind},
         extra_json_schema={"x-groundstate-kind": kind},
     )
+
+
+def mention_field(kind: str, description: str) -> Meta:
+    """The constraints of a field that names another resource, which need not be declared."""
+    return Meta(pattern=NAME_PATTERN, max_length=253, description=description, extra={MENTION: kind})
 
 
 PartitionRef = Annotated[str, reference_field("Partition", "The Partition that it stands in.")]

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ObservedState
@@ -120,14 +121,61 @@ class RuleFinding(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+BMC, IPAM, NO_BACKEND = "bmc", "ipam", "none"
+"""Backends: which endpoint observes a kind and carries out its actions. With none, what is written down is done."""
+
+
+def _never(_value: Any) -> bool:
+    return False
+
+
 class Kind(msgspec.Struct, frozen=True):
-    """One kind. `rules` and `observed_type` are None where nothing is reconciled; `check` sees one document alone."""
+    """One kind. Generic rooms ask it instead of comparing its name."""
 
     name: str
     plural: str
     short: tuple[str, ...]
     summary: str
-    spec_type: type[Any]
+    spec_type: type[msgspec.Struct]
     check: Callable[[Resource[Any]], list[RuleFinding]] | None = None
+    """Sees one document alone."""
     rules: Rules | None = None
+    """None: nothing is reconciled, and the fields below do not matter."""
     observed_type: Any = None
+    """What an observation of it holds."""
+    backend: str = NO_BACKEND
+    absent: Any = None
+    """What an observation holds where the backend has nothing of that name."""
+    made: bool = True
+    """groundstate makes it at the backend, and what the backend holds for an undeclared owner may have leaked. Else it
+    is found there, as a machine is: it is never created, and it is forgotten without being observed."""
+    is_held: Callable[[Any], bool] = _never
+    """Whether an observed value shows something that a removal would give up."""
+    leaks: Callable[[Any], bool] = _never
+    """Whether an observed value has leaked where its owner is neither declared nor remembered."""
+    endpoint: Callable[[Any], str] | None = None
+    """Which system of which endpoint a spec means, whatever the resource is called: a BMC and the id of a system."""
+    lock: Callable[[Any], str] | None = None
+    """What one action excludes, by the spec: all that one BMC has (chaos/powerman#67 tells why)."""
+    confirm_after: float = 0.0
+    """Seconds from the sending of an action to the first observation that can confirm it."""
+    refusal_is_final: bool = False
+    """A refusal is about the resource alone: nothing that happens to another resource changes it."""
+    in_fleet: bool = False
+    """Guards count it: as declared, lost, unreachable, taken down."""
+    paused: Callable[[Any], bool] = _never
+    """Whether people work on it, by its spec, so that nothing is sent."""
+
+    def endpoint_of(self, resource: Resource[Any] | None) -> str:
+        """The system that its actions reach; empty where the kind has none, and for what is not declared."""
+        return "" if self.endpoint is None or resource is None else self.endpoint(resource.spec)
+
+    def lock_of(self, resource: Resource[Any] | None) -> str:
+        """What one of its actions excludes; empty where nothing is."""
+        return "" if self.lock is None or resource is None else self.lock(resource.spec)
+
+    def depends_on(self, resource: Resource[Any]) -> list[ResourceKey]:
+        """The resources that its document names, in order and once: by the schema's references."""
+        readers = named_resources(self.spec_type)
+        found = (ResourceKey(target, name) for read, target in readers for name in read(resource.spec))
+        return list(dict.fromkeys(found))

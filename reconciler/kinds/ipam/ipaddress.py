@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from drivers.base import NO_ABOUT, About, Allocation
 from reconciler.kinds.common.fields import (
-    NAME_PATTERN,
     Address,
     DeletionPolicy,
     Family,
@@ -18,6 +17,7 @@ from reconciler.kinds.common.fields import (
     RenamedFrom,
     Spec,
     Text,
+    mention_field,
     names_of,
     reference_field,
 )
@@ -53,15 +53,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
     ] = AddressType.EPHEMERAL
     project: ProjectRef | None = None
     machine: (
-        Annotated[
-            str,
-            Meta(
-                pattern=NAME_PATTERN,
-                max_length=253,
-                description="The Machine that it is for; left out: any of its project's.",
-            ),
-        ]
-        | None
+        Annotated[str, mention_field("Machine", "The Machine that it is for; left out: any of its project's.")] | None
     ) = None
     tags: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],

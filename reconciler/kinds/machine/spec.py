@@ -15,7 +15,7 @@ from drivers.base import (
 )
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
-from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef
+from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef, same_bmc, system_address
 from reconciler.kinds.common.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
@@ -188,6 +188,21 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
         tls=tls.trust() if tls else Tls(),
         credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
     )
+
+
+def system_of_spec(spec: MachineSpec) -> str:
+    """Which system of which BMC it is, whatever it is called: `<BMC>#<id>`."""
+    return system_address(spec.bmc)
+
+
+def bmc_of_spec(spec: MachineSpec) -> str:
+    """The BMC, which does one thing at a time for all of its systems."""
+    return same_bmc(spec.bmc.address)
+
+
+def is_paused(spec: MachineSpec) -> bool:
+    """Whether people work on it, so that nothing is sent."""
+    return bool(spec.maintenance or spec.suspend)
 
 
 def managed(spec: MachineSpec) -> bool:
