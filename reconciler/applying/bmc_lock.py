@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from reconciler.applying.decide import deadline
+from reconciler.applying.settlement import deadline
 from reconciler.kinds.common.bmc_access import system_address
 from reconciler.model.action import InFlight
 from reconciler.model.resource import DesiredState, ResourceKey

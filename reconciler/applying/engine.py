@@ -14,7 +14,7 @@ import msgspec
 from reconciler.applying.affected import affected_keys
 from reconciler.applying.bmc_lock import lock_holder
 from reconciler.applying.context import Context, Ledger
-from reconciler.applying.decide import confirm_delay, describe, learn
+from reconciler.applying.drift import learn
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_survey import FleetSurveyor
 from reconciler.applying.lifecycle_reports import facts_at_start
@@ -22,6 +22,7 @@ from reconciler.applying.record_actions import record_action
 from reconciler.applying.reports import Reports
 from reconciler.applying.requeue import HELD_SECONDS, IN_TURN, Requeues
 from reconciler.applying.sending import Sender
+from reconciler.applying.settlement import describe
 from reconciler.applying.state import EngineState
 from reconciler.kinds import RECONCILED
 from reconciler.kinds.claim.renamed_from import olds_of
@@ -40,6 +41,7 @@ from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.plan import Change, Plan
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.retry import CONFIRM
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
 from reconciler.onboarding.inventory_comparison import relabelled
@@ -251,7 +253,7 @@ class Engine:
         flight = self._memory.flights.get(key)
         resource = desired.resources.get(key)
         if flight is not None and not self._sender.settle(flight, seen, resource):
-            delay = confirm_delay(flight, self._context.now())
+            delay = CONFIRM.delay((self._context.now() - flight.sent_at).total_seconds())
             return Waiting("Confirming", f"{describe(flight)} was sent and is not confirmed yet", delay)
         if resource is not None:
             self._learn(resource, seen, desired)

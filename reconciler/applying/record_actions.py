@@ -8,7 +8,7 @@ from typing import assert_never
 
 import msgspec
 
-from reconciler.applying.decide import undone
+from reconciler.applying.settlement import undone
 from reconciler.model.action import (
     AcceptSystem,
     Bind,

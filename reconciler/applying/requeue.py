@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.applying.context import Context
-from reconciler.applying.decide import read_outcome
 from reconciler.applying.events import EventRecorder
 from reconciler.model.event import EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.outcome import Failed, Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind
 from reconciler.model.resource import ResourceKey
+from reconciler.model.retry import retry_policy
 
 HELD_SECONDS = 30.0
 IN_TURN, TURN_SECONDS = "InTurn", 10.0
@@ -34,7 +34,7 @@ class Requeues:
         if self._unreadable_because.get(key) != error.reason:
             self._unreadable_because[key] = error.reason
             self._teller.record(key, error.reason, error.message, EventType.WARNING)
-        return read_outcome(error, attempts, self._context.random())
+        return _read_outcome(error, attempts, self._context.random())
 
     def readable(self, key: ResourceKey) -> None:
         """It could be looked at."""
@@ -79,3 +79,12 @@ class Requeues:
         now = self._context.now()
         waited = (now - self._since.setdefault(key, now)).total_seconds()
         return min(HELD_SECONDS, max(0.5, waited / 4))
+
+
+def _read_outcome(error: ReadError, attempts: int, jitter: float) -> Outcome:
+    """What follows when a resource could not be read for the `attempts`th time in a row."""
+    policy = retry_policy(error.reason)
+    delay = policy.wait.delay(attempts, jitter)
+    if policy.passing:
+        return Waiting(error.reason, error.message, delay)
+    return Failed(error.reason, error.message, policy.terminal, delay)

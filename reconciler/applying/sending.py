@@ -10,9 +10,9 @@ import msgspec
 from drivers.base import DriverError, Unreachable
 from reconciler.applying.bmc_lock import bmc_system_of
 from reconciler.applying.context import Context
-from reconciler.applying.decide import Settled, describe, refuse_action, sent_facts, settle
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.execute import execute
+from reconciler.applying.settlement import Settled, describe, refuse_action, sent_facts, settle
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
 from reconciler.model.action import Action, Disruption, InFlight
@@ -20,6 +20,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, digest
 from reconciler.model.resource import DesiredState, Resource
+from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT
 from reconciler.observed.connections import Connections, way_to
 
 
@@ -80,10 +81,12 @@ class Sender:
             )
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
-                return Waiting("Confirming", f"{describe(flight)}: {error}; it may have arrived, so look first", 1.0)
+                return Waiting(
+                    "Confirming", f"{describe(flight)}: {error}; it may have arrived, so look first", MAYBE_SENT
+                )
             return self._refused(flight, error, desired, seen)
         self._accepted.add(flight.id)
-        return Waiting("Confirming", f"{describe(flight)} was sent", 0.0 if key.kind != "Machine" else 0.5)
+        return Waiting("Confirming", f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
 
     def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
         """Whether a look says what has become of it; then it is under way no more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -21,6 +21,7 @@ from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import DesiredState
+from reconciler.model.retry import DISCOVERY_LOGIN, PROPOSAL
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.discovery import HTTPS, Declared, FoundSystem, Proposal, declared_systems, propose
@@ -30,21 +31,17 @@ from reconciler.onboarding.undeclared import UndeclaredMachine, join, undeclared
 from reconciler.store.store_errors import StoreError
 from reconciler.views.render.words import clean
 
-REFUSED_WAIT = timedelta(days=1)
-"""A BMC locks the account after a few refused logins."""
 _NAMED = 10
 _MAX_REPORTED = 1000
-_DOUBLINGS = 6
 
 
 class Schedule(msgspec.Struct, frozen=True):
     """Seconds between two looks through the networks (`every`; at least `soon`, where a machine was met meanwhile),
-    between two rounds of any kind (`pause`), and after a failure (`retry`, doubling); both no longer than `every`."""
+    and between two rounds of any kind (`pause`; no longer than `every`)."""
 
     every: float = 3600.0
     soon: float = 300.0
     pause: float = 10.0
-    retry: float = 60.0
     port: int = HTTPS
     manner: Manner = Manner(pins=False)
 
@@ -151,7 +148,7 @@ class Proposer:
             if stop.is_set():
                 return
             way, since = self._refused.get(one.url, (None, now))
-            if way != one.way or now - since >= REFUSED_WAIT:
+            if way != one.way or (now - since).total_seconds() >= DISCOVERY_LOGIN:
                 yield one
 
     def _take_refusals(self, unread: Iterable[UnreadableBmc], ways: dict[str, Access], now: datetime) -> None:
@@ -190,8 +187,7 @@ class Proposer:
             self._trouble = why
             self._say(EventType.WARNING, "ProposalFailed", clean(why))
         self._failures += 1
-        doubled = 1 << min(self._failures - 1, _DOUBLINGS)
-        return min(self._schedule.every, self._schedule.retry * doubled)
+        return min(self._schedule.every, PROPOSAL.delay(self._failures))
 
     def _complain(self, reason: str, text: str) -> None:
         """Told once, as it would be told again after each look."""

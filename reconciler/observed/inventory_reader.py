@@ -21,13 +21,12 @@ from reconciler.kinds.machine.inventory_diff import PartChange, inventory_differ
 from reconciler.model.event import Event, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.retry import INVENTORY, inventory_delay
 from reconciler.observed.connections import Connections, way_to
 from reconciler.observed.poller import read_failure_of
 from reconciler.onboarding.inventory_comparison import summary
 
 EVERY = timedelta(hours=24)
-FIRST_RETRY = timedelta(minutes=10)
-MOST_RETRY = timedelta(hours=6)
 CONCURRENCY = 4
 """An inventory is up to 200 requests; a BMC is looked at for its power meanwhile."""
 _CHECK_SECONDS = 5.0
@@ -116,7 +115,7 @@ class InventoryReader:
         """The machines whose time has come, the longest waiting first."""
         now = self._now()
         # What is due later was told by a clock that was ahead.
-        last = now + max(self._pace.every, MOST_RETRY)
+        last = now + max(self._pace.every, timedelta(seconds=INVENTORY.longest))
         with self._lock:
             due = [key for key, at in self._due.items() if not now < at <= last]
             return sorted(due, key=lambda key: (self._due[key], key))
@@ -186,10 +185,7 @@ class InventoryReader:
             message = f"{error.reason}: {error.message}"
             self._tell(Event(now, EventType.WARNING, "InventoryUnreadable", message, key))
         failed = self._failed[key] = self._failed.get(key, 0) + 1
-        # A BMC locks the account after a few refused logins.
-        refused = error.reason == "AuthenticationFailed"
-        later = MOST_RETRY if refused else min(MOST_RETRY, FIRST_RETRY * 2 ** min(failed - 1, 10))
-        self._again(key, now + later * (1 - self._random() / 4))
+        self._again(key, now + timedelta(seconds=inventory_delay(error.reason, failed, self._random())))
 
     def _again(self, key: ResourceKey, at: datetime) -> None:
         with self._lock:
@@ -201,7 +197,7 @@ class InventoryReader:
         if kept is None or kept.tried_at is None:
             return self._now()
         # Some of those that were read together come earlier, so that they part.
-        later = FIRST_RETRY if kept.error is not None else self._pace.every
+        later = timedelta(seconds=INVENTORY.first) if kept.error is not None else self._pace.every
         return kept.tried_at + later * (1 - self._random() / 4)
 
 

@@ -14,24 +14,9 @@ import msgspec
 from reconciler.model.facts import ResourceFacts, Wish
 from reconciler.model.plan import Hold, HoldKind
 
-AN_HOUR = timedelta(hours=1)
+_AN_HOUR = timedelta(hours=1)
 WRITES_AN_HOUR = 6
 """Of the same value for the same field, accepted or not: a machine that goes off by itself again and again counts."""
-
-BASE, GROWTH, CAP = 5.0, 4.0, 1800.0
-"""Seconds: 5 s after the first refusal, as most refusals are about the moment (iDRAC10 refuses On for 60 s after an
-off, Ironic LP 2162995), then 20 s, 80 s, and so on up to half an hour."""
-
-
-def write_delay(attempt: int, jitter: float, *, base: float = BASE, floor: float | None = None) -> float:
-    """Seconds until a write that was refused for the `attempt`th time (from 1) is sent again.
-
-    `jitter` in [0, 1) takes up to a quarter off. `floor`: the BMC's Retry-After in seconds (RFC 9110, section 10.2.3);
-    the wait becomes longer by it, up to an hour, and never shorter.
-    """
-    delay = min(max(CAP, base), base * GROWTH ** min(attempt - 1, 10)) * (1 - jitter / 4)
-    longest = AN_HOUR.total_seconds()
-    return max(delay, min(floor, longest)) if floor is not None and floor > 0 else delay  # nan is not > 0
 
 
 def count_write(facts: ResourceFacts, path: str, goal: str, now: datetime) -> ResourceFacts:
@@ -65,11 +50,11 @@ def _wait(path: str, goal: str, fingerprint: str, facts: ResourceFacts, now: dat
     due, why = now, ""
     if failure is not None and failure.retry_at is not None and failure.fingerprint == fingerprint:
         due, why = failure.retry_at, f"attempt {failure.attempts} failed: {failure.message}"
-    lately = [at for at in wish.times if now - at < AN_HOUR]
-    if len(lately) >= WRITES_AN_HOUR and lately[0] + AN_HOUR > due:
-        due, why = lately[0] + AN_HOUR, f"this value was sent {len(lately)} times within an hour and did not last"
+    lately = [at for at in wish.times if now - at < _AN_HOUR]
+    if len(lately) >= WRITES_AN_HOUR and lately[0] + _AN_HOUR > due:
+        due, why = lately[0] + _AN_HOUR, f"this value was sent {len(lately)} times within an hour and did not last"
     # After a clock was put back, nothing waits for longer than it could have been told to.
-    if not now < due <= now + AN_HOUR:
+    if not now < due <= now + _AN_HOUR:
         return None
     hint = f"the next attempt is at {due:%H:%M:%S}Z; another value in the document is sent at once"
     return Hold(HoldKind.BLOCKED, "back-off", why, hint, path)

@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 from docs import generate
-from reconciler.applying.decide import POLICIES
 from reconciler.desired.load import load_state
 from reconciler.model.action import Action
+from reconciler.model.retry import POLICIES
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
 
@@ -78,7 +78,7 @@ def test_every_event_reason_is_described() -> None:
         reason
         for module in (
             "applying/engine",
-            "applying/decide",
+            "applying/settlement",
             "applying/lifecycle_reports",
             "applying/reports",
             "applying/sending",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.pacing import CAP, write_delay
+from reconciler.model.retry import WRITE, write_delay
 
 HOUR = 3600.0
 
@@ -30,4 +30,4 @@ def test_a_long_retry_after_is_waited_for_up_to_an_hour(floor: float, delay: flo
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.none() | st.floats())
 def test_it_is_always_a_time_that_can_be_waited(attempt: int, jitter: float, floor: float | None) -> None:
-    assert 0.75 * 5 <= write_delay(attempt, jitter, floor=floor) <= max(HOUR, CAP)
+    assert 0.75 * 5 <= write_delay(attempt, jitter, floor=floor) <= max(HOUR, WRITE.longest)

@@ -19,6 +19,7 @@ from reconciler.model.action import SetBoot
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.lifecycle_facts import LifecycleFacts, LifecycleFailure, Purpose, without_boot_request
 from reconciler.model.resource import DesiredState
+from reconciler.model.retry import BOOT_REQUEST
 
 SERVED_WITHIN = timedelta(minutes=20)
 """From an order to the agent's first word: a graceful shutdown, the firmware's start (ten minutes are not rare on
@@ -41,8 +42,6 @@ CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
 """A system that is started so often in that time, and does not call, is in a crash loop."""
 MAX_ATTEMPTS = 3
-RETRY_AFTER = timedelta(minutes=1)
-"""Times the attempts made."""
 
 
 class Phase(StrEnum):
@@ -365,7 +364,7 @@ def missing_home(life: LifecycleFacts, now: datetime) -> bool:
 
 def retry_at(life: LifecycleFacts) -> datetime | None:
     """When the next order may be given after trouble; None: at once."""
-    return None if life.trouble is None else life.trouble.at + RETRY_AFTER * max(1, life.attempts)
+    return None if life.trouble is None else life.trouble.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
 
 
 def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:

@@ -20,6 +20,7 @@ from reconciler.model.facts import Failure
 from reconciler.model.lifecycle_facts import Inserted, LifecycleFacts
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.retry import EJECT
 
 MEDIA = InsertMedia.path
 IMAGE = "agent.iso"
@@ -28,7 +29,6 @@ _DISCS = (BootTarget.USB_CD, BootTarget.CD)
 """Supermicro starts its virtual CD by the first alone (Ironic's sushy, BootSource.USB_CD)."""
 _ATTEMPTS = 3
 """To get the image in for one order."""
-EJECT_AGAIN, EJECT_AT_LEAST = timedelta(minutes=1), timedelta(hours=1)
 _NETWORK = frozenset({BootTarget.PXE, BootTarget.UEFI_HTTP})
 
 
@@ -110,7 +110,7 @@ def _eject(url: str, why: str, look: KindView) -> Steps:
     """Less and less often: some BMCs say of what is out that it is in, until they are restarted."""
     failure = look.facts.failures.get(MEDIA)
     if failure is not None:
-        again = failure.at + min(EJECT_AT_LEAST, EJECT_AGAIN * 2 ** min(failure.attempts - 1, 10))
+        again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
         if look.now < again:
             reason = f"{url} did not go out of the virtual drive: {failure.message}"
             hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"it is tried again at {again:%H:%M:%S}Z", MEDIA)

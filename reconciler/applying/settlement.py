@@ -1,4 +1,4 @@
-"""What follows from a send and a look: pure decisions, so that a crash test needs no crash."""
+"""How an action is settled: confirmed, refused, or out of time. Pure, so that a crash test needs no crash."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ from typing import Any
 import msgspec
 
 from drivers.base import (
-    AuthenticationFailed,
     BootEnabled,
     Busy,
     Conflict,
     DriverError,
-    Exhausted,
-    Rejected,
     ResetType,
-    SystemState,
     Unreachable,
-    Unsupported,
 )
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import system_address
-from reconciler.kinds.common.kind import Field, KindView, drifted
+from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState
-from reconciler.kinds.machine import lifecycle, virtual_media
+from reconciler.kinds.machine import virtual_media
 from reconciler.kinds.machine.resend import is_repeatable
 from reconciler.kinds.machine.rules import confirms_order, ordered_boot
 from reconciler.kinds.machine.spec import MachineSpec, once_order
@@ -46,57 +41,20 @@ from reconciler.model.action import (
     Transfer,
 )
 from reconciler.model.event import Event, EventType
-from reconciler.model.facts import Applied, Failure, ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
-from reconciler.model.observation import Observation, ReadError
+from reconciler.model.facts import Failure, ResourceFacts
+from reconciler.model.observation import Observation
 from reconciler.model.outcome import Failed, Outcome, Waiting
 from reconciler.model.plan import digest
 from reconciler.model.resource import Resource
-from reconciler.planning.pacing import BASE, count_write, uncount_write, write_delay
-
-
-class RetryPolicy(msgspec.Struct, frozen=True):
-    """How an error is lived with: seconds before the next look, doubling from `base` up to `cap`; `terminal`: not
-    tried again until desired or observed changes."""
-
-    base: float
-    cap: float
-    terminal: bool = False
-
-
-POLICIES: dict[type[DriverError], RetryPolicy] = {
-    Unreachable: RetryPolicy(5, 300),
-    Busy: RetryPolicy(5, 60),
-    # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
-    AuthenticationFailed: RetryPolicy(900, 3600),
-    Rejected: RetryPolicy(300, 300, terminal=True),
-    Unsupported: RetryPolicy(300, 300, terminal=True),
-    Exhausted: RetryPolicy(60, 300),
-    # Whoever holds it may let go, and that shows nowhere in what is observed of this resource.
-    Conflict: RetryPolicy(60, 300),
-    DriverError: RetryPolicy(60, 300),
-}
-
-
-def retry_policy(reason: str) -> RetryPolicy:
-    """The policy of the error class of that name; an unknown one waits and comes back."""
-    return next((p for kind, p in POLICIES.items() if kind.__name__ == reason), POLICIES[DriverError])
-
-
-def backoff(attempt: int, rule: RetryPolicy, jitter: float) -> float:
-    """Seconds to wait after the `attempt`th failure (from 1). `jitter` in [0, 1) takes up to a quarter off, so that
-    a rack that went away together does not come back together."""
-    raw: float = min(rule.cap, rule.base * 2 ** min(attempt - 1, 20))
-    return raw * (1 - jitter / 4)
-
-
-def confirm_delay(flight: InFlight, now: datetime) -> float:
-    """Seconds until the next look at an action under way: half a second at first, a quarter of its age, at most ten."""
-    return min(10.0, max(0.5, (now - flight.sent_at).total_seconds() / 4))
-
-
-REPEAT_SECONDS, LOOKS_BEFORE_REPEAT = 20.0, 2
-"""What may never have been sent, and does no harm twice, is sent again after that long and so many looks."""
+from reconciler.model.retry import (
+    LOOKS_BEFORE_REPEAT,
+    POLICIES,
+    REPEAT,
+    refused_delay,
+    retry_policy,
+    write_delay,
+)
+from reconciler.planning.pacing import count_write, uncount_write
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -140,7 +98,7 @@ def settle(
 def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, accepted: bool, looks: int) -> bool:
     """Whether it may never have been sent, and sending it again does no harm: a fleet whose daemon was killed in the
     middle of a start does not stay dark for all the patience that slow BMCs need."""
-    late = (now - flight.sent_at).total_seconds() >= REPEAT_SECONDS
+    late = (now - flight.sent_at).total_seconds() >= REPEAT
     return not accepted and late and looks >= LOOKS_BEFORE_REPEAT and is_repeatable(flight.action, seen.value)
 
 
@@ -172,65 +130,17 @@ def refuse_action(
     failure = remembered.failures[flight.action.path]
     floor = error.retry_after if isinstance(error, Busy) else None
     if flight.place:
-        delay = write_delay(failure.attempts, jitter, base=rule.base, floor=floor)
+        delay = write_delay(failure.attempts, jitter, base=rule.wait.first, floor=floor)
     else:
-        delay = max(backoff(failure.attempts, rule, jitter), min(floor or 0.0, rule.cap))
+        delay = refused_delay(rule, failure.attempts, jitter, floor)
     failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
     remembered = msgspec.structs.replace(remembered, failures={**remembered.failures, flight.action.path: failure})
     event = _event(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
-    lives_on = isinstance(error, Unreachable | Busy)
+    passing = retry_policy(reason).passing
     outcome: Outcome = (
-        Waiting(reason, str(error), delay) if lives_on else Failed(reason, str(error), rule.terminal, delay)
+        Waiting(reason, str(error), delay) if passing else Failed(reason, str(error), rule.terminal, delay)
     )
     return Settled(remembered, event), outcome
-
-
-def learn(
-    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, revision: str, now: datetime
-) -> tuple[ResourceFacts, tuple[Field, ...]]:
-    """What a look teaches: which fields are as declared, and which have drifted from what was applied.
-
-    Returns the facts (the very same object when nothing is new) and the fields that drifted just now.
-    """
-    before = facts.applied.fields if facts.applied else {}
-    equal = {field.path: field.desired for field in fields if field.equal}
-    paths = {field.path for field in fields}
-    known = {path: value for path, value in before.items() if path in paths} | equal
-    # A path that had drifted before a commit changed it stays drifted: both moved.
-    drift = {
-        field.path: facts.drift.get(field.path, now)
-        for field in fields
-        if not field.equal and not field.once and (drifted(field, fields, known) or field.path in facts.drift)
-    }
-    prints = {field.path: field.fingerprint(resource.spec) for field in fields if not field.equal}
-    learned = msgspec.structs.replace(
-        facts,
-        applied=facts.applied if known == before else Applied(known, revision, now),
-        drift=drift,
-        failures={
-            path: failure
-            for path, failure in facts.failures.items()
-            if prints.get(path) == failure.fingerprint or path not in paths
-        },
-        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
-        life=_lifecycle_after(resource, value, fields, facts, now),
-    )
-    fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
-    return (facts if learned == facts else learned), fresh
-
-
-def read_failure(error: DriverError) -> ReadError:
-    """A driver's error as an observation carries it."""
-    return ReadError(type(error).__name__, str(error))
-
-
-def read_outcome(key_error: ReadError, attempts: int, jitter: float) -> Outcome:
-    """What follows when a resource could not be read for the `attempts`th time in a row."""
-    rule = retry_policy(key_error.reason)
-    delay = backoff(attempts, rule, jitter)
-    if key_error.reason in (Unreachable.__name__, Busy.__name__):
-        return Waiting(key_error.reason, key_error.message, delay)
-    return Failed(key_error.reason, key_error.message, rule.terminal, delay)
 
 
 def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFacts:
@@ -265,22 +175,6 @@ def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
     if resource is None:
         return flight.key.kind == "Machine"
     return isinstance(resource.spec, MachineSpec) and flight.place not in ("", system_address(resource.spec.bmc))
-
-
-def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
-    """Not so while people work on it: after that it is asked again before its power is cut."""
-    if isinstance(resource.spec, MachineSpec) and (resource.spec.maintenance or resource.spec.suspend):
-        return False
-    return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
-
-
-def _lifecycle_after(
-    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, now: datetime
-) -> LifecycleFacts:
-    life = virtual_media.observe_media(facts.life, fields)
-    if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
-        return life
-    return lifecycle.observe_power(resource.spec, life, value, now)
 
 
 def _confirmed(
@@ -334,7 +228,7 @@ def _expired(
     failed = _failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now)
     failure = failed.failures[action.path]
     # What may never have been sent is not waited for once more, the first time.
-    delay = 0.0 if failure.attempts == 1 and not accepted else write_delay(failure.attempts, 0.0, base=BASE)
+    delay = 0.0 if failure.attempts == 1 and not accepted else write_delay(failure.attempts, 0.0)
     failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
     return Settled(msgspec.structs.replace(failed, failures={**failed.failures, action.path: failure}), event)
 

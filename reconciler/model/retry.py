@@ -1,0 +1,135 @@
+"""Every back-off of the program: how long until what failed is tried again, and what waits is looked at again. Pure.
+
+All figures are seconds. Callers add the result to their own clock, so that a simulation owns the time.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import (
+    AuthenticationFailed,
+    Busy,
+    Conflict,
+    DriverError,
+    Exhausted,
+    Rejected,
+    Unreachable,
+    Unsupported,
+)
+
+AN_HOUR = 3600.0
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """Waits that grow with each failure: `first`, then `growth` times the wait before, and `longest` at most."""
+
+    first: float
+    longest: float
+    growth: float = 2.0
+
+    def delay(self, attempt: int, jitter: float = 0.0) -> float:
+        """The wait after the `attempt`th failure (from 1). `jitter` in [0, 1) takes up to a quarter off, so that a rack
+        that went away together does not come back together."""
+        raw: float = min(self.longest, self.first * self.growth ** min(attempt - 1, 20))
+        return raw * (1 - jitter / 4)
+
+
+class Polling(msgspec.Struct, frozen=True):
+    """Looks that become rarer the longer something takes: a quarter of the time waited, within these bounds."""
+
+    least: float
+    most: float
+
+    def delay(self, waited: float) -> float:
+        """The wait until the next look, after so many seconds of waiting."""
+        return min(self.most, max(self.least, waited / 4))
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """How an error is lived with: `wait` before the next try. `terminal`: not tried again until the declared or the
+    observed value changes, and `wait` is how soon that is looked for. `passing`: the resource waits, and has not
+    failed, as such an error is expected to pass by itself."""
+
+    wait: Backoff
+    terminal: bool = False
+    passing: bool = False
+
+
+POLICIES: dict[type[DriverError], RetryPolicy] = {
+    Unreachable: RetryPolicy(Backoff(5, 300), passing=True),
+    Busy: RetryPolicy(Backoff(5, 60), passing=True),
+    # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
+    AuthenticationFailed: RetryPolicy(Backoff(900, 3600)),
+    Rejected: RetryPolicy(Backoff(300, 300), terminal=True),
+    Unsupported: RetryPolicy(Backoff(300, 300), terminal=True),
+    Exhausted: RetryPolicy(Backoff(60, 300)),
+    # Whoever holds it may let go, and that shows nowhere in what is observed of this resource.
+    Conflict: RetryPolicy(Backoff(60, 300)),
+    DriverError: RetryPolicy(Backoff(60, 300)),
+}
+
+
+def retry_policy(reason: str) -> RetryPolicy:
+    """The policy of the error class of that name; an unknown one waits and comes back."""
+    return next((p for kind, p in POLICIES.items() if kind.__name__ == reason), POLICIES[DriverError])
+
+
+# -- writes to a BMC ---------------------------------------------------------------------------------------------------
+
+WRITE = Backoff(5, 1800, growth=4)
+"""5 s after the first refusal, as most refusals are about the moment (iDRAC10 refuses On for 60 s after an off, Ironic
+LP 2162995), then 20 s, 80 s, and so on up to half an hour."""
+
+
+def write_delay(attempt: int, jitter: float, *, base: float = WRITE.first, floor: float | None = None) -> float:
+    """The wait before a write that was refused for the `attempt`th time (from 1) is sent again.
+
+    `floor`: the BMC's Retry-After (RFC 9110, section 10.2.3); the wait becomes longer by it, up to an hour, and never
+    shorter.
+    """
+    delay = Backoff(base, max(WRITE.longest, base), WRITE.growth).delay(attempt, jitter)
+    return max(delay, min(floor, AN_HOUR)) if floor is not None and floor > 0 else delay  # nan is not > 0
+
+
+def refused_delay(policy: RetryPolicy, attempt: int, jitter: float, floor: float | None) -> float:
+    """The wait before a write to an IPAM that was refused for the `attempt`th time (from 1) is sent again. `floor`: its
+    Retry-After, heeded up to the policy's longest wait."""
+    return max(policy.wait.delay(attempt, jitter), min(floor or 0.0, policy.wait.longest))
+
+
+EJECT = Backoff(60, AN_HOUR)
+"""Before an image that would not come out of a virtual drive is ejected again: the drive must be free in the end."""
+
+CONFIRM = Polling(0.5, 10)
+"""Looks at an action that was sent: PowerState changes within 1 to 11 s on most BMCs, and within minutes on some."""
+
+FIRST_CONFIRM = 0.5
+"""Before the first look at what was sent to a BMC, which shows it a moment later; an IPAM shows it at once."""
+
+MAYBE_SENT = 1.0
+"""Before the first look at a write whose reply was lost."""
+
+REPEAT, LOOKS_BEFORE_REPEAT = 20.0, 2
+"""What may never have been sent, and does no harm twice, is sent again after that long and so many looks."""
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+BOOT_REQUEST = 60.0
+"""Times the attempts made: before the next boot request of a machine whose last one failed."""
+
+INVENTORY, INVENTORY_LOGIN = Backoff(600, 6 * AN_HOUR), Backoff(6 * AN_HOUR, 6 * AN_HOUR)
+"""Before an inventory that could not be read is read again: up to 200 requests each. The second where the login was
+refused, as a BMC locks the account after a few of those."""
+
+DISCOVERY_LOGIN = 24 * AN_HOUR
+"""Before an undeclared BMC that refused the login is asked again, for the same reason."""
+
+PROPOSAL = Backoff(60, 64 * 60)
+"""Before machines are proposed again after the branch could not be written."""
+
+
+def inventory_delay(reason: str, attempt: int, jitter: float) -> float:
+    """The wait before an inventory is read again whose `attempt`th read in a row (from 1) failed for this reason."""
+    wait = INVENTORY_LOGIN if reason == AuthenticationFailed.__name__ else INVENTORY
+    return wait.delay(attempt, jitter)
