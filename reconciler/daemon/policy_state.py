@@ -27,7 +27,7 @@ class PolicyState:
         self, store: Store, asked: CommandLimits, now: Callable[[], datetime], daemon: DaemonReport | None = None
     ) -> None:
         self._store, self._asked, self._now = store, asked, now
-        self._daemon, self._epoch, self._heard = daemon, 0, None if daemon is None else daemon.since
+        self._daemon, self._epoch, self._seen_at = daemon, 0, None if daemon is None else daemon.since
         self._overrides: tuple[Override, ...] = store.overrides.all()
         self._in_force = {one.id for one in in_force(self._overrides, now())}
         self.tell: Callable[[Event], None] = lambda _: None
@@ -37,7 +37,7 @@ class PolicyState:
     def policy(self) -> Policy:
         """The guards, limits and overrides that judge now."""
         now = self._now()
-        me = self._daemon and msgspec.structs.replace(self._daemon, heard=now)
+        me = self._daemon and msgspec.structs.replace(self._daemon, seen_at=now)
         return policy_in_force(self._asked, me, self._overrides, now)[0]
 
     def begin(self, epoch: int) -> None:
@@ -70,8 +70,8 @@ class PolicyState:
             self.changed()
         if self._daemon is not None and self._epoch and self._late(now):
             self._store.daemon.heartbeat(self._epoch, now)
-            self._heard = now
+            self._seen_at = now
 
     def _late(self, now: datetime) -> bool:
         """Whether a sign of life is due; also when the clock was put back."""
-        return self._heard is None or not timedelta() <= now - self._heard < HEARTBEAT
+        return self._seen_at is None or not timedelta() <= now - self._seen_at < HEARTBEAT

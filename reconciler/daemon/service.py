@@ -95,7 +95,7 @@ class Daemon:
                 context,
                 policy=standing.policy,
                 waits=(*context.waits, hold_until_observed(standing.policy().limits)),
-                tell=self._report,
+                report=self._report,
                 commit_of=self._commit_of,
                 moved=self._moved,
             ),

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+
+import msgspec
+
+import drivers
+import reconciler
 
 ROOT = Path(__file__).parents[2]
 FILES = [path for top in ("reconciler", "drivers") for path in sorted((ROOT / top).rglob("*.py"))]
@@ -68,3 +76,32 @@ def test_the_exceptions_are_few_and_needed() -> None:
     assert len(SHARED_NAMES) <= 10
     defined = [name for path in FILES for name in set(public_names(path))]
     assert all(defined.count(name) > 1 for name in SHARED_NAMES)
+
+
+def struct_fields() -> set[str]:
+    """The names of all fields of the project's structs."""
+    modules = [importlib.import_module(one.name) for top in (drivers, reconciler) for one in submodules(top)]
+    return {field for one in modules for each in vars(one).values() for field in fields_of(each)}
+
+
+def submodules(top: ModuleType) -> Iterator[pkgutil.ModuleInfo]:
+    """Every module below it; Alembic alone loads its scripts."""
+    return (one for one in pkgutil.walk_packages(top.__path__, f"{top.__name__}.") if "migrations" not in one.name)
+
+
+def fields_of(named: object) -> tuple[str, ...]:
+    """Of a struct its fields; of all else none."""
+    return named.__struct_fields__ if isinstance(named, type) and issubclass(named, msgspec.Struct) else ()
+
+
+def test_only_fields_that_exist_are_replaced() -> None:
+    """`msgspec.structs.replace` takes any keyword for mypy, so that a field's new name would be missed until it runs
+    (a renamed field ended every daemon at its first plan)."""
+    known = struct_fields()
+    wrong = []
+    for path in FILES:
+        for call in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) in ("msgspec.structs.replace", "structs.replace", "replace"):
+                named = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+                wrong += [f"{path.relative_to(ROOT)}:{call.lineno} {name}" for name in sorted(named - known)]
+    assert wrong == []
