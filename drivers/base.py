@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -522,9 +522,29 @@ class SecretSource(Protocol):
         """Return the credential. Raises AuthenticationFailed with the reference's name, never its content."""
 
 
+class ErrorReason(StrEnum):
+    """What kind of error it is: what every decision about an error goes by, and what is stored and shown of it.
+
+    Closed: a driver's own subclass of an error inherits the reason, and with it all that follows.
+    """
+
+    UNREACHABLE = "Unreachable"
+    UNREADABLE = "Unreadable"
+    BUSY = "Busy"
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    REJECTED = "Rejected"
+    UNSUPPORTED = "Unsupported"
+    EXHAUSTED = "Exhausted"
+    CONFLICT = "Conflict"
+    FAILED = "DriverFailed"
+    """Any other error of a driver."""
+    INTERNAL = "Internal"
+    """A driver, or groundstate, failed in a way that it should not: a defect. No driver raises this."""
+
+
 class DriverError(Exception):
     """Something a driver could not do. `str()` is one sentence for people: what, and what the other side said, without
-    the secrets that this process has read.
+    the secrets that this process has read. `reason`: what is decided by; a subclass of one of these inherits it.
 
     DriverError
     ├── Unreachable             no answer, or a broken one: unknown, come back
@@ -537,12 +557,16 @@ class DriverError(Exception):
     └── Conflict                somebody else holds it, or it is in use
     """
 
+    reason: ClassVar[ErrorReason] = ErrorReason.FAILED
+
     def __init__(self, message: str = "") -> None:
         super().__init__(hidden(message))
 
 
 class Unreachable(DriverError):
     """No usable answer. `maybe_sent`: a write may have reached the other side, so look before sending again."""
+
+    reason = ErrorReason.UNREACHABLE
 
     def __init__(self, message: str, *, maybe_sent: bool = False) -> None:
         super().__init__(message)
@@ -552,12 +576,16 @@ class Unreachable(DriverError):
 class Unreadable(Unreachable):
     """The other side answered, and of one object what makes no sense. The others may be asked for by themselves."""
 
+    reason = ErrorReason.UNREADABLE
+
 
 class Busy(DriverError):
     """The other side answered that it cannot now (503, 429, 409 while changing, POST in progress). Nothing was done.
 
     `retry_after`: seconds, where the other side said so.
     """
+
+    reason = ErrorReason.BUSY
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -567,18 +595,28 @@ class Busy(DriverError):
 class AuthenticationFailed(DriverError):
     """Wrong or missing credentials, a locked account, or a password that must be changed first."""
 
+    reason = ErrorReason.AUTHENTICATION_FAILED
+
 
 class Rejected(DriverError):
     """The other side answered and refused."""
+
+    reason = ErrorReason.REJECTED
 
 
 class Unsupported(DriverError):
     """The other side has no such function."""
 
+    reason = ErrorReason.UNSUPPORTED
+
 
 class Exhausted(DriverError):
     """No free address (or prefix) is left."""
 
+    reason = ErrorReason.EXHAUSTED
+
 
 class Conflict(DriverError):
     """Held by another owner, overlapping, or in use."""
+
+    reason = ErrorReason.CONFLICT

@@ -7,14 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import (
-    BootEnabled,
-    Busy,
-    Conflict,
-    DriverError,
-    ResetType,
-    Unreachable,
-)
+from drivers.base import BootEnabled, Busy, DriverError, ErrorReason, ResetType
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import system_address
 from reconciler.kinds.common.kind import KindView
@@ -117,14 +110,14 @@ def refuse_action(
 
     `fingerprint`: of the field that it serves, None where nothing is declared.
     """
-    reason = type(error).__name__
+    reason = error.reason
     rule = retry_policy(reason)
     if rule.terminal and flight.key.kind != "Machine":
         # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
-        rule = POLICIES[Conflict]
+        rule = POLICIES[ErrorReason.CONFLICT]
     if isinstance(flight.action, EjectMedia):
-        rule = POLICIES[Conflict]  # It has to come out in the end.
-    if isinstance(error, Unreachable):
+        rule = POLICIES[ErrorReason.CONFLICT]  # It has to come out in the end.
+    if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
         facts = uncount_write(facts, flight.action.path)
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     failure = remembered.failures[flight.action.path]

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
+from drivers.base import ErrorReason
 from reconciler.model.resource import ResourceKey
 
-INTERNAL = "Internal"
+INTERNAL = ErrorReason.INTERNAL
 """The `reason` where groundstate, or a driver, failed in a way that it should not."""
 
 
 class ReadError(msgspec.Struct, frozen=True):
-    """Why a read gave nothing: the DriverError's class as `reason` (CamelCase), its text as `message`."""
+    """Why a read gave nothing: the DriverError's `reason` (an ErrorReason's value), its text as `message`."""
 
     reason: str
     message: str

@@ -7,16 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from drivers.base import (
-    AuthenticationFailed,
-    Busy,
-    Conflict,
-    DriverError,
-    Exhausted,
-    Rejected,
-    Unreachable,
-    Unsupported,
-)
+from drivers.base import ErrorReason
 
 AN_HOUR = 3600.0
 
@@ -56,23 +47,25 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     passing: bool = False
 
 
-POLICIES: dict[type[DriverError], RetryPolicy] = {
-    Unreachable: RetryPolicy(Backoff(5, 300), passing=True),
-    Busy: RetryPolicy(Backoff(5, 60), passing=True),
+POLICIES: dict[str, RetryPolicy] = {
+    ErrorReason.UNREACHABLE: RetryPolicy(Backoff(5, 300), passing=True),
+    ErrorReason.UNREADABLE: RetryPolicy(Backoff(60, 300)),
+    ErrorReason.BUSY: RetryPolicy(Backoff(5, 60), passing=True),
     # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
-    AuthenticationFailed: RetryPolicy(Backoff(900, 3600)),
-    Rejected: RetryPolicy(Backoff(300, 300), terminal=True),
-    Unsupported: RetryPolicy(Backoff(300, 300), terminal=True),
-    Exhausted: RetryPolicy(Backoff(60, 300)),
+    ErrorReason.AUTHENTICATION_FAILED: RetryPolicy(Backoff(900, 3600)),
+    ErrorReason.REJECTED: RetryPolicy(Backoff(300, 300), terminal=True),
+    ErrorReason.UNSUPPORTED: RetryPolicy(Backoff(300, 300), terminal=True),
+    ErrorReason.EXHAUSTED: RetryPolicy(Backoff(60, 300)),
     # Whoever holds it may let go, and that shows nowhere in what is observed of this resource.
-    Conflict: RetryPolicy(Backoff(60, 300)),
-    DriverError: RetryPolicy(Backoff(60, 300)),
+    ErrorReason.CONFLICT: RetryPolicy(Backoff(60, 300)),
+    ErrorReason.FAILED: RetryPolicy(Backoff(60, 300)),
+    ErrorReason.INTERNAL: RetryPolicy(Backoff(60, 300)),
 }
 
 
 def retry_policy(reason: str) -> RetryPolicy:
-    """The policy of the error class of that name; an unknown one waits and comes back."""
-    return next((p for kind, p in POLICIES.items() if kind.__name__ == reason), POLICIES[DriverError])
+    """The policy of an ErrorReason; one that an older version stored waits and comes back."""
+    return POLICIES.get(reason, POLICIES[ErrorReason.FAILED])
 
 
 # -- writes to a BMC ---------------------------------------------------------------------------------------------------
@@ -131,5 +124,5 @@ PROPOSAL = Backoff(60, 64 * 60)
 
 def inventory_delay(reason: str, attempt: int, jitter: float) -> float:
     """The wait before an inventory is read again whose `attempt`th read in a row (from 1) failed for this reason."""
-    wait = INVENTORY_LOGIN if reason == AuthenticationFailed.__name__ else INVENTORY
+    wait = INVENTORY_LOGIN if reason == ErrorReason.AUTHENTICATION_FAILED else INVENTORY
     return wait.delay(attempt, jitter)

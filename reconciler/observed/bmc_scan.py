@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, FoundBmc, Rejected, clean
+from drivers.base import ErrorReason, FoundBmc, Rejected
 from reconciler.observed.address_scan import identify, paced, probe_address, trust
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import read_failure_of
@@ -97,5 +97,6 @@ def _read(
     try:
         return identify(ways, finder, candidate, way, tls or trusted.document) if finder is not None else []
     except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
-        why = clean(f"{type(error).__name__}: {error}")
-        return UnreadableBmc(candidate.url, seen.product, why, isinstance(error, AuthenticationFailed))
+        failed = read_failure_of(error)
+        refused = failed.reason == ErrorReason.AUTHENTICATION_FAILED
+        return UnreadableBmc(candidate.url, seen.product, f"{failed.reason}: {failed.message}", refused)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError, Ipam, Pools, Unreadable, Usage, clean, excerpt
+from drivers.base import DriverError, ErrorReason, Ipam, Pools, Unreadable, Usage, clean, excerpt
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.spec import ClaimState
 from reconciler.kinds.ipam.ipaddress import AddressState
@@ -134,9 +134,9 @@ def _checked(seen: Observation) -> Observation:
 def read_failure_of(error: Exception) -> ReadError:
     """What went wrong with a look, in words that can be kept and shown."""
     if isinstance(error, DriverError):
-        return ReadError(type(error).__name__, redacted(clean(str(error))))
+        return ReadError(error.reason, redacted(clean(str(error))))
     words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
-    return ReadError("Internal", redacted(excerpt(words, 2 * _MAX_BATCH))[:_MAX_BATCH])
+    return ReadError(ErrorReason.INTERNAL, redacted(excerpt(words, 2 * _MAX_BATCH))[:_MAX_BATCH])
 
 
 def observe_ipam(ipam: Ipam, pools: Pools) -> dict[ResourceKey, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, delete, select
 
-from drivers.base import Inventory, clean
+from drivers.base import ErrorReason, Inventory, clean
 from reconciler.kinds.common.inventory import NO_INVENTORY, Kept, MachineInventory, Origin
 from reconciler.model.observation import ReadError
 from reconciler.store import decoders, tables
@@ -94,4 +94,4 @@ def _decoded(machine: str, origin: str, value: str) -> Kept:
         return decoders.KEPT_DECODER.decode(value)
     except msgspec.MsgspecError as error:
         why = f"what was kept is damaged, and is read anew: {error}"
-        return Kept(machine, Origin(origin), error=ReadError("Unreadable", clean(why)))
+        return Kept(machine, Origin(origin), error=ReadError(ErrorReason.UNREADABLE, clean(why)))

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from drivers.base import clean
+from drivers.base import ErrorReason, clean
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
@@ -252,7 +252,9 @@ class Store:
                 )
             except StoreError as unreadable:
                 why = clean(f"{unreadable.__cause__}")
-                return Observation(key, taken_at, error=ReadError("Unreadable", f"the last look is damaged: {why}"))
+                return Observation(
+                    key, taken_at, error=ReadError(ErrorReason.UNREADABLE, f"the last look is damaged: {why}")
+                )
 
         return [read(*row) for row in rows]
 

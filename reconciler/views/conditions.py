@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from drivers.base import BootEnabled, SystemState
+from drivers.base import BootEnabled, ErrorReason, SystemState
 from reconciler.kinds import KINDS
 from reconciler.kinds.machine.spec import MachineSpec, once_order
 from reconciler.model.facts import NO_FACTS, Facts, Failure, ResourceFacts
@@ -22,7 +22,7 @@ READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 SUSPENDED, MAINTENANCE, BOOT_OVERRIDE = "Suspended", "Maintenance", "BootOverride"
 
 _DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": "Observed"}
-_NEEDS_PEOPLE = frozenset({"AuthenticationFailed", "Rejected", "Unsupported"})
+_NEEDS_PEOPLE = frozenset({ErrorReason.AUTHENTICATION_FAILED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED})
 """Read errors that do not go away by waiting."""
 
 
@@ -128,7 +128,7 @@ def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, dat
 def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:
     hold = _first(change, HoldKind.FAILED)
     failure: Failure | None = remembered.failures.get(hold.path or "")
-    reason = failure.reason if failure is not None and failure.terminal else "Unsupported"
+    reason = failure.reason if failure is not None and failure.terminal else ErrorReason.UNSUPPORTED
     since = failure.at if failure is not None and failure.terminal else None
     message = f"{hold.reason}; {hold.hint}"
     yield Condition(READY, Status.FALSE, reason, message, since)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from drivers.base import clean
+from drivers.base import ErrorReason, clean
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.workqueue.queue import QueueItem, WorkQueue
@@ -27,7 +27,7 @@ NAP = 1.0
 PUT_BACK = timedelta(seconds=1)
 """A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
 
-SUSPECT_REASONS = frozenset({"Unreachable", "AuthenticationFailed", "Internal"})
+SUSPECT_REASONS = frozenset({ErrorReason.UNREACHABLE, ErrorReason.AUTHENTICATION_FAILED, ErrorReason.INTERNAL})
 
 
 class Loop:
@@ -155,7 +155,9 @@ class Loop:
             outcome = self._step(item.key)
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
             self._crashed(item.key, error)
-            outcome = Failed("Internal", clean(f"{type(error).__name__}: {error}"), terminal=False, retry_after=30.0)
+            outcome = Failed(
+                ErrorReason.INTERNAL, clean(f"{type(error).__name__}: {error}"), terminal=False, retry_after=30.0
+            )
         silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS
         (self._suspects.add if silent else self._suspects.discard)(item.key)
         through = self._gives_up(item.key, outcome)

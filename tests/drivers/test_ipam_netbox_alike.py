@@ -44,7 +44,7 @@ def outcome(ipam: Ipam, call: Call) -> object:
     try:
         return call(ipam)
     except DriverError as error:
-        return type(error).__name__.replace("Refused", "Rejected")
+        return error.reason
 
 
 def network(chance: random.Random) -> Call:

@@ -11,6 +11,7 @@ import pytest
 
 from drivers.base import BmcDriver
 from drivers.bmc.redfish import open_driver
+from reconciler.model.resource import ResourceKey
 from reconciler.planning.pacing import WRITES_AN_HOUR
 from tests.drivers.bmc_servers import DROP, Answer, RedfishServer, Request, extended, reply, service
 from tests.loop.world import World, declare
@@ -132,3 +133,28 @@ def test_a_date_to_come_back_at_counts_from_the_bmc_s_own_clock(tmp_path: Path) 
     with Refusing(answer, OFF) as server:
         live(tmp_path, server, {"power": "On"}, lives=1, seconds=HOUR)
         assert server.writes[1] - server.writes[0] == 600
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "terminal", "seconds"),
+    [
+        ("400", "Rejected", True, 300),
+        ("401", "AuthenticationFailed", False, 900),
+        ("403", "AuthenticationFailed", False, 900),
+        ("404", "Rejected", True, 300),
+        ("405", "Rejected", True, 300),
+        ("409", "Busy", False, 5),
+        ("412", "Busy", False, 5),
+        ("501", "Unsupported", True, 300),
+    ],
+)
+def test_the_status_of_a_refused_write_decides_what_follows(
+    tmp_path: Path, answer: str, reason: str, terminal: bool, seconds: float
+) -> None:
+    """A Reset that was answered with 403 was sent again after 60 s, and one answered with 404 as well."""
+    with Refusing(ANSWERS[answer], OFF) as server:
+        world = live(tmp_path, server, {"power": "On"}, lives=1, seconds=1)
+        failure = world.facts()[ResourceKey("Machine", "m1")].failures["spec.power"]
+        assert (failure.reason, failure.terminal) == (reason, terminal)
+        assert failure.retry_at is not None
+        assert (failure.retry_at - failure.at).total_seconds() >= seconds * 0.75

@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 from docs import generate
+from drivers.base import ErrorReason
 from reconciler.desired.load import load_state
 from reconciler.model.action import Action
-from reconciler.model.retry import POLICIES
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
 
@@ -91,7 +91,12 @@ def test_every_event_reason_is_described() -> None:
         for reason in reasons(module)
     }
     assert told
-    assert told | {error.__name__ for error in POLICIES} <= names_in("events.md")
+    assert told | set(ErrorReason) <= names_in("events.md")
+
+
+def test_every_reason_of_an_error_is_described_as_a_condition_too() -> None:
+    page = (REFERENCE / "conditions.md").read_text("utf-8")
+    assert [reason for reason in ErrorReason if f"`{reason}`" not in page] == []
 
 
 def reasons(module: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from drivers.base import ErrorReason
 from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
@@ -82,8 +83,8 @@ class KindView(msgspec.Struct, frozen=True):
         return failure is not None and failure.reason in REFUSALS
 
 
-REFUSALS = ("Conflict", "Exhausted", "Rejected", "Unsupported")
-"""Errors by which the other side says no (drivers.base)."""
+REFUSALS = (ErrorReason.CONFLICT, ErrorReason.EXHAUSTED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED)
+"""Errors by which the other side says no."""
 
 
 class Steps(msgspec.Struct, frozen=True):
