@@ -31,7 +31,6 @@ from reconciler.kinds.common.defect import defect
 from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
 from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.machine.lifecycle import uuid_of
-from reconciler.kinds.machine.virtual_media import media_watched
 from reconciler.model.action import Action, Forget, RecordAction
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventType
@@ -51,7 +50,6 @@ from reconciler.planning.carry_over import carried_over
 from reconciler.planning.planner import plan
 from reconciler.store.store_errors import StoreError
 
-IN_THE_IPAM = ("Network", "IPAddress", "Pool", "Number")
 LEFT = "it runs while it is left to people, and whatever was started there may be theirs"
 
 
@@ -197,7 +195,7 @@ class Engine:
         desired = self._memory.desired
         if desired is None:
             return Waiting("NoDesiredState", "no desired state is in force yet", HELD_SECONDS)
-        seen = self._poller.observe(key, desired, media=media_watched(self.remembered(key).life))
+        seen = self._poller.observe(key, desired, self.remembered(key))
         # What it had under another name decides what is done about this one.
         before = [self._poller.observe(old, desired) for old in self._olds(key, desired, seen)]
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in before if one.error), seen)

@@ -11,7 +11,6 @@ from drivers.base import DriverError, Unreachable
 from reconciler.applying.bmc_lock import bmc_system_of
 from reconciler.applying.context import Context
 from reconciler.applying.events import EventRecorder
-from reconciler.applying.execute import execute
 from reconciler.applying.settlement import Settled, describe, refuse_action, sent_facts, settle
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
@@ -21,14 +20,16 @@ from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, digest
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT
-from reconciler.observed.connections import Connections, way_to
+from reconciler.observed.backends import Backends
+from reconciler.observed.connections import Connections
 
 
 class Sender:
     """Numbers what is sent, sends it, and knows what the other side is known to have taken."""
 
     def __init__(self, connections: Connections, memory: EngineState, teller: EventRecorder, context: Context) -> None:
-        self._connections, self._memory, self._teller, self._context = connections, memory, teller, context
+        self._backends = Backends(connections, context.now)
+        self._memory, self._teller, self._context = memory, teller, context
         self._accepted: set[str] = set()
         self._in_vain: dict[str, int] = {}
         """How many looks showed nothing of an action under way."""
@@ -73,12 +74,7 @@ class Sender:
         """Send it, once; slow, so without the gate."""
         key = flight.key
         try:
-            execute(
-                flight.action,
-                self._connections.ipam,
-                self._connections.pools,
-                lambda: self._connections.bmc(key, way_to(desired.resources[key], desired)),
-            )
+            self._backends.of(key).send(flight.action, desired)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
                 return Waiting(

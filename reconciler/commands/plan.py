@@ -44,7 +44,6 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.source import DesiredSource
 from reconciler.kinds import RECONCILED
-from reconciler.kinds.machine.virtual_media import media_watched
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -233,8 +232,7 @@ def _observe(
 ) -> Iterable[Observation]:
     from reconciler.observed.poller import Poller
 
-    media = {key for key, one in facts.resources.items() if media_watched(one.life)}
-    seen = Poller(open_connections, now).observe_all(looked, desired, concurrency, media)
+    seen = Poller(open_connections, now).observe_all(looked, desired, facts.resources, concurrency)
     if not on_terminal(sys.stderr) or len(looked) < 2:
         yield from seen
         return

@@ -120,7 +120,6 @@ KINDS: dict[str, Kind] = {
             made=False,
             endpoint=machine.system_of_spec,
             lock=machine.bmc_of_spec,
-            confirm_after=0.5,
             refusal_is_final=True,
             in_fleet=True,
             paused=machine.is_paused,

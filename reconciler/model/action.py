@@ -274,14 +274,11 @@ class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
 
-Action = (
-    PowerOn
-    | PowerOff
-    | SetBoot
-    | SetIndicator
-    | InsertMedia
-    | EjectMedia
-    | PutNetwork
+BmcAction = PowerOn | PowerOff | SetBoot | SetIndicator | InsertMedia | EjectMedia
+"""Actions that a BMC carries out."""
+
+IpamAction = (
+    PutNetwork
     | DropNetwork
     | Acquire
     | DescribeAddress
@@ -293,21 +290,13 @@ Action = (
     | ReleaseNumber
     | AcquireVrf
     | ReleaseVrf
-    | Bind
-    | PinImage
-    | Rename
-    | Claim
-    | Unclaim
-    | RequestBoot
-    | OrderErasure
-    | Settle
-    | AcceptSystem
-    | Free
-    | Forget
 )
+"""Actions that the IPAM carries out."""
 
-RecordAction = Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | Settle | AcceptSystem | Free
+RecordAction = Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | OrderErasure | Settle | AcceptSystem | Free
 """Actions that are done when they are written down."""
+
+Action = BmcAction | IpamAction | RecordAction | Forget
 
 
 class InFlight(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ import msgspec
 
 from drivers.base import ErrorReason, FoundBmc, Rejected
 from reconciler.observed.address_scan import identify, paced, probe_address, trust
+from reconciler.observed.backend import read_failure_of
 from reconciler.observed.connections import Connections
-from reconciler.observed.poller import read_failure_of
 from reconciler.onboarding.discovery import FoundSystem, Partition
 from reconciler.onboarding.probe_targets import ProbeTarget
 

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,15 +41,20 @@ from reconciler.kinds.machine.credentials import (
 )
 from reconciler.kinds.machine.spec import Access, MachineSpec, access
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.observed.backend import Backend
 
 
 class Drivers(msgspec.Struct, frozen=True):
-    """What the front door wires in: BMC drivers by name, the resolver of references, the IPAM and the pools."""
+    """What the front door wires in: BMC drivers by name, the resolver of references, the IPAM and the pools.
+
+    `more`: the backends of kinds that none of these serves, by name.
+    """
 
     bmc: Callable[[str], BmcDriver]
     secret: Callable[[object], Credential]
     ipam: Ipam
     pools: Pools
+    more: Mapping[str, Backend] = {}
 
 
 class Connections:
@@ -67,6 +72,11 @@ class Connections:
     def ipam(self) -> Ipam:
         """The IPAM."""
         return self._drivers.ipam
+
+    @property
+    def more_backends(self) -> Mapping[str, Backend]:
+        """Backends beside the BMCs and the IPAM, by the name by which kinds refer to them."""
+        return self._drivers.more
 
     @property
     def pools(self) -> Pools:

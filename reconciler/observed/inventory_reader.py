@@ -22,8 +22,8 @@ from reconciler.model.event import Event, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.retry import INVENTORY, inventory_delay
+from reconciler.observed.backend import read_failure_of
 from reconciler.observed.connections import Connections, way_to
-from reconciler.observed.poller import read_failure_of
 from reconciler.onboarding.inventory_comparison import summary
 
 EVERY = timedelta(hours=24)

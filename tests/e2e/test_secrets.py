@@ -280,9 +280,9 @@ def defect(self, reference):
     found = real(self, reference)
     raise SystemError(f"a defect with {{found.password}} in https://x:{GIT_TOKEN}@h/ and {{found.username}}")
 registry.Registry.secret = defect
-import reconciler.observed.poller as poller
+import reconciler.observed.backend as backend
 if len(sys.orig_argv) > 3:
-    poller.failure = lambda error: (_ for _ in ()).throw(error)
+    backend.read_failure_of = lambda error: (_ for _ in ()).throw(error)
 import cli
 cli.main(prog_name="groundstate")
 """

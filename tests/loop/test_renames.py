@@ -28,7 +28,8 @@ from reconciler.model.outcome import Done
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.observed.poller import Poller, observe_ipam
+from reconciler.observed.ipam_backend import IpamBackend
+from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.guards import survey
 from reconciler.planning.planner import plan, universe
@@ -61,7 +62,7 @@ def planned(world: World) -> dict[ResourceKey, Change]:
     drivers = Drivers(lambda _name: world.fleet, lambda _reference: None, world.ipam, world.pools)  # type: ignore[arg-type, return-value]
     poller = Poller(Connections(drivers, Path()), world.now)
     keys = universe(world.desired, Facts(world.facts(), {}))
-    seen = {one.key: one for one in poller.observe_all(keys, world.desired, 1)}
+    seen = {one.key: one for one in poller.observe_all(keys, world.desired, concurrency=1)}
     facts = Facts(with_changes(world.facts(), carried_over(world.desired, world.facts())), {})
     found = plan(world.desired, seen, facts, world.now(), world.policy)
     return {change.key: change for change in found.changes}
@@ -133,9 +134,8 @@ class TestClaims:
     def test_what_gets_another_name_does_not_count_as_released(self, tmp_path: Path) -> None:
         world, first = placed(tmp_path)
         world.commit(renamed(first, "www", "b", renamed_from="web"))
-        seen = {
-            key: Observation(key, world.now(), value) for key, value in observe_ipam(world.ipam, world.pools).items()
-        }
+        held = IpamBackend(world.ipam, world.pools, world.now).holdings()
+        seen = {key: Observation(key, world.now(), value) for key, value in held.items()}
         assert world.desired is not None
         fleet_seen = survey(world.desired, seen, Facts(world.facts(), {}), world.now())
         assert (fleet_seen.releasing, fleet_seen.returning) == (0, 0)

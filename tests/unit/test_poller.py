@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ class Ways:
     """Connections to a driver from outside, which says of one machine what its type does not allow."""
 
     ipam = pools = None
+    more_backends: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, said: Any) -> None:
         self._said, self._name = said, ""

@@ -158,8 +158,6 @@ class Kind(msgspec.Struct, frozen=True):
     """Which system of which endpoint a spec means, whatever the resource is called: a BMC and the id of a system."""
     lock: Callable[[Any], str] | None = None
     """What one action excludes, by the spec: all that one BMC has (chaos/powerman#67 tells why)."""
-    confirm_after: float = 0.0
-    """Seconds from the sending of an action to the first observation that can confirm it."""
     refusal_is_final: bool = False
     """A refusal is about the resource alone: nothing that happens to another resource changes it."""
     in_fleet: bool = False

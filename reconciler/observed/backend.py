@@ -1,0 +1,120 @@
+"""A backend is the one door to a sort of endpoint. It observes what a kind has there, and carries out its actions.
+
+A kind names its backend (`Kind.backend`); nothing else decides who is asked for a resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Protocol
+
+import msgspec
+
+from drivers.base import DriverError, ErrorReason, Unsupported, clean, excerpt
+from reconciler.kinds import KINDS
+from reconciler.model.action import Action
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import Observation, ReadError
+from reconciler.model.redact import redacted
+from reconciler.model.resource import DesiredState, ResourceKey
+
+_MAX_WORDS = 500
+"""Characters of what an error says that was not expected."""
+
+FactsByKey = Mapping[ResourceKey, ResourceFacts]
+
+
+class Backend(Protocol):
+    """One sort of endpoint. May be shared by threads."""
+
+    def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
+        """What is there now, as the kind's observed type. Raises DriverError."""
+
+    def observe_all(
+        self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
+    ) -> Iterator[Observation]:
+        """Observe these, in the way that is the quickest for many. What is found beside them may come too. Never raises
+        for what it finds."""
+
+    def holdings(self) -> Mapping[ResourceKey, Any]:
+        """All that it holds for resources that groundstate makes, whoever owns them. Raises DriverError."""
+
+    def send(self, action: Action, desired: DesiredState) -> None:
+        """Send one request, once. Raises DriverError."""
+
+
+class NoBackend:
+    """Of kinds that consist of what is written down. Implements Backend."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
+        """The kind's value where nothing is."""
+        return KINDS[key.kind].absent if key.kind in KINDS else None
+
+    def observe_all(
+        self,
+        keys: Sequence[ResourceKey],
+        desired: DesiredState,
+        facts: FactsByKey,
+        concurrency: int,
+    ) -> Iterator[Observation]:
+        """The same of each."""
+        at = self._now()
+        return (Observation(key, at, KINDS[key.kind].absent if key.kind in KINDS else None) for key in keys)
+
+    def holdings(self) -> Mapping[ResourceKey, Any]:
+        """It holds nothing."""
+        return {}
+
+    def send(self, action: Action, desired: DesiredState) -> None:
+        """Raise Unsupported: there is no endpoint."""
+        raise not_carried_out(action, "no endpoint")
+
+
+def not_carried_out(action: Action, by: str) -> Unsupported:
+    """The error of an action that came to a backend which does not carry it out: a defect of the kind's rules."""
+    return Unsupported(f"{action.name} of {action.key} is carried out by {by}")
+
+
+def observation_of(key: ResourceKey, read: Callable[[], Any], now: Callable[[], datetime]) -> Observation:
+    """One observation. A driver's error, or a defect in a driver, makes the resource unknown, and no other one."""
+    try:
+        value = read()
+        _check(key.kind, value)
+    except Exception as error:  # noqa: BLE001  a defect in one driver must not stop the others
+        return Observation(key, now(), error=read_failure_of(error))
+    return Observation(key, now(), value=value)
+
+
+def checked_observation(seen: Observation) -> Observation:
+    """The observation, or why its value cannot be kept."""
+    try:
+        _check(seen.key.kind, seen.value)
+    except Exception as error:  # noqa: BLE001  it is this object's
+        return Observation(seen.key, seen.taken_at, error=read_failure_of(error))
+    return seen
+
+
+def _check(kind: str, value: Any) -> None:
+    """Raise for what a driver says that could be kept and not be read again: an unpaired surrogate, a number in the
+    place of a text. The store would give it back to every command, as an error."""
+    if value is not None and (decoder := _decoder(kind)) is not None:
+        decoder.decode(msgspec.json.encode(value))
+
+
+@cache
+def _decoder(kind: str) -> msgspec.json.Decoder[Any] | None:
+    observed = KINDS[kind].observed_type if kind in KINDS else None
+    return None if observed is None else msgspec.json.Decoder(observed)
+
+
+def read_failure_of(error: Exception) -> ReadError:
+    """Why a read failed, in words that can be kept and shown."""
+    if isinstance(error, DriverError):
+        return ReadError(error.reason, redacted(clean(str(error))))
+    words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
+    return ReadError(ErrorReason.INTERNAL, redacted(excerpt(words, 2 * _MAX_WORDS))[:_MAX_WORDS])

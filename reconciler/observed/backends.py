@@ -1,0 +1,47 @@
+"""The backends by name: which one observes a resource and carries out its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from reconciler.kinds import KINDS
+from reconciler.kinds.common.kind import BMC, IPAM, NO_BACKEND
+from reconciler.model.resource import ResourceKey
+from reconciler.observed.backend import Backend, NoBackend
+from reconciler.observed.bmc_backend import BmcBackend
+from reconciler.observed.connections import Connections
+from reconciler.observed.ipam_backend import IpamBackend
+
+
+class Backends:
+    """Every backend that there is. May be shared by threads."""
+
+    def __init__(self, connections: Connections, now: Callable[[], datetime]) -> None:
+        # In the order in which many are observed: what is written down needs no request, and BMCs take longest.
+        self._by_name: Mapping[str, Backend] = {
+            NO_BACKEND: NoBackend(now),
+            IPAM: IpamBackend(connections.ipam, connections.pools, now),
+            **connections.more_backends,
+            BMC: BmcBackend(connections, now),
+        }
+
+    def of(self, key: ResourceKey) -> Backend:
+        """The backend of the key's kind; that of a kind that is not known observes nothing."""
+        return self._by_name[_name(key)]
+
+    def grouped(self, keys: Iterable[ResourceKey]) -> Iterator[tuple[Backend, list[ResourceKey]]]:
+        """The keys, each with its backend."""
+        asked: dict[str, list[ResourceKey]] = {}
+        for key in keys:
+            asked.setdefault(_name(key), []).append(key)
+        return ((backend, asked[name]) for name, backend in self._by_name.items() if name in asked)
+
+    def holdings(self) -> dict[ResourceKey, Any]:
+        """All that the backends hold for resources that groundstate makes. Raises DriverError."""
+        return {key: value for backend in self._by_name.values() for key, value in backend.holdings().items()}
+
+
+def _name(key: ResourceKey) -> str:
+    return KINDS[key.kind].backend if key.kind in KINDS else NO_BACKEND

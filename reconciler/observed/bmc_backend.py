@@ -1,0 +1,78 @@
+"""The BMCs as a backend: each is asked by itself, many side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import datetime
+from typing import Any, assert_never
+
+from reconciler.kinds.machine.virtual_media import media_watched
+from reconciler.model.action import (
+    Action,
+    BmcAction,
+    EjectMedia,
+    InsertMedia,
+    PowerOff,
+    PowerOn,
+    SetBoot,
+    SetIndicator,
+)
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.observation import Observation
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.observed.backend import FactsByKey, not_carried_out, observation_of
+from reconciler.observed.connections import Connections, way_to
+
+
+class BmcBackend:
+    """Implements Backend."""
+
+    def __init__(self, connections: Connections, now: Callable[[], datetime]) -> None:
+        self._connections, self._now = connections, now
+
+    def observe(self, key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> Any:
+        """The system's state, with its virtual drives where an image may be in one; None for an undeclared machine,
+        whose BMC is not known."""
+        resource = desired.resources.get(key)
+        if resource is None:
+            return None
+        return self._connections.bmc(key, way_to(resource, desired)).read(media=media_watched(facts.life))
+
+    def observe_all(
+        self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
+    ) -> Iterator[Observation]:
+        """Each as it comes."""
+
+        def one(key: ResourceKey) -> Observation:
+            return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
+
+        with ThreadPoolExecutor(min(concurrency, len(keys)), thread_name_prefix="observe") as pool:
+            try:
+                for done in as_completed([pool.submit(one, key) for key in keys]):
+                    yield done.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def holdings(self) -> Mapping[ResourceKey, Any]:
+        """None: machines are found, and not made."""
+        return {}
+
+    def send(self, action: Action, desired: DesiredState) -> None:
+        """Send it to the machine's BMC."""
+        if not isinstance(action, BmcAction):
+            raise not_carried_out(action, "another endpoint than a BMC")
+        bmc = self._connections.bmc(action.key, way_to(desired.resources[action.key], desired))
+        match action:
+            case PowerOn(reset_type=reset_type) | PowerOff(reset_type=reset_type):
+                bmc.reset(reset_type)
+            case SetBoot(override=override):
+                bmc.set_boot(override)
+            case SetIndicator(led=led):
+                bmc.set_indicator(led)
+            case InsertMedia(url=url):
+                bmc.insert_media(url)
+            case EjectMedia(url=url):
+                bmc.eject_media(url)
+            case _:
+                assert_never(action)
