@@ -11,7 +11,7 @@ from drivers.base import DriverError, ErrorReason, Rejected
 from drivers.bmc.redfish_errors import error_of_reply
 from drivers.bmc.redfish_http import Reply
 from reconciler.model.retry import POLICIES, retry_policy
-from reconciler.observed.poller import read_failure_of
+from reconciler.observed.backend import read_failure_of
 
 COMES_BACK = "waits", 5.0
 SELDOM = "comes back", 900.0
