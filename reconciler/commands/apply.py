@@ -20,14 +20,7 @@ from reconciler.applying.engine import Engine
 from reconciler.applying.progress import Progress, ProgressRow, ProgressStage
 from reconciler.commands.completion import complete_target
 from reconciler.commands.live_progress import Board
-from reconciler.commands.options import (
-    Where,
-    guard_options,
-    guard_options_of,
-    option,
-    where_from,
-    where_options,
-)
+from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
 from reconciler.commands.plan import Prospect, compute_plan, rendered
 from reconciler.commands.workspace import (
     RANDOM,
@@ -50,6 +43,7 @@ from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
+from reconciler.operations.where import Where
 from reconciler.planning.planner import still_wanted
 from reconciler.planning.policy import CommandLimits
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError

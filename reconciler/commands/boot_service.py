@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from reconciler.commands.options import Where, option
+from reconciler.commands.options import option
 from reconciler.commands.workspace import fail, now, state_folder
+from reconciler.operations.where import Where
 from reconciler.services.provisioning_port import Provisioning
 from reconciler.store import Store
 

@@ -11,9 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.options import Where, option, where_from, where_options
+from reconciler.commands.options import option, where_from, where_options
 from reconciler.commands.output import deliver, say
-from reconciler.commands.store_location import cache_dir
 from reconciler.commands.workspace import (
     EXIT_ERROR,
     connections,
@@ -43,6 +42,8 @@ from reconciler.onboarding.discovery import (
     propose,
 )
 from reconciler.onboarding.probe_targets import NoPartition, candidates
+from reconciler.operations.store_location import cache_dir
+from reconciler.operations.where import Where
 from reconciler.store import Store
 from reconciler.views.render.words import count
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_name
-from reconciler.commands.options import Where, option, output_option, where_from, where_options
+from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.plan import compute_plan
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.workspace import (
@@ -25,6 +25,7 @@ from reconciler.commands.workspace import (
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.operations.where import Where
 from reconciler.placement.capacity import Capacity, capacity
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement

@@ -11,7 +11,7 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.commands.completion import complete_name
 from reconciler.commands.inventory_refresh import one_machine, refresh, refresh_inventory
-from reconciler.commands.options import Where, output_option, where_from, where_options
+from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.workspace import (
     change_store,
@@ -25,6 +25,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.kinds.catalogue.size_matching import explain_size
 from reconciler.model.resource import DesiredState, Resource
+from reconciler.operations.where import Where
 from reconciler.views.render.sizes import Basis, basis_form, is_right, size_lines, verdict
 from reconciler.views.render.words import ansi, unpainted
 

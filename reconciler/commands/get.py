@@ -13,7 +13,6 @@ import msgspec
 
 from drivers.base import clean, printable
 from reconciler.commands.options import (
-    Where,
     filter_options,
     guard_options_of,
     option,
@@ -52,6 +51,7 @@ from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
+from reconciler.operations.where import Where
 from reconciler.planning.override_scope import covers
 from reconciler.planning.planner import plan, universe
 from reconciler.planning.policy import CommandLimits

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.completion import complete_target
-from reconciler.commands.options import Where, option, output_option, where_from, where_options
+from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.workspace import exit_in_words, fail, on_terminal, open_desired_source, open_store
 from reconciler.kinds import KINDS, find_kind
 from reconciler.model.event import Event
 from reconciler.model.resource import Commit, ResourceKey, Revision
+from reconciler.operations.where import Where
 from reconciler.views.render.change_history import (
     Edit,
     Entry,

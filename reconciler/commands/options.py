@@ -13,8 +13,9 @@ from click.core import ParameterSource
 
 from drivers.base import IpamSettings
 from reconciler.commands.completion import complete_target
-from reconciler.commands.store_location import top_level
-from reconciler.kinds.machine.credentials import NO_GRANTS, Grants
+from reconciler.kinds.machine.credentials import NO_GRANTS
+from reconciler.operations.store_location import top_level
+from reconciler.operations.where import Where
 from reconciler.planning.guards import TENTH, FleetShare, GuardLimits
 from reconciler.planning.policy import CommandLimits
 
@@ -23,19 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS_FILE = "groundstate.toml"
 DEFAULT_STORE = "groundstate/state.db in the repository's git directory"
 IPAM = IpamSettings()
-
-
-class Where(msgspec.Struct, frozen=True):
-    """Which desired state, which store: what nearly every command needs to know."""
-
-    repo: str
-    ref: str
-    path: str
-    work_tree: bool
-    store: str | None
-    base: Path
-    ipam: IpamSettings = IpamSettings()
-    grants: Grants = NO_GRANTS
 
 
 class LimitType(click.ParamType[FleetShare]):

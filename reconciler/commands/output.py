@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from reconciler.commands.options import Where
 from reconciler.commands.workspace import fail
 from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.discovery import Proposal
+from reconciler.operations.where import Where
 from reconciler.views.render.words import clean, count
 
 FOLDER = "machines"

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_target
-from reconciler.commands.options import Where, output_option, where_from, where_options
+from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.workspace import (
     change_store,
@@ -25,6 +25,7 @@ from reconciler.commands.workspace import (
     read_or_exit,
 )
 from reconciler.model.override import Override
+from reconciler.operations.where import Where
 from reconciler.planning.override_scope import OVERRIDABLE, override_refusal, parse_duration
 from reconciler.planning.planner import universe
 from reconciler.planning.selectors import select

@@ -14,7 +14,6 @@ import msgspec
 from click.core import ParameterSource
 
 from reconciler.commands.options import (
-    Where,
     filter_options,
     guard_options,
     guard_options_of,
@@ -51,6 +50,7 @@ from reconciler.model.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import on_sizes
+from reconciler.operations.where import Where
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
 from reconciler.planning.planner import plan, universe, with_commits

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from reconciler.commands.options import Where, option
+from reconciler.commands.options import option
 from reconciler.commands.output import FOLDER
 from reconciler.commands.workspace import fail
 from reconciler.daemon.proposals import Schedule
@@ -16,6 +16,7 @@ from reconciler.daemon.service import Propose
 from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.git.source import DesiredSource, Repository
 from reconciler.onboarding.discovery import HTTPS
+from reconciler.operations.where import Where
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,9 +13,8 @@ import msgspec
 
 from reconciler.applying.context import Context
 from reconciler.commands.boot_service import boot_from, boot_options, serve_boot
-from reconciler.commands.options import Where, guard_options, guard_options_of, option, where_from, where_options
+from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
 from reconciler.commands.proposal_options import proposal, propose_from, propose_options
-from reconciler.commands.store_location import cache_dir
 from reconciler.commands.workspace import (
     RANDOM,
     change_store,
@@ -32,6 +31,8 @@ from reconciler.commands.workspace import (
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
+from reconciler.operations.store_location import cache_dir
+from reconciler.operations.where import Where
 from reconciler.planning import policy
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger

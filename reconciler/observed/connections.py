@@ -68,6 +68,13 @@ class Connections:
         self._lock = threading.Lock()
         self._open: dict[ResourceKey, tuple[Access, Bmc]] = {}
 
+    def over(self, ipam: Ipam, pools: Pools) -> Connections:
+        """The same connections to BMCs, with this IPAM and these pools."""
+        drivers = msgspec.structs.replace(self._drivers, ipam=ipam, pools=pools)
+        found = Connections(drivers, self._base, self._grants)
+        found._lock, found._open = self._lock, self._open
+        return found
+
     @property
     def ipam(self) -> Ipam:
         """The IPAM."""

@@ -16,7 +16,6 @@ import pytest
 from drivers.base import BootEnabled, BootOverride, BootTarget, PowerState, SystemState
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.commands.workspace import facts_of, observed_types
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.desired.git.source import open_source
 from reconciler.desired.load import load_state
@@ -26,6 +25,7 @@ from reconciler.model.override import Override
 from reconciler.model.plan import Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.operations.stored_facts import facts_of, observed_types
 from reconciler.planning.guards import FleetShare, GuardLimits
 from reconciler.planning.planner import universe
 from reconciler.planning.policy import CommandLimits, DaemonReport

@@ -57,6 +57,11 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 
 
+TALKATIVE = ("cli.py", "reconciler/commands/", "reconciler/services/log.py", "reconciler/desired/manifest/parallel.py")
+"""Who writes to the process's own streams, or ends it; all others return values and raise. The last one is a process of
+its own, which has no other way to its parent."""
+
+
 def imports(path: str) -> Iterator[tuple[int, str]]:
     """Every module that the file imports anywhere in it, with the line."""
     for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
@@ -155,3 +160,22 @@ def test_each_library_has_its_door(path: str) -> None:
     for line, module in imports(path):
         doors = DOORS.get(module.partition(".")[0])
         assert doors is None or path.startswith(doors), f"{path}:{line} imports {module}; its door is {doors}"
+
+
+def streams(path: str) -> Iterator[tuple[int, str]]:
+    """Every place where the file prints, names a stream of the process, or ends it."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="print" | "exit" | "quit" as name)):
+                yield node.lineno, name
+            case ast.Attribute(value=ast.Name(id="sys"), attr="stdout" | "stderr" | "stdin" | "exit" as name):
+                yield node.lineno, f"sys.{name}"
+            case ast.Raise(exc=ast.Name(id="SystemExit")) | ast.Call(func=ast.Name(id="SystemExit")):
+                yield node.lineno, "SystemExit"
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if not path.startswith(TALKATIVE)])
+def test_only_commands_print_and_end_the_process(path: str) -> None:
+    assert [f"{path}:{line} uses {name}" for line, name in streams(path)] == []

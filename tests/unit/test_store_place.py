@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 
-from reconciler.commands.options import Where
-from reconciler.commands.store_location import default_store
-from reconciler.commands.workspace import change_store, store_url
+from reconciler.operations.operation_error import OperationError
+from reconciler.operations.store_location import default_store
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import change_store, store_url
 from reconciler.store import Store, StoreError
 from tests.unit.desired_worlds import PARTITION, Git
 
@@ -56,13 +56,12 @@ def test_a_url_has_one_in_the_state_folder_whatever_its_login(tmp_path: Path, mo
     assert place.is_relative_to(tmp_path)
 
 
-def test_a_store_at_the_old_place_stops_every_command(repository: Git, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_at_the_old_place_stops_every_command(repository: Git) -> None:
     old = repository.folder / ".groundstate/state.db"
     old.parent.mkdir()
     Store.open(f"sqlite:///{old}").close()
-    with pytest.raises(click.exceptions.Exit):
+    with pytest.raises(OperationError, match=f"mv {old.parent} {repository.folder}/.git/groundstate"):
         store_url(where(str(repository.folder)))
-    assert f"mv {old.parent} {repository.folder}/.git/groundstate" in capsys.readouterr().err
     shutil.move(old.parent, repository.folder / ".git/groundstate")
     assert Path(store_url(where(str(repository.folder))).removeprefix("sqlite:///")).exists()
 

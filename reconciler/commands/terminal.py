@@ -1,0 +1,87 @@
+"""What commands say beside their output: errors, notes, and the exit code that goes with an error."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+
+from drivers.base import printable_lines
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.redact import redacted
+from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
+
+EXIT_ERROR = 1
+"""Of every failure; 2 and 3 say what a plan has found."""
+
+
+def live_long() -> None:
+    """For commands that go on for hours: collect garbage after all, but not what is there for good."""
+    gc.freeze()
+    gc.enable()
+
+
+def on_terminal(stream: object) -> bool:
+    """Whether colour and live lines make sense there (NO_COLOR, no-color.org)."""
+    isatty: Callable[[], bool] = getattr(stream, "isatty", lambda: False)
+    return isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def fail(message: str) -> NoReturn:
+    """Say it on stderr and leave with 1."""
+    _say_error(message)
+    raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """What an operation noted, on stderr."""
+    for text in notes:
+        click.echo(f"note: {text}", err=True)
+
+
+@contextmanager
+def exit_in_words() -> Iterator[None]:
+    """Turn the errors that a person can do something about into words and exit code 1."""
+    try:
+        yield
+    except Exception as error:
+        failed = operation_error(error)
+        if failed is None:
+            raise
+        _say_failure(failed)
+        raise click.exceptions.Exit(EXIT_ERROR) from error
+
+
+def _say_failure(failed: OperationError) -> None:
+    say_notes(failed.notes)
+    match failed.reason:
+        case FailureReason.INVALID:
+            _say_diagnostics(failed)
+        case FailureReason.NOT_ADMITTED:
+            _say_refusals(failed.diagnostics)
+        case _:
+            _say_error(str(failed))
+    say_notes(failed.afterwards)
+
+
+def _say_error(message: str) -> None:
+    click.secho(f"error: {printable_lines(redacted(message))}", fg="red", err=True, color=on_terminal(sys.stderr))
+
+
+def _say_diagnostics(failed: OperationError) -> None:
+    from reconciler.desired.report import render_diagnostics
+
+    color = on_terminal(sys.stderr)
+    text = render_diagnostics("text", failed.diagnostics, files=failed.files, color=color)
+    click.echo(text.rstrip("\n"), err=True, color=True)
+
+
+def _say_refusals(diagnostics: Iterable[Diagnostic]) -> None:
+    for one in diagnostics:
+        said = "; ".join(part for part in (f"{one.code}: {one.summary}", one.detail, one.hint) if part)
+        click.echo(f"{one.source}: {said}" if one.source else said, err=True)

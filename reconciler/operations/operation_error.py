@@ -1,0 +1,70 @@
+"""What an operation raises, for a person, an API or a bot alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from reconciler.model.diagnostic import Diagnostic, Invalid
+
+
+class FailureReason(StrEnum):
+    """Why an operation did nothing, or not all; whoever called it makes an exit code or an HTTP status of it."""
+
+    REFUSED = "Refused"
+    """What was asked for must not be, or something is missing in the request."""
+    NOT_FOUND = "NotFound"
+    """What was named is not there."""
+    INVALID = "Invalid"
+    """The revision is not sound; `diagnostics` has every problem, `files` how many files were read."""
+    NOT_ADMITTED = "NotAdmitted"
+    """The revision is sound by itself, and what is remembered forbids it; `diagnostics` says what."""
+    IN_USE = "InUse"
+    """Another process is at work on the store."""
+    UNAVAILABLE = "Unavailable"
+    """git, the store, a BMC or the IPAM cannot be read or written."""
+
+
+class OperationError(Exception):
+    """An operation failed. `str()` is for people: what happened, why, how to proceed; empty where diagnostics say it.
+
+    `notes` are what had to be said before it happened, and `afterwards` what belongs behind it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        reason: FailureReason = FailureReason.REFUSED,
+        *,
+        diagnostics: Iterable[Diagnostic] = (),
+        files: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.reason, self.diagnostics, self.files = reason, tuple(diagnostics), files
+        self.notes: tuple[str, ...] = ()
+        self.afterwards: tuple[str, ...] = ()
+
+
+def operation_error(error: BaseException) -> OperationError | None:
+    """The error as an operation's; None for what nobody foresaw, which is a defect.
+
+    The types are imported when something went wrong: not every operation needs the store, which takes longest.
+    """
+    from drivers.base import DriverError
+    from reconciler.desired.git.source import SourceError
+    from reconciler.planning.selectors import Unmatched
+    from reconciler.store import StoreError
+    from reconciler.store.store_errors import InstanceHeld
+
+    reasons: tuple[tuple[type[Exception], FailureReason], ...] = (
+        (InstanceHeld, FailureReason.IN_USE),
+        (StoreError, FailureReason.UNAVAILABLE),
+        (SourceError, FailureReason.UNAVAILABLE),
+        (DriverError, FailureReason.UNAVAILABLE),
+        (Unmatched, FailureReason.NOT_FOUND),
+        (Invalid, FailureReason.REFUSED),
+    )
+    if isinstance(error, OperationError):
+        return error
+    reason = next((reason for kind, reason in reasons if isinstance(error, kind)), None)
+    return None if reason is None else OperationError(str(error), reason)

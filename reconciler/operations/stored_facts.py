@@ -1,0 +1,57 @@
+"""What the store remembers, in the forms that plans and views take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.kinds import KINDS
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.operations.runtime_values import now
+from reconciler.planning.policy import CommandLimits, Policy, policy_in_force
+
+if TYPE_CHECKING:
+    from reconciler.store import Store
+
+
+def policy_of(store: Store, asked: CommandLimits) -> tuple[Policy, tuple[Diagnostic, ...]]:
+    """The policy that judges every plan on this store, whichever command asks, and what is to be told of it."""
+    return policy_in_force(asked, store.daemon.get(), store.overrides.all(), now())
+
+
+def facts_of(store: Store) -> Facts:
+    """Everything that the store remembers, for a plan."""
+    return Facts(resources=store.facts(ResourceFacts), in_flight=store.in_flight())
+
+
+def facts_under(store: Store, desired: DesiredState) -> Facts:
+    """The same, with the machines' labels as they are when this state is in force: which sizes and numbers they have by
+    their inventories."""
+    from reconciler.daemon.label_refresh import are_current
+    from reconciler.onboarding.inventory_comparison import relabelled
+
+    facts = facts_of(store)
+    if are_current(store, desired):
+        return facts
+    changed = relabelled(facts.resources, derived_labels(store, desired))
+    return Facts({**facts.resources, **changed}, facts.in_flight)
+
+
+def facts_in_force(desired: DesiredState, facts: Facts) -> Facts:
+    """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
+    from reconciler.planning.carry_over import carried_over, with_changes
+
+    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources)), facts.in_flight)
+
+
+def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
+    """The labels that follow from what the store knows to be in the machines."""
+    from reconciler.onboarding.inventory_comparison import labels_from_inventories
+
+    return labels_from_inventories(desired, store.inventories.all())
+
+
+def observed_types() -> dict[str, type]:
+    """How stored looks are to be read back."""
+    return {kind.name: kind.observed_type for kind in KINDS.values() if kind.observed_type}

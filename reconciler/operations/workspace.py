@@ -1,0 +1,273 @@
+"""What operations work with, opened as it is needed and closed at the end: the source, the store, the drivers.
+
+Errors that a person can do something about leave a workspace as OperationError.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.redact import redacted
+from reconciler.model.resource import DesiredState
+from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
+from reconciler.operations.store_location import cache_dir, default_store, move_hint, old_store
+from reconciler.operations.where import Where
+
+if TYPE_CHECKING:
+    from drivers.registry import Registry
+    from reconciler.desired.git.source import DesiredSource, Snapshot
+    from reconciler.desired.load import Loaded
+    from reconciler.observed.connections import Connections
+    from reconciler.store import Store
+
+
+class Workspace:
+    """What `where` names. `notes` are what people should know of what was opened, each once, in order.
+
+    Used as a context; the sessions of all connections are ended with it. Not shared by threads.
+    """
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        self._notes: dict[str, None] = {}
+        self._registry: Registry | None = None
+        self._connections: Connections | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as closing:
+            if self._registry is not None:
+                closing.callback(self._registry.close)
+        failed = operation_error(error) if isinstance(error, Exception) else None
+        if failed is None:
+            return
+        failed.notes = tuple(dict.fromkeys((*self.notes, *failed.notes)))
+        if failed is not error:
+            raise failed from error
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was noted so far."""
+        return tuple(self._notes)
+
+    def note(self, text: str) -> None:
+        """Note something that people should know and that stops nothing."""
+        self._notes[text] = None
+
+    # -- the desired state ---------------------------------------------------------------------------------------------
+
+    def source(self) -> DesiredSource:
+        """The git repository. Raises SourceError when there is none."""
+        return open_desired_source(self.where)
+
+    def read(self, source: DesiredSource, store: Store | None = None) -> DesiredState:
+        """The desired state. Raises OperationError with every problem when there are errors, and SourceError.
+
+        With a `store`, for operations that only show: instead of a broken revision, the last good one that the store
+        knows.
+        """
+        return self.read_all(source, store)[0]
+
+    def read_all(
+        self, source: DesiredSource, store: Store | None = None
+    ) -> tuple[DesiredState, tuple[Diagnostic, ...]]:
+        """The same, with the warnings."""
+        snapshot, loaded = read_state(source)
+        if loaded.state is not None:
+            return loaded.state, loaded.diagnostics
+        in_force = _last_good(source, store) if store else None
+        if in_force is None:
+            raise OperationError("", FailureReason.INVALID, diagnostics=loaded.diagnostics, files=len(snapshot.files))
+        count = sum(one.severity is Severity.ERROR for one in loaded.diagnostics)
+        errors, them = ("1 error", "it") if count == 1 else (f"{count} errors", "them")
+        why = f"{errors}; groundstate validate shows {them}"
+        self.note(f"{snapshot.revision} is broken ({why}); showing {in_force.revision}, which is in force")
+        return in_force, ()
+
+    @contextmanager
+    def noting_uncommitted(self, source: DesiredSource) -> Iterator[None]:
+        """Note how many files of the work tree are not what is read; an edit that seems lost is mostly this.
+
+        git counts them beside the reading, as that takes it a while in a large repository.
+        """
+        found: list[int] = []
+        head = self.where.ref == "HEAD"
+        counting = threading.Thread(target=lambda: found.append(source.uncommitted() if head else 0))
+        counting.start()
+        try:
+            yield
+        except Exception as error:
+            counting.join()
+            failed = operation_error(error)
+            if failed is None:
+                raise
+            failed.afterwards = _uncommitted(sum(found))
+            raise failed from error
+        counting.join()
+        for text in _uncommitted(sum(found)):
+            self.note(text)
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The store, to be looked at: nothing of it is changed. An empty one in memory stands in for one that does not
+        exist yet. Raises StoreError."""
+        store = self._read_only_store()
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def _read_only_store(self) -> Store:
+        from reconciler.store import NoStore, Store
+
+        url = store_url(self.where)
+        path = _file(url)
+        try:
+            if path is not None and not path.exists():
+                raise NoStore(str(path))
+            store = Store.read_only(url)
+        except NoStore as error:
+            self.note(f"there is no store at {redacted(error.place)} yet; nothing is remembered of this fleet")
+            return Store.open("sqlite://")
+        if store.copied is not None:
+            self.note(
+                f"the store at {store.where} is of an older groundstate (schema {store.copied}); a copy of it is read, "
+                "and nothing of it is changed. `groundstate apply` and `groundstate run` bring it up to date"
+            )
+        return store
+
+    @contextmanager
+    def changing(self, *, create: bool = False) -> Iterator[Store]:
+        """The store, to be written, as `change_store` opens it."""
+        store = change_store(self.where, create=create)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    # -- the drivers ---------------------------------------------------------------------------------------------------
+
+    def connections(self, store: Store) -> Connections:
+        """The drivers, opened. BMCs that were connected once in this workspace stay so, whichever store is open by
+        then; the IPAM is the one of `store`. Raises Rejected for settings that cannot be."""
+        from drivers.registry import Registry
+        from reconciler.observed.connections import Connections, Drivers
+
+        registry = self._registry = self._registry or Registry()
+        ipam, pools = registry.open_ipam(self.where.ipam, store.engine), registry.open_pools(store.engine)
+        if self._connections is None:
+            drivers = Drivers(registry.bmc, registry.secret, ipam, pools)
+            self._connections = Connections(drivers, self.where.base, self.where.grants)
+        else:
+            self._connections = self._connections.over(ipam, pools)
+        return self._connections
+
+
+def open_desired_source(where: Where) -> DesiredSource:
+    """The git repository. Raises SourceError when there is none."""
+    from reconciler.desired.git.source import open_source
+
+    # HEAD of a remote is asked for anew each time, where a name is looked up in what was fetched.
+    ref = None if where.ref == "HEAD" else where.ref
+    return open_source(where.repo, ref=ref, path=where.path, work_tree=where.work_tree, cache_dir=cache_dir())
+
+
+def read_state(source: DesiredSource, previous: Loaded | None = None) -> tuple[Snapshot, Loaded]:
+    """The newest snapshot and what it declares, errors included. Raises SourceError."""
+    from reconciler.desired.load import load_state
+
+    snapshot = source.snapshot()
+    return snapshot, load_state(snapshot, cache=cache_dir(), previous=previous)
+
+
+def _uncommitted(number: int) -> tuple[str, ...]:
+    if not number:
+        return ()
+    files = "1 file differs" if number == 1 else f"{number} files differ"
+    was, them = ("was", "it") if number == 1 else ("were", "them")
+    return (f"{files} from the commit and {was} not read; --work-tree reads {them}",)
+
+
+def _last_good(source: DesiredSource, store: Store) -> DesiredState | None:
+    """What the daemon last put in force, as long as it can still be read."""
+    from reconciler.daemon.ancestry import LAST_GOOD
+    from reconciler.desired.git.source import SourceError
+    from reconciler.desired.load import load_state
+
+    last = store.get_meta(LAST_GOOD)
+    if last is None or last.startswith("worktree:"):
+        return None
+    try:
+        return load_state(source.snapshot(last), cache=cache_dir()).state
+    except SourceError:
+        return None
+
+
+_NEARLY_URL = re.compile(r"^(postgres\w*|sqlite|mysql|mariadb):|^[^/]*:[^/]*@|(?i:password|passwd|pwd)=")
+"""What is meant as the URL of a database, or as libpq's words for one, and would be the name of a file."""
+
+
+def store_url(where: Where) -> str:
+    """The store that was named, or the repository's own. Raises OperationError where one waits at the old place."""
+    if where.store:
+        if "://" in where.store:
+            return where.store
+        if _NEARLY_URL.search(where.store):
+            # It may hold a password, so it is not repeated.
+            raise OperationError("--store is neither a path nor a URL; write sqlite:///FILE or postgresql://HOST/NAME")
+        return f"sqlite:///{Path(where.store).expanduser().absolute()}"
+    own, old = default_store(where.repo), old_store(where.repo)
+    if old.exists() and not own.exists():
+        raise OperationError(move_hint(old, own))
+    return f"sqlite:///{own}"
+
+
+def state_folder(where: Where) -> Path:
+    """Where files of this fleet are kept that are in no database: beside an SQLite store, or where it would be."""
+    url = store_url(where)
+    if url.startswith("sqlite:///"):
+        return Path(url.removeprefix("sqlite:///")).parent
+    return default_store(where.repo).parent
+
+
+def change_store(where: Where, *, create: bool = False) -> Store:
+    """The store, to be written, and brought up to date for that; `create`: made where there is none.
+
+    Raises StoreError, of which NoStore says that there is none, and OperationError for a place that cannot be.
+    """
+    from reconciler.store import Store
+
+    url = store_url(where)
+    path = _file(url)
+    try:
+        if create and path is not None and not path.exists():
+            if not where.store:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            elif not path.parent.is_dir():
+                raise OperationError(
+                    f"store {path}: there is no directory {path.parent}; make it, or correct --store",
+                    FailureReason.NOT_FOUND,
+                )
+        return Store.open(url, create=create)
+    except OSError as error:
+        raise OperationError(
+            f"store {path}: its directory cannot be made: {error.strerror}; name another place with --store",
+            FailureReason.UNAVAILABLE,
+        ) from error
+
+
+def _file(url: str) -> Path | None:
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
