@@ -49,7 +49,7 @@ from reconciler.planning.policy import CommandLimits
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
 from reconciler.views.render import plan_from_json
 from reconciler.workqueue.loop import COMMIT, Loop
-from reconciler.workqueue.queue import MemoryQueue
+from reconciler.workqueue.queue import WorkQueue
 
 
 @click.command("apply", short_help="Make the fleet as declared.")
@@ -269,7 +269,7 @@ def _carry_out(
                 label(store, engine, prospect.desired)
             engine.absorb(prospect.observations)
             loop = Loop(
-                MemoryQueue(),
+                WorkQueue(),
                 engine.step,
                 now,
                 RANDOM.random,

@@ -38,7 +38,6 @@ from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
 from reconciler.store.retention import EVENTS_KEPT
 from reconciler.store.store_errors import StoreError
-from reconciler.workqueue.queue import StoredQueue
 
 
 @click.command("run", short_help="Keep the fleet as declared (the daemon).")
@@ -91,8 +90,6 @@ def run_command(
                 connections(store, where) as ways,
             ):
                 deadline.start()
-                queue = StoredQueue(store, str(epoch))
-                queue.recover(now())
                 context = Context(
                     now=now,
                     random=RANDOM.random,
@@ -105,7 +102,7 @@ def run_command(
                     git=interval, resync=resync, workers=concurrency, keep=timedelta(days=keep_events)
                 )
                 daemon = Daemon(
-                    source, store, queue, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose
+                    source, store, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose
                 )
                 with _health(listen, daemon) as health, serve_boot(boot, daemon.lives, store, where, log):
                     log.info("Started", repository=source.location, store=store.where, port=health.port)

@@ -74,7 +74,6 @@ class Daemon:
         self,
         source: DesiredSource,
         store: Store,
-        queue: WorkQueue,
         connections: Connections,
         facts: Facts,
         context: Context,
@@ -105,7 +104,7 @@ class Daemon:
         self._waiting: set[ResourceKey] = set()
         self._failing: dict[str, str] = {}
         self._loop = Loop(
-            queue,
+            WorkQueue(),
             self._step,
             context.now,
             context.random,

@@ -28,7 +28,6 @@ from reconciler.store.dialects import insert_for
 from reconciler.store.inventories import InventoryTable, forget
 from reconciler.store.ledger import append
 from reconciler.store.override_rows import OverrideTable
-from reconciler.store.queue_rows import WorkTable
 from reconciler.store.retention import Retention
 from reconciler.store.store_errors import Fenced, StoreError
 from reconciler.store.tokens import TokenTable
@@ -49,8 +48,6 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._epoch: int | None = None
-        self.work = WorkTable(database)
-        """The rows behind the daemon's durable queue."""
         self.inventories = InventoryTable(database)
         """What is in the machines."""
         self.retention = Retention(database)

@@ -154,17 +154,6 @@ inventory = Table(
     Column("value", Text, nullable=False),
 )
 
-queue = Table(
-    "queue",
-    metadata,
-    Column("kind", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("priority", Integer, nullable=False),
-    Column("due", UtcTime),
-    Column("token", Text),
-    Column("lease_until", UtcTime),
-)
-
 token = Table(
     "token",
     metadata,

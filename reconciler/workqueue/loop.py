@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from drivers.base import ErrorReason, clean
 from reconciler.model.outcome import Done, Failed, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
-from reconciler.workqueue.queue import QueueItem, WorkQueue
+from reconciler.workqueue.queue import WorkQueue
 
 COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
 """Priorities: a new commit beats everything, a resync yields to all but BMCs that do not answer."""
@@ -70,13 +70,13 @@ class Loop:
 
     def turn(self, min_priority: int = SUSPECT) -> bool:
         """Handle one due key. False when none is due."""
-        item = self._take(min_priority)
-        if item is None:
+        key = self._take(min_priority)
+        if key is None:
             return False
-        self._handle(item)
+        self._handle(key)
         return True
 
-    def _take(self, min_priority: int) -> QueueItem | None:
+    def _take(self, min_priority: int) -> ResourceKey | None:
         now = self._now()
         if now < self._latest - PUT_BACK:
             # All that waits was to wait by a clock that was ahead, perhaps by years.
@@ -120,27 +120,27 @@ class Loop:
     def _work(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
         try:
             self._serve(stop, min_priority, lookout)
-        except Exception as error:  # noqa: BLE001  raised by `run`; its key would never come back
+        except BaseException as error:  # noqa: BLE001  raised by `run`; its key would never come back
             self._broke.append(error)
             stop.set()
             self.wake()
 
     def _serve(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
         """One of those who share `lookout` watches the queue; the others sleep until it has a key in hand. All of them
-        asking the store whenever a key is due, each in vain but one, would be most of what an idle daemon does."""
+        asking whenever a key is due, each in vain but one, would be most of what an idle daemon does."""
         while not stop.is_set():
             with lookout:
-                item = self._next(stop, min_priority)
-            if item is not None:
-                self._handle(item)
+                key = self._next(stop, min_priority)
+            if key is not None:
+                self._handle(key)
 
-    def _next(self, stop: threading.Event, min_priority: int) -> QueueItem | None:
+    def _next(self, stop: threading.Event, min_priority: int) -> ResourceKey | None:
         """The next key, once it is due; None when it is time to stop."""
         while not stop.is_set():
             woken = self._woken
-            item = self._take(min_priority)
-            if item is not None:
-                return item
+            key = self._take(min_priority)
+            if key is not None:
+                return key
             due = self._queue.next_due(min_priority=min_priority)
             pause = NAP if due is None else (due - self._now()).total_seconds()
             with self._wake:
@@ -149,27 +149,27 @@ class Loop:
                     self._wake.wait(min(NAP, max(0.005, pause)))
         return None
 
-    def _handle(self, item: QueueItem) -> None:
+    def _handle(self, key: ResourceKey) -> None:
         puts = self._puts
         try:
-            outcome = self._step(item.key)
+            outcome = self._step(key)
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
-            self._crashed(item.key, error)
+            self._crashed(key, error)
             outcome = Failed(
                 ErrorReason.INTERNAL, clean(f"{type(error).__name__}: {error}"), terminal=False, retry_after=30.0
             )
         silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS
-        (self._suspects.add if silent else self._suspects.discard)(item.key)
-        through = self._gives_up(item.key, outcome)
+        (self._suspects.add if silent else self._suspects.discard)(key)
+        through = self._gives_up(key, outcome)
         if through or (isinstance(outcome, Done) and self._resync is None):
-            self._queue.done(item)
+            self._queue.done(key)
         else:
-            delay, priority = self._again(item.key, outcome)
-            self._queue.retry(item, self._now() + timedelta(seconds=delay), priority)
+            delay, priority = self._again(key, outcome)
+            self._queue.retry(key, self._now() + timedelta(seconds=delay), priority)
             # Perhaps it was put meanwhile, and is due at once.
             if delay < NAP or puts != self._puts:
                 self.wake()
-        self._settled(item.key, outcome)
+        self._settled(key, outcome)
 
     def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:
         resync = (self._resync or 60.0) * (0.9 + 0.2 * self._random())

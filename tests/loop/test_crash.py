@@ -19,7 +19,7 @@ from tests.loop.world import World, declare, machine
 WRITES = ("put_facts", "begin_action", "end_action", "append", "put_observations")
 SENDS = ("reset", "set_boot", "set_indicator", "insert_media", "eject_media")
 IPAM = ("put_network", "acquire", "release", "drop_network")
-POOLS = ("put_pool", "take", "give_back", "drop_pool")
+POOLS = ("put_pool", "acquire_number", "release_number", "drop_pool")
 
 
 class Killed(BaseException):

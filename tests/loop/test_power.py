@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
+from sqlalchemy import event
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
 from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
@@ -50,6 +51,17 @@ def test_a_second_hour_sends_nothing(world: World) -> None:
     world.run(3600)
     assert len(world.fleet.writes) == before
     assert not world.engine.plan().changes
+
+
+def test_the_database_is_not_asked_while_nothing_differs(world: World) -> None:
+    world.commit(declare(machine("m1", power="On")))
+    world.run(60)
+    asked: list[str] = []
+    event.listen(world.store.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    steps = len(world.stepped)
+    world.run(3600)
+    assert len(world.stepped) > steps + 50
+    assert asked == []
 
 
 def test_boot_is_set_before_power(world: World) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from reconciler.model.outcome import Done, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.workqueue.loop import COMMIT, RESYNC, Loop
-from reconciler.workqueue.queue import MemoryQueue
+from reconciler.workqueue.queue import WorkQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DEAD, WELL = ResourceKey("Machine", "dead"), ResourceKey("Machine", "well")
@@ -22,7 +22,7 @@ class Bench:
         self.at, self.stepped = 0.0, list[str]()
         self.answers: dict[ResourceKey, Outcome] = {}
         self.loop = Loop(
-            MemoryQueue(), self.step, self.now, lambda: 0.5, suspects=suspects, everything=lambda: [DEAD, WELL]
+            WorkQueue(), self.step, self.now, lambda: 0.5, suspects=suspects, everything=lambda: [DEAD, WELL]
         )
 
     def now(self) -> datetime:

@@ -19,6 +19,7 @@ from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.source import Snapshot, open_source
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.lifecycle_facts import LifecycleFacts
+from reconciler.model.outcome import Done
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning import policy
@@ -26,7 +27,6 @@ from reconciler.planning.policy import CommandLimits
 from reconciler.services.log import logger
 from reconciler.store import Store
 from reconciler.store.store_errors import Fenced
-from reconciler.workqueue.queue import MemoryQueue
 from tests.e2e.desk import Desk, document, machine, partition
 
 ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
@@ -60,9 +60,7 @@ class Office:
             self.store, CommandLimits(), now, policy.DaemonReport("test", now(), boot_address="10.0.0.1")
         )
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
-        return Daemon(
-            self.source, self.store, MemoryQueue(), ways, facts, context, standing, DaemonSettings(workers=2), log
-        )
+        return Daemon(self.source, self.store, ways, facts, context, standing, DaemonSettings(workers=2), log)
 
 
 @pytest.fixture
@@ -83,6 +81,23 @@ def test_one_that_another_has_taken_over_from_ends(office: Office) -> None:
         office.daemon(epoch).run(stop)
     late.cancel()
     assert office.fleet.writes == []
+
+
+def test_a_start_makes_everything_due_that_is_declared_or_remembered(office: Office) -> None:
+    """Timers are not kept: what the process before had waiting, or in hand when it was killed, is due anew."""
+    gone = ResourceKey("Machine", "gone")
+    daemon = office.daemon(1, Facts({gone: ResourceFacts()}, {}))
+    daemon._follower.check_revision()
+    stepped: list[ResourceKey] = []
+
+    def step(key: ResourceKey) -> Done:
+        stepped.append(key)
+        return Done()
+
+    daemon._loop._step = step
+    while daemon._loop.turn():
+        pass
+    assert stepped == [gone, ResourceKey("Machine", "m")]
 
 
 def test_who_changed_what_is_known_before_it_is_in_force(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

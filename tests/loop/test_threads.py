@@ -12,7 +12,7 @@ from reconciler.model.outcome import Done
 from reconciler.model.resource import ResourceKey
 from reconciler.store import StoreError
 from reconciler.workqueue.loop import COMMIT, Loop
-from reconciler.workqueue.queue import ANY_PRIORITY, MemoryQueue, QueueItem
+from reconciler.workqueue.queue import ANY_PRIORITY, WorkQueue
 
 KEY = ResourceKey("Machine", "m")
 
@@ -21,16 +21,16 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class BrokenQueue(MemoryQueue):
+class BrokenQueue(WorkQueue):
     """Takes work and cannot give it back."""
 
-    def done(self, item: QueueItem) -> None:
+    def done(self, key: ResourceKey) -> None:
         raise StoreError("the disk is full")
 
 
 def test_it_ends_when_told_to() -> None:
     stop = threading.Event()
-    loop = Loop(MemoryQueue(), lambda _: Done(), now, lambda: 0.5, settled=lambda _key, _outcome: stop.set())
+    loop = Loop(WorkQueue(), lambda _: Done(), now, lambda: 0.5, settled=lambda _key, _outcome: stop.set())
     loop.put([KEY], COMMIT)
     loop.run(stop, 4)
 
@@ -54,20 +54,20 @@ def test_a_step_that_breaks_ends_nothing() -> None:
         crashes.append(error)
         stop.set()
 
-    loop = Loop(MemoryQueue(), step, now, lambda: 0.5, crashed=crashed)
+    loop = Loop(WorkQueue(), step, now, lambda: 0.5, crashed=crashed)
     loop.put([KEY], COMMIT)
     loop.run(stop, 4)
     assert [str(error) for error in crashes] == ["a defect"]
 
 
-class WatchedQueue(MemoryQueue):
+class WatchedQueue(WorkQueue):
     """Notes who asks for a key, and says when somebody does so again."""
 
     def __init__(self, again: Callable[[], None]) -> None:
         super().__init__()
         self._again, self.asked = again, list[str]()
 
-    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> QueueItem | None:
+    def take(self, now: datetime, *, min_priority: int = ANY_PRIORITY) -> ResourceKey | None:
         name = threading.current_thread().name
         if name in self.asked:
             self._again()
@@ -90,7 +90,7 @@ def test_keys_are_handled_at_the_same_time() -> None:
         stop.set()
         return Done()
 
-    loop = Loop(MemoryQueue(), step, now, lambda: 0.5, crashed=lambda _key, _error: stop.set())
+    loop = Loop(WorkQueue(), step, now, lambda: 0.5, crashed=lambda _key, _error: stop.set())
     loop.put([ResourceKey("Machine", f"m{n}") for n in range(6)], COMMIT)
     loop.run(stop, 6)
     assert not together.broken

@@ -29,7 +29,7 @@ from reconciler.planning.guards import FleetShare, GuardLimits, hold_until_obser
 from reconciler.planning.policy import Policy
 from reconciler.store import Store
 from reconciler.workqueue.loop import COMMIT, Loop
-from reconciler.workqueue.queue import MemoryQueue
+from reconciler.workqueue.queue import WorkQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = FleetShare(percent=100)
@@ -66,6 +66,7 @@ class World:
         self.fleet = FakeFleet(lambda: self.at, **latency)
         self.events: list[Event] = []
         self.outcomes: dict[ResourceKey, Outcome] = {}
+        self.stepped: list[ResourceKey] = []
         self.crashes: list[BaseException] = []
         self._path, self._limits, self._epoch = path, limits, 0
         self.policy = Policy(limits, "10.0.0.1")
@@ -138,7 +139,7 @@ class World:
             )
         facts = Facts(self.store.facts(ResourceFacts), self.store.in_flight())
         self.engine = Engine(self.store, Connections(drivers, self._path), facts, context)
-        self.queue = MemoryQueue()
+        self.queue = WorkQueue()
         self.loop = Loop(
             self.queue,
             self._step,
@@ -149,6 +150,7 @@ class World:
         )
 
     def _step(self, key: ResourceKey) -> Outcome:
+        self.stepped.append(key)
         return self.engine.step(key)
 
     def _settled(self, key: ResourceKey, outcome: Outcome) -> None:

@@ -18,7 +18,7 @@ AT_EVERY_STEP = """
 import os, signal, sys, threading
 from datetime import UTC, datetime
 from reconciler.workqueue.loop import Loop
-from reconciler.workqueue.queue import MemoryQueue
+from reconciler.workqueue.queue import WorkQueue
 from reconciler.daemon.shutdown import stopped_by_signals
 
 def round(at):
@@ -29,7 +29,7 @@ def round(at):
         if done == at:
             os.kill(os.getpid(), signal.SIGTERM)
         return step
-    loop = Loop(MemoryQueue(), None, lambda: datetime.now(UTC), lambda: 0.5)
+    loop = Loop(WorkQueue(), None, lambda: datetime.now(UTC), lambda: 0.5)
     late = threading.Timer(0.0 if at is None else 0.05, stop.set)
     with stopped_by_signals(stop):
         late.start()

@@ -97,6 +97,14 @@ def older(url: str, version: str = "0005") -> None:
     engine.dispose()
 
 
+def test_an_older_store_loses_its_queue_and_nothing_else(empty_store_url: str) -> None:
+    older(empty_store_url, "0009")
+    store = Store.open(empty_store_url)
+    assert store.get_meta("name") == "kept"
+    assert "queue" not in inspect(store.engine).get_table_names()
+    store.close()
+
+
 def bytes_of(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")}
 
