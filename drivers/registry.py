@@ -32,7 +32,7 @@ IPAM_GROUP = "groundstate.ipam"
 
 BMC_DRIVERS = {"redfish": "drivers.bmc.redfish:open_driver", "fake": "drivers.bmc.fake:open_driver"}
 IPAMS = {"embedded": "drivers.ipam.embedded:open_ipam", "netbox": "drivers.ipam.netbox:open_ipam"}
-POOLS = "drivers.ipam.pools:EmbeddedPools"
+POOLS = "drivers.ipam.embedded_pools:EmbeddedPools"
 SECRET_SOURCES = {
     "env": "drivers.secret.environment:EnvSource",
     "file": "drivers.secret.file:FileSource",

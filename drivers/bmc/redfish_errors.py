@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, Unsupported, excerpt
+from drivers.base.known_secrets import MASK
 from drivers.bmc.redfish_http import Reply
-from drivers.known_secrets import MASK
 
 _NOT_NOW = re.compile(
     r"SYS518"  # iDRAC: data sources unavailable (sushy note)

@@ -28,7 +28,7 @@ from drivers.ipam.addresses import (
     subtract,
     text_of,
 )
-from drivers.ipam.pools import pool_block, pool_usable
+from drivers.ipam.embedded_pools import pool_block, pool_usable
 from drivers.ipam.rows import MAX_NAMED, listed, prefix_of, refill, scope_of
 from drivers.ipam.statements import Run
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from drivers.base import About, Busy, Conflict, IntegerRange, IpamNetwork, Prefix, Rejected, Unreachable
 from drivers.ipam.addresses import parse_prefix
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from drivers.ipam.statements import IpamDatabase, Run
 from reconciler.store import Store
 
@@ -32,7 +32,7 @@ WORKER = """
 import sys
 from drivers.base import *
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 url, name, count = sys.argv[1:]
 store = Store.open(url)

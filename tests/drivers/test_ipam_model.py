@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 
 from drivers.base import NO_ABOUT, About, DriverError, IntegerRange, IpamNetwork, Prefix
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 from tests.drivers.ipam_crashes import Crash, CrashingDatabase
 from tests.drivers.ipam_model import State

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.base import Conflict, Exhausted, IntegerRange, IpamNetwork, Number, Pool, Pools, Prefix, Rejected
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 
 LAST = 2**32 - 1

@@ -33,13 +33,13 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
+from drivers.base.clean_text import read_json
 from drivers.bmc.redfish import RedfishSystem
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import error_of_reply
 from drivers.bmc.redfish_http import BmcAddress, Reply
 from drivers.bmc.redfish_probe import _document, _is_root
 from drivers.bmc.redfish_system import firmware_text
-from drivers.clean_text import read_json
 from drivers.ipam.netbox import NetboxIpam
 from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
 from drivers.ipam.netbox_wire import _json, _Reply, netbox_words

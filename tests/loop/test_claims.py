@@ -13,7 +13,7 @@ import pytest
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.applying.record_actions import record_action

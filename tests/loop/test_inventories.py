@@ -10,7 +10,7 @@ import pytest
 
 from drivers.bmc.fake import NEW_INVENTORY, FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.kinds.common.bmc_access import BmcSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event

@@ -12,7 +12,7 @@ import pytest
 
 from drivers.bmc.fake import FakeFleet, Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings

@@ -16,7 +16,7 @@ import msgspec
 from drivers.base import BmcDriver
 from drivers.bmc.fake import FakeFleet, FakeMachine
 from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.pools import EmbeddedPools
+from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS

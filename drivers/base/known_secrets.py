@@ -11,7 +11,7 @@ import json
 import threading
 from urllib.parse import quote, unquote
 
-from drivers.clean_text import clean
+from drivers.base.clean_text import clean
 
 MASK = "***"
 SHORTEST = 5

@@ -1,0 +1,74 @@
+"""What a driver author reads: vocabulary, Protocols and errors. `from drivers.base import X` is the one door.
+
+*A driver reads or sends, once, and returns or raises. It never sleeps, retries, or decides.* Waiting, retrying and
+choosing are the reconciler's work, so that `plan` can show it. The words are Redfish's own (DSP0268, ComputerSystem).
+
+errors.py         the errors and their reasons
+bmc.py            what a BMC can do, by capability, and who opens it
+endpoint.py       where a BMC is, and how it is trusted
+system_state.py   Redfish's words, and one look at a system
+hardware.py       what is in a machine
+ipam.py           networks and addresses by owner
+pools.py          numbers by owner
+secret.py         credentials and their sources
+clean_text.py     text from others, made fit to be kept and shown
+known_secrets.py  text without the secrets that this process has read
+"""
+
+from drivers.base.bmc import Bmc as Bmc
+from drivers.base.bmc import BmcDriver as BmcDriver
+from drivers.base.bmc import BmcFinder as BmcFinder
+from drivers.base.bmc import FoundBmc as FoundBmc
+from drivers.base.clean_text import clean as clean
+from drivers.base.clean_text import cleaned as cleaned
+from drivers.base.clean_text import encodable as encodable
+from drivers.base.clean_text import printable as printable
+from drivers.base.clean_text import printable_lines as printable_lines
+from drivers.base.clean_text import read_json as read_json
+from drivers.base.endpoint import Endpoint as Endpoint
+from drivers.base.endpoint import Peer as Peer
+from drivers.base.endpoint import Tls as Tls
+from drivers.base.errors import AuthenticationFailed as AuthenticationFailed
+from drivers.base.errors import Busy as Busy
+from drivers.base.errors import Conflict as Conflict
+from drivers.base.errors import DriverError as DriverError
+from drivers.base.errors import ErrorReason as ErrorReason
+from drivers.base.errors import Exhausted as Exhausted
+from drivers.base.errors import Rejected as Rejected
+from drivers.base.errors import Unreachable as Unreachable
+from drivers.base.errors import Unreadable as Unreadable
+from drivers.base.errors import Unsupported as Unsupported
+from drivers.base.hardware import Disk as Disk
+from drivers.base.hardware import Gpu as Gpu
+from drivers.base.hardware import Inventory as Inventory
+from drivers.base.hardware import MemoryModule as MemoryModule
+from drivers.base.hardware import Neighbour as Neighbour
+from drivers.base.hardware import Nic as Nic
+from drivers.base.hardware import Processor as Processor
+from drivers.base.ipam import NO_ABOUT as NO_ABOUT
+from drivers.base.ipam import About as About
+from drivers.base.ipam import Allocation as Allocation
+from drivers.base.ipam import Ipam as Ipam
+from drivers.base.ipam import IpamNetwork as IpamNetwork
+from drivers.base.ipam import IpamSettings as IpamSettings
+from drivers.base.ipam import Prefix as Prefix
+from drivers.base.ipam import Usage as Usage
+from drivers.base.known_secrets import NO_NAME as NO_NAME
+from drivers.base.known_secrets import excerpt as excerpt
+from drivers.base.known_secrets import hidden as hidden
+from drivers.base.known_secrets import note_secrets as note_secrets
+from drivers.base.pools import IntegerRange as IntegerRange
+from drivers.base.pools import Number as Number
+from drivers.base.pools import Pool as Pool
+from drivers.base.pools import Pools as Pools
+from drivers.base.secret import Credential as Credential
+from drivers.base.secret import SecretSource as SecretSource
+from drivers.base.system_state import BootEnabled as BootEnabled
+from drivers.base.system_state import BootMode as BootMode
+from drivers.base.system_state import BootOverride as BootOverride
+from drivers.base.system_state import BootTarget as BootTarget
+from drivers.base.system_state import IndicatorLED as IndicatorLED
+from drivers.base.system_state import PowerState as PowerState
+from drivers.base.system_state import ResetType as ResetType
+from drivers.base.system_state import SystemState as SystemState
+from drivers.base.system_state import is_image as is_image

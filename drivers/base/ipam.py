@@ -1,0 +1,158 @@
+"""Networks, and addresses by owner: what an IPAM driver promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+
+class Prefix(msgspec.Struct, frozen=True, order=True):
+    """A CIDR prefix of a network, and what in it is never handed out: addresses, ranges `a-b` or CIDRs.
+
+    Network and broadcast address of an IPv4 prefix shorter than /31, and the subnet-router anycast address of an IPv6
+    prefix shorter than /127 (RFC 4291 2.6.1), are never handed out either and need no naming.
+    """
+
+    cidr: str
+    reserved: tuple[str, ...] = ()
+
+
+class IpamNetwork(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A network as the IPAM has it, or is to have it.
+
+    `prefixes` are in the order in which addresses are taken. `parent`: the container whose prefixes these are parts of.
+    `namespace`: within one, no two networks overlap, a parent and its children apart; a child is in its parent's.
+    `container`: child prefixes are taken from it, and no addresses. `shared` and `project` (its owner's name) are kept
+    and shown; they decide nothing here.
+    """
+
+    prefixes: tuple[Prefix, ...] = ()
+    parent: str | None = None
+    namespace: str = ""
+    container: bool = False
+    shared: bool = False
+    project: str = ""
+
+
+class About(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """What is said of an address beside its owner. `ephemeral`: it goes with its owner; without one it has leaked."""
+
+    ephemeral: bool = False
+    dns_name: str = ""
+    tags: tuple[str, ...] = ()
+    project: str = ""
+
+
+NO_ABOUT = About()
+
+
+class Allocation(msgspec.Struct, frozen=True, order=True):
+    """An address that an owner holds."""
+
+    owner: str
+    network: str
+    address: str
+    about: About = NO_ABOUT
+
+
+class Usage(msgspec.Struct, frozen=True, order=True):
+    """How full a prefix is: of `size` addresses that can be given out, `used` are held, or lie in child prefixes.
+
+    `free_prefixes`, of a container: (length, how many) of the largest free blocks that make up the rest, shortest
+    length first.
+    """
+
+    network: str
+    cidr: str
+    size: int
+    used: int
+    free_prefixes: tuple[tuple[int, int], ...] = ()
+
+
+class Ipam(Protocol):
+    """Networks, and addresses by owner. Every call is one transaction: done whole or not at all, also under many
+    processes."""
+
+    def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
+        """Make the network be exactly this; return it as it is then. Idempotent.
+
+        `lengths`: for a child, by family (4 or 6), the length of a prefix that the IPAM chooses from the parent beside
+        those that are wanted: of the free blocks that fit the smallest, and of these the lowest (best fit). One of that
+        family and length that the network has already is kept.
+
+        Raises Conflict when prefixes overlap within the namespace, when a child's prefix is not free in its parent
+        (naming who has it) or not within it, when a prefix (or a part that becomes reserved) would go that holds an
+        allocation or a child, or when what has children would stop being a container: then nothing changes. Exhausted
+        when the parent has no free block of that length, saying what is free. Rejected when the parent is not known or
+        is no container, or for a prefix or a length that cannot be.
+        """
+
+    def drop_network(self, network: str) -> None:
+        """Forget the network; a child's prefixes are free in the parent again. Absent is success. Raises Conflict,
+        naming them, while it holds allocations or children."""
+
+    def network(self, network: str) -> IpamNetwork | None:
+        """The network, or None when it is not known."""
+
+    def networks(self) -> dict[str, IpamNetwork]:
+        """Every network."""
+
+    def usage(self, network: str | None = None) -> list[Usage]:
+        """How full each prefix is, of one network or of all, in the networks' order of names and theirs of prefixes."""
+
+    def acquire(
+        self,
+        network: str,
+        owner: str,
+        *,
+        address: str | None = None,
+        family: int | None = None,
+        about: About = NO_ABOUT,
+    ) -> str:
+        """Return the address that owner holds, or give it the lowest free one (of `family` 4 or 6), or `address`.
+
+        The same owner gets the same answer, and what is said about it stays as it was. Raises Conflict when the owner
+        holds another address or network than asked, or `address` is held by another (named), reserved or outside;
+        Exhausted when nothing is free, saying how much there is; Rejected when the network is unknown or a container.
+        """
+
+    def describe(self, owner: str, about: About) -> None:
+        """Change what is said about the address that owner holds. Raises Conflict when it holds none."""
+
+    def transfer(self, owner: str, to: str) -> None:
+        """What owner holds, `to` holds from now on, with all that is said of it, and owner holds nothing. Absent is
+        success. Raises Conflict when `to` holds another already; then nothing changes."""
+
+    def release(self, owner: str) -> None:
+        """Free what owner holds. Absent is success."""
+
+    def holding(self, owner: str) -> Allocation | None:
+        """What owner holds."""
+
+    def check(self) -> list[str]:
+        """Every rule of its own that does not hold, each in a sentence with the names and the way out; [] when sound.
+        Changes nothing."""
+
+    def rebuild(self) -> None:
+        """Write anew what follows from what is declared and held, such as what is free; the way out where `check` says
+        so. Nothing that is held changes. Raises Unsupported where nothing is kept that follows from the rest."""
+
+    def list(self, *, network: str | None = None) -> list[Allocation]:
+        """All allocations, or a network's, by owner."""
+
+
+class IpamSettings(msgspec.Struct, frozen=True):
+    """Which IPAM, and what it takes to reach it.
+
+    `token`: a reference, never the token itself. `ca_file` "": the system's CAs. `fleet`: whose objects these are in an
+    IPAM that others use too. `insecure`: the token may go over plain http to another host.
+    """
+
+    name: str = "embedded"
+    url: str = ""
+    token: str = ""
+    ca_file: str = ""
+    fleet: str = "groundstate"
+    insecure: bool = False
