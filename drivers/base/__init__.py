@@ -18,7 +18,14 @@ known_secrets.py  text without the secrets that this process has read
 from drivers.base.bmc import Bmc as Bmc
 from drivers.base.bmc import BmcDriver as BmcDriver
 from drivers.base.bmc import BmcFinder as BmcFinder
+from drivers.base.bmc import Boot as Boot
 from drivers.base.bmc import FoundBmc as FoundBmc
+from drivers.base.bmc import Indicator as Indicator
+from drivers.base.bmc import InventorySource as InventorySource
+from drivers.base.bmc import Power as Power
+from drivers.base.bmc import System as System
+from drivers.base.bmc import VirtualMedia as VirtualMedia
+from drivers.base.bmc import with_all as with_all
 from drivers.base.clean_text import clean as clean
 from drivers.base.clean_text import cleaned as cleaned
 from drivers.base.clean_text import encodable as encodable

@@ -7,42 +7,132 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from drivers.base.endpoint import Endpoint, Tls
+from drivers.base.errors import Unsupported
 from drivers.base.hardware import Inventory
 from drivers.base.system_state import BootOverride, IndicatorLED, ResetType, SystemState
 
 
-class Bmc(Protocol):
-    """One ComputerSystem behind a BMC. May be shared between threads; requests to one BMC go one at a time."""
+@runtime_checkable
+class System(Protocol):
+    """One ComputerSystem behind a BMC: the one thing that every driver gives. What else its BMC can do is said by the
+    methods that it has: those of `Power`, `Boot`, `Indicator`, `VirtualMedia` and `InventorySource`, each all or none.
 
-    def read(self, *, media: bool = False) -> SystemState:
-        """Read the system once; with `media`, what is in its virtual drives too, at a few requests more. Raises
-        DriverError."""
+    May be shared between threads; requests to one BMC go one at a time. Every method raises DriverError and no other.
+    """
+
+    def read(self) -> SystemState:
+        """Read the system once. What the BMC does not say is None."""
+
+
+@runtime_checkable
+class Power(Protocol):
+    """A system that can be switched on and off."""
 
     def reset(self, reset_type: ResetType) -> None:
-        """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises DriverError."""
+        """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises Unsupported, naming
+        it, for one that the BMC does not have."""
+
+
+@runtime_checkable
+class Boot(Protocol):
+    """A system whose boot source can be overridden."""
 
     def set_boot(self, override: BootOverride) -> None:
-        """Send the override once. The caller looks again: not all BMCs keep what they accept. Raises DriverError."""
+        """Send the override once. The caller looks again: not all BMCs keep what they accept."""
+
+
+@runtime_checkable
+class Indicator(Protocol):
+    """A system with an LED that tells it from the others in its rack."""
 
     def set_indicator(self, led: IndicatorLED) -> None:
-        """Set the indicator LED once. Raises DriverError."""
+        """Set the indicator LED once."""
+
+
+@runtime_checkable
+class VirtualMedia(Protocol):
+    """A system that can start from an image that its BMC fetches."""
+
+    def read(self, *, media: bool = False) -> SystemState:
+        """As System.read; with `media`, what is in its virtual drives too, at a few requests more."""
 
     def insert_media(self, url: str) -> None:
         """Put the CD image at this URL into a free virtual drive, once. Raises Rejected when none is free, saying what
-        is in them; Unsupported when there is none; DriverError."""
+        is in them; Unsupported when there is none."""
 
     def eject_media(self, url: str) -> None:
-        """Take the image out of whichever virtual drive it is in, once. In none is success. Raises DriverError."""
+        """Take the image out of whichever virtual drive it is in, once. In none is success."""
+
+
+@runtime_checkable
+class InventorySource(Protocol):
+    """A system that tells what is in it."""
 
     def inventory(self) -> Inventory:
-        """Read what is in the machine, part by part; a part that is not offered is named missing. Raises DriverError
-        when the system itself cannot be read."""
+        """Read what is in the machine, part by part; a part that is not offered is named missing. Raises only when the
+        system itself cannot be read."""
 
 
+@runtime_checkable
+class Bmc(Power, Boot, Indicator, VirtualMedia, InventorySource, Protocol):
+    """All of it, for those who use a driver: what a system cannot do raises Unsupported (`with_all`)."""
+
+
+def with_all(system: System, driver: str) -> Bmc:
+    """The system as a Bmc: the very same one where it has every capability. `driver`: its name, for the message."""
+    return system if isinstance(system, Bmc) else _Partial(system, driver)
+
+
+class _Partial:
+    """A system that lacks a capability, and refuses what it would need, so that nothing is sent."""
+
+    def __init__(self, system: System, driver: str) -> None:
+        self._system, self._driver = system, driver
+
+    def read(self, *, media: bool = False) -> SystemState:
+        if media and isinstance(self._system, VirtualMedia):
+            return self._system.read(media=True)
+        return self._system.read()
+
+    def reset(self, reset_type: ResetType) -> None:
+        if not isinstance(self._system, Power):
+            raise self._lacks("power control")
+        self._system.reset(reset_type)
+
+    def set_boot(self, override: BootOverride) -> None:
+        if not isinstance(self._system, Boot):
+            raise self._lacks("boot override")
+        self._system.set_boot(override)
+
+    def set_indicator(self, led: IndicatorLED) -> None:
+        if not isinstance(self._system, Indicator):
+            raise self._lacks("indicator LED")
+        self._system.set_indicator(led)
+
+    def insert_media(self, url: str) -> None:
+        if not isinstance(self._system, VirtualMedia):
+            raise self._lacks("virtual media")
+        self._system.insert_media(url)
+
+    def eject_media(self, url: str) -> None:
+        if not isinstance(self._system, VirtualMedia):
+            raise self._lacks("virtual media")
+        self._system.eject_media(url)
+
+    def inventory(self) -> Inventory:
+        if not isinstance(self._system, InventorySource):
+            raise self._lacks("inventory")
+        return self._system.inventory()
+
+    def _lacks(self, what: str) -> Unsupported:
+        return Unsupported(f"driver {self._driver} has no {what}; use another driver, or do not declare what needs it")
+
+
+@runtime_checkable
 class BmcDriver(Protocol):
     """Opens systems and owns the connections to their BMCs: one connection and one session a BMC and credential."""
 
-    def open(self, endpoint: Endpoint) -> Bmc:
+    def open(self, endpoint: Endpoint) -> System:
         """Return the system, without touching the network."""
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from drivers.base import (
     Pools,
     Rejected,
     Tls,
+    with_all,
 )
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import CredentialRef
@@ -97,7 +98,7 @@ class Connections:
             held = self._open.get(key)
         if held is None or held[0] != way:
             self._decide(way)
-            held = (way, self._drivers.bmc(way.driver).open(self.endpoint(way)))
+            held = (way, with_all(self._drivers.bmc(way.driver).open(self.endpoint(way)), way.driver))
             with self._lock:
                 self._open[key] = held
         return held[1]

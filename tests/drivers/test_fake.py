@@ -25,6 +25,7 @@ from drivers.base import (
     ResetType,
     Unreachable,
     Unsupported,
+    with_all,
 )
 from drivers.bmc.fake import DEFAULT_FLEET, READS, WRITES, FakeFleet, Fault, FaultKind, open_driver
 
@@ -313,7 +314,7 @@ def test_a_closed_fleet_keeps_its_machines_for_who_opens_it_again(fleet: FakeFle
 def test_drivers_of_one_process_share_machines_but_not_their_end() -> None:
     endpoint = Endpoint("fake", "shared-between-drivers", "1")
     one, other = open_driver(), open_driver()
-    one.open(endpoint).set_indicator(IndicatorLED.LIT)
+    with_all(one.open(endpoint), "fake").set_indicator(IndicatorLED.LIT)
     one.close()
     assert other.open(endpoint).read().indicator is IndicatorLED.LIT
     assert DEFAULT_FLEET.machine("shared-between-drivers", "1").state.indicator is IndicatorLED.LIT

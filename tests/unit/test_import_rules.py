@@ -54,6 +54,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "cryptography": ("reconciler/services/boot/tls.py",),
     "jmespath": ("reconciler/kinds/catalogue/aggregate.py", "reconciler/kinds/catalogue/inventory_path.py"),
     "trustme": ("drivers/bmc/emulator.py",),
+    "pytest": ("drivers/testing/",),
 }
 
 
