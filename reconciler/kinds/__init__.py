@@ -122,6 +122,9 @@ KINDS: dict[str, Kind] = {
             lock=machine.bmc_of_spec,
             refusal_is_final=True,
             in_fleet=True,
+            joins=True,
+            inventoried=True,
+            first_facts=machine.first_facts,
             paused=machine.is_paused,
         ),
         Kind(
@@ -134,12 +137,17 @@ KINDS: dict[str, Kind] = {
             rules=ClaimRules(),
             observed_type=claim.ClaimState,
             absent=claim.ClaimState(),
+            joins=True,
         ),
     )
 }
 """In the order in which things depend on each other."""
 
 RECONCILED = tuple(name for name, kind in KINDS.items() if kind.rules is not None)
+FLEET = tuple(name for name, kind in KINDS.items() if kind.in_fleet)
+"""The kinds that guards count."""
+INVENTORIED = tuple(name for name, kind in KINDS.items() if kind.inventoried)
+"""The kinds whose parts are read and kept."""
 
 
 def find_kind(word: str) -> Kind | None:

@@ -73,16 +73,12 @@ def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, Resou
 
     `remembered`: before this state is taken in. A machine at the place of one that is gone is that one.
     """
-    gone = {
-        facts.place: facts.access
-        for key, facts in remembered.items()
-        if key.kind == "Machine" and key not in desired.resources
-    }
+    gone = {(key.kind, facts.place): facts.access for key, facts in remembered.items() if key not in desired.resources}
     found = []
     for key, after in ways_in(desired).items():
         resource = desired.resources[key]
         known = remembered.get(key, NO_FACTS)
-        before = known.access if key in remembered else gone.get(system_address(resource.spec.bmc), {})
+        before = known.access if key in remembered else gone.get((key.kind, system_address(resource.spec.bmc)), {})
         if after != before:
             found.append(AccessChange(key, before, after, resource.source))
     return tuple(sorted(found, key=lambda one: one.key))

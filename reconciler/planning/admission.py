@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reconciler.kinds.claim.spec import claim_key
 from reconciler.kinds.common.bmc_access import at_place
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
@@ -40,9 +41,9 @@ def _images_in_use(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...
 def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
     for key in sorted(key for key, one in facts.resources.items() if one.life.claim is not None):
         machine, life = desired.resources.get(key), facts.resources[key].life
-        if key.kind != "Machine" or (machine is not None and machine.spec.lifecycle is not None):
+        whose = claim_key(life)
+        if whose is None or (machine is not None and machine.spec.lifecycle is not None):
             continue
-        whose = ResourceKey("MachineClaim", life.claim or "")
         claim = desired.resources.get(whose)
         where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
         said = f"{key} is not declared any more" if machine is None else f"{key} has no spec.lifecycle any more"

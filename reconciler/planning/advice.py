@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 
+from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import Classification, ImageSpec, expired
 from reconciler.kinds.claim.renamed_from import RENAMABLE
-from reconciler.kinds.claim.spec import of_claim
-from reconciler.kinds.ipam.occupancy import is_held
+from reconciler.kinds.claim.spec import claim_key, of_claim
 from reconciler.kinds.machine.binding import fits
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import NO_FACTS, Facts
@@ -28,7 +28,7 @@ def on_images(
     machine's size."""
     by_image: dict[str, list[ResourceKey]] = {}
     for key in keys:
-        if key.kind == "Machine" and (name := facts.resources.get(key, NO_FACTS).image) is not None:
+        if (name := facts.resources.get(key, NO_FACTS).image) is not None:
             by_image.setdefault(name, []).append(key)
     found: list[Diagnostic] = []
     for name, users in sorted(by_image.items()):
@@ -73,9 +73,9 @@ def on_renames(
 
 def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
     seen = observed.get(old)
-    if old in facts.resources or (seen is not None and is_held(seen.value)):
+    if old in facts.resources or (seen is not None and KINDS[old.kind].is_held(seen.value)):
         return True
-    return any(one.life.claim == old.name for one in facts.resources.values()) if old.kind == "MachineClaim" else False
+    return any(claim_key(one.life) == old for one in facts.resources.values())
 
 
 def _of_image(

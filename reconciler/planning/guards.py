@@ -11,11 +11,11 @@ from typing import Self
 
 import msgspec
 
+from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.claim.renamed_from import new_owners
-from reconciler.kinds.claim.spec import ClaimedMachine, all_holders, surplus
+from reconciler.kinds.claim.spec import all_holders, returning
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.kinds.common.fields import DeletionPolicy
-from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.model.action import Disruption, OrderErasure, RequestBoot, Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.lifecycle_facts import Purpose
@@ -113,12 +113,12 @@ def survey(
     desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime, window: timedelta = WINDOW
 ) -> FleetSurvey:
     """Count the fleet."""
-    known = [key for key, fact in facts.resources.items() if key.kind == "Machine" and not fact.joining]
+    known = [key for key, fact in facts.resources.items() if key.kind in FLEET and not fact.joining]
     held, releasing = _held(desired, observed, facts)
-    looks = [look for key, look in observed.items() if key.kind == "Machine" and key in desired.resources]
+    looks = [look for key, look in observed.items() if key.kind in FLEET and key in desired.resources]
     claims = all_holders(facts.resources)
     return FleetSurvey(
-        machines=desired.count("Machine"),
+        machines=sum(map(desired.count, FLEET)),
         known=len(known),
         lost=sum(1 for key in known if key not in desired.resources),
         seen=len(looks),
@@ -129,28 +129,25 @@ def survey(
         held=held,
         releasing=releasing,
         claimed=sum(map(len, claims.values())),
-        returning=sum(_returning(claim, held, desired) for claim, held in claims.items()),
+        returning=sum(len(returning(claim, held, desired)) for claim, held in claims.items()),
     )
 
 
-def _returning(claim: str, held: tuple[ClaimedMachine, ...], desired: DesiredState) -> int:
-    declared = desired.resources.get(ResourceKey("MachineClaim", claim))
-    leaving = sum(1 for one in held if one.releasing)
-    return len(held) if declared is None else leaving + len(surplus(declared.spec, held))
-
-
 def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:
-    """How much the IPAM holds, and how much of it would be released for want of a document."""
+    """How much the backends hold, and how much of it would be released for want of a document."""
     held = releasing = 0
     moving = new_owners(desired, facts.resources)
     for key, look in observed.items():
-        if key.kind == "Machine" or look.value is None or not is_held(look.value):
+        kind = KINDS.get(key.kind)
+        if kind is None or look.value is None or not kind.is_held(look.value):
             continue
         held += 1
         if key not in desired.resources and key not in moving:
             remembered = facts.resources.get(key)
-            leaves = leaks(look.value) if remembered is None else remembered.deletion_policy == DeletionPolicy.RELEASE
-            releasing += leaves
+            if remembered is None:
+                releasing += kind.leaks(look.value)
+            else:
+                releasing += remembered.deletion_policy == DeletionPolicy.RELEASE
     return held, releasing
 
 

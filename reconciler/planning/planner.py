@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds import KINDS, RECONCILED
+from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.claim.renamed_from import NAME
-from reconciler.kinds.claim.spec import ClaimState
 from reconciler.kinds.common.defect import defect, to_blame
-from reconciler.kinds.common.kind import Field, KindView, Rules, Steps, drifted
+from reconciler.kinds.common.kind import NO_BACKEND, Field, KindView, Rules, Steps, drifted
 from reconciler.kinds.machine.spec import one_time_boot
 from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
 from reconciler.model.diagnostic import Diagnostic
@@ -33,9 +32,9 @@ from reconciler.model.plan import (
     digest,
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
+from reconciler.placement.claim_admission import claims_something, hold_claims, lacks_machines, place_claims
 from reconciler.placement.quotas import over_quota
 from reconciler.planning.advice import on_images, on_quotas, on_renames
-from reconciler.planning.claim_admission import claims_something, hold_claims, lacks_machines, place_claims
 from reconciler.planning.guards import FleetSurvey, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
 from reconciler.planning.override_scope import in_force, lifting
 from reconciler.planning.pacing import pace
@@ -46,9 +45,9 @@ _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 
 def universe(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey] = ()) -> list[ResourceKey]:
-    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered, or found
-    in the IPAM."""
-    found = {key for key in observed if key.kind != "Machine"}
+    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered, or held by
+    a backend, as an address is by the IPAM."""
+    found = {key for key in observed if key.kind in KINDS and KINDS[key.kind].made}
     return _in_order({key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys() | found)
 
 
@@ -244,18 +243,18 @@ def plan_resource(
 ) -> Change | Unknown | None:
     """One resource before the guards: a change, unknown, or nothing to do. `memo` is shared by all of one plan."""
     kind = KINDS.get(key.kind)
-    rules = kind.rules if kind else None
-    if rules is None:
+    if kind is None or kind.rules is None:
         return None
+    rules = kind.rules
     resource, seen = desired.resources.get(key), observed.get(key)
     remembered = facts.resources.get(key, NO_FACTS)
     override = None
     if remembered.found_order is not None and (found_by := lifted(FIRST_SIGHT, key)) is not None:
         override = found_by if resource and one_time_boot(resource.spec) == remembered.found_order else None
         remembered = msgspec.structs.replace(remembered, found_order=None)
-    if key.kind == "MachineClaim":
-        seen = Observation(key, now, ClaimState())
-    elif resource is None and key.kind == "Machine":
+    if kind.backend == NO_BACKEND:
+        seen = Observation(key, now, kind.absent)
+    elif resource is None and not kind.made:
         seen = seen or Observation(key, now)
     elif seen is None or seen.error is not None:
         return _unknown(key, seen)
@@ -307,13 +306,13 @@ def _scope(
     select: Collection[ResourceKey] | None,
     selected_by: str,
 ) -> PlanScope:
-    machines = sum(1 for key in keys if key.kind == "Machine")
+    machines = sum(1 for key in keys if key.kind in FLEET)
     if select is None:
         return PlanScope(len(keys), len(keys), machines, machines)
     if not selected_by:
-        return PlanScope(len(keys), len(keys), machines, desired.count("Machine"))
+        return PlanScope(len(keys), len(keys), machines, sum(map(desired.count, FLEET)))
     every = universe(desired, facts)
-    total = sum(1 for key in every if key.kind == "Machine")
+    total = sum(1 for key in every if key.kind in FLEET)
     return PlanScope(len(every), len(keys), machines, total, selected_by)
 
 
@@ -361,8 +360,8 @@ def _difference(
 
 
 def _verb(look: KindView, fields: tuple[Field, ...]) -> Verb:
-    """Machines are found, not made: one whose BMC says little is updated all the same."""
-    absent = look.key.kind != "Machine" and all(field.observed is None for field in fields)
+    """What is found and not made, as a machine is, is updated also where its BMC says little."""
+    absent = KINDS[look.key.kind].made and all(field.observed is None for field in fields)
     return Verb.CREATE if absent else Verb.UPDATE
 
 

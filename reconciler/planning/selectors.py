@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from reconciler.kinds import KINDS, find_kind
+from reconciler.kinds import INVENTORIED, KINDS, find_kind
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -118,7 +118,7 @@ def filter_words(targets: Iterable[str], selector: str) -> str:
 def _labels(key: ResourceKey, desired: DesiredState, derived: Derived) -> Mapping[str, str]:
     resource = desired.resources.get(key)
     declared = resource.labels if resource else {}
-    if key.kind != "Machine":
+    if key.kind not in INVENTORIED:
         return declared
     own = {name: text for name, text in declared.items() if not is_derived(name)}
     return {**own, **derived.get(key, {})}

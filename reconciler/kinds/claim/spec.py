@@ -195,7 +195,13 @@ def display_key(key: ResourceKey) -> str:
 
 def claim_of(desired: DesiredState, life: LifecycleFacts) -> Resource[MachineClaimSpec] | None:
     """The claim whose machine it is, as it is declared now; None for nobody's, and when the claim is gone from git."""
-    return desired.resources.get(ResourceKey("MachineClaim", life.claim)) if life.claim is not None else None
+    key = claim_key(life)
+    return desired.resources.get(key) if key is not None else None
+
+
+def claim_key(life: LifecycleFacts) -> ResourceKey | None:
+    """The claim whose machine it is, declared or not; None for a machine of no claim."""
+    return ResourceKey("MachineClaim", life.claim) if life.claim is not None else None
 
 
 def slot_addresses(desired: DesiredState, life: LifecycleFacts) -> list[ResourceKey]:
@@ -241,6 +247,15 @@ def surplus(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[Cla
     machines; and those that are too many without them."""
     live = [one for one in held if not one.releasing]
     return tuple(sorted({*(one for one in live if unwanted(spec, one.machine)), *too_many(spec, live)}))
+
+
+def returning(claim: str, held: Iterable[ClaimedMachine], desired: DesiredState) -> list[ClaimedMachine]:
+    """Those of the claim's machines that are on their way back, or are to be: git does not ask for them any more."""
+    declared = desired.resources.get(ResourceKey("MachineClaim", claim))
+    if declared is None:
+        return list(held)
+    held = list(held)
+    return [*(one for one in held if one.releasing), *surplus(declared.spec, held)]
 
 
 def unwanted(spec: MachineClaimSpec, machine: str) -> bool:

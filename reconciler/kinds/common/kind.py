@@ -162,6 +162,13 @@ class Kind(msgspec.Struct, frozen=True):
     """A refusal is about the resource alone: nothing that happens to another resource changes it."""
     in_fleet: bool = False
     """Guards count it: as declared, lost, unreachable, taken down."""
+    joins: bool = False
+    """Those that are first declared while others of the kind go are told apart from those that were there before."""
+    inventoried: bool = False
+    """Its parts are read and kept, and labels follow from them."""
+    first_facts: Callable[[Any, bool], ResourceFacts] | None = None
+    """What is remembered of a resource that was not known before, by its spec; the second argument: no resource that
+    guards count was known."""
     paused: Callable[[Any], bool] = _never
     """Whether people work on it, by its spec, so that nothing is sent."""
 

@@ -1,7 +1,7 @@
 """Whose machine it is and which image it has: remembered from when the rules let it pass, whatever changes later. Pure.
 
 Nothing is sent for either. What depends on other machines (quotas, reservations) is judged by the plan as a whole
-(`planning/claim_admission.py`); what the documents alone can tell is judged here.
+(`placement/claim_admission.py`); what the documents alone can tell is judged here.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from reconciler.kinds import FLEET
 from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Plan, Verb, typed
 from reconciler.model.resource import ResourceKey
@@ -116,7 +117,7 @@ def summarize(plan: Plan) -> Summary:
         in_flight=parts[ChangeGroup.IN_FLIGHT],
         failed=parts[ChangeGroup.FAILED],
         unknown=len(plan.unknown),
-        machines=sum(1 for change in plan.changes if change.key.kind == "Machine"),
+        machines=sum(1 for change in plan.changes if change.key.kind in FLEET),
         total_machines=plan.scope.total_machines,
         access_changed=sum(1 for one in plan.access if not one.is_new),
     )
