@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import msgspec
 
 from reconciler.kinds.machine.binding import fits
-from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.resource import Resource, ResourceKey
-from reconciler.placement.filters import PlacementFleet, Wanted, machine_ready, suits
+from reconciler.model.resource import ResourceKey
+from reconciler.placement.filters import Wanted
+from reconciler.placement.machine_tally import MachineClass, MachineTally
 from reconciler.placement.reservations import SizePlace
 
 
@@ -32,22 +32,33 @@ Groups = dict[MachineGroup, list[str]]
 class Available:
     """The machines that are ready and were not taken."""
 
-    def __init__(self, fleet: PlacementFleet) -> None:
-        self._fleet = fleet
+    def __init__(self, tally: MachineTally) -> None:
+        self._tally, self._fleet = tally, tally.fleet
+        self._class = dict(tally.free())
         self._groups: Groups = {}
-        for machine in fleet.desired.of_kind("Machine"):
-            if machine_ready(machine, fleet):
-                self._groups.setdefault(self._group(machine), []).append(machine.key.name)
+        for name, found in self._class.items():
+            self._groups.setdefault(_group(found), []).append(name)
 
     def matching(self, wanted: Wanted) -> Groups:
         """Those that would do for a claim, the lists to be changed at will."""
         found = {}
+        suits: dict[MachineClass, bool] = {}
+        spec, named, without = wanted.spec, set(wanted.spec.machines), set(wanted.spec.without)
+
+        def would_do(name: str) -> bool:
+            if name in without or (named and name not in named):
+                return False
+            its = self._class[name]
+            if its not in suits:
+                suits[its] = self._tally.suits(its, wanted)
+            return suits[its]
+
         for group, names in self._groups.items():
             if not self._in_question(group.place, wanted):
                 continue
             chosen = list(names)
-            if wanted.spec.selector or wanted.spec.machines or wanted.spec.without or group.tainted:
-                chosen = [name for name in names if suits(self._machine(name), wanted, self._fleet)]
+            if spec.selector or named or without or group.tainted:
+                chosen = [name for name in names if would_do(name)]
             if chosen:
                 found[group] = chosen
         return found
@@ -55,7 +66,7 @@ class Available:
     def take(self, machines: Iterable[str]) -> None:
         """They are there no more."""
         for name in machines:
-            self._groups[self._group(self._machine(name))].remove(name)
+            self._groups[_group(self._class[name])].remove(name)
 
     def _in_question(self, place: SizePlace, wanted: Wanted) -> bool:
         size, partition = place
@@ -64,9 +75,6 @@ class Available:
         found = self._fleet.desired.resources.get(ResourceKey("Size", size)) if size else None
         return found is None or wanted.image is None or fits(found, wanted.image)
 
-    def _machine(self, name: str) -> Resource[MachineSpec]:
-        return self._fleet.desired.resources[ResourceKey("Machine", name)]
 
-    def _group(self, machine: Resource[MachineSpec]) -> MachineGroup:
-        spec = machine.spec
-        return MachineGroup((self._fleet.size(machine) or "", spec.partition), spec.rack or "", bool(spec.taints))
+def _group(found: MachineClass) -> MachineGroup:
+    return MachineGroup(found.place, found.rack, bool(found.taints))

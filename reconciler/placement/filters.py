@@ -6,8 +6,7 @@ machine that is asked for by name; here they hold for all.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -48,6 +47,9 @@ CODES: dict[str, tuple[str, str]] = {
 """Every reason, said of one machine and of several, in the order in which they count: what documents say comes first,
 what may pass by itself last."""
 
+
+_OWNED = ("claimed", "project")
+_PAUSES = ("suspend", "maintenance", "cordon")
 
 CRITICAL = "Critical"
 """Redfish's Status.Health of what needs somebody at once."""
@@ -96,11 +98,6 @@ def why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFlee
     return tuple(_against(machine, wanted, fleet))
 
 
-def first_why_not(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> FilterReason | None:
-    """The first of these, which is all that a plan counts; to look for the others takes twice as long."""
-    return next(_against(machine, wanted, fleet), None)
-
-
 def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> Iterator[FilterReason]:
     yield from _declared_otherwise(machine, wanted, fleet)
     yield from _owned(fleet.remembered(machine))
@@ -108,6 +105,37 @@ def _against(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFle
     # Of one that is not Managed nothing of this can be known.
     if managed(machine.spec):
         yield from _unready(machine, fleet)
+
+
+FREE = ""
+"""The state of a machine that nothing keeps from every claim."""
+
+
+def machine_state(machine: Resource[MachineSpec], fleet: PlacementFleet) -> str:
+    """The code of the first reason that is the same for every claim and stands in no document; FREE: there is none."""
+    for one in _owned(fleet.remembered(machine)):
+        return one.code
+    # Of one that is not Managed nothing of this can be known.
+    if managed(machine.spec):
+        for one in _unready(machine, fleet):
+            return one.code
+    return FREE
+
+
+def first_code(machine: Resource[MachineSpec], state: str, wanted: Wanted, fleet: PlacementFleet) -> str | None:
+    """The code of the first of `why_not`, by the machine's state."""
+    for one in _declared_otherwise(machine, wanted, fleet):
+        return one.code
+    if state in _OWNED:
+        return state
+    for one in _kept(machine, wanted):
+        return one.code
+    return state or None
+
+
+def pause_word(spec: MachineSpec) -> str:
+    """The first of suspend, maintenance and cordon that its document says; "": none."""
+    return next((word for word in _PAUSES if getattr(spec, word) is not None), "")
 
 
 def machine_ready(machine: Resource[MachineSpec], fleet: PlacementFleet) -> bool:
@@ -124,17 +152,10 @@ def is_allocatable(machine: Resource[MachineSpec], fleet: PlacementFleet) -> boo
     return not machine.spec.taints and machine_ready(machine, fleet)
 
 
-def suits(machine: Resource[MachineSpec], wanted: Wanted, fleet: PlacementFleet) -> bool:
-    """Whether a machine that is ready is one of those that the claim asks for. That is the rest of `why_not`."""
-    if wanted.spec.machines and machine.key.name not in wanted.spec.machines:
-        return False
-    return not any(_declared_otherwise(machine, wanted, fleet)) and not any(_kept(machine, wanted))
-
-
-def most_frequent(reasons: Iterable[FilterReason], most: int = 3) -> str:
+def most_frequent(reasons: Mapping[str, int], most: int = 3) -> str:
     """`12 are not off, 2 are tainted`: how many machines each of these keeps away, the most frequent first."""
     order = list(CODES)
-    counted = sorted(Counter(one.code for one in reasons).items(), key=lambda pair: (-pair[1], order.index(pair[0])))
+    counted = sorted(reasons.items(), key=lambda pair: (-pair[1], order.index(pair[0])))
     said = [f"{number:,} {CODES[code][number > 1]}" for code, number in counted[:most]]
     rest = sum(number for _, number in counted[most:])
     return ", ".join([*said, *([f"{rest:,} for other reasons"] if rest else [])])
@@ -176,7 +197,7 @@ def _owned(facts: ResourceFacts) -> Iterator[FilterReason]:
 
 def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[FilterReason]:
     spec = machine.spec
-    for word in ("suspend", "maintenance", "cordon"):
+    for word in _PAUSES:
         pause = getattr(spec, word)
         if pause is not None:
             yield FilterReason(word, f"{word}: {pause.reason}")

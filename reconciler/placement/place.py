@@ -6,7 +6,8 @@ A claim gets all that it lacks or nothing, unless it takes part of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -22,7 +23,8 @@ from reconciler.model.plan import Hold, HoldKind, typed
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement import quotas, reservations
 from reconciler.placement.available import Available, Groups, MachineGroup
-from reconciler.placement.filters import FilterReason, PlacementFleet, SizeLookup, Wanted, first_why_not, why_not
+from reconciler.placement.filters import FilterReason, PlacementFleet, SizeLookup, Wanted, why_not
+from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.placement_result import (
     Candidate,
     Chosen,
@@ -51,17 +53,21 @@ def place_all(
     size_of: SizeLookup = size_of,
     only: Collection[str] | None = None,
     explain: Collection[str] = (),
+    tally: MachineTally | None = None,
 ) -> Placements:
     """What claims have and would get now.
 
     `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
-    claims whose candidates are wanted.
+    claims whose candidates are wanted. `tally`: one of the same desired state, at hand from another moment.
     """
     odd: dict[str, Placement] = {}
+    if tally is not None:
+        tally.refresh(observed, facts)
     fleet, last = PlacementFleet(desired, observed, facts, size_of), max(only, default="") if only is not None else None
     claims = [one for one in desired.of_kind("MachineClaim") if last is None or one.key.name <= last]
     while True:
-        judge, found = _Pass(fleet, now), dict(odd)
+        tally = tally or MachineTally(fleet)
+        judge, found = _Pass(tally, now), dict(odd)
         for claim in claims:
             name = claim.key.name
             if name in odd:
@@ -96,15 +102,16 @@ class _Trial(msgspec.Struct):
 class _Pass:
     """The one pass: what was given out before is not there for those that come after."""
 
-    def __init__(self, fleet: PlacementFleet, now: datetime) -> None:
-        self._fleet, self._now = fleet, now
+    def __init__(self, tally: MachineTally, now: datetime) -> None:
+        fleet = tally.fleet
+        self._tally, self._fleet, self._now = tally, fleet, now
         self._holders = all_holders(fleet.facts.resources)
-        self._available = Available(fleet)
+        self._available = Available(tally)
         self._taken: set[str] = set()
         self._shelves: dict[SizePlace, Shelf] = {}
         self._barred = quotas.over_quota(fleet.desired, fleet.observed, fleet.facts).keys()
         self._accounts = quotas.machine_accounts(fleet.desired, fleet.observed, fleet.facts)
-        self._neighbours = Neighbours(self._settled())
+        self._counted: Neighbours | None = None
 
     def claim(self, claim: _Claim, *, explain: bool, tell: bool) -> Placement:
         """Place one claim. `tell`: with what stops it, if it is stopped."""
@@ -132,6 +139,13 @@ class _Pass:
             return found
         return msgspec.structs.replace(found, holds=(self._told(claim, len(open_), trial, wanted),))
 
+    @property
+    def _neighbours(self) -> Neighbours:
+        """Counted when a first claim can get something: most passes give nothing."""
+        if self._counted is None:
+            self._counted = Neighbours(self._settled())
+        return self._counted
+
     def _looked_at(self, claim: _Claim) -> Iterator[Machine]:
         """The machines that are judged for a claim, in the order in which they would be preferred."""
         machines = self._fleet.desired.derived("machines by partition", _by_partition)
@@ -152,8 +166,25 @@ class _Pass:
             reasons = (*reasons, _TAKEN)
         return Candidate(name, spec.partition, spec.rack, self._fleet.size(machine), reasons)
 
-    def _first(self, machine: Machine, wanted: Wanted) -> FilterReason | None:
-        return first_why_not(machine, wanted, self._fleet) or (_TAKEN if machine.key.name in self._taken else None)
+    def _firsts(self, claim: _Claim, wanted: Wanted) -> Counter[str | None]:
+        """How many of the machines that are judged for the claim each first reason keeps away."""
+        resources = self._fleet.desired.resources
+
+        def declared(names: Iterable[str]) -> list[Machine]:
+            return [resources[key] for name in names if (key := ResourceKey("Machine", name)) in resources]
+
+        own = {one.machine for one in self._holders.get(claim.key.name, ()) if not one.releasing}
+        if claim.spec.machines:
+            looked_at = declared(name for name in claim.spec.machines if name not in own)
+            counted = Counter(self._tally.first_code(one, wanted) for one in looked_at)
+            taken = [one for one in looked_at if one.key.name in self._taken]
+        else:
+            counted = self._tally.why_not(wanted, but=declared(own))
+            taken = [one for one in declared(self._taken - own) if one.spec.partition in claim.spec.partitions]
+        gone = sum(self._tally.first_code(one, wanted) is None for one in taken)
+        counted[None] -= gone
+        counted[_TAKEN.code] += gone
+        return counted
 
     def _try(self, spec: MachineClaimSpec, lacks: tuple[int, ...], groups: Groups) -> _Trial:
         trial = _Trial([], {})
@@ -246,7 +277,7 @@ class _Pass:
                 reservations.reservation_hold(trial.kept_from, project, stock, there), path=None
             )
         else:
-            return shortage_hold(claim, lacks, [self._first(machine, wanted) for machine in self._looked_at(claim)])
+            return shortage_hold(claim, lacks, self._firsts(claim, wanted))
         return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:

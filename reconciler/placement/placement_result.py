@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -66,17 +66,18 @@ def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ..
     return ()
 
 
-def shortage_hold(claim: _Claim, wanted: int, firsts: Collection[FilterReason | None]) -> Hold:
-    """Why there are too few, in numbers. `firsts`: of each machine that was looked at, the first reason against it."""
+def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) -> Hold:
+    """Why there are too few, in numbers. `firsts`: how many of the machines that were looked at each reason keeps away
+    as the first one; None: those that it may have."""
     spec, name = claim.spec, claim.key.name
-    away = [one for one in firsts if one is not None]
-    free = len(firsts) - len(away)
+    away = {code: number for code, number in firsts.items() if code is not None and number}
+    free, every = firsts.get(None, 0), sum(firsts.values())
     where = ", ".join(spec.partitions)
     reason = f"{more(wanted)} needed and {free:,} can be had in {where}"
     if away:
         which = "that are named" if spec.machines else "there"
-        reason += f"; of {len(firsts):,} {which}, {most_frequent(away)}"
-    elif not firsts:
+        reason += f"; of {every:,} {which}, {most_frequent(away)}"
+    elif not every:
         reason += "; no other machine stands there"
     part = " or set spec.partial," if free and not spec.partial else ""
     hint = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"

@@ -34,6 +34,7 @@ from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement.available import Available
 from reconciler.placement.filters import CODES, PlacementFleet, Wanted, why_not
+from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement, Placements
 from reconciler.placement.reservations import Stock, shelf
@@ -429,9 +430,31 @@ def test_the_short_way_to_find_machines_agrees_with_the_reasons_that_are_told(th
     chosen = choose_image("debian-12", this.desired, NOW)
     for one in this.desired.of_kind("MachineClaim"):
         wanted = Wanted(one.spec, chosen if isinstance(chosen, Resource) else None)
-        found = {name for names in Available(fleet).matching(wanted).values() for name in names}
+        found = {name for names in Available(MachineTally(fleet)).matching(wanted).values() for name in names}
         machines = this.desired.of_kind("Machine")
         assert found == {machine.key.name for machine in machines if not why_not(machine, wanted, fleet)}
+
+
+@given(worlds() | crowded())
+def test_the_reasons_counted_by_class_are_the_first_of_each_machine(this: World) -> None:
+    fleet = PlacementFleet(this.desired, this.observed, this.facts)
+    machines = this.desired.of_kind("Machine")
+    for one in this.desired.of_kind("MachineClaim"):
+        wanted = Wanted(one.spec)
+        there = [machine for machine in machines if machine.spec.partition in one.spec.partitions]
+        firsts = Counter(next((r.code for r in why_not(machine, wanted, fleet)), None) for machine in there[1:])
+        if not one.spec.machines:
+            assert +MachineTally(fleet).why_not(wanted, but=there[:1]) == firsts
+
+
+@given(worlds() | crowded())
+def test_a_tally_that_was_brought_up_to_date_is_like_a_new_one(this: World) -> None:
+    tally = MachineTally(PlacementFleet(this.desired, {}, Facts({}, {})))
+    tally.refresh(this.observed, this.facts)
+    new = MachineTally(PlacementFleet(this.desired, this.observed, this.facts))
+    assert tally.free() == new.free()
+    for one in this.desired.of_kind("MachineClaim"):
+        assert +tally.why_not(Wanted(one.spec)) == +new.why_not(Wanted(one.spec))
 
 
 @settings(max_examples=300)
