@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import SystemState
+from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import Field, drifted
 from reconciler.kinds.machine import lifecycle, virtual_media
 from reconciler.kinds.machine.spec import MachineSpec
@@ -53,7 +54,7 @@ def learn(
 
 def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
     """Not so while people work on it: after that it is asked again before its power is cut."""
-    if isinstance(resource.spec, MachineSpec) and (resource.spec.maintenance or resource.spec.suspend):
+    if KINDS[resource.key.kind].paused(resource.spec):
         return False
     return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
 
@@ -65,3 +66,12 @@ def _lifecycle_after(
     if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
         return life
     return lifecycle.observe_power(resource.spec, life, value, now)
+
+
+def drift_message(field: Field) -> str:
+    """What a drifted field shows, and what was declared and applied."""
+    return f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

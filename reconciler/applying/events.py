@@ -19,8 +19,8 @@ LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.pa
 class EventRecorder:
     """Makes events, with the revision that is in force and who speaks, and sees that they are heard."""
 
-    def __init__(self, ledger: Ledger, memory: EngineState, context: Context) -> None:
-        self._ledger, self._memory, self._context = ledger, memory, context
+    def __init__(self, ledger: Ledger, state: EngineState, context: Context) -> None:
+        self._ledger, self._state, self._context = ledger, state, context
 
     def event(
         self,
@@ -31,7 +31,7 @@ class EventRecorder:
         action_id: str | None = None,
     ) -> Event:
         """An event of now. `action_id`: of the action that it is about."""
-        desired = self._memory.desired
+        desired = self._state.desired
         return Event(
             at=self._context.now(),
             type=severity,
@@ -70,7 +70,7 @@ class EventRecorder:
 
         What is done for a claim is done because of the claim's commit; what is done to have a machine back, because of
         the one that gave it back."""
-        life = self._memory.of(change.key).life
+        life = self._state.of(change.key).life
         action = change.actions[0]
         lived = action.path in LIFECYCLE_FIELDS and not isinstance(action, AcceptSystem)
         if lived and life.because is not None:

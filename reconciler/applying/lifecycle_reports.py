@@ -1,16 +1,28 @@
-"""What follows from what the boot service, the agent or an installed system says of a machine: pure decisions."""
+"""What follows from what the boot service, the agent or an installed system says of a machine: pure decisions, and the
+way in for such reports."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import msgspec
 
-from reconciler.kinds.machine.lifecycle import SERVED_WITHIN, BootStage, stage, unattended
+from drivers.base import SystemState
+from reconciler.applying.events import EventRecorder
+from reconciler.applying.state import EngineState
+from reconciler.kinds.common.kind import BEGINNING
+from reconciler.kinds.machine.lifecycle import SERVED_WITHIN, BootStage, stage, system_of, unattended
 from reconciler.kinds.machine.lifecycle_events import apply_fact
 from reconciler.model.event import EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.lifecycle_facts import FactType, LifecycleFacts
+from reconciler.model.resource import ResourceKey
+from reconciler.services.boot.rate_limit import EventGate
+
+UNEXPECTED = "UnexpectedFact"
+
+_SIGNS_OF_LIFE_SAVED = timedelta(seconds=30)
 
 
 class ReportOutcome(msgspec.Struct, frozen=True):
@@ -63,3 +75,51 @@ def _order_of(life: LifecycleFacts, fact: FactType) -> str | None:
     if fact is FactType.PHONED_HOME:
         return life.written.order if life.written is not None else None
     return life.order.id if life.order is not None else None
+
+
+class Reports:
+    """The way in for what machines say of themselves: judged, written down, reported. `moves` hears of each machine of
+    which something is new; `now` gives the time."""
+
+    def __init__(
+        self,
+        state: EngineState,
+        events: EventRecorder,
+        moves: Callable[[ResourceKey], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._state, self._events, self._moves, self._now = state, events, moves, now
+        self._kept: dict[ResourceKey, datetime] = {}
+        self._heard = EventGate()
+
+    def receive(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
+        """See `Engine.report`."""
+        now = self._now()
+        with self._state.gate:
+            before = self._state.facts.get(key)
+            if before is None or is_over(before, fact, order):
+                if self._news(key, fact, now):
+                    message = f"{fact}, for order {order}, which is over"
+                    self._events.record(key, UNEXPECTED, message, EventType.WARNING)
+                return False
+            heard = apply_report(before, fact, detail, self._system(key), now)
+            if heard.facts is not before:
+                # Signs of life come every few seconds; after a crash one of half a minute ago will do.
+                if fact is FactType.ALIVE and now - self._kept.get(key, BEGINNING) < _SIGNS_OF_LIFE_SAVED:
+                    self._state.assume(key, heard.facts)
+                else:
+                    self._state.save({key: heard.facts})
+                    self._kept[key] = now
+                # What follows may follow soon, however long it took to come to this.
+                self._moves(key)
+            if heard.reason and (heard.reason != UNEXPECTED or self._news(key, fact, now)):
+                self._events.record(key, heard.reason, heard.message, heard.severity)
+            return True
+
+    def _news(self, key: ResourceKey, fact: FactType, now: datetime) -> bool:
+        """Whether it is the first of its kind for a while: who repeats itself fills no ledger."""
+        return self._heard.passes(str(key), str(fact), now) is not None
+
+    def _system(self, key: ResourceKey) -> str | None:
+        seen = self._state.observed.get(key)
+        return system_of(seen.value) if seen is not None and isinstance(seen.value, SystemState) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,6 @@ import msgspec
 
 from drivers.base import BootEnabled, Busy, DriverError, ErrorReason, ResetType
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.bmc_access import system_address
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
@@ -36,13 +36,14 @@ from reconciler.model.action import (
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.outcome import Failed, Outcome, Waiting
+from reconciler.model.outcome import Outcome
 from reconciler.model.plan import digest
-from reconciler.model.resource import Resource
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
     LOOKS_BEFORE_REPEAT,
     POLICIES,
     REPEAT,
+    error_outcome,
     refused_delay,
     retry_policy,
     write_delay,
@@ -51,10 +52,30 @@ from reconciler.planning.pacing import count_write, uncount_write
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """An action that is under way no more: what is remembered of it, and what is told."""
+    """An action that is in flight no more: what is remembered of it, and what is reported."""
 
     facts: ResourceFacts
     event: Event
+
+
+def in_flight(id_: str, action: Action, desired: DesiredState, now: datetime, by: str, cause: str) -> InFlight:
+    """The action from the moment at which it is written down. Its kind says how long it may take."""
+    kind, resource = KINDS[action.key.kind], desired.resources.get(action.key)
+    patience = kind.rules.patience(action, resource) if kind.rules else 0.0
+    place = kind.endpoint_of(resource)
+    return InFlight(id_, action.key, action, now, now + timedelta(seconds=patience), by, cause, place)
+
+
+def lock_holder(
+    key: ResourceKey, desired: DesiredState, flights: Iterable[InFlight], now: datetime
+) -> ResourceKey | None:
+    """Who else has an action in flight on what an action of this resource would exclude, as on its BMC.
+
+    Not after the deadline of that action, as it may be that nothing observes that resource in this run.
+    """
+    lock = KINDS[key.kind].lock_of(desired.resources.get(key))
+    others = (flight for flight in flights if lock and flight.bmc == lock and flight.key != key)
+    return next((one.key for one in others if now < deadline(one, desired.resources.get(one.key))), None)
 
 
 def settle(
@@ -112,7 +133,7 @@ def refuse_action(
     """
     reason = error.reason
     rule = retry_policy(reason)
-    if rule.terminal and flight.key.kind != "Machine":
+    if rule.terminal and not KINDS[flight.key.kind].refusal_is_final:
         # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
         rule = POLICIES[ErrorReason.CONFLICT]
     if isinstance(flight.action, EjectMedia):
@@ -129,11 +150,7 @@ def refuse_action(
     failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
     remembered = msgspec.structs.replace(remembered, failures={**remembered.failures, flight.action.path: failure})
     event = _event(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
-    passing = retry_policy(reason).passing
-    outcome: Outcome = (
-        Waiting(reason, str(error), delay) if passing else Failed(reason, str(error), rule.terminal, delay)
-    )
-    return Settled(remembered, event), outcome
+    return Settled(remembered, event), error_outcome(reason, str(error), delay, terminal=rule.terminal)
 
 
 def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFacts:
@@ -165,9 +182,10 @@ def undone(action: Action, facts: ResourceFacts) -> ResourceFacts:
 
 def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
     """Whether what is looked at under this name by now is not the system that it was sent to."""
+    kind = KINDS[flight.key.kind]
     if resource is None:
-        return flight.key.kind == "Machine"
-    return isinstance(resource.spec, MachineSpec) and flight.place not in ("", system_address(resource.spec.bmc))
+        return not kind.made
+    return kind.endpoint is not None and flight.place not in ("", kind.endpoint_of(resource))
 
 
 def _confirmed(

@@ -17,7 +17,6 @@ import msgspec
 from drivers.base import clean
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.applying.progress import Progress, ProgressRow, ProgressStage
 from reconciler.commands.completion import complete_target
 from reconciler.commands.live_progress import Board
 from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
@@ -40,13 +39,15 @@ from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
-from reconciler.model.outcome import Outcome, Waiting
+from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import ResourceKey
+from reconciler.model.retry import waiting
 from reconciler.operations.where import Where
 from reconciler.planning.planner import still_wanted
 from reconciler.planning.policy import CommandLimits
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
+from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.views.render import plan_from_json
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue
@@ -230,7 +231,9 @@ def _carry_out(
     # What was shown as held stays so: room that comes meanwhile would let others through than those that were shown.
     approved = {change.key: change for change in changes if not change.held(HoldKind.GUARD)}
     for change in (change for change in changes if _only_held(change)):
-        progress.outcome(change.key, Waiting("Held", "; ".join(f"{h.by}: {h.reason}" for h in change.held_by), 0))
+        progress.outcome(
+            change.key, waiting(OutcomeReason.HELD, "; ".join(f"{h.by}: {h.reason}" for h in change.held_by))
+        )
     commits = {c.key: c.cause.commit for c in changes if c.cause.commit}
 
     def tell(event: Event) -> None:
@@ -270,7 +273,7 @@ def _carry_out(
             engine.absorb(prospect.observations)
             loop = Loop(
                 WorkQueue(),
-                engine.step,
+                engine.reconcile,
                 now,
                 RANDOM.random,
                 resync=None,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import click
 
 from drivers.base import clean
-from reconciler.applying.progress import Progress, ProgressRow, ProgressStage
 from reconciler.commands.workspace import on_terminal
+from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -260,7 +260,7 @@ class Daemon:
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = time.perf_counter()
-        outcome = self._engine.step(key)
+        outcome = self._engine.reconcile(key)
         self.metrics.stepped(key.kind, outcome, time.perf_counter() - begun)
         if key.kind == "MachineClaim":
             (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)

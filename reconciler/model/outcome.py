@@ -1,4 +1,4 @@
-"""How a pass over one resource ended, and the conditions that people read."""
+"""How a reconcile of one resource ended, and the conditions that people read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,52 @@ from enum import StrEnum
 
 import msgspec
 
+from drivers.base import ErrorReason
+
+
+class OutcomeReason(StrEnum):
+    """Why a reconcile ended before the resource is as declared, where no driver's error is the reason.
+
+    Closed: decisions go by these, and never by the text of a message.
+    """
+
+    HELD = "Held"
+    """A guard holds the change; people may lift it."""
+    PAUSED = "Paused"
+    """The document holds the change: suspend, maintenance, or observe."""
+    BLOCKED = "Blocked"
+    """The change waits for another resource, or for the pace of writes to one BMC."""
+    STALLED = "Stalled"
+    """The change failed and is not tried again until the declared or the observed value changes."""
+    CHANGING = "Changing"
+    """The resource differs, and no action would help now: the endpoint is at work on it by itself."""
+    CONFIRMING = "Confirming"
+    """An action was sent, and no observation has confirmed it yet."""
+    RECORDED = "Recorded"
+    """One action is done by writing it down; the next may follow at once."""
+    IN_TURN = "InTurn"
+    """Another resource is given an address, a prefix or a number first, and wakes this one then."""
+    BMC_BUSY = "BmcBusy"
+    """The same BMC has an action for another resource in flight."""
+    STALE = "Stale"
+    """The change is not the one that was approved any more."""
+    NEW_REVISION = "NewRevision"
+    """A new revision took force during the observation."""
+    NO_DESIRED_STATE = "NoDesiredState"
+    """No revision is in force yet."""
+
+
+Reason = OutcomeReason | ErrorReason
+
 
 class Done(msgspec.Struct, frozen=True):
     """Nothing is left to do."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """Come back after `retry_after` seconds. `reason` is CamelCase."""
+    """Come back after `retry_after` seconds."""
 
-    reason: str
+    reason: Reason
     message: str
     retry_after: float
 
@@ -23,7 +60,7 @@ class Waiting(msgspec.Struct, frozen=True):
 class Failed(msgspec.Struct, frozen=True):
     """It did not work. `terminal`: not tried again until the revision or the observation changes."""
 
-    reason: str
+    reason: Reason
     message: str
     terminal: bool
     retry_after: float

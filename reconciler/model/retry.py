@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from drivers.base import ErrorReason
+from reconciler.model.outcome import Failed, OutcomeReason, Waiting
 
 AN_HOUR = 3600.0
 
@@ -68,6 +69,48 @@ def retry_policy(reason: str) -> RetryPolicy:
     return POLICIES.get(reason, POLICIES[ErrorReason.FAILED])
 
 
+REQUEUE: dict[OutcomeReason, float | Polling] = {
+    OutcomeReason.HELD: 30,
+    OutcomeReason.PAUSED: 30,
+    OutcomeReason.STALLED: 30,
+    OutcomeReason.NO_DESIRED_STATE: 30,
+    # What clears by itself is seen soon when it is new, and costs little when it is old.
+    OutcomeReason.BLOCKED: Polling(0.5, 30),
+    OutcomeReason.CHANGING: Polling(0.5, 30),
+    # PowerState changes within 1 to 11 s on most BMCs, and within minutes on some.
+    OutcomeReason.CONFIRMING: Polling(0.5, 10),
+    # The resource that is first wakes this one, so it seldom has to ask by itself.
+    OutcomeReason.IN_TURN: 10,
+    OutcomeReason.BMC_BUSY: 1,
+    OutcomeReason.RECORDED: 0,
+    OutcomeReason.NEW_REVISION: 0,
+    OutcomeReason.STALE: 0,
+}
+"""How long after each outcome the resource is reconciled again, where no driver's error is the reason."""
+
+CRASHED = 30.0
+"""Before a resource is reconciled again whose reconcile ended in a defect."""
+
+
+def requeue_delay(reason: OutcomeReason, waited: float = 0.0) -> float:
+    """The wait before a resource is reconciled again that has waited for this reason for `waited` seconds."""
+    wait = REQUEUE[reason]
+    return wait.delay(waited) if isinstance(wait, Polling) else wait
+
+
+def waiting(reason: OutcomeReason, message: str, waited: float = 0.0) -> Waiting:
+    """The outcome of a resource that has waited for this reason for `waited` seconds."""
+    return Waiting(reason, message, requeue_delay(reason, waited))
+
+
+def error_outcome(reason: str, message: str, delay: float, *, terminal: bool) -> Waiting | Failed:
+    """The outcome of a driver's error: waiting where such an error passes by itself, else failed."""
+    known = next((one for one in ErrorReason if one == reason), ErrorReason.FAILED)
+    if retry_policy(known).passing:
+        return Waiting(known, message, delay)
+    return Failed(known, message, terminal, delay)
+
+
 # -- writes to a BMC ---------------------------------------------------------------------------------------------------
 
 WRITE = Backoff(5, 1800, growth=4)
@@ -93,9 +136,6 @@ def refused_delay(policy: RetryPolicy, attempt: int, jitter: float, floor: float
 
 EJECT = Backoff(60, AN_HOUR)
 """Before an image that would not come out of a virtual drive is ejected again: the drive must be free in the end."""
-
-CONFIRM = Polling(0.5, 10)
-"""Looks at an action that was sent: PowerState changes within 1 to 11 s on most BMCs, and within minutes on some."""
 
 FIRST_CONFIRM = 0.5
 """Before the first look at what was sent to a BMC, which shows it a moment later; an IPAM shows it at once."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from drivers.base import ErrorReason, clean
-from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
+from reconciler.model.retry import CRASHED
 from reconciler.workqueue.queue import WorkQueue
 
 COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
@@ -155,9 +156,7 @@ class Loop:
             outcome = self._step(key)
         except Exception as error:  # noqa: BLE001  whatever it was, other keys must go on, and this one comes back
             self._crashed(key, error)
-            outcome = Failed(
-                ErrorReason.INTERNAL, clean(f"{type(error).__name__}: {error}"), terminal=False, retry_after=30.0
-            )
+            outcome = Failed(ErrorReason.INTERNAL, clean(f"{type(error).__name__}: {error}"), False, CRASHED)
         silent = not isinstance(outcome, Done) and outcome.reason in SUSPECT_REASONS
         (self._suspects.add if silent else self._suspects.discard)(key)
         through = self._gives_up(key, outcome)
@@ -179,4 +178,4 @@ class Loop:
             case Waiting(reason=reason, retry_after=delay) | Failed(reason=reason, retry_after=delay):
                 if key in self._suspects:
                     return delay, SUSPECT
-                return delay, CONFIRM if reason == "Confirming" else RETRY
+                return delay, CONFIRM if reason is OutcomeReason.CONFIRMING else RETRY

@@ -319,7 +319,7 @@ def test_of_many_engines_that_place_at_once_none_binds_a_machine_twice(store: St
         for turn in range(len(claims)):
             key = ResourceKey("MachineClaim", claims[(number + turn) % len(claims)])
             try:
-                engines[number].step(key)
+                engines[number].reconcile(key)
             except AlreadyBound as error:
                 lost.append(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from drivers.base import ErrorReason
 from reconciler.model.outcome import Done, Outcome, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.workqueue.loop import COMMIT, RESYNC, Loop
@@ -12,7 +13,7 @@ from reconciler.workqueue.queue import WorkQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DEAD, WELL = ResourceKey("Machine", "dead"), ResourceKey("Machine", "well")
-SILENT = Waiting("Unreachable", "no answer", 5.0)
+SILENT = Waiting(ErrorReason.UNREACHABLE, "no answer", 5.0)
 
 
 class Bench:

@@ -323,7 +323,7 @@ class TestAddresses:
         seen = Observation(old, world.now(), AddressState("front", "10.0.0.1"))
         for _ in range(4):
             world.engine.absorb([seen])
-            outcome = world.engine.step(key)
+            outcome = world.engine.reconcile(key)
         assert outcome == Done()
         assert given_out(world) == {"IPAddress/web": "10.0.0.1"}
 

@@ -194,7 +194,7 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
         pass
     assert engine.remembered(box).project is None
     office.fleet.machine("fake-box").faults.clear()
-    engine.step(box)
+    engine.reconcile(box)
     assert not loop.turn()
     daemon._count_work(engine.plan())
     assert loop.turn()

@@ -151,7 +151,7 @@ class World:
 
     def _step(self, key: ResourceKey) -> Outcome:
         self.stepped.append(key)
-        return self.engine.step(key)
+        return self.engine.reconcile(key)
 
     def _settled(self, key: ResourceKey, outcome: Outcome) -> None:
         self.outcomes[key] = outcome

@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.applying.progress import Progress, ProgressStage
+from drivers.base import ErrorReason
 from reconciler.model.event import Event, EventType
-from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
+from reconciler.views.progress import Progress, ProgressStage
 
 A, B = ResourceKey("IPAddress", "a"), ResourceKey("IPAddress", "b")
-BLOCKED = Waiting("Blocked", "IPAddress/b: it comes first", 0.5)
-REFUSED = Failed("Conflict", "somebody else holds it", terminal=False, retry_after=60)
-SENT = Waiting("Confirming", "acquire was sent", 0.0)
-UNREACHABLE = Waiting("Unreachable", "no answer", 5.0)
+BLOCKED = Waiting(OutcomeReason.BLOCKED, "IPAddress/b: it comes first", 0.5)
+REFUSED = Failed(ErrorReason.CONFLICT, "somebody else holds it", terminal=False, retry_after=60)
+SENT = Waiting(OutcomeReason.CONFIRMING, "acquire was sent", 0.0)
+UNREACHABLE = Waiting(ErrorReason.UNREACHABLE, "no answer", 5.0)
 
 
 def event(reason: str, message: str) -> Event:
@@ -26,11 +27,11 @@ def event(reason: str, message: str) -> Event:
     ("outcome", "stage"),
     [
         (Done(), ProgressStage.DONE),
-        (Waiting("Held", "a guard", 30), ProgressStage.HELD),
-        (Waiting("Paused", "maintenance", 30), ProgressStage.PAUSED),
+        (Waiting(OutcomeReason.HELD, "a guard", 30), ProgressStage.HELD),
+        (Waiting(OutcomeReason.PAUSED, "maintenance", 30), ProgressStage.PAUSED),
         (REFUSED, ProgressStage.FAILED),
         (SENT, None),
-        (Waiting("BmcBusy", "its BMC is at work", 1), None),
+        (Waiting(OutcomeReason.BMC_BUSY, "its BMC is at work", 1), None),
         (UNREACHABLE, None),
     ],
 )
@@ -52,7 +53,7 @@ def test_what_was_without_effect_twice_is_not_sent_again() -> None:
     ]
     allowed = [progress.allows(A) for one in told if progress.on_event(one)]
     assert allowed == [True, False]
-    assert progress.outcome(A, Failed("Stale", "not approved", terminal=True, retry_after=0))
+    assert progress.outcome(A, Failed(OutcomeReason.STALE, "not approved", terminal=True, retry_after=0))
     assert progress.rows[A].text == "power-on (On) was accepted, and does not show"
 
 
@@ -64,7 +65,7 @@ def test_an_ignored_shutdown_may_be_followed_by_force() -> None:
 
 def test_what_a_claim_tells_of_a_machine_that_the_run_is_through_with_does_not_open_it_again() -> None:
     progress = Progress([A])
-    progress.outcome(A, Waiting("Held", "a guard", 30))
+    progress.outcome(A, Waiting(OutcomeReason.HELD, "a guard", 30))
     assert progress.on_event(event("Releasing", "it is stopped, wiped and free again")) is None
     assert not progress.open
 

@@ -6,15 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.base import ErrorReason
+from reconciler.model.outcome import OutcomeReason, Waiting
 from reconciler.model.retry import (
-    CONFIRM,
     INVENTORY,
     INVENTORY_LOGIN,
     POLICIES,
+    REQUEUE,
     Backoff,
     Polling,
+    error_outcome,
     inventory_delay,
     refused_delay,
+    requeue_delay,
     retry_policy,
 )
 
@@ -39,7 +43,7 @@ def test_a_later_failure_never_waits_less(wait: Backoff, attempt: int) -> None:
 
 @pytest.mark.parametrize(("waited", "seconds"), [(0, 0.5), (2, 0.5), (8, 2), (40, 10), (4_000, 10)])
 def test_looks_become_rarer_with_the_time_waited(waited: float, seconds: float) -> None:
-    assert CONFIRM.delay(waited) == seconds
+    assert requeue_delay(OutcomeReason.CONFIRMING, waited) == seconds
 
 
 def test_a_look_in_a_past_that_a_clock_put_back_made_is_soon() -> None:
@@ -62,3 +66,18 @@ def test_a_reason_of_another_version_waits_and_comes_back() -> None:
     policy = retry_policy("FromTheFuture")
     assert not policy.terminal
     assert policy.wait.first > 0
+
+
+def test_every_reason_says_when_to_come_back() -> None:
+    assert set(REQUEUE) == set(OutcomeReason)
+
+
+def test_every_reason_of_a_driver_s_error_has_a_policy() -> None:
+    assert set(POLICIES) == set(ErrorReason)
+
+
+@pytest.mark.parametrize("reason", list(ErrorReason))
+def test_an_error_is_waited_for_where_it_passes_by_itself(reason: ErrorReason) -> None:
+    outcome = error_outcome(reason, "no answer", 5.0, terminal=False)
+    assert isinstance(outcome, Waiting) == (reason in (ErrorReason.UNREACHABLE, ErrorReason.BUSY))
+    assert (outcome.reason, outcome.retry_after) == (reason, 5.0)

@@ -6,8 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+from drivers.base import ErrorReason
 from reconciler.model.event import Event
-from reconciler.model.outcome import Done, Failed, Outcome, Waiting
+from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
 
 
@@ -60,17 +61,17 @@ class Progress:
 
     def outcome(self, key: ResourceKey, outcome: Outcome) -> bool:
         """An outcome; True when the run is through with this resource."""
-        if isinstance(outcome, Waiting) and outcome.reason == "Blocked":
+        if isinstance(outcome, Waiting) and outcome.reason is OutcomeReason.BLOCKED:
             return self._waits_in_vain(key, outcome.message)
         self._blocked.clear()
         match outcome:
             case Done():
                 self._set(ProgressRow(key, ProgressStage.DONE, "as declared"))
-            case Waiting(reason="Held", message=message):
+            case Waiting(reason=OutcomeReason.HELD, message=message):
                 self._set(ProgressRow(key, ProgressStage.HELD, message))
-            case Waiting(reason="Paused", message=message):
+            case Waiting(reason=OutcomeReason.PAUSED, message=message):
                 self._set(ProgressRow(key, ProgressStage.PAUSED, message))
-            case Waiting(reason="Unreachable" | "Busy", message=message) if self._tried(key) >= self._attempts:
+            case Waiting(reason=ErrorReason(), message=message) if self._tried(key) >= self._attempts:
                 self._set(ProgressRow(key, ProgressStage.FAILED, message))
             case Failed(message=message):
                 self._set(

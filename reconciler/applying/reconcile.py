@@ -1,0 +1,345 @@
+"""One reconcile of one resource, from top to bottom in the order of its verbs: observe, settle what is in flight,
+learn, plan, guard, record, send, requeue.
+
+`apply` and the daemon call the same one. Nothing here sleeps: every outcome says when to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from drivers.base import DriverError, Unreachable
+from reconciler.applying.context import Context
+from reconciler.applying.drift import drift_message, learn
+from reconciler.applying.events import EventRecorder
+from reconciler.applying.fleet_plan import FleetPlanner
+from reconciler.applying.record_actions import record_action
+from reconciler.applying.settlement import (
+    Settled,
+    describe,
+    in_flight,
+    lock_holder,
+    refuse_action,
+    sent_facts,
+    settle,
+)
+from reconciler.applying.state import EngineState
+from reconciler.kinds import KINDS
+from reconciler.kinds.claim.renamed_from import olds_of
+from reconciler.kinds.claim.spec import display_key
+from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
+from reconciler.kinds.machine.lifecycle import uuid_of
+from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
+from reconciler.model.event import EventType
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
+from reconciler.model.plan import Change, HoldKind, digest
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT, error_outcome, requeue_delay, retry_policy, waiting
+from reconciler.observed.backends import Backends
+from reconciler.observed.poller import Poller
+from reconciler.planning.carry_over import carried_over
+
+LEFT_TO_PEOPLE = "it runs while it is left to people, and whatever was started there may be theirs"
+
+
+class Reconciler:
+    """Takes one key one action further. One key is reconciled by one thread at a time; keys run side by side."""
+
+    def __init__(
+        self,
+        backends: Backends,
+        poller: Poller,
+        state: EngineState,
+        events: EventRecorder,
+        planner: FleetPlanner,
+        context: Context,
+    ) -> None:
+        self._backends, self._poller, self._planner, self._context = backends, poller, planner, context
+        self._state, self._events = state, events
+        self._ids = 0
+        # What is known as long as the process lives. Of actions in flight: which ones the other side has certainly
+        # taken, and how many observations showed nothing of one.
+        self._accepted: set[str] = set()
+        self._in_vain: dict[str, int] = {}
+        # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
+        self._since: dict[ResourceKey, datetime] = {}
+        self._held: dict[ResourceKey, str] = {}
+        self._unreadable: dict[ResourceKey, tuple[str, int]] = {}
+        self._behind: dict[ResourceKey, set[ResourceKey]] = {}
+
+    def reconcile(self, key: ResourceKey) -> Outcome:
+        """Observe one resource and take it one action further. Raises StoreError; then nothing was sent unrecorded."""
+        desired = self._state.desired
+        if desired is None:
+            return waiting(OutcomeReason.NO_DESIRED_STATE, "no desired state is in force yet")
+        seen = self._observe(key, desired)  # Slow, so without the gate; sending too.
+        with self._state.gate:
+            result: Outcome | InFlight | None = (
+                self._unread(seen) or self._superseded(desired) or self._settle(key, desired, seen)
+            )
+            if result is None:
+                self._learn(key, desired, seen)
+                change = self._plan(key, desired)
+                if change is None:
+                    result = Done()
+                else:
+                    result = self._guard(change, desired) or self._record(change, desired, seen)
+        outcome = self._send(result, desired, seen) if isinstance(result, InFlight) else result
+        return self._requeue(key, outcome)
+
+    # -- observe -----------------------------------------------------------------------------------------------------
+
+    def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
+        """What the resource shows. What it holds under a former name decides too, so that must be readable as well."""
+        with self._state.gate:
+            before = self._state.of(key)
+        seen = self._poller.observe(key, desired, before)
+        former = [self._poller.observe(old, desired) for old in self._former_names(key, desired, seen)]
+        seen = next((msgspec.structs.replace(seen, error=one.error) for one in former if one.error), seen)
+        with self._state.gate:
+            for one in (*former, seen):
+                self._state.record(one)
+        return seen
+
+    def _former_names(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> list[ResourceKey]:
+        """The names under which something of it may be held: while it holds nothing, or one held something last."""
+        holds = KINDS[key.kind].is_held
+        with self._state.gate:
+            last = self._state.observed
+            olds = olds_of(key, desired, self._state.of(key))
+            return [old for old in olds if not holds(seen.value) or (old in last and holds(last[old].value))]
+
+    def _unread(self, seen: Observation) -> Outcome | None:
+        """An observation that failed is "unknown": nothing follows from it but another try. None: it was readable."""
+        before = self._unreadable.pop(seen.key, None)
+        if seen.error is None:
+            if before is not None:
+                self._events.record(seen.key, "ReadableAgain", "it answers again")
+            return None
+        reason, attempts = seen.error.reason, 1 + (before[1] if before is not None else 0)
+        self._unreadable[seen.key] = (reason, attempts)
+        if before is None or before[0] != reason:
+            self._events.record(seen.key, reason, seen.error.message, EventType.WARNING)
+        policy = retry_policy(reason)
+        delay = policy.wait.delay(attempts, self._context.random())
+        return error_outcome(reason, seen.error.message, delay, terminal=policy.terminal)
+
+    def _superseded(self, desired: DesiredState) -> Outcome | None:
+        if desired is self._state.desired:
+            return None
+        return waiting(OutcomeReason.NEW_REVISION, "a new revision took force during the observation")
+
+    # -- settle what is in flight ------------------------------------------------------------------------------------
+
+    def _settle(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome | None:
+        flight = self._state.flights.get(key)
+        if flight is None or self.settle(flight, seen, desired.resources.get(key)):
+            return None
+        age = (self._context.now() - flight.sent_at).total_seconds()
+        return waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent and is not confirmed yet", age)
+
+    def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
+        """Whether an observation shows what became of an action; then the action is in flight no more."""
+        now = self._context.now()
+        if flight.sent_at > now:  # By a clock that was put back since: the action has all its time from now on.
+            flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
+            self._state.retime(flight)
+        accepted, looks = flight.id in self._accepted, self._in_vain.get(flight.id, 0) + (seen.error is None)
+        facts = self._state.of(flight.key)
+        settled = settle(flight, seen, resource, facts, now, accepted=accepted, looks=looks)
+        if settled is None:
+            self._in_vain[flight.id] = looks
+            return False
+        self._end(flight, settled)
+        return True
+
+    def _end(self, flight: InFlight, settled: Settled) -> None:
+        self._state.end(flight, settled.facts, settled.event)
+        self._accepted.discard(flight.id)
+        self._in_vain.pop(flight.id, None)
+        self._events.report(settled.event)
+
+    # -- learn -------------------------------------------------------------------------------------------------------
+
+    def _learn(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> None:
+        resource = desired.resources.get(key)
+        if resource is None:
+            return
+        before, fields = self._state.of(key), self._state.compare(resource, seen)
+        learned, drifted = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
+        if learned is not before:
+            self.keep({key: learned}, LEFT_TO_PEOPLE)
+        for field in drifted:
+            self._events.record(key, "DriftDetected", drift_message(field), EventType.WARNING)
+
+    def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
+        """Save what was learned, and report the boot requests that ended with it. Raises StoreError."""
+        over = [key for key, one in changed.items() if one and self._state.of(key).life.order and not one.life.order]
+        self._state.save(changed)
+        for key in over:
+            self._events.record(key, "OrderEnded", why)
+
+    # -- plan --------------------------------------------------------------------------------------------------------
+
+    def _plan(self, key: ResourceKey, desired: DesiredState) -> Change | None:
+        """The change of one resource; None: it is as declared, or not ours at all."""
+        ours = key in desired.resources or KINDS[key.kind].made or key in self._state.facts
+        return next(iter(self._planner.plan({key}).changes), None) if ours else None
+
+    # -- guard -------------------------------------------------------------------------------------------------------
+
+    def _guard(self, change: Change, desired: DesiredState) -> Outcome | None:
+        """Why the change must not go now; None: it goes."""
+        if not change.goes:
+            return self._hold(change)
+        if not self._context.approves(change):
+            message = "it is not what was approved any more; plan again"
+            return Failed(OutcomeReason.STALE, message, True, requeue_delay(OutcomeReason.STALE))
+        busy = lock_holder(change.key, desired, self._state.flights.values(), self._context.now())
+        if busy is not None:
+            return waiting(OutcomeReason.BMC_BUSY, f"its BMC is at work for {busy}")
+        first = self._first_in_order(change.actions[0], desired)
+        if first is not None:
+            self._behind.setdefault(first, set()).add(change.key)
+            return waiting(OutcomeReason.IN_TURN, f"{display_key(first)} is given one before")
+        return None
+
+    def _hold(self, change: Change) -> Outcome:
+        """What holds the change, reported once for each wording."""
+        holds = "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by) or "no action would help"
+        if change.held(HoldKind.GUARD) and self._held.get(change.key) != holds:
+            self._held[change.key] = holds
+            hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
+            self._events.record(change.key, "Held", f"{holds}; to proceed: {hints}", EventType.WARNING)
+        reason = hold_reason(change)
+        if reason is OutcomeReason.STALLED:
+            return Failed(reason, holds, True, requeue_delay(reason))
+        now = self._context.now()
+        return waiting(reason, holds, (now - self._since.setdefault(change.key, now)).total_seconds())
+
+    def _first_in_order(self, action: Action, desired: DesiredState) -> ResourceKey | None:
+        """The nearest of those that are to have the same before this one, and will have it before long."""
+        for key in ahead_in_order(action, desired, self._state.observed):
+            if not self._context.follows(key):
+                continue
+            if key in self._state.flights or key not in self._state.observed:
+                return key
+            change = self._plan(key, desired)
+            tried = self._state.of(key).failures
+            if change is None or not change.goes or any(action.path in tried for action in change.actions):
+                continue
+            if is_automatic(change.actions) and self._context.approves(change):
+                return key
+        return None
+
+    # -- record ------------------------------------------------------------------------------------------------------
+
+    def _record(self, change: Change, desired: DesiredState, seen: Observation) -> Outcome | InFlight:
+        """Write down what is about to be done. What is done by that is an outcome, what is still to be sent is in
+        flight. Raises StoreError; then it must not be sent."""
+        action = change.actions[0]
+        if isinstance(action, Forget):
+            return self._forget(action, desired)
+        if isinstance(action, RecordAction):
+            return self._write_down(change, action, desired, seen)
+        self.moves(change.key)
+        cause = self._events.cause(change, desired)
+        flight = in_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
+        lifted = f"; it passes guard {change.lifted}" if change.passes else ""
+        message = f"{describe(flight)}, because of {cause}{lifted}"
+        event = self._events.event(change.key, "ActionSent", message, action_id=flight.id)
+        wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
+        facts = sent_facts(flight, self._state.of(change.key), digest(wanted))
+        self._state.begin(flight, facts, event, self._context.epoch)
+        self._events.report(event)
+        return flight
+
+    def _write_down(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
+        now, why = self._context.now(), self._events.cause(change, desired)
+        # With its time: a store that was restored from a backup counts again from what it had then, and an
+        # installation that it has forgotten must not be taken for one of its own.
+        name = f"{self._new_id()}-{now:%Y%m%d%H%M%S}"
+        recorded = record_action(action, self._state.facts, now, name, why, uuid_of(seen.value))
+        self._state.save(recorded.facts)
+        for key, (reason, message) in recorded.events.items():
+            self._events.record(key, reason, f"{message}, because of {why}")
+        self._context.moved([key for key in recorded.events if key != change.key])
+        return waiting(OutcomeReason.RECORDED, recorded.events[change.key][1])
+
+    def _forget(self, action: Forget, desired: DesiredState) -> Outcome:
+        self._state.forget(action.key)
+        self._planner.survey_again()
+        self._events.record(action.key, "Forgotten", action.reason)
+        if not self._planner.fleet().lost:
+            self._state.save(carried_over(desired, self._state.facts))
+        return Done()
+
+    def _new_id(self) -> str:
+        """A name that nothing else has, in this run or another."""
+        self._ids += 1
+        return f"{self._context.epoch}-{self._ids}"
+
+    # -- send --------------------------------------------------------------------------------------------------------
+
+    def _send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
+        """Send the action, once."""
+        try:
+            self._backends.of(flight.key).send(flight.action, desired)
+        except DriverError as error:
+            if isinstance(error, Unreachable) and error.maybe_sent:
+                message = f"{describe(flight)}: {error}; it may have arrived, so look first"
+                return Waiting(OutcomeReason.CONFIRMING, message, MAYBE_SENT)
+            return self._refused(flight, error, desired.resources.get(flight.key), seen)
+        self._accepted.add(flight.id)
+        return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
+
+    def _refused(
+        self, flight: InFlight, error: DriverError, resource: Resource[Any] | None, seen: Observation
+    ) -> Outcome:
+        fields = self._state.compare(resource, seen) if resource else ()
+        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.path)
+        with self._state.gate:
+            before = self._state.of(flight.key)
+            if flight.action.disruption is Disruption.DISRUPTIVE:
+                before = msgspec.structs.replace(before, disrupted_at=None)
+            now, random = self._context.now(), self._context.random()
+            settled, outcome = refuse_action(flight, error, next(prints, None), before, now, random)
+            self._end(flight, settled)
+        return outcome
+
+    # -- requeue -----------------------------------------------------------------------------------------------------
+
+    def _requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
+        """The outcome says when the key comes back; whoever waited for the key comes at once."""
+        with self._state.gate:
+            if isinstance(outcome, Done):
+                self.moves(key)
+                self._held.pop(key, None)
+            waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
+            behind = set() if waits else self._behind.pop(key, set())
+        if behind:
+            self._context.moved(behind)
+        return outcome
+
+    def moves(self, key: ResourceKey) -> None:
+        """Something happens with it: when it waits again, that is a new wait."""
+        self._since.pop(key, None)
+
+
+def hold_reason(change: Change) -> OutcomeReason:
+    """Why a change that does not go does not go, the gravest first."""
+    for kind, reason in (
+        (HoldKind.FAILED, OutcomeReason.STALLED),
+        (HoldKind.GUARD, OutcomeReason.HELD),
+        (HoldKind.DECLARED, OutcomeReason.PAUSED),
+        (HoldKind.BLOCKED, OutcomeReason.BLOCKED),
+    ):
+        if change.held(kind):
+            return reason
+    return OutcomeReason.CHANGING
