@@ -25,21 +25,21 @@ SizeLookup = Callable[[Resource[MachineSpec], ResourceFacts], str | None]
 
 CODES: dict[str, tuple[str, str]] = {
     "partition": ("is in another partition", "are in other partitions"),
-    "without": ("is one that it is not to have", "are ones that it is not to have"),
+    "without": ("is excluded by spec.without", "are excluded by spec.without"),
     "unmanaged": ("is not Managed", "are not Managed"),
     "size": ("is of another size", "are of another size"),
     "labels": ("lacks a label", "lack a label"),
     "image": ("does not run the image", "do not run the image"),
-    "claimed": ("is a claim's", "are a claim's"),
-    "project": ("is a project's", "are a project's"),
+    "claimed": ("is claimed", "are claimed"),
+    "project": ("belongs to a project", "belong to a project"),
     "suspend": ("is suspended", "are suspended"),
     "maintenance": ("is in maintenance", "are in maintenance"),
     "cordon": ("is cordoned", "are cordoned"),
     "taint": ("is tainted", "are tainted"),
     "uninspected": ("is not inspected yet", "are not inspected yet"),
-    "trouble": ("is in trouble", "are in trouble"),
-    "order": ("starts from the network just now", "start from the network just now"),
-    "in-flight": ("is being changed", "are being changed"),
+    "trouble": ("has a failure", "have a failure"),
+    "order": ("has a boot request", "have a boot request"),
+    "in-flight": ("has an action in flight", "have an action in flight"),
     "unseen": ("cannot be read", "cannot be read"),
     "on": ("is not off", "are not off"),
     "health": ("is Critical", "are Critical"),
@@ -166,19 +166,17 @@ def _declared_otherwise(
 ) -> Iterator[FilterReason]:
     spec, size = wanted.spec, fleet.size(machine)
     if machine.spec.partition not in spec.partitions:
-        yield FilterReason("partition", f"it is in partition {machine.spec.partition}")
+        yield FilterReason("partition", f"in partition {machine.spec.partition}")
     if machine.key.name in spec.without:
-        yield FilterReason("without", "spec.without names it")
+        yield FilterReason("without", "excluded by spec.without")
     if not managed(machine.spec):
         yield FilterReason("unmanaged", "spec.lifecycle.mode is not Managed")
     if spec.size is not None and size != spec.size:
-        yield FilterReason("size", f"it is of size {size}" if size else "nobody knows its size")
+        yield FilterReason("size", f"size {size}" if size else "size unknown")
     labels = fleet.labels(machine) if spec.selector else {}
     for name, value in spec.selector.items():
         if labels.get(name) != value:
-            yield FilterReason(
-                "labels", f"its label {name} is {labels[name]}" if name in labels else f"it has no label {name}"
-            )
+            yield FilterReason("labels", f"label {name} is {labels[name]}" if name in labels else f"no label {name}")
             break
     found = fleet.desired.resources.get(ResourceKey("Size", size)) if size is not None else None
     if found is not None and wanted.image is not None and not fits(found, wanted.image):
@@ -189,10 +187,10 @@ def _declared_otherwise(
 def _owned(facts: ResourceFacts) -> Iterator[FilterReason]:
     life = facts.life
     if life.claim is not None:
-        leaving = ", and on its way back" if life.releasing_at is not None else ""
-        yield FilterReason("claimed", f"it is MachineClaim/{life.claim}'s, slot {life.slot}{leaving}")
+        leaving = ", being released" if life.releasing_at is not None else ""
+        yield FilterReason("claimed", f"claimed by MachineClaim/{life.claim}, slot {life.slot}{leaving}")
     elif facts.project is not None:
-        yield FilterReason("project", f"it is project {facts.project}'s")
+        yield FilterReason("project", f"belongs to project {facts.project}")
 
 
 def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[FilterReason]:
@@ -211,26 +209,26 @@ def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[FilterReas
 def _unready(machine: Resource[MachineSpec], fleet: PlacementFleet) -> Iterator[FilterReason]:
     life = fleet.remembered(machine).life
     if life.inspected_at is None:
-        yield FilterReason("uninspected", "no agent has said yet what is in it")
+        yield FilterReason("uninspected", "not inspected yet")
     if life.trouble is not None:
         yield FilterReason("trouble", f"{life.trouble.reason}: {life.trouble.message}")
     if life.order is not None:
-        yield FilterReason("order", f"it is started from the network to {life.order.purpose}")
+        yield FilterReason("order", f"has a boot request to {life.order.purpose}")
     flight = fleet.facts.in_flight.get(machine.key)
     if flight is not None:
-        yield FilterReason("in-flight", f"{flight.action.name} is under way")
+        yield FilterReason("in-flight", f"{flight.action.name} is in flight")
     yield from _seen(fleet.observed.get(machine.key))
 
 
 def _seen(look: Observation | None) -> Iterator[FilterReason]:
     if look is None:
-        yield FilterReason("unseen", "it has not been looked at")
+        yield FilterReason("unseen", "not observed yet")
     elif look.error is not None:
         yield FilterReason("unseen", f"{look.error.reason}: {look.error.message}")
     elif not isinstance(look.value, SystemState):
-        yield FilterReason("unseen", "its BMC says nothing of it")
+        yield FilterReason("unseen", "BMC reports no system state")
     else:
         if look.value.power is not PowerState.OFF:
-            yield FilterReason("on", f"its power is {look.value.power or 'unknown'}")
+            yield FilterReason("on", f"power is {look.value.power or 'unknown'}")
         if look.value.health == CRITICAL:
-            yield FilterReason("health", "its BMC says that its health is Critical")
+            yield FilterReason("health", "BMC reports health Critical")

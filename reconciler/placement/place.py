@@ -40,7 +40,7 @@ from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine
 
 Machine = Resource[MachineSpec]
 
-_TAKEN = FilterReason("claimed", "a claim that comes before this one gets it")
+_TAKEN = FilterReason("claimed", "a claim that is placed earlier gets the machine")
 """Of a machine that is nobody's yet."""
 
 
@@ -85,8 +85,13 @@ def place_all(
 
 
 def _unplaced(claim: _Claim, error: Exception) -> Placement:
-    reason = f"it cannot be placed, which is {defect(error)}"
-    hold = Hold(HoldKind.GUARD, "unjudged", reason, f"report it with `groundstate describe {typed(claim.key)}`")
+    reason = f"the claim cannot be placed because of {defect(error)}"
+    hold = Hold(
+        HoldKind.GUARD,
+        "unjudged",
+        reason,
+        f"report the bug with the output of `groundstate describe {typed(claim.key)}`",
+    )
     return Placement(claim.key.name, (), (), holds=(hold,))
 
 
@@ -278,7 +283,7 @@ class _Pass:
             )
         else:
             return shortage_hold(claim, lacks, self._firsts(claim, wanted))
-        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} asked for")
+        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} requested")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
         self._shelves |= trial.places

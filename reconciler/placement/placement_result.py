@@ -56,11 +56,13 @@ def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ..
     """What stops a claim before any machine is looked at."""
     spec = claim.spec
     if surplus(spec, held) or any(one.project != spec.project for one in held if not one.releasing):
-        return (Hold(HoldKind.BLOCKED, "release", "machines are to be given back first", "it goes on after that"),)
+        return (
+            Hold(HoldKind.BLOCKED, "release", "machines must be released first", "continues automatically after that"),
+        )
     leaving = [one for one in held if one.releasing and one.slot in lacks]
     if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"{named_machines(leaving)}: on the way back, and the slot is not free before that"
-        return (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are wiped and free"),)
+        reason = f"{named_machines(leaving)}: being released; the slot is not free until then"
+        return (Hold(HoldKind.BLOCKED, "release", reason, "continues automatically when they are wiped and free"),)
     if isinstance(image, Refusal):
         return (Hold(HoldKind.GUARD, image.by, image.reason, image.hint),)
     return ()
@@ -73,14 +75,17 @@ def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) 
     away = {code: number for code, number in firsts.items() if code is not None and number}
     free, every = firsts.get(None, 0), sum(firsts.values())
     where = ", ".join(spec.partitions)
-    reason = f"{more(wanted)} needed and {free:,} can be had in {where}"
+    reason = f"{more(wanted)} needed, {free:,} available in {where}"
     if away:
-        which = "that are named" if spec.machines else "there"
+        which = "named machines" if spec.machines else "in total"
         reason += f"; of {every:,} {which}, {most_frequent(away)}"
     elif not every:
-        reason += "; no other machine stands there"
+        reason += "; no other machine is there"
     part = " or set spec.partial," if free and not spec.partial else ""
-    hint = f"`groundstate explain-placement {name}` says why for each; add machines, lower spec.count,{part} or wait"
+    hint = (
+        f"see each machine's reason with `groundstate explain-placement {name}`; add machines, "
+        f"lower spec.count,{part} or wait"
+    )
     return Hold(HoldKind.GUARD, "placement", reason, hint)
 
 

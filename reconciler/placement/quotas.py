@@ -70,7 +70,7 @@ class Account(msgspec.Struct, frozen=True):
         """How much it has and may have, and where that stands."""
         limit = self.limit
         what = _ONE[limit.field] if len(self.users) == 1 else limit.field
-        return f"{limit.owner} has {len(self.users)} {what} and may have {limit.most} ({limit.said})"
+        return f"{limit.owner} has {len(self.users)} {what}; the limit is {limit.most} ({limit.said})"
 
 
 def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[ResourceKey, Hold]:
@@ -252,5 +252,5 @@ def _tenant_limit(name: str, field: str, desired: DesiredState) -> _QuotaLimit |
 def _limit(resource: Resource[Any], path: str, most: int, field: str, whose: str) -> _QuotaLimit:
     where = stands_at(resource)
     return _QuotaLimit(
-        most, field, whose, f"{path}, {where}", f"raise {path} of {resource.key} ({where}), or remove some"
+        most, field, whose, f"{path}, {where}", f"raise {path} of {resource.key} ({where}), or remove some {field}"
     )

@@ -84,11 +84,11 @@ def best(spec: MachineClaimSpec, choices: Mapping[K, tuple[Rack, Load]]) -> froz
 def rule(spec: MachineClaimSpec, rack: Rack, counted: Load, racks: int) -> str:
     """Why a machine of this rack, in words. `racks`: of how many."""
     if spec.spread.by is SpreadBy.NONE or not rack or racks < 2:
-        return "the first by name"
-    said = f"of {racks} racks, {rack} with {counted.mine[rack]} of project {spec.project}"
+        return "first by name"
+    said = f"rack {rack} of {racks}: {counted.mine[rack]} machines of project {spec.project}"
     if spec.spread.labels:
-        said += f", {counted.alike[rack]} of them with a spread label in common"
-    return f"{said}; there the first by name"
+        said += f", {counted.alike[rack]} of them share a spread label"
+    return f"{said}; first by name in that rack"
 
 
 def _fewest(counts: Mapping[K, int]) -> frozenset[K]:

@@ -46,26 +46,26 @@ def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
             continue
         claim = desired.resources.get(whose)
         where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
-        said = f"{key} is not declared any more" if machine is None else f"{key} has no spec.lifecycle any more"
+        said = f"{key} is no longer declared" if machine is None else f"{key} no longer has spec.lifecycle"
         renamed = at_place(desired, facts.resources[key].place) if machine is None else None
         if renamed is not None:
-            said = f"{key} has another name now, {renamed}"
-        still = "on its way back from" if life.releasing_at is not None else "a machine of"
-        hint = "wait until it is free" if life.releasing_at is not None else _hint(key.name, whose, claim)
+            said = f"{key} was renamed to {renamed}"
+        still = "being released by" if life.releasing_at is not None else "claimed by"
+        hint = "wait until the machine is free" if life.releasing_at is not None else _hint(key.name, whose, claim)
         yield Diagnostic(
             "machine-claimed",
             Severity.ERROR,
-            f"{said}, and it is {still} {whose}{where}, slot {life.slot}",
+            f"{said}, but is still {still} {whose}{where}, slot {life.slot}",
             machine.source if machine is not None else claim.source if claim is not None else None,
-            "it would never be wiped",
-            f"declare it as before; it can go when it is free: {hint}",
+            "without its document the machine would never be wiped",
+            f"declare the machine again, and remove it once it is free: {hint}",
         )
 
 
 def _hint(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> str:
     if claim is None:
-        return f"remove {whose} in a commit of its own, and wait until its machines are wiped"
-    return f"name {machine} in spec.without of {whose}, or remove the claim, and wait until the machine is wiped"
+        return f"remove {whose} in a separate commit, and wait until its machines are wiped"
+    return f"name {machine} in spec.without of {whose}, or remove the claim; then wait until the machine is wiped"
 
 
 def listed_names(names: Iterable[str], most: int = _NAMED) -> str:
@@ -77,14 +77,14 @@ def listed_names(names: Iterable[str], most: int = _NAMED) -> str:
 def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: Facts) -> Diagnostic:
     sources = [desired.resources[key].source for key in users]
     who = listed_names(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
-    count = "1 machine has" if len(users) == 1 else f"{len(users):,} machines have"
+    count = "1 machine uses" if len(users) == 1 else f"{len(users):,} machines use"
     claimed = any(facts.resources[key].life.claim is not None for key in users)
-    whose = "these, or of their claims," if claimed else "these"
+    whose = "these machines, or of their claims," if claimed else "these machines"
     return Diagnostic(
         "image-in-use",
         Severity.ERROR,
-        f"Image {image} is not declared any more, and {count} it",
+        f"Image {image} is no longer declared, but {count} it",
         sources[0],
         who,
-        f"declare it again; it can go when spec.image of {whose} says another and that has taken effect",
+        f"declare the image again, and remove it after spec.image of {whose} names another image and that is applied",
     )

@@ -45,7 +45,7 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
             "quota-exceeded",
             one.said,
             None,
-            "what it has it keeps, and gets no more",
+            "existing resources stay, new ones are held",
             one.limit.hint,
         )
         for one in exceeded(desired, observed, facts)
@@ -66,8 +66,16 @@ def on_renames(
         olds = [ResourceKey(key.kind, name) for name in resource.spec.former]
         if remembered.was or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
             continue
-        what = f"{key} was {' or '.join(map(str, olds))} before, and nothing is known of that"
-        found.append(_warning("renamed-from-unknown", what, resource, "it begins anew", "look at spec.renamedFrom"))
+        what = f"{key} was {' or '.join(map(str, olds))} before, but no record of that name exists"
+        found.append(
+            _warning(
+                "renamed-from-unknown",
+                what,
+                resource,
+                "it starts as a new resource",
+                "check spec.renamedFrom for a typo",
+            )
+        )
     return tuple(found)
 
 
@@ -82,14 +90,16 @@ def _of_image(
     image: Resource[ImageSpec], users: list[ResourceKey], desired: DesiredState, now: datetime
 ) -> Iterator[Diagnostic]:
     name, spec, which = image.key.name, image.spec, listed_names(key.name for key in users)
-    hint = "set spec.image of these to a newer one"
+    hint = "set spec.image of these machines to a newer image"
     if expired(spec, now):
-        yield _warning("image-expired", f"image {name} expired on {spec.expires}", image, f"kept by {which}", hint)
+        yield _warning(
+            "image-expired", f"image {name} expired on {spec.expires}", image, f"still used by {which}", hint
+        )
     elif spec.expires is not None and date.fromisoformat(spec.expires) - now.date() <= SOON:
         said = f"image {name} expires on {spec.expires}"
-        yield _warning("image-expires", said, image, f"no other machine gets it then; had by {which}", hint)
+        yield _warning("image-expires", said, image, f"after that no other machine can get it; used by {which}", hint)
     if spec.classification is Classification.DEPRECATED:
-        yield _warning("image-deprecated", f"image {name} is deprecated", image, f"kept by {which}", hint)
+        yield _warning("image-deprecated", f"image {name} is deprecated", image, f"still used by {which}", hint)
     by_size: dict[str, list[ResourceKey]] = {}
     for key in users:
         machine = desired.resources.get(key)
@@ -99,7 +109,7 @@ def _of_image(
         size = desired.resources.get(ResourceKey("Size", size_name))
         if size is not None and not fits(size, image):
             said = f"size {size_name} runs {spec.os} {size.spec.images[spec.os]} (spec.images), not {name}"
-            yield _warning("size-image", said, size, f"kept by {listed_names(k.name for k in machines)}", hint)
+            yield _warning("size-image", said, size, f"still used by {listed_names(k.name for k in machines)}", hint)
 
 
 def _warning(code: str, summary: str, resource: Resource[ImageSpec] | None, detail: str, hint: str) -> Diagnostic:

@@ -37,7 +37,9 @@ class FleetShare(msgspec.Struct, frozen=True):
         try:
             value = float(number) if text.strip().endswith("%") else int(number)
         except ValueError:
-            raise ValueError(f"{text!r} is neither a number of machines (5) nor a share of them (10%)") from None
+            raise ValueError(
+                f"{text!r} is neither a number of machines (such as 5) nor a share (such as 10%)"
+            ) from None
         if not value >= 0 or (text.strip().endswith("%") and value > 100):  # nan compares with nothing
             raise ValueError(f"{text!r} is out of range: a share lies between 0% and 100%")
         return cls(percent=value) if text.strip().endswith("%") else cls(count=int(value))
@@ -175,15 +177,15 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         if limits.allow_empty or not (nothing or no_machines):
             return {}
         if nothing:
-            reason = f"the desired state is empty, and {fleet.remembered} resources were in force"
+            reason = f"the desired state is empty, but {fleet.remembered} resources were in force before"
         else:
-            reason = f"the desired state declares no machines, and {fleet.known} were in force"
+            reason = f"the desired state declares no machines, but {fleet.known} were in force before"
         return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
     def removed(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
             return {}
-        reason = f"{_share(fleet.lost, fleet.known)} machines are gone from git; the limit is {limits.max_removed}"
+        reason = f"{_share(fleet.lost, fleet.known)} machines were removed from git; the limit is {limits.max_removed}"
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
     def unreachable(changes: Iterable[Change], fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
@@ -214,8 +216,8 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         if fleet.releasing <= allowed:
             return {}
         reason = (
-            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, as nobody "
-            f"declares them any more; the limit is {allowed} ({limits.max_released})"
+            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, as "
+            f"they are no longer declared; the limit is {allowed} ({limits.max_released})"
         )
         giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
         return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
@@ -227,8 +229,8 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         if fleet.returning <= allowed:
             return {}
         reason = (
-            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be given back and wiped, or are on their "
-            f"way; the limit is {allowed} ({limits.max_released})"
+            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or already are; "
+            f"the limit is {allowed} ({limits.max_released})"
         )
         giving = (change for change in changes if any(isinstance(action, Unclaim) for action in change.actions))
         return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
@@ -248,8 +250,10 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
         missing = fleet.machines - fleet.seen
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
             return {}
-        reason = f"only {_share(fleet.seen, fleet.machines)} machines have been looked at so far"
-        hold = Hold(HoldKind.BLOCKED, "first-look", reason, "it continues when the others have been looked at")
+        reason = f"only {_share(fleet.seen, fleet.machines)} machines have been observed so far"
+        hold = Hold(
+            HoldKind.BLOCKED, "first-look", reason, "continues automatically when the others have been observed"
+        )
         return {change.key: hold for change in changes if change.disruption is not Disruption.NONE}
 
     return unseen
@@ -260,9 +264,9 @@ def hold_without_boot_service(last: str = "") -> Guard:
 
     `last`: where one was, and when it was last heard of.
     """
-    was = f" (there was one at {last})" if last else ""
-    reason = f"no boot service is there{was}, and nothing would answer the machine"
-    hint = "it continues in `groundstate run` with --boot-address"
+    was = f" (the last one was at {last})" if last else ""
+    reason = f"network boot needs a boot service, and none is running{was}"
+    hint = "start the daemon with one: `groundstate run --boot-address ADDR`"
 
     def unserved(changes: Iterable[Change], _fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
         ordering = [change for change in changes if any(isinstance(action, RequestBoot) for action in change.actions)]
@@ -318,8 +322,13 @@ def _holds_of(
 
 def unjudged(change: Change, error: Exception) -> Change:
     """The change, held since what it would do cannot be held against a limit of the fleet."""
-    reason = f"it cannot be judged, which is {defect(error)}"
-    hold = Hold(HoldKind.GUARD, "unjudged", reason, "report it with `groundstate describe` of it; the others go on")
+    reason = f"the guards cannot judge this change because of {defect(error)}"
+    hold = Hold(
+        HoldKind.GUARD,
+        "unjudged",
+        reason,
+        "report the bug with the output of `groundstate describe`; other resources are not affected",
+    )
     return msgspec.structs.replace(change, held_by=(*change.held_by, hold))
 
 
@@ -342,7 +351,7 @@ def _next_at(ends: list[datetime], allowed: int) -> str:
     more, in order."""
     if not allowed or len(ends) < allowed:
         return ""
-    return f"wait, as the next may go at {ends[len(ends) - allowed]:%Y-%m-%d %H:%M:%S}Z; or "
+    return f"wait: the next machine may be taken down at {ends[len(ends) - allowed]:%Y-%m-%d %H:%M:%S}Z; or "
 
 
 def _span(window: timedelta) -> str:

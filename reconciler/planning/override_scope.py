@@ -15,10 +15,10 @@ OVERRIDABLE: dict[str, str] = {
     "disruption-budget": "more machines are taken down at once than the limit",
     "mass-removal": "more machines are removed from git than the limit",
     "empty-desired-state": "the desired state declares nothing, or no machine",
-    "unreachable-fleet": "what is disruptive goes on though many BMCs cannot be read",
+    "unreachable-fleet": "disruptive changes go ahead although many BMCs cannot be read",
     "mass-release": "more addresses, numbers and networks are released than the limit",
-    "mass-unclaim": "more claimed machines are given back and wiped than the limit",
-    "first-sight": "a Once order is given though it may have been carried out before",
+    "mass-unclaim": "more claimed machines are released and wiped than the limit",
+    "first-sight": "a one-time boot override is sent although it may already have been executed",
 }
 """The guards that can be overridden, with what then happens. They are limits and doubts, which a person can judge."""
 
@@ -26,12 +26,12 @@ NARROW = frozenset({"first-sight"})
 """These are overridden for named or selected machines only: a machine that runs may be installed again."""
 
 NEVER: dict[str, str] = {
-    "boot-service": "nothing would answer the machine; start `groundstate run` with --boot-address",
-    "first-look": "the daemon has not looked at the fleet yet; it continues by itself",
+    "boot-service": "network boot needs the boot service; start `groundstate run --boot-address ADDR`",
+    "first-look": "the daemon has not observed the fleet yet; wait, it continues automatically",
     "running": "power the machine off; see docs/reference/guards.md",
     "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
-    "unjudged": "what it would do cannot be counted; report the defect, or change its document",
-    "claimed": "declare the machine until its claim has given it back",
+    "unjudged": "the effect of the change cannot be counted; report the bug, or change the document",
+    "claimed": "declare the machine until its claim has released it",
 }
 """Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""
 
@@ -57,11 +57,13 @@ def override_refusal(guard: str, *, narrowed: bool) -> str | None:
         return f"guard {guard} cannot be overridden: {NEVER[guard]}"
     if guard not in OVERRIDABLE:
         return (
-            f"{guard!r} is not a guard that can be overridden; these are: {', '.join(sorted(OVERRIDABLE))}. "
-            "What another guard holds is changed in the document; the plan says how"
+            f"{guard!r} cannot be overridden; guards that can: {', '.join(sorted(OVERRIDABLE))}. "
+            "For other holds change the document; the plan says how"
         )
     if guard in NARROW and not narrowed:
-        return f"guard {guard} is overridden for some machines only: name them (machine/NAME) or select them with -l"
+        return (
+            f"guard {guard} can only be overridden for chosen machines: name them (machine/NAME) or select them with -l"
+        )
     return None
 
 

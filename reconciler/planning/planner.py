@@ -144,7 +144,7 @@ class _Judge(msgspec.Struct, frozen=True):
             except Exception as error:  # noqa: BLE001  whatever it is, it is this resource's
                 faults[key] = defect(error)
                 at = observed[key].taken_at if key in observed else None
-                one = Unknown(key, INTERNAL, f"it cannot be planned, which is {faults[key]}", at)
+                one = Unknown(key, INTERNAL, f"this resource cannot be planned because of {faults[key]}", at)
             if isinstance(one, Change):
                 changes.append(one)
             elif one is not None:
@@ -222,7 +222,9 @@ def _odd(
 def _unjudged_observation(seen: Observation, faults: Mapping[ResourceKey | str, str]) -> Observation:
     why = faults.get(seen.key) or next((said for name, said in faults.items() if isinstance(name, str)), "")
     why = why or next(iter(faults.values()))
-    return Observation(seen.key, seen.taken_at, error=ReadError(INTERNAL, f"it cannot be planned, which is {why}"))
+    return Observation(
+        seen.key, seen.taken_at, error=ReadError(INTERNAL, f"this resource cannot be planned because of {why}")
+    )
 
 
 def _or_nothing(advice: Callable[[], Iterable[Diagnostic]]) -> tuple[Diagnostic, ...]:
@@ -318,7 +320,7 @@ def _scope(
 
 def _unknown(key: ResourceKey, seen: Observation | None) -> Unknown:
     if seen is None or seen.error is None:
-        return Unknown(key, "NotObserved", "it has not been looked at")
+        return Unknown(key, "NotObserved", "not observed yet")
     return Unknown(key, seen.error.reason, seen.error.message, seen.taken_at)
 
 
@@ -370,7 +372,7 @@ def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: Resourc
     if not facts.failures:
         return ()
     prints = {field.path: field.fingerprint(resource.spec) for field in differing}
-    hint = "it is tried again when the document or what the BMC says changes"
+    hint = "tried again when the document changes or the BMC reports another value"
     return tuple(
         Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", hint, path)
         for path, failure in facts.failures.items()
@@ -391,10 +393,16 @@ def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tu
     held = {hold.path for hold in holds}
     if SetBoot.path not in held or PowerOn.path in held or not any(isinstance(a, PowerOn) for a in actions):
         return holds
-    reason = "it would come up from somewhere else"
+    reason = "without its boot override the machine would boot from another device"
     return (
         *holds,
-        Hold(HoldKind.BLOCKED, SetBoot.path, reason, "it continues when the boot override is settled", PowerOn.path),
+        Hold(
+            HoldKind.BLOCKED,
+            SetBoot.path,
+            reason,
+            "continues automatically when the boot override is no longer held",
+            PowerOn.path,
+        ),
     )
 
 
@@ -420,4 +428,11 @@ def _flying(flight: InFlight | None, now: datetime) -> tuple[Hold, ...]:
         return ()
     age = max(0, int((now - flight.sent_at).total_seconds()))
     reason = f"{flight.action.name} was sent {age} s ago by {flight.by}"
-    return (Hold(HoldKind.IN_FLIGHT, flight.id, reason, "it is confirmed by looking, or given up at its deadline"),)
+    return (
+        Hold(
+            HoldKind.IN_FLIGHT,
+            flight.id,
+            reason,
+            "wait; the next observation confirms the action, or its deadline ends it",
+        ),
+    )

@@ -89,7 +89,7 @@ def _differs(other: dict[str, object], daemon: DaemonReport) -> list[Diagnostic]
         Diagnostic(
             "other-limits",
             Severity.WARNING,
-            f"this plan is made with {said}; the daemon that is at work has {has}, and does not do what this plan says",
-            hint="`groundstate override GUARD --for 1h --reason WHY` lets a held change through while it runs",
+            f"this plan uses {said}, but the running daemon uses {has} and will not do what this plan shows",
+            hint="`groundstate override GUARD --for 1h --reason WHY` lets a held change through while the daemon runs",
         )
     ]

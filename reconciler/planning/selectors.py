@@ -156,7 +156,7 @@ def _nothing(kind: str, pattern: str, keys: Iterable[ResourceKey]) -> str:
     names = [key.name for key in keys if key.kind == kind]
     near = difflib.get_close_matches(pattern, names, 1, 0.5)
     near = near or difflib.get_close_matches(pattern.lower(), [one.plural for one in KINDS.values()], 1, 0.8)
-    hint = f"; did you mean {near[0]}?" if near else f"; `groundstate get {KINDS[kind].plural}` lists what there is"
+    hint = f"; did you mean {near[0]}?" if near else f"; list them with `groundstate get {KINDS[kind].plural}`"
     return f"no {kind} is named {pattern!r}{hint}"
 
 
@@ -173,11 +173,11 @@ def _unselected(
     for part in requirements:
         if not part.negated and part.key not in keys:
             near = difflib.get_close_matches(part.key, sorted(keys), 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else "`groundstate get` lists what there is"
+            hint = f"did you mean {near[0]}?" if near else "list resources with `groundstate get`"
             return f"-l {selector} matches nothing: no resource has a label {part.key!r}; {hint}"
     values = {part.key: sorted({one[part.key] for one in labels if part.key in one}) for part in requirements}
     told = "; ".join(f"{name} is {_few(some)}" for name, some in values.items() if some)
-    return f"-l {selector} matches nothing; {told or '`groundstate get` lists what there is'}"
+    return f"-l {selector} matches nothing; {told or 'list resources with `groundstate get`'}"
 
 
 def _few(values: list[str], most: int = 8) -> str:

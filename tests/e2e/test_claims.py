@@ -72,7 +72,9 @@ def test_a_claim_is_explained_applied_and_shown_and_the_plan_is_empty_then(lab: 
     assert "-> claim m1, m2" in planned.out
     done = lab.run("apply", "--yes")
     assert done.code == 3, done
-    assert "no boot service is there" in done.out, "the machines wait for `groundstate run`"
+    assert ("network boot needs a boot service, and none is running") in done.out, (
+        "the machines wait for `groundstate run`"
+    )
     assert "MachineClaim" not in lab.run("plan").out
     [shown] = lab.run("get", "claims", "-o", "json").json
     assert shown["status"]["machines"] == [
@@ -88,7 +90,7 @@ def test_a_claim_is_explained_applied_and_shown_and_the_plan_is_empty_then(lab: 
 def test_machines_that_nobody_looked_at_are_looked_at_when_that_is_asked_for(lab: Desk) -> None:
     unseen = lab.run("explain-placement", "web")
     assert unseen.code == 1
-    assert "it has not been looked at" in unseen.out
+    assert "not observed yet" in unseen.out
     assert lab.run("explain-placement", "web", "--refresh").code == 0
     assert lab.run("capacity", "--refresh", "-o", "json").json[0]["free"] == ["m1", "m2"]
 
@@ -108,7 +110,7 @@ def test_every_candidate_has_its_reasons(lab: Desk) -> None:
     lab.write(more=[document("MachineClaim", "db", project="shop", partitions=["lab"], size="c1", image="debian-12")])
     explained = lab.run("explain-placement", "db", "--work-tree")
     assert explained.code == 1
-    assert "1 more machine is needed and 0 can be had in lab; of 3 there, 2 are a claim's, 1 is not inspected yet" in (
+    assert "1 more machine is needed, 0 available in lab; of 3 in total, 2 are claimed, 1 is not inspected yet" in (
         explained.out
     )
     form = lab.run("explain-placement", "db", "--work-tree", "-o", "json").json
@@ -172,7 +174,7 @@ def test_a_claim_that_goes_gives_back_no_more_than_may_be(lab: Desk) -> None:
     assert held.code == 3
     assert "held by guard mass-unclaim: 2 of 2 claimed machines" in held.out
     given_back = lab.run("apply", "--yes", "--max-released", "2")
-    assert "waits for Machine/m1: Machine/m1 is still in MachineClaim/web, slot 0" in given_back.out
+    assert "waits for Machine/m1: Machine/m1 still uses MachineClaim/web, slot 0" in given_back.out
     assert [event.key.name for event in lab.told("Releasing") if event.key] == ["m1", "m2", "web"]
     lab.commit(lab=[*LAB, document("Partition", "lab"), network("front", "10.9.0.0/24"), *map(box, ("m2", "m3"))])
     refused = lab.run("plan")

@@ -64,7 +64,7 @@ def test_a_full_parent_is_told_in_the_plan_with_what_is_free(full: Desk) -> None
     full.commit(lab=[POOL, SUPER, *OWNERS, child("shop"), child("ads"), *more])
     planned = full.run("plan")
     assert planned.code == 3, planned
-    assert "Network/tenants has no free /24 for it; free at first: 1 x /23" in planned.out
+    assert "Network/tenants has no free /24 for this network; free before this plan: 1 x /23" in planned.out
 
 
 def test_what_has_leaked_is_shown_and_collected(full: Desk) -> None:

@@ -75,7 +75,7 @@ def told(lab: Desk) -> list[str]:
 def test_the_command_that_the_hold_names_lets_it_pass(lab: Desk, daemon: Running) -> None:
     """An operator with a held change and a running daemon had no way but a restart of the daemon."""
     event = next(event for event in ledger(lab) if event.reason == "Held" and event.key and event.key.name == "m3")
-    assert "wait, as the next may go at " in event.message
+    assert "wait: the next machine may be taken down at " in event.message
     command = event.message.partition("`groundstate ")[2].partition("`")[0].replace("WHY", "INC-7").split()
     done = lab.run(*command)
     assert done.code == 0, done
@@ -154,7 +154,7 @@ def test_a_plan_has_the_limits_of_the_daemon_and_says_where_it_was_given_others(
         assert len(told) == 3
         assert all("the limit is 3 (50%)" in one for one in told)
         other = lab.run("plan", "--no-refresh", "--max-disrupted", "1")
-        assert "this plan is made with --max-disrupted 1; the daemon that is at work has max-disrupted 50%" in other.out
+        assert "this plan uses --max-disrupted 1, but the running daemon uses max-disrupted 50%" in other.out
         assert running.end(signal.SIGTERM).code == 0
     assert "the limit is 1 (10%)" in lab.run("plan", "--no-refresh").out, "nobody is at work by 50 % any more"
 

@@ -189,6 +189,6 @@ def test_machines_that_wait_for_a_boot_service_are_planned_as_held_and_applied_a
     desk.commit(lab=[partition(), *(machine(name, lifecycle={"mode": "Managed"}) for name in NAMES[:4])])
     planned, done = desk.run("plan"), desk.run("apply", "--yes")
     assert (planned.code, done.code) == (3, 3)
-    assert planned.out.count("held by guard boot-service: no boot service is there") == 1
-    assert done.out.count("boot-service: no boot service is there") == 1
+    assert planned.out.count("held by guard boot-service: network boot needs a boot service, and none is running") == 1
+    assert done.out.count("boot-service: network boot needs a boot service, and none is running") == 1
     assert done.out.endswith("Nothing was sent.\n")

@@ -539,7 +539,7 @@ def test_where_a_bmc_tells_no_uuid_the_serial_number_says_which_system_it_is(wor
     live(world, [metal], 600)
     assert metal.system, "another machine's, for all that is known"
     holds = {hold.hint for change in world.engine.plan().changes for hold in change.held_by}
-    assert "correct spec.bmc; or, if it has a new mainboard, put serial:S-2 into spec.lifecycle.request" in holds
+    assert "correct spec.bmc; or, if the mainboard was replaced, set spec.lifecycle.request to serial:S-2" in holds
     world.commit(asking(fleet(None, "m1"), "serial:S-2", "c" * 40))
     live(world, [metal], 900)
     assert at(world, "m1") is Phase.AVAILABLE
@@ -575,7 +575,7 @@ def test_a_word_that_names_no_system_accepts_none(world: World) -> None:
     assert metal.system
     assert metal.writes == ["debian-12.0.1"]
     holds = {(hold.by, hold.hint) for change in world.engine.plan().changes for hold in change.held_by}
-    hint = f"correct spec.bmc; or, if it has a new mainboard, put {OTHER_BOARD} into spec.lifecycle.request"
+    hint = f"correct spec.bmc; or, if the mainboard was replaced, set spec.lifecycle.request to {OTHER_BOARD}"
     assert ("another-system", hint) in holds
 
 
@@ -591,7 +591,7 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
     live(world, [metal], 300)
     assert world.engine.remembered(metal.key).life.system != OTHER_BOARD
     reasons = {hold.reason for change in world.engine.plan().changes for hold in change.held_by}
-    assert "the system at its BMC's address is that of Machine/m2" in reasons
+    assert "BMC reports the system that belongs to Machine/m2" in reasons
 
 
 @pytest.mark.parametrize(("releasing_at", "tried"), [(None, "claim's"), (START, "new")])

@@ -39,7 +39,7 @@ def test_an_image_that_goes_while_machines_have_it_is_refused_with_the_list_of_u
     [found] = admit(desired(*machines), facts(*(one.key.name for one in machines)))
     assert (found.code, found.summary) == (
         "image-in-use",
-        f"Image {OLD} is not declared any more, and 12 machines have it",
+        f"Image {OLD} is no longer declared, but 12 machines use it",
     )
     assert found.detail.startswith("Machine/n00 (n00.yaml:1), Machine/n01 (n01.yaml:1), ")
     assert found.detail.endswith(" and 2 more")
@@ -79,7 +79,7 @@ def test_a_claimed_machine_under_another_name_is_refused_with_both_names() -> No
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
     before = msgspec.structs.replace(CLAIMED, place=system_address(old.spec.bmc))
     [found] = admit(desired(new), Facts({old.key: before}, {}))
-    assert found.summary.startswith("Machine/old has another name now, Machine/new, and it is a machine of")
+    assert found.summary.startswith("Machine/old was renamed to Machine/new, but is still claimed by")
 
 
 def test_a_free_machine_under_another_name_is_forgotten_as_that() -> None:
@@ -87,7 +87,7 @@ def test_a_free_machine_under_another_name_is_forgotten_as_that() -> None:
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
     state, before = desired(new), ResourceFacts(place=system_address(old.spec.bmc))
     [forget] = MachineRules().removal(KindView(old.key, None, before, {}, state)).actions
-    assert forget.reason.startswith("it is Machine/new now")
+    assert forget.reason.startswith("renamed to Machine/new")
 
 
 CLAIMED = ResourceFacts(project="shop", life=LifecycleFacts(claim="web", slot=2, claimed_at=NOW))
@@ -100,7 +100,7 @@ def test_a_claimed_machine_stays_declared_and_names_its_claim_and_the_way_out() 
     [found] = admit(desired(CLAIM), Facts({MANAGED.key: CLAIMED}, {}))
     assert (found.code, found.summary) == (
         "machine-claimed",
-        "Machine/n1 is not declared any more, and it is a machine of MachineClaim/web (web.yaml:1), slot 2",
+        "Machine/n1 is no longer declared, but is still claimed by MachineClaim/web (web.yaml:1), slot 2",
     )
     assert "in spec.without of MachineClaim/web, or remove the claim" in found.hint
     assert str(found.source) == "web.yaml:1:1"
@@ -108,17 +108,17 @@ def test_a_claimed_machine_stays_declared_and_names_its_claim_and_the_way_out() 
 
 def test_a_machine_on_its_way_back_stays_until_it_is_free_whatever_became_of_the_claim() -> None:
     [found] = admit(desired(), Facts({MANAGED.key: LEAVING}, {}))
-    assert "on its way back from MachineClaim/web, slot 2" in found.summary
-    assert "wait until it is free" in found.hint
+    assert "being released by MachineClaim/web, slot 2" in found.summary
+    assert "wait until the machine is free" in found.hint
     assert admit(desired(), Facts({MANAGED.key: ResourceFacts(life=LifecycleFacts(inspected_at=NOW))}, {})) == ()
 
 
 def test_a_machine_and_its_claim_do_not_go_in_one_commit() -> None:
     [found] = admit(desired(), Facts({MANAGED.key: CLAIMED}, {}))
-    assert "remove MachineClaim/web in a commit of its own" in found.hint
+    assert "remove MachineClaim/web in a separate commit" in found.hint
 
 
 def test_a_claimed_machine_may_be_only_observed_for_a_while_but_keeps_its_life() -> None:
     assert admit(desired(CLAIM, MANAGED), Facts({MANAGED.key: CLAIMED}, {})) == ()
     [found] = admit(desired(CLAIM, machine("n1")), Facts({MANAGED.key: CLAIMED}, {}))
-    assert found.summary.startswith("Machine/n1 has no spec.lifecycle any more")
+    assert found.summary.startswith("Machine/n1 no longer has spec.lifecycle")

@@ -39,8 +39,8 @@ def test_a_pattern_means_what_a_shell_means(pattern: str, fits: list[str], diffe
         ("sd[a", "the '[' at character 3 is not closed by ']'"),
         ("[", "the '[' at character 1 is not closed by ']'"),
         ("[]", "the '[' at character 1 is not closed by ']'"),
-        ("sd[c-a]", "the range c-a is upside down"),
-        ("sd\\", "it ends in a backslash, which quotes nothing"),
+        ("sd[c-a]", "the range c-a begins after its end"),
+        ("sd\\", "a backslash at the end escapes nothing"),
     ],
 )
 def test_a_malformed_pattern_says_what_is_wrong(pattern: str, why: str) -> None:

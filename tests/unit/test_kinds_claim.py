@@ -330,4 +330,4 @@ def test_an_address_stays_while_a_machine_is_in_its_slot(stray: bool) -> None:
         assert [type(action) for action in steps.actions] == [Release, Forget]
         assert [hold.kind for hold in steps.holds] == ([HoldKind.BLOCKED] if blocked else [])
         if blocked:
-            assert steps.holds[0].reason == "Machine/m1 is still in MachineClaim/web, slot 1"
+            assert steps.holds[0].reason == "Machine/m1 still uses MachineClaim/web, slot 1"

@@ -52,7 +52,7 @@ def steps(one: Resource[MachineSpec], at: KindView) -> tuple[list[Action], list[
 def test_the_reset_that_powers_on_is_one_that_the_bmc_offers(allowed: list[str] | None, sent: str | None) -> None:
     actions, reasons = steps(document(power="On"), look(power="Off", allowed_resets=allowed))
     assert [action.reset_type for action in actions if isinstance(action, PowerOn)] == ([sent] if sent else [])
-    assert reasons == ([] if sent else ["the BMC offers no way to power it on"])
+    assert reasons == ([] if sent else ["the BMC offers no ResetType that powers on"])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_reset_that_powers_on_is_one_that_the_bmc_offers(allowed: list[str] 
         ("Force", False, None, "GracefulShutdown", None),
         ("Force", True, None, "ForceOff", None),
         ("Force", False, ["ForceOff"], "ForceOff", None),
-        ("Force", True, ["GracefulShutdown"], None, "the BMC offers no way to power it off"),
+        ("Force", True, ["GracefulShutdown"], None, "the BMC offers no ResetType that powers off"),
     ],
 )
 def test_power_is_cut_only_where_the_document_says_so(
@@ -90,7 +90,7 @@ def test_nothing_is_sent_while_power_is_changing(moving: str, wanted: str) -> No
 def test_a_power_state_that_is_not_known_is_not_taken_for_off() -> None:
     actions, reasons = steps(document(power="On"), look())
     assert not actions
-    assert reasons == ["the BMC does not say whether it is on"]
+    assert reasons == ["BMC reports no power state"]
 
 
 @pytest.mark.parametrize(

@@ -43,16 +43,16 @@ def known(value: Inventory) -> MachineInventory:
 @pytest.mark.parametrize(
     ("sizes", "inventory", "name", "why"),
     [
-        ([size("c1", (1, 8)), size("c2", (9, 16))], SMALL, "c1", "it is of size c1"),
-        ([size("c2", (9, 16))], SMALL, None, "it is of no size"),
-        ([size("c1", (1, 8)), size("c3", (8, 9))], SMALL, None, "it is of 2 sizes: c1, c3"),
+        ([size("c1", (1, 8)), size("c2", (9, 16))], SMALL, "c1", "its inventory fits size c1"),
+        ([size("c2", (9, 16))], SMALL, None, "its inventory fits no size"),
+        ([size("c1", (1, 8)), size("c3", (8, 9))], SMALL, None, "its inventory fits 2 sizes: c1, c3"),
         ([], SMALL, None, "no Size is declared"),
         ([size("c1", (1, 8))], None, None, "not known yet"),
         (
             [size("c1", (1, 8))],
             msgspec.structs.replace(SMALL, missing=("disks",), disks=()),
             None,
-            "it may be of size c1: disks unknown",
+            "its inventory may fit size c1: disks unknown",
         ),
     ],
 )

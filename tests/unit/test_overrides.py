@@ -125,11 +125,11 @@ class TestWhatIsAccepted:
     @pytest.mark.parametrize(
         ("guard", "said"),
         [
-            ("boot-service", "cannot be overridden: nothing would answer the machine"),
+            ("boot-service", "cannot be overridden: network boot needs the boot service"),
             ("running", "cannot be overridden: power the machine off"),
-            ("quota", "is not a guard that can be overridden; these are: disruption-budget"),
-            ("budget", "is not a guard that can be overridden; these are: disruption-budget"),
-            ("first-sight", "for some machines only"),
+            ("quota", "cannot be overridden; guards that can: disruption-budget"),
+            ("budget", "cannot be overridden; guards that can: disruption-budget"),
+            ("first-sight", "for chosen machines"),
         ],
     )
     def test_guards_that_cannot(self, guard: str, said: str) -> None:
@@ -144,16 +144,18 @@ class TestWhenTheNextMayGo:
         return {one for one in told if one.startswith("wait")}
 
     def test_an_hour_after_those_that_go_now(self) -> None:
-        assert self.hint(planned(fleet())) == {"wait, as the next may go at 2026-03-01 13:00:00Z"}
+        assert self.hint(planned(fleet())) == {"wait: the next machine may be taken down at 2026-03-01 13:00:00Z"}
 
     def test_when_the_first_of_those_that_are_down_counts_no_more(self) -> None:
         down = {f"n{n}": ResourceFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2)}
         found = planned(fleet(facts=down), limits=GuardLimits(max_disrupted=FleetShare(count=2)))
-        assert self.hint(found) == {"wait, as the next may go at 2026-03-01 12:40:00Z"}
+        assert self.hint(found) == {"wait: the next machine may be taken down at 2026-03-01 12:40:00Z"}
 
     def test_when_enough_of_them_do(self) -> None:
         down = {f"n{n}": ResourceFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2, 3)}
-        assert self.hint(planned(fleet(facts=down))) == {"wait, as the next may go at 2026-03-01 12:50:00Z"}
+        assert self.hint(planned(fleet(facts=down))) == {
+            ("wait: the next machine may be taken down at 2026-03-01 12:50:00Z")
+        }
 
     def test_never_where_none_may_go(self) -> None:
         assert self.hint(planned(fleet(), limits=GuardLimits(max_disrupted=FleetShare(count=0)))) == set()
@@ -191,7 +193,7 @@ class TestThePolicy:
         )
         found, (told,) = policy_in_force(asked, self.WORKING, (), NOW)
         assert found.limits == msgspec.structs.replace(self.HALF, max_disrupted=FleetShare(count=4))
-        assert "--max-disrupted 4; the daemon that is at work has max-disrupted 50%" in told.summary
+        assert "--max-disrupted 4, but the running daemon uses max-disrupted 50%" in told.summary
 
     def test_the_same_limit_is_not_told(self) -> None:
         asked = CommandLimits(self.HALF, frozenset({"max_disrupted"}))

@@ -127,25 +127,27 @@ def life(**facts: Any) -> ResourceFacts:
 
 
 CASES = {
-    "partition": Case(spec={}, claim={"partitions": ("q",), "machines": ("m1",)}, said="it is in partition p"),
-    "without": Case(claim={"without": ("m1",)}, said="spec.without names it"),
+    "partition": Case(spec={}, claim={"partitions": ("q",), "machines": ("m1",)}, said="in partition p"),
+    "without": Case(claim={"without": ("m1",)}, said="excluded by spec.without"),
     "unmanaged": Case(spec={"lifecycle": LifecycleSpec(mode=Mode.OBSERVE)}, said="lifecycle.mode is not Managed"),
-    "size": Case(spec={"size": None}, said="nobody knows its size"),
-    "labels": Case(claim={"selector": {"role": "web"}}, said="it has no label role"),
+    "size": Case(spec={"size": None}, said="size unknown"),
+    "labels": Case(claim={"selector": {"role": "web"}}, said="no label role"),
     "image": Case(spec={"size": "old"}, claim={"size": "old"}, said="size old runs debian < 12, not debian-12.0.1"),
-    "claimed": Case(facts=of("db", 2, leaving=True), said="MachineClaim/db's, slot 2, and on its way back"),
-    "project": Case(facts=msgspec.structs.replace(READY, project="ware"), said="it is project ware's"),
+    "claimed": Case(facts=of("db", 2, leaving=True), said="MachineClaim/db, slot 2, being released"),
+    "project": Case(facts=msgspec.structs.replace(READY, project="ware"), said="belongs to project ware"),
     "suspend": Case(spec={"suspend": Pause(reason="sold")}, said="suspend: sold"),
     "maintenance": Case(spec={"maintenance": Pause(reason="fan")}, said="maintenance: fan"),
     "cordon": Case(spec={"cordon": Pause(reason="to go")}, said="cordon: to go"),
     "taint": Case(spec={"taints": (Taint(key="gpu", value="a100"),)}, said="taint gpu=a100"),
-    "uninspected": Case(facts=NO_FACTS, said="no agent has said yet what is in it"),
+    "uninspected": Case(facts=NO_FACTS, said="not inspected yet"),
     "trouble": Case(facts=life(trouble=LifecycleFailure("Silent", "nothing came", NOW)), said="Silent: nothing came"),
-    "order": Case(facts=life(order=BootRequest("1-1", Purpose.WIPE, NOW)), said="from the network to wipe"),
-    "in-flight": Case(flying=True, said="power-on is under way"),
+    "order": Case(facts=life(order=BootRequest("1-1", Purpose.WIPE, NOW)), said="has a boot request to wipe"),
+    "in-flight": Case(flying=True, said="power-on is in flight"),
     "unseen": Case(look=unreachable(M), said="Unreachable: connection refused"),
-    "on": Case(look=ON, said="its power is On"),
-    "health": Case(look=seen(M, SystemState(power=PowerState.OFF, health="Critical")), said="health is Critical"),
+    "on": Case(look=ON, said="power is On"),
+    "health": Case(
+        look=seen(M, SystemState(power=PowerState.OFF, health="Critical")), said="BMC reports health Critical"
+    ),
 }
 
 
@@ -177,7 +179,7 @@ def test_one_thing_keeps_a_machine_away_even_if_it_is_asked_for_by_name(code: st
 
 def test_a_machine_that_nobody_has_looked_at_is_not_given_away() -> None:
     found = judged(Case(look=None, said=""))
-    assert [reason.message for reason in found.candidates[0].reasons] == ["it has not been looked at"]
+    assert [reason.message for reason in found.candidates[0].reasons] == ["not observed yet"]
 
 
 def test_without_any_of_it_the_machine_is_given() -> None:
@@ -242,7 +244,7 @@ def test_of_two_claims_the_first_by_name_comes_first_and_one_that_gets_nothing_t
     found = placed(world(*fleet, claim("b", count=1), claim("a", count=2)))
     assert (names(found["a"]), names(found["b"])) == ({0: "m1", 1: "m2"}, {})
     assert [reason.message for reason in found["b"].candidates[0].reasons] == [
-        "a claim that comes before this one gets it"
+        "a claim that is placed earlier gets the machine"
     ]
     found = placed(world(*fleet, claim("b", count=1), claim("a", count=3)))
     assert (names(found["a"]), names(found["b"])) == ({}, {0: "m1"})
@@ -258,9 +260,8 @@ def test_machines_that_wait_to_be_bound_by_name_come_before_claims() -> None:
 def test_a_quota_counts_what_is_on_its_way_back() -> None:
     quota = resource("Project", "shop", ProjectSpec(tenant="acme", quotas=Quotas(machines=1)))
     found = web(*boxes("m1", "m2"), quota, claim(), facts={"m1": of("gone", 0, leaving=True)})
-    assert [hold.reason for hold in found.holds] == [
-        "project shop has 1 machine and may have 1 (spec.quotas.machines, shop.yaml:1): m1; 1 more machine is asked for"
-    ]
+    said = "project shop has 1 machine; the limit is 1 (spec.quotas.machines, shop.yaml:1): m1"
+    assert [hold.reason for hold in found.holds] == [f"{said}; 1 more machine is requested"]
 
 
 @pytest.mark.parametrize(("free", "given"), [(5, 0), (6, 1)])
@@ -300,7 +301,7 @@ def test_machines_come_from_the_racks_in_which_the_project_has_the_fewest() -> N
     facts = {"a1": of("db", 0), "c1": of("other", 0, "ware")}
     found = web(*fleet, claim(count=4), facts=facts)
     assert list(names(found).values()) == ["b1", "c2", "a2", "a3"]
-    assert found.chosen[0].rule == "of 3 racks, b with 0 of project shop; there the first by name"
+    assert found.chosen[0].rule == "rack b of 3: 0 machines of project shop; first by name in that rack"
 
 
 def test_spread_labels_are_stronger_than_the_project() -> None:

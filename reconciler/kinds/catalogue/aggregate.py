@@ -88,15 +88,15 @@ def check_aggregate(resource: Resource[AggregateSpec]) -> list[RuleFinding]:
         try:
             kind = element(item.source_path)
             if item.aggregate is not Function.COUNT and kind not in (int, float):
-                what = f"{clean(item.source_path)} yields no numbers, and {item.aggregate} needs them"
+                what = f"{clean(item.source_path)} yields no numbers, but {item.aggregate} needs numbers"
                 found.append(
-                    RuleFinding("not-a-number", f"{path}.sourcePath", what, "name a number in it, or use count")
+                    RuleFinding("not-a-number", f"{path}.sourcePath", what, "select a numeric field, or use count")
                 )
         except Malformed as error:
             hint = "such as disks[*].size; several collections are joined by a flattening []"
             found.append(RuleFinding("malformed-path", f"{path}.sourcePath", f"the path cannot be used: {error}", hint))
         if item.target_path in seen:
-            what = f"{item.target_path} is made twice"
+            what = f"{item.target_path} is defined twice"
             found.append(RuleFinding("second-target", f"{path}.targetPath", what, "keep one of them"))
         seen.add(item.target_path)
     return found

@@ -82,7 +82,7 @@ def _character(text: str, at: int) -> tuple[int, int]:
     if text[at] == "\\":
         at += 1
         if at == len(text):
-            raise ValueError("it ends in a backslash, which quotes nothing")
+            raise ValueError("a backslash at the end escapes nothing")
     return ord(text[at]), at + 1
 
 
@@ -97,7 +97,7 @@ def _letters(text: str, start: int) -> tuple[Letters, int]:
         if text[at : at + 1] == "-" and text[at + 1 : at + 2] not in ("]", ""):
             last, at = _character(text, at + 1)
         if last < first:
-            raise ValueError(f"the range {chr(first)}-{chr(last)} is upside down")
+            raise ValueError(f"the range {chr(first)}-{chr(last)} begins after its end")
         spans.append((first, last))
     if at >= len(text):
         raise ValueError(f"the '[' at character {start + 1} is not closed by ']'")

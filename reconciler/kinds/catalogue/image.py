@@ -117,7 +117,7 @@ def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:
             RuleFinding(
                 "image-name",
                 "metadata.name",
-                f"the image of {spec.os} {spec.version} must be called so",
+                f"the name does not match os and version ({spec.os} {spec.version})",
                 f"name it {wanted}, or correct os and version",
             )
         )
@@ -126,7 +126,7 @@ def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:
             RuleFinding(
                 "initrd-without-kernel",
                 "spec.initrd",
-                "there is an initrd and no kernel that takes it",
+                "spec.initrd is set, but spec.kernel is missing",
                 "add kernel, or remove initrd",
             )
         )
@@ -169,7 +169,7 @@ def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[Im
     else the newest that is supported and has not expired (metal-apiserver's choice)."""
     found, wanted = meant(text, desired), parse_reference(text)
     if not found or wanted is None:
-        return Refusal("image", f"no declared image is {text}", "declare it, or correct spec.image")
+        return Refusal("image", f"no declared Image matches {text}", "declare the image, or correct spec.image")
     if wanted.full:
         return _refusal(found[0], now) or found[0]
     good = (i for i in found if i.spec.classification is Classification.SUPPORTED and not expired(i.spec, now))
@@ -178,20 +178,24 @@ def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[Im
         return chosen
     newest = found[0]
     if newest.spec.classification is Classification.PREVIEW:
-        reason = f"of {text} there are only previews, such as {newest.key.name} ({stands_at(newest)})"
+        reason = f"{text} matches preview images only, such as {newest.key.name} ({stands_at(newest)})"
         return Refusal("image", reason, f"set its classification to supported, or spec.image to {newest.key.name}")
-    return _refusal(newest, now) or Refusal("image", f"no image of {text} is supported", "declare a newer one")
+    return _refusal(newest, now) or Refusal("image", f"no image of {text} is supported", "declare a newer image")
 
 
 def _refusal(image: Resource[ImageSpec], now: datetime) -> Refusal | None:
     if expired(image.spec, now):
         reason = f"image {image.key.name} expired on {image.spec.expires} (spec.expires, {stands_at(image)})"
         return Refusal(
-            "image-expired", reason, f"set spec.image to a newer one, or raise spec.expires in {stands_at(image)}"
+            "image-expired", reason, f"set spec.image to a newer image, or raise spec.expires in {stands_at(image)}"
         )
     if image.spec.classification is Classification.DEPRECATED:
         reason = f"image {image.key.name} is deprecated (spec.classification, {stands_at(image)})"
-        return Refusal("image-deprecated", reason, "set spec.image to a supported one; machines that have it keep it")
+        return Refusal(
+            "image-deprecated",
+            reason,
+            "set spec.image to a supported image; machines that already have this image keep it",
+        )
     return None
 
 

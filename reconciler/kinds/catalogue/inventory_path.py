@@ -122,7 +122,7 @@ def _condition(node: Mapping[str, Any], here: Any) -> None:
 
 def _members(found: Any) -> Any:
     if not isinstance(found, _Many):
-        raise Malformed("[...] stands behind what is no list")
+        raise Malformed("[...] can only follow a list")
     return found.of
 
 
@@ -131,9 +131,9 @@ def _field(name: str, here: Any) -> Any:
     if name not in fields:
         near = get_close_matches(name, fields, 1)
         known, name = ", ".join(fields), clean(str(name))
-        hint = f"did you mean {near[0]}?" if near else f"there are {known}" if fields else "it stands behind a value"
+        hint = f"did you mean {near[0]}?" if near else f"there are {known}" if fields else "a plain value has no fields"
         if isinstance(here, _Many):
-            hint = f"it stands behind a list: write [*].{name}"
+            hint = f"a list has no fields: write [*].{name}"
         raise Malformed(f"there is no {name}; {hint}")
     return fields[name]
 

@@ -98,7 +98,7 @@ def check_size(resource: Resource[SizeSpec]) -> list[RuleFinding]:
             hint = f"add one of type {kind}; each part of a machine must be counted"
             found.append(RuleFinding("never-matches", "spec.constraints", f"no constraint counts the {what}", hint))
         for index in places[1:]:
-            path, hint = f"spec.constraints.{index}", "keep one, with the range that is meant"
+            path, hint = f"spec.constraints.{index}", "keep one constraint, with the right range"
             found.append(RuleFinding("second-constraint", path, f"there are two constraints of type {kind}", hint))
     found.extend(_images(spec))
     return found
@@ -109,19 +109,30 @@ def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
     for name in ("min", "max"):
         if isinstance(value := getattr(one, name), str) and one.type not in IN_BYTES:
             yield RuleFinding(
-                "bytes-for-a-count", f"{path}.{name}", f"{one.type} are counted, and {value} is bytes", "write a number"
+                "bytes-for-a-count",
+                f"{path}.{name}",
+                f"{one.type} are counted, but {value} is in bytes",
+                "write a number",
             )
     if quantity_number(one.max) < quantity_number(one.min):
         yield RuleFinding("max-below-min", f"{path}.max", f"max {one.max} is less than min {one.min}", "swap them")
     if one.type in NEEDED and quantity_number(one.max) == 0:
-        yield RuleFinding("never-matches", f"{path}.max", f"no machine has no {NEEDED[one.type]}", "raise max")
+        yield RuleFinding(
+            "never-matches",
+            f"{path}.max",
+            f"max is 0, but every machine has at least one {NEEDED[one.type]}",
+            "raise max",
+        )
     if one.type is ConstraintType.GPU and not one.identifier:
         yield RuleFinding(
             "gpu-without-identifier", path, "a gpu constraint names no model", 'add identifier, such as "*"'
         )
     if one.type is ConstraintType.MEMORY and one.identifier is not None:
         yield RuleFinding(
-            "memory-with-identifier", f"{path}.identifier", "memory has no names to match", "remove identifier"
+            "memory-with-identifier",
+            f"{path}.identifier",
+            "a memory constraint cannot have identifier",
+            "remove identifier",
         )
     if one.identifier:
         try:
@@ -135,7 +146,10 @@ def _images(spec: SizeSpec) -> Iterator[RuleFinding]:
     for os, text in spec.images.items():
         if os == "*":
             yield RuleFinding(
-                "any-os", "spec.images.*", "the operating system cannot be *", "name each; others are allowed"
+                "any-os",
+                "spec.images.*",
+                "images cannot have the operating system *",
+                "name each operating system; those not named are allowed",
             )
         try:
             image_versions.constraint(text)

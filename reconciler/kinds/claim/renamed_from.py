@@ -113,13 +113,16 @@ def _judged(
     """The move, with what stands against it: one claim has the machines of one, for its own project."""
     why = None
     if before is not None:
-        why = f"{before.old} and {move.old} are both known"
+        why = f"{before.old} and {move.old} are both recorded"
     elif move.new.kind == "MachineClaim":
         strange = {one.project for one in held.get(move.old.name, ())} - {resource.spec.project, None}
         if held.get(move.new.name) and held.get(move.old.name):
             why = f"{move.new} has machines of its own"
         elif strange:
-            why = f"its machines are project {min(map(str, strange))}'s, and go to no other before they were wiped"
+            why = (
+                f"its machines belong to project {min(map(str, strange))}, and must be wiped "
+                "before another project gets them"
+            )
     return msgspec.structs.replace(move, why_not=why)
 
 

@@ -47,11 +47,11 @@ def held_for_rename(look: KindView) -> Hold | None:
         was, new = f"MachineClaim/{name}", _named(others)
     else:
         return None
-    reason = f"{was} is gone from git and {new} came with it: it may be the same under another name"
+    reason = f"{was} was removed from git and {new} was added: this may be a rename"
     old, now = (others[0], name) if name in found.gone else (name, others[0])
     hint = (
-        f"if it is, set spec.renamedFrom: {old} in MachineClaim/{now}, and its machines stay; if they are to be wiped, "
-        f"remove {was} in a commit of its own, and declare {new} in a later one, when that has taken effect"
+        f"to keep the machines, set spec.renamedFrom: {old} in MachineClaim/{now}; to wipe the machines, "
+        f"remove {was} in one commit, apply that, and declare {new} in a later commit"
     )
     return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
@@ -65,7 +65,7 @@ def cannot_be(claim: ResourceKey, look: KindView) -> Hold | None:
     move = next((one for one in asked.values() if one.why_not and claim in (one.old, one.new)), None)
     if move is None:
         return None
-    reason = f"{move.new} says that it was {move.old} (spec.renamedFrom), and cannot have its machines: {move.why_not}"
+    reason = f"{move.new} names {move.old} in spec.renamedFrom, but cannot take over its machines: {move.why_not}"
     return Hold(HoldKind.GUARD, RENAMED, reason, f"remove spec.renamedFrom, and declare {move.old} again")
 
 

@@ -51,8 +51,10 @@ class ClaimRules:
         spec, held = resource.spec, machines_of_claim(resource.key.name, look)
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
-            reason = f"its machines are project {project.observed}'s, and go to no other before they were wiped"
-            hint = f"leave spec.project {project.observed}; for {spec.project} declare another claim"
+            reason = (
+                f"its machines belong to project {project.observed}, and must be wiped before another project gets them"
+            )
+            hint = f"keep spec.project: {project.observed}; declare another claim for {spec.project}"
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint),))
         if (hold := held_for_rename(look)) is not None:
             return Steps(holds=(hold,))
@@ -66,13 +68,15 @@ class ClaimRules:
         """All of its machines are given back; it is forgotten when each is free again."""
         held = machines_of_claim(look.key.name, look)
         live = tuple(one for one in held if not one.releasing)
-        forget = Forget(key=look.key, reason="no longer declared, and has no machine any more")
+        forget = Forget(key=look.key, reason="no longer declared, and has no machines left")
         if live:
             hold = held_for_rename(look)
             return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
         if held:
-            reason = f"{named_machines(held)}: on the way back, not wiped and free yet"
-            return Steps((forget,), (Hold(HoldKind.BLOCKED, "release", reason, "it goes on when they are free"),))
+            reason = f"{named_machines(held)}: being released, not wiped and free yet"
+            return Steps(
+                (forget,), (Hold(HoldKind.BLOCKED, "release", reason, "continues automatically when they are free"),)
+            )
         return Steps() if look.stray else Steps((forget,))
 
     def confirmed(self, action: Action, value: Any) -> bool:
@@ -91,12 +95,16 @@ def named_machines(held: Iterable[ClaimedMachine]) -> str:
 
 def _rename(look: KindView, held: tuple[ClaimedMachine, ...]) -> tuple[Action, ...]:
     machines = tuple(one.machine for one in held)
-    return (Rename(key=look.key, was=look.facts.was, machines=machines, reason="spec.renamedFrom says so"),)
+    return (
+        Rename(key=look.key, was=look.facts.was, machines=machines, reason="spec.renamedFrom names the former claim"),
+    )
 
 
 def _why_not(spec: MachineClaimSpec, machine: str) -> str:
-    return "spec.without names it" if machine in spec.without else "spec.machines does not name it"
+    return "spec.without names the machine" if machine in spec.without else "spec.machines does not name the machine"
 
 
 def _unclaim(look: KindView, held: tuple[ClaimedMachine, ...], reason: str) -> Unclaim:
-    return Unclaim(key=look.key, machines=tuple(one.machine for one in held), reason=f"{reason}; they are wiped")
+    return Unclaim(
+        key=look.key, machines=tuple(one.machine for one in held), reason=f"{reason}; released machines are wiped"
+    )

@@ -305,10 +305,10 @@ def check_claim(resource: Resource[MachineClaimSpec]) -> list[RuleFinding]:
 def _machines(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     if spec.size is None and not spec.selector and not spec.machines:
         hint = "add size, selector or machines"
-        yield RuleFinding("claim-of-anything", "spec", "nothing says which machines are meant", hint)
+        yield RuleFinding("claim-of-anything", "spec", "the claim does not say which machines it wants", hint)
     named = set(spec.machines) - set(spec.without)
     if spec.machines and len(named) < spec.count:
-        what = f"{spec.count} are claimed of {len(named)} machines"
+        what = f"spec.count is {spec.count}, but spec.machines names only {len(named)}"
         yield RuleFinding("too-few-machines", "spec.machines", what, "name more machines, or lower count")
     for field, names in (("partitions", spec.partitions), ("machines", spec.machines), ("without", spec.without)):
         for index, name in enumerate(names):
@@ -331,12 +331,10 @@ def _addresses(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
 def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
     braced = set(_BRACED.findall(spec.hostname))
     if unknown := braced - {"{claim}", "{slot}"}:
-        what = f"{min(unknown)} means nothing here"
-        yield RuleFinding(
-            "hostname-words", "spec.hostname", what, "write {claim} and {slot}; other braces are not names"
-        )
+        what = f"{min(unknown)} is not a known placeholder"
+        yield RuleFinding("hostname-words", "spec.hostname", what, "use {claim} and {slot} only")
     elif spec.count > 1 and "{slot}" not in braced:
-        what = f"{spec.count} machines would have one name"
+        what = f"all {spec.count} machines would get the same host name"
         yield RuleFinding("hostname-without-slot", "spec.hostname", what, "add {slot}, such as {claim}-{slot}")
     else:
         last = spec.hostname.replace("{claim}", claim).replace("{slot}", str(max(0, spec.count - 1)))
@@ -350,8 +348,10 @@ def _hostname(spec: MachineClaimSpec, claim: str) -> Iterator[RuleFinding]:
 def _values(spec: MachineClaimSpec) -> Iterator[RuleFinding]:
     for index, key in enumerate(spec.ssh_keys):
         if _PUBLIC_KEY.fullmatch(key) is None:
-            what = "it is a private key" if "PRIVATE KEY" in key else "nobody could log in with it"
-            hint = "write the line of the .pub file" + ("; treat the private one as lost" if "PRIVATE" in key else "")
+            what = "it is a private key" if "PRIVATE KEY" in key else "a login needs the public key"
+            hint = "paste the line from the .pub file" + (
+                "; treat the private key as compromised" if "PRIVATE" in key else ""
+            )
             yield RuleFinding("ssh-key", f"spec.sshKeys.{index}", f"not a public SSH key: {what}", hint)
     for index, one in enumerate(spec.tolerations):
         if one.operator is TolerationOperator.EXISTS and one.value is not None:

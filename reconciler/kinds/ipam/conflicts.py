@@ -318,26 +318,29 @@ def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView
     holder = verdict.holder
     who = display_key(holder)
     if verdict.goes:
-        reason, hint = f"{who} has {what} still, and lets go of it", "it goes on after that"
+        reason, hint = (
+            f"{who} still holds {what}, and will release it",
+            f"continues automatically when {who} has released it",
+        )
         return Hold(HoldKind.BLOCKED, str(holder), reason, hint)
     resource = look.desired.resources.get(holder) if look.desired is not None else None
     if verdict.swaps:
-        reason = f"{who} has {what}, and each would have to let go first"
-        hint = "make two commits of it: let one of them go to something else first"
+        reason = f"{who} holds {what}; {who} and {display_key(look.key)} wait for each other to release first"
+        hint = "make two commits: in the first, give one of the two another value"
     elif resource is not None:
-        reason = f"{who} ({resource.source.file}:{resource.source.line}) has {what}"
-        hint = f"ask for another, or change or remove {who} first"
+        reason = f"{who} ({resource.source.file}:{resource.source.line}) already holds {what}"
+        hint = f"declare another value, or change or remove {who} first"
     else:
-        reason = f"{who} has {what}, and keeps it, though it is not declared any more (deletionPolicy Orphan)"
+        reason = f"{who} is no longer declared but still holds {what} (deletionPolicy Orphan)"
         if holder not in look.remembered:
-            reason = f"{who} has {what}, and keeps it; it is not declared"
+            reason = f"{who} is not declared but holds {what}"
         hint = (
-            f"to keep it under the old name, declare {holder} again; to have it under the new one, declare {holder} "
-            "with deletionPolicy: Release, and when that has taken effect, remove it and declare this one"
+            f"to keep the old name, declare {holder} again; to use the new name, declare {holder} with "
+            f"deletionPolicy: Release, apply that, then remove {holder.name} and declare {look.key.name}"
         )
         if _may_say_so(holder) and _may_say_so(look.key):
             hint = (
-                f"if {look.key} is {holder} under another name, set spec.renamedFrom: {holder.name}, and it has it; "
-                f"to keep it under the old name, declare {holder} again"
+                f"if {look.key} is {holder} renamed, set spec.renamedFrom: {holder.name}; "
+                f"to keep the old name, declare {holder} again"
             )
     return Hold(HoldKind.GUARD, _TAKEN, reason, hint, path)

@@ -57,7 +57,10 @@ def short_of_prefixes(parent: str, lengths: Mapping[int, int], path: str, look: 
     if look.key in found.beyond or look.key in found.later:
         longest = ", ".join(f"/{length}" for _, length in sorted(lengths.items()))
         place = _place("Network", parent, look.desired)
-        hint = f"add a prefix to {place}, drop a child of it, or ask for less than {longest} (spec.prefixLength)"
+        hint = (
+            f"add a prefix to {place}, remove one of its children, or request smaller prefixes "
+            f"than {longest} (spec.prefixLength)"
+        )
         yield from _short(found, hint, path, look)
 
 
@@ -75,7 +78,7 @@ def _short(found: Short, hint: str, path: str, look: KindView) -> Iterator[Hold]
     if look.key in found.beyond:
         yield Hold(HoldKind.GUARD, EXHAUSTED, found.beyond[look.key], hint, path)
     elif look.key in found.later:
-        hint = "it goes on when that is released"
+        hint = "continues automatically when space is free"
         yield Hold(HoldKind.BLOCKED, EXHAUSTED, found.later[look.key], hint)
 
 
@@ -85,8 +88,8 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: 
     seen = look.observed.get(ResourceKey("Pool", pool))
     there = pool_state(seen.value).pool if seen is not None else None
     if there is None or look.desired is None:
-        reason = f"Pool/{pool} is not there yet"
-        yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, "it goes on when the pool is there")
+        reason = f"Pool/{pool} does not exist yet"
+        yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, f"continues automatically when Pool/{pool} exists")
         return
     takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
     if number is not None:
@@ -98,8 +101,8 @@ def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: 
     else:
         for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
             if not _has_of(pool, look, key, takers[key]) and _will_have(key, takers[key], pool, look):
-                reason = f"{key} names its number of {pool}; who takes any, takes it after that"
-                yield Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held")
+                reason = f"{key} requests a fixed number of Pool/{pool}, which is acquired first"
+                yield Hold(HoldKind.BLOCKED, str(key), reason, f"continues automatically when {key} holds its number")
                 return
     if pool_size(there) - _held_of(pool, there, look) >= len(takers):
         return
@@ -177,11 +180,11 @@ def _beyond_addresses(network: str, look: KindView) -> Short:
         leaver = next((one for one, of in coming.items() if family in (None, of)), None)
         if leaver is not None:
             del coming[leaver]
-            later[key] = f"{there_is} before {display_key(leaver)} is released"
+            later[key] = f"{there_is} until {display_key(leaver)} is released"
         elif grows:
-            later[key] = f"{there_is} before it has {grows}"
+            later[key] = f"{there_is} until {grows} is added to it"
         else:
-            beyond[key] = f"{there_is}, and {sum(other == family for _, _, other in asking)} are asked for"
+            beyond[key] = f"{there_is}; {sum(family in (None, other) for _, _, other in asking)} are requested"
     return Short(beyond, later)
 
 
@@ -272,14 +275,16 @@ def _beyond_prefixes(parent: str, look: KindView) -> Short:
     later: dict[ResourceKey, str] = {}
     for resource in sorted(children_of(parent, look), key=lambda one: in_order(one.key)):
         for family, length in _missing_lengths(resource.spec, look, resource.key):
-            reason = f"Network/{parent} has no free /{length} for it; free at first: {at_first[family]}"
+            reason = (
+                f"Network/{parent} has no free /{length} for this network; free before this plan: {at_first[family]}"
+            )
             at_once, in_the_end = _take(now[family], length), _take(after[family], length)
             if grows and not at_once and not in_the_end:
-                later[resource.key] = f"{reason}; it is to have {grows}"
+                later[resource.key] = f"{reason}; {grows} is to be added"
             elif not at_once and not in_the_end:
                 beyond[resource.key] = reason
             elif not at_once:
-                later[resource.key] = f"{reason}; {leaver} goes"
+                later[resource.key] = f"{reason}; {leaver} will be released"
     return Short(beyond, later)
 
 
@@ -401,11 +406,11 @@ def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | N
     ]
     spec = look.desired.resources.get(ResourceKey("Pool", pool)) if look.desired is not None else None
     if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > pool_size(there):
-        return Short({}, dict.fromkeys(pending[free:], f"{there_is} before its ranges are as declared"))
+        return Short({}, dict.fromkeys(pending[free:], f"{there_is} until its declared ranges are applied"))
     waiting = dict(zip(pending[free:], going, strict=False))
     return Short(
-        dict.fromkeys(pending[free + len(going) :], f"{there_is}, and {len(pending)} are asked for"),
-        {key: f"{there_is} before {leaver} gives its own back" for key, leaver in waiting.items()},
+        dict.fromkeys(pending[free + len(going) :], f"{there_is}; {len(pending)} are requested"),
+        {key: f"{there_is} until {leaver} releases its number" for key, leaver in waiting.items()},
     )
 
 

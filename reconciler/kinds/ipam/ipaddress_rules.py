@@ -72,19 +72,19 @@ class IPAddressRules:
         if not differing:
             return Steps()
         if _goes_with_its_machine(spec, look):
-            why = f"it is ephemeral, and Machine/{spec.machine} is gone"
+            why = f"address is ephemeral, and Machine/{spec.machine} is no longer declared"
             return Steps((Release(key=look.key, address=state.address or "", reason=why),))
         wanted = about(spec, look.desired)
         if undecided := _may_be_renamed(look):
             return Steps(holds=(undecided,))
         if not differing & {ADDRESS, NETWORK}:
-            describe = DescribeAddress(key=look.key, about=wanted, reason="what the IPAM says of it differs")
+            describe = DescribeAddress(key=look.key, about=wanted, reason="its description in the IPAM differs")
             return Steps((describe,), _misdescribed(wanted, state))
         actions: list[Action] = []
         if state.address is not None:
             if machine := _machine_in_slot(look):
                 return Steps(holds=(_still_used(machine, state.address),))
-            actions.append(Release(key=look.key, address=state.address, reason="another address is declared"))
+            actions.append(Release(key=look.key, address=state.address, reason="a different address is declared"))
         family = FAMILIES[spec.family] if spec.family else None
         acquire = Acquire(
             key=look.key,
@@ -92,7 +92,7 @@ class IPAddressRules:
             address=spec.address,
             family=family,
             about=wanted,
-            reason="not held yet",
+            reason="no address acquired yet",
         )
         return Steps((*actions, acquire), _waits_for(spec, state, look))
 
@@ -114,13 +114,13 @@ class IPAddressRules:
         if blocked := _in_use(look, state):
             return blocked
         if look.stray:
-            why = "it has leaked: it is ephemeral, and its owner is neither declared nor remembered"
+            why = "leak: the address is ephemeral, and its owner is neither declared nor recorded"
             release = Release(key=look.key, address=state.address or "", reason=why)
             return Steps((release, Forget(key=look.key, reason="released"))) if leaks(state) else Steps()
         if state.address is None:
-            return Steps((Forget(key=look.key, reason="no longer declared, and holds nothing"),))
+            return Steps((Forget(key=look.key, reason="no longer declared, and holds no address"),))
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
-            release = Release(key=look.key, address=state.address, reason="no longer declared, and not to be kept")
+            release = Release(key=look.key, address=state.address, reason="no longer declared (deletionPolicy Release)")
             return Steps((release, Forget(key=look.key, reason="no longer declared, and released")))
         reason = f"no longer declared; {state.address} stays allocated to it (deletionPolicy Orphan)"
         return Steps((Forget(key=look.key, reason=reason),))
@@ -156,12 +156,12 @@ def _held(look: KindView) -> AddressState:
 
 
 def _transfer(look: KindView, old: ResourceKey, state: AddressState) -> Transfer:
-    return Transfer(key=look.key, was=str(old), address=state.address or "", reason="it has another name now")
+    return Transfer(key=look.key, was=str(old), address=state.address or "", reason="the owner was renamed")
 
 
 def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
-    reason = f"{display_key(key)} has {own.address}, and {display_key(old)}, which it was before, has {state.address}"
-    hint = "remove renamedFrom and declare both; or release one of them (groundstate ipam release)"
+    reason = f"{display_key(key)} holds {own.address}, but its former name {display_key(old)} holds {state.address}"
+    hint = "remove renamedFrom and declare both, or release one address (groundstate ipam release)"
     return Hold(HoldKind.GUARD, RENAMED, reason, hint)
 
 
@@ -176,9 +176,14 @@ def _in_use(look: KindView, state: AddressState) -> Steps | None:
         return None
     if _stays(meant, machine, held, look):
         return Steps()
-    reason = f"Machine/{machine} is still in {meant}"
-    hold = Hold(HoldKind.BLOCKED, f"Machine/{machine}", reason, "it goes on when the machine is wiped and free")
-    release = Release(key=look.key, address=state.address, reason="its slot is gone")
+    reason = f"Machine/{machine} still uses {meant}"
+    hold = Hold(
+        HoldKind.BLOCKED,
+        f"Machine/{machine}",
+        reason,
+        f"continues automatically when Machine/{machine} is wiped and free",
+    )
+    release = Release(key=look.key, address=state.address, reason="its slot no longer exists")
     return Steps((release, Forget(key=look.key, reason="released")), (hold,))
 
 
@@ -206,15 +211,17 @@ def _may_be_renamed(look: KindView) -> Hold | None:
         return None
     key = f"MachineClaim/{meant.claim}"
     if (stuck := cannot_be(ResourceKey("MachineClaim", meant.claim), look)) is not None:
-        return Hold(HoldKind.BLOCKED, key, stuck.reason, "decide that first")
+        return Hold(HoldKind.BLOCKED, key, stuck.reason, f"resolve the rename of {key} first")
     if not (others := renames(look).gone.get(meant.claim)):
         return None
-    return Hold(HoldKind.BLOCKED, key, f"{key} may be MachineClaim/{others[0]} under another name", "decide that first")
+    return Hold(
+        HoldKind.BLOCKED, key, f"{key} may be MachineClaim/{others[0]} renamed", f"resolve the rename of {key} first"
+    )
 
 
 def _still_used(machine: str, address: str) -> Hold:
-    reason = f"Machine/{machine} was installed with {address}, and may still answer to it"
-    hint = f"declare {address} in the claim's addresses again, or give {machine} back first (spec.without)"
+    reason = f"Machine/{machine} was installed with {address}, and may still use it"
+    hint = f"declare {address} in the claim's addresses again, or release {machine} first (spec.without)"
     return Hold(HoldKind.GUARD, "in-use", reason, hint, ADDRESS)
 
 
@@ -252,8 +259,11 @@ def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
     seen = state.about
     found = []
     if wanted.ephemeral and not seen.ephemeral:
-        reason = f"{state.address} is static, and a static address does not become ephemeral"
-        hint = "leave spec.type Static, or release it (deletionPolicy: Release, remove the document) and take another"
+        reason = f"{state.address} is static; a static address cannot become ephemeral"
+        hint = (
+            "keep spec.type: Static; or set deletionPolicy: Release, apply that, remove "
+            "the document and acquire another"
+        )
         found.append(Hold(HoldKind.GUARD, "static-address", reason, hint, ABOUT))
     if strange := _of_another(wanted, state):
         found.append(msgspec.structs.replace(strange, path=ABOUT))
@@ -264,9 +274,12 @@ def _of_another(wanted: About, state: AddressState) -> Hold | None:
     project = state.about.project
     if not project or wanted.project == project:
         return None
-    reason = f"{state.address} is held for project {project}; an address does not change hands"
+    reason = f"{state.address} belongs to project {project}; a held address cannot move to another project"
     return Hold(
-        HoldKind.GUARD, "other-project", reason, f"leave it in project {project}, or release it and take another"
+        HoldKind.GUARD,
+        "other-project",
+        reason,
+        f"keep the address in project {project}, or release it and acquire another",
     )
 
 
@@ -274,7 +287,14 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tupl
     seen = look.observed.get(ResourceKey("Network", spec.network))
     if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
         reason = f"Network/{spec.network} is not in the IPAM yet"
-        return (Hold(HoldKind.BLOCKED, f"Network/{spec.network}", reason, "it goes on when the network is there"),)
+        return (
+            Hold(
+                HoldKind.BLOCKED,
+                f"Network/{spec.network}",
+                reason,
+                f"continues automatically when Network/{spec.network} exists",
+            ),
+        )
     if spec.address is not None:
         verdict = address_holder(spec.address, spec.network, look)
         if verdict is None or (verdict.swaps and verdict.goes and state.address is not None):
@@ -284,8 +304,17 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tupl
     if look.desired is not None:
         for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
             if not _has_it(key, look, look.desired) and _will_have(key, look):
-                reason = f"{display_key(key)} names its address in {spec.network}; who takes any, takes it after that"
-                holds.append(Hold(HoldKind.BLOCKED, str(key), reason, "it goes on when that one is held"))
+                reason = (
+                    f"{display_key(key)} requests a fixed address of Network/{spec.network}, which is acquired first"
+                )
+                holds.append(
+                    Hold(
+                        HoldKind.BLOCKED,
+                        str(key),
+                        reason,
+                        f"continues automatically when {display_key(key)} holds its address",
+                    )
+                )
                 break
     return tuple(holds)
 

@@ -251,7 +251,7 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     }
     found = [
         RuleFinding(
-            "network-type", f"spec.{field}", f"a network of type {spec.type} has no {field}", f"remove it: {why}"
+            "network-type", f"spec.{field}", f"a network of type {spec.type} cannot have {field}", f"remove it: {why}"
         )
         for field, why in _FORBIDDEN[spec.type].items()
         if given[field]
@@ -259,12 +259,16 @@ def check_network(resource: Resource[NetworkSpec]) -> list[RuleFinding]:
     found.extend(_super_only(spec))
     if not spec.prefixes and spec.parent is None:
         hint = "declare prefixes" + (
-            ", or a parent that they are taken from" if "parent" not in _FORBIDDEN[spec.type] else ""
+            ", or name a parent to take them from" if "parent" not in _FORBIDDEN[spec.type] else ""
         )
         found.append(RuleFinding("network-type", "spec", "a network needs prefixes", hint))
     if spec.parent is None and spec.prefix_length is not None and spec.type is not NetworkType.SUPER:
         hint = "remove it, or name the parent"
-        found.append(RuleFinding("network-type", "spec.prefixLength", "only a child's prefixes are chosen", hint))
+        found.append(
+            RuleFinding(
+                "network-type", "spec.prefixLength", "only the prefixes of a child network are chosen by the IPAM", hint
+            )
+        )
     if spec.type is NetworkType.UNDERLAY:
         found.extend(_underlay(spec))
     if spec.nat is Nat.IPV4_MASQUERADE and spec.prefixes and not any(family_of(p.cidr) == 4 for p in spec.prefixes):
@@ -284,7 +288,7 @@ def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
     lengths = spec.child_prefix_length.by_family() if spec.child_prefix_length else {}
     found = []
     for family in sorted({family_of(p.cidr) for p in spec.prefixes} - lengths.keys()):
-        what = f"childPrefixLength says nothing of IPv{family}"
+        what = f"childPrefixLength has no entry for IPv{family}"
         found.append(RuleFinding("child-prefix-length", "spec.childPrefixLength", what, f"add IPv{family}: LENGTH"))
     for prefix in spec.prefixes:
         family, length = family_and_length(prefix.cidr)
@@ -314,5 +318,12 @@ def _vrf_faults(spec: NetworkSpec) -> list[RuleFinding]:
         said = "both pool and network" if vrf.pool else "neither pool nor network"
         return [RuleFinding("network-vrf", "spec.vrf", f"vrf has {said}", "give exactly one")]
     if vrf.number is not None and vrf.pool is None:
-        return [RuleFinding("network-vrf", "spec.vrf.number", "the number is the other network's", "remove number")]
+        return [
+            RuleFinding(
+                "network-vrf",
+                "spec.vrf.number",
+                "number cannot be set: the VRF number is that of the network named by vrf.network",
+                "remove number",
+            )
+        ]
     return []

@@ -72,7 +72,7 @@ class NetworkRules:
         if differing - {VRF}:
             parent = parent_of(spec, look.desired)
             want, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
-            why = "not in the IPAM yet" if state.network is None else "it differs in the IPAM"
+            why = "not in the IPAM yet" if state.network is None else "differs in the IPAM"
             actions.append(PutNetwork(key=look.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
             holds.extend(_refused(spec, want, lengths, state.network, look))
         if VRF in differing:
@@ -165,10 +165,20 @@ def _refused(
         above = look.observed.get(ResourceKey("Network", spec.parent))
         if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
             reason = f"its parent Network/{spec.parent} is not in the IPAM yet"
-            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when that one is there")
+            yield Hold(
+                HoldKind.BLOCKED,
+                f"Network/{spec.parent}",
+                reason,
+                f"continues automatically when Network/{spec.parent} exists",
+            )
         elif outside := _not_there_yet(want, above.value.network, look):
             reason = f"its parent Network/{spec.parent} does not have {outside} yet"
-            yield Hold(HoldKind.BLOCKED, f"Network/{spec.parent}", reason, "it goes on when the parent is as declared")
+            yield Hold(
+                HoldKind.BLOCKED,
+                f"Network/{spec.parent}",
+                reason,
+                f"continues automatically when Network/{spec.parent} has {outside}",
+            )
         elif lengths:
             if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
                 yield from _named_first(spec.parent, look)
@@ -177,25 +187,25 @@ def _refused(
     if seen is None:
         return
     if seen.shared and spec.type is not NetworkType.SHARED:
-        reason = "a shared network cannot be unshared: other projects may have addresses in it"
-        hint = "leave spec.type Shared, or make a new network and move there"
+        reason = "a shared network cannot be unshared: other projects may hold addresses in it"
+        hint = "keep spec.type: Shared, or create a new network and move to it"
         yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
     inside = occupants(look.key.name, look)
     gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
     if want.container != seen.container or want.namespace != seen.namespace:
         homeless = inside
-        what = "it would change what it is while it holds"
+        what = "namespace or type Super would change while the network holds"
     else:
         homeless = [one for one in inside if any(within(one.cidr, cidr) for cidr in gone)]
         homeless = [one for one in homeless if not any(within(one.cidr, prefix.cidr) for prefix in want.prefixes)]
-        what = f"{', '.join(gone)} would go, and holds"
+        what = f"{', '.join(gone)} would be removed, but still holds"
     staying = [one for one in homeless if not one.leaves]
     if staying:
-        hint = "release or move these first, or keep the prefix as it is"
+        hint = "release or move these first, or keep the prefix"
         yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
     elif homeless:
-        reason = f"{what} {named_tenants(homeless)}, going too"
-        yield Hold(HoldKind.BLOCKED, "in-use", reason, "it goes on when they are released")
+        reason = f"{what} {named_tenants(homeless)}, which will also be released"
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, "continues automatically when they are released")
 
 
 def _taken(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Hold]:
@@ -226,9 +236,9 @@ def _stray_vrf(state: NetworkState, look: KindView) -> Steps:
     as D09: the VRF was acquired first, and not given back when the network failed)."""
     if state.network is not None or state.vrf is None:
         return Steps()
-    why = "it has leaked: there is no such network, declared or in the IPAM"
+    why = "leak: the network is neither declared nor in the IPAM"
     give = ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
-    return Steps((give, Forget(key=look.key, reason="given back")))
+    return Steps((give, Forget(key=look.key, reason="released")))
 
 
 def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
@@ -242,9 +252,11 @@ def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
         stuck = look.refused(sibling.key, PREFIXES) or sibling.key in look.barred()
         if missing and not stuck and _will_have(sibling, look):
             reason = (
-                f"{sibling.key} names {', '.join(sorted(missing))} of {parent}; who names none takes one after that"
+                f"{sibling.key} requests the fixed prefix {', '.join(sorted(missing))} of "
+                f"{parent}, which is acquired first"
             )
-            yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, "it goes on when that one is there")
+            hint = f"continues automatically when {sibling.key} has its prefix"
+            yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, hint)
             return
 
 
@@ -265,9 +277,12 @@ def _occupied_hold(look: KindView) -> Iterator[Hold]:
         return
     leaving: list[Occupant] = [one for one in inside if one.leaves]
     if len(leaving) == len(inside):
-        reason, hint = f"it holds {named_tenants(inside)}, going too", "it goes on when they are released"
+        reason, hint = (
+            f"holds {named_tenants(inside)}, which will also be released",
+            "continues automatically when they are",
+        )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:
         hint = "release or move these first, or declare the network again"
         staying = [one for one in inside if not one.leaves]
-        yield Hold(HoldKind.GUARD, "in-use", f"it holds {named_tenants(staying)}", hint)
+        yield Hold(HoldKind.GUARD, "in-use", f"still holds {named_tenants(staying)}", hint)

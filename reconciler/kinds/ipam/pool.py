@@ -90,10 +90,14 @@ def check_pool(resource: Resource[PoolSpec]) -> list[RuleFinding]:
         if one.first > one.last:
             found.append(RuleFinding("number-range", path, f"{text} ends before it begins", "write first-last"))
         elif one.last > MAX_NUMBER:
-            found.append(RuleFinding("number-range", path, f"{text} goes beyond 32 bits", f"end at {MAX_NUMBER}"))
+            found.append(
+                RuleFinding(
+                    "number-range", path, f"{text} is too large: numbers have at most 32 bits", f"end at {MAX_NUMBER}"
+                )
+            )
         elif other := next((r for r in before if one.first <= r.last and r.first <= one.last), None):
-            what = f"{text} has numbers in common with {other.first}-{other.last}"
-            found.append(RuleFinding("number-range", path, what, "make them disjoint"))
+            what = f"{text} overlaps {other.first}-{other.last}"
+            found.append(RuleFinding("number-range", path, what, "change one of the two so that they do not overlap"))
         before.append(one)
     return found
 
@@ -138,10 +142,10 @@ def number_steps(
     """Give back what is held and not wanted, and take what is wanted; `take` and `give` serve the field in question."""
     actions: list[Action] = []
     if held is not None:
-        why = "another number is declared" if pool else "no number is declared"
+        why = "a different number is declared" if pool else "no number is declared"
         actions.append(give(key=key, pool=held.pool, number=held.number, reason=why))
     if pool is not None:
-        actions.append(take(key=key, pool=pool, number=number, ephemeral=ephemeral, reason="not held yet"))
+        actions.append(take(key=key, pool=pool, number=number, ephemeral=ephemeral, reason="no number acquired yet"))
     return actions
 
 

@@ -29,7 +29,7 @@ class PoolRules:
         if all(field.equal for field in fields):
             return Steps()
         wanted = ranges(resource.spec)
-        why = "not there yet" if pool_state(look.value).pool is None else "its ranges differ"
+        why = "does not exist yet" if pool_state(look.value).pool is None else "its ranges differ"
         lost = [
             f"{one.number} by {one.owner}"
             for one in holders_of_pool(look.key.name, look)
@@ -39,7 +39,9 @@ class PoolRules:
         if lost:
             named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
             hint = "release these first, or keep their numbers in spec.ranges"
-            holds = (Hold(HoldKind.GUARD, "in-use", f"numbers would go that are held: {named}", hint, RANGES),)
+            holds = (
+                Hold(HoldKind.GUARD, "in-use", f"numbers that are in use would be removed: {named}", hint, RANGES),
+            )
         return Steps((PutPool(key=look.key, ranges=wanted, reason=why),), holds)
 
     def removal(self, look: KindView) -> Steps:
@@ -47,15 +49,15 @@ class PoolRules:
         if look.stray:
             return Steps()
         if pool_state(look.value).pool is None:
-            return Steps((Forget(key=look.key, reason="no longer declared, and not there"),))
+            return Steps((Forget(key=look.key, reason="no longer declared, and does not exist"),))
         if look.facts.deletion_policy != DeletionPolicy.RELEASE:
             return Steps((Forget(key=look.key, reason="no longer declared; the pool stays (deletionPolicy Orphan)"),))
         held = holders_of_pool(look.key.name, look)
         holds: tuple[Hold, ...] = ()
         if held:
             named = ", ".join(f"{one.number} by {one.owner}" for one in held[:5])
-            reason = f"{len(held)} of its numbers are held: {named}"
-            holds = (Hold(HoldKind.BLOCKED, "in-use", reason, "it goes on when they are released"),)
+            reason = f"{len(held)} of its numbers are in use: {named}"
+            holds = (Hold(HoldKind.BLOCKED, "in-use", reason, "continues automatically when they are released"),)
         drop = DropPool(key=look.key, reason="no longer declared (deletionPolicy Release)")
         return Steps((drop, Forget(key=look.key, reason="no longer declared, and dropped")), holds)
 
@@ -104,16 +106,20 @@ class NumberRules:
         """As its deletionPolicy says; what nobody declares or remembers has leaked if it was to go with its owner."""
         held = number_state(look.value).held(look.key)
         if held is None:
-            return Steps() if look.stray else Steps((Forget(key=look.key, reason="no longer declared, holds nothing"),))
+            return (
+                Steps()
+                if look.stray
+                else Steps((Forget(key=look.key, reason="no longer declared, and holds no number"),))
+            )
         if look.stray:
-            why = "it has leaked: its owner is neither declared nor remembered"
+            why = "leak: the owner is neither declared nor recorded"
             give = ReleaseNumber(key=look.key, pool=held.pool, number=held.number, reason=why)
-            return Steps((give, Forget(key=look.key, reason="given back"))) if held.ephemeral else Steps()
+            return Steps((give, Forget(key=look.key, reason="released"))) if held.ephemeral else Steps()
         if look.facts.deletion_policy == DeletionPolicy.RELEASE:
             why = "no longer declared (deletionPolicy Release)"
             give = ReleaseNumber(key=look.key, pool=held.pool, number=held.number, reason=why)
-            return Steps((give, Forget(key=look.key, reason="no longer declared, and given back")))
-        reason = f"no longer declared; {held.number} of {held.pool} stays taken (deletionPolicy Orphan)"
+            return Steps((give, Forget(key=look.key, reason="no longer declared, and released")))
+        reason = f"no longer declared; {held.number} of {held.pool} stays allocated (deletionPolicy Orphan)"
         return Steps((Forget(key=look.key, reason=reason),))
 
     def confirmed(self, action: Action, value: Any) -> bool:

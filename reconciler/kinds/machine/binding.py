@@ -50,21 +50,21 @@ def project_steps(wanted: Assignment, look: KindView) -> Steps:
     """Bind, or let go. A machine goes from one project to another only by way of none: it is wiped in between."""
     has = look.facts.project
     if wanted.project is None:
-        return Steps((Bind(key=look.key, project=None, reason=f"no longer declared to be {has}'s"),))
+        return Steps((Bind(key=look.key, project=None, reason=f"spec.project no longer names {has}"),))
     if has is not None:
-        reason = f"it is project {has}'s, and goes to no other before it was released"
-        hint = f"remove spec.project, let that take effect, then set it to {wanted.project}"
+        reason = f"Machine belongs to project {has}; it must be released before it can move to another"
+        hint = f"remove spec.project, apply that, then set spec.project to {wanted.project}"
         return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint, PROJECT),))
     if wanted.taint is not None:
         reason = f"taint {wanted.taint} keeps new projects away (spec.taints)"
         return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
-    return Steps((Bind(key=look.key, project=wanted.project, reason="it is nobody's yet"),))
+    return Steps((Bind(key=look.key, project=wanted.project, reason="Machine belongs to no project yet"),))
 
 
 def image_steps(wanted: Assignment, look: KindView, *, bound: bool) -> Steps:
     """Pin the image that the reference means now. `bound`: the machine is its project's, or about to be."""
     if wanted.image is None:
-        return Steps((PinImage(key=look.key, image=None, reason="no image is declared any more"),))
+        return Steps((PinImage(key=look.key, image=None, reason="spec.image is no longer declared"),))
     if not bound:
         return Steps(holds=(waits_for_project(),))
     if look.desired is None:
@@ -74,13 +74,19 @@ def image_steps(wanted: Assignment, look: KindView, *, bound: bool) -> Steps:
         chosen = _unfit(wanted, chosen, look.desired) or chosen
     if isinstance(chosen, Refusal):
         return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.hint, IMAGE),))
-    why = f"it has {look.facts.image}" if look.facts.image else "it has none yet"
+    why = f"current image is {look.facts.image}" if look.facts.image else "no image is chosen yet"
     return Steps((PinImage(key=look.key, image=chosen.key.name, reason=why),))
 
 
 def waits_for_project() -> Hold:
     """The image of a machine that is not its project's yet."""
-    return Hold(HoldKind.BLOCKED, PROJECT, "it is not the project's yet", "it goes on when the machine is bound", IMAGE)
+    return Hold(
+        HoldKind.BLOCKED,
+        PROJECT,
+        "Machine does not belong to the project yet",
+        "continues automatically when it does",
+        IMAGE,
+    )
 
 
 def _unfit(wanted: Assignment, image: Resource[ImageSpec], desired: DesiredState) -> Refusal | None:
@@ -91,7 +97,9 @@ def _unfit(wanted: Assignment, image: Resource[ImageSpec], desired: DesiredState
     reason = (
         f"size {size.key.name} runs {image.spec.os} {allowed} (spec.images, {stands_at(size)}), not {image.key.name}"
     )
-    return Refusal("size-image", reason, f"set spec.image to one that it runs, or change spec.images of {size.key}")
+    return Refusal(
+        "size-image", reason, f"set spec.image to an image that the size runs, or change spec.images of {size.key}"
+    )
 
 
 def fits(size: Resource[SizeSpec], image: Resource[ImageSpec]) -> bool:

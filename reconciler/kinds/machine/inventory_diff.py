@@ -61,7 +61,9 @@ class _Part(msgspec.Struct, frozen=True):
     @property
     def said(self) -> str:
         amount = f"{self.amount:,} {self.unit}" if self.unit and self.amount else ""
-        return ", ".join(word for word in (self.model, amount, self.extra, self.identity) if word) or "nothing is told"
+        return (
+            ", ".join(word for word in (self.model, amount, self.extra, self.identity) if word) or "nothing is reported"
+        )
 
 
 def inventory_differences(before: Inventory, after: Inventory) -> tuple[PartChange, ...]:

@@ -30,7 +30,7 @@ class SizeFound(msgspec.Struct, frozen=True):
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
     """The machine's size by its inventory: exactly one fits, or none is told."""
     if inventory is None:
-        return SizeFound(None, f"what is in {machine.key} is not known yet", settled=False)
+        return SizeFound(None, f"inventory of {machine.key} is not known yet", settled=False)
     # A fleet has few models of machines: each is held against the sizes once for a revision.
     known = desired.derived("size of", lambda _: dict[object, SizeFound]())
     disks = tuple((one.name, one.size) for one in inventory.disks)
@@ -51,13 +51,13 @@ def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
         elif found.verdict is SizeVerdict.UNKNOWN:
             unknown.append(found.size)
     if len(fits) == 1:
-        return SizeFound(fits[0], f"it is of size {fits[0]}")
+        return SizeFound(fits[0], f"its inventory fits size {fits[0]}")
     if fits:
-        return SizeFound(None, f"it is of {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
+        return SizeFound(None, f"its inventory fits {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
     if unknown:
-        why = f"it may be of size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown"
+        why = f"its inventory may fit size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown"
         return SizeFound(None, why, settled=False)
-    return SizeFound(None, "it is of no size" if desired.count("Size") else "no Size is declared")
+    return SizeFound(None, "its inventory fits no size" if desired.count("Size") else "no Size is declared")
 
 
 def inventory_labels(

@@ -333,18 +333,22 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
         # Until it is seen off, others decide how long that takes: guards, people, its own system.
         if life.stopped_at is None or now < max(order.at, life.stopped_at) + SERVED_WITHIN:
             return None
-        how = "it asked for its boot script, and no agent called" if life.served_at else "it did not start from here"
+        fetched, absent = (
+            ("Machine fetched its boot script but no agent reported"),
+            "Machine did not fetch its boot script",
+        )
+        how = fetched if life.served_at else absent
         return failed(life, "AgentMissing", f"{how} within {duration_words(SERVED_WITHIN)}", now)
     heard = life.heard_at or life.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
-        return failed(life, "AgentGone", f"the machine went off, at: {life.progress or 'work'}", now)
+        return failed(life, "AgentGone", f"Machine powered off while the agent was at: {life.progress or 'work'}", now)
     if now >= heard + SILENT_AFTER:
-        at = f", at: {life.progress}" if life.progress else ""
-        return failed(life, "AgentSilent", f"the agent has been silent for {duration_words(now - heard)}{at}", now)
+        at = f"; last step: {life.progress}" if life.progress else ""
+        return failed(life, "AgentSilent", f"no report from the agent for {duration_words(now - heard)}{at}", now)
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.at + within:
-        return failed(life, "TakesTooLong", f"to {order.purpose} has taken more than {duration_words(within)}", now)
+        return failed(life, "TakesTooLong", f"{order.purpose} has taken more than {duration_words(within)}", now)
     return None
 
 

@@ -103,7 +103,7 @@ def _sent_to_disk(life: LifecycleFacts, detail: str, now: datetime) -> FactAppli
     life = msgspec.structs.replace(life, starts=starts)
     if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
         return FactApplied(life, "SentToDisk", detail)
-    why = f"it was started {len(starts)} times within {duration_words(CRASH_WITHIN)}, and its system has not called"
+    why = f"started {len(starts)} times within {duration_words(CRASH_WITHIN)}; the installed OS has not phoned home"
     return FactApplied(msgspec.structs.replace(life, trouble=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why)
 
 
@@ -117,7 +117,9 @@ def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime
     when = f"while {stage(life)}" + (f" to {life.order.purpose}" if life.order else "")
     if fact is FactType.PHONED_HOME and life.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
-        trouble = LifecycleFailure("FailedReclaim", "its old system called while it is being released", now)
+        trouble = LifecycleFailure(
+            "FailedReclaim", "the previously installed OS phoned home during release: the wipe did not start", now
+        )
         kept = (
             life if life.trouble is not None and life.trouble.final else msgspec.structs.replace(life, trouble=trouble)
         )

@@ -44,14 +44,14 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
         hint = "look at the machine, then set or change spec.lifecycle.request to try again"
         return _waits(HoldKind.FAILED, life.trouble.reason, life.trouble.message, hint)
     if lifecycle.calmed(life, state, look.now):
-        return Steps((Settle(key=look.key, reason="it runs, and was not started again for a while"),))
+        return Steps((Settle(key=look.key, reason="Machine is running and has not restarted for a while"),))
     purpose = lifecycle.purpose(look.facts, spec, claim)
     if purpose is None:
         return _at_rest(life, state, look)
     again = lifecycle.retry_at(life)
     # Trouble of a later time than now was told by a clock that has been put back.
     if life.trouble is not None and again is not None and life.trouble.at <= look.now < again:
-        when = f"it is tried again at {again:%H:%M:%S}Z"
+        when = f"wait; the next attempt is at {again:%H:%M:%S}Z"
         return _waits(HoldKind.IN_FLIGHT, life.trouble.reason, life.trouble.message, when)
     match purpose:
         case Purpose.INSPECT:
@@ -68,26 +68,26 @@ def _another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState,
     system = lifecycle.like_before(life, state)
     if word is None or system is None or lifecycle.held_for_another_system(spec, life, state):
         return Steps()  # The hold is the machine's as a whole.
-    reason = f"the document asks for {word!r}"
+    reason = f"spec.lifecycle.request is {word!r}"
     return Steps((AcceptSystem(key=look.key, system=system, was=life.system or "", word=word, reason=reason),))
 
 
 def _under_way(life: LifecycleFacts, wanted: Purpose | None, state: SystemState, look: KindView) -> Steps:
     if lifecycle.stage(life) is BootStage.ORDERED and life.order is not None and wanted is not life.order.purpose:
-        return Steps((Settle(key=look.key, reason=f"to {life.order.purpose} is not asked for any more"),))
+        return Steps((Settle(key=look.key, reason=f"{life.order.purpose} is no longer requested"),))
     trouble = _refused(life, look) or lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
     if trouble is not None:
         return Steps((Settle(key=look.key, trouble=trouble, reason=trouble.message),))
     stage, order = lifecycle.stage(life), life.order
     if stage is BootStage.ENDED and state.power is PowerState.OFF:
-        return Steps((Settle(key=look.key, reason="the agent has done its work, and the machine is off"),))
+        return Steps((Settle(key=look.key, reason="the agent has finished, and Machine is off"),))
     words = {
-        BootStage.ORDERED: "it is started from the network",
-        BootStage.WORKING: life.progress or "the agent is at work",
-        BootStage.ENDED: "the agent has done its work and switches the machine off",
+        BootStage.ORDERED: "Machine is booting into the agent",
+        BootStage.WORKING: life.progress or "the agent is running",
+        BootStage.ENDED: "the agent has finished and is powering Machine off",
     }
     by = f"to {order.purpose}" if order is not None else "order"
-    return _waits(HoldKind.IN_FLIGHT, by, words.get(stage, ""), "it goes on by itself")
+    return _waits(HoldKind.IN_FLIGHT, by, words.get(stage, ""), "wait; continues automatically")
 
 
 def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
@@ -104,22 +104,36 @@ def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
 def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
     if life.releasing_at is not None:
         if lifecycle.unknown_runs(life, state):
-            return _unknown_runs("have it freed")
+            return _unknown_runs("free the machine")
         if state.power is not PowerState.OFF:
-            return _waits(HoldKind.IN_FLIGHT, "release", "it is wiped, and not off yet", "it goes on when it is off")
-        return Steps((Free(key=look.key, reason="it is off and wiped"),))
+            return _waits(
+                HoldKind.IN_FLIGHT,
+                "release",
+                "disks are wiped; waiting for power off",
+                "continues automatically when power is Off",
+            )
+        return Steps((Free(key=look.key, reason="Machine is wiped and off"),))
     if life.claim is not None and life.written is None:
-        why = f"MachineClaim/{life.claim} is not declared for its project, and says nothing of it"
-        return _waits(HoldKind.BLOCKED, "claim", why, "it goes on when the claim is, or when it has given it back")
+        why = f"Machine is claimed, but MachineClaim/{life.claim} is not declared for its project"
+        return _waits(
+            HoldKind.BLOCKED,
+            "claim",
+            why,
+            "continues automatically when the claim is declared, or when the claim has released the machine",
+        )
     if life.claim is not None and life.phoned_home_at is None:
         if lifecycle.missing_home(life, look.now):
-            why = "the installed system has not been heard of; its disk is left alone"
-            hint = f"look at its console; a change of spec.request of MachineClaim/{life.claim} installs it anew"
+            why = "the installed OS has not phoned home; its disk is not touched"
+            hint = f"check the machine's console; to reinstall, change spec.request of MachineClaim/{life.claim}"
             return _waits(HoldKind.FAILED, "NotHeardOf", why, hint)
-        return _waits(HoldKind.IN_FLIGHT, "start", "its system is to call", "it goes on by itself")
+        return _waits(
+            HoldKind.IN_FLIGHT, "start", "waiting for the installed OS to phone home", "wait; continues automatically"
+        )
     if _started_by_others(life, state):
-        hint = "power it off, or set spec.lifecycle.request to any word to have it stopped and inspected"
-        return _waits(HoldKind.GUARD, "running", "it is nobody's, and was started by others; no claim gets it", hint)
+        hint = "power it off, or set or change spec.lifecycle.request to let groundstate power it off and inspect it"
+        return _waits(
+            HoldKind.GUARD, "running", "Machine is unclaimed, but was powered on by others; claims cannot get it", hint
+        )
     return Steps()
 
 
@@ -132,24 +146,24 @@ def _inspect(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
     started_here = look.facts.life.attempts > 0
     if state.power is not PowerState.OFF and asked == look.facts.life.asked and not started_here:
-        reason = f"power is {state.power}, and a machine that runs is not stopped to be inspected"
-        hint = "power it off, or set spec.lifecycle.request to any word to have it stopped"
+        reason = f"power is {state.power}; groundstate does not power off a running machine to inspect it"
+        hint = "power it off, or set or change spec.lifecycle.request to let groundstate power it off"
         return _waits(HoldKind.GUARD, "running", reason, hint)
-    reason = "nothing is known of what is in it" if look.facts.life.inspected_at is None else "it is asked for"
+    reason = "not inspected yet" if look.facts.life.inspected_at is None else "spec.lifecycle.request was changed"
     return _order(RequestBoot, Purpose.INSPECT, asked, reason, spec, state, look)
 
 
 def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemState, look: KindView) -> Steps:
     facts = look.facts
     if lifecycle.unknown_runs(facts.life, state):
-        return _unknown_runs("have the image written")
+        return _unknown_runs("write the image")
     if claim is None or facts.image is None:
-        why = "no image is chosen for it yet"
-        return _waits(HoldKind.BLOCKED, "image", why, "it goes on when the image is pinned")
+        why = "no image is chosen yet"
+        return _waits(HoldKind.BLOCKED, "image", why, "continues automatically when an image is chosen")
     missing = list(_without_address(facts.life, look))
     if missing:
-        why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not held yet"
-        return _waits(HoldKind.BLOCKED, "addresses", why, "it goes on when the addresses are there")
+        why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not acquired yet"
+        return _waits(HoldKind.BLOCKED, "addresses", why, "continues automatically when the addresses are acquired")
     written = facts.life.written
     order = RequestBoot if written is None else OrderErasure
     reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
@@ -158,11 +172,11 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
 
 def _wipe(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if lifecycle.unknown_runs(look.facts.life, state):
-        return _unknown_runs("have it wiped")
+        return _unknown_runs("wipe its disks")
     if state.power is not PowerState.OFF:
-        why = "it is stopped before it is wiped"
-        return _waits(HoldKind.IN_FLIGHT, "release", why, "it goes on when the machine is off")
-    reason = f"MachineClaim/{look.facts.life.claim} has given it back"
+        why = "waiting for power off before the wipe"
+        return _waits(HoldKind.IN_FLIGHT, "release", why, "continues automatically when power is Off")
+    reason = f"MachineClaim/{look.facts.life.claim} has released the machine"
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     return _order(OrderErasure, Purpose.WIPE, word, reason, spec, state, look)
 
@@ -178,7 +192,7 @@ def _order(
 ) -> Steps:
     image, attempt = virtual_media.image_for(spec, state, look.desired), _attempt(look.facts.life)
     if image is not None and not virtual_media.has_disc(state):
-        why = "it is to start from virtual media, and its BMC offers no start from a CD"
+        why = "Machine is set to boot from virtual media, but its BMC offers no boot from a CD"
         return _waits(HoldKind.FAILED, "virtual-media", why, "set startFrom: Network in the machine or its partition")
     heeded = spec.lifecycle.request if spec.lifecycle is not None and purpose is not Purpose.INSPECT else None
     order = kind(
@@ -216,8 +230,8 @@ def _asked_anew(spec: MachineSpec, life: LifecycleFacts, claim: MachineClaimSpec
 
 
 def _unknown_runs(why: str) -> Steps:
-    reason = "it runs, and by what is remembered nothing is installed on it"
-    return _waits(HoldKind.GUARD, "running", reason, f"look at what runs there; power it off to {why}")
+    reason = "Machine is powered on, but the store has no record of an installation (restored backup?)"
+    return _waits(HoldKind.GUARD, "running", reason, f"check what runs on the machine; power it off to {why}")
 
 
 def _waits(kind: HoldKind, by: str, reason: str, hint: str) -> Steps:

@@ -103,15 +103,15 @@ class MachineRules:
     def removal(self, look: KindView) -> Steps:
         """A machine that git no longer declares is forgotten, never powered off."""
         if look.facts.life.claim is not None:
-            reason = f"it is MachineClaim/{look.facts.life.claim}'s"
-            hint = "declare it again, and remove it when the claim has given it back"
+            reason = f"no longer declared, but claimed by MachineClaim/{look.facts.life.claim}"
+            hint = "declare the machine again, and remove it after the claim has released it"
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
         left = look.facts.life.media
-        image = f", and {left.url} is left in its virtual drive" if left is not None else ""
-        why = f"no longer declared; its power is left as it is{image}"
+        image = f"; {left.url} stays in its virtual drive" if left is not None else ""
+        why = f"no longer declared; its power is not changed{image}"
         renamed = at_place(look.desired, look.facts.place) if look.desired is not None else None
         if renamed is not None:
-            why = f"it is {renamed} now, which has its BMC and system, and what is remembered of it{image}"
+            why = f"renamed to {renamed}, which takes over its BMC, system and recorded facts{image}"
         return Steps((Forget(key=look.key, reason=why),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
@@ -188,9 +188,13 @@ def _binding_steps(spec: MachineSpec, look: KindView, fields: tuple[Field, ...])
         parts.append(step)
     order = look.facts.life.order
     if binding.IMAGE in differing and order is not None and order.purpose is Purpose.INSTALL:
-        why = f"{look.facts.image} is being written"
+        why = f"image {look.facts.image} is being written"
         parts.append(
-            Steps(holds=(Hold(HoldKind.IN_FLIGHT, "to install", why, "it goes on after that", binding.IMAGE),))
+            Steps(
+                holds=(
+                    Hold(HoldKind.IN_FLIGHT, "to install", why, "continues automatically after that", binding.IMAGE),
+                )
+            )
         )
     elif binding.IMAGE in differing:
         parts.append(binding.image_steps(wanted, look, bound=bound))
@@ -204,8 +208,8 @@ def _state(value: Any) -> SystemState:
 def _other_machine(life: LifecycleFacts, state: SystemState) -> Hold:
     new = lifecycle.like_before(life, state)
     what = "" if str(new).startswith(lifecycle.SERIAL) else "UUID "
-    reason = f"the system at its BMC's address has {what}{new}, and the one whose life this is had {life.system}"
-    hint = f"correct spec.bmc; or, if it has a new mainboard, put {new} into spec.lifecycle.request"
+    reason = f"BMC reports {what}{new}, but this Machine was recorded with {life.system}"
+    hint = f"correct spec.bmc; or, if the mainboard was replaced, set spec.lifecycle.request to {new}"
     return Hold(HoldKind.GUARD, "another-system", reason, hint)
 
 
@@ -220,7 +224,7 @@ def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
 
 
 def _already(key: ResourceKey) -> Hold:
-    reason = f"the system at its BMC's address is that of {key}"
+    reason = f"BMC reports the system that belongs to {key}"
     return Hold(HoldKind.GUARD, "another-system", reason, "correct spec.bmc")
 
 
@@ -229,8 +233,13 @@ def _declared(word: str, reason: str, path: str | None = None) -> Hold:
 
 
 def _observed(path: str | None) -> Hold:
-    hint = f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without lifecycle what is declared is sent"
-    return Hold(HoldKind.DECLARED, "observe", f"it is only looked at (lifecycle.mode {Mode.OBSERVE})", hint, path)
+    hint = (
+        f"`groundstate adopt` sets spec.lifecycle.mode to {Mode.MANAGED}; without "
+        "lifecycle, declared fields are applied"
+    )
+    return Hold(
+        HoldKind.DECLARED, "observe", f"Machine is only observed (spec.lifecycle.mode is {Mode.OBSERVE})", hint, path
+    )
 
 
 def _refused(path: str, reason: str, hint: str) -> Steps:
@@ -306,13 +315,15 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) ->
     if look.facts.found_order is None or look.facts.found_order != once_order(boot):
         return None
     if look.facts.found_new:
-        why, also = "this store is new and knows of no order that was carried out; this one may have been", ""
+        why, also = "the store is new: this one-time boot override may already have been executed", ""
     elif state.power is not PowerState.OFF:
-        why = "it runs, and nothing is known of it from before: the order may have been carried out already"
+        why = "first observation of a running machine: the one-time boot override may already have been executed"
         also = ", or power the machine off"
     else:
         return None
-    hint = f"set or change spec.boot.request to give the order{also}; or {override_hint('first-sight', look.key)}"
+    hint = (
+        f"set or change spec.boot.request to send the boot override{also}; or {override_hint('first-sight', look.key)}"
+    )
     return Hold(HoldKind.GUARD, "first-sight", why, hint, BOOT)
 
 
@@ -326,11 +337,11 @@ def _led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
 
 def _power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF):
-        reason = f"the BMC says {state.power}"
-        return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "it is looked at again shortly"),))
+        reason = f"BMC reports power {state.power}"
+        return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "wait; the machine is observed again shortly"),))
     if state.power is None:
         return _refused(
-            POWER, "the BMC does not say whether it is on", "look at the BMC; nothing is sent while this is unknown"
+            POWER, "BMC reports no power state", "check the BMC; no power action is sent while the state is unknown"
         )
     return _power_on(state, look) if spec.power == "On" else _power_off(spec, state, look)
 
@@ -339,7 +350,7 @@ def _power_on(state: SystemState, look: KindView) -> Steps:
     for choice in (ResetType.ON, ResetType.FORCE_ON, ResetType.PUSH_POWER_BUTTON):
         if state.allowed_resets is None or choice in state.allowed_resets:
             return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
-    return _refused(POWER, "the BMC offers no way to power it on", "remove spec.power, or power it on by hand")
+    return _refused(POWER, "the BMC offers no ResetType that powers on", "remove spec.power, or power it on by hand")
 
 
 def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
@@ -353,5 +364,7 @@ def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     elif offered is None or ResetType.FORCE_OFF in offered:
         reset, reason = ResetType.FORCE_OFF, "graceful shutdown ignored" if graceful else "no graceful shutdown offered"
     else:
-        return _refused(POWER, "the BMC offers no way to power it off", "remove spec.power, or power it off by hand")
+        return _refused(
+            POWER, "the BMC offers no ResetType that powers off", "remove spec.power, or power it off by hand"
+        )
     return Steps((PowerOff(key=look.key, reset_type=reset, reason=reason),))

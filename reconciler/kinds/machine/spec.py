@@ -220,22 +220,27 @@ def check_machine(resource: Resource[MachineSpec]) -> list[RuleFinding]:
             RuleFinding(
                 "boot-without-target",
                 "spec.boot.enabled",
-                f"boot is enabled {boot.enabled} but names no target",
+                f"spec.boot.enabled is {boot.enabled}, but spec.boot.target is missing",
                 "add a target such as Pxe, or set enabled to Disabled",
             )
         )
     if boot and boot.request is not None and boot.enabled is not BootEnabled.ONCE:
         found.append(
-            RuleFinding("request-without-once", "spec.boot.request", "request is for enabled: Once only", "remove it")
+            RuleFinding(
+                "request-without-once", "spec.boot.request", "spec.boot.request needs enabled: Once", "remove it"
+            )
         )
     if resource.spec.lifecycle is not None:
         for name in ("power", "boot", "project", "image"):
             if getattr(resource.spec, name) is not None:
-                what = f"{name} is declared, and lifecycle.mode is {resource.spec.lifecycle.mode}"
-                hint = f"remove {name}, or lifecycle; a machine whose life is managed gets it from its MachineClaim"
+                what = f"{name} cannot be declared while lifecycle.mode is {resource.spec.lifecycle.mode}"
+                hint = (
+                    f"remove {name}, or remove lifecycle; a machine with a managed lifecycle "
+                    f"gets {name} from its MachineClaim"
+                )
                 found.append(RuleFinding("lifecycle-and-declared", f"spec.{name}", what, hint))
     if resource.spec.image is not None and resource.spec.project is None:
-        found.append(RuleFinding("image-without-project", "spec.image", "nobody's machine has an image", "add project"))
+        found.append(RuleFinding("image-without-project", "spec.image", "spec.image needs spec.project", "add project"))
     return found
 
 

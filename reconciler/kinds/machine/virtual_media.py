@@ -99,11 +99,11 @@ def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Ste
     wanted = life.order.media if life.order is not None else None
     old = life.media.url if life.media is not None else None
     if wanted is None:
-        return _eject(old or "", "its order is over", look)
+        return _eject(old or "", "its boot request has ended", look)
     for remnant in dict.fromkeys((old, wanted)):
         if remnant is not None and state.holds(remnant):
-            return Steps((EjectMedia(key=look.key, url=remnant, reason="it was in before the order"),))
-    return Steps((InsertMedia(key=look.key, url=wanted, reason="the machine is to start from it"),))
+            return Steps((EjectMedia(key=look.key, url=remnant, reason="it was inserted before the boot request"),))
+    return Steps((InsertMedia(key=look.key, url=wanted, reason="Machine is to boot from it"),))
 
 
 def _eject(url: str, why: str, look: KindView) -> Steps:
@@ -112,8 +112,8 @@ def _eject(url: str, why: str, look: KindView) -> Steps:
     if failure is not None:
         again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
         if look.now < again:
-            reason = f"{url} did not go out of the virtual drive: {failure.message}"
-            hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"it is tried again at {again:%H:%M:%S}Z", MEDIA)
+            reason = f"could not eject {url} from the virtual drive: {failure.message}"
+            hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"wait; the next attempt is at {again:%H:%M:%S}Z", MEDIA)
             return Steps(holds=(hold,))
     return Steps((EjectMedia(key=look.key, url=url, reason=why),))
 
