@@ -39,6 +39,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.spec import ClaimedMachine, all_holders, display_key, of_claim
+from reconciler.kinds.common.column import ClaimSlot, ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
 from reconciler.kinds.machine.labels import AGGREGATE
@@ -57,7 +58,7 @@ from reconciler.planning.planner import plan, universe
 from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
 from reconciler.store import LedgerEntry, Store
-from reconciler.views.columns import ClaimSlot, ResourceView, columns, short_age
+from reconciler.views.columns import columns, short_age
 from reconciler.views.conditions import conditions, status_word
 from reconciler.views.render.words import override_words as words_of
 

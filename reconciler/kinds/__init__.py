@@ -6,21 +6,33 @@ from drivers.base import SystemState
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
+from reconciler.kinds.claim.columns import CLAIM_COLUMNS
 from reconciler.kinds.claim.rules import ClaimRules
+from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.kind import BMC, IPAM, Kind
 from reconciler.kinds.ipam import ipaddress, network, pool
+from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.network_rules import NetworkRules
 from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
+from reconciler.kinds.machine.columns import MACHINE_COLUMNS
+from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules import MachineRules
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("Tenant", "tenants", (), "A customer or department that owns projects.", TenantSpec),
-        Kind("Project", "projects", ("proj",), "A piece of work of one tenant, with its quotas.", ProjectSpec),
+        Kind(
+            "Project",
+            "projects",
+            ("proj",),
+            "A piece of work of one tenant, with its quotas.",
+            ProjectSpec,
+            columns=(spec_column("tenant", "TENANT"),),
+        ),
         Kind(
             "Partition",
             "partitions",
@@ -28,6 +40,7 @@ KINDS: dict[str, Kind] = {
             "A place with machines and their common settings.",
             partition.PartitionSpec,
             check=partition.check_partition,
+            columns=(spec_column("place", "PLACE"),),
         ),
         Kind("Size", "sizes", (), "A class of machines, by what is in them.", size.SizeSpec, check=size.check_size),
         Kind(
@@ -53,6 +66,7 @@ KINDS: dict[str, Kind] = {
             "An operating system that can be written to a machine.",
             image.ImageSpec,
             check=image.check_image,
+            columns=image.IMAGE_COLUMNS,
         ),
         Kind(
             "Pool",
@@ -65,6 +79,7 @@ KINDS: dict[str, Kind] = {
             observed_type=pool.PoolState,
             backend=IPAM,
             absent=pool.PoolState(),
+            columns=POOL_COLUMNS,
         ),
         Kind(
             "Network",
@@ -77,6 +92,7 @@ KINDS: dict[str, Kind] = {
             observed_type=network.NetworkState,
             backend=IPAM,
             absent=network.NetworkState(),
+            columns=NETWORK_COLUMNS,
             is_held=is_held,
             leaks=leaks,
         ),
@@ -91,6 +107,7 @@ KINDS: dict[str, Kind] = {
             observed_type=ipaddress.AddressState,
             backend=IPAM,
             absent=ipaddress.AddressState(),
+            columns=ADDRESS_COLUMNS,
             is_held=is_held,
             leaks=leaks,
         ),
@@ -104,6 +121,7 @@ KINDS: dict[str, Kind] = {
             observed_type=pool.NumberState,
             backend=IPAM,
             absent=pool.NumberState.of(None),
+            columns=NUMBER_COLUMNS,
             is_held=is_held,
             leaks=leaks,
         ),
@@ -124,6 +142,8 @@ KINDS: dict[str, Kind] = {
             in_fleet=True,
             joins=True,
             inventoried=True,
+            columns=MACHINE_COLUMNS,
+            conditions=machine_conditions,
             first_facts=machine.first_facts,
             paused=machine.is_paused,
         ),
@@ -137,6 +157,7 @@ KINDS: dict[str, Kind] = {
             rules=ClaimRules(),
             observed_type=claim.ClaimState,
             absent=claim.ClaimState(),
+            columns=CLAIM_COLUMNS,
             joins=True,
         ),
     )

@@ -1,17 +1,17 @@
 """The conditions that people read: derived from a look, the facts and the plan each time, and never stored.
 
-Ready, Reconciling and Stalled are kstatus': Ready is always there; the other two only while they are true. Suspended,
-Maintenance and BootOverride are a Machine's own.
+Ready, Reconciling and Stalled are kstatus': Ready is always there; the other two only while they are true. A kind has
+more of its own (`Kind.conditions`); Suspended and Maintenance are words for the table too, whoever has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from drivers.base import BootEnabled, ErrorReason, SystemState
+from drivers.base import ErrorReason
 from reconciler.kinds import KINDS
-from reconciler.kinds.machine.spec import MachineSpec, once_order
+from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
 from reconciler.model.facts import NO_FACTS, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, Status
@@ -19,7 +19,6 @@ from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
-SUSPENDED, MAINTENANCE, BOOT_OVERRIDE = "Suspended", "Maintenance", "BootOverride"
 
 _DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": "Observed"}
 _NEEDS_PEOPLE = frozenset({ErrorReason.AUTHENTICATION_FAILED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED})
@@ -144,23 +143,5 @@ def _first(change: Change, kind: HoldKind) -> Hold:
     return next(hold for hold in change.held_by if hold.kind is kind)
 
 
-def _own(resource: Resource[object] | None, remembered: ResourceFacts, seen: Observation | None) -> Iterator[Condition]:
-    if resource is None or not isinstance(resource.spec, MachineSpec):
-        return
-    spec = resource.spec
-    for word, pause in ((SUSPENDED, spec.suspend), (MAINTENANCE, spec.maintenance)):
-        if pause is not None:
-            yield Condition(word, Status.TRUE, "Declared", pause.reason)
-    if (trouble := remembered.life.trouble) is not None:
-        said = "Final" if trouble.final else "Noted"
-        yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
-    boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
-    ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
-    if not ordered or spec.boot is None or boot is None or seen is None:
-        return
-    if boot.enabled is BootEnabled.CONTINUOUS and boot.target == spec.boot.target:
-        message = (
-            f"the Once order for {spec.boot.target} was carried out, and the BMC shows it as Continuous: "
-            f"it may boot from {spec.boot.target} every time"
-        )
-        yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message, seen.taken_at)
+def _own(resource: Resource[object] | None, remembered: ResourceFacts, seen: Observation | None) -> Iterable[Condition]:
+    return () if resource is None else KINDS[resource.key.kind].conditions(resource, remembered, seen)

@@ -78,8 +78,8 @@ def test_a_claim_is_explained_applied_and_shown_and_the_plan_is_empty_then(lab: 
     assert "MachineClaim" not in lab.run("plan").out
     [shown] = lab.run("get", "claims", "-o", "json").json
     assert shown["status"]["machines"] == [
-        {"slot": 0, "machine": "m1", "standing": "Claimed"},
-        {"slot": 1, "machine": "m2", "standing": "Claimed"},
+        {"slot": 0, "machine": "m1", "phase": "Claimed"},
+        {"slot": 1, "machine": "m2", "phase": "Claimed"},
     ]
     [row] = lab.run("get", "claims").out.splitlines()[1:]
     assert row.split()[:6] == ["web", "shop", "c1", "2", "2", "0"]

@@ -30,6 +30,7 @@ SHARED_FILES = {
     "__init__.py": "Python's",
     "spec.py": "a wing of kinds: the kind's spec",
     "rules.py": "a wing of kinds: the kind's rules",
+    "columns.py": "a wing of kinds: the columns of `get`; views/columns.py: those of every kind",
 }
 """File names that two folders may have, each with the reason."""
 

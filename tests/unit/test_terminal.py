@@ -10,12 +10,12 @@ from reconciler.commands import get, printing
 from reconciler.desired import report
 from reconciler.desired.git.commits import _step
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
+from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.inventory import NO_INVENTORY
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.resource import ResourceKey, Source
-from reconciler.views.columns import ResourceView
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
 KEY = ResourceKey("Machine", "m1")

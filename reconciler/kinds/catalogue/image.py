@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.size import Quantity
+from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.fields import Sha256, Spec, Text, Url
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import DesiredState, Resource
@@ -106,6 +107,14 @@ def parse_reference(text: str) -> Reference | None:
     """`debian-12.0` taken apart; None when it has not that form."""
     found = _REFERENCE.fullmatch(text)
     return Reference(found["os"], tuple(int(part) for part in found["version"].split("."))) if found else None
+
+
+IMAGE_COLUMNS = (
+    spec_column("os", "OS"),
+    spec_column("version", "VERSION"),
+    spec_column("classification", "CLASS"),
+)
+"""What `get images` shows."""
 
 
 def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:

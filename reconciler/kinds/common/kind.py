@@ -9,10 +9,12 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from drivers.base import ErrorReason
+from reconciler.kinds.common.column import Column
 from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.observation import ObservedState
+from reconciler.model.observation import Observation, ObservedState
+from reconciler.model.outcome import Condition
 from reconciler.model.plan import Hold, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -122,12 +124,19 @@ class RuleFinding(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+SUSPENDED, MAINTENANCE = "Suspended", "Maintenance"
+"""Conditions of what people asked to leave alone, whatever kind it is."""
+
 BMC, IPAM, NO_BACKEND = "bmc", "ipam", "none"
 """Backends: which endpoint observes a kind and carries out its actions. With none, what is written down is done."""
 
 
 def _never(_value: Any) -> bool:
     return False
+
+
+def _no_conditions(_resource: Resource[Any], _facts: ResourceFacts, _seen: Observation | None) -> Iterable[Condition]:
+    return ()
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -166,6 +175,10 @@ class Kind(msgspec.Struct, frozen=True):
     """Those that are first declared while others of the kind go are told apart from those that were there before."""
     inventoried: bool = False
     """Its parts are read and kept, and labels follow from them."""
+    columns: tuple[Column, ...] = ()
+    """What `get` shows beside the name and the status."""
+    conditions: Callable[[Resource[Any], ResourceFacts, Observation | None], Iterable[Condition]] = _no_conditions
+    """Its own conditions, beside Ready, Reconciling and Stalled."""
     first_facts: Callable[[Any, bool], ResourceFacts] | None = None
     """What is remembered of a resource that was not known before, by its spec; the second argument: no resource that
     guards count was known."""

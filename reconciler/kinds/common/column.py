@@ -1,0 +1,77 @@
+"""Columns of `get`: a heading, and the cell under it. A kind names its own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Condition
+from reconciler.model.override import Override
+from reconciler.model.resource import Resource, ResourceKey
+
+NOTHING = "-"
+"""The cell of what is not there."""
+
+
+class ClaimSlot(msgspec.Struct, frozen=True):
+    """A machine of a claim: in which slot, and how far it is."""
+
+    slot: int
+    machine: str
+    phase: str
+
+
+class ResourceView(msgspec.Struct, frozen=True):
+    """One resource as `get` and `describe` show it: declared, observed, and its conditions in a word and in full.
+    `machines`: those of a claim."""
+
+    key: ResourceKey
+    resource: Resource[Any] | None
+    observation: Observation | None
+    status: str
+    conditions: tuple[Condition, ...]
+    derived: Mapping[str, str] = {}
+    """Labels that stand in no document."""
+    machines: tuple[ClaimSlot, ...] = ()
+    phase: str | None = None
+    """Of a machine whose life is managed."""
+    overrides: tuple[Override, ...] = ()
+    """Those in force that cover it."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A heading and the cell under it; `wide` columns are shown with -o wide only."""
+
+    title: str
+    cell: Callable[[ResourceView, datetime], str]
+    wide: bool = False
+
+
+def spec_column(name: str, title: str, *, wide: bool = False) -> Column:
+    """A field of the spec."""
+
+    def cell(view: ResourceView, _: datetime) -> str:
+        value = getattr(view.resource.spec, name, None) if view.resource else None
+        return NOTHING if value is None else str(value)
+
+    return Column(title, cell, wide)
+
+
+def label_column(label: str, title: str) -> Column:
+    """A label that stands in no document, for -o wide."""
+    return Column(title, lambda view, _: view.derived.get(label, NOTHING), wide=True)
+
+
+def observed_column(title: str, read: Callable[[Any], object], *, wide: bool = False) -> Column:
+    """What `read` finds in the observed value; it is not called where nothing was observed."""
+
+    def cell(view: ResourceView, _: datetime) -> str:
+        seen = view.observation.value if view.observation else None
+        value = None if seen is None else read(seen)
+        return NOTHING if value is None else str(value)
+
+    return Column(title, cell, wide)

@@ -1,0 +1,29 @@
+"""What `get machines` shows."""
+
+from __future__ import annotations
+
+from drivers.base import SystemState
+from reconciler.kinds.catalogue.size import SIZE_LABEL
+from reconciler.kinds.common.column import NOTHING, Column, label_column, observed_column, spec_column
+
+
+def _boot(state: SystemState) -> str | None:
+    if state.boot is None or state.boot.enabled is None:
+        return None
+    return f"{state.boot.target}/{state.boot.enabled}" if state.boot.enabled != "Disabled" else "Disabled"
+
+
+MACHINE_COLUMNS = (
+    spec_column("partition", "PARTITION"),
+    spec_column("rack", "RACK"),
+    spec_column("power", "DECLARED"),
+    observed_column("POWER", lambda state: state.power),
+    observed_column("BOOT", _boot, wide=True),
+    observed_column("LED", lambda state: state.indicator, wide=True),
+    Column("PHASE", lambda view, _: view.phase or NOTHING),
+    observed_column("HEALTH", lambda state: state.health, wide=True),
+    observed_column("MODEL", lambda state: state.model, wide=True),
+    spec_column("size", "SIZE", wide=True),
+    label_column(SIZE_LABEL, "FITS"),
+    Column("BMC", lambda view, _: view.resource.spec.bmc.address if view.resource else NOTHING, wide=True),
+)

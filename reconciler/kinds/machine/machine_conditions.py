@@ -1,0 +1,38 @@
+"""The conditions that machines alone have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drivers.base import BootEnabled, SystemState
+from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
+from reconciler.kinds.machine.spec import MachineSpec, once_order
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import Observation
+from reconciler.model.outcome import Condition, Status
+from reconciler.model.resource import Resource
+
+BOOT_OVERRIDE = "BootOverride"
+
+
+def machine_conditions(
+    resource: Resource[MachineSpec], remembered: ResourceFacts, seen: Observation | None
+) -> Iterator[Condition]:
+    """Whether people work on it, what keeps its life from going on, and a Once order that stays."""
+    spec = resource.spec
+    for word, pause in ((SUSPENDED, spec.suspend), (MAINTENANCE, spec.maintenance)):
+        if pause is not None:
+            yield Condition(word, Status.TRUE, "Declared", pause.reason)
+    if (trouble := remembered.life.trouble) is not None:
+        said = "Final" if trouble.final else "Noted"
+        yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
+    boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None
+    ordered = spec.boot is not None and remembered.once_done == once_order(spec.boot)
+    if not ordered or spec.boot is None or boot is None or seen is None:
+        return
+    if boot.enabled is BootEnabled.CONTINUOUS and boot.target == spec.boot.target:
+        message = (
+            f"the Once order for {spec.boot.target} was carried out, and the BMC shows it as Continuous: "
+            f"it may boot from {spec.boot.target} every time"
+        )
+        yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message, seen.taken_at)
