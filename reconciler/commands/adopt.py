@@ -12,10 +12,11 @@ import msgspec
 
 from drivers.base import SystemState
 from reconciler.commands.options import filter_options, guard_options, guard_options_of, where_from, where_options
-from reconciler.commands.plan import Prospect, compute_plan
+from reconciler.commands.plan import shown_plan
 from reconciler.commands.workspace import EXIT_ERROR, exit_in_words, fail, on_terminal
 from reconciler.kinds.machine.spec import Mode
 from reconciler.model.resource import ResourceKey
+from reconciler.operations.fleet_plan import PlanRequest, Prospect
 from reconciler.planning.selectors import filter_words
 
 MODE = ("spec", "lifecycle", "mode")
@@ -48,7 +49,7 @@ def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **valu
     where = msgspec.structs.replace(where, work_tree=True)
     wanted = [one if "/" in one or one == "machines" else f"machine/{one}" for one in targets] or ["machines"]
     with exit_in_words():
-        prospect = compute_plan(where, asked, wanted, selector)
+        prospect = shown_plan(where, asked, PlanRequest(tuple(wanted), selector))
     machines = sorted(key for key in prospect.keys if key.kind == "Machine")
     if not machines:
         fail(

@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.commands.completion import complete_name
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.plan import compute_plan
+from reconciler.commands.plan import shown_plan
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.workspace import (
     exit_in_words,
@@ -25,6 +25,7 @@ from reconciler.commands.workspace import (
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.operations.fleet_plan import PlanRequest
 from reconciler.operations.where import Where
 from reconciler.placement.capacity import Capacity, capacity
 from reconciler.placement.place import place_all
@@ -108,7 +109,7 @@ def _row(one: Capacity, *, wide: bool) -> list[str]:
 
 
 def _known(where: Where, *, refresh: bool) -> tuple[DesiredState, dict[ResourceKey, Observation], Facts]:
-    looked = compute_plan(where, CommandLimits(), ("machines",)).observations if refresh else ()
+    looked = shown_plan(where, CommandLimits(), PlanRequest(("machines",))).observations if refresh else ()
     store = open_store(where)
     try:
         desired = read_or_exit(open_desired_source(where), store)

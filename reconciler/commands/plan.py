@@ -6,11 +6,11 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 from click.core import ParameterSource
 
 from reconciler.commands.options import (
@@ -22,53 +22,18 @@ from reconciler.commands.options import (
     where_from,
     where_options,
 )
-from reconciler.commands.workspace import (
-    EXIT_ERROR,
-    connections,
-    derived_labels,
-    exit_in_words,
-    exit_with_diagnostics,
-    facts_in_force,
-    facts_under,
-    fail,
-    noting_uncommitted,
-    now,
-    observed_types,
-    on_terminal,
-    open_desired_source,
-    open_store,
-    policy_of,
-    read_all_or_exit,
-)
-from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
-from reconciler.desired.git.source import DesiredSource
-from reconciler.kinds import RECONCILED
-from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.facts import Facts
-from reconciler.model.observation import Observation
-from reconciler.model.plan import CauseKind, Plan
-from reconciler.model.resource import DesiredState, ResourceKey, Revision
-from reconciler.observed.connections import Connections
-from reconciler.onboarding.inventory_comparison import on_sizes
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
+from reconciler.model.plan import Plan
+from reconciler.operations.fleet_plan import ObservedSoFar, PlanRequest, Prospect, plan_fleet, save_plan
 from reconciler.operations.where import Where
-from reconciler.planning.access_changes import access_changes
-from reconciler.planning.admission import admit
-from reconciler.planning.planner import plan, universe, with_commits
-from reconciler.planning.policy import CommandLimits, Policy
-from reconciler.planning.selectors import filter_words, select
+from reconciler.planning.policy import CommandLimits
 from reconciler.views.render import render_json, render_markdown, render_text, render_yaml
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail_on_unknown"}
 """Options that say how a plan is made and shown, and not what is to be done."""
-
-
-class Prospect(msgspec.Struct, frozen=True):
-    """A plan, and all that it was made from."""
-
-    plan: Plan
-    desired: DesiredState
-    observations: tuple[Observation, ...]
-    keys: frozenset[ResourceKey]
 
 
 @click.command("plan", short_help="Show what apply would do.")
@@ -106,8 +71,9 @@ def plan_command(
       groundstate plan --out p.json && groundstate apply p.json
     """
     asked, where = guard_options_of(values), where_from(values)
+    request = PlanRequest(targets, selector, refresh, concurrency)
     with exit_in_words():
-        prospect = compute_plan(where, asked, targets, selector, refresh=refresh, concurrency=concurrency)
+        prospect = shown_plan(where, asked, request)
         if out is not None:
             save_plan(prospect.plan, out)
     command = _apply_command(targets, selector, out)
@@ -116,128 +82,29 @@ def plan_command(
     raise click.exceptions.Exit(EXIT_ERROR if unread else prospect.plan.exit_code)
 
 
-def compute_plan(
-    where: Where,
-    asked: CommandLimits,
-    targets: Iterable[str] = (),
-    selector: str = "",
-    *,
-    refresh: bool = True,
-    concurrency: int = 64,
-    only: Iterable[ResourceKey] | None = None,
-) -> Prospect:
-    """Read git, look at the fleet and plan. Exits with words for what a person can mend."""
-    source = open_desired_source(where)
-    with noting_uncommitted(source, where):
-        desired, warnings = read_all_or_exit(source)
-    store = open_store(where)
-    try:
-        facts = facts_under(store, desired)
-        exit_with_diagnostics(admit(desired, facts))
-        access = access_changes(desired, facts.resources)
-        facts = facts_in_force(desired, facts)
-        everything = universe(desired, facts)
-        chosen = set(everything)
-        if targets or selector:
-            chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
-        keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
-        filtered_by = filter_words(targets, selector)
-        if only is not None:
-            wanted, filtered_by = set(only), "a saved plan"
-            keys = [key for key in keys if key in wanted]
-        meant = set(keys)
-        inventories = store.inventories.all(_sized(meant, desired))
-        last = (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))
-        judge, told = policy_of(store, asked)
-        # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
-        looked = [key for key in everything if key.kind != "Machine" or (refresh and key in meant)]
-        known = set(everything)
-        remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
-        with connections(store, where) as open_connections:
-            fresh = tuple(_observe(open_connections, looked, desired, facts, concurrency))
-    finally:
-        store.close()
-    observed = remembered | {one.key: one for one in fresh}
-    warnings = (
-        *told,
-        *not_descending(source, desired.revision, last),
-        *warnings,
-        *on_sizes(keys, desired, inventories),
-    )
-    planned = _plan(desired, observed, facts, judge, keys, filtered_by, warnings)
-    planned = msgspec.structs.replace(planned, access=access)
-    moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
-    commits = source.commits_for(desired, moved)
-    if source.shallow() and (unknown := len(set(moved) - commits.keys())):
-        planned = msgspec.structs.replace(planned, diagnostics=(*planned.diagnostics, _shallow(unknown)))
-    return Prospect(
-        with_commits(planned, commits),
-        desired,
-        tuple(observed.values()),
-        frozenset(keys),
-    )
+def shown_plan(where: Where, asked: CommandLimits, request: PlanRequest) -> Prospect:
+    """The plan; its making, and what is to be noted of it, are shown on stderr."""
+    with fleet_bar() as observed:
+        prospect = plan_fleet(where, asked, request, observed)
+    say_notes(prospect.notes)
+    return prospect
 
 
-def not_descending(
-    source: DesiredSource, revision: Revision, in_force: tuple[str | None, str | None]
-) -> tuple[Diagnostic, ...]:
-    """A warning where the daemon will refuse the revision: it does not follow the one in force (by which ref found)."""
-    last, ref = in_force
-    if not last or last == revision.id or revision.commit is None or last.startswith("worktree:"):
-        return ()
-    mine = source.branch() if source.requested_ref == "HEAD" else source.requested_ref
-    if (mine or "HEAD") != ref or source.descends(revision.id, last) is not False:
-        return ()
-    hint = f"if that is meant: groundstate rewind {revision.id[:10]} --reason WHY"
-    said = f"{revision} is not a descendant of {last[:10]}, the revision in force, so the daemon refuses it"
-    return (Diagnostic("not-descendant", Severity.WARNING, f"{said}; {hint}", None, "", hint),)
+@contextmanager
+def fleet_bar() -> Iterator[ObservedSoFar]:
+    """A progress bar on a terminal, from the first resource until the last one is observed."""
+    with ExitStack() as ends:
+        bars: list[ProgressBar[int]] = []
 
+        def observed(number: int, total: int) -> None:
+            if number:
+                for bar in bars:
+                    bar.update(1)
+            elif on_terminal(sys.stderr) and total > 1:
+                made = click.progressbar(length=total, label="Looking at the fleet", file=sys.stderr)
+                bars.append(ends.enter_context(made))
 
-def _shallow(unknown: int) -> Diagnostic:
-    documents = "1 document" if unknown == 1 else f"{unknown} documents"
-    said = f"this clone is shallow and ends before the last change of {documents}, so no commit is named for it"
-    hint = "git fetch --unshallow (in a CI checkout: fetch-depth: 0)"
-    return Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint)
-
-
-def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
-    """The machines of which the document says a size, which is held against what is in them."""
-    machines = (desired.resources.get(key) for key in keys if key.kind == "Machine")
-    return {one.key.name for one in machines if one is not None and one.spec.size is not None}
-
-
-def _plan(
-    desired: DesiredState,
-    observed: dict[ResourceKey, Observation],
-    facts: Facts,
-    judge: Policy,
-    keys: list[ResourceKey],
-    filtered_by: str,
-    warnings: tuple[Diagnostic, ...],
-) -> Plan:
-    return plan(
-        desired,
-        observed,
-        facts,
-        now(),
-        judge,
-        select=keys if filtered_by else None,
-        selected_by=filtered_by,
-        diagnostics=warnings,
-    )
-
-
-def _observe(
-    open_connections: Connections, looked: list[ResourceKey], desired: DesiredState, facts: Facts, concurrency: int
-) -> Iterable[Observation]:
-    from reconciler.observed.poller import Poller
-
-    seen = Poller(open_connections, now).observe_all(looked, desired, facts.resources, concurrency)
-    if not on_terminal(sys.stderr) or len(looked) < 2:
-        yield from seen
-        return
-    with click.progressbar(seen, length=len(looked), label="Looking at the fleet", file=sys.stderr) as bar:
-        yield from bar
+        yield observed
 
 
 def rendered(planned: Plan, output: str, *, full: bool = False, next_command: str | None = None) -> str:
@@ -277,14 +144,3 @@ def _repeated_options() -> Iterator[str]:
             yield param.opts[0]
         elif not ("://" in value and "@" in value):
             yield from (param.opts[0], value)
-
-
-def save_plan(planned: Plan, path: Path) -> None:
-    """Write the plan file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.touch(mode=0o600)
-        temporary.write_text(render_json(planned) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        fail(f"{path}: the plan cannot be saved: {error.strerror or error}")

@@ -39,9 +39,14 @@ def fail(message: str) -> NoReturn:
 
 
 def say_notes(notes: Iterable[str]) -> None:
-    """What an operation noted, on stderr."""
+    """What an operation noted, on stderr; once, however many operations of the command noted it."""
     for text in notes:
-        click.echo(f"note: {text}", err=True)
+        if text not in _said:
+            _said.add(text)
+            click.echo(f"note: {text}", err=True)
+
+
+_said: set[str] = set()
 
 
 @contextmanager

@@ -46,19 +46,12 @@ if TYPE_CHECKING:
     from reconciler.observed.connections import Connections
     from reconciler.store import Store
 
-_told: set[str] = set()
-
-
-def _say_once(at: Workspace) -> None:
-    say_notes(text for text in at.notes if text not in _told)
-    _told.update(at.notes)
-
 
 def open_store(where: Where) -> Store:
     """As Workspace.store."""
     at = Workspace(where)
     store = at._read_only_store()
-    _say_once(at)
+    say_notes(at.notes)
     return store
 
 

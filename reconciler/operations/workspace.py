@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState
@@ -64,6 +66,10 @@ class Workspace:
     def note(self, text: str) -> None:
         """Note something that people should know and that stops nothing."""
         self._notes[text] = None
+
+    def read_ref(self, ref: str) -> None:
+        """Read this branch, tag or commit from now on."""
+        self.where = msgspec.structs.replace(self.where, ref=ref)
 
     # -- the desired state ---------------------------------------------------------------------------------------------
 

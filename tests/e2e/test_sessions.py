@@ -34,6 +34,13 @@ def test_a_plan_logs_in_once_and_out_again(desk: Desk, server: RedfishServer) ->
     assert server.sessions == set()
 
 
+def test_an_apply_logs_in_once_for_its_plan_and_its_actions(desk: Desk, server: RedfishServer) -> None:
+    declare(desk, server, power="Off")
+    assert desk.run("apply", "--yes", "--max-disrupted", "100%").code == 0
+    assert server.count("POST", SESSIONS) == 1
+    assert server.sessions == set()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_daemon_logs_in_once_and_out_again(desk: Desk, server: RedfishServer, number: signal.Signals) -> None:
     declare(desk, server, power="On")

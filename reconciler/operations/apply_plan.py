@@ -1,0 +1,331 @@
+"""Applying: a plan that may be shown and approved first, and its carrying out, over the same connections.
+
+with Workspace(where) as at:
+    prepared = prepare_apply(at, asked, request)
+    applied = carry_out(at, asked, prepared, settings, progress, ...)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from enum import StrEnum
+
+import msgspec
+
+from reconciler.applying.context import Context
+from reconciler.applying.engine import Engine
+from reconciler.views.progress import Progress, ProgressRow, ProgressStage
+from reconciler.daemon.label_refresh import are_current, label
+from reconciler.daemon.policy_state import PolicyState
+from reconciler.model.action import Action, Claim, Unclaim
+from reconciler.model.event import Event
+from reconciler.model.outcome import Outcome, OutcomeReason
+from reconciler.model.plan import Change, HoldKind, Plan, Unknown
+from reconciler.model.resource import ResourceKey
+from reconciler.model.retry import waiting
+from reconciler.operations.fleet_plan import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
+from reconciler.operations.runtime_values import RANDOM, now, operator
+from reconciler.operations.stored_facts import facts_of
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.planner import still_wanted
+from reconciler.planning.policy import CommandLimits
+from reconciler.store import Store
+from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
+from reconciler.workqueue.loop import COMMIT, Loop
+from reconciler.workqueue.queue import WorkQueue
+
+
+class Ending(StrEnum):
+    """How an apply ended; whoever called it makes an exit code of it."""
+
+    AS_DECLARED = "AsDeclared"
+    HELD = "Held"
+    """Only what a guard holds is not done."""
+    UNDONE = "Undone"
+    """Something is not done, or could not be read, or is not as it was when the plan was saved."""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A plan to be approved. `stale` is not as it was in the saved plan, and is left alone."""
+
+    prospect: Prospect
+    stale: tuple[ResourceKey, ...] = ()
+
+    @property
+    def changes(self) -> list[Change]:
+        """What is to be carried out, or waited for."""
+        return [change for change in self.prospect.plan.changes if change.key not in self.stale]
+
+    @property
+    def begins(self) -> bool:
+        """Whether anything would be sent, or waited for."""
+        return any(change.goes or _waits(change) for change in self.changes)
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Whether there is nothing that differs."""
+        return not (self.prospect.plan.changes or self.stale)
+
+    @property
+    def ending(self) -> Ending:
+        """How it ends when nothing is sent."""
+        if self.stale or self.prospect.plan.unknown:
+            return Ending.UNDONE
+        # What was shown of access is in force by now.
+        code = msgspec.structs.replace(self.prospect.plan, access=()).exit_code
+        return {0: Ending.AS_DECLARED, 3: Ending.HELD}.get(code, Ending.UNDONE)
+
+
+class ApplySettings(msgspec.Struct, frozen=True):
+    """How it is carried out: BMCs side by side, and the days that the ledger is kept; None: as the daemon was told."""
+
+    concurrency: int = 64
+    keep_events: int | None = None
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What became of each resource, how many actions are in flight still, and what could not be read for the plan."""
+
+    rows: tuple[ProgressRow, ...]
+    in_flight: int
+    unknown: tuple[Unknown, ...]
+    stale: tuple[ResourceKey, ...]
+
+    def count(self, *stages: ProgressStage) -> int:
+        """How many resources are in one of these stages."""
+        return sum(row.stage in stages for row in self.rows)
+
+    @property
+    def unfinished(self) -> int:
+        """How many resources the run did not get through with."""
+        return self.count(ProgressStage.QUEUED, ProgressStage.WORKING)
+
+    @property
+    def undone(self) -> list[ProgressRow]:
+        """What is neither done nor paused."""
+        return [row for row in self.rows if row.stage not in (ProgressStage.DONE, ProgressStage.PAUSED)]
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended."""
+        if self.stale or self.unknown:
+            return Ending.UNDONE
+        if not self.undone:
+            return Ending.AS_DECLARED
+        only_held = all(row.stage is ProgressStage.HELD for row in self.undone)
+        return Ending.HELD if only_held else Ending.UNDONE
+
+
+def prepare_apply(
+    at: Workspace,
+    asked: CommandLimits,
+    request: PlanRequest,
+    saved: Plan | None = None,
+    observed: ObservedSoFar = unwatched,
+) -> Prepared:
+    """The plan, of which nothing is sent yet; with a saved plan, only as far as that is not stale.
+
+    Raises InstanceHeld while another process is at work on the store: before a plan is shown and a person asked.
+    """
+    _be_alone(at)
+    if saved is None:
+        return Prepared(plan_in(at, asked, request, observed))
+    return _compare(saved, at, asked, request, observed)
+
+
+def _be_alone(at: Workspace) -> None:
+    with suppress(NoStore), at.changing() as store, store.instance("apply"):
+        pass
+
+
+def _compare(
+    saved: Plan, at: Workspace, asked: CommandLimits, request: PlanRequest, observed_so_far: ObservedSoFar
+) -> Prepared:
+    """Plan anew what the saved plan changes, as git has it now; name those whose change is not the same any more."""
+    if saved.revision.commit is not None:
+        if at.where.ref == "HEAD":
+            at.read_ref(saved.revision.ref)
+        at.source().snapshot(saved.revision.commit.sha)  # a plan of another repository ends here, in words
+    approved = {change.key: change for change in saved.changes}
+    request = msgspec.structs.replace(request, only=frozenset(approved))
+    prospect = plan_in(at, asked, request, observed_so_far)
+    fresh = {change.key: change for change in prospect.plan.changes if change.key in approved}
+    unknown = {item.key for item in prospect.plan.unknown}
+    observed = {one.key: one for one in prospect.observations}
+    stale = [
+        key
+        for key, change in approved.items()
+        if key in unknown
+        or (key in fresh and change.fingerprint != fresh[key].fingerprint)
+        or not still_wanted(change, prospect.desired, observed)
+        or _goes_elsewhere(key, saved, prospect.plan)
+    ]
+    narrowed = msgspec.structs.replace(prospect.plan, changes=tuple(fresh.values()))
+    return Prepared(msgspec.structs.replace(prospect, plan=narrowed), tuple(stale))
+
+
+def _goes_elsewhere(key: ResourceKey, saved: Plan, planned: Plan) -> bool:
+    """Whether the machine would be reached by a way that the saved plan did not show."""
+    shown, now_asked = ({one.key: one.after for one in each.access}.get(key) for each in (saved, planned))
+    return now_asked is not None and now_asked != shown
+
+
+def _waits(change: Change) -> bool:
+    return change.held(HoldKind.BLOCKED) or change.held(HoldKind.IN_FLIGHT)
+
+
+def _only_held(change: Change) -> bool:
+    """Whether there is not even something to look after."""
+    return change.held(HoldKind.GUARD) and not change.held(HoldKind.IN_FLIGHT)
+
+
+def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> None:
+    """The state is in force from now on, though nothing was to be done: what changes later is drift. Left out while
+    another process is at work on the store."""
+    with at.changing(create=True) as store, suppress(InstanceHeld), store.instance("apply") as epoch:
+        judge = PolicyState(store, asked, now).policy
+        context = Context(now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, policy=judge)
+        _engine(at, store, context, prepared.prospect)
+
+
+def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -> Engine:
+    engine = Engine(store, at.connections(store), facts_of(store), context)
+    engine.adopt(prospect.desired)
+    if not are_current(store, prospect.desired):
+        label(store, engine, prospect.desired)
+    engine.absorb(prospect.observations)
+    return engine
+
+
+class _Run:
+    """What of the plan is through, shared by the workers; `stop` is set when all of it is."""
+
+    def __init__(
+        self, changes: list[Change], progress: Progress, report: Callable[[ProgressRow], None], stop: threading.Event
+    ) -> None:
+        self.progress, self.stop = progress, stop
+        self._report, self._lock = report, threading.Lock()
+        # What was shown as held stays so: room that comes meanwhile would let through others than were shown.
+        self._approved = {change.key: change for change in changes if not change.held(HoldKind.GUARD)}
+        for change in (change for change in changes if _only_held(change)):
+            why = "; ".join(f"{h.by}: {h.reason}" for h in change.held_by)
+            progress.outcome(change.key, waiting(OutcomeReason.HELD, why))
+
+    def tell(self, event: Event) -> None:
+        """An event of the run."""
+        with self._lock:
+            row = self.progress.on_event(event)
+            if row is not None:
+                self._report(row)
+
+    def gives_up(self, key: ResourceKey, outcome: Outcome) -> bool:
+        """Whether the run is through with the resource."""
+        with self._lock:
+            through = self.progress.outcome(key, outcome)
+            if through:
+                self._report(self.progress.rows[key])
+            if not self.progress.open:
+                self.stop.set()
+            return through
+
+    def approves(self, change: Change) -> bool:
+        """Whether all that the change would send was shown."""
+        return self.progress.allows(change.key) and _approved(change, self._approved)
+
+    def follows(self, key: ResourceKey) -> bool:
+        """Whether the resource is stepped on: it was approved, and is not through."""
+        return self.progress.is_open(key) and key in self._approved
+
+    def open_keys(self) -> list[ResourceKey]:
+        """What the run is not through with."""
+        return [row.key for row in self.progress.open]
+
+
+def carry_out(
+    at: Workspace,
+    asked: CommandLimits,
+    prepared: Prepared,
+    settings: ApplySettings,
+    progress: Progress,
+    report: Callable[[ProgressRow], None],
+    stop: threading.Event,
+) -> Applied:
+    """Send what the plan showed, until all of it is through or `stop` is set.
+
+    `progress` is of the prepared changes; `report` is called with each row that changes, under a lock. Raises
+    StoreError, of which InstanceHeld says that another process is at work.
+    """
+    run = _Run(prepared.changes, progress, report, stop)
+    with at.changing(create=True) as store, store.instance("apply") as epoch, _watched(store, asked, stop) as standing:
+        engine, loop = _wired(at, store, epoch, standing, prepared, run)
+        loop.put(run.open_keys(), COMMIT)
+        if not progress.open:
+            stop.set()
+        loop.run(stop, min(settings.concurrency, max(2, len(prepared.changes) + 1)))
+        # What was seen can be looked at again, old events can go next time; the summary cannot be had again.
+        with suppress(StoreError):
+            engine.flush()
+            days = settings.keep_events
+            kept = timedelta(days=days) if days is not None else store.retention.kept()
+            store.retention.trim_some(now() - kept)
+        flying = engine.in_flight
+    return Applied(tuple(progress.rows.values()), flying, prepared.prospect.plan.unknown, prepared.stale)
+
+
+def _wired(
+    at: Workspace, store: Store, epoch: int, standing: PolicyState, prepared: Prepared, run: _Run
+) -> tuple[Engine, Loop]:
+    commits = {c.key: c.cause.commit for c in prepared.changes if c.cause.commit}
+    context = Context(
+        now=now,
+        random=RANDOM.random,
+        by=operator("apply"),
+        epoch=epoch,
+        policy=standing.policy,
+        commit_of=commits.get,
+        report=run.tell,
+        approves=run.approves,
+        follows=run.follows,
+        moved=lambda keys: loop.put([key for key in keys if run.progress.is_open(key)], COMMIT),
+    )
+    engine = _engine(at, store, context, prepared.prospect)
+    loop = Loop(
+        WorkQueue(),
+        engine.reconcile,
+        now,
+        RANDOM.random,
+        resync=None,
+        gives_up=run.gives_up,
+        everything=run.open_keys,
+    )
+    return engine, loop
+
+
+@contextmanager
+def _watched(store: Store, asked: CommandLimits, stop: threading.Event) -> Iterator[PolicyState]:
+    """Limits and overrides, looked at again every few seconds until `stop`."""
+    standing = PolicyState(store, asked, now)
+    standing.refresh()
+    threading.Thread(target=_watch, args=(standing, stop), name="standing", daemon=True).start()
+    yield standing
+
+
+def _watch(standing: PolicyState, stop: threading.Event) -> None:
+    with suppress(StoreError):  # The steps meet the same error, and say it.
+        standing.watch(stop)
+
+
+def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
+    """Whether each action of the change was shown. How a machine is taken down or up may be chosen anew: force after
+    an ignored shutdown is the document's own word. A claim gets, and gives back, the machines that were shown."""
+    shown = approved.get(change.key)
+    return shown is not None and all(any(_alike(action, other) for other in shown.actions) for action in change.actions)
+
+
+def _alike(action: Action, other: Action) -> bool:
+    if isinstance(action, Claim | Unclaim) and isinstance(other, Claim | Unclaim) and action.machines != other.machines:
+        return False
+    return type(action) is type(other) and action.path == other.path
