@@ -34,13 +34,6 @@ def test_a_plan_logs_in_once_and_out_again(desk: Desk, server: RedfishServer) ->
     assert server.sessions == set()
 
 
-def test_an_apply_logs_in_once_for_its_plan_and_its_actions(desk: Desk, server: RedfishServer) -> None:
-    declare(desk, server, power="Off")
-    assert desk.run("apply", "--yes", "--max-disrupted", "100%").code == 0
-    assert server.count("POST", SESSIONS) == 1
-    assert server.sessions == set()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_daemon_logs_in_once_and_out_again(desk: Desk, server: RedfishServer, number: signal.Signals) -> None:
     declare(desk, server, power="On")
@@ -52,11 +45,14 @@ def test_a_daemon_logs_in_once_and_out_again(desk: Desk, server: RedfishServer, 
     assert server.sessions == set()
 
 
-def test_an_interrupted_apply_logs_out_too(desk: Desk, server: RedfishServer) -> None:
+def test_an_apply_logs_in_once_for_its_plan_and_its_actions_and_out_when_interrupted(
+    desk: Desk, server: RedfishServer
+) -> None:
     # The server accepts the write and changes nothing, so that the apply is still looking when it is interrupted.
     declare(desk, server, indicatorLED="Blinking")
     with desk.running("apply", "--yes") as apply:
         apply.until(lambda: server.count("PATCH"), "the write")
         done = apply.end(signal.SIGINT)
     assert done.code == 1
+    assert server.count("POST", SESSIONS) == 1
     assert server.sessions == set()
