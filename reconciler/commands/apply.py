@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from drivers.base import clean
-from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.commands.completion import complete_target
 from reconciler.commands.live_progress import Board
 from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
@@ -33,6 +32,7 @@ from reconciler.operations.apply_plan import (
 from reconciler.operations.fleet_plan import PlanRequest
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.policy import CommandLimits
+from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.views.render import plan_from_json
 
 _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}

@@ -17,7 +17,6 @@ import msgspec
 
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.model.action import Action, Claim, Unclaim
@@ -34,6 +33,7 @@ from reconciler.planning.planner import still_wanted
 from reconciler.planning.policy import CommandLimits
 from reconciler.store import Store
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
+from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue
 
