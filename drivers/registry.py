@@ -16,12 +16,14 @@ from drivers.base import (
     AuthenticationFailed,
     BmcDriver,
     Credential,
+    DriverOptions,
     Ipam,
     IpamSettings,
     Pools,
     Rejected,
     SecretSource,
     note_secrets,
+    options_type,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +104,19 @@ class Registry:
                 errors.append(error)
         if errors:
             raise ExceptionGroup("some drivers did not close", errors)
+
+
+def options_of(name: str) -> type[DriverOptions] | None:
+    """What `bmc.options` of the driver is, None where it has none. Raises Rejected for a name that nothing answers
+    to."""
+    opener = cast("Callable[[], BmcDriver]", _load(BMC_GROUP, BMC_DRIVERS, name))
+    if isinstance(opener, type):
+        return options_type(opener)
+    opened = opener()
+    try:
+        return options_type(opened)
+    finally:
+        opened.close()
 
 
 def _nothing() -> None:

@@ -64,6 +64,9 @@ from drivers.base.known_secrets import NO_NAME as NO_NAME
 from drivers.base.known_secrets import excerpt as excerpt
 from drivers.base.known_secrets import hidden as hidden
 from drivers.base.known_secrets import note_secrets as note_secrets
+from drivers.base.options import DriverOptions as DriverOptions
+from drivers.base.options import options_type as options_type
+from drivers.base.options import read_options as read_options
 from drivers.base.pools import IntegerRange as IntegerRange
 from drivers.base.pools import Number as Number
 from drivers.base.pools import Pool as Pool

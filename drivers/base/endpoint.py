@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from drivers.base.options import DriverOptions
 from drivers.base.secret import Credential
 
 
@@ -35,7 +36,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     `system_id` None: the BMC must have exactly one system, or the driver raises Rejected naming the ids it has.
     `credential` resolves the reference when a login is needed, for the peer that the driver is connected to and will
     send it to; it raises AuthenticationFailed where it may not go there, or saying which reference is at fault. Its
-    value is never kept in a message.
+    value is never kept in a message. `options`: an instance of the driver's own `options_type`, where it has one.
     """
 
     driver: str
@@ -43,3 +44,4 @@ class Endpoint(msgspec.Struct, frozen=True):
     system_id: str | None = None
     tls: Tls = Tls()
     credential: Callable[[Peer], Credential] | None = None
+    options: DriverOptions | None = None

@@ -101,9 +101,10 @@ def _between(snapshot: Snapshot, everything: list[Resource[Any]], files: _Files)
     if before and before.sound == these:
         return [], these
     # Imported here, like the parser.
+    from reconciler.desired.driver_options import check_driver_options
     from reconciler.desired.rules import references
 
-    findings = references.check_references(everything, files.claimed)
+    findings = [*references.check_references(everything, files.claimed), *check_driver_options(everything)]
     if before and (findings or files.diagnostics):
         return findings, before.sound
     return findings, these

@@ -24,6 +24,7 @@ from drivers.base import (
     Pools,
     Rejected,
     Tls,
+    read_options,
     with_all,
 )
 from reconciler.kinds.catalogue.partition import PartitionSpec
@@ -119,13 +120,15 @@ class Connections:
 
     def endpoint(self, way: Access) -> Endpoint:
         """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed, for
-        whom it may be sent to. Raises Rejected for a file that documents may not name."""
+        whom it may be sent to. Raises Rejected for a file that documents may not name, and for options that do
+        not fit."""
         return Endpoint(
             driver=way.driver,
             address=way.address,
             system_id=way.system_id,
             tls=Tls(self._ca_file(way.tls.ca_file), way.tls.fingerprint, way.tls.insecure),
             credential=None if way.credential_ref is None else Login(self, way.credential_ref, way.address, way.driver),
+            options=read_options(self._drivers.bmc(way.driver), way.driver, way.options),
         )
 
     def log_in(self, reference: CredentialRef, way: Way) -> Credential:

@@ -9,7 +9,7 @@ import msgspec
 
 from drivers.base import Tls
 from reconciler.kinds.common.bmc_access import same_bmc
-from reconciler.kinds.machine.spec import Access
+from reconciler.kinds.machine.spec import DEFAULT_DRIVER, Access
 from reconciler.onboarding.discovery import (
     HTTPS,
     MOST_ADDRESSES,
@@ -92,5 +92,5 @@ def _way(url: str, partition: Partition, said: dict[str, Any] | None) -> Access:
     tls = bmc.tls.trust() if bmc and bmc.tls else Tls()
     if said is not None:
         tls = Tls(said.get("caFile"), said.get("fingerprint"), bool(said.get("insecure")))
-    driver = bmc.driver if bmc and bmc.driver else "redfish"
-    return Access(driver, url, None, tls, bmc.credential_ref if bmc else None)
+    driver = bmc.driver if bmc and bmc.driver else DEFAULT_DRIVER
+    return Access(driver, url, None, tls, bmc.credential_ref if bmc else None, bmc.options if bmc else {})

@@ -40,8 +40,13 @@ def _login(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
             "tls.caFile": way.tls.ca_file,
             "tls.fingerprint": way.tls.fingerprint,
             "tls.insecure": "true" if way.tls.insecure else None,
+            "options": redacted(_text(way.options)),
         }
     )
+
+
+def _text(options: dict[str, Any]) -> str:
+    return msgspec.json.encode(options, order="deterministic").decode() if options else ""
 
 
 def _said(words: dict[str, str | None]) -> dict[str, str]:
@@ -61,7 +66,7 @@ def _ways_in(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
         spec = machine.spec
         if not isinstance(spec, MachineSpec):
             continue
-        same = (spec.partition, spec.bmc.driver, spec.bmc.credential_ref, spec.bmc.tls)
+        same = (spec.partition, spec.bmc.driver, spec.bmc.credential_ref, spec.bmc.tls, _text(spec.bmc.options))
         if same not in logins:
             logins[same] = _login(spec, desired)
         found[machine.key] = _endpoint(spec.bmc) | logins[same]

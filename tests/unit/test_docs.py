@@ -24,8 +24,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
 _YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMES = {"dangling-reference", "no-such-image"}
-"""Diagnostics of what another document would have to declare."""
+_NAMES = {"dangling-reference", "no-such-image", "unknown-driver"}
+"""Diagnostics of what another document would have to declare, or another package to bring."""
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
 _REPORTERS = {"record", "event", "_report", "_event", "_say", "_complain", "FactApplied", "LifecycleFailure", "failed"}

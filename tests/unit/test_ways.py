@@ -48,6 +48,16 @@ def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:
 MOVED = {
     "address": (fleet(m1={}), fleet(m1={"address": "evil.example"}), "spec.bmc.address: m1.bmc -> evil.example"),
     "driver": (fleet(m1={}), fleet(m1={"driver": "other"}), "spec.bmc.driver: redfish -> other"),
+    "an option of the driver": (
+        fleet(m1={}),
+        fleet(m1={"options": {"port": 7}}),
+        'spec.bmc.options: (none) -> {"port":7}',
+    ),
+    "an option, inherited": (
+        fleet(BmcDefaults(options={"port": 7}), m1={}),
+        fleet(BmcDefaults(options={"port": 8}), m1={}),
+        'spec.bmc.options: {"port":7} -> {"port":8}',
+    ),
     "system": (fleet(m1={}), fleet(m1={"system_id": "2"}), "spec.bmc.systemId: (none) -> 2"),
     "credential": (
         fleet(m1={}),

@@ -31,6 +31,8 @@ _TYPES = {
 _LIMITS = {
     "minimum": "it is less than {}",
     "maximum": "it is more than {}",
+    "exclusiveMinimum": "it is not more than {}",
+    "exclusiveMaximum": "it is not less than {}",
     "minLength": "it is shorter than {} characters",
     "maxLength": "it is longer than {} characters",
     "minItems": "it has fewer than {} items",
@@ -80,7 +82,7 @@ def _asserting(fault: Callable[[str], str]) -> Callable[[str], bool]:
 
 
 @cache
-def _validator(kind: str) -> Any:
+def _validator(schema: str | bytes) -> Any:
     """jsonschema's validator, with the meanings that jsonschema-rs and the types have: `$` is the end of the text
     and not the place before a last line break, and 1.0 is no integer."""
     import jsonschema
@@ -99,7 +101,7 @@ def _validator(kind: str) -> Any:
     extend: Any = jsonschema.validators.extend
     made = extend(jsonschema.Draft7Validator, {"pattern": pattern}, type_checker=types)
     registry: Any = referencing.Registry(retrieve=_refuse)  # type: ignore[call-arg]
-    return made(msgspec.json.decode(schema_text(kind)), format_checker=checker, registry=registry)
+    return made(msgspec.json.decode(schema), format_checker=checker, registry=registry)
 
 
 def _asserting_text(fault: Callable[[str], str]) -> Callable[[object], bool]:
@@ -108,8 +110,13 @@ def _asserting_text(fault: Callable[[str], str]) -> Callable[[object], bool]:
 
 def problems(kind: str, document: Any) -> list[Problem]:
     """Everything that the kind's schema has against the document, in the document's order."""
+    return problems_by_schema(schema_text(kind), document)
+
+
+def problems_by_schema(schema: str | bytes, document: Any) -> list[Problem]:
+    """Everything that a schema has against a document, in the document's order. `schema`: its JSON text."""
     found: dict[Problem, None] = {}
-    for error in _validator(kind).iter_errors(document):
+    for error in _validator(schema).iter_errors(document):
         found.update(dict.fromkeys(_explain(error)))
     return list(found)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from drivers.base import Tls
@@ -107,6 +108,14 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
         Annotated[CredentialRef, Meta(description="Where the BMC's user and password are found.")] | None
     ) = None
     tls: Annotated[TlsSpec, Meta(description="How the BMC's certificate is trusted.")] | None = None
+    options: Annotated[
+        dict[str, Any],
+        Meta(
+            description="What only the driver knows, as its own page says. A machine's options are added to those of a "
+            "partition with the same driver, and win over them key by key. Never a credential.",
+            extra_json_schema={"additionalProperties": True},
+        ),
+    ] = msgspec.field(default_factory=dict)
 
 
 class BmcSpec(BmcDefaults, frozen=True, kw_only=True):

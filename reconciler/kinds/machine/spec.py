@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -168,6 +168,9 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     ) = None
 
 
+DEFAULT_DRIVER = "redfish"
+
+
 class Access(msgspec.Struct, frozen=True):
     """How a machine's BMC is reached, the partition's defaults taken in."""
 
@@ -176,18 +179,22 @@ class Access(msgspec.Struct, frozen=True):
     system_id: str | None
     tls: Tls
     credential_ref: CredentialRef | None
+    options: dict[str, Any] = {}
 
 
 def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
     """What the machine says, else what its partition says, else redfish with the system's authorities."""
     fallback = defaults or BmcDefaults()
     tls = spec.bmc.tls or fallback.tls
+    inherited = fallback.driver or DEFAULT_DRIVER
+    driver = spec.bmc.driver or inherited
     return Access(
-        driver=spec.bmc.driver or fallback.driver or "redfish",
+        driver=driver,
         address=spec.bmc.address,
         system_id=spec.bmc.system_id,
         tls=tls.trust() if tls else Tls(),
         credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
+        options={**fallback.options, **spec.bmc.options} if driver == inherited else spec.bmc.options,
     )
 
 

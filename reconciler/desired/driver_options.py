@@ -1,0 +1,77 @@
+"""`bmc.options` against the driver that they are for: a driver's own struct is as strict as any document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from drivers.base import DriverOptions, Rejected
+from drivers.registry import options_of
+from reconciler.desired.manifest.validation import Problem, problems_by_schema
+from reconciler.desired.rules.findings import Finding
+from reconciler.kinds.catalogue.partition import PartitionSpec
+from reconciler.kinds.machine.spec import DEFAULT_DRIVER, MachineSpec, access
+from reconciler.model.diagnostic import Severity
+from reconciler.model.resource import Resource
+
+UNKNOWN_DRIVER = "unknown-driver"
+PATH = ("spec", "bmc", "options")
+
+
+def check_driver_options(
+    resources: Sequence[Resource[Any]], options_of: Callable[[str], type[DriverOptions] | None] = options_of
+) -> Iterator[Finding]:
+    """What is wrong with the options of partitions, and of machines with what they inherit. A field that is missing is
+    the machine's fault, as a partition need not say all."""
+    partitions = {one.key.name: one for one in resources if isinstance(one.spec, PartitionSpec)}
+    for one in partitions.values():
+        bmc = one.spec.bmc
+        if bmc is not None and bmc.options:
+            problems = _problems(bmc.driver or DEFAULT_DRIVER, bmc.options, options_of)
+            yield from _findings(one, [found for found in problems if found.code != "missing-field"])
+    for machine in resources:
+        spec = machine.spec
+        if not isinstance(spec, MachineSpec):
+            continue
+        partition = partitions.get(spec.partition)
+        inherited = partition.spec.bmc if partition is not None else None
+        if spec.bmc.options or (inherited is not None and inherited.options):
+            way = access(spec, inherited)
+            problems = _problems(way.driver, way.options, options_of) if way.options else []
+            yield from _findings(machine, [one for one in problems if _is_the_machine_s(one, spec.bmc.options)])
+
+
+def _is_the_machine_s(problem: Problem, own: Mapping[str, Any]) -> bool:
+    """What the partition says wrong is said there, once."""
+    return problem.code == "missing-field" or (problem.path[0] in own if problem.path else bool(own))
+
+
+def _problems(
+    driver: str, said: Mapping[str, Any], options_of: Callable[[str], type[DriverOptions] | None]
+) -> list[Problem]:
+    try:
+        wanted = options_of(driver)
+    except Rejected as error:
+        return [Problem(UNKNOWN_DRIVER, (), f"the options cannot be checked here: {error}")]
+    if wanted is None:
+        return [Problem("unknown-field", (), f"driver {driver} has no options", "", "remove options")]
+    try:
+        msgspec.convert(dict(said), wanted)
+    except msgspec.ValidationError:
+        return problems_by_schema(_schema(wanted), dict(said))
+    return []
+
+
+@cache
+def _schema(wanted: type[DriverOptions]) -> bytes:
+    return msgspec.json.encode(msgspec.json.schema(wanted))
+
+
+def _findings(resource: Resource[Any], problems: Sequence[Problem]) -> Iterator[Finding]:
+    for one in problems:
+        severity = Severity.WARNING if one.code == UNKNOWN_DRIVER else Severity.ERROR
+        summary = f"spec.bmc.options: {one.summary}"
+        yield Finding(one.code, resource, (*PATH, *one.path), summary, one.detail, one.hint, severity)
