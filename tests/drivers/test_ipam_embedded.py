@@ -58,9 +58,9 @@ for number in range(int(count)):
 
 NUMBERS = """
 for number in range(int(count)):
-    print(pools.take("vrf", f"{name}-{number}"), flush=True)
+    print(pools.acquire_number("vrf", f"{name}-{number}"), flush=True)
     if number % 3 == 0:
-        pools.give_back(f"{name}-{number}")
+        pools.release_number(f"{name}-{number}")
 """
 
 RACES = """
@@ -75,8 +75,8 @@ for number in range(int(count)):
         lambda: ipam.drop_network("a"),
         lambda: ipam.drop_network("lan"),
         lambda: pools.put_pool("vrf", [Range(1, 3 + number % 3)]),
-        lambda: pools.take("vrf", f"o{number % 5}"),
-        lambda: pools.give_back(f"o{number % 4}"),
+        lambda: pools.acquire_number("vrf", f"o{number % 5}"),
+        lambda: pools.release_number(f"o{number % 4}"),
         lambda: pools.drop_pool("vrf"),
         lambda: ipam.drop_network("super"),
     ):

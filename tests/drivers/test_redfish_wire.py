@@ -218,7 +218,7 @@ def test_a_reset_that_is_never_answered_arrives_once(hasty: RedfishDriver, serve
 def test_a_huge_answer_is_given_up(
     bmc: Bmc, server: RedfishServer, monkeypatch: pytest.MonkeyPatch, compressed: bool
 ) -> None:
-    monkeypatch.setattr(redfish_http, "MAX_BODY", 1 << 16)
+    monkeypatch.setattr(redfish_http, "_MAX_BODY", 1 << 16)
     body = b" " * (1 << 20)
     answer = reply(200, gzip.compress(body), "Content-Encoding: gzip") if compressed else reply(200, body, close=True)
     server.misbehave("GET", SYSTEM, answer, times=None)

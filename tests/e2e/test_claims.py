@@ -157,7 +157,7 @@ def test_capacity_counts_each_machine_once(lab: Desk) -> None:
         "claimed": ["m1", "m2"],
         "faulty": [],
         "waiting": ["m3"],
-        "leaving": [],
+        "releasing": [],
         "reserved": 0,
         "asked": 0,
     }

@@ -41,7 +41,7 @@ def test_what_was_shown_as_held_stays_held_though_room_came_meanwhile(
 ) -> None:
     first = DEFAULT_FLEET.machine(f"{tmp_path}-a")
     refused = Fault(FaultKind.AUTHENTICATION_FAILED, on=READS, times=None)
-    monkeypatch.setattr(apply, "_ask", lambda: first.faults.add(refused))
+    monkeypatch.setattr(apply, "_confirm", lambda: first.faults.add(refused))
     done = carry_out(desk)
     assert done.exit_code == 1, done.output
     assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([], [])
@@ -49,7 +49,7 @@ def test_what_was_shown_as_held_stays_held_though_room_came_meanwhile(
 
 
 def test_what_was_shown_as_going_goes(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "_ask", lambda: None)
+    monkeypatch.setattr(apply, "_confirm", lambda: None)
     done = carry_out(desk)
     assert done.exit_code == 3, done.output
     assert (sent(tmp_path, "a"), sent(tmp_path, "b")) == ([ResetType.GRACEFUL_SHUTDOWN], [])

@@ -223,7 +223,7 @@ def test_a_push_that_fails_is_told_once_and_made_up_for_later(office: Office) ->
 
 
 def test_a_defect_is_told_and_does_not_end_the_daemon(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(office.hall, "probe", lambda *_: vars()["a defect"])
+    monkeypatch.setattr("reconciler.daemon.proposals.declared_ranges", lambda *_: vars()["a defect"])
     assert office.round() == 60
     assert office.told("ProposalFailed") == ["KeyError: 'a defect'"]
 
