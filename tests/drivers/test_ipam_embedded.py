@@ -74,7 +74,7 @@ for number in range(int(count)):
         lambda: ipam.release(f"o{number % 4}"),
         lambda: ipam.drop_network("a"),
         lambda: ipam.drop_network("lan"),
-        lambda: pools.put_pool("vrf", [Range(1, 3 + number % 3)]),
+        lambda: pools.put_pool("vrf", [IntegerRange(1, 3 + number % 3)]),
         lambda: pools.acquire_number("vrf", f"o{number % 5}"),
         lambda: pools.release_number(f"o{number % 4}"),
         lambda: pools.drop_pool("vrf"),
