@@ -14,7 +14,7 @@ from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import defect
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.event import EventType
+from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.observation import Observation
@@ -85,7 +85,7 @@ class Engine:
             self._planner.survey_again()
             # In the ledger before a login goes there.
             changed = {one.key: access_words(one) for one in access if not one.is_new}
-            self._events.record_each(changed, "AccessChanged", EventType.WARNING)
+            self._events.record_each(changed, EventReason.ACCESS_CHANGED, EventType.WARNING)
             self._reconciler.keep(carried, "its BMC is another one")
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]

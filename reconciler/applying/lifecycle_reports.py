@@ -14,13 +14,13 @@ from reconciler.applying.state import EngineState
 from reconciler.kinds.common.kind import BEGINNING
 from reconciler.kinds.machine.lifecycle import SERVED_WITHIN, BootStage, stage, system_of, unattended
 from reconciler.kinds.machine.lifecycle_events import apply_fact
-from reconciler.model.event import EventType
+from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.lifecycle_facts import FactType, LifecycleFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.rate_limit import EventGate
 
-UNEXPECTED = "UnexpectedFact"
+UNEXPECTED = EventReason.UNEXPECTED_FACT
 
 _SIGNS_OF_LIFE_SAVED = timedelta(seconds=30)
 

@@ -34,7 +34,7 @@ from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
 from reconciler.kinds.machine.lifecycle import uuid_of
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
-from reconciler.model.event import EventType
+from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
@@ -120,7 +120,7 @@ class Reconciler:
         before = self._unreadable.pop(seen.key, None)
         if seen.error is None:
             if before is not None:
-                self._events.record(seen.key, "ReadableAgain", "it answers again")
+                self._events.record(seen.key, EventReason.READABLE_AGAIN, "it answers again")
             return None
         reason, attempts = seen.error.reason, 1 + (before[1] if before is not None else 0)
         self._unreadable[seen.key] = (reason, attempts)
@@ -176,14 +176,14 @@ class Reconciler:
         if learned is not before:
             self.keep({key: learned}, LEFT_TO_PEOPLE)
         for field in drifted:
-            self._events.record(key, "DriftDetected", drift_message(field), EventType.WARNING)
+            self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING)
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
         """Save what was learned, and report the boot requests that ended with it. Raises StoreError."""
         over = [key for key, one in changed.items() if one and self._state.of(key).life.order and not one.life.order]
         self._state.save(changed)
         for key in over:
-            self._events.record(key, "OrderEnded", why)
+            self._events.record(key, EventReason.ORDER_ENDED, why)
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Reconciler:
         if change.held(HoldKind.GUARD) and self._held.get(change.key) != holds:
             self._held[change.key] = holds
             hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
-            self._events.record(change.key, "Held", f"{holds}; to proceed: {hints}", EventType.WARNING)
+            self._events.record(change.key, EventReason.HELD, f"{holds}; to proceed: {hints}", EventType.WARNING)
         reason = hold_reason(change)
         if reason is OutcomeReason.STALLED:
             return Failed(reason, holds, True, requeue_delay(reason))
@@ -253,7 +253,7 @@ class Reconciler:
         flight = in_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
         lifted = f"; it passes guard {change.lifted}" if change.passes else ""
         message = f"{describe(flight)}, because of {cause}{lifted}"
-        event = self._events.event(change.key, "ActionSent", message, action_id=flight.id)
+        event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)
         wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
         facts = sent_facts(flight, self._state.of(change.key), digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
@@ -275,7 +275,7 @@ class Reconciler:
     def _forget(self, action: Forget, desired: DesiredState) -> Outcome:
         self._state.forget(action.key)
         self._planner.survey_again()
-        self._events.record(action.key, "Forgotten", action.reason)
+        self._events.record(action.key, EventReason.FORGOTTEN, action.reason)
         if not self._planner.fleet().lost:
             self._state.save(carried_over(desired, self._state.facts))
         return Done()

@@ -22,6 +22,7 @@ from reconciler.model.action import (
     Settle,
     Unclaim,
 )
+from reconciler.model.event import EventReason
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.lifecycle_facts import NEWBORN, BootRequest, LifecycleFacts, Purpose, without_boot_request
 from reconciler.model.resource import ResourceKey
@@ -31,7 +32,7 @@ class Recorded(msgspec.Struct, frozen=True):
     """The facts that are different now, and the event of each: (reason, message)."""
 
     facts: dict[ResourceKey, ResourceFacts]
-    events: dict[ResourceKey, tuple[str, str]]
+    events: Mapping[ResourceKey, tuple[str, str]]
 
 
 def record_action(
@@ -47,11 +48,11 @@ def record_action(
     key = action.key
     match action:
         case Bind(project=project):
-            told = ("Bound", f"to project {project}") if project else ("Unbound", "it is free")
+            told = (EventReason.BOUND, f"to project {project}") if project else (EventReason.UNBOUND, "it is free")
             return _recorded(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
         case PinImage(image=image):
             changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
-            return _recorded(key, changed, ("ImagePinned", f"image {image or 'none'}"))
+            return _recorded(key, changed, (EventReason.IMAGE_PINNED, f"image {image or 'none'}"))
         case Rename():
             return _renamed(action, facts)
         case Claim():
@@ -75,13 +76,13 @@ def record_action(
             # From here until its new system calls, it does not do what its project has it for.
             down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
             ordered = msgspec.structs.replace(was, life=life, disrupted_at=down)
-            return _recorded(key, ordered, ("BootOrdered", f"to {purpose}, attempt {attempt}, order {name}"))
+            return _recorded(key, ordered, (EventReason.BOOT_ORDERED, f"to {purpose}, attempt {attempt}, order {name}"))
         case Settle(trouble=trouble):
             before = _lifecycle(facts, key)
             # At rest anybody may start it; after trouble what runs there is still what was started from here.
             stopped = before.stopped_at if trouble is not None else None
             life = msgspec.structs.replace(without_boot_request(before), trouble=trouble, stopped_at=stopped)
-            over = ("OrderEnded" if before.order is not None else "TroubleOver", action.reason)
+            over = (EventReason.ORDER_ENDED if before.order is not None else EventReason.TROUBLE_OVER, action.reason)
             said = over if trouble is None else (trouble.reason, trouble.message)
             return _lifecycle_changed(key, facts, life, said)
         case AcceptSystem(system=system, word=word):
@@ -89,15 +90,17 @@ def record_action(
             # Nothing of what was seen of the old one holds, and the word asks for nothing else.
             tried = word if before.releasing_at is not None else before.tried
             life = msgspec.structs.replace(before, system=system, asked=word, tried=tried, stopped_at=None)
-            return _lifecycle_changed(key, facts, life, ("SystemAccepted", f"{system} in the place of {before.system}"))
+            return _lifecycle_changed(
+                key, facts, life, (EventReason.SYSTEM_ACCEPTED, f"{system} in the place of {before.system}")
+            )
         case Free():
             before = _lifecycle(facts, key)
             kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "asked", "system", "media")}
             life = LifecycleFacts(**kept)
             freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
             told_both = {
-                key: ("Freed", f"by MachineClaim/{before.claim}; it is off and wiped"),
-                ResourceKey("MachineClaim", before.claim or ""): ("GivenBack", f"{key.name} is free again"),
+                key: (EventReason.FREED, f"by MachineClaim/{before.claim}; it is off and wiped"),
+                ResourceKey("MachineClaim", before.claim or ""): (EventReason.GIVEN_BACK, f"{key.name} is free again"),
             }
             return Recorded({key: freed}, told_both)
         case _:
@@ -108,9 +111,10 @@ def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Reco
     """All of it moved when the state took force; now it is told."""
     before = ", ".join(f"MachineClaim/{name}" for name in action.was)
     kept = f"it keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
-    told = {action.key: ("Renamed", f"it was {before}; {kept}, and nothing is wiped")}
+    told = {action.key: (EventReason.RENAMED, f"it was {before}; {kept}, and nothing is wiped")}
     told |= {
-        ResourceKey("Machine", name): ("Renamed", f"its claim {before} is {action.key}") for name in action.machines
+        ResourceKey("Machine", name): (EventReason.RENAMED, f"its claim {before} is {action.key}")
+        for name in action.machines
     }
     return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, NO_FACTS), was=())}, told)
 
@@ -124,9 +128,9 @@ def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: dat
             before.life, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
         )
         changed[key] = msgspec.structs.replace(before, project=action.project, image=None, life=life)
-        told[key] = ("Claimed", f"by {action.key}, slot {slot}, for project {action.project}")
+        told[key] = (EventReason.CLAIMED, f"by {action.key}, slot {slot}, for project {action.project}")
     named = ", ".join(name for _, name in action.machines)
-    told[action.key] = ("Placed", f"{named}")
+    told[action.key] = (EventReason.PLACED, f"{named}")
     return Recorded(changed, told)
 
 
@@ -141,8 +145,8 @@ def _unclaimed(
             without_boot_request(before.life), releasing_at=now, because=why or None, attempts=0, trouble=None
         )
         changed[key] = msgspec.structs.replace(before, life=life)
-        told[key] = ("Releasing", f"by {claim}: it is stopped, wiped and free again")
-    told[claim] = ("Releasing", ", ".join(machines))
+        told[key] = (EventReason.RELEASING, f"by {claim}: it is stopped, wiped and free again")
+    told[claim] = (EventReason.RELEASING, ", ".join(machines))
     return Recorded(changed, told)
 
 

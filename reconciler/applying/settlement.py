@@ -33,7 +33,7 @@ from reconciler.model.action import (
     SetIndicator,
     Transfer,
 )
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome
@@ -99,13 +99,13 @@ def settle(
         return None
     elsewhere = _elsewhere(flight, resource)
     if not elsewhere and rules.confirmed(flight.action, seen.value):
-        told = _event(flight, now, "ActionConfirmed", f"took effect{_result_words(flight, seen)}")
+        told = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{_result_words(flight, seen)}")
         return Settled(_confirmed(flight, seen, resource, facts), told)
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, accepted=accepted, looks=looks):
         return None
     if elsewhere:
         why = "cannot be confirmed, as this is not its system any more"
-        return Settled(facts, _event(flight, now, "ActionAbandoned", why, EventType.WARNING))
+        return Settled(facts, _event(flight, now, EventReason.ACTION_ABANDONED, why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now, accepted=accepted)
 
 
@@ -149,7 +149,7 @@ def refuse_action(
         delay = refused_delay(rule, failure.attempts, jitter, floor)
     failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
     remembered = msgspec.structs.replace(remembered, failures={**remembered.failures, flight.action.path: failure})
-    event = _event(flight, now, "ActionRefused", f"was refused: {error}", EventType.WARNING)
+    event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING)
     return Settled(remembered, event), error_outcome(reason, str(error), delay, terminal=rule.terminal)
 
 
@@ -221,7 +221,7 @@ def _expired(
 ) -> Settled:
     action = flight.action
     if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN and accepted:
-        event = _event(flight, now, "ShutdownIgnored", "was accepted and ignored", EventType.WARNING)
+        event = _event(flight, now, EventReason.SHUTDOWN_IGNORED, "was accepted and ignored", EventType.WARNING)
         return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
     once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
     # A power state may come late and is worth another try; what reads back as something else was not kept. An order
@@ -235,7 +235,7 @@ def _expired(
     if rules is not None and resource is not None:
         fields = rules.fields(resource, KindView(flight.key, seen.value, facts, {flight.key: seen}))
         fingerprint = next((f.fingerprint(resource.spec) for f in fields if f.path == action.path), None)
-    event = _event(flight, now, "ActionNotConfirmed", message, EventType.WARNING)
+    event = _event(flight, now, EventReason.ACTION_NOT_CONFIRMED, message, EventType.WARNING)
     failed = _failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now)
     failure = failed.failures[action.path]
     # What may never have been sent is not waited for once more, the first time.

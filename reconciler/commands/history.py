@@ -15,7 +15,7 @@ from reconciler.commands.options import option, output_option, where_from, where
 from reconciler.commands.printing import dump
 from reconciler.commands.workspace import exit_in_words, fail, on_terminal, open_desired_source, open_store
 from reconciler.kinds import KINDS, find_kind
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventReason
 from reconciler.model.resource import Commit, ResourceKey, Revision
 from reconciler.operations.where import Where
 from reconciler.views.render.change_history import (
@@ -149,7 +149,7 @@ def _in_force(where: Where, asked: Moment, commit: Commit) -> Iterable[str]:
         told = [one.event for one in store.events(of_fleet=True, until=until, limit=_MANY, newest_first=True)]
     finally:
         store.close()
-    applied = [one for one in told if one.reason == "RevisionApplied"]
+    applied = [one for one in told if one.reason == EventReason.REVISION_APPLIED]
     if asked.named:
         times = [one.at for one in applied if one.revision == commit.sha]
         yield from [f"in force since {moment(times[-1])}"] if times else []

@@ -25,7 +25,7 @@ from reconciler.commands.workspace import (
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
 from reconciler.kinds.common.inventory import MachineInventory, Origin
 from reconciler.kinds.machine.labels import size_by_inventory
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.onboarding.inventory_comparison import _listed, changes, disagreements
 from reconciler.store import Store
@@ -95,7 +95,9 @@ def _accept(resource: Resource[Any], store: Store, source: str | None) -> None:
             continue
         store.inventories.accept(kept.machine, kept.origin)
         message = f"{kept.origin}: {_listed(found)}"
-        event = Event(now(), EventType.NORMAL, "InventoryAccepted", message, resource.key, by=operator("inventory"))
+        event = Event(
+            now(), EventType.NORMAL, EventReason.INVENTORY_ACCEPTED, message, resource.key, by=operator("inventory")
+        )
         store.append([event])
         click.echo(f"accepted: {message}", err=True)
 

@@ -26,7 +26,7 @@ from reconciler.commands.workspace import (
     operator,
 )
 from reconciler.kinds.claim.spec import display_key
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.services.ipam_export import Copy, export_ipam, import_ipam
@@ -222,7 +222,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
     with _changing(values, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
-            _report(store, "IpamRebuilt", "what is free was written anew from what is declared and held")
+            _report(store, EventReason.IPAM_REBUILT, "what is free was written anew from what is declared and held")
         wrong = ways.ipam.check()
         held, networks = len(ways.ipam.list()), len(ways.ipam.networks())
     for line in wrong:
@@ -279,7 +279,7 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     with _changing(values, change=not dry_run, create=True) as (ways, store):
         refused = _rehearse(copy, export_ipam(ways.ipam, ways.pools))
         if not refused and not dry_run:
-            _report(store, "IpamImported", f"{count} of {file.name}")
+            _report(store, EventReason.IPAM_IMPORTED, f"{count} of {file.name}")
             refused = import_ipam(copy, ways.ipam, ways.pools)
     for line in refused:
         click.echo(clean(line), err=True)

@@ -11,7 +11,7 @@ import msgspec
 from reconciler.commands.options import where_from, where_options
 from reconciler.commands.workspace import change_store, exit_in_words, fail, now, open_desired_source, operator
 from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 
 LASTING = timedelta(hours=24)
 
@@ -48,7 +48,9 @@ def rewind_command(sha: str, reason: str, **values: Any) -> None:
             allowed = Allowed(wanted.id, last, reason.strip(), by, at + LASTING)
             store.put_meta(REWIND, msgspec.json.encode(allowed).decode())
             said = f"{by} allowed {wanted.commit.short} to follow {last[:10]} until {allowed.until:%Y-%m-%d %H:%M:%S}Z"
-            event = Event(at, EventType.WARNING, "RewindAllowed", f"{said}: {allowed.reason}", revision=wanted.id)
+            event = Event(
+                at, EventType.WARNING, EventReason.REWIND_ALLOWED, f"{said}: {allowed.reason}", revision=wanted.id
+            )
             store.append([event])
         finally:
             store.close()

@@ -16,7 +16,7 @@ from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, Anc
 from reconciler.desired.git.source import DesiredSource, SourceError
 from reconciler.desired.load import Loaded, load_state
 from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 from reconciler.store import Store
 from reconciler.store.store_errors import StoreError
@@ -72,7 +72,7 @@ class Follower:
                     self._note(note)
                     self._take_in()
             except SourceError as error:
-                self._complain("SourceUnavailable", f"{error}; the state in force stays")
+                self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the state in force stays")
                 stop.wait(interval)
 
     def watch_remote(self, stop: threading.Event) -> None:
@@ -84,7 +84,7 @@ class Follower:
             begun = self._begun
             if begun is not None and self._now() - begun >= timedelta(seconds=SLOW):
                 said = f"{self._source.location} is being read since {begun:%H:%M:%S}Z"
-                self._complain("SourceSlow", f"{said}; the state in force stays until that has ended")
+                self._complain(EventReason.SOURCE_SLOW, f"{said}; the state in force stays until that has ended")
 
     def stand_in(self) -> None:
         """Put the last good revision in force while nothing is and the newest one is not known yet."""
@@ -92,13 +92,15 @@ class Follower:
         if self._engine.desired is not None or not last or last.startswith("worktree:"):
             return
         said = f"{self._source.location} has not answered in {START:.0f} s"
-        self._complain("SourceSlow", f"{said}; {last[:10]}, which was in force last, is in force until it does")
+        self._complain(
+            EventReason.SOURCE_SLOW, f"{said}; {last[:10]}, which was in force last, is in force until it does"
+        )
         self._fall_back()
 
     def _note(self, note: str | None) -> None:
         if note is not None and note not in self._noted:
             self._noted.add(note)
-            self._say(EventType.WARNING, "WatchUnavailable", note, None)
+            self._say(EventType.WARNING, EventReason.WATCH_UNAVAILABLE, note, None)
 
     def _take_in(self) -> None:
         """`take_in`; a revision that nothing was prepared for is refused, and the last good one stays."""
@@ -110,7 +112,7 @@ class Follower:
         except Exception as error:  # noqa: BLE001  whatever a repository holds, the daemon lives
             self._seen, self.broken = None, True
             why = excerpt(f"{type(error).__name__}: {error}", _LONGEST)
-            self._complain("RevisionUnreadable", f"a defect of groundstate: {why}; the state in force stays")
+            self._complain(EventReason.REVISION_UNREADABLE, f"a defect of groundstate: {why}; the state in force stays")
         finally:
             self._begun = None
             self._looked.set()
@@ -129,7 +131,7 @@ class Follower:
                 return self._fall_back()
             loaded = load_state(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
-            self._complain("SourceUnavailable", f"{error}; the state in force stays")
+            self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the state in force stays")
             return self._fall_back()
         self._seen = snapshot.revision.id
         self._relax()
@@ -162,21 +164,25 @@ class Follower:
                 self.broken = True
                 hint = f"groundstate rewind {sha[:10]} --reason WHY"
                 self._complain(
-                    "NotDescendant", f"{what}, which stays; was the branch taken back? If it is meant: {hint}"
+                    EventReason.NOT_DESCENDANT,
+                    f"{what}, which stays; was the branch taken back? If it is meant: {hint}",
                 )
                 return False
             case AncestryVerdict.UNKNOWN:
                 why = f"a shallow clone ends before it can be told whether {revision} follows {last[:10]}"
-                self._say(EventType.WARNING, "DescentUnknown", why, sha)
+                self._say(EventType.WARNING, EventReason.DESCENT_UNKNOWN, why, sha)
             case AncestryVerdict.ALLOWED if allowed is not None:
                 # Before it is in force, so that it counts once.
                 self._store.put_meta(REWIND, "")
                 self._say(
-                    EventType.WARNING, "RevisionRewound", f"{what}; {allowed.by} allowed it: {allowed.reason}", sha
+                    EventType.WARNING,
+                    EventReason.REVISION_REWOUND,
+                    f"{what}; {allowed.by} allowed it: {allowed.reason}",
+                    sha,
                 )
             case _:
                 said = f"{what}; --ref is {asked} now, and was {last_asked}"
-                self._say(EventType.WARNING, "RevisionRewound", said, sha)
+                self._say(EventType.WARNING, EventReason.REVISION_REWOUND, said, sha)
         return True
 
     def _put_in_force(self, state: DesiredState) -> None:
@@ -189,7 +195,7 @@ class Follower:
         by = f" {words.commit_words(commit)}" if commit else ""
         self._say(
             EventType.NORMAL,
-            "RevisionApplied",
+            EventReason.REVISION_APPLIED,
             f"{state.revision}{by}; {len(keys)} resources to look at",
             state.revision.id,
         )
@@ -204,7 +210,9 @@ class Follower:
         in_force = self._engine.desired
         stays = f"{in_force.revision} stays in force" if in_force else "nothing is in force"
         number = f"{len(errors)} error" if len(errors) == 1 else f"{len(errors)} errors"
-        self._say(EventType.WARNING, "RevisionRefused", f"{name} has {number}; {stays}: {shown}{more}", revision)
+        self._say(
+            EventType.WARNING, EventReason.REVISION_REFUSED, f"{name} has {number}; {stays}: {shown}{more}", revision
+        )
 
     def _fall_back(self) -> bool:
         """After a start with a broken revision: the last one that was sound takes force again."""
@@ -214,7 +222,7 @@ class Follower:
         try:
             loaded = load_state(self._source.snapshot(last), cache=self._cache)
         except SourceError as error:
-            self._complain("SourceUnavailable", str(error))
+            self._complain(EventReason.SOURCE_UNAVAILABLE, str(error))
             return False
         with self._one_at_a_time:
             # Not when a newer one took force while this one was read.
@@ -232,7 +240,9 @@ class Follower:
     def _relax(self) -> None:
         if self._complaint:
             self._complaint = ""
-            self._say(EventType.NORMAL, "SourceAvailable", f"{self._source.location} is followed again", None)
+            self._say(
+                EventType.NORMAL, EventReason.SOURCE_AVAILABLE, f"{self._source.location} is followed again", None
+            )
 
     def _say(self, severity: EventType, reason: str, message: str, revision: str | None) -> None:
         self._tell(Event(at=self._now(), type=severity, reason=reason, message=message, revision=revision))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
 from reconciler.planning.override_scope import in_force
 from reconciler.planning.policy import CommandLimits, DaemonReport, Policy, policy_in_force
@@ -65,7 +65,7 @@ class PolicyState:
         for one in self._overrides:
             if one.id in self._in_force - before:
                 message = f"{one.id}: guard {one.guard} is overridden for {one.covers}: {one.reason}"
-                self.tell(Event(now, EventType.WARNING, "OverrideInForce", message, by=one.by))
+                self.tell(Event(now, EventType.WARNING, EventReason.OVERRIDE_IN_FORCE, message, by=one.by))
         if before != self._in_force:
             self.changed()
         if self._daemon is not None and self._epoch and self._late(now):

@@ -19,7 +19,7 @@ from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.machine.spec import Access
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState
 from reconciler.model.retry import DISCOVERY_LOGIN, PROPOSAL
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
@@ -128,17 +128,19 @@ class Proposer:
         partitions = desired.of_kind("Partition")
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
         for text in left_out:
-            self._complain("NetworkNotSearched", f"{text}; declare smaller bmcNetworks, or use groundstate discover")
+            self._complain(
+                EventReason.NETWORK_NOT_SEARCHED, f"{text}; declare smaller bmcNetworks, or use groundstate discover"
+            )
         todo = self._unread_systems(candidates(ranges, partitions, there, []), begun, stop)
         manner = self._schedule.manner
-        answers = probe_addresses(self._ways, todo, manner, lambda text: self._complain("BmcNotRead", text))
+        answers = probe_addresses(self._ways, todo, manner, lambda text: self._complain(EventReason.BMC_NOT_READ, text))
         found = [(candidate, one) for candidate, one in answers if one is not None]
         if stop.is_set():
             return
         self._found, unread = read_found(self._ways, found, partitions, manner)
         self._take_refusals(unread, {one.url: one.way for one, _ in found}, begun)
         for one in unread:
-            self._complain("BmcNotRead", str(one))
+            self._complain(EventReason.BMC_NOT_READ, str(one))
         self._looked_at = begun
 
     def _unread_systems(
@@ -173,19 +175,19 @@ class Proposer:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         which = f": {', '.join(names[:_NAMED])}{more}" if names else ""
         what = f"{subject(len(this.add), len(this.remove))}{which}; {self._branch.where} is {commit[:10]}"
-        self._say(EventType.NORMAL, "MachinesProposed", what, desired.revision.id)
+        self._say(EventType.NORMAL, EventReason.MACHINES_PROPOSED, what, desired.revision.id)
 
     def _report_lone(self, lone: Iterable[UndeclaredMachine]) -> None:
         for one in lone:
             if self._looked_at is not None and one.at <= self._looked_at:
                 why = "no BMC of a machine that the boot service met was found, so it cannot be proposed"
                 hint = "declare it by its bmc.address, or its BMC's network in bmcNetworks"
-                self._complain("BmcNotFound", f"{why}; {hint}: {one}")
+                self._complain(EventReason.BMC_NOT_FOUND, f"{why}; {hint}: {one}")
 
     def _failed(self, why: str) -> float:
         if why != self._trouble:
             self._trouble = why
-            self._say(EventType.WARNING, "ProposalFailed", clean(why))
+            self._say(EventType.WARNING, EventReason.PROPOSAL_FAILED, clean(why))
         self._failures += 1
         return min(self._schedule.every, PROPOSAL.delay(self._failures))
 

@@ -20,7 +20,7 @@ from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
 from reconciler.kinds.machine import cloud_init
 from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, agent_task, claim_spec, stage, stands
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventReason
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.lifecycle_facts import BootRequest, FactType
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -221,10 +221,10 @@ class DaemonProvisioning:
         """See Lives."""
         met = read_undeclared(uuid, macs, collected, self._now())
         self._met(met)
-        untold = self._found.passes("MachineFound", str(met), self._now())
+        untold = self._found.passes(EventReason.MACHINE_FOUND, str(met), self._now())
         if untold is not None:
             others = f"; {untold} more were not told" if untold else ""
-            self._tell(None, "MachineFound", f"a machine that nobody declared, {met}{others}")
+            self._tell(None, EventReason.MACHINE_FOUND, f"a machine that nobody declared, {met}{others}")
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Lives."""

@@ -23,7 +23,7 @@ from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
 from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.git.source import DesiredSource
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import HoldKind, Plan
@@ -298,7 +298,7 @@ class Daemon:
             self._moved([claim.key for claim in desired.of_kind("MachineClaim")])
 
     def _record_and_report(self, event: Event) -> None:
-        self._relabel |= event.reason in ("InventoryTaken", "InventoryChanged")
+        self._relabel |= event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED)
         self._store.append([event])
         self._report(event)
 

@@ -17,8 +17,88 @@ class EventType(StrEnum):
     WARNING = "Warning"
 
 
+class EventReason(StrEnum):
+    """What happened. `docs/reference/events.md` says what each means; a failed read has an ErrorReason instead.
+
+    Closed, and in this module alone: whatever counts, filters or decides by events goes by these.
+    """
+
+    ACTION_SENT = "ActionSent"
+    ACTION_CONFIRMED = "ActionConfirmed"
+    ACTION_REFUSED = "ActionRefused"
+    ACTION_NOT_CONFIRMED = "ActionNotConfirmed"
+    ACTION_ABANDONED = "ActionAbandoned"
+    SHUTDOWN_IGNORED = "ShutdownIgnored"
+    BOUND = "Bound"
+    UNBOUND = "Unbound"
+    PLACED = "Placed"
+    CLAIMED = "Claimed"
+    RENAMED = "Renamed"
+    RELEASING = "Releasing"
+    FREED = "Freed"
+    GIVEN_BACK = "GivenBack"
+    IMAGE_PINNED = "ImagePinned"
+    FORGOTTEN = "Forgotten"
+    ACCESS_CHANGED = "AccessChanged"
+    IPAM_IMPORTED = "IpamImported"
+    IPAM_REBUILT = "IpamRebuilt"
+    OVERRIDE_BEGAN = "OverrideBegan"
+    OVERRIDE_REVOKED = "OverrideRevoked"
+    OVERRIDE_EXPIRED = "OverrideExpired"
+    OVERRIDE_IN_FORCE = "OverrideInForce"
+    BOOT_ORDERED = "BootOrdered"
+    SCRIPT_SERVED = "ScriptServed"
+    SENT_TO_DISK = "SentToDisk"
+    AGENT_REGISTERED = "AgentRegistered"
+    IMAGE_WRITTEN = "ImageWritten"
+    DISKS_WIPED = "DisksWiped"
+    ORDER_ENDED = "OrderEnded"
+    PHONED_HOME = "PhonedHome"
+    ORDER_NOT_TAKEN = "OrderNotTaken"
+    AGENT_MISSING = "AgentMissing"
+    AGENT_SILENT = "AgentSilent"
+    AGENT_GONE = "AgentGone"
+    TAKES_TOO_LONG = "TakesTooLong"
+    AGENT_FAILED = "AgentFailed"
+    CRASH_LOOP = "CrashLoop"
+    FAILED_RECLAIM = "FailedReclaim"
+    TROUBLE_OVER = "TroubleOver"
+    SYSTEM_ACCEPTED = "SystemAccepted"
+    UNEXPECTED_FACT = "UnexpectedFact"
+    DRIFT_DETECTED = "DriftDetected"
+    HELD = "Held"
+    INVENTORY_TAKEN = "InventoryTaken"
+    INVENTORY_CHANGED = "InventoryChanged"
+    INVENTORY_UNREADABLE = "InventoryUnreadable"
+    INVENTORY_ACCEPTED = "InventoryAccepted"
+    READABLE_AGAIN = "ReadableAgain"
+    MACHINE_FOUND = "MachineFound"
+    MACHINES_PROPOSED = "MachinesProposed"
+    PROPOSAL_FAILED = "ProposalFailed"
+    BMC_NOT_READ = "BmcNotRead"
+    BMC_NOT_FOUND = "BmcNotFound"
+    NETWORK_NOT_SEARCHED = "NetworkNotSearched"
+    REVISION_APPLIED = "RevisionApplied"
+    REVISION_REFUSED = "RevisionRefused"
+    REVISION_UNREADABLE = "RevisionUnreadable"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    SOURCE_SLOW = "SourceSlow"
+    SOURCE_AVAILABLE = "SourceAvailable"
+    WATCH_UNAVAILABLE = "WatchUnavailable"
+    NOT_DESCENDANT = "NotDescendant"
+    DESCENT_UNKNOWN = "DescentUnknown"
+    REWIND_ALLOWED = "RewindAllowed"
+    REVISION_REWOUND = "RevisionRewound"
+    BOOT_ADDRESS_REFUSED = "BootAddressRefused"
+    BOOT_MACHINE_DOUBTFUL = "BootMachineDoubtful"
+    TOKEN_REFUSED = "TokenRefused"  # noqa: S105  a reason
+    AGENT_OF_ANOTHER_MACHINE = "AgentOfAnotherMachine"
+    BOOT_ORDER_NOT_CURRENT = "BootOrderNotCurrent"
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that happened. `key` None: to the fleet as a whole. `reason` is CamelCase and stable.
+    """Something that happened. `key` None: to the fleet as a whole. `reason`: an EventReason or an ErrorReason;
+    a ledger may hold those of other versions.
 
     `message` is for people; it holds no secret, being made from references and observations. `by` is who acted.
     `count`: how often it happened from `at` to `last`, where the ledger keeps the repeats of one story as one event.

@@ -77,8 +77,44 @@ class Status(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class ConditionReason(StrEnum):
+    """Why a condition has its status, where no error is the reason. Closed: status words go by these."""
+
+    HELD = "Held"
+    """A guard holds the change."""
+    FORGOTTEN = "Forgotten"
+    """git no longer declares it."""
+    OBSERVED = "Observed"
+    """The document says that it is only observed."""
+    ACCEPTED = "Accepted"
+    """The document is valid; nothing is reconciled."""
+    RECONCILED = "Reconciled"
+    """It is as declared."""
+    CONFIRMING = "Confirming"
+    """An action was sent, and no observation has confirmed it yet."""
+    RETRYING = "Retrying"
+    """An action failed, and is tried again."""
+    DRIFTED = "Drifted"
+    """It was as declared, and is not any more."""
+    CHANGED = "Changed"
+    """A commit declares another value."""
+    CHANGING = "Changing"
+    """It differs, and no action would help now."""
+    DEPENDENCY_NOT_READY = "DependencyNotReady"
+    """It waits for another resource."""
+    DECLARED = "Declared"
+    """The document says so."""
+    FINAL = "Final"
+    """It is not tried again until a person asks for it."""
+    NOTED = "Noted"
+    """It is known, and tried again."""
+    ONCE_READS_CONTINUOUS = "OnceReadsContinuous"
+    """The BMC shows an override for one boot as one for every boot."""
+
+
 class Condition(msgspec.Struct, frozen=True):
-    """One observation about a resource: Ready, Reconciling, Stalled (kstatus), or a kind's own."""
+    """One observation about a resource: Ready, Reconciling, Stalled (kstatus), or a kind's own. `reason`: a
+    ConditionReason, or that of an error or a failure."""
 
     type: str
     status: Status

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, and_, insert, select
 
 from drivers.base import hidden, printable
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventReason
 from reconciler.model.redact import redacted
 from reconciler.model.resource import ResourceKey
 from reconciler.store import decoders, tables
@@ -27,21 +27,48 @@ _MAX_MESSAGE = 16_000
 
 TOLD_EACH = frozenset(
     {
-        "AccessChanged", "BootOrdered", "Bound", "Claimed", "DisksWiped", "Forgotten", "Freed", "GivenBack",
-        "ImagePinned", "ImageWritten", "InventoryAccepted", "IpamImported", "IpamRebuilt", "OverrideBegan",
-        "OverrideExpired", "OverrideRevoked", "Placed", "Releasing", "RevisionApplied", "RevisionRewound",
-        "RewindAllowed", "SystemAccepted", "Unbound",
+        EventReason.ACCESS_CHANGED,
+        EventReason.BOOT_ORDERED,
+        EventReason.BOUND,
+        EventReason.CLAIMED,
+        EventReason.DISKS_WIPED,
+        EventReason.FORGOTTEN,
+        EventReason.FREED,
+        EventReason.GIVEN_BACK,
+        EventReason.IMAGE_PINNED,
+        EventReason.IMAGE_WRITTEN,
+        EventReason.INVENTORY_ACCEPTED,
+        EventReason.IPAM_IMPORTED,
+        EventReason.IPAM_REBUILT,
+        EventReason.OVERRIDE_BEGAN,
+        EventReason.OVERRIDE_EXPIRED,
+        EventReason.OVERRIDE_REVOKED,
+        EventReason.PLACED,
+        EventReason.RELEASING,
+        EventReason.REVISION_APPLIED,
+        EventReason.REVISION_REWOUND,
+        EventReason.REWIND_ALLOWED,
+        EventReason.SYSTEM_ACCEPTED,
+        EventReason.UNBOUND,
     }
-)  # fmt: skip
+)
 """Events that are told each time, and end the story of their resource: what a person, a commit or an order did."""
 EXACT = frozenset(
     {
-        "ActionAbandoned", "ActionConfirmed", "ActionSent", "DriftDetected", "InventoryChanged", "InventoryTaken",
-        "MachineFound", "NotDescendant", "RevisionRefused", "ShutdownIgnored",
+        EventReason.ACTION_ABANDONED,
+        EventReason.ACTION_CONFIRMED,
+        EventReason.ACTION_SENT,
+        EventReason.DRIFT_DETECTED,
+        EventReason.INVENTORY_CHANGED,
+        EventReason.INVENTORY_TAKEN,
+        EventReason.MACHINE_FOUND,
+        EventReason.NOT_DESCENDANT,
+        EventReason.REVISION_REFUSED,
+        EventReason.SHUTDOWN_IGNORED,
     }
-)  # fmt: skip
+)
 """Events that are another thing in other words. The others may be in the words of a BMC that never says the same."""
-_REFUSED = frozenset({"ActionRefused", "ActionNotConfirmed"})
+_REFUSED = frozenset({EventReason.ACTION_REFUSED, EventReason.ACTION_NOT_CONFIRMED})
 """An action that comes to nothing is tried again and again: that is counted from the second time on."""
 TOLD = 3
 """So often in a week anything else is told before it is counted."""
@@ -97,9 +124,9 @@ def _counted(connection: Connection, event: Event) -> bool:
 
 def _told_before(event: Event, since: AbstractSet[str]) -> int:
     """After how many of the same it is counted; `since`: the reasons of what was told after the newest of these."""
-    if event.reason == "ActionSent":
+    if event.reason == EventReason.ACTION_SENT:
         # What was sent and is not told of yet is another thing than what was sent before.
-        return 1 if since & _REFUSED else TOLD if since - {"ActionSent"} else LOOKED_BACK
+        return 1 if since & _REFUSED else TOLD if since - {EventReason.ACTION_SENT} else LOOKED_BACK
     return 1 if event.reason in _REFUSED else TOLD
 
 

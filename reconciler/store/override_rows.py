@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, delete, insert, select, update
 
-from reconciler.model.event import Event, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
 from reconciler.store.database import Database
 from reconciler.store.ledger import append
@@ -42,7 +42,7 @@ class OverrideTable:
         row = msgspec.structs.asdict(new) | {"targets": msgspec.json.encode(new.targets).decode()}
         until = f"{new.until:%Y-%m-%d %H:%M:%S}Z"
         message = f"{new.id}: guard {new.guard} is overridden until {until} for {new.covers}: {new.reason}"
-        event = Event(new.at, EventType.WARNING, "OverrideBegan", message, by=new.by)
+        event = Event(new.at, EventType.WARNING, EventReason.OVERRIDE_BEGAN, message, by=new.by)
         with self._database.write() as connection:
             connection.execute(insert(override_table), row)
             append(connection, [event])
@@ -59,7 +59,7 @@ class OverrideTable:
                 raise StoreError(f"override {name} is over already; nothing was changed")
             connection.execute(update(override_table).where(this).values(revoked_at=at, revoked_by=by))
             message = f"{name}: the override of guard {found.guard} is revoked; it was for {found.covers}"
-            append(connection, [Event(at, EventType.NORMAL, "OverrideRevoked", message, by=by)])
+            append(connection, [Event(at, EventType.NORMAL, EventReason.OVERRIDE_REVOKED, message, by=by)])
         return msgspec.structs.replace(found, revoked_at=at, revoked_by=by)
 
     def expire(self, now: datetime) -> tuple[Event, ...]:
@@ -79,7 +79,7 @@ class OverrideTable:
                 Event(
                     now,
                     EventType.NORMAL,
-                    "OverrideExpired",
+                    EventReason.OVERRIDE_EXPIRED,
                     f"{one.id}: the override of guard {one.guard} for {one.covers} ended at "
                     f"{one.until:%Y-%m-%d %H:%M:%S}Z",
                     by=one.by,

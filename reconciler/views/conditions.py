@@ -14,13 +14,13 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
 from reconciler.model.facts import NO_FACTS, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
-from reconciler.model.outcome import Condition, Status
+from reconciler.model.outcome import Condition, ConditionReason, Status
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 
-_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": "Observed"}
+_DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": ConditionReason.OBSERVED}
 _NEEDS_PEOPLE = frozenset({ErrorReason.AUTHENTICATION_FAILED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED})
 """Read errors that do not go away by waiting."""
 
@@ -60,7 +60,7 @@ def status_word(found: tuple[Condition, ...]) -> str:
         return "Unknown"
     if ready.status is Status.TRUE:
         return READY
-    if ready.reason in ("Held", "Forgotten", "Observed"):
+    if ready.reason in (ConditionReason.HELD, ConditionReason.FORGOTTEN, ConditionReason.OBSERVED):
         return ready.reason
     return STALLED if STALLED in true else RECONCILING
 
@@ -75,14 +75,14 @@ def _gone(change: Change | None) -> Condition:
     if change is not None and change.held(HoldKind.GUARD):
         return _held(change)
     message = "; ".join(action.reason for action in change.actions) if change else "it is not declared"
-    return Condition(READY, Status.FALSE, "Forgotten", message)
+    return Condition(READY, Status.FALSE, ConditionReason.FORGOTTEN, message)
 
 
 def _reconciled(resource: Resource[object], remembered: ResourceFacts, desired: DesiredState) -> Condition:
     if KINDS[resource.key.kind].rules is None:
-        return Condition(READY, Status.TRUE, "Accepted", f"it is valid in {desired.revision}")
+        return Condition(READY, Status.TRUE, ConditionReason.ACCEPTED, f"it is valid in {desired.revision}")
     since = remembered.applied.at if remembered.applied else None
-    return Condition(READY, Status.TRUE, "Reconciled", f"it is as declared in {desired.revision}", since)
+    return Condition(READY, Status.TRUE, ConditionReason.RECONCILED, f"it is as declared in {desired.revision}", since)
 
 
 def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: datetime) -> Iterator[Condition]:
@@ -91,7 +91,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     if flight is not None:
         late = " and is overdue" if now >= flight.deadline else ""
         message = f"{flight.action.name} was sent by {flight.by}{late}; it is confirmed by looking"
-        yield from _under_way("Confirming", message, flight.sent_at)
+        yield from _under_way(ConditionReason.CONFIRMING, message, flight.sent_at)
     elif change.goes:
         yield from _under_way(*_next_step(change, remembered))
     elif change.held(HoldKind.GUARD):
@@ -102,10 +102,10 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     elif change.held(HoldKind.FAILED):
         yield from _stalled(change, remembered)
     elif change.held(HoldKind.BLOCKED):
-        yield from _under_way("DependencyNotReady", _first(change, HoldKind.BLOCKED).reason, None)
+        yield from _under_way(ConditionReason.DEPENDENCY_NOT_READY, _first(change, HoldKind.BLOCKED).reason, None)
     else:
         message = change.held_by[0].reason if change.held_by else "it differs, and no action would help"
-        yield from _under_way("Changing", message, None)
+        yield from _under_way(ConditionReason.CHANGING, message, None)
 
 
 def _under_way(reason: str, message: str, since: datetime | None) -> Iterator[Condition]:
@@ -117,9 +117,13 @@ def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, dat
     path = change.actions[0].path
     failure = remembered.failures.get(path)
     if failure is not None:
-        return "Retrying", f"{change.actions[0].name} failed {failure.attempts} times: {failure.message}", failure.at
+        return (
+            ConditionReason.RETRYING,
+            f"{change.actions[0].name} failed {failure.attempts} times: {failure.message}",
+            failure.at,
+        )
     fields = ", ".join(difference.path for difference in change.differences)
-    reason = "Drifted" if change.cause.kind is CauseKind.DRIFT else "Changed"
+    reason = ConditionReason.DRIFTED if change.cause.kind is CauseKind.DRIFT else ConditionReason.CHANGED
     passing = f"; it passes guard {change.lifted}" if change.passes else ""
     return reason, f"{fields} not as declared; {change.actions[0].name} is next{passing}", change.cause.since
 
@@ -136,7 +140,7 @@ def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:
 
 def _held(change: Change) -> Condition:
     hold = _first(change, HoldKind.GUARD)
-    return Condition(READY, Status.FALSE, "Held", f"{hold.by}: {hold.reason}; to proceed: {hold.hint}")
+    return Condition(READY, Status.FALSE, ConditionReason.HELD, f"{hold.by}: {hold.reason}; to proceed: {hold.hint}")
 
 
 def _first(change: Change, kind: HoldKind) -> Hold:

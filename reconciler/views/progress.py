@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from drivers.base import ErrorReason
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventReason
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
 
@@ -50,7 +50,7 @@ class Progress:
         row = self.rows.get(event.key) if event.key is not None else None
         if row is None or row.stage not in _OPEN:
             return None
-        if event.reason == "ActionNotConfirmed":
+        if event.reason == EventReason.ACTION_NOT_CONFIRMED:
             self._without_effect.setdefault(row.key, []).append(event.message)
         return self._set(ProgressRow(row.key, ProgressStage.WORKING, event.message))
 

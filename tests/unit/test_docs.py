@@ -14,6 +14,8 @@ from docs import generate
 from drivers.base import ErrorReason
 from reconciler.desired.load import load_state
 from reconciler.model.action import Action
+from reconciler.model.event import EventReason
+from reconciler.model.outcome import ConditionReason
 from reconciler.services.metrics import Metrics
 from tests.unit.desired_worlds import MemorySnapshot
 
@@ -28,6 +30,7 @@ _NAMES = {"dangling-reference", "no-such-image", "unknown-driver"}
 """Diagnostics of what another document would have to declare, or another package to bring."""
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")
+REPORTING = sorted(path.relative_to(ROOT) for path in (ROOT / "reconciler").rglob("*.py"))
 _REPORTERS = {"record", "event", "_report", "_event", "_say", "_complain", "FactApplied", "LifecycleFailure", "failed"}
 
 
@@ -74,9 +77,31 @@ def names_in(page: str) -> set[str]:
 
 
 def test_every_event_reason_is_described() -> None:
-    told = {reason for module in sorted((ROOT / "reconciler").rglob("*.py")) for reason in reasons(module)}
-    assert told
-    assert told | set(ErrorReason) <= names_in("events.md")
+    assert {*EventReason, *ErrorReason} <= names_in("events.md")
+
+
+@pytest.mark.parametrize("module", REPORTING, ids=str)
+def test_what_is_reported_has_a_reason_of_the_closed_list(module: Path) -> None:
+    assert set(reasons(ROOT / module)) <= {*EventReason, *ErrorReason}
+
+
+@pytest.mark.parametrize("module", REPORTING, ids=str)
+def test_nothing_goes_by_the_spelling_of_a_reason(module: Path) -> None:
+    tree = ast.parse((ROOT / module).read_text("utf-8"))
+    spelled = [
+        f"line {side.lineno}: {side.value}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and getattr(node.left, "attr", "") == "reason"
+        for given in node.comparators
+        for side in ast.walk(given)
+        if isinstance(side, ast.Constant) and isinstance(side.value, str) and side.value
+    ]
+    assert spelled == []
+
+
+def test_every_reason_of_a_condition_is_described() -> None:
+    page = (REFERENCE / "conditions.md").read_text("utf-8")
+    assert [reason for reason in ConditionReason if f"`{reason}`" not in page] == []
 
 
 def test_every_reason_of_an_error_is_described_as_a_condition_too() -> None:

@@ -16,6 +16,7 @@ from reconciler.kinds.claim.spec import MachineClaimSpec, claim_of
 from reconciler.kinds.machine import virtual_media
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
+from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.lifecycle_facts import LifecycleFacts, LifecycleFailure, Purpose, without_boot_request
 from reconciler.model.resource import DesiredState
@@ -37,7 +38,7 @@ GRACE = timedelta(minutes=2)
 """How long the agent may take to switch the machine off by itself."""
 NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
 """For a machine on which only the agent can be running, which does not hear a power button."""
-CRASH_LOOP = "CrashLoop"
+CRASH_LOOP = EventReason.CRASH_LOOP
 CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
 """A system that is started so often in that time, and does not call, is in a crash loop."""
@@ -338,17 +339,23 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
             "Machine did not fetch its boot script",
         )
         how = fetched if life.served_at else absent
-        return failed(life, "AgentMissing", f"{how} within {duration_words(SERVED_WITHIN)}", now)
+        return failed(life, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
     heard = life.heard_at or life.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
-        return failed(life, "AgentGone", f"Machine powered off while the agent was at: {life.progress or 'work'}", now)
+        return failed(
+            life, EventReason.AGENT_GONE, f"Machine powered off while the agent was at: {life.progress or 'work'}", now
+        )
     if now >= heard + SILENT_AFTER:
         at = f"; last step: {life.progress}" if life.progress else ""
-        return failed(life, "AgentSilent", f"no report from the agent for {duration_words(now - heard)}{at}", now)
+        return failed(
+            life, EventReason.AGENT_SILENT, f"no report from the agent for {duration_words(now - heard)}{at}", now
+        )
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.at + within:
-        return failed(life, "TakesTooLong", f"{order.purpose} has taken more than {duration_words(within)}", now)
+        return failed(
+            life, EventReason.TAKES_TOO_LONG, f"{order.purpose} has taken more than {duration_words(within)}", now
+        )
     return None
 
 

@@ -15,6 +15,7 @@ from reconciler.kinds.machine.lifecycle import (
     failed,
     stage,
 )
+from reconciler.model.event import EventReason
 from reconciler.model.lifecycle_facts import (
     FactType,
     LifecycleFacts,
@@ -60,7 +61,7 @@ def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | N
     replace = msgspec.structs.replace
     match fact:
         case FactType.SCRIPT_SERVED:
-            return FactApplied(replace(life, served_at=now), "ScriptServed", detail)
+            return FactApplied(replace(life, served_at=now), EventReason.SCRIPT_SERVED, detail)
         case FactType.SENT_TO_DISK:
             return _sent_to_disk(life, detail, now)
         case FactType.REGISTERED:
@@ -69,26 +70,28 @@ def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | N
                 life = replace(life, inspected_at=now, asked=order.word, ended_at=now, attempts=0)
             else:  # From here on what was on the disk is on its way out.
                 life = replace(life, written=None, phoned_home_at=None, installs=_installs(life))
-            return FactApplied(life, "AgentRegistered", detail)
+            return FactApplied(life, EventReason.AGENT_REGISTERED, detail)
         case FactType.ALIVE:
             return FactApplied(replace(life, heard_at=now, progress=detail or None), "", detail)
         case FactType.WRITTEN:
             word, id_ = (order.word, order.id) if order else (None, "")
             written = Written(image or "", detail, life.claim or "", now, word, id_)
             life = replace(life, written=written, phoned_home_at=None, heard_at=now, ended_at=now, attempts=0)
-            return FactApplied(life, "ImageWritten", f"{written.image}, read back as {detail}")
+            return FactApplied(life, EventReason.IMAGE_WRITTEN, f"{written.image}, read back as {detail}")
         case FactType.WIPED:
             proof = tuple(line for line in detail.splitlines() if line.strip())
             # A clock that was put back must not have it wiped again and again until it has caught up.
             wiped = Wiped(max(now, life.releasing_at or now), proof)
             life = replace(life, wiped=wiped, written=None, installs=(), heard_at=now, ended_at=now, attempts=0)
-            return FactApplied(life, "DisksWiped", "; ".join(proof))
+            return FactApplied(life, EventReason.DISKS_WIPED, "; ".join(proof))
         case FactType.AGENT_FAILED:
-            trouble = failed(life, "AgentFailed", detail or "the agent gave no reason", now)
-            return FactApplied(replace(without_boot_request(life), trouble=trouble), "AgentFailed", trouble.message)
+            trouble = failed(life, EventReason.AGENT_FAILED, detail or "the agent gave no reason", now)
+            return FactApplied(
+                replace(without_boot_request(life), trouble=trouble), EventReason.AGENT_FAILED, trouble.message
+            )
         case FactType.PHONED_HOME:
             life = replace(without_boot_request(life), phoned_home_at=now, stopped_at=None, trouble=None, starts=())
-            return FactApplied(life, "PhonedHome", detail)
+            return FactApplied(life, EventReason.PHONED_HOME, detail)
 
 
 def _installs(life: LifecycleFacts) -> tuple[str, ...]:
@@ -102,7 +105,7 @@ def _sent_to_disk(life: LifecycleFacts, detail: str, now: datetime) -> FactAppli
     starts = (*life.starts, now)[-CRASH_STARTS:]
     life = msgspec.structs.replace(life, starts=starts)
     if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
-        return FactApplied(life, "SentToDisk", detail)
+        return FactApplied(life, EventReason.SENT_TO_DISK, detail)
     why = f"started {len(starts)} times within {duration_words(CRASH_WITHIN)}; the installed OS has not phoned home"
     return FactApplied(msgspec.structs.replace(life, trouble=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why)
 
@@ -118,10 +121,14 @@ def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime
     if fact is FactType.PHONED_HOME and life.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = LifecycleFailure(
-            "FailedReclaim", "the previously installed OS phoned home during release: the wipe did not start", now
+            EventReason.FAILED_RECLAIM,
+            "the previously installed OS phoned home during release: the wipe did not start",
+            now,
         )
         kept = (
             life if life.trouble is not None and life.trouble.final else msgspec.structs.replace(life, trouble=trouble)
         )
         return FactApplied(kept, trouble.reason, trouble.message, expected=False)
-    return FactApplied(life, "UnexpectedFact", f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False)
+    return FactApplied(
+        life, EventReason.UNEXPECTED_FACT, f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False
+    )

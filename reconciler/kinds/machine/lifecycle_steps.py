@@ -12,6 +12,7 @@ from reconciler.kinds.machine import lifecycle, virtual_media
 from reconciler.kinds.machine.lifecycle import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import AcceptSystem, Free, OrderErasure, PowerOn, RequestBoot, SetBoot, Settle
+from reconciler.model.event import EventReason
 from reconciler.model.lifecycle_facts import LifecycleFacts, LifecycleFailure, Purpose
 from reconciler.model.plan import Hold, HoldKind
 
@@ -97,7 +98,7 @@ def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
         failure = look.facts.failures.get(path)
         given_up = failure is not None and (failure.terminal or virtual_media.given_up(path, failure))
         if failure is not None and given_up and life.order is not None and failure.at >= life.order.at:
-            return lifecycle.failed(life, "OrderNotTaken", f"{path}: {failure.message}", look.now)
+            return lifecycle.failed(life, EventReason.ORDER_NOT_TAKEN, f"{path}: {failure.message}", look.now)
     return None
 
 

@@ -13,6 +13,7 @@ import msgspec
 from werkzeug import Request, Response
 
 from reconciler.kinds.machine.cloud_init import PhoneHome, fill_seed
+from reconciler.model.event import EventReason
 from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.services.boot import identifiers
@@ -187,7 +188,7 @@ class Agent:
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.order
             message = f"the token for {whose} was shown by another machine: {wrong}"
-            self._desk.refuse(request, 403, "AgentOfAnotherMachine", message, grant.machine)
+            self._desk.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
 
     def _current(self, request: Request, grant: Grant) -> None:
         if grant.machine is not None:
@@ -197,7 +198,7 @@ class Agent:
 
     def _stale(self, request: Request, grant: Grant, order: str) -> NoReturn:
         message = f"boot order {order[:100]} is not what {grant.machine or 'the machine'} is started for"
-        self._desk.refuse(request, 409, "BootOrderNotCurrent", message, grant.machine)
+        self._desk.refuse(request, 409, EventReason.BOOT_ORDER_NOT_CURRENT, message, grant.machine)
 
     def _shown(
         self, request: Request, purposes: Collection[TokenPurpose], token: str | None = None
@@ -206,7 +207,7 @@ class Agent:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         text = token if token is not None else text.strip() if scheme.lower() == "bearer" else ""
         if not text:
-            self._desk.refuse(request, 401, "TokenRefused", "no token was shown")
+            self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, "no token was shown")
         try:
             grant = self._desk.tokens.peek(text, purposes, self._desk.now())
         except BadToken as bad:
@@ -220,7 +221,7 @@ class Agent:
         if not self._desk.lives.serves(grant.machine, request.remote_addr or ""):
             whose = grant.machine or grant.order
             message = f"the {grant.purpose} token for {whose} was shown from outside of spec.boot.networks"
-            self._desk.refuse(request, 403, "BootAddressRefused", message, grant.machine)
+            self._desk.refuse(request, 403, EventReason.BOOT_ADDRESS_REFUSED, message, grant.machine)
 
     def _bad(self, request: Request, bad: BadToken) -> NoReturn:
         grant = bad.grant
@@ -228,7 +229,7 @@ class Agent:
         what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.order}"
         why = "it is none of ours" if bad.fault is TokenFault.UNKNOWN else f"it is {bad.fault}"
         message = f"{what} was shown and refused: {why}"
-        self._desk.refuse(request, 401, "TokenRefused", message, grant.machine if grant else None, str(bad))
+        self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad))
 
 
 def _kept(fact: FactType, detail: str) -> str:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import FileWrapper
 
 from reconciler.kinds.machine.virtual_media import IMAGE
+from reconciler.model.event import EventReason
 from reconciler.model.lifecycle_facts import BootRequest, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
@@ -60,7 +61,7 @@ class Pages:
             return text_response(scripts.to_disk(f"{key.name} has nothing else to do"))
         if not served:
             message = f"{key} asked for its boot script from outside of its partition's spec.boot.networks; it got none"
-            desk.warn(address, "BootAddressRefused", message, key)
+            desk.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
             return text_response(scripts.to_disk(f"{key.name} is not started from this network"))
         return self._ordered(request, key, order, uuid, macs)
 
@@ -74,7 +75,7 @@ class Pages:
                 "script; it got none, as the BMC tells another UUID or another machine has it "
                 "too; compare the UUIDs, and write the MAC addresses into spec.macs"
             )
-            self._desk.warn(address, "BootMachineDoubtful", message, key)
+            self._desk.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
 
     def file(self, request: Request, checksum: str, name: str = "") -> Response:
         """`/files/<sha256>/<name>`: a file of the store, or a part of it. The name is for those who look at that."""
