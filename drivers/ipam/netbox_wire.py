@@ -189,8 +189,8 @@ class _Session(requests.Session):
         super().__init__()
         self.if_match: str | None = None
         self.etag: str | None = None
-        # Or else requests takes user and password from ~/.netrc, in the place of the token.
-        self.auth = _as_it_is
+        # Or else a proxy of the environment gets the token, and ~/.netrc goes in its place.
+        self.trust_env = False
         adapter = _Adapter(context, seconds)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
@@ -245,9 +245,6 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-
     def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
         """Nothing to add: the context verifies."""
 
@@ -256,7 +253,7 @@ class _Adapter(HTTPAdapter):
         deadline = time.monotonic() + self._seconds
         timeout = (min(_CONNECT_SECONDS, self._seconds), self._seconds)
         try:
-            reply = super().send(request, stream=True, timeout=timeout, proxies=kwargs.get("proxies"))
+            reply = super().send(request, stream=True, timeout=timeout, proxies=None)
         except requests.ConnectionError as error:
             raise (_NotConnected(*error.args) if "NewConnectionError" in repr(error) else error) from None
         with reply.raw:
@@ -283,10 +280,6 @@ class _Reply(requests.Response):
 
     def json(self, **_: Any) -> Any:
         return read_json(self.content or b"")
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _checked(url: str) -> str:

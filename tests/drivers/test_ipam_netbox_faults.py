@@ -228,6 +228,20 @@ def test_one_that_drips_its_headers_is_given_up_in_time() -> None:
         dripping.join()
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_no_proxy_of_the_environment_gets_the_token(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """Plain http to a tunnel that ends on this host is allowed, and would be sent to the proxy as it is."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with serving(Netbox(("GET /api/ipam/ip-addresses/", [page()]))) as ipam:
+            assert ipam.list() == []
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 def test_a_second_page_that_fails_leaves_nothing_of_the_first() -> None:
     first = page(*(address(f"o{number}", number) for number in range(1, 4)), count=5)
     netbox = Netbox(("GET /api/ipam/ip-addresses/", [first, Reply(503, {"detail": "later"})]))
