@@ -130,7 +130,11 @@ class _Partial:
 
 @runtime_checkable
 class BmcDriver(Protocol):
-    """Opens systems and owns the connections to their BMCs: one connection and one session a BMC and credential."""
+    """Opens systems and owns the connections to their BMCs: one connection and one session a BMC and credential.
+
+    One that reaches no network, whatever an address says, has an attribute `offline` that is true: the settings need
+    not name a network then.
+    """
 
     def open(self, endpoint: Endpoint) -> System:
         """Return the system, without touching the network."""

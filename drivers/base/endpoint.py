@@ -37,6 +37,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     `credential` resolves the reference when a login is needed, for the peer that the driver is connected to and will
     send it to; it raises AuthenticationFailed where it may not go there, or saying which reference is at fault. Its
     value is never kept in a message. `options`: an instance of the driver's own `options_type`, where it has one.
+
+    `connects`: asked for the IP address that the host stands for, before a connection is made to it. It raises Rejected
+    where the settings name no network for that.
     """
 
     driver: str
@@ -45,3 +48,4 @@ class Endpoint(msgspec.Struct, frozen=True):
     tls: Tls = Tls()
     credential: Callable[[Peer], Credential] | None = None
     options: DriverOptions | None = None
+    connects: Callable[[str], None] | None = None

@@ -398,6 +398,8 @@ class FakeFleet:
     BMCs outlive the connections to them.
     """
 
+    offline = True
+
     def __init__(self, now: Callable[[], float], *, on_after: float = 0.0, off_after: float = 0.0) -> None:
         self.now = now
         self.on_after = on_after
@@ -442,6 +444,8 @@ class FakeFleet:
 
 class FakeConnection:
     """A BmcDriver to a fleet that others use too: closing it leaves theirs open."""
+
+    offline = True
 
     def __init__(self, fleet: FakeFleet) -> None:
         self._fleet = fleet

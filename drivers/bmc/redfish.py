@@ -90,9 +90,8 @@ class RedfishDriver:
             connector = self._connectors.get(way)
             if connector is None:
                 turn = self._turns.setdefault(address, threading.Lock())
-                connector = OneShotConnector(
-                    RedfishConnection(address, endpoint.tls, self._seconds), endpoint.credential, turn
-                )
+                wire = RedfishConnection(address, endpoint.tls, self._seconds, endpoint.connects)
+                connector = OneShotConnector(wire, endpoint.credential, turn)
                 self._connectors[way] = connector
         return connector
 

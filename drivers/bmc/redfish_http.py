@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import select
+import socket
 import ssl
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,12 +87,21 @@ def _kept(said: str) -> str:
 
 
 class RedfishConnection:
-    """The connection to one BMC. Not for two threads at once: the caller holds a lock."""
+    """The connection to one BMC. Not for two threads at once: the caller holds a lock.
 
-    __slots__ = ("_connection", "_seconds", "_tls", "address")
+    `connects`: see Endpoint; each call but `close` raises what it raises.
+    """
 
-    def __init__(self, address: BmcAddress, tls: Tls, seconds: float = REQUEST_SECONDS) -> None:
-        self.address, self._tls, self._seconds = address, tls, seconds
+    __slots__ = ("_connection", "_connects", "_seconds", "_tls", "address")
+
+    def __init__(
+        self,
+        address: BmcAddress,
+        tls: Tls,
+        seconds: float = REQUEST_SECONDS,
+        connects: Callable[[str], None] | None = None,
+    ) -> None:
+        self.address, self._tls, self._seconds, self._connects = address, tls, seconds, connects
         self._connection: http.client.HTTPConnection | None = None
 
     def peer(self) -> Peer:
@@ -175,6 +185,8 @@ class RedfishConnection:
                 connection = http.client.HTTPConnection(host, port, timeout=seconds)
             with contextlib.ExitStack() as unless_trusted:
                 unless_trusted.callback(connection.close)
+                if self._connects is not None:
+                    connection._create_connection = self._open_socket  # type: ignore[attr-defined]
                 connection.connect()
                 check_pin(connection.sock, self._tls)
                 unless_trusted.pop_all()
@@ -186,6 +198,23 @@ class RedfishConnection:
             raise Unreachable(f"{url}: no connection: {_words(error)}") from None
         self._connection = connection
         return connection
+
+    def _open_socket(self, to: tuple[str, int], seconds: float, source: Any = None) -> socket.socket:
+        """`socket.create_connection`, to the addresses alone that may be connected to. Raises what `connects` raises
+        of the first one where none may, and OSError of the last one that was tried."""
+        refused: list[Rejected] = []
+        failed: list[OSError] = []
+        for found in socket.getaddrinfo(*to, type=socket.SOCK_STREAM):
+            number = str(found[4][0])
+            try:
+                if self._connects is not None:
+                    self._connects(number)
+                return socket.create_connection((number, to[1]), seconds, source)
+            except Rejected as error:
+                refused.append(error)
+            except OSError as error:
+                failed.append(error)
+        raise failed[-1] if failed else refused[0]
 
     def _is_out_of_step(self) -> bool:
         """Whether an idle connection was closed, or holds bytes that belong to no request."""

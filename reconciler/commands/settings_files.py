@@ -105,7 +105,7 @@ def _read(file: SettingsFile) -> dict[str, Any]:
     try:
         # Asked of the open file, so that it is the one that is read.
         with file.path.open("rb") as opened:
-            if not file.named and (why := _distrust(os.fstat(opened.fileno()), found=file.found)):
+            if not file.named and (why := _distrust(os.fstat(opened.fileno()), file)):
                 raise click.UsageError(f"{file.path}: {why}; it is not read. {_AS_IT_IS.format(file.path)}")
             values = tomllib.loads(opened.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -116,16 +116,21 @@ def _read(file: SettingsFile) -> dict[str, Any]:
 _AS_IT_IS = "Make it yours (chown, chmod go-w), or say that it holds as it is: --config {}"
 
 
-def _distrust(found_file: os.stat_result, *, found: bool) -> str | None:
+def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:
     """Why a file that nobody named is not believed. With sudo, the files of whoever called it are one's own."""
     owners = {0, os.geteuid()}
     caller = os.environ.get("SUDO_UID", "")
     if os.geteuid() == 0 and caller.isascii() and caller.isdigit():
         owners.add(int(caller))
-    if found_file.st_uid not in owners:
+    if opened.st_uid not in owners:
         return "it belongs to another user"
-    others = stat.S_IWOTH if found else stat.S_IWOTH | stat.S_IWGRP
-    return "others may write to it" if found_file.st_mode & others else None
+    others = stat.S_IWOTH if file.found else stat.S_IWOTH | stat.S_IWGRP
+    if opened.st_mode & others:
+        return "others may write to it"
+    # Whoever may write there can put a link in its place, to another file of the same user.
+    if not file.found and file.path.parent.stat().st_mode & others:
+        return "others may write to its folder"
+    return None
 
 
 def _not_here(path: Path, names: list[str]) -> str:

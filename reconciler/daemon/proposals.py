@@ -43,7 +43,7 @@ class Schedule(msgspec.Struct, frozen=True):
     soon: float = 300.0
     pause: float = 10.0
     port: int = HTTPS
-    manner: Manner = Manner(pins=False)
+    manner: Manner = Manner(pins=False, asked=False)
 
 
 class Proposer:

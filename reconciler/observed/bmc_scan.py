@@ -18,13 +18,15 @@ from reconciler.onboarding.probe_targets import ProbeTarget
 class Manner(msgspec.Struct, frozen=True):
     """How it is looked: at most `rate` addresses begun a second, `concurrency` side by side, `timeout` seconds for a
     connection. `tls`: the trust that is put in the place of the partitions', as a document has it. `pins`: where no
-    trust is declared, a certificate that nobody vouches for is believed as it is seen first."""
+    trust is declared, a certificate that nobody vouches for is believed as it is seen first. `asked`: a person asks for
+    it; or else documents alone, and it is looked only where the settings let BMCs be reached."""
 
     rate: float = 50.0
     concurrency: int = 32
     timeout: float = 2.0
     tls: dict[str, Any] | None = None
     pins: bool = True
+    asked: bool = True
 
 
 class UnreadableBmc(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ def probe_addresses(
         finder = ways.finder(driver)
         try:
             if finder is not None:
+                if not manner.asked:
+                    ways.refuse_outside(candidate.way)
                 return probe_address(finder, ways.endpoint(candidate.way), manner.timeout)
             why = f"the driver {driver} of {named} cannot look for BMCs"
         except Rejected as error:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ from drivers.base import (
 )
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import CredentialRef
+from reconciler.kinds.machine.bmc_networks import connection_refusal, foreseen_connection_refusal
 from reconciler.kinds.machine.credentials import (
     NO_GRANTS,
     WHERE,
@@ -94,24 +96,37 @@ class Connections:
 
     def bmc(self, key: ResourceKey, way: Access) -> Bmc:
         """The machine's system; opened anew when the way to it changed. Raises DriverError for an unknown driver, and
-        where the settings do not let its login go."""
+        where the settings let neither its login nor a connection go."""
         with self._lock:
             held = self._open.get(key)
         if held is None or held[0] != way:
-            self._decide(way)
-            held = (way, with_all(self._drivers.bmc(way.driver).open(self.endpoint(way)), way.driver))
+            driver = self._drivers.bmc(way.driver)
+            self._decide(way, offline=getattr(driver, "offline", False))
+            held = (way, with_all(driver.open(self.endpoint(way)), way.driver))
             with self._lock:
                 self._open[key] = held
         return held[1]
 
-    def _decide(self, way: Access) -> None:
-        """Refuse before anything reaches the address, wherever that can be known."""
-        if way.credential_ref is None:
-            return
-        reference, numbers = self._located(way.credential_ref), _leads_to(way.address)
-        why = foreseen_refusal(self._grants, reference, way.driver, way.address, numbers, insecure=way.tls.insecure)
+    def refuse_outside(self, way: Access) -> None:
+        """Raises Rejected for an address that BMCs are not reached at."""
+        why = foreseen_connection_refusal(self._grants, way.address, _leads_to(way.address))
         if why is not None:
-            raise AuthenticationFailed(f"{way.address}: {why}")
+            raise Rejected(why)
+
+    def _decide(self, way: Access, *, offline: bool) -> None:
+        """Refuse before anything reaches the address, wherever that can be known; `offline`: nothing ever does."""
+        if way.credential_ref is not None:
+            reference, numbers = self._located(way.credential_ref), _leads_to(way.address)
+            why = foreseen_refusal(self._grants, reference, way.driver, way.address, numbers, insecure=way.tls.insecure)
+            if why is not None:
+                raise AuthenticationFailed(f"{way.address}: {why}")
+        if not offline:
+            self.refuse_outside(way)
+
+    def _connects(self, way: Access, number: str) -> None:
+        why = connection_refusal(self._grants, way.address, number)
+        if why is not None:
+            raise Rejected(why)
 
     def finder(self, driver: str) -> BmcFinder | None:
         """The driver of that name, if it can look for BMCs. Raises Rejected for an unknown one."""
@@ -129,6 +144,7 @@ class Connections:
             tls=Tls(self._ca_file(way.tls.ca_file), way.tls.fingerprint, way.tls.insecure),
             credential=None if way.credential_ref is None else Login(self, way.credential_ref, way.address, way.driver),
             options=read_options(self._drivers.bmc(way.driver), way.driver, way.options),
+            connects=partial(self._connects, way),
         )
 
     def log_in(self, reference: CredentialRef, way: Way) -> Credential:

@@ -137,6 +137,33 @@ def test_a_session_ticket_is_not_taken_for_the_end_of_the_connection(server: Red
     assert server.connections == 1
 
 
+def test_of_a_name_s_numbers_only_those_are_connected_to_that_may_be(server: RedfishServer, pki: Pki) -> None:
+    asked: list[str] = []
+
+    def connects(number: str) -> None:
+        asked.append(number)
+        if number != "127.0.0.1":
+            raise Rejected(f"{number}: not there")
+
+    address = redfish_http.parse_bmc_address(server.address, pki.tls)
+    wire = redfish_http.RedfishConnection(address, pki.tls, connects=connects)
+    assert wire.peer().address == "127.0.0.1"
+    wire.close()
+    assert "127.0.0.1" in asked
+
+
+def test_where_no_number_may_be_connected_to_nothing_is(server: RedfishServer, pki: Pki) -> None:
+    def connects(number: str) -> None:
+        raise Rejected(f"{number}: not there")
+
+    wire = redfish_http.RedfishConnection(
+        redfish_http.parse_bmc_address(server.address, pki.tls), pki.tls, connects=connects
+    )
+    with pytest.raises(Rejected, match="not there"):
+        wire.send("GET", "/redfish/v1/", {})
+    assert server.connections == 0
+
+
 def test_a_chunked_answer_is_read_whole(bmc: Bmc, server: RedfishServer) -> None:
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(WHOLE[at : at + 7]), WHOLE[at : at + 7]) for at in range(0, len(WHOLE), 7))
     server.misbehave("GET", SYSTEM, Answer([HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunks, b"0\r\n\r\n"]))

@@ -157,6 +157,58 @@ def test_where_an_address_leads_counts_and_not_how_it_is_written(fleet: Desk, ev
     assert not evil.requests
 
 
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes"), ("inventory", "m", "--refresh")])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433"])
+def test_without_a_login_no_other_host_is_asked_either(
+    fleet: Desk, evil: Evil, host: str, command: tuple[str, ...]
+) -> None:
+    """A GET that needs no login reaches whatever the host of the plan reaches: a cloud's metadata, an inner service."""
+    way = {"address": f"http://{host}:{evil.port}", "tls": INSECURE, "driver": "redfish"}
+    fleet.commit("Innocent", lab=[partition(), hosted(way)])
+    done = fleet.run(*command)
+    assert "bmc_networks = [" in done.out + done.err, done
+    assert not evil.requests
+
+
+def test_the_refusal_of_a_connection_names_the_line_to_write_and_writing_it_helps(fleet: Desk, evil: Evil) -> None:
+    way = {"address": evil.address, "tls": INSECURE, "driver": "redfish"}
+    fleet.commit(lab=[partition(), hosted(way)])
+    said = fleet.run("plan", "-o", "json").json["unknown"][0]["message"]
+    fleet.settings(said.partition("write ")[2].partition(" in ~")[0] + "\n")
+    fleet.run("plan")
+    assert evil.requests
+    assert not evil.got_a_login
+
+
+def test_without_settings_simulated_bmcs_of_this_host_are_read_and_no_other(desk: Desk, evil: Evil) -> None:
+    way = {"address": evil.address, "tls": INSECURE, "driver": "redfish"}
+    desk.commit(lab=[partition(), hosted(way)])
+    desk.run("plan")
+    assert evil.requests
+    evil.requests.clear()
+    desk.commit(lab=[partition(), hosted({**way, "address": f"http://0.0.0.0:{evil.port}"})])
+    assert "bmc_networks = [" in desk.run("plan").out
+    assert not evil.requests
+
+
+def test_the_daemon_asks_no_other_host_though_documents_name_its_network(fleet: Desk, evil: Evil) -> None:
+    way = {"address": evil.address, "tls": INSECURE, "driver": "redfish"}
+    fleet.commit(lab=[partition(), hosted(way)])
+    with fleet.daemon() as daemon:
+        daemon.until(lambda: fleet.told("Rejected") or "bmc_networks" in daemon.out + daemon.err, "the refusal")
+    assert not evil.requests
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+def test_what_is_for_a_bmc_goes_through_no_proxy_of_the_environment(desk: Desk, evil: Evil, variable: str) -> None:
+    desk.environment |= {**BMC, variable: evil.address}
+    desk.settings(GRANT.replace("}", ", insecure = true}"))
+    way = {"address": "http://127.0.0.1:1", "tls": INSECURE, "driver": "redfish", "credentialRef": {"name": "bmc"}}
+    desk.commit(lab=[partition(), hosted(way)])
+    assert "127.0.0.1:1" in desk.run("plan").out
+    assert not evil.requests
+
+
 def test_within_the_networks_no_login_goes_over_plain_http(desk: Desk, evil: Evil) -> None:
     desk.environment |= BMC
     desk.settings(GRANT)
@@ -215,6 +267,7 @@ def test_a_ca_file_does_not_tell_which_files_are_there(desk: Desk, tmp_path: Pat
         'credentials.bmc = {env = "BMC", networks = ["0.0.0.0/0"]}',
         'document_credentials = {exec = ["*"], networks = ["0.0.0.0/0"]}',
         'ca_files = ["*"]',
+        'bmc_networks = ["0.0.0.0/0"]',
         'ref = "main"',
         'path = "elsewhere"',
         "work_tree = true",
@@ -261,6 +314,19 @@ def test_settings_that_others_may_write_are_refused(desk: Desk, where: str) -> N
     file.chmod(0o666)
     done = desk.run("get")
     assert (done.code, "others may write to it" in done.err) == (1, True), done
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_one_s_own_settings_in_a_folder_that_others_may_write_are_refused(desk: Desk, mode: int) -> None:
+    """Whoever may write there puts a link in the file's place, to another file of the same user."""
+    desk.settings('output = "name"\n')
+    desk.commit(lab=[partition()])
+    folder = desk.folder / "config" / "groundstate"
+    folder.chmod(mode)
+    done = desk.run("get")
+    assert (done.code, "others may write to its folder" in done.err) == (1, True), done
+    folder.chmod(0o755)
+    assert desk.run("get").code == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")

@@ -47,11 +47,15 @@ class FromDocuments(CredentialScope, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that documents may use of the host. `ca_files`: patterns of absolute paths beside the base's own."""
+    """All that documents may use of the host. `ca_files`: patterns of absolute paths beside the base's own.
+
+    `bmc_networks`: where BMCs are reached, in CIDR form, beside the networks that logins may go to.
+    """
 
     credentials: dict[str, Named] = {}
     document_credentials: FromDocuments | None = None
     ca_files: tuple[str, ...] = ()
+    bmc_networks: tuple[str, ...] | None = None
 
 
 NO_GRANTS = Grants()
@@ -89,9 +93,14 @@ def too_broad(grants: Grants) -> list[str]:
         told += [
             _broad(f"{name}.networks", one, "have the login sent nearly anywhere")
             for one in scope.networks
-            if ip_network(one).prefixlen < (8 if ":" not in one else 16)
+            if _any_network(one)
         ]
-    return told
+    reached = [one for one in grants.bmc_networks or () if _any_network(one)]
+    return told + [_broad("bmc_networks", one, "have nearly any host asked") for one in reached]
+
+
+def _any_network(network: str) -> bool:
+    return ip_network(network).prefixlen < (8 if ":" not in network else 16)
 
 
 def _broad(where: str, pattern: str, harm: str) -> str:
@@ -136,12 +145,13 @@ def _wrong_scopes(grants: Grants) -> list[str]:
         for name, one in scopes.items()
         if not one.networks
     ]
-    for name, one in scopes.items():
-        for text in one.networks:
+    networks = {f"{name}.networks": one.networks for name, one in scopes.items()}
+    for name, texts in {**networks, "bmc_networks": grants.bmc_networks or ()}.items():
+        for text in texts:
             try:
                 ip_network(text)
             except ValueError as error:
-                wrong.append(f"{name}.networks: {error}")
+                wrong.append(f"{name}: {error}")
     return wrong
 
 
@@ -188,7 +198,7 @@ def host_of(address: str) -> str:
 def number_of(host: str) -> str | None:
     """The host as the number that it is; None for a name, and for what only some resolvers take for a number."""
     try:
-        return str(_bare(host))
+        return str(bare_address(host))
     except ValueError:
         return None
 
@@ -222,9 +232,9 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
 def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
     if way.peer.address is None:
         return None
-    at = _bare(way.peer.address)
+    at = bare_address(way.peer.address)
     if not any(at in ip_network(network) for network in scope.networks):
-        networks = _toml([*scope.networks, _alone(at)])
+        networks = _toml([*scope.networks, single_address_network(at)])
         return (
             f"{label} may be sent to {', '.join(scope.networks)}, and {way.address} is {at}; nothing was sent. "
             f"If that is a BMC of yours, write networks = {networks} in {WHERE}"
@@ -238,7 +248,7 @@ def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
 
 
 def _unknown(grants: Grants, reference: CredentialRef, way: Way) -> str:
-    network = way.peer.address and _alone(_bare(way.peer.address))
+    network = way.peer.address and single_address_network(bare_address(way.peer.address))
     name, origin = _suggested(reference)
     drivers = "" if way.driver == "redfish" else f", drivers = {_toml([way.driver])}"
     line = f"credentials.{name} = {{{origin}, networks = {_toml([network or '127.0.0.0/8'])}{drivers}}}"
@@ -266,11 +276,12 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _bare(address: str) -> IPv4Address | IPv6Address:
-    """An IPv4 address that came by an IPv6 socket is an IPv4 address; which link it is on decides nothing."""
+def bare_address(address: str) -> IPv4Address | IPv6Address:
+    """As it is compared: one that came by an IPv6 socket is an IPv4 address; which link it is on decides nothing."""
     found = ip_address(address.partition("%")[0])
     return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
-def _alone(address: IPv4Address | IPv6Address) -> str:
+def single_address_network(address: IPv4Address | IPv6Address) -> str:
+    """The network of this address alone, in CIDR form."""
     return f"{address}/{address.max_prefixlen}"

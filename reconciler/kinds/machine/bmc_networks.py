@@ -1,0 +1,40 @@
+"""Which addresses a BMC may have: decided from the settings of whoever runs groundstate, never from a document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from ipaddress import ip_network
+
+from reconciler.kinds.machine.credentials import WHERE, Grants, bare_address, single_address_network
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+"""Where simulated BMCs are: all that may be reached while the settings name no network."""
+
+
+def bmc_networks(grants: Grants) -> tuple[str, ...]:
+    """In CIDR form: `bmc_networks` of the settings, and wherever a login may go. Without any of them, loopback."""
+    allowed = grants.document_credentials
+    logins = [*grants.credentials.values(), *([allowed] if allowed is not None else [])]
+    named = [*(grants.bmc_networks or ()), *(network for one in logins for network in one.networks)]
+    return tuple(dict.fromkeys(named)) if named or grants.bmc_networks is not None else LOOPBACK
+
+
+def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
+    """Why no connection may be made to the number that the address of a document leads to, and how to allow it; None:
+    it may."""
+    at, networks = bare_address(number), bmc_networks(grants)
+    if any(at in ip_network(network) for network in networks):
+        return None
+    line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
+    return (
+        f"{address} leads to {at}. The settings let BMCs be reached in {', '.join(networks) or 'no network'} alone; "
+        f"nothing was sent. If that is a BMC of yours, write bmc_networks = {line} in {WHERE}"
+    )
+
+
+def foreseen_connection_refusal(grants: Grants, address: str, leads_to: Sequence[str]) -> str | None:
+    """What will be refused at each of the numbers; where one of them may be reached, or none is known, the connection
+    decides."""
+    said = [connection_refusal(grants, address, number) for number in leads_to]
+    return said[0] if said and None not in said else None
