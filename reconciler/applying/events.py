@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.state import EngineState
+from reconciler.kinds.claim.spec import claim_key
 from reconciler.model.action import AcceptSystem, InsertMedia, PowerOn, RequestBoot, SetBoot
 from reconciler.model.event import Event, EventType
 from reconciler.model.plan import CauseKind, Change
@@ -79,7 +80,7 @@ class EventRecorder:
             return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
-        speaks = ResourceKey("MachineClaim", life.claim) if lived and life.claim is not None else change.key
+        speaks = (claim_key(life) if lived else None) or change.key
         commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
         if commit is None:
             return str(desired.revision)

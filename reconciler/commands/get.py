@@ -37,7 +37,7 @@ from reconciler.commands.workspace import (
     policy_of,
     read_or_exit,
 )
-from reconciler.kinds import KINDS
+from reconciler.kinds import INVENTORIED, KINDS
 from reconciler.kinds.claim.spec import ClaimedMachine, all_holders, display_key, of_claim
 from reconciler.kinds.common.column import ClaimSlot, ResourceView
 from reconciler.kinds.common.defect import defect
@@ -203,7 +203,7 @@ def read_views(where: Where, asked: CommandLimits, targets: Iterable[str], selec
         facts = facts_in_force(desired, facts_under(store, desired))
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
-        inventories = store.inventories.all({key.name for key in chosen if key.kind == "Machine"})
+        inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})
         judge, _ = policy_of(store, asked)
     finally:
         store.close()
@@ -218,7 +218,7 @@ def read_views(where: Where, asked: CommandLimits, targets: Iterable[str], selec
     def view(key: ResourceKey) -> ResourceView:
         resource = desired.resources.get(key)
         states = conditions(key, desired, observed, facts, at, found.get(key))
-        if key.kind == "Machine":
+        if key.kind in INVENTORIED:
             known = inventories.get(key.name, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
         machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()

@@ -26,11 +26,11 @@ def one_machine(name: str, desired: DesiredState) -> Resource[Any]:
 
 def refresh_inventory(resource: Resource[Any], desired: DesiredState, where: Where, store: Store) -> Inventory:
     """What its BMC says now. Exits with words when it says nothing."""
-    from reconciler.observed.connections import way_to
+    from reconciler.kinds.machine.spec import way_to
 
     try:
         with connections(store, where) as ways:
-            return ways.bmc(resource.key, way_to(resource, desired)).inventory()
+            return ways.bmc(resource.key, way_to(resource.spec, desired)).inventory()
     except DriverError as error:
         fail(f"{resource.key}: what is in it cannot be read: {error}")
 

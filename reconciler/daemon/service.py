@@ -23,6 +23,7 @@ from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
 from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.git.source import DesiredSource
+from reconciler.kinds import PLACED
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome, Waiting
@@ -262,7 +263,7 @@ class Daemon:
         begun = time.perf_counter()
         outcome = self._engine.reconcile(key)
         self.metrics.stepped(key.kind, outcome, time.perf_counter() - begun)
-        if key.kind == "MachineClaim":
+        if key.kind in PLACED:
             (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
         return outcome
 
@@ -295,7 +296,7 @@ class Daemon:
             return
         self._relabel = False
         if label(self._store, self._engine, desired):
-            self._moved([claim.key for claim in desired.of_kind("MachineClaim")])
+            self._moved([one.key for kind in PLACED for one in desired.of_kind(kind)])
 
     def _record_and_report(self, event: Event) -> None:
         self._relabel |= event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED)

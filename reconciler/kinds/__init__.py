@@ -20,6 +20,7 @@ from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules import MachineRules
+from reconciler.model.resource import ResourceKey
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -158,6 +159,7 @@ KINDS: dict[str, Kind] = {
             observed_type=claim.ClaimState,
             absent=claim.ClaimState(),
             columns=CLAIM_COLUMNS,
+            placed=True,
             joins=True,
         ),
     )
@@ -165,10 +167,17 @@ KINDS: dict[str, Kind] = {
 """In the order in which things depend on each other."""
 
 RECONCILED = tuple(name for name, kind in KINDS.items() if kind.rules is not None)
+PLACED = tuple(name for name, kind in KINDS.items() if kind.placed)
+"""The kinds that get resources of another kind."""
 FLEET = tuple(name for name, kind in KINDS.items() if kind.in_fleet)
 """The kinds that guards count."""
 INVENTORIED = tuple(name for name, kind in KINDS.items() if kind.inventoried)
 """The kinds whose parts are read and kept."""
+
+
+def is_made(key: ResourceKey) -> bool:
+    """Whether groundstate makes it, as an address, instead of finding it, as a machine; so is what is not known."""
+    return key.kind not in KINDS or KINDS[key.kind].made
 
 
 def find_kind(word: str) -> Kind | None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from typing import Any, assert_never
 
+from reconciler.kinds.machine.spec import way_to
 from reconciler.kinds.machine.virtual_media import media_watched
 from reconciler.model.action import (
     Action,
@@ -22,7 +23,7 @@ from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.backend import FactsByKey, not_carried_out, observation_of
-from reconciler.observed.connections import Connections, way_to
+from reconciler.observed.connections import Connections
 
 
 class BmcBackend:
@@ -37,7 +38,7 @@ class BmcBackend:
         resource = desired.resources.get(key)
         if resource is None:
             return None
-        return self._connections.bmc(key, way_to(resource, desired)).read(media=media_watched(facts.life))
+        return self._connections.bmc(key, way_to(resource.spec, desired)).read(media=media_watched(facts.life))
 
     def observe_all(
         self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int
@@ -62,7 +63,7 @@ class BmcBackend:
         """Send it to the machine's BMC."""
         if not isinstance(action, BmcAction):
             raise not_carried_out(action, "another endpoint than a BMC")
-        bmc = self._connections.bmc(action.key, way_to(desired.resources[action.key], desired))
+        bmc = self._connections.bmc(action.key, way_to(desired.resources[action.key].spec, desired))
         match action:
             case PowerOn(reset_type=reset_type) | PowerOff(reset_type=reset_type):
                 bmc.reset(reset_type)

@@ -28,7 +28,6 @@ from drivers.base import (
     read_options,
     with_all,
 )
-from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import CredentialRef
 from reconciler.kinds.machine.bmc_networks import connection_refusal, foreseen_connection_refusal
 from reconciler.kinds.machine.credentials import (
@@ -43,8 +42,8 @@ from reconciler.kinds.machine.credentials import (
     number_of,
     source,
 )
-from reconciler.kinds.machine.spec import Access, MachineSpec, access
-from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.kinds.machine.spec import Access
+from reconciler.model.resource import ResourceKey
 from reconciler.observed.backend import Backend
 
 
@@ -205,10 +204,3 @@ def _leads_to(address: str) -> list[str]:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)] if host else []
     except (OSError, UnicodeError):
         return []
-
-
-def way_to(resource: Resource[MachineSpec], desired: DesiredState) -> Access:
-    """How the machine is reached, with what its partition says for all of its machines."""
-    partition = desired.resources.get(ResourceKey("Partition", resource.spec.partition))
-    spec = partition.spec if partition is not None else None
-    return access(resource.spec, spec.bmc if isinstance(spec, PartitionSpec) else None)

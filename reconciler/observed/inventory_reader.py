@@ -16,14 +16,16 @@ from typing import Protocol
 import msgspec
 
 from drivers.base import Inventory
+from reconciler.kinds import INVENTORIED
 from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
 from reconciler.kinds.machine.inventory_diff import PartChange, inventory_differences
+from reconciler.kinds.machine.spec import way_to
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.retry import INVENTORY, inventory_delay
 from reconciler.observed.backend import read_failure_of
-from reconciler.observed.connections import Connections, way_to
+from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import summary
 
 EVERY = timedelta(hours=24)
@@ -99,7 +101,7 @@ class InventoryReader:
         kept = self._keeps.all()
         with self._lock:
             before, self._desired = self._due, desired
-            keys = [resource.key for resource in desired.of_kind("Machine")]
+            keys = [one.key for kind in INVENTORIED for one in desired.of_kind(kind)]
             self._due = {key: before.get(key) or self._first(kept.get(key.name)) for key in keys}
             self._failed = {key: count for key, count in self._failed.items() if key in self._due}
         self._wake.set()
@@ -165,7 +167,7 @@ class InventoryReader:
         if desired is None or resource is None:
             return
         try:
-            value = self._connections.bmc(key, way_to(resource, desired)).inventory()
+            value = self._connections.bmc(key, way_to(resource.spec, desired)).inventory()
             # What could be kept and not be read again is not kept.
             msgspec.json.decode(msgspec.json.encode(value), type=Inventory)
         except Exception as error:  # noqa: BLE001  what is wrong with one machine must not stop the others

@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.source import DesiredSource
-from reconciler.kinds import RECONCILED
+from reconciler.kinds import INVENTORIED, RECONCILED, is_made
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -94,7 +94,7 @@ def plan_in(
         last = (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))
         judge, told = policy_of(store, asked)
         # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
-        looked = [key for key in everything if key.kind != "Machine" or (request.refresh and key in meant)]
+        looked = [key for key in everything if is_made(key) or (request.refresh and key in meant)]
         known = set(everything)
         remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
         seen = _observe(at.connections(store), looked, desired, facts, request.concurrency)
@@ -160,7 +160,7 @@ def _shallow(unknown: int) -> Diagnostic:
 
 def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
     """The machines of which the document says a size, which is held against what is in them."""
-    machines = (desired.resources.get(key) for key in keys if key.kind == "Machine")
+    machines = (desired.resources.get(key) for key in keys if key.kind in INVENTORIED)
     return {one.key.name for one in machines if one is not None and one.spec.size is not None}
 
 

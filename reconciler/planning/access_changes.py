@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import BmcSpec, system_address
-from reconciler.kinds.machine.spec import MachineSpec, access
+from reconciler.kinds.machine.spec import MachineSpec, way_to
 from reconciler.model.access import AccessChange
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.plan import digest
@@ -30,9 +29,7 @@ def _endpoint(bmc: BmcSpec) -> dict[str, str]:
 
 
 def _login(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
-    partition = desired.resources.get(ResourceKey("Partition", spec.partition))
-    inherited = partition.spec.bmc if partition is not None and isinstance(partition.spec, PartitionSpec) else None
-    way = access(spec, inherited)
+    way = way_to(spec, desired)
     return _said(
         {
             "driver": way.driver,

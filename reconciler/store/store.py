@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, 
 from sqlalchemy.exc import IntegrityError
 
 from drivers.base import ErrorReason, clean
+from reconciler.kinds import INVENTORIED
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
@@ -336,7 +337,7 @@ def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFac
     for key in (key for key, value in facts.items() if value is None):
         connection.execute(delete(tables.facts).where(_is(tables.facts, key)))
         connection.execute(delete(tables.observation).where(_is(tables.observation, key)))
-        if key.kind == "Machine":
+        if key.kind in INVENTORIED:
             forget(connection, key.name)
 
 

@@ -21,7 +21,7 @@ from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import digest
-from reconciler.model.resource import Resource
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
 
@@ -211,6 +211,12 @@ def bmc_of_spec(spec: MachineSpec) -> str:
 def is_paused(spec: MachineSpec) -> bool:
     """Whether people work on it, so that nothing is sent."""
     return bool(spec.maintenance or spec.suspend)
+
+
+def way_to(spec: MachineSpec, desired: DesiredState) -> Access:
+    """How the machine is reached, with what its partition says for all of its machines."""
+    partition = desired.resources.get(ResourceKey("Partition", spec.partition))
+    return access(spec, partition.spec.bmc if partition is not None else None)
 
 
 def managed(spec: MachineSpec) -> bool:

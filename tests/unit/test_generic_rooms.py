@@ -1,0 +1,66 @@
+"""Generic rooms name no kind: what differs from kind to kind is what the Kind says of itself.
+
+A kind that is added must not be taken for a machine, or for something of the IPAM, by code that has not heard of it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.kinds import KINDS
+
+ROOT = Path(__file__).parents[2] / "reconciler"
+
+GENERIC = ("model", "planning", "applying", "observed", "workqueue", "daemon", "store", "views", "operations", "desired")
+
+SUBJECTS = {
+    "desired/rules/": "rules between documents of these kinds",
+    "planning/access_changes.py": "where the logins of BMCs go",
+    "planning/admission.py": "images and machines that are in use",
+    "planning/advice.py": "warnings about images and sizes",
+    "applying/record_actions.py": "the actions that bind, free and install machines",
+    "observed/address_scan.py": "the search for BMCs, which become machines",
+    "observed/ipam_backend.py": "the backend of networks, addresses, pools and numbers",
+    "store/bindings.py": "the table of machines that claims have",
+    "daemon/provisioning.py": "what the boot service asks of machines",
+    "daemon/proposals.py": "proposed documents of found machines",
+    "desired/git/proposal_branch.py": "proposed documents of found machines",
+    "applying/state.py": "counts of networks and pools for the metrics",
+    "applying/settlement.py": "results of actions in words, and what a machine's own actions leave behind",
+    "applying/drift.py": "what an observation teaches of a machine's life",
+    "applying/lifecycle_reports.py": "what agents report of machines",
+    "views/render/placements.py": "which machines a claim gets, and why",
+}
+"""Modules, and folders, of generic rooms that are about one subject, with the subject."""
+
+TYPES = {kind.spec_type.__name__ for kind in KINDS.values()} | {
+    kind.observed_type.__name__ for kind in KINDS.values() if kind.observed_type is not None
+}
+
+
+def named(path: Path) -> Iterator[str]:
+    """The kinds that a module names: as a text, or by the type of a spec or of an observed value."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in KINDS:
+            yield f"{node.lineno}: {node.value!r}"
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.lineno}: {alias.name}" for alias in node.names if alias.name in TYPES)
+
+
+def modules() -> dict[str, list[str]]:
+    """What each module of a generic room names."""
+    paths = [path for room in GENERIC for path in sorted((ROOT / room).rglob("*.py"))]
+    return {str(path.relative_to(ROOT)): list(named(path)) for path in paths if "migrations" not in path.parts}
+
+
+def test_generic_rooms_name_no_kind() -> None:
+    found = {path: names for path, names in modules().items() if names and not path.startswith(tuple(SUBJECTS))}
+    assert found == {}
+
+
+def test_every_exception_is_needed() -> None:
+    naming = [path for path, names in modules().items() if names]
+    assert [subject for subject in SUBJECTS if not any(path.startswith(subject) for path in naming)] == []
