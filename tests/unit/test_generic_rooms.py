@@ -13,10 +13,24 @@ from reconciler.kinds import KINDS
 
 ROOT = Path(__file__).parents[2] / "reconciler"
 
-GENERIC = ("model", "planning", "applying", "observed", "workqueue", "daemon", "store", "views", "operations", "desired")
+GENERIC = (
+    "model", "planning", "applying", "observed", "workqueue", "daemon", "store", "views", "operations", "desired",
+)  # fmt: skip
+    "model",
+    "planning",
+    "applying",
+    "observed",
+    "workqueue",
+    "daemon",
+    "store",
+    "views",
+    "operations",
+    "desired",
+)
 
 SUBJECTS = {
     "desired/rules/": "rules between documents of these kinds",
+    "desired/driver_options.py": "the options of BMC drivers, in machines and their partitions",
     "planning/access_changes.py": "where the logins of BMCs go",
     "planning/admission.py": "images and machines that are in use",
     "planning/advice.py": "warnings about images and sizes",
