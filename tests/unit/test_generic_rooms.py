@@ -14,8 +14,6 @@ from reconciler.kinds import KINDS
 ROOT = Path(__file__).parents[2] / "reconciler"
 
 GENERIC = (
-    "model", "planning", "applying", "observed", "workqueue", "daemon", "store", "views", "operations", "desired",
-)  # fmt: skip
     "model",
     "planning",
     "applying",
