@@ -54,6 +54,8 @@ class Engine:
 
     def plan(self, select: set[ResourceKey] | None = None) -> Plan:
         """The plan as of what was last observed. Raises RuntimeError while no desired state is in force."""
+        if select is None:
+            return self._planner.plan_all()
         with self._gate:
             return self._planner.plan(select)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
 from reconciler.applying.context import Context
+from reconciler.applying.placement_memo import PlacementMemo
 from reconciler.applying.state import EngineState
-from reconciler.model.observation import INTERNAL
+from reconciler.model.facts import Facts
+from reconciler.model.observation import INTERNAL, ObservedState
 from reconciler.model.plan import Plan
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.placement.placement_result import Placements
 from reconciler.planning.guards import FleetSurvey, disrupted, survey
 from reconciler.planning.planner import plan
 
@@ -19,33 +23,57 @@ SURVEY_SECONDS = 1.0
 
 
 class FleetPlanner:
-    """Plans from what is remembered and observed. Whoever calls holds the state's gate."""
+    """Plans from what is remembered and observed. Whoever calls holds the state's gate, but for `plan_all`."""
 
     def __init__(self, state: EngineState, context: Context) -> None:
         self._state, self._context = state, context
         self._last: tuple[datetime, FleetSurvey] | None = None
+        self._placements = PlacementMemo(state, context)
 
-    def plan(self, select: set[ResourceKey] | None = None) -> Plan:
-        """The plan, of all resources or of the selected ones. Raises RuntimeError while no desired state is in
+    def plan(self, select: set[ResourceKey]) -> Plan:
+        """The plan of the selected resources. Raises RuntimeError while no desired state is in
         force."""
         if self._state.desired is None:
             raise RuntimeError("no desired state is in force")
-        planned = plan(
-            self._state.desired,
-            self._state.observed,
-            self._state.everything(),
-            self._context.now(),
-            self._context.policy(),
-            waits=self._context.waits,
-            select=select,
-            fleet=self.fleet,
-        )
-        for one in planned.unknown:
-            # Or else each plan would have to find out anew whom to leave out.
-            seen = self._state.observed.get(one.key) if one.reason == INTERNAL else None
-            if seen is not None and seen.error is None:
-                self._state.set_aside(seen, one.message)
+        observed, facts = self._state.observed, self._state.everything()
+        planned = self._planned(self._state.desired, observed, facts, select, self.fleet, self._placements.placements)
+        self._set_aside(planned, observed)
         return planned
+
+    def plan_all(self) -> Plan:
+        """The plan of everything as of the moment of the call. The gate is free meanwhile: a plan of 10,000 machines
+        takes a good part of a second, and no reconcile waits for it. Raises RuntimeError as `plan` does."""
+        with self._state.gate:
+            desired = self._state.desired
+            if desired is None:
+                raise RuntimeError("no desired state is in force")
+            observed, facts = self._state.copy()
+        planned = self._planned(desired, observed, facts)
+        with self._state.gate:
+            self._set_aside(planned, observed)
+        return planned
+
+    def _planned(
+        self,
+        desired: DesiredState,
+        observed: ObservedState,
+        facts: Facts,
+        select: set[ResourceKey] | None = None,
+        fleet: Callable[[], FleetSurvey] | None = None,
+        placements: Callable[[], Placements] | None = None,
+    ) -> Plan:
+        now, policy, waits = self._context.now(), self._context.policy(), self._context.waits
+        return plan(
+            desired, observed, facts, now, policy, waits=waits, select=select, fleet=fleet, placements=placements
+        )
+
+    def _set_aside(self, planned: Plan, observed: ObservedState) -> None:
+        """What nothing can be planned from is unknown until the next look, or else each plan would have to find out
+        anew whom to leave out."""
+        for one in planned.unknown:
+            seen = observed.get(one.key) if one.reason == INTERNAL else None
+            if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:
+                self._state.set_aside(seen, one.message)
 
     def fleet(self) -> FleetSurvey:
         """The survey as of now, or of a moment ago. A desired state must be in force."""

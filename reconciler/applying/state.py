@@ -36,6 +36,7 @@ class EngineState:
         self._down = {key for key, fact in self._facts.items() if fact.disrupted_at is not None}
         self._observed: dict[ResourceKey, Observation] = {}
         self._unsaved: dict[ResourceKey, Observation] = {}
+        self._changed: set[ResourceKey] = set()
 
     # -- what is remembered ------------------------------------------------------------------------------------------
 
@@ -69,6 +70,7 @@ class EngineState:
     def assume(self, key: ResourceKey, facts: ResourceFacts) -> None:
         """Go by this from now on: it is written down already, or may be lost."""
         self._facts[key] = facts
+        self._changed.add(key)
         if facts.disrupted_at is not None:
             self._down.add(key)
         else:
@@ -81,6 +83,7 @@ class EngineState:
 
     def _disbelieve(self, key: ResourceKey) -> None:
         self._facts.pop(key, None)
+        self._changed.add(key)
         self._down.discard(key)
         seen = self._observed.get(key)
         if seen is None or not is_held(seen.value):  # What stays in the IPAM is another's to keep clear of.
@@ -91,6 +94,7 @@ class EngineState:
         with self.gate:
             self._observed.pop(key, None)
             self._unsaved.pop(key, None)
+            self._changed.add(key)
 
     # -- what is under way -------------------------------------------------------------------------------------------
 
@@ -104,15 +108,18 @@ class EngineState:
         self._ledger.begin_action(flight, facts, event, epoch)
         self.assume(flight.key, facts)
         self._flights[flight.key] = flight
+        self._changed.add(flight.key)
 
     def retime(self, flight: InFlight) -> None:
         """Go by these times of it from now on; the ledger keeps when it was sent."""
         self._flights[flight.key] = flight
+        self._changed.add(flight.key)
 
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
         """It is under way no more. Raises StoreError."""
         self._ledger.end_action(flight, facts, event)
         self._flights.pop(flight.key, None)
+        self._changed.add(flight.key)
         self.assume(flight.key, facts)
 
     # -- what is seen ------------------------------------------------------------------------------------------------
@@ -133,8 +140,22 @@ class EngineState:
             pool = msgspec.structs.replace(seen.value.pool, held=0)
             believed = msgspec.structs.replace(seen, value=PoolState(pool))
         with self.gate:
+            before = self._observed.get(seen.key)
+            if before is None or (before.value, before.error) != (believed.value, believed.error):
+                self._changed.add(seen.key)
             self._observed[seen.key] = believed
             self._unsaved[seen.key] = seen
+
+    def drain_changed(self) -> set[ResourceKey]:
+        """The keys of which something else is remembered, under way or seen than at the last call; to see the same
+        again is no change. For one caller, who holds the gate."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def copy(self) -> tuple[dict[ResourceKey, Observation], Facts]:
+        """What is seen and what is remembered as of now, which change no more."""
+        with self.gate:
+            return dict(self._observed), Facts(dict(self._facts), dict(self._flights))
 
     def set_aside(self, seen: Observation, why: str) -> None:
         """Go by the resource as unknown until the next look: what was seen of it makes no sense to the rules."""

@@ -37,7 +37,7 @@ class Available:
         self._class = dict(tally.free())
         self._groups: Groups = {}
         for name, found in self._class.items():
-            self._groups.setdefault(_group(found), []).append(name)
+            self._groups.setdefault(self._group(name, found), []).append(name)
 
     def matching(self, wanted: Wanted) -> Groups:
         """Those that would do for a claim, the lists to be changed at will."""
@@ -66,7 +66,7 @@ class Available:
     def take(self, machines: Iterable[str]) -> None:
         """They are there no more."""
         for name in machines:
-            self._groups[_group(self._class[name])].remove(name)
+            self._groups[self._group(name, self._class[name])].remove(name)
 
     def _in_question(self, place: SizePlace, wanted: Wanted) -> bool:
         size, partition = place
@@ -75,6 +75,6 @@ class Available:
         found = self._fleet.desired.resources.get(ResourceKey("Size", size)) if size else None
         return found is None or wanted.image is None or fits(found, wanted.image)
 
-
-def _group(found: MachineClass) -> MachineGroup:
-    return MachineGroup(found.place, found.rack, bool(found.taints))
+    def _group(self, name: str, found: MachineClass) -> MachineGroup:
+        rack = self._fleet.desired.resources[ResourceKey("Machine", name)].spec.rack
+        return MachineGroup(found.place, rack or "", bool(found.taints))

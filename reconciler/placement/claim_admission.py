@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -14,22 +14,29 @@ from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.place import place_all
-from reconciler.placement.placement_result import Placement
+from reconciler.placement.placement_result import Placement, Placements
 from reconciler.placement.quotas import over_quota
 from reconciler.placement.reservations import kept_back
 
 
 def place_claims(
-    changes: tuple[Change, ...], desired: DesiredState, observed: ObservedState, facts: Facts, now: datetime
+    changes: tuple[Change, ...],
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    placements: Callable[[], Placements] | None = None,
 ) -> tuple[Change, ...]:
-    """The changes; those of claims that lack machines with the machines that they get, or with what stops them."""
+    """The changes; those of claims that lack machines with the machines that they get, or with what stops them.
+
+    `placements`: all of them by the same states, where the caller has them at hand.
+    """
     if not any(map(lacks_machines, changes)):
         return changes
     lacking = {change.key.name for change in changes if lacks_machines(change)}
-    placements = place_all(desired, observed, facts, now, only=lacking)
+    found = placements() if placements else place_all(desired, observed, facts, now, only=lacking)
     return tuple(
-        _placed(change, placements[change.key.name], desired) if lacks_machines(change) else change
-        for change in changes
+        _placed(change, found[change.key.name], desired) if lacks_machines(change) else change for change in changes
     )
 
 

@@ -7,7 +7,7 @@ Claims at one fleet go over the same counts: 100 claims that lacked machines cos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -36,7 +36,6 @@ class MachineClass(msgspec.Struct, frozen=True):
     some claim asks for; `pause`: maintenance, suspend or cordon, "" for none."""
 
     place: SizePlace
-    rack: str
     managed: bool
     pause: str
     taints: tuple[Taint, ...]
@@ -63,11 +62,20 @@ class MachineTally:
         self._free: dict[str, MachineClass] = {}
         self.refresh(fleet.observed, fleet.facts)
 
-    def refresh(self, observed: ObservedState, facts: Facts) -> None:
-        """Count anew the machines of which something else is remembered, under way or seen than before."""
+    @classmethod
+    def of(cls, desired: DesiredState, observed: ObservedState, facts: Facts) -> MachineTally:
+        """The counts for a desired state."""
+        return cls(PlacementFleet(desired, observed, facts))
+
+    def refresh(self, observed: ObservedState, facts: Facts, changed: Collection[ResourceKey] | None = None) -> None:
+        """Count anew the machines of which something else is remembered, under way or seen than before: among those
+        that have `changed`, None: among all."""
         self.fleet = msgspec.structs.replace(self.fleet, observed=observed, facts=facts)
-        remembered, flights = facts.resources, facts.in_flight
-        for machine in self.fleet.desired.of_kind("Machine"):
+        remembered, flights, declared = facts.resources, facts.in_flight, self.fleet.desired.resources
+        machines = self.fleet.desired.of_kind("Machine")
+        if changed is not None:
+            machines = [declared[key] for key in changed if key.kind == "Machine" and key in declared]
+        for machine in machines:
             key = machine.key
             basis = (remembered.get(key), observed.get(key), flights.get(key))
             before = self._entries.get(key.name)
@@ -123,7 +131,6 @@ class MachineTally:
         labels = fleet.labels(machine) if self._asked else {}
         return MachineClass(
             (fleet.size(machine) or "", spec.partition),
-            spec.rack or "",
             managed(spec),
             pause_word(spec),
             spec.taints,

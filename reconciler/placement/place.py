@@ -12,19 +12,18 @@ from datetime import datetime
 
 import msgspec
 
-from reconciler.kinds.catalogue.image import Refusal, choose_image
+from reconciler.kinds.catalogue.image import Refusal, choose_image, expired
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind, typed
-from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement import quotas, reservations
 from reconciler.placement.available import Available, Groups, MachineGroup
 from reconciler.placement.filters import FilterReason, PlacementFleet, SizeLookup, Wanted, why_not
-from reconciler.placement.machine_tally import MachineTally
+from reconciler.placement.machine_tally import Machine, MachineTally
 from reconciler.placement.placement_result import (
     Candidate,
     Chosen,
@@ -37,8 +36,6 @@ from reconciler.placement.placement_result import (
 )
 from reconciler.placement.reservations import Shelf, SizePlace
 from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine, best, rule, spread_labels
-
-Machine = Resource[MachineSpec]
 
 _TAKEN = FilterReason("claimed", "a claim that is placed earlier gets the machine")
 """Of a machine that is nobody's yet."""
@@ -58,11 +55,9 @@ def place_all(
     """What claims have and would get now.
 
     `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
-    claims whose candidates are wanted. `tally`: one of the same desired state, at hand from another moment.
+    claims whose candidates are wanted. `tally`: one of these very states.
     """
     odd: dict[str, Placement] = {}
-    if tally is not None:
-        tally.refresh(observed, facts)
     fleet, last = PlacementFleet(desired, observed, facts, size_of), max(only, default="") if only is not None else None
     claims = [one for one in desired.of_kind("MachineClaim") if last is None or one.key.name <= last]
     while True:
@@ -82,6 +77,11 @@ def place_all(
                 found[name] = placement
         else:
             return found if only is None else {name: one for name, one in found.items() if name in only}
+
+
+def dated(desired: DesiredState, now: datetime) -> int:
+    """A number that differs when the same claims may be placed otherwise for the time alone: images expire."""
+    return sum(expired(image.spec, now) for image in desired.of_kind("Image"))
 
 
 def _unplaced(claim: _Claim, error: Exception) -> Placement:

@@ -33,6 +33,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey
 from reconciler.placement.claim_admission import claims_something, hold_claims, lacks_machines, place_claims
+from reconciler.placement.placement_result import Placements
 from reconciler.placement.quotas import over_quota
 from reconciler.planning.advice import on_images, on_quotas, on_renames
 from reconciler.planning.guards import FleetSurvey, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
@@ -70,13 +71,15 @@ def plan(
     select: Collection[ResourceKey] | None = None,
     selected_by: str = "",
     fleet: Callable[[], FleetSurvey] | None = None,
+    placements: Callable[[], Placements] | None = None,
     diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Plan:
     """What would be done now, and what not and why.
 
     `policy`: which guards, limits and overrides judge it; `waits`: what a running program waits for besides.
     `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a
-    survey that the caller has at hand, and is asked only when there are changes to judge.
+    survey that the caller has at hand, and is asked only when there are changes to judge; `placements` likewise gives
+    what claims get, and is asked only when one lacks machines.
     """
     keys = universe(desired, facts, observed) if select is None else _in_order(select)
     lifted = lifting(policy.overrides, desired, facts, now)
@@ -87,7 +90,7 @@ def plan(
         odd = _odd(found.faults, observed, lambda seen: failed.each(seen).faults.keys())
         observed = {**observed, **odd}
         found = judge.each(observed)
-    judged = judge.together(found.changes, observed, fleet)
+    judged = judge.together(found.changes, observed, fleet, None if odd else placements)
     if judged.faults:
         more = _odd(judged.faults, observed, lambda seen: judge.together(found.changes, seen, None).faults.keys())
         odd, observed = {**odd, **more}, {**observed, **more}
@@ -152,14 +155,18 @@ class _Judge(msgspec.Struct, frozen=True):
         return _Judged(tuple(changes), tuple(unknown), faults)
 
     def together(
-        self, changes: tuple[Change, ...], observed: ObservedState, fleet: Callable[[], FleetSurvey] | None
+        self,
+        changes: tuple[Change, ...],
+        observed: ObservedState,
+        fleet: Callable[[], FleetSurvey] | None = None,
+        placements: Callable[[], Placements] | None = None,
     ) -> _Judged:
         """All changes beside each other: who gets what there is not enough of, and what the guards hold."""
         desired, facts, now = self.desired, self.facts, self.now
         faults: dict[ResourceKey | str, str] = {}
 
         def placed() -> tuple[Change, ...]:
-            return place_claims(changes, desired, observed, facts, now)
+            return place_claims(changes, desired, observed, facts, now, placements)
 
         def held() -> tuple[Change, ...]:
             return hold_claims(changes, desired, observed, facts)

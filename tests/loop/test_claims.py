@@ -25,6 +25,8 @@ from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.placement.place import place_all
+from reconciler.placement.placement_result import Placements
 from reconciler.planning.policy import Policy
 from reconciler.store import AlreadyBound, Store
 from tests.loop.world import ALL, START, World, declare, machine
@@ -349,3 +351,37 @@ def _engine(store: Store, path: Path, number: int) -> Engine:
 
 def _no_secret(_reference: object) -> Any:
     raise AssertionError("no credential is asked for")
+
+
+def test_what_is_kept_of_placements_is_what_would_be_worked_out_anew(tmp_path: Path) -> None:
+    """Looks, claims and releases change which machines can be had; the engine's counts follow each of them."""
+    world = inspected(tmp_path, "m1", "m2", "m3")
+    kept = world.engine._planner._placements
+
+    def anew() -> Placements:
+        state = world.engine._state
+        assert state.desired is not None
+        return place_all(state.desired, state.observed, state.everything(), world.now())
+
+    for count, power in ((2, PowerState.ON), (2, PowerState.OFF), (1, PowerState.OFF), (3, PowerState.ON)):
+        world.commit(fleet(count, "m1", "m2", "m3"))
+        bmc = world.bmc("m1")
+        bmc.state = msgspec.structs.replace(bmc.state, power=power)
+        for _ in range(10):
+            world.run(7)
+            assert kept.placements() == anew()
+
+
+def test_placements_are_kept_while_the_same_is_observed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.commit(fleet(3, "m1", "m2"))
+    world.run(60)
+    kept = world.engine._planner._placements
+    found = kept.placements()
+    world.run(600)
+    assert kept.placements() is found
+    bmc = world.bmc("m1")
+    other = PowerState.OFF if bmc.state.power is PowerState.ON else PowerState.ON
+    bmc.state = msgspec.structs.replace(bmc.state, power=other)
+    world.run(120)
+    assert kept.placements() is not found
