@@ -14,8 +14,8 @@ from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.inventory import NO_INVENTORY
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
-from reconciler.model.facts import Facts
 from reconciler.model.resource import ResourceKey, Source
+from reconciler.operations.resource_views import Description
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
 KEY = ResourceKey("Machine", "m1")
@@ -61,4 +61,4 @@ def test_yaml_is_clean_and_reads_the_same(value: str) -> None:
 def test_what_is_described_is_clean() -> None:
     event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY)
     view = ResourceView(KEY, None, None, "Ready", (), derived={"disks.count": EVIL})
-    assert is_clean(get._described(view, [event], Facts({}, {}), NO_INVENTORY))
+    assert is_clean(get._described(Description(view, None, None, NO_INVENTORY, [event])))

@@ -1,0 +1,70 @@
+"""What happened: reading on in the audit ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+
+import msgspec
+
+from reconciler.model.event import Event
+from reconciler.model.resource import ResourceKey
+from reconciler.operations.operation_error import OperationError
+from reconciler.operations.runtime_values import now
+from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.selectors import select
+from reconciler.store import LedgerEntry, Store
+
+POLL_SECONDS = 1.0
+
+
+class EventRequest(msgspec.Struct, frozen=True):
+    """Which events: the newest `limit` of the chosen resources, or of all; with `watch` also those that come."""
+
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    limit: int = 50
+    watch: bool = False
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Events, oldest first, and what people should know of how they were read; the first page alone has notes."""
+
+    events: list[Event]
+    notes: tuple[str, ...] = ()
+
+
+def read_events(where: Where, request: EventRequest, wait: Callable[[float], None] = time.sleep) -> Iterator[EventPage]:
+    """One page, or with `watch` a page every second for ever, also an empty one. Raises OperationError."""
+    with Workspace(where) as at, at.store() as store:
+        if request.watch and store.copied is not None:
+            raise OperationError(
+                "--watch would show nothing new of a copy; `groundstate apply` or `run` brings the store up to date"
+            )
+        keys = None
+        if request.targets or request.selector:
+            desired = at.read(at.source(), store)
+            known = facts_of(store).resources
+            keys = select(request.targets, request.selector, desired, known, lambda: derived_labels(store, desired))
+        entries = newest(store, request.limit, None) if keys is None else _newest_of(store, keys, request.limit)
+        last = newest(store, 1, None)
+        seen, latest = store.last_event(), last[-1].event.latest if last else now()
+        yield EventPage([entry.event for entry in entries], at.notes)
+        while request.watch:
+            wait(POLL_SECONDS)
+            repeated, fresh = store.repeats(latest, seen), store.events(since_seq=seen)
+            seen = max((entry.seq for entry in fresh), default=seen)
+            latest = max((entry.event.latest for entry in (*repeated, *fresh)), default=latest)
+            yield EventPage([one.event for one in (*repeated, *fresh) if keys is None or one.event.key in keys])
+
+
+def newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntry]:
+    """The newest events, oldest first."""
+    return store.events(key, limit=limit, newest_first=True)[::-1]
+
+
+def _newest_of(store: Store, keys: Collection[ResourceKey], limit: int) -> list[LedgerEntry]:
+    found = [entry for key in keys for entry in newest(store, limit, key)]
+    return sorted(found, key=lambda entry: (entry.event.latest, entry.seq))[-limit:]

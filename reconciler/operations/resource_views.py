@@ -1,0 +1,153 @@
+"""What is declared beside what the store knows of it: `get` and `describe`. Asks no BMC, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import INVENTORIED, KINDS
+from reconciler.kinds.claim.spec import ClaimedMachine, all_holders
+from reconciler.kinds.common.column import ClaimSlot, ResourceView
+from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
+from reconciler.kinds.machine.lifecycle import claim_spec, phase
+from reconciler.kinds.machine.spec import managed
+from reconciler.model.action import InFlight
+from reconciler.model.event import Event
+from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.observation import INTERNAL
+from reconciler.model.outcome import Condition, Status
+from reconciler.model.plan import Change, Unknown
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
+from reconciler.operations.ledger_events import newest
+from reconciler.operations.runtime_values import now
+from reconciler.operations.stored_facts import (
+    derived_labels,
+    facts_in_force,
+    facts_of,
+    facts_under,
+    observed_types,
+    policy_of,
+)
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.override_scope import covers
+from reconciler.planning.planner import plan, universe
+from reconciler.planning.policy import CommandLimits
+from reconciler.planning.selectors import select
+from reconciler.views.conditions import conditions, status_word
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The chosen resources in the kinds' order, and what people should know of how they were read."""
+
+    views: list[ResourceView]
+    notes: tuple[str, ...] = ()
+
+
+class Description(msgspec.Struct, frozen=True):
+    """All that is known of a resource; `events` are its newest, oldest first."""
+
+    view: ResourceView
+    remembered: ResourceFacts | None
+    flight: InFlight | None
+    inventory: MachineInventory
+    events: list[Event]
+
+
+class Descriptions(msgspec.Struct, frozen=True):
+    """The chosen resources, and what people should know of how they were read."""
+
+    found: list[Description]
+    notes: tuple[str, ...] = ()
+
+
+def list_resources(where: Where, asked: CommandLimits, targets: Iterable[str], selector: str) -> Listing:
+    """The chosen resources with what the store knows of them. Raises OperationError."""
+    with Workspace(where) as at:
+        return Listing(_views(at, asked, targets, selector), at.notes)
+
+
+def describe_resources(
+    where: Where, asked: CommandLimits, targets: Iterable[str], selector: str, *, events: int = 10
+) -> Descriptions:
+    """The same, each with what is remembered, what is in it, and its newest events. Raises OperationError."""
+    with Workspace(where) as at:
+        views = _views(at, asked, targets, selector)
+        with at.store() as store:
+            facts = facts_of(store)
+            inventories = store.inventories.all({view.key.name for view in views})
+            found = [
+                Description(
+                    view,
+                    facts.resources.get(view.key),
+                    facts.in_flight.get(view.key),
+                    inventories.get(view.key.name, NO_INVENTORY),
+                    [entry.event for entry in newest(store, events, view.key)],
+                )
+                for view in views
+            ]
+        return Descriptions(found, at.notes)
+
+
+def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str) -> list[ResourceView]:
+    with workspace.store() as store:
+        desired = workspace.read(workspace.source(), store)
+        facts = facts_in_force(desired, facts_under(store, desired))
+        observed = {one.key: one for one in store.observations(observed_types())}
+        chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
+        inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})
+        judge, _ = policy_of(store, asked)
+    labels = labels_from_inventories(desired, inventories)
+    at = now()
+    planned = plan(desired, observed, facts, at, judge)
+    found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
+    found |= {item.key: item for item in planned.unknown}
+    order = list(KINDS)
+    views, holders = [], all_holders(facts.resources)
+
+    def view(key: ResourceKey) -> ResourceView:
+        resource = desired.resources.get(key)
+        states = conditions(key, desired, observed, facts, at, found.get(key))
+        if key.kind in INVENTORIED:
+            known = inventories.get(key.name, NO_INVENTORY)
+            states = (*states, *inventory_conditions(resource, known, desired))
+        machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()
+        derived = labels.get(key, {})
+        return ResourceView(
+            key,
+            resource,
+            observed.get(key),
+            status_word(states),
+            states,
+            derived,
+            machines,
+            _phase(key, desired, facts),
+            tuple(one for one in planned.overrides if covers(one, key, desired, facts)),
+        )
+
+    for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
+        try:
+            views.append(view(key))
+        except Exception as error:  # noqa: BLE001  what is odd about one hides no other
+            odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
+            views.append(ResourceView(key, desired.resources.get(key), None, "Unknown", (odd,), {}))
+    return views
+
+
+def _phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
+    resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
+    if key.kind != "Machine" or resource is None or not managed(resource.spec):
+        return None
+    return str(phase(remembered, claim_spec(remembered, desired)))
+
+
+def _machines(held: tuple[ClaimedMachine, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[ClaimSlot, ...]:
+    lives = (facts.resources[ResourceKey("Machine", one.machine)] for one in held)
+    spec = claim.spec if claim is not None else None
+    return tuple(
+        ClaimSlot(one.slot, one.machine, str(phase(life, spec))) for one, life in zip(held, lives, strict=True)
+    )
