@@ -21,7 +21,7 @@ from reconciler.commands.terminal import exit_in_words, fail, live_long, on_term
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
 from reconciler.model.plan import Plan
 from reconciler.operations.apply_plan import (
-    Applied,
+    ApplyResult,
     ApplySettings,
     Ending,
     Prepared,
@@ -111,7 +111,7 @@ def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest) -> Prep
 
 def _carried_out(
     at: Workspace, asked: CommandLimits, prepared: Prepared, settings: ApplySettings, timeout: float
-) -> Applied:
+) -> ApplyResult:
     live_long()
     progress, stop = Progress([change.key for change in prepared.changes]), threading.Event()
     board = Board(progress, sys.stderr)
@@ -178,7 +178,7 @@ def _not_stopped(threads: Stacks) -> None:
         click.echo(clean(f"  {name}: {' < '.join(reversed(stack))}"), err=True)
 
 
-def _summarize(applied: Applied) -> None:
+def _summarize(applied: ApplyResult) -> None:
     for row in [*applied.undone, *(row for row in applied.rows if row.stage is ProgressStage.PAUSED)]:
         click.echo(clean(f"{_word(row)}: {row.key}: {row.text or 'not begun'}"))
     for item in applied.unknown:

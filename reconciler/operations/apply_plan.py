@@ -86,7 +86,7 @@ class ApplySettings(msgspec.Struct, frozen=True):
     keep_events: int | None = None
 
 
-class Applied(msgspec.Struct, frozen=True):
+class ApplyResult(msgspec.Struct, frozen=True):
     """What became of each resource, how many actions are in flight still, and what could not be read for the plan."""
 
     rows: tuple[ProgressRow, ...]
@@ -252,7 +252,7 @@ def carry_out(
     progress: Progress,
     report: Callable[[ProgressRow], None],
     stop: threading.Event,
-) -> Applied:
+) -> ApplyResult:
     """Send what the plan showed, until all of it is through or `stop` is set.
 
     `progress` is of the prepared changes; `report` is called with each row that changes, under a lock. Raises
@@ -272,7 +272,7 @@ def carry_out(
             kept = timedelta(days=days) if days is not None else store.retention.kept()
             store.retention.trim_some(now() - kept)
         flying = engine.in_flight
-    return Applied(tuple(progress.rows.values()), flying, prepared.prospect.plan.unknown, prepared.stale)
+    return ApplyResult(tuple(progress.rows.values()), flying, prepared.prospect.plan.unknown, prepared.stale)
 
 
 def _wired(

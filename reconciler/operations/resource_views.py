@@ -41,7 +41,7 @@ from reconciler.planning.selectors import select
 from reconciler.views.conditions import conditions, status_word
 
 
-class Listing(msgspec.Struct, frozen=True):
+class ResourceList(msgspec.Struct, frozen=True):
     """The chosen resources in the kinds' order, and what people should know of how they were read."""
 
     views: list[ResourceView]
@@ -65,10 +65,10 @@ class Descriptions(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def list_resources(where: Where, asked: CommandLimits, targets: Iterable[str], selector: str) -> Listing:
+def list_resources(where: Where, asked: CommandLimits, targets: Iterable[str], selector: str) -> ResourceList:
     """The chosen resources with what the store knows of them. Raises OperationError."""
     with Workspace(where) as at:
-        return Listing(_views(at, asked, targets, selector), at.notes)
+        return ResourceList(_views(at, asked, targets, selector), at.notes)
 
 
 def describe_resources(
