@@ -16,7 +16,7 @@ from reconciler.commands.plan import shown_plan
 from reconciler.commands.workspace import EXIT_ERROR, exit_in_words, fail, on_terminal
 from reconciler.kinds.machine.spec import Mode
 from reconciler.model.resource import ResourceKey
-from reconciler.operations.fleet_plan import PlanRequest, Prospect
+from reconciler.operations.prospect import PlanRequest, Prospect
 from reconciler.planning.selectors import filter_words
 
 MODE = ("spec", "lifecycle", "mode")

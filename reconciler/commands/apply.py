@@ -29,7 +29,7 @@ from reconciler.operations.apply_plan import (
     prepare_apply,
     put_in_force,
 )
-from reconciler.operations.fleet_plan import PlanRequest
+from reconciler.operations.prospect import PlanRequest
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.policy import CommandLimits
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage

@@ -25,7 +25,7 @@ from reconciler.commands.workspace import (
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.operations.fleet_plan import PlanRequest
+from reconciler.operations.prospect import PlanRequest
 from reconciler.operations.where import Where
 from reconciler.placement.capacity import Capacity, capacity
 from reconciler.placement.place import place_all

@@ -25,7 +25,7 @@ from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import waiting
-from reconciler.operations.fleet_plan import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
+from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.runtime_values import RANDOM, now, operator
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace
