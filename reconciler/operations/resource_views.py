@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from reconciler.kinds import INVENTORIED, KINDS
-from reconciler.kinds.claim.spec import ClaimedMachine, all_holders
-from reconciler.kinds.common.column import ClaimSlot, ResourceView
+from reconciler.kinds.claim.spec import all_holders
+from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
-from reconciler.kinds.machine.lifecycle import claim_spec, phase
-from reconciler.kinds.machine.spec import managed
+from reconciler.kinds.machine.shown_phases import claim_slots, shown_phase
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import INTERNAL
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
-from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.ledger_events import newest
 from reconciler.operations.runtime_values import now
@@ -115,7 +113,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         if key.kind in INVENTORIED:
             known = inventories.get(key.name, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
-        machines = _machines(holders.get(key.name, ()), facts, resource) if key.kind == "MachineClaim" else ()
+        machines = claim_slots(key, holders, facts, resource)
         derived = labels.get(key, {})
         return ResourceView(
             key,
@@ -125,7 +123,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
             states,
             derived,
             machines,
-            _phase(key, desired, facts),
+            shown_phase(key, desired, facts),
             tuple(one for one in planned.overrides if covers(one, key, desired, facts)),
         )
 
@@ -136,18 +134,3 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
             odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
             views.append(ResourceView(key, desired.resources.get(key), None, "Unknown", (odd,), {}))
     return views
-
-
-def _phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
-    resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
-    if key.kind != "Machine" or resource is None or not managed(resource.spec):
-        return None
-    return str(phase(remembered, claim_spec(remembered, desired)))
-
-
-def _machines(held: tuple[ClaimedMachine, ...], facts: Facts, claim: Resource[Any] | None) -> tuple[ClaimSlot, ...]:
-    lives = (facts.resources[ResourceKey("Machine", one.machine)] for one in held)
-    spec = claim.spec if claim is not None else None
-    return tuple(
-        ClaimSlot(one.slot, one.machine, str(phase(life, spec))) for one, life in zip(held, lives, strict=True)
-    )
