@@ -9,7 +9,7 @@ import msgspec
 
 
 class Prefix(msgspec.Struct, frozen=True, order=True):
-    """A CIDR prefix of a network, and what in it is never handed out: addresses, ranges `a-b` or CIDRs.
+    """A CIDR prefix of a network, and what in it is reserved and never allocated: addresses, ranges `a-b` or CIDRs.
 
     Network and broadcast address of an IPv4 prefix shorter than /31, and the subnet-router anycast address of an IPv6
     prefix shorter than /127 (RFC 4291 2.6.1), are never handed out either and need no naming.

@@ -88,7 +88,7 @@ class Engine:
             # In the ledger before a login goes there.
             changed = {one.key: access_words(one) for one in access if not one.is_new}
             self._events.record_each(changed, EventReason.ACCESS_CHANGED, EventType.WARNING)
-            self._reconciler.keep(carried, "its BMC is another one")
+            self._reconciler.keep(carried, "spec.bmc now points to another BMC or system")
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]
             return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))
@@ -109,7 +109,7 @@ class Engine:
                 except StoreError:
                     raise
                 except Exception as error:  # noqa: BLE001  one observation; the others are learned from
-                    self._state.set_aside(seen, f"nothing can be learned from it, which is {defect(error)}")
+                    self._state.set_aside(seen, f"the observation cannot be used because of {defect(error)}")
                     continue
                 if facts is not None:
                     learned[seen.key] = facts

@@ -45,7 +45,7 @@ from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
 
-LEFT_TO_PEOPLE = "it runs while it is left to people, and whatever was started there may be theirs"
+LEFT_TO_PEOPLE = "the machine is running while it is suspended or in maintenance, and may be in use"
 
 
 class Reconciler:
@@ -199,20 +199,20 @@ class Reconciler:
         if not change.goes:
             return self._hold(change)
         if not self._context.approves(change):
-            message = "it is not what was approved any more; plan again"
+            message = "the change differs from the approved plan; plan again"
             return Failed(OutcomeReason.STALE, message, True, requeue_delay(OutcomeReason.STALE))
         busy = lock_holder(change.key, desired, self._state.flights.values(), self._context.now())
         if busy is not None:
-            return waiting(OutcomeReason.BMC_BUSY, f"its BMC is at work for {busy}")
+            return waiting(OutcomeReason.BMC_BUSY, f"its BMC is busy with {busy}")
         first = self._first_in_order(change.actions[0], desired)
         if first is not None:
             self._behind.setdefault(first, set()).add(change.key)
-            return waiting(OutcomeReason.IN_TURN, f"{display_key(first)} is given one before")
+            return waiting(OutcomeReason.IN_TURN, f"{display_key(first)} acquires its address or prefix first")
         return None
 
     def _hold(self, change: Change) -> Outcome:
         """What holds the change, reported once for each wording."""
-        holds = "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by) or "no action would help"
+        holds = "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by) or "no action can change it"
         if change.held(HoldKind.GUARD) and self._held.get(change.key) != holds:
             self._held[change.key] = holds
             hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
@@ -293,7 +293,7 @@ class Reconciler:
             self._backends.of(flight.key).send(flight.action, desired)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
-                message = f"{describe(flight)}: {error}; it may have arrived, so look first"
+                message = f"{describe(flight)}: {error}; it may have been executed; observe before sending again"
                 return Waiting(OutcomeReason.CONFIRMING, message, MAYBE_SENT)
             return self._refused(flight, error, desired.resources.get(flight.key), seen)
         self._accepted.add(flight.id)

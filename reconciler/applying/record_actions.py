@@ -48,7 +48,11 @@ def record_action(
     key = action.key
     match action:
         case Bind(project=project):
-            told = (EventReason.BOUND, f"to project {project}") if project else (EventReason.UNBOUND, "it is free")
+            told = (
+                (EventReason.BOUND, f"to project {project}")
+                if project
+                else (EventReason.UNBOUND, "belongs to no project")
+            )
             return _recorded(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
         case PinImage(image=image):
             changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
@@ -91,7 +95,7 @@ def record_action(
             tried = word if before.releasing_at is not None else before.tried
             life = msgspec.structs.replace(before, system=system, asked=word, tried=tried, stopped_at=None)
             return _lifecycle_changed(
-                key, facts, life, (EventReason.SYSTEM_ACCEPTED, f"{system} in the place of {before.system}")
+                key, facts, life, (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {before.system}")
             )
         case Free():
             before = _lifecycle(facts, key)
@@ -99,7 +103,7 @@ def record_action(
             life = LifecycleFacts(**kept)
             freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
             told_both = {
-                key: (EventReason.FREED, f"by MachineClaim/{before.claim}; it is off and wiped"),
+                key: (EventReason.FREED, f"by MachineClaim/{before.claim}; Machine is off and wiped"),
                 ResourceKey("MachineClaim", before.claim or ""): (EventReason.GIVEN_BACK, f"{key.name} is free again"),
             }
             return Recorded({key: freed}, told_both)
@@ -110,8 +114,8 @@ def record_action(
 def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Recorded:
     """All of it moved when the state took force; now it is told."""
     before = ", ".join(f"MachineClaim/{name}" for name in action.was)
-    kept = f"it keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
-    told = {action.key: (EventReason.RENAMED, f"it was {before}; {kept}, and nothing is wiped")}
+    kept = f"keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
+    told = {action.key: (EventReason.RENAMED, f"renamed from {before}; {kept}; no machine is wiped")}
     told |= {
         ResourceKey("Machine", name): (EventReason.RENAMED, f"its claim {before} is {action.key}")
         for name in action.machines

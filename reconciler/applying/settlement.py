@@ -104,7 +104,7 @@ def settle(
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, accepted=accepted, looks=looks):
         return None
     if elsewhere:
-        why = "cannot be confirmed, as this is not its system any more"
+        why = "was abandoned: spec.bmc now points to another system"
         return Settled(facts, _event(flight, now, EventReason.ACTION_ABANDONED, why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now, accepted=accepted)
 
@@ -221,7 +221,13 @@ def _expired(
 ) -> Settled:
     action = flight.action
     if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN and accepted:
-        event = _event(flight, now, EventReason.SHUTDOWN_IGNORED, "was accepted and ignored", EventType.WARNING)
+        event = _event(
+            flight,
+            now,
+            EventReason.SHUTDOWN_IGNORED,
+            ("was accepted, but the machine did not shut down"),
+            EventType.WARNING,
+        )
         return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
     once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
     # A power state may come late and is worth another try; what reads back as something else was not kept. An order
@@ -229,7 +235,7 @@ def _expired(
     terminal = once or (accepted and isinstance(action, SetBoot | SetIndicator))
     message = _WHY_NOT[accepted, once]
     if once and resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None:
-        message = f"{message}; change spec.boot.request to give the order again"
+        message = f"{message}; to send it again, change spec.boot.request"
     rules = KINDS[flight.key.kind].rules
     fingerprint = None
     if rules is not None and resource is not None:
@@ -245,10 +251,10 @@ def _expired(
 
 
 _WHY_NOT = {
-    (True, False): "was accepted, and does not show",
-    (True, True): "was accepted, and does not show",
-    (False, False): "may not have arrived, and does not show",
-    (False, True): "may have arrived and been used up",
+    (True, False): "was accepted, but no observation shows its effect",
+    (True, True): "was accepted, but no observation shows its effect",
+    (False, False): "got no reply, and no observation shows its effect",
+    (False, True): "got no reply; the machine may already have booted with it, so it is not retried",
 }
 
 

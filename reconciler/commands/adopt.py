@@ -22,7 +22,7 @@ from reconciler.planning.selectors import filter_words
 MODE = ("spec", "lifecycle", "mode")
 
 
-@click.command("adopt", short_help="Take over machines that were only looked at.")
+@click.command("adopt", short_help="Take over machines that were only observed (lifecycle.mode Observe).")
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Show the edits, and write nothing.")
 @where_options
@@ -69,7 +69,7 @@ def in_the_way(key: ResourceKey, prospect: Prospect) -> str | None:
     """Why the machine must not be taken over as it is; None: nothing is."""
     resource = prospect.desired.resources.get(key)
     if resource is None:
-        return "it is not declared"
+        return "not declared"
     lifecycle = resource.spec.lifecycle
     if lifecycle is None:
         return "its document has no lifecycle; write lifecycle: {mode: Managed} into it yourself, if that is meant"

@@ -38,14 +38,14 @@ from reconciler.views.render import plan_from_json
 _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 
 
-@click.command("apply", short_help="Make the fleet as declared.")
+@click.command("apply", short_help="Apply the plan: make the fleet match git.")
 @click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]", shell_complete=complete_target)
-@option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")
+@option("--selector", "-l", default="", metavar="LABELS", help="Only resources with these labels (key=value,...).")
 @where_options
 @guard_options
-@option("--fail-on-unknown", is_flag=True, help="Send nothing when anything could not be read; leave with 1.")
-@option("--yes", "-y", is_flag=True, help="Do not ask.")
-@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are worked on side by side.")
+@option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")
+@option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are handled in parallel.")
 @option(
     "--keep-events",
     default=None,
@@ -122,7 +122,7 @@ def _carried_out(
 def _saved(arguments: tuple[str, ...]) -> Plan | None:
     if len(arguments) != 1 or not Path(arguments[0]).is_file():
         if missing := next((name for name in arguments if name.endswith(".json")), None):
-            fail(f"{missing}: there is no such plan file; `groundstate plan --out {missing}` writes one")
+            fail(f"{missing}: no such plan file; `groundstate plan --out {missing}` writes one")
         return None
     try:
         return plan_from_json(Path(arguments[0]).read_bytes())
@@ -132,7 +132,7 @@ def _saved(arguments: tuple[str, ...]) -> Plan | None:
 
 def _confirm() -> None:
     if not sys.stdin.isatty():
-        fail("cannot ask for confirmation, as stdin is no terminal; pass --yes")
+        fail("cannot ask for confirmation: stdin is not a terminal; pass --yes")
     if not click.confirm("Apply these changes?", default=False, err=True):
         click.echo("Nothing was done.", err=True)
         raise click.exceptions.Exit(1)

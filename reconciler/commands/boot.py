@@ -14,7 +14,7 @@ from reconciler.services.boot import dhcp
 from reconciler.services.boot.boot_settings import BootError
 
 
-@click.group("boot", short_help="Configurations for starting machines from the network.")
+@click.group("boot", short_help="Print DHCP configurations for network boot.")
 def boot_group() -> None:
     """Make the configuration of the DHCP server that leads machines to the boot service, from the Partitions'
     `spec.boot`.

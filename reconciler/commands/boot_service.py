@@ -41,24 +41,26 @@ def boot_options(command: F) -> F:
     """--boot-address and what belongs to it."""
     for decorate in reversed(
         (
-            option("--boot-address", metavar="ADDRESS", help="Run the boot service; machines reach it under this."),
+            option(
+                "--boot-address", metavar="ADDRESS", help=("Run the boot service; machines reach it at this address.")
+            ),
             option(
                 "--boot-listen",
                 metavar="ADDRESS",
-                help="Listen on this address alone.  [default: --boot-address if it is one of this host, else all]",
+                help="Listen only on this address.  [default: --boot-address if it is one of this host, else all]",
             ),
             option("--boot-image", type=_FOLDER, metavar="DIR", help="The agent's vmlinuz and initrd (./dev image)."),
             option(
                 "--boot-files",
                 type=_FOLDER,
                 metavar="DIR",
-                help="Files that it gives out, called by their SHA-256.  [default: beside the store]",
+                help="Directory with files to serve, named by their SHA-256.  [default: beside the store]",
             ),
             option("--boot-port", default=9809, type=click.IntRange(0, 65535), help="Plain HTTP: scripts and files."),
             option("--boot-agent-port", default=9810, type=click.IntRange(0, 65535), help="HTTPS: the agent's API."),
             option("--boot-cert", type=_FILE, metavar="FILE", help="Its certificate (PEM), instead of its own."),
             option("--boot-key", type=_FILE, metavar="FILE", help="The key of --boot-cert (PEM)."),
-            option("--boot-loaders", type=_FOLDER, metavar="DIR", help="Where ipxe.efi and undionly.kpxe lie."),
+            option("--boot-loaders", type=_FOLDER, metavar="DIR", help="Directory with ipxe.efi and undionly.kpxe."),
         )
     ):
         command = decorate(command)

@@ -52,7 +52,7 @@ class _DemoFleet(msgspec.Struct, frozen=True):
         return self.home / "state.db"
 
 
-@click.command("demo", short_help="See it at work on a simulated fleet.")
+@click.command("demo", short_help="Run groundstate on a simulated fleet.")
 @click.option("--keep", is_flag=True, help="Leave fleet and daemon running for play, until Ctrl-C.")
 def demo_command(keep: bool) -> None:
     """Walk through plan, apply, drift and a refused commit on eight simulated machines, in under two minutes.
@@ -99,7 +99,7 @@ def _walk(stage: _DemoFleet, *, keep: bool, begun: float) -> None:
         _by_hand(stage)
         for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):
             _wait(stage, daemon, reason, VICTIM)
-        _title("6. A slip of the pen is committed. The daemon refuses it and keeps the last good state")
+        _title("6. A typo is committed. The daemon refuses it and keeps the last good state")
         _slip(stage)
         _wait(stage, daemon, "RevisionRefused", None)
         _groundstate(stage, ["validate"], 1)

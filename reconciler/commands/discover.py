@@ -82,15 +82,19 @@ class Options(msgspec.Struct, frozen=True):
 )
 @click.option("--partition", metavar="NAME", help="The Partition of what is found.  [default: by its bmcNetworks]")
 @option("--port", default=HTTPS, type=click.IntRange(1, 65535), help="Where BMCs listen.")
-@option("--rate", default=50.0, type=click.FloatRange(0.1, 10_000), help="Most addresses that are asked in a second.")
-@option("--concurrency", default=32, type=click.IntRange(1, 1024), help="How many are asked side by side.")
+@option(
+    "--rate", default=50.0, type=click.FloatRange(0.1, 10_000), help=("Maximum number of addresses probed in a second.")
+)
+@option("--concurrency", default=32, type=click.IntRange(1, 1024), help="How many addresses are probed in parallel.")
 @option("--timeout", default=2.0, type=click.FloatRange(0.1, 60), help="Seconds that a connection may take.")
 @click.option("--insecure", is_flag=True, help="Trust any certificate; it is written into the documents.")
 @click.option("--ca-file", metavar="FILE", help="Trust these authorities; it is written into the documents.")
 @click.option("--fingerprint", metavar="SHA256", help="Trust this certificate; it is written into the documents.")
-@click.option("--yes", is_flag=True, help="Look through more than 65,536 addresses.")
+@click.option("--yes", is_flag=True, help="Allow scanning more than 65,536 addresses.")
 @click.option("--out", metavar="DIR", help="Write a file for each machine there, instead of all to stdout.")
-@click.option("--branch", metavar="NAME", help="Commit the files on this branch; work tree and HEAD stay as they are.")
+@click.option(
+    "--branch", metavar="NAME", help=("Commit the files on this branch; the work tree and HEAD are not changed.")
+)
 @click.option("--push", is_flag=True, help="Push that branch to origin.")
 @where_options
 def discover_command(out: str | None, branch: str | None, push: bool, **values: Any) -> None:
@@ -156,7 +160,7 @@ def _find(
     if total > MOST_ADDRESSES and not options.yes:
         fail(f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or --yes to look at them all")
     if not ranges:
-        fail("there is nothing to look through; name a RANGE, --leases, or declare bmcNetworks in a Partition")
+        fail("there is nothing to scan; name a RANGE, --leases, or declare bmcNetworks in a Partition")
     skipped: list[str] = []
     manner = Manner(options.rate, options.concurrency, options.timeout, options.tls)
     todo = candidates(ranges, partitions, there, skipped, options.tls)
@@ -201,8 +205,8 @@ def _leased(options: Options, partitions: list[Partition]) -> Iterator[ScanRange
         for line, why in leases.problems[:_NAMED]:
             say(f"{path}:{line}: left out; {why}")
         if len(leases.problems) > _NAMED:
-            say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that make no sense")
-        say(f"{path}: {len(leases.found):,} leases in force, {leases.expired:,} that have run out")
+            say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that cannot be read")
+        say(f"{path}: {len(leases.found):,} active leases, {leases.expired:,} expired")
         found = [parse_scan_range(_bracketed(lease.address), options.port, options.partition) for lease in leases.found]
         meant = [one for one in found if not networks or any(one.within(network) for network in networks)]
         if len(meant) < len(found):

@@ -36,11 +36,11 @@ from reconciler.views.render.placements import candidate_rows, placement_lines
 from reconciler.views.render.ranges import fold
 
 _PLACEMENT_TITLES = ["MACHINE", "PARTITION", "RACK", "SIZE", "WHY"]
-_refresh = option("--refresh", is_flag=True, help="Look at the machines now.")
+_refresh = option("--refresh", is_flag=True, help="Observe the machines first.")
 _CAPACITY_TITLES = ["PARTITION", "SIZE", "TOTAL", "FREE", "CLAIMED", "RESERVED", "FAULTY", "WAITING"]
 
 
-@click.command("explain-placement", short_help="Which machines a claim gets, and why not the others.")
+@click.command("explain-placement", short_help="Show, machine by machine, whether a claim could get it.")
 @click.argument("claim", metavar="CLAIM", shell_complete=complete_name("MachineClaim"))
 @where_options
 @_refresh
@@ -72,7 +72,7 @@ def explain_placement_command(claim: str, refresh: bool, output: str, **values: 
     raise click.exceptions.Exit(0 if _settled(found) else 1)
 
 
-@click.command("capacity", short_help="How many machines there are, and how many can be had.")
+@click.command("capacity", short_help="Count machines by partition and size: total, free, reserved.")
 @where_options
 @_refresh
 @output_option("table", "wide", "json", "yaml", default="table")

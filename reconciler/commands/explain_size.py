@@ -30,10 +30,10 @@ from reconciler.views.render.sizes import Basis, basis_form, is_right, size_line
 from reconciler.views.render.words import ansi, unpainted
 
 
-@click.command("explain-size", short_help="Why each size fits a machine or not.")
+@click.command("explain-size", short_help="Compare a machine's inventory with every Size.")
 @click.argument("machine", metavar="MACHINE", shell_complete=complete_name("Machine"))
 @click.option("--inventory", type=click.File("r", encoding="utf-8"), help="YAML or JSON instead of what is kept.")
-@click.option("--refresh", "anew", is_flag=True, help="Ask the BMC now, and keep what it says.")
+@click.option("--refresh", "anew", is_flag=True, help="Read the inventory from the BMC now, and store it.")
 @where_options
 @output_option("text", "json", "yaml", default="text")
 def explain_size_command(machine: str, inventory: IO[str] | None, anew: bool, output: str, **values: Any) -> None:

@@ -33,7 +33,7 @@ from reconciler.views.columns import columns, short_age
 from reconciler.views.render.words import override_words as words_of
 
 
-@click.command("get", short_help="List resources and how they are.")
+@click.command("get", short_help="List declared resources with their last observed state. Contacts no BMC.")
 @filter_options
 @where_options
 @policy_options
@@ -72,7 +72,7 @@ def get_resources_command(targets: tuple[str, ...], selector: str, output: str, 
             _tables(views, wide=output == "wide")
 
 
-@click.command("describe", short_help="Everything about a resource.")
+@click.command("describe", short_help="Show everything about a resource.")
 @filter_options
 @where_options
 @policy_options
@@ -97,11 +97,11 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
     click.echo("\n\n".join(_described(one) for one in described.found))
 
 
-@click.command("events", short_help="What happened: the audit ledger.")
+@click.command("events", short_help="Show events from the audit ledger.")
 @filter_options
 @where_options
-@option("--limit", "-n", default=50, type=click.IntRange(1, 100_000), help="How many, the newest.")
-@option("--watch", "-w", is_flag=True, help="Go on, printing new ones as they come.")
+@option("--limit", "-n", default=50, type=click.IntRange(1, 100_000), help="How many of the newest events.")
+@option("--watch", "-w", is_flag=True, help="Keep running and print new events.")
 @output_option("table", "json", default="table")
 def events_command(
     targets: tuple[str, ...], selector: str, limit: int, watch: bool, output: str, **values: Any

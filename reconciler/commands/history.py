@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MANY = 100_000
 
 
-@click.command("history", short_help="Who changed what in which commit.")
+@click.command("history", short_help="Show which commit changed a resource, by whom.")
 @click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=complete_target)
 @option("--at", metavar="TIME", help="The document as it was then: 2026-01-31, '2 days ago', or a commit or branch.")
 @option("--since", metavar="TIME", help="Only what is not older: 2026-01-31, '2 days ago', or a commit.")

@@ -50,7 +50,7 @@ def validate_command(output: str, **values: Any) -> None:
     raise click.exceptions.Exit(0 if loaded.state else 1)
 
 
-@click.command("explain", short_help="What a kind, or a field of it, means.")
+@click.command("explain", short_help="Explain a kind or a field of it.")
 @click.argument("path", metavar="[KIND[.field...]]", required=False, shell_complete=complete_kind)
 def explain_command(path: str | None) -> None:
     """Explain a kind or one of its fields, from the same schemas that validate it.

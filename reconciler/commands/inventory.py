@@ -33,12 +33,16 @@ from reconciler.views.render.inventory_table import difference_lines, inventory_
 from reconciler.views.render.words import ansi, unpainted
 
 
-@click.command("inventory", short_help="What is in a machine, and what changed.")
+@click.command("inventory", short_help="Show a machine's hardware inventory, and what changed.")
 @click.argument("machine", metavar="MACHINE", shell_complete=complete_name("Machine"))
-@click.option("--source", type=click.Choice([str(one) for one in Origin]), help="Only what the BMC or the agent says.")
+@click.option(
+    "--source",
+    type=click.Choice([str(one) for one in Origin]),
+    help=("Only the inventory from the BMC, or from the agent."),
+)
 @click.option("--diff", is_flag=True, help="Only what changed, and by what the two differ; exit code 2 if anything.")
-@click.option("--refresh", is_flag=True, help="Ask the BMC now, and keep what it says.")
-@click.option("--accept", is_flag=True, help="What is there now is as it should be: a loss is told no longer.")
+@click.option("--refresh", is_flag=True, help="Read the inventory from the BMC now, and store it.")
+@click.option("--accept", is_flag=True, help="Accept the current inventory as the baseline.")
 @where_options
 @output_option("text", "wide", "json", "yaml", default="text")
 def inventory_command(

@@ -134,7 +134,7 @@ def get_addresses_command(wanted: tuple[str, ...], output: str, **values: Any) -
         known |= {text for one in numbers for text in (one.owner, one.pool, str(one.number))}
         if missing := [text for text in wanted if text not in known]:
             fail(
-                f"nobody holds {' or '.join(missing)}; `groundstate ipam get` lists all that is held,"
+                f"{' or '.join(missing)} is not allocated; `groundstate ipam get` lists all that is held,"
                 " `groundstate ipam tree` the networks"
             )
     if output in ("json", "yaml"):
@@ -173,7 +173,7 @@ def _print_held(addresses: list[Allocation], numbers: list[Number], *, wide: boo
         rows = [[str(one.number), one.pool, one.owner] for one in numbers]
         print_table(["NUMBER", "POOL", "OWNER"], rows, narrow=not wide)
     if not (addresses or numbers):
-        click.echo("Nothing is held.", err=True)
+        click.echo("No allocation is held.", err=True)
 
 
 @ipam_group.command("usage", short_help="How full each prefix and pool is.")
@@ -212,7 +212,7 @@ def _free(one: Usage) -> str:
 
 
 @ipam_group.command("check", short_help="Verify every rule of the IPAM.")
-@click.option("--rebuild", is_flag=True, help="First write anew what is free, from what is declared and held.")
+@click.option("--rebuild", is_flag=True, help="First rebuild the free space from what is declared and held.")
 @where_options
 def check_command(rebuild: bool, **values: Any) -> None:
     """Verify that nothing overlaps, nothing is held twice or outside of its prefix, and nothing free is lost.
@@ -299,7 +299,7 @@ def _read(file: IO[str]) -> Copy:
     try:
         return msgspec.convert(load_plain(file.read()), Copy)
     except (ValueError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        fail(f"{file.name}: this is no copy that `groundstate ipam export` wrote: {error}")
+        fail(f"{file.name}: not a file written by `groundstate ipam export`: {error}")
 
 
 def _rehearse(copy: Copy, present: Copy) -> list[str]:

@@ -74,22 +74,31 @@ def where_options(command: F) -> F:
             option("--repo", "-C", default=".", metavar="PATH|URL", help="The git repository of the desired state."),
             option("--ref", "-r", default="HEAD", metavar="REF", help="Branch, tag or commit to read."),
             option("--path", default=".", metavar="DIR", help="Read only this folder of the repository."),
-            option("--work-tree", is_flag=True, help="Read the files as they lie on disk, uncommitted edits too."),
+            option("--work-tree", is_flag=True, help="Read the files on disk, with uncommitted edits."),
             option(
                 "--store",
                 metavar="URL",
                 help=f"SQLite file or database URL that remembers facts.  [default: {DEFAULT_STORE}]",
             ),
-            option("--ipam", default=IPAM.name, metavar="NAME", help="Where addresses are kept: embedded or netbox."),
+            option("--ipam", default=IPAM.name, metavar="NAME", help="The IPAM to use: embedded or netbox."),
             option(
-                "--ipam-url", default=IPAM.url, metavar="URL", help="Where that is, such as https://netbox.example.org."
+                "--ipam-url", default=IPAM.url, metavar="URL", help="URL of NetBox, such as https://netbox.example.org."
             ),
-            option("--ipam-token", default=IPAM.token, metavar="REF", help="Its token, as env:NAME or file:PATH."),
+            option("--ipam-token", default=IPAM.token, metavar="REF", help="NetBox token, as env:NAME or file:PATH."),
             option(
                 "--ipam-ca-file", default=IPAM.ca_file, metavar="FILE", help="Trust these CAs instead of the system's."
             ),
-            option("--ipam-insecure", is_flag=True, help="Let its token go over plain http to another host."),
-            option("--ipam-fleet", default=IPAM.fleet, metavar="NAME", help="The tag and owner of what is ours in it."),
+            option(
+                "--ipam-insecure",
+                is_flag=True,
+                help=("Allow sending the NetBox token over plain http to another host."),
+            ),
+            option(
+                "--ipam-fleet",
+                default=IPAM.fleet,
+                metavar="NAME",
+                help=("Tag and owner that mark groundstate's objects in NetBox."),
+            ),
         )
     ):
         command = decorate(command)
@@ -110,13 +119,23 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
 
     for decorate in reversed(
         (
-            option("--max-disrupted", type=limit, default=str(TENTH), help="Most machines being disrupted at once."),
-            option("--max-removed", type=limit, default=str(TENTH), help="Most machines that may vanish from git."),
+            option(
+                "--max-disrupted",
+                type=limit,
+                default=str(TENTH),
+                help=("Maximum number of machines disrupted within an hour."),
+            ),
+            option(
+                "--max-removed",
+                type=limit,
+                default=str(TENTH),
+                help=("Maximum number of machines that may be removed from git."),
+            ),
             option(
                 "--max-unreachable",
                 type=limit,
                 default=str(TENTH),
-                help="Most unreachable BMCs with which disruptive actions still go on.",
+                help="Maximum number of unreachable BMCs before disruptive actions are held.",
             ),
             option(
                 "--max-released",
@@ -125,7 +144,7 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 help="Most addresses, numbers and networks, and most machines of claims, that are released because "
                 "nobody declares them any more.",
             ),
-            option("--allow-empty", is_flag=True, help="Let a desired state without machines through."),
+            option("--allow-empty", is_flag=True, help="Allow a desired state that declares no machines."),
         )
     ):
         command = decorate(command)
@@ -159,7 +178,9 @@ def _ipam_from(values: dict[str, Any]) -> IpamSettings:
 
 def filter_options(command: F) -> F:
     """Targets and --selector."""
-    command = option("--selector", "-l", default="", metavar="LABELS", help="Only those with these labels.")(command)
+    command = option(
+        "--selector", "-l", default="", metavar="LABELS", help=("Only resources with these labels (key=value,...).")
+    )(command)
     return click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)(command)
 
 

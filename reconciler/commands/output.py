@@ -39,7 +39,7 @@ def _write(texts: dict[str, str], folder: Path) -> None:
                 file.write(text)
             say(f"wrote {path}")
     except FileExistsError as error:
-        fail(f"{error.filename}: it exists already and is left as it is; move it, or name another --out")
+        fail(f"{error.filename}: already exists and is not overwritten; move it, or choose another --out")
     except OSError as error:
         fail(f"{folder}: it cannot be written: {error.strerror}")
 

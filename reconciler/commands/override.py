@@ -53,12 +53,14 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
     return [name for name in OVERRIDABLE if name.startswith(incomplete)]
 
 
-@click.command("override", short_help="Let what a guard holds pass, for a while.")
+@click.command("override", short_help="Override a guard for a limited time.")
 @click.argument("guard", required=False, metavar="GUARD", shell_complete=_guards)
 @click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)
-@click.option("--selector", "-l", default="", metavar="LABELS", help="Only for those with these labels.")
+@click.option(
+    "--selector", "-l", default="", metavar="LABELS", help=("Only for resources with these labels (key=value,...).")
+)
 @click.option("--for", "lasting", type=_Span(), help="How long, such as 30m, 2h or 1d; at most 7d.")
-@click.option("--reason", default="", metavar="WHY", help="Why; it stands in every plan and in the ledger.")
+@click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")
 @click.option("--by", default="", metavar="NAME", help="Who decided it, where that is not the user who types it.")
 @click.option("--list", "listed", is_flag=True, help="Show the overrides: those in force, and those that are over.")
 @click.option("--revoke", default="", metavar="ID", help="End an override now.")
@@ -132,9 +134,9 @@ def _begin(
     if (why := override_refusal(guard, narrowed=bool(targets or selector))) is not None:
         fail(why)
     if lasting is None:
-        fail("say for how long: --for 30m, --for 2h; it ends by itself")
+        fail("say for how long: --for 30m, --for 2h; the override ends automatically")
     if not reason:
-        fail("say why: --reason INC-7; it stands in every plan and in the ledger")
+        fail("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
     number = _meant(where, targets, selector)
     store = change_store(where, create=True)
     try:

@@ -40,10 +40,10 @@ _OF_PLAN = {"selector", "refresh", "concurrency", "full", "out", "output", "fail
 @filter_options
 @where_options
 @guard_options
-@option("--refresh/--no-refresh", default=True, help="Look at the BMCs, or plan from what was last seen of them.")
-@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are looked at side by side.")
+@option("--refresh/--no-refresh", default=True, help="Observe the BMCs first, or plan from the last observations.")
+@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are observed in parallel.")
 @option("--full", is_flag=True, help="One entry for each resource, nothing grouped.")
-@option("--fail-on-unknown", is_flag=True, help="Leave with 1 when anything could not be read.")
+@option("--fail-on-unknown", is_flag=True, help="Exit with 1 if a resource could not be read.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `groundstate apply`.")
 @output_option("text", "json", "yaml", "markdown", default="text")
 def plan_command(

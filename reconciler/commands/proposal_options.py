@@ -36,13 +36,13 @@ def propose_options(command: F) -> F:
             option(
                 "--propose-branch",
                 metavar="NAME",
-                help="Look for BMCs in the partitions' bmcNetworks; push what nobody declared as this branch.",
+                help="Scan the partitions' bmcNetworks for BMCs; push undeclared machines to this branch.",
             ),
             option(
                 "--propose-interval",
                 default=3600.0,
                 type=click.FloatRange(1),
-                help="Seconds between two looks through the bmcNetworks.",
+                help="Seconds between two scans of the bmcNetworks.",
             ),
             option("--propose-port", default=HTTPS, type=click.IntRange(1, 65535), help="Where BMCs listen."),
         )

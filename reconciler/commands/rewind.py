@@ -16,9 +16,9 @@ from reconciler.model.event import Event, EventReason, EventType
 LASTING = timedelta(hours=24)
 
 
-@click.command("rewind", short_help="Allow a branch that was taken back by force.")
+@click.command("rewind", short_help="Accept a branch that was reset by a forced push.")
 @click.argument("sha", metavar="SHA")
-@click.option("--reason", default="", metavar="WHY", help="Why; it stands in the ledger.")
+@click.option("--reason", default="", metavar="WHY", help="The reason, which is recorded in the ledger.")
 @where_options
 def rewind_command(sha: str, reason: str, **values: Any) -> None:
     """Allow the commit SHA to take force although it is not a descendant of the revision in force. It is allowed once,

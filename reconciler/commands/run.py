@@ -40,12 +40,14 @@ from reconciler.store.retention import EVENTS_KEPT
 from reconciler.store.store_errors import StoreError
 
 
-@click.command("run", short_help="Keep the fleet as declared (the daemon).")
+@click.command("run", short_help="Run the daemon: keep the fleet matching git.")
 @where_options
 @guard_options
-@option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between looks at a remote repository.")
-@option("--resync", default=60.0, type=click.FloatRange(1), help="Seconds between two looks at the same machine.")
-@option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are worked on side by side.")
+@option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between fetches of a remote repository.")
+@option(
+    "--resync", default=60.0, type=click.FloatRange(1), help=("Seconds between two observations of the same machine.")
+)
+@option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are handled in parallel.")
 @option(
     "--keep-events",
     default=EVENTS_KEPT.days,

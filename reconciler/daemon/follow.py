@@ -72,7 +72,7 @@ class Follower:
                     self._note(note)
                     self._take_in()
             except SourceError as error:
-                self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the state in force stays")
+                self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
                 stop.wait(interval)
 
     def watch_remote(self, stop: threading.Event) -> None:
@@ -84,7 +84,9 @@ class Follower:
             begun = self._begun
             if begun is not None and self._now() - begun >= timedelta(seconds=SLOW):
                 said = f"{self._source.location} is being read since {begun:%H:%M:%S}Z"
-                self._complain(EventReason.SOURCE_SLOW, f"{said}; the state in force stays until that has ended")
+                self._complain(
+                    EventReason.SOURCE_SLOW, (f"{said}; the revision in force stays until the read has finished")
+                )
 
     def stand_in(self) -> None:
         """Put the last good revision in force while nothing is and the newest one is not known yet."""
@@ -112,7 +114,9 @@ class Follower:
         except Exception as error:  # noqa: BLE001  whatever a repository holds, the daemon lives
             self._seen, self.broken = None, True
             why = excerpt(f"{type(error).__name__}: {error}", _LONGEST)
-            self._complain(EventReason.REVISION_UNREADABLE, f"a defect of groundstate: {why}; the state in force stays")
+            self._complain(
+                EventReason.REVISION_UNREADABLE, (f"a defect of groundstate: {why}; the revision in force stays")
+            )
         finally:
             self._begun = None
             self._looked.set()
@@ -131,7 +135,7 @@ class Follower:
                 return self._fall_back()
             loaded = load_state(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
-            self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the state in force stays")
+            self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
             return self._fall_back()
         self._seen = snapshot.revision.id
         self._relax()
@@ -165,11 +169,11 @@ class Follower:
                 hint = f"groundstate rewind {sha[:10]} --reason WHY"
                 self._complain(
                     EventReason.NOT_DESCENDANT,
-                    f"{what}, which stays; was the branch taken back? If it is meant: {hint}",
+                    f"{what}, which stays; was the branch reset? If that is intended: {hint}",
                 )
                 return False
             case AncestryVerdict.UNKNOWN:
-                why = f"a shallow clone ends before it can be told whether {revision} follows {last[:10]}"
+                why = f"this clone is too shallow to check that {revision} follows {last[:10]}"
                 self._say(EventType.WARNING, EventReason.DESCENT_UNKNOWN, why, sha)
             case AncestryVerdict.ALLOWED if allowed is not None:
                 # Before it is in force, so that it counts once.
@@ -196,7 +200,7 @@ class Follower:
         self._say(
             EventType.NORMAL,
             EventReason.REVISION_APPLIED,
-            f"{state.revision}{by}; {len(keys)} resources to look at",
+            f"{state.revision}{by}; {len(keys)} resources to reconcile",
             state.revision.id,
         )
         self._adopted(state)

@@ -207,7 +207,7 @@ class DaemonProvisioning:
                 self._engine.report(key, None, fact, detail)
             return True
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
-            hint = f"look for them; if they are gone for good, `groundstate inventory {key.name} --accept`"
+            hint = f"check the disks; if they were removed for good, `groundstate inventory {key.name} --accept`"
             fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}; {hint}"
         taken = self._engine.report(key, order, fact, detail)
         self._moved([key])
@@ -223,8 +223,8 @@ class DaemonProvisioning:
         self._met(met)
         untold = self._found.passes(EventReason.MACHINE_FOUND, str(met), self._now())
         if untold is not None:
-            others = f"; {untold} more were not told" if untold else ""
-            self._tell(None, EventReason.MACHINE_FOUND, f"a machine that nobody declared, {met}{others}")
+            others = f"; {untold} more were not reported" if untold else ""
+            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {met}{others}")
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Lives."""

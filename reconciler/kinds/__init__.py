@@ -116,7 +116,7 @@ KINDS: dict[str, Kind] = {
             "Number",
             "numbers",
             ("num",),
-            "A number of a pool: taken, held, given back.",
+            "A number of a pool: acquired, held, released.",
             pool.NumberSpec,
             rules=NumberRules(),
             observed_type=pool.NumberState,

@@ -79,7 +79,7 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
         why = "it wants a login before it says what it is, and its certificate is not trusted; declare tls for it"
         return Trust(way.tls, refused=why)
     if not pins:
-        why = f"nobody vouches for its certificate ({found.fingerprint}), and nobody is here to look at it"
+        why = f"its certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"
         return Trust(way.tls, refused=f"{why}; declare tls in its partition, or run groundstate discover")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 

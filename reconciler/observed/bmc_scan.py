@@ -94,7 +94,7 @@ def _read(
     if trusted.refused is not None:
         return UnreadableBmc(candidate.url, seen.product, trusted.refused)
     if candidate.way.credential_ref is None:
-        why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so nobody logs in"
+        why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so groundstate does not log in"
         return UnreadableBmc(candidate.url, seen.product, why)
     way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
     finder = ways.finder(way.driver)

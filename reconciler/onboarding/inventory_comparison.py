@@ -56,7 +56,7 @@ def inventory_conditions(
             yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
         lost = [one for one in changes(kept) if one.loss]
         if lost:
-            message = f"{kept.origin}: {_listed(lost)}; `groundstate inventory --accept` when that is meant"
+            message = f"{kept.origin}: {_listed(lost)}; accept with `groundstate inventory --accept` if intended"
             yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
     if problem := _size_problem(resource, known, desired):
         yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)
@@ -70,7 +70,7 @@ def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: 
         if resource is None:
             continue
         if problem := _size_problem(resource, inventories[key.name], desired):
-            hint = f"`groundstate explain-size {key.name}` tells each constraint; correct spec.size, or the size"
+            hint = f"`groundstate explain-size {key.name}` shows each constraint; correct spec.size, or the Size"
             said = f"{key}: {problem}"
             found.append(Diagnostic("size-differs", Severity.WARNING, said, resource.source, "", hint))
     return tuple(found)
@@ -117,10 +117,12 @@ def _size_problem(resource: Resource[MachineSpec], known: MachineInventory, desi
     try:
         size = size_by_inventory(resource, known.best, desired)
     except Exception as error:  # noqa: BLE001  an inventory that nobody expected is one machine's
-        return f"size {resource.spec.size} is declared, and its own cannot be told, which is {defect(error)}"
+        return (
+            f"size {resource.spec.size} is declared, and the size by inventory is not known because of {defect(error)}"
+        )
     if size.name == resource.spec.size or not size.settled:
         return None
-    return f"size {resource.spec.size} is declared, and by what is in it {size.why}"
+    return f"size {resource.spec.size} is declared; {size.why}"
 
 
 def summary(value: Inventory) -> str:
@@ -133,7 +135,7 @@ def summary(value: Inventory) -> str:
         for part, name in zip(parts, ("processors", "memory", "disks", "gpus"), strict=True)
         if name not in value.missing
     ]
-    return ", ".join(told) or "nothing is told"
+    return ", ".join(told) or "no hardware reported"
 
 
 def _size(number: int) -> str:

@@ -38,11 +38,11 @@ class Metrics:
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
         self._overrides = Gauge(
-            "groundstate_overrides", "Overrides of the guard that are in force.", ["guard"], registry=self.registry
+            "groundstate_overrides", "Overrides of the guard that are active.", ["guard"], registry=self.registry
         )
         self._override_ends = Gauge(
             "groundstate_override_end_timestamp_seconds",
-            "When an override that is in force ends by itself.",
+            "When an active override ends automatically.",
             ["guard", "id"],
             registry=self.registry,
         )

@@ -142,7 +142,8 @@ def _advice(holder: StoreHolder | None, wanted: str) -> str:
         )
     if holder is not None and holder.name == "run" and wanted != "run":
         return (
-            "commit the change, and that daemon carries it out; or stop it first; `groundstate override GUARD` lets a "
+            "commit the change, and that daemon applies it; or stop the daemon first; "
+            "`groundstate override GUARD` lets a "
             "change through that a guard holds, while it runs"
         )
-    return "one process works on a fleet at a time: wait until that one has ended, or stop it first"
+    return "only one process may work on a fleet at a time: wait until the other process has ended, or stop it"

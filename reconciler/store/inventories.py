@@ -93,5 +93,5 @@ def _decoded(machine: str, origin: str, value: str) -> Kept:
     try:
         return decoders.KEPT_DECODER.decode(value)
     except msgspec.MsgspecError as error:
-        why = f"what was kept is damaged, and is read anew: {error}"
+        why = f"the stored inventory is damaged and will be read again: {error}"
         return Kept(machine, Origin(origin), error=ReadError(ErrorReason.UNREADABLE, clean(why)))

@@ -251,7 +251,7 @@ class Store:
             except StoreError as unreadable:
                 why = clean(f"{unreadable.__cause__}")
                 return Observation(
-                    key, taken_at, error=ReadError(ErrorReason.UNREADABLE, f"the last look is damaged: {why}")
+                    key, taken_at, error=ReadError(ErrorReason.UNREADABLE, f"the stored observation is damaged: {why}")
                 )
 
         return [read(*row) for row in rows]

@@ -74,15 +74,15 @@ def _unknown(change: Unknown) -> Iterator[Condition]:
 def _gone(change: Change | None) -> Condition:
     if change is not None and change.held(HoldKind.GUARD):
         return _held(change)
-    message = "; ".join(action.reason for action in change.actions) if change else "it is not declared"
+    message = "; ".join(action.reason for action in change.actions) if change else "not declared"
     return Condition(READY, Status.FALSE, ConditionReason.FORGOTTEN, message)
 
 
 def _reconciled(resource: Resource[object], remembered: ResourceFacts, desired: DesiredState) -> Condition:
     if KINDS[resource.key.kind].rules is None:
-        return Condition(READY, Status.TRUE, ConditionReason.ACCEPTED, f"it is valid in {desired.revision}")
+        return Condition(READY, Status.TRUE, ConditionReason.ACCEPTED, f"document is valid in {desired.revision}")
     since = remembered.applied.at if remembered.applied else None
-    return Condition(READY, Status.TRUE, ConditionReason.RECONCILED, f"it is as declared in {desired.revision}", since)
+    return Condition(READY, Status.TRUE, ConditionReason.RECONCILED, f"matches {desired.revision}", since)
 
 
 def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: datetime) -> Iterator[Condition]:
@@ -90,7 +90,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     flight = facts.in_flight.get(change.key)
     if flight is not None:
         late = " and is overdue" if now >= flight.deadline else ""
-        message = f"{flight.action.name} was sent by {flight.by}{late}; it is confirmed by looking"
+        message = f"{flight.action.name} was sent by {flight.by}{late}; the next observation confirms it"
         yield from _under_way(ConditionReason.CONFIRMING, message, flight.sent_at)
     elif change.goes:
         yield from _under_way(*_next_step(change, remembered))
@@ -104,7 +104,11 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     elif change.held(HoldKind.BLOCKED):
         yield from _under_way(ConditionReason.DEPENDENCY_NOT_READY, _first(change, HoldKind.BLOCKED).reason, None)
     else:
-        message = change.held_by[0].reason if change.held_by else "it differs, and no action would help"
+        message = (
+            change.held_by[0].reason
+            if change.held_by
+            else ("differs from the declaration, and no action can change it")
+        )
         yield from _under_way(ConditionReason.CHANGING, message, None)
 
 

@@ -184,7 +184,7 @@ class TestSource:
             daemon.logged("ActionConfirmed", key="Network/net")
             away = desk.repo.rename(desk.folder / "away")
             outage = daemon.logged("SourceUnavailable")
-            assert "the state in force stays" in outage["message"]
+            assert "the revision in force stays" in outage["message"]
             assert get(daemon, "/readyz").status == 200
             passes = 'groundstate_reconcile_total{kind="Network",result="done"}'
             seen = metric(daemon, passes)

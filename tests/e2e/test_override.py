@@ -136,8 +136,8 @@ def test_apply_beside_the_daemon_is_refused_before_a_plan_is_shown_and_advises_n
     assert (done.code, done.out) == (1, "")
     assert "in use by groundstate run, process" in done.err
     assert (
-        "commit the change, and that daemon carries it out; or stop it first; `groundstate override GUARD`" in done.err
-    )
+        "commit the change, and that daemon applies it; or stop the daemon first; `groundstate override GUARD`"
+    ) in done.err
     assert "store" not in done.err.partition(";")[2]
 
 

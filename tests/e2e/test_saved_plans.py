@@ -101,7 +101,7 @@ def test_a_plan_file_that_is_not_there(desk: Desk) -> None:
     desk.commit(lab=[network()])
     done = desk.run("apply", "plan.json", "--yes")
     assert done.code == 1
-    assert "there is no such plan file" in done.err
+    assert "no such plan file" in done.err
 
 
 def test_a_plan_that_cannot_be_saved(desk: Desk) -> None:

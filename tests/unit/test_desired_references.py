@@ -57,7 +57,7 @@ def test_a_dangling_reference_is_placed_and_the_nearest_name_suggested() -> None
     assert str(found.source) == "m.yaml:6:14"
     assert (found.code, found.summary, found.hint) == (
         "dangling-reference",
-        "there is no Partition 'p11'",
+        "Partition 'p11' is not declared",
         "did you mean p1?",
     )
     assert found.snippet == "  partition: p11"
@@ -68,7 +68,7 @@ def test_a_target_that_is_gone_is_told_once_with_all_who_name_it() -> None:
     (found,) = load_state(MemorySnapshot(files)).diagnostics
     places = ", ".join(f"Machine/m{n:02d} (m{n:02d}.yaml:1)" for n in range(10))
     assert str(found.source) == "m00.yaml:6:14"
-    assert found.summary == "there is no Partition 'gone'"
+    assert found.summary == "Partition 'gone' is not declared"
     assert found.detail == f"12 documents name it: {places} and 2 more"
 
 
@@ -77,7 +77,7 @@ def test_a_reference_in_a_list_is_placed_in_the_list() -> None:
     project = HEAD + "kind: Project\nmetadata: {name: shop}\nspec: {tenant: acme}\n"
     reserved = f"{HEAD}kind: SizeReservation\nmetadata: {{name: r}}\nspec: {spec}\n"
     assert said(PARTITION, TENANT, project, size("c1"), reserved) == [
-        "e.yaml:4:61 dangling-reference: there is no Partition 'p2'"
+        "e.yaml:4:61 dangling-reference: Partition 'p2' is not declared"
     ]
 
 
@@ -237,7 +237,7 @@ def test_a_family_is_one_that_the_network_has() -> None:
 def test_an_address_is_asked_for_once() -> None:
     asked = "address: 10.0.0.7"
     found = said(network("n", "cidr: 10.0.0.0/24"), address("i", "n", asked), address("j", "n", asked))
-    assert found == ["c.yaml:6:12 duplicate-address: 10.0.0.7 is already asked for by IPAddress/i"]
+    assert found == ["c.yaml:6:12 duplicate-address: 10.0.0.7 is already requested by IPAddress/i"]
 
 
 def test_a_size_is_referred_to_by_name() -> None:
@@ -249,7 +249,7 @@ def test_a_machine_by_virtual_media_needs_a_partition_that_says_what_its_bmc_fet
     start = "lifecycle: {mode: Managed, startFrom: VirtualMedia}"
     document = machine("m1").rstrip("\n") + f"\n  {start}\n"
     [finding] = said(PARTITION, document)
-    assert "start-from: it is to start from virtual media, and Partition/" in finding
+    assert "start-from: Machine is set to boot from virtual media, but Partition/" in finding
 
 
 class TestRenamedFrom:
@@ -266,9 +266,9 @@ class TestRenamedFrom:
     @pytest.mark.parametrize(
         ("documents", "summary"),
         [
-            ((("new", "new"),), "IPAddress/new was not renamed from itself"),
+            ((("new", "new"),), "IPAddress/new names itself in renamedFrom"),
             ((("new", "old"), ("old", "[]")), "IPAddress/new was IPAddress/old before, and that is declared too"),
-            ((("a", "old"), ("b", "[older, old]")), "IPAddress/a says too that it was IPAddress/old before"),
+            ((("a", "old"), ("b", "[older, old]")), "IPAddress/a also names IPAddress/old in renamedFrom"),
         ],
     )
     def test_one_that_is_there_or_is_named_by_two_is_refused(

@@ -242,7 +242,7 @@ def test_a_smaller_claim_implies_fewer_and_none_without_networks() -> None:
         ),
         (
             document(2, "\n    - {network: front, addresses: [10.0.0.7, 10.0.0.9]}"),
-            "web.yaml:11:46 duplicate-address: 10.0.0.9 is already asked for by IPAddress/vip",
+            "web.yaml:11:46 duplicate-address: 10.0.0.9 is already requested by IPAddress/vip",
         ),
         (
             document(1, "\n    - {network: front, addresses: [10.9.0.7]}"),
@@ -250,7 +250,7 @@ def test_a_smaller_claim_implies_fewer_and_none_without_networks() -> None:
         ),
         (
             document(1, "\n    - {network: front, addresses: [10.0.0.1]}"),
-            "web.yaml:11:36 reserved-address: 10.0.0.1 is never handed out",
+            "web.yaml:11:36 reserved-address: 10.0.0.1 is reserved and never allocated",
         ),
         (
             document(1, "\n    - {network: back, addresses: ['2001:db8::7']}"),

@@ -137,7 +137,7 @@ class TestWhatIsAccepted:
 
 
 class TestWhenTheNextMayGo:
-    """A hold by the budget says when it ends by itself."""
+    """A hold by the budget says when the override ends automaticallyf."""
 
     def hint(self, found: Plan) -> set[str]:
         told = {h.hint.partition("; or ")[0] for c in found.changes for h in c.held_by if h.by == "disruption-budget"}

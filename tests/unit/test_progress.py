@@ -49,17 +49,18 @@ def test_the_third_time_without_an_answer_ends_it() -> None:
 def test_what_was_without_effect_twice_is_not_sent_again() -> None:
     progress = Progress([A])
     told = [
-        event("ActionNotConfirmed", f"power-on (On) {what}, and does not show") for what in ("got lost", "was accepted")
+        event("ActionNotConfirmed", (f"power-on (On) {what}, but no observation shows its effect"))
+        for what in ("got lost", "was accepted")
     ]
     allowed = [progress.allows(A) for one in told if progress.on_event(one)]
     assert allowed == [True, False]
     assert progress.outcome(A, Failed(OutcomeReason.STALE, "not approved", terminal=True, retry_after=0))
-    assert progress.rows[A].text == "power-on (On) was accepted, and does not show"
+    assert progress.rows[A].text == "power-on (On) was accepted, but no observation shows its effect"
 
 
 def test_an_ignored_shutdown_may_be_followed_by_force() -> None:
     progress = Progress([A])
-    progress.on_event(event("ShutdownIgnored", "power-off was accepted and ignored"))
+    progress.on_event(event("ShutdownIgnored", "power-off was accepted, but the machine did not shut down"))
     assert progress.allows(A)
 
 

@@ -195,7 +195,7 @@ def test_only_the_folder_that_is_followed_is_written_into(office: Office) -> Non
 
 
 def test_the_followed_branch_is_never_written_into(office: Office) -> None:
-    with pytest.raises(SourceError, match=r"main is the one that is followed.*name another"):
+    with pytest.raises(SourceError, match=r"main is the branch that groundstate follows.*name another"):
         ProposalBranch(office.source, "main", "machines").fetch(office.followed)
 
 

@@ -159,7 +159,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_repository_without_commits(tmp_path: Path) -> None:
     error = why_not(open_source(Git(tmp_path).folder).snapshot)
-    assert str(error) == f"{tmp_path} has no commits; nothing was ever committed; commit the desired state"
+    assert str(error) == (
+        f"{tmp_path} has no commits; the branch is empty; commit the desired state, or use --work-tree"
+    )
 
 
 def test_a_head_that_has_no_commits_beside_branches_that_have(repository: Git) -> None:

@@ -117,7 +117,7 @@ def test_what_is_damaged_is_not_said_to_be_absent(repository: Git, broken: str) 
 
 def test_a_tag_of_a_file_is_said_to_be_one(repository: Git) -> None:
     repository("tag", "a-file", "HEAD:m1.yaml")
-    with pytest.raises(SourceError, match="a-file names a file, and no commit"):
+    with pytest.raises(SourceError, match="a-file names a file, not a commit"):
         open_source(repository.folder, "a-file").snapshot()
 
 

@@ -79,7 +79,7 @@ def test_a_look_that_cannot_be_read_is_unknown_and_the_others_are_there(store: S
     found = {seen.key: seen for seen in store.observations({"Machine": SystemState})}
     assert found[TWO] == Observation(TWO, NOW, SystemState())
     assert found[ONE].value is None
-    assert "the last look is damaged" in str(found[ONE].error)
+    assert "the stored observation is damaged" in str(found[ONE].error)
 
 
 class TestActions:

@@ -64,7 +64,7 @@ def commit_at(git_dir: Path, revision: str) -> Step:
     args = ("log", "-1", f"--format={_LOG_FORMAT}", "--end-of-options", f"{revision}^{{commit}}", "--")
     said = plumbing.run(git_dir, *args).decode(errors="replace").rstrip("\n")
     if said.count("\x1f") < 5:
-        raise GitFailed(f"{revision} is no commit")
+        raise GitFailed(f"{revision} is not a commit")
     return _step(said, [])
 
 

@@ -139,7 +139,7 @@ def run(
             stdout, stderr = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             said = without_progress((error.stderr or b"").decode(errors="replace"))
-            what = f"git {_verb(args)} did not finish in {timeout:.0f} s"
+            what = f"git {_verb(args)} did not finish within {timeout:.0f} s"
             raise SourceUnavailable(what, said, "check the network") from error
     if process.returncode:
         raise GitFailed(redacted(stderr.decode(errors="replace").strip()))

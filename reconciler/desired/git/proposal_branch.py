@@ -48,7 +48,9 @@ class ProposalBranch:
         """What the remote has. Raises SourceError, SourceUnavailable."""
         if followed.ref.removeprefix("refs/heads/") == self.name:
             hint = "name another with --propose-branch"
-            raise SourceError(f"branch {self.name} is the one that is followed", "nothing is written into it", hint)
+            raise SourceError(
+                (f"branch {self.name} is the branch that groundstate follows"), "groundstate never writes to it", hint
+            )
         remote = self._source.remote()
         tip = self._tip(remote)
         try:
@@ -126,8 +128,8 @@ class ProposalBranch:
         try:
             return self._run("merge-base", followed, tip).decode().strip()
         except GitFailed as error:
-            why = "it has no commit in common with the branch that is followed"
-            raise SourceError(f"branch {self.where} cannot be gone on with", why, "delete it") from error
+            why = "it shares no commit with the followed branch"
+            raise SourceError(f"branch {self.where} cannot be continued", why, "delete it") from error
 
     def _files(self, base: str, tip: str, followed: str) -> Iterator[BranchFile]:
         changed = [one for one in _raw(self._run(*_DIFF, base, tip)) if one[1] != _NO_BLOB]

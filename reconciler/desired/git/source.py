@@ -178,13 +178,13 @@ def open_source(
     if _REMOTE.match(text) and not Path(text).exists():
         if work_tree:
             raise SourceError(
-                f"{text} is a remote", "a work tree is a folder on disk", "clone it, or leave --work-tree out"
+                f"{text} is a remote", "a work tree is a directory on disk", "clone it, or leave --work-tree out"
             )
         return _remote(text, ref, path, cache_dir)
     folder = Path(text).expanduser().absolute()
     if not folder.is_dir():
         raise SourceError(
-            f"{folder} is no folder", "it does not exist" if not folder.exists() else "", "check the path"
+            f"{folder} is not a directory", "it does not exist" if not folder.exists() else "", "check the path"
         )
     repository = _find_repository(folder)
     if isinstance(repository, RepositoryFolder):
@@ -364,7 +364,7 @@ class Repository:
                 raise Damaged(f"{self._name} cannot be read", why, "run git fsck") from again
             if named in ("blob", "tree"):
                 what = {"blob": "a file", "tree": "a folder"}[named]
-                raise SourceError(f"{self._name}: {ref} names {what}, and no commit", "", "name a commit") from error
+                raise SourceError(f"{self._name}: {ref} names {what}, not a commit", "", "name a commit") from error
             if named is not None:
                 why = remotes.words(error.stderr) or f"what {ref or 'HEAD'} names cannot be read"
                 raise Damaged(f"{self._name} cannot be read", why, "run git fsck") from error
@@ -396,7 +396,11 @@ class Repository:
         )
         known = names.decode(errors="replace").split()
         if not known:
-            return SourceError(f"{self._name} has no commits", "nothing was ever committed", "commit the desired state")
+            return SourceError(
+                f"{self._name} has no commits",
+                "the branch is empty",
+                "commit the desired state, or use --work-tree",
+            )
         if ref is None:
             head = _head_name(self._place.git_dir)
             return SourceError(
@@ -685,7 +689,7 @@ def _find_repository(folder: Path) -> RepositoryFolder | SourceError:
 def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> DesiredSource:
     if "://" in url and not url.startswith(_SCHEMES):
         scheme = url.partition("://")[0]
-        unproven = "it proves neither who answers nor that nothing was changed on the way"
+        unproven = "this scheme does not authenticate the server or protect the data"
         why = unproven if scheme in _UNPROVEN else ""
         raise SourceError(f"{scheme}:// is not used to fetch", why, "use https, ssh or file")
     if cache_dir is None:

@@ -82,7 +82,7 @@ class WorkTree:
             raise plumbing.SourceError("a work tree has no earlier state", "", "read the commit without --work-tree")
         top = self._root / self._path
         if not top.is_dir():
-            raise plumbing.SourceUnavailable(f"{top} is no folder", "", "check the path")
+            raise plumbing.SourceUnavailable(f"{top} is not a directory", "", "check the path")
         root = self._root
         listing, contents = Listing(), dict[str, bytes]()
         for kind, path in _walk(root, self._path):

@@ -92,7 +92,7 @@ class Listing:
         if kind == SYMLINK:
             severity = Severity.ERROR if manifest else Severity.WARNING
             return self._refuse(path, "symlink", "a symbolic link is not followed", "commit the file itself", severity)
-        return self._refuse(path, "not-a-file", "this is no regular file", "remove it") if manifest else False
+        return self._refuse(path, "not-a-file", "not a regular file", "remove it") if manifest else False
 
     def _refuse(self, path: bytes, code: str, what: str, hint: str, severity: Severity = Severity.ERROR) -> bool:
         self.diagnostics.append(Diagnostic(code, severity, what, source=Source(_shown(path)), hint=hint))
@@ -101,7 +101,7 @@ class Listing:
 
 def _odd(path: bytes) -> tuple[str, str, str] | None:
     if path.count(b"/") > MAX_FOLDERS:
-        return "path-too-deep", f"the file lies more than {MAX_FOLDERS} folders deep", "move it up"
+        return "path-too-deep", f"the file is more than {MAX_FOLDERS} folders deep", "move it up"
     try:
         text = path.decode()
     except UnicodeDecodeError:

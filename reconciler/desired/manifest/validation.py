@@ -178,7 +178,9 @@ def _unknown_fields(path: DocumentPath, value: dict[str, Any], schema: dict[str,
 def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
     summary = f"{_dotted(path)} must be {_TYPES[wanted]}, and is {_type_of(value)}"
     if wanted == "string" and isinstance(value, (bool, int, float)):
-        return Problem("wrong-type", path, summary, "without quotes YAML reads it so", f"write {QUOTE_ME} in quotes")
+        return Problem(
+            "wrong-type", path, summary, ("YAML reads the unquoted value as that type"), f"write {QUOTE_ME} in quotes"
+        )
     if isinstance(value, str) and wanted in ("integer", "number", "boolean"):
         return Problem("wrong-type", path, summary, hint="write it without quotes, as plain digits or true or false")
     hint = "write it as a list, each item after a '- '" if wanted == "array" else ""

@@ -65,7 +65,7 @@ _SYNTAX_HINTS = {
 """What to do, by words of libyaml's messages."""
 _NOTHING: Any = object()
 _STR_TAG = "tag:yaml.org,2002:str"
-_PLAIN = "a document says everything where it stands"
+_PLAIN = "each document must be readable on its own"
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -246,13 +246,17 @@ class _Reader:
         key = str(event.value)
         if key == "<<":
             self._fault(
-                event, "yaml-merge", "a merge key (<<)", "it hides where values come from", "write the keys out"
+                event,
+                "yaml-merge",
+                "a merge key (<<)",
+                ("merge keys hide where a value comes from"),
+                "write the keys out",
             )
         elif key in parent:
             first = marks.get((id(parent), key))
-            where = f"it stands on line {first.key[0]} already" if first else "it stands above already"
+            where = f"the key is already on line {first.key[0]}" if first else "the key is already above"
             self._fault(
-                event, "duplicate-key", f"the key {shown_value(key)} stands twice", where, "remove one of the two"
+                event, "duplicate-key", f"the key {shown_value(key)} appears twice", where, "remove one of the two"
             )
         return key
 
@@ -278,7 +282,11 @@ class _Reader:
             self._fault(event, "yaml-anchor", f"an anchor (&{shown_value(event.anchor)})", _PLAIN, "remove it")
         elif event.tag != "!" and not (type(event) is ScalarEvent and event.tag == _STR_TAG):
             self._fault(
-                event, "yaml-tag", f"a tag ({shown_value(event.tag)})", "values are read as they stand", "remove it"
+                event,
+                "yaml-tag",
+                f"a tag ({shown_value(event.tag)})",
+                ("groundstate does not use YAML tags"),
+                "remove it",
             )
 
     def _directives(self, event: Any) -> None:

@@ -35,7 +35,7 @@ class _Prefix(msgspec.Struct, frozen=True):
     network: Resource[NetworkSpec]
     path: FindingPath
     kept: tuple[tuple[_Span, str], ...]
-    """What is never handed out, with what it is."""
+    """What is reserved and never allocated, with what it is."""
 
 
 def check_addressing(state: DesiredState) -> list[Finding]:
@@ -135,7 +135,7 @@ def _asked_for(
                 hint = f"take one of {listed or ', '.join(prefix.text for prefix in above[:4])}"
                 yield Finding("outside-network", resource, path, what, f"the network is at {network.source}", hint)
             elif holder and (why := next((why for kept, why in holder.kept if kept.holds(span)), "")):
-                what = f"{spec.address} is never handed out"
+                what = f"{spec.address} is reserved and never allocated"
                 yield Finding("reserved-address", resource, path, what, f"it is {why} of {holder.text}", "take another")
 
 
@@ -154,7 +154,7 @@ def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -
         if address := resource.spec.address:
             other = owners.setdefault((spaces.get(resource.spec.network, ""), address), resource)
             if other is not resource:
-                what = f"{address} is already asked for by {display_key(other.key)}"
+                what = f"{address} is already requested by {display_key(other.key)}"
                 yield Finding(
                     "duplicate-address", resource, ("spec", "address"), what, f"at {other.source}", "take another"
                 )

@@ -103,7 +103,7 @@ def _too_many_projects(desired: DesiredState) -> Iterator[Finding]:
         projects = by_tenant.get(tenant.key.name, [])
         if most is not None and len(projects) > most:
             what = (
-                f"tenant {tenant.key.name} has {len(projects)} projects and may have {most}: {listed_names(projects)}"
+                f"tenant {tenant.key.name} has {len(projects)} projects; the limit is {most}: {listed_names(projects)}"
             )
             path = ("spec", "quotas", "projects")
             yield Finding("too-many-projects", tenant, path, what, "", "raise it, or remove projects")

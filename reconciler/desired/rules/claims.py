@@ -32,14 +32,14 @@ def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
             other = owners.setdefault(name, resource)
             if declared is resource:
                 hint = "remove renamedFrom, or name what it was called before"
-                yield Finding("renamed-from", resource, path, f"{resource.key} was not renamed from itself", hint=hint)
+                yield Finding("renamed-from", resource, path, f"{resource.key} names itself in renamedFrom", hint=hint)
             elif declared is not None:
                 what = f"{resource.key} was {declared.key} before, and that is declared too"
-                hint = f"remove {declared.key}, which goes on as {resource.key}; or remove renamedFrom"
+                hint = f"remove {declared.key}, which continues as {resource.key}; or remove renamedFrom"
                 yield Finding("renamed-from", resource, path, what, f"it is at {declared.source}", hint)
             elif other is not resource:
-                what = f"{other.key} says too that it was {kind}/{name} before"
-                hint = "leave renamedFrom in one of them"
+                what = f"{other.key} also names {kind}/{name} in renamedFrom"
+                hint = "keep renamedFrom in one of the two only"
                 yield Finding("renamed-from", resource, path, what, f"it is at {other.source}", hint)
 
 

@@ -63,7 +63,7 @@ DIAGNOSTICS: dict[str, str] = {
     "overlapping-prefixes": "Two prefixes, of one network or of two, have addresses in common.",
     "outside-prefix": "A gateway, or what is reserved, does not lie in its prefix.",
     "outside-network": "An IPAddress asks for an address that is in no prefix of its network.",
-    "reserved-address": "An IPAddress asks for an address that is never handed out.",
+    "reserved-address": "An IPAddress asks for an address that is reserved and never allocated.",
     "network-type": "A network has what its type does not have, or lacks what it needs.",
     "network-vrf": "A vrf has not exactly one of pool and network, or the network that it names has no number.",
     "network-parent": "A child does not agree with its parent: type, partition, namespace, project.",

@@ -128,7 +128,7 @@ def _named(
         names = [key.name for key in state.resources if key.kind == wanted.kind]
         near = difflib.get_close_matches(wanted.name, names, 1, 0.6)
         hint = f"did you mean {near[0]}?" if near else "declare it"
-        yield Finding("dangling-reference", resource, path, f"there is no {wanted.kind} {wanted.name!r}", "", hint)
+        yield Finding("dangling-reference", resource, path, f"{wanted.kind} {wanted.name!r} is not declared", "", hint)
 
 
 def _numbers(state: DesiredState) -> Iterator[Finding]:
@@ -148,7 +148,7 @@ def _numbers(state: DesiredState) -> Iterator[Finding]:
             yield Finding("outside-pool", resource, path, what, f"the pool is at {pool.source}", hint)
         other = owners.setdefault((source.pool, source.number), resource)
         if other is not resource:
-            what = f"{source.number} of Pool/{source.pool} is already asked for by {other.key}"
+            what = f"{source.number} of Pool/{source.pool} is already requested by {other.key}"
             hint = "take another; to share a VRF, name the network: vrf: {network: NAME}"
             yield Finding("duplicate-number", resource, path, what, f"at {other.source}", hint)
 
@@ -182,7 +182,7 @@ def _address(
 
 def _machine_gone(address: Resource[IPAddressSpec], name: str, state: DesiredState) -> Finding:
     near = difflib.get_close_matches(name, [key.name for key in state.resources if key.kind == "Machine"], 1, 0.8)
-    what, path = f"there is no Machine {name!r}", ("spec", "machine")
+    what, path = f"Machine {name!r} is not declared", ("spec", "machine")
     if address.spec.type is AddressType.STATIC:
         why, hint = "the address is static and stays", "remove machine"
     else:

@@ -84,7 +84,7 @@ def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[Re
         places.sort(key=lambda place: (place[0].source.file, place[0].source.line))
         why = catalogue.named_users({resource.key: resource for resource, _ in places}.values())
         hint = _hint(name, target, names[target])
-        yield Finding("dangling-reference", *places[0], f"there is no {target} {name!r}", why, hint)
+        yield Finding("dangling-reference", *places[0], f"{target} {name!r} is not declared", why, hint)
 
 
 def _hint(name: str, target: str, known: Collection[str]) -> str:

@@ -17,7 +17,7 @@ def check_virtual_media(state: DesiredState) -> Iterator[Finding]:
         if lifecycle is None or lifecycle.start_from is not StartFrom.VIRTUAL_MEDIA or partition is None:
             continue
         if partition.spec.boot is None:
-            what = f"it is to start from virtual media, and Partition/{machine.spec.partition} has no spec.boot"
+            what = f"Machine is set to boot from virtual media, but Partition/{machine.spec.partition} has no spec.boot"
             hint = "add spec.boot to the partition; its server is where BMCs fetch the CD image"
             path = ("spec", "lifecycle", "startFrom")
             yield Finding("start-from", machine, path, what, f"the partition is at {partition.source}", hint)

@@ -68,8 +68,11 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
     classification: Annotated[
         Classification,
         Meta(
-            description="How far it may be relied on. A reference that leaves out the patch means a supported one; a "
-            "preview is given out by its full name only, a deprecated one to no machine that does not have it yet."
+            description=(
+                "How far the image may be relied on. A reference without the patch means a supported image. "
+                "A preview image is used only by its full name. "
+                "A deprecated image stays on machines that have it and is not installed on others."
+            )
         ),
     ] = Classification.PREVIEW
     expires: (

@@ -37,13 +37,17 @@ class BootNetwork(Spec, frozen=True, kw_only=True):
         AddressRange,
         Meta(description="What DHCP gives out in it: `first-last`.", examples=["10.77.0.100-10.77.0.200"]),
     ]
-    router: Annotated[Address, Meta(description="The way to other networks, the boot service's perhaps.")] | None = None
+    router: (
+        Annotated[Address, Meta(description=("The default gateway, for example towards the boot service."))] | None
+    ) = None
 
 
 class BootService(Spec, frozen=True, kw_only=True):
     """How the partition's machines are started from the network (`groundstate boot`)."""
 
-    networks: Annotated[tuple[BootNetwork, ...], Meta(min_length=1, description="The networks in which that is so.")]
+    networks: Annotated[
+        tuple[BootNetwork, ...], Meta(min_length=1, description=("The networks in which machines boot this way."))
+    ]
     server: Annotated[
         str,
         Meta(
@@ -57,7 +61,7 @@ class BootService(Spec, frozen=True, kw_only=True):
     discovery: Annotated[
         Discovery,
         Meta(
-            description="Allow: a machine that nobody declared, when it starts from the network, tells what is in it "
+            description="Allow: an undeclared machine, when it starts from the network, tells what is in it "
             "and is switched off. Deny: it goes to its disk."
         ),
     ] = Discovery.DENY
@@ -89,7 +93,7 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     ntp_servers: Annotated[
         tuple[str, ...], Meta(max_length=5, description="NTP servers of its machines, names or addresses.")
     ] = ()
-    bmc_networks: Annotated[tuple[Cidr, ...], Meta(description="Prefixes in which its BMCs live.")] = ()
+    bmc_networks: Annotated[tuple[Cidr, ...], Meta(description="Prefixes that contain its BMCs.")] = ()
     bmc: Annotated[BmcDefaults, Meta(description="What its machines' `bmc` inherits.")] | None = None
     boot: Annotated[BootService, Meta(description="How its machines are started from the network.")] | None = None
 

@@ -99,7 +99,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     ] = ()
     without: Annotated[
         tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
-        Meta(description="None of these: one that it has is given back, and another takes its place."),
+        Meta(description="Machines that the claim must not have: one that it has is released and replaced."),
     ] = ()
     count: Annotated[int, Meta(ge=0, le=1000, description="How many; fewer than before gives back the last.")] = 1
     partial: Annotated[
@@ -127,10 +127,13 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     user_data: (
         Annotated[str, Meta(max_length=65536, description="cloud-init user data, or an Ignition config.")] | None
     ) = None
-    spread: Annotated[SpreadSpec, Meta(description="How they lie to each other.")] = SpreadSpec()
-    tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that do not keep it away.")] = ()
+    spread: Annotated[SpreadSpec, Meta(description="How the machines are spread over racks.")] = SpreadSpec()
+    tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that the claim tolerates.")] = ()
     request: (
-        Annotated[str, Meta(max_length=253, description="Any word; changing it writes the image to each anew.")] | None
+        Annotated[
+            str, Meta(max_length=253, description=("Any word; changing it reinstalls every machine of the claim."))
+        ]
+        | None
     ) = None
     renamed_from: RenamedFrom | None = None
 

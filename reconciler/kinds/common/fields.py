@@ -87,7 +87,7 @@ def mention_field(kind: str, description: str) -> Meta:
     return Meta(pattern=NAME_PATTERN, max_length=253, description=description, extra={MENTION: kind})
 
 
-PartitionRef = Annotated[str, reference_field("Partition", "The Partition that it stands in.")]
+PartitionRef = Annotated[str, reference_field("Partition", "The Partition of the machine.")]
 ProjectRef = Annotated[str, reference_field("Project", "The Project that owns it.")]
 
 
@@ -96,7 +96,8 @@ RenamedFrom = Annotated[
     _Name | tuple[_Name, ...],
     Meta(
         description="The name that this document had before, or all of them in a list. What is remembered and held "
-        "under it goes on under the new name: nothing is released, wiped or restarted. It may stay here.",
+        "under it goes on under the new name: nothing is released, wiped or restarted. "
+        "The field may stay after the rename.",
         examples=["web"],
     ),
 ]

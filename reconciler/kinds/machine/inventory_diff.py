@@ -62,7 +62,7 @@ class _Part(msgspec.Struct, frozen=True):
     def said(self) -> str:
         amount = f"{self.amount:,} {self.unit}" if self.unit and self.amount else ""
         return (
-            ", ".join(word for word in (self.model, amount, self.extra, self.identity) if word) or "nothing is reported"
+            ", ".join(word for word in (self.model, amount, self.extra, self.identity) if word) or "no details reported"
         )
 
 

@@ -55,11 +55,11 @@ class BootSpec(Spec, frozen=True, kw_only=True):
         ),
     ]
     mode: (
-        Annotated[Literal["UEFI", "Legacy"], Meta(description="Redfish BootSourceOverrideMode; left out: not touched.")]
+        Annotated[Literal["UEFI", "Legacy"], Meta(description="Redfish BootSourceOverrideMode; left out: not changed.")]
         | None
     ) = None
     request: (
-        Annotated[str, Meta(max_length=253, description="Any word; changing it gives the same Once order again.")]
+        Annotated[str, Meta(max_length=253, description="Any word; changing it sends the same Once override again.")]
         | None
     ) = None
 
@@ -88,7 +88,7 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
         ),
     ]
     start_from: (
-        Annotated[StartFrom, Meta(description="From where it starts the agent, if not as its Partition says.")] | None
+        Annotated[StartFrom, Meta(description="How the agent is booted, if not as the Partition says.")] | None
     ) = None
     install_on: (
         Annotated[
@@ -121,8 +121,8 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
 
     partition: PartitionRef
     bmc: Annotated[BmcSpec, Meta(description="The machine's BMC and how it is reached.")]
-    rack: Annotated[str, Meta(min_length=1, max_length=253, description="The rack that it stands in.")] | None = None
-    size: Annotated[str, reference_field("Size", "The Size that it is meant to be.")] | None = None
+    rack: Annotated[str, Meta(min_length=1, max_length=253, description="The machine's rack.")] | None = None
+    size: Annotated[str, reference_field("Size", "The Size that the machine should have.")] | None = None
     project: (
         Annotated[
             str,
@@ -148,21 +148,32 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
     ) = None
     macs: Annotated[tuple[Mac, ...], Meta(description="MAC addresses of its network interfaces.")] = ()
     power: Annotated[Literal["On", "Off"], Meta(description="Redfish PowerState.")] | None = None
-    shutdown: Annotated[ShutdownSpec, Meta(description="How it is taken down.")] = ShutdownSpec()
+    shutdown: Annotated[ShutdownSpec, Meta(description="How the machine is powered off.")] = ShutdownSpec()
     boot: Annotated[BootSpec, Meta(description="The boot override.")] | None = None
     indicator_led: Annotated[Literal["Lit", "Blinking", "Off"] | None, Meta(description="Redfish IndicatorLED.")] = (
         msgspec.field(name="indicatorLED", default=None)
     )
     maintenance: (
-        Annotated[Pause, Meta(description="People work on it: power and boot are left alone, the LED is not.")] | None
+        Annotated[
+            Pause,
+            Meta(description=("People work on the machine: groundstate changes neither power nor boot, only the LED.")),
+        ]
+        | None
     ) = None
-    suspend: Annotated[Pause, Meta(description="Nothing is sent to it; it is observed and shown.")] | None = None
-    cordon: Annotated[Pause, Meta(description="It is given to no claim anew; whose it is, keeps it.")] | None = None
+    suspend: (
+        Annotated[Pause, Meta(description=("Nothing is sent to the machine; it is observed and shown."))] | None
+    ) = None
+    cordon: Annotated[Pause, Meta(description="The machine gets no new claim; a current claim keeps it.")] | None = None
     taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
     lifecycle: (
         Annotated[
             LifecycleSpec,
-            Meta(description="Who cares for the machine's life; left out: only what the document declares is done."),
+            Meta(
+                description=(
+                    "Who manages the machine's lifecycle; left out: groundstate only applies "
+                    "what the document declares."
+                )
+            ),
         ]
         | None
     ) = None

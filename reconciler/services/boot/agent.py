@@ -118,11 +118,9 @@ class Agent:
         said = _body(request, read_report)
         fact = _REPORTS.get(said.type)
         if fact is None:
-            raise RequestRefused(
-                400, f"{said.type!r} is no fact that an agent reports; those are {', '.join(_REPORTS)}"
-            )
+            raise RequestRefused(400, f"{said.type!r} is not a report type; report types are {', '.join(_REPORTS)}")
         if not self._desk.reports.allows(grant.order, self._desk.now()):
-            raise RequestRefused(503, "too much was told; ask again", retry=30)
+            raise RequestRefused(503, "too many reports; try again later", retry=30)
         # A machine that nobody declared has no life that a fact could belong to.
         if grant.machine is not None and not self._desk.lives.report(
             grant.machine, grant.order, fact, _kept(fact, said.detail)
@@ -184,7 +182,7 @@ class Agent:
         elif not set(grant.macs) <= set(macs):
             wrong = f"it has no network card {grant.macs[0]}"
         elif grant.machine is not None and find_machine(self._desk, uuid, macs)[0] != grant.machine:
-            wrong = "its UUID and MAC addresses are not those that the machine's BMC and document tell"
+            wrong = "its UUID and MAC addresses match neither its BMC nor its document"
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.order
             message = f"the token for {whose} was shown by another machine: {wrong}"
@@ -227,7 +225,7 @@ class Agent:
         grant = bad.grant
         # What is shown and was never given out is not repeated: it may be another service's.
         what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.order}"
-        why = "it is none of ours" if bad.fault is TokenFault.UNKNOWN else f"it is {bad.fault}"
+        why = "groundstate did not issue the token" if bad.fault is TokenFault.UNKNOWN else f"it is {bad.fault}"
         message = f"{what} was shown and refused: {why}"
         self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad))
 

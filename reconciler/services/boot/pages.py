@@ -101,7 +101,7 @@ class Pages:
         self, request: Request, key: ResourceKey, order: BootRequest, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
         if not self._desk.orders.allows(order.id, self._desk.now()):
-            raise RequestRefused(503, "too many scripts were asked for this machine", retry=30)
+            raise RequestRefused(503, "too many boot scripts requested for this machine", retry=30)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
             raise RequestRefused(503, "what this machine is to do has just changed", retry=5)
@@ -110,7 +110,7 @@ class Pages:
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, now = self._desk, self._desk.now()
         if not desk.strangers.allows(request.remote_addr or "", now) or not desk.all_strangers.allows("", now):
-            raise RequestRefused(503, "too many scripts were asked for machines that nobody declared", retry=30)
+            raise RequestRefused(503, "too many boot scripts requested for undeclared machines", retry=30)
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
         ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
@@ -122,7 +122,7 @@ class Pages:
     def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
         now, places = self._desk.now(), self._desk.places
         if not self._desk.scripts.allows(request.remote_addr or "", now):
-            raise RequestRefused(503, "too many scripts were asked for from this address", retry=30)
+            raise RequestRefused(503, "too many boot scripts requested from this address", retry=30)
         token = self._desk.tokens.issue(grant, now)
         return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
 

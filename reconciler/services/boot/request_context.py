@@ -51,7 +51,7 @@ class RequestContext:
         self.orders = RateLimit(20, timedelta(minutes=1))
         """The same for each order, whoever asks; and what is reported for each, beside signs of life."""
         self.strangers = RateLimit(6, timedelta(minutes=1))
-        """Scripts for a machine that nobody declared, for each address."""
+        """Scripts for an undeclared machine, for each address."""
         self.all_strangers = RateLimit(120, timedelta(minutes=1))
         """The same, for all of them together: each is kept for a day."""
         self.reports = RateLimit(60, timedelta(minutes=1))
@@ -82,7 +82,7 @@ class RequestContext:
         """Tell the ledger that somebody was turned away, unless it was told the like of it shortly before."""
         untold = self._gate.passes(reason, address, self.now())
         if untold is not None:
-            others = f"; {untold} more like it were not told" if untold else ""
+            others = f"; {untold} more like it were not reported" if untold else ""
             self.lives.refused(machine, reason, f"{address}: {message}{others}")
 
     def first(self, kind: str, address: str) -> bool:

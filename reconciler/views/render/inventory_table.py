@@ -29,7 +29,7 @@ def inventory_lines(
     """The parts, a column for each origin, then what differs. `wide`: models and serial numbers too."""
     yield paint("bold", clean(machine))
     if not known.all:
-        yield "nothing is known of what is in it; --refresh asks its BMC"
+        yield "no inventory yet; --refresh reads it from the BMC"
         return
     rows = [("", *(one.origin.upper() for one in known.all)), ("taken", *(_taken(one, now) for one in known.all))]
     for title, lines in _SECTIONS.items():

@@ -61,7 +61,7 @@ def _whose(basis: Basis, now: datetime) -> str:
     if basis.file is not None:
         return clean(basis.file)
     if not basis.kept:
-        return "what the BMC says now, as nothing is kept of it"
+        return "what the BMC reports now; no inventory is stored"
     return " and ".join(f"{_WHOSE[one.origin]} {short_age(one.taken_at, now)} ago" for one in reversed(basis.kept))
 
 
@@ -77,7 +77,7 @@ def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) ->
             return f"{said}; its document declares none"
         return f"{said}, as declared" if declared == fits[0] else f"{said}, and its document declares {declared}"
     if unknown:
-        return f"{machine} may be of size {' or '.join(unknown)}: not all that is in it is known"
+        return f"{machine} may be of size {' or '.join(unknown)}: part of the inventory is unknown"
     return f"{machine} is of no size" if found else "no Size is declared"
 
 
@@ -113,7 +113,7 @@ def _parts(inventory: Inventory) -> Iterator[str]:
 
 def _reasons(one: Explanation) -> Iterator[str]:
     for check in one.checks:
-        holds = {True: "holds", False: "does not hold", None: "unknown"}[check.holds]
+        holds = {True: "holds", False: "not met", None: "unknown"}[check.holds]
         of = f" of {clean(check.identifier)}" if check.identifier else ""
         yield f"{check.type}{of}: {_amount(check, check.min)} to {_amount(check, check.max)}, {_found(check)}: {holds}"
     for label in one.uncovered:
@@ -121,7 +121,7 @@ def _reasons(one: Explanation) -> Iterator[str]:
 
 
 def _found(check: ConstraintCheck) -> str:
-    return "nobody says" if check.found is None else f"found {_amount(check, check.found)}"
+    return "unknown" if check.found is None else f"found {_amount(check, check.found)}"
 
 
 def _amount(check: ConstraintCheck, number: int) -> str:

@@ -15,7 +15,7 @@ from reconciler.views.render.ranges import fold, natural
 
 APPLY = "groundstate apply"
 ACCESS = "Access that is not in force yet: logins go there"
-_ALL_NEW = "Nothing is remembered of any: with the store of the daemon (--store), those that moved are told apart"
+_ALL_NEW = "No access is recorded in this store. Use the daemon's store (--store) to see which logins changed"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
 _TITLES = {
@@ -24,7 +24,7 @@ _TITLES = {
     ChangeGroup.WAITING: "Then, once what they wait for exists",
     ChangeGroup.HELD: "Held",
     ChangeGroup.IN_FLIGHT: "In flight",
-    ChangeGroup.FAILED: "Failed, and not tried again as it is",
+    ChangeGroup.FAILED: "Failed, and not retried until something changes",
     ChangeGroup.DISRUPTIVE: "Disruptive or destructive, one by one",
 }
 _HELD_WORDS = {
@@ -35,7 +35,7 @@ _HELD_WORDS = {
     HoldKind.BLOCKED: "waits for",
 }
 _CAUSE_COLUMN = 48
-_FORGET = "x forget: groundstate stops knowing the resource; nothing is sent"
+_FORGET = "x forget: groundstate removes the resource from the store; nothing is sent"
 
 
 class Style:
@@ -67,10 +67,10 @@ def header(plan: Plan, style: Style) -> list[str]:
     else:
         lines.append("  a work tree with uncommitted edits")
     if plan.observed_at is None:
-        lines.append(f"  planned at {words.moment(plan.planned_at)}, nothing was looked at")
+        lines.append(f"  planned at {words.moment(plan.planned_at)}, nothing was observed")
     else:
         seen = words.age_words(plan.planned_at - plan.observed_at)
-        lines.append(f"  planned at {words.moment(plan.planned_at)} from looks at most {seen} old")
+        lines.append(f"  planned at {words.moment(plan.planned_at)} from observations at most {seen} old")
     if scope.filter:
         lines.append(f"  filter: {words.clean(scope.filter)}")
     for told in plan.diagnostics:
@@ -177,12 +177,12 @@ def changed_access(plan: Plan) -> str:
 def _unchanged(plan: Plan) -> str:
     scope, unread = plan.scope, len(plan.unknown)
     if not scope.total:
-        return "No changes. Nothing is declared, and nothing was."
+        return "No changes. Nothing is declared, and nothing was before."
     if not scope.looked_at:
-        return f"No changes. Nothing was looked at, of {words.count(scope.total, 'resource')}."
+        return f"No changes. Nothing was observed, of {words.count(scope.total, 'resource')}."
     looked = words.count(scope.looked_at, "resource")
     if plan.nothing_read:
-        return f"Unknown: nothing could be read, so nothing is planned; {looked} looked at."
+        return f"Unknown: nothing could be read, so nothing is planned; {looked} observed."
     if unread:
         verb = "matches" if scope.looked_at - unread == 1 else "match"
         return (
@@ -203,7 +203,7 @@ def partial_line(plan: Plan) -> str:
     """How much a filtered plan left out."""
     scope = plan.scope
     missed = f"{scope.total - scope.looked_at:,} of {words.count(scope.total, 'resource')}"
-    return f"Partial plan: {missed} were not looked at (filter: {words.clean(scope.filter) or 'by name'})"
+    return f"Partial plan: {missed} were not observed (filter: {words.clean(scope.filter) or 'by name'})"
 
 
 def next_lines(plan: Plan, style: Style, command: str) -> Iterator[str]:
@@ -245,7 +245,7 @@ def unknown_lines(unknown: Iterable[Unknown], style: Style) -> Iterator[str]:
         first, messages = group[0], {words.clean(one.message) for one in group}
         if style.full:
             for one in group:
-                seen = f"  (looked at {words.moment(one.at)})" if one.at else ""
+                seen = f"  (observed {words.moment(one.at)})" if one.at else ""
                 yield f"  ? {words.clean(str(one.key))}  {words.clean(one.reason)}: {words.clean(one.message)}{seen}"
             continue
         told = f", {words.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""

@@ -128,7 +128,7 @@ def action(this: Action) -> str:
         case ReleaseNumber(pool=pool, number=given):
             return clean(f"{this.name} {given} of {pool}")
         case Bind(project=project):
-            return clean(f"{this.name} to {project}" if project else f"{this.name} to nobody")
+            return clean(f"{this.name} to {project}" if project else f"{this.name} to no project")
         case PinImage(image=image):
             return clean(f"{this.name} {image or 'none'}")
         case Claim(machines=machines):
@@ -174,7 +174,7 @@ def cause(this: Cause, *, since: bool = True) -> str:
         case CauseKind.BOTH:
             return f"{told}, and {drift}"
         case CauseKind.LEAK:
-            return "leaked: whom it was for is neither declared nor remembered"
+            return "leak: its owner is neither declared nor recorded"
 
 
 def name(change: Change) -> str:
