@@ -32,6 +32,7 @@ def carried_over(
     losing = {key.kind for key in leaving}
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
+    ways = ways_in(desired)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
             continue
@@ -46,11 +47,14 @@ def carried_over(
         joining = kind.joins and key.kind in losing and (before is None or before.joining)
         # A name that is declared again is that one's own from now on.
         was = tuple(name for name in after.was if ResourceKey(key.kind, name) not in desired.resources)
-        said = {"place": here, "deletion_policy": policy, "joining": joining, "was": was}
-        if (way := ways_in(desired).get(key)) is not None:
-            said["access"] = way
-        if before is None or any(getattr(before, name) != value for name, value in said.items()):
-            changed[key] = msgspec.structs.replace(after, **said)
+        access = ways.get(key, after.access)
+        # Value by value, as this is gone through for all of a fleet in every plan.
+        if before is None or (before.place, before.deletion_policy, before.joining, before.was, before.access) != (
+            (here, policy, joining, was, access)
+        ):
+            changed[key] = msgspec.structs.replace(
+                after, place=here, deletion_policy=policy, joining=joining, was=was, access=access
+            )
     return changed
 
 
