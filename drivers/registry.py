@@ -13,7 +13,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
 
 from drivers.base import (
-    AuthenticationFailed,
     BmcDriver,
     Credential,
     DriverOptions,
@@ -22,6 +21,7 @@ from drivers.base import (
     Pools,
     Rejected,
     SecretSource,
+    SecretUnavailable,
     note_secrets,
     options_type,
 )
@@ -59,14 +59,14 @@ class Registry:
             return self._opened[name]
 
     def secret(self, reference: object) -> Credential:
-        """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}`. Raises AuthenticationFailed.
+        """Resolve `{"env": ...}`, `{"file": ...}` or `{"exec": ...}`. Raises SecretUnavailable.
 
         Keys whose value is None count as absent. The password is hidden from then on in all that leaves the process.
         """
         table: Mapping[object, object] = reference if isinstance(reference, Mapping) else {}
         given = [str(key) for key, value in table.items() if value is not None]
         if len(given) != 1 or given[0] not in SECRET_SOURCES:
-            raise AuthenticationFailed(f"credentialRef must have exactly one of {', '.join(SECRET_SOURCES)}")
+            raise SecretUnavailable(f"credentialRef must have exactly one of {', '.join(SECRET_SOURCES)}")
         kind = given[0]
         source: SecretSource = EntryPoint(kind, SECRET_SOURCES[kind], "").load()()
         found = source.resolve(table[kind])

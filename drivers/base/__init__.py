@@ -42,6 +42,7 @@ from drivers.base.errors import DriverError as DriverError
 from drivers.base.errors import ErrorReason as ErrorReason
 from drivers.base.errors import Exhausted as Exhausted
 from drivers.base.errors import Rejected as Rejected
+from drivers.base.errors import SecretUnavailable as SecretUnavailable
 from drivers.base.errors import Unreachable as Unreachable
 from drivers.base.errors import Unreadable as Unreadable
 from drivers.base.errors import Unsupported as Unsupported

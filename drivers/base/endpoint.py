@@ -35,8 +35,9 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     `system_id` None: the BMC must have exactly one system, or the driver raises Rejected naming the ids it has.
     `credential` resolves the reference when a login is needed, for the peer that the driver is connected to and will
-    send it to; it raises AuthenticationFailed where it may not go there, or saying which reference is at fault. Its
-    value is never kept in a message. `options`: an instance of the driver's own `options_type`, where it has one.
+    send it to; it raises AuthenticationFailed where it may not go there, and SecretUnavailable, saying which reference
+    is at fault. Its value is never kept in a message. `options`: an instance of the driver's own `options_type`, where
+    it has one.
 
     `connects`: asked for the IP address that the host stands for, before a connection is made to it. It raises Rejected
     where the settings name no network for that.

@@ -18,6 +18,7 @@ class ErrorReason(StrEnum):
     UNREADABLE = "Unreadable"
     BUSY = "Busy"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
+    SECRET_UNAVAILABLE = "SecretUnavailable"  # noqa: S105  a word
     REJECTED = "Rejected"
     UNSUPPORTED = "Unsupported"
     EXHAUSTED = "Exhausted"
@@ -37,6 +38,7 @@ class DriverError(Exception):
     │   └── Unreadable          an answer, but of one object that makes no sense
     ├── Busy                    an answer that says "not now": come back
     ├── AuthenticationFailed    come back seldom; BMCs lock accounts after a few tries
+    │   └── SecretUnavailable   no login went out, as there is none to send: come back
     ├── Rejected                an answer that says no
     ├── Unsupported             the BMC has no such thing
     ├── Exhausted               nothing free in the network
@@ -82,6 +84,12 @@ class AuthenticationFailed(DriverError):
     """Wrong or missing credentials, a locked account, or a password that must be changed first."""
 
     reason = ErrorReason.AUTHENTICATION_FAILED
+
+
+class SecretUnavailable(AuthenticationFailed):
+    """The credential or token could not be read from where it is to be found. Nothing was sent, so no account locks."""
+
+    reason = ErrorReason.SECRET_UNAVAILABLE
 
 
 class Rejected(DriverError):

@@ -21,4 +21,4 @@ class SecretSource(Protocol):
     """Resolves one kind of credential reference."""
 
     def resolve(self, reference: object) -> Credential:
-        """Return the credential. Raises AuthenticationFailed with the reference's name, never its content."""
+        """Return the credential. Raises SecretUnavailable with the reference's name, never its content."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from drivers.base import AuthenticationFailed, Credential
+from drivers.base import Credential, SecretUnavailable
 
 
 class _Json(msgspec.Struct, frozen=True):
@@ -13,19 +13,19 @@ class _Json(msgspec.Struct, frozen=True):
 
 
 def from_json(text: bytes, reference: str) -> Credential:
-    """Read `{"username": ..., "password": ...}`. Raises AuthenticationFailed."""
+    """Read `{"username": ..., "password": ...}`. Raises SecretUnavailable."""
     try:
         found = msgspec.json.decode(text, type=_Json)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise AuthenticationFailed(
+        raise SecretUnavailable(
             f'{reference} does not give JSON of the form {{"username": "...", "password": "..."}}'
         ) from None
     return Credential(found.username, found.password)
 
 
 def from_pair(text: str, reference: str) -> Credential:
-    """Read `user:password`; the password may hold colons. Raises AuthenticationFailed."""
+    """Read `user:password`; the password may hold colons. Raises SecretUnavailable."""
     username, colon, password = text.partition(":")
     if not (username and colon and password):
-        raise AuthenticationFailed(f"{reference} does not hold `user:password`")
+        raise SecretUnavailable(f"{reference} does not hold `user:password`")
     return Credential(username, password)

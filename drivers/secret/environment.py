@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from drivers.base import AuthenticationFailed, Credential
+from drivers.base import Credential, SecretUnavailable
 from drivers.secret.credential_text import from_pair
 
 
@@ -14,16 +14,16 @@ class EnvSource:
     def resolve(self, reference: object) -> Credential:
         """See SecretSource."""
         if not isinstance(reference, str) or not reference:
-            raise AuthenticationFailed("credentialRef.env must name an environment variable")
+            raise SecretUnavailable("credentialRef.env must name an environment variable")
         username, password = os.environ.get(f"{reference}_USERNAME"), os.environ.get(f"{reference}_PASSWORD")
         if username and password:
             return Credential(username, password)
         if username or password:
             lacking = "PASSWORD" if username else "USERNAME"
-            raise AuthenticationFailed(f"environment variable {reference}_{lacking} is not set; set it too")
+            raise SecretUnavailable(f"environment variable {reference}_{lacking} is not set; set it too")
         pair = os.environ.get(reference)
         if not pair:
-            raise AuthenticationFailed(
+            raise SecretUnavailable(
                 f"environment variables {reference}_USERNAME and {reference}_PASSWORD are not set; "
                 f"set them, or {reference} as `user:password`"
             )

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-from drivers.base import AuthenticationFailed, Credential
+from drivers.base import Credential, SecretUnavailable
 from drivers.secret.credential_text import from_json
 
 TIMEOUT = 10.0
@@ -27,7 +27,7 @@ class ExecSource:
         """See SecretSource."""
         command = list(reference) if isinstance(reference, (list, tuple)) else []
         if not command or not all(isinstance(part, str) for part in command):
-            raise AuthenticationFailed("credentialRef.exec must be a list: a command and its arguments")
+            raise SecretUnavailable("credentialRef.exec must be a list: a command and its arguments")
         name = f"credential command {command[0]}"
         return from_json(self._run(command, name), f"the output of {name}")
 
@@ -41,22 +41,22 @@ class ExecSource:
                 start_new_session=True,
             )
         except OSError as error:
-            raise AuthenticationFailed(f"{name} cannot be run: {error.strerror}") from None
+            raise SecretUnavailable(f"{name} cannot be run: {error.strerror}") from None
         except ValueError:
-            raise AuthenticationFailed(f"{name} cannot be run: it or an argument holds a NUL character") from None
+            raise SecretUnavailable(f"{name} cannot be run: it or an argument holds a NUL character") from None
         with process:
             try:
                 output, _ = process.communicate(timeout=self._timeout)
             except subprocess.TimeoutExpired:
                 _end(process)
-                raise AuthenticationFailed(
+                raise SecretUnavailable(
                     f"{name} did not end within {self._timeout:g} s; it must not ask anything"
                 ) from None
             except BaseException:
                 _end(process)
                 raise
         if process.returncode != 0:
-            raise AuthenticationFailed(f"{name} failed with exit code {process.returncode}; run it by hand to see why")
+            raise SecretUnavailable(f"{name} failed with exit code {process.returncode}; run it by hand to see why")
         return output
 
 

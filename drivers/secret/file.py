@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from drivers.base import AuthenticationFailed, Credential
+from drivers.base import Credential, SecretUnavailable
 from drivers.secret.credential_text import from_json, from_pair
 
 LIMIT = 64 * 1024
@@ -19,7 +19,7 @@ class FileSource:
     def resolve(self, reference: object) -> Credential:
         """See SecretSource."""
         if not isinstance(reference, str) or not reference:
-            raise AuthenticationFailed("credentialRef.file must be the path of a file")
+            raise SecretUnavailable("credentialRef.file must be the path of a file")
         path = Path(reference).expanduser()
         name = f"credential file {path}"
         text = read_private_file(path, name)
@@ -28,24 +28,24 @@ class FileSource:
         try:
             lines = text.decode().splitlines()
         except UnicodeDecodeError:
-            raise AuthenticationFailed(f"{name} is not UTF-8 text") from None
+            raise SecretUnavailable(f"{name} is not UTF-8 text") from None
         return from_pair(lines[0] if lines else "", f"the first line of {name}")
 
 
 def read_private_file(path: Path, name: str) -> bytes:
-    """What is in a file that not everyone may read; `name` stands in messages. Raises AuthenticationFailed."""
+    """What is in a file that not everyone may read; `name` stands in messages. Raises SecretUnavailable."""
     try:
         # Without O_NONBLOCK a FIFO with no writer would hang the caller.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise AuthenticationFailed(f"{name} cannot be read: {error.strerror}") from None
+        raise SecretUnavailable(f"{name} cannot be read: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as file:
         # Asked of the open file, not the path, so that it is the one that is read.
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise AuthenticationFailed(f"{name} is not a regular file")
+            raise SecretUnavailable(f"{name} is not a regular file")
         # A group may read it: that is how Kubernetes hands a secret to a service.
         if mode & (stat.S_IRWXO | stat.S_IWGRP):
             permissions = f"{stat.S_IMODE(mode):04o}"
-            raise AuthenticationFailed(f"{name} is open to others (mode {permissions}); run: chmod 600 {path}")
+            raise SecretUnavailable(f"{name} is open to others (mode {permissions}); run: chmod 600 {path}")
         return file.read(LIMIT)

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.base import AuthenticationFailed, Rejected, note_secrets
+from drivers.base import Rejected, SecretUnavailable, note_secrets
 from drivers.secret.file import read_private_file
 
 
 def token_source(reference: str) -> Callable[[], str]:
     """What gives the token, looked up at each call. Raises Rejected for what is no reference, which is not repeated: it
-    may be the token itself. The call raises AuthenticationFailed, saying which reference is at fault.
+    may be the token itself. The call raises SecretUnavailable, saying which reference is at fault.
     """
     kind, colon, name = reference.partition(":")
     if not (colon and name) or kind not in ("env", "file"):
@@ -32,8 +32,8 @@ def _file(name: str) -> str:
 def _plain(text: str, reference: str) -> str:
     token = text.strip()
     if not token:
-        raise AuthenticationFailed(f"the token {reference} is not set, or empty")
+        raise SecretUnavailable(f"the token {reference} is not set, or empty")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise AuthenticationFailed(f"the token {reference} holds characters that no token has; it must be one word")
+        raise SecretUnavailable(f"the token {reference} holds characters that no token has; it must be one word")
     note_secrets(token)
     return token

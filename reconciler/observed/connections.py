@@ -24,6 +24,7 @@ from drivers.base import (
     Peer,
     Pools,
     Rejected,
+    SecretUnavailable,
     Tls,
     read_options,
     with_all,
@@ -160,7 +161,7 @@ class Connections:
         try:
             return msgspec.structs.replace(reference, file=str(self._base / Path(reference.file).expanduser()))
         except RuntimeError:
-            raise AuthenticationFailed("credentialRef.file begins with the home of a user who is not known") from None
+            raise SecretUnavailable("credentialRef.file begins with the home of a user who is not known") from None
 
     def _ca_file(self, named: str | None) -> str | None:
         """A file of the base's own, symbolic links followed, or one that the settings allow; whether another is there

@@ -21,7 +21,14 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
 
 _DECLARED = {"suspend": SUSPENDED, "maintenance": MAINTENANCE, "observe": ConditionReason.OBSERVED}
-_NEEDS_PEOPLE = frozenset({ErrorReason.AUTHENTICATION_FAILED, ErrorReason.REJECTED, ErrorReason.UNSUPPORTED})
+_NEEDS_PEOPLE = frozenset(
+    {
+        ErrorReason.AUTHENTICATION_FAILED,
+        ErrorReason.SECRET_UNAVAILABLE,
+        ErrorReason.REJECTED,
+        ErrorReason.UNSUPPORTED,
+    }
+)
 """Read errors that do not go away by waiting."""
 
 

@@ -28,7 +28,14 @@ NAP = 1.0
 PUT_BACK = timedelta(seconds=1)
 """A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
 
-SUSPECT_REASONS = frozenset({ErrorReason.UNREACHABLE, ErrorReason.AUTHENTICATION_FAILED, ErrorReason.INTERNAL})
+SUSPECT_REASONS = frozenset(
+    {
+        ErrorReason.UNREACHABLE,
+        ErrorReason.AUTHENTICATION_FAILED,
+        ErrorReason.SECRET_UNAVAILABLE,
+        ErrorReason.INTERNAL,
+    }
+)
 
 
 class Loop:

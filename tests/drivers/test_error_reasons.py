@@ -7,9 +7,10 @@ from email.message import Message
 import pytest
 
 from drivers import base
-from drivers.base import DriverError, ErrorReason, Rejected
+from drivers.base import DriverError, ErrorReason, Rejected, SecretUnavailable
 from drivers.bmc.redfish_errors import error_of_reply
 from drivers.bmc.redfish_http import Reply
+from drivers.registry import Registry
 from reconciler.model.retry import POLICIES, retry_policy
 from reconciler.observed.backend import read_failure_of
 
@@ -63,3 +64,11 @@ def test_a_driver_s_own_error_inherits_the_reason_of_what_it_is_one_of() -> None
         """A completion code."""
 
     assert read_failure_of(Ipmi0xC9("parameter out of range")).reason == ErrorReason.REJECTED
+
+
+def test_a_secret_that_cannot_be_read_is_no_login_that_was_refused() -> None:
+    """A credential source that was away for a minute kept machines from being read for 15, like a locked account."""
+    with pytest.raises(SecretUnavailable) as raised:
+        Registry().secret({"env": "GROUNDSTATE_NO_SUCH_LOGIN"})
+    policy = retry_policy(read_failure_of(raised.value).reason)
+    assert (policy.terminal, policy.wait.first) == (False, 60.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.base import AuthenticationFailed, Credential
+from drivers.base import Credential, SecretUnavailable
 from drivers.secret.environment import EnvSource
 from drivers.secret.exec import ExecSource
 from drivers.secret.file import FileSource
@@ -66,7 +66,7 @@ def test_the_environment_lacks_something(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(AuthenticationFailed) as caught:
+    with pytest.raises(SecretUnavailable) as caught:
         EnvSource().resolve("BMC")
     assert message in str(caught.value)
     assert SECRET not in told(caught.value)
@@ -92,7 +92,7 @@ def test_a_file_may_be_for_its_owner_and_a_group_to_read(tmp_path: Path, mode: i
 @pytest.mark.parametrize("mode", [0o604, 0o620, 0o602, 0o644])
 def test_a_file_that_others_may_open_is_refused(tmp_path: Path, mode: int) -> None:
     path = secret_file(tmp_path, AS_JSON, mode)
-    with pytest.raises(AuthenticationFailed, match=f"mode {mode:04o}.*run: chmod 600 {path}"):
+    with pytest.raises(SecretUnavailable, match=f"mode {mode:04o}.*run: chmod 600 {path}"):
         FileSource().resolve(path)
 
 
@@ -101,20 +101,20 @@ def test_a_file_that_others_may_open_is_refused(tmp_path: Path, mode: int) -> No
 )
 def test_a_file_that_makes_no_sense_is_not_repeated(tmp_path: Path, text: str) -> None:
     path = secret_file(tmp_path, text)
-    with pytest.raises(AuthenticationFailed) as caught:
+    with pytest.raises(SecretUnavailable) as caught:
         FileSource().resolve(path)
     assert path in str(caught.value)
     assert SECRET not in told(caught.value)
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AuthenticationFailed, match=r"absent cannot be read: No such file"):
+    with pytest.raises(SecretUnavailable, match=r"absent cannot be read: No such file"):
         FileSource().resolve(str(tmp_path / "absent"))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(AuthenticationFailed, match="not a regular file"):
+    with pytest.raises(SecretUnavailable, match="not a regular file"):
         FileSource().resolve(str(tmp_path / "pipe"))
 
 
@@ -124,7 +124,7 @@ def test_a_command_gives_a_credential(kind: type) -> None:
 
 
 def test_a_command_is_no_shell_line(tmp_path: Path) -> None:
-    with pytest.raises(AuthenticationFailed, match="cannot be run"):
+    with pytest.raises(SecretUnavailable, match="cannot be run"):
         ExecSource().resolve([f"touch {tmp_path}/touched"])
     assert not (tmp_path / "touched").exists()
 
@@ -140,7 +140,7 @@ def test_a_command_is_no_shell_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_command_that_fails_shows_neither_output_nor_arguments(command: list[str], message: str) -> None:
-    with pytest.raises(AuthenticationFailed) as caught:
+    with pytest.raises(SecretUnavailable) as caught:
         ExecSource().resolve(command)
     assert message in str(caught.value)
     assert command[0] in str(caught.value)
@@ -149,7 +149,7 @@ def test_a_command_that_fails_shows_neither_output_nor_arguments(command: list[s
 
 def test_a_command_that_does_not_end_is_killed_with_its_children() -> None:
     # The child holds the output open, so waiting for the command alone would take its whole minute.
-    with pytest.raises(AuthenticationFailed, match=r"did not end within 0\.2 s"):
+    with pytest.raises(SecretUnavailable, match=r"did not end within 0\.2 s"):
         ExecSource(timeout=0.2).resolve(["sh", "-c", "sleep 60 & sleep 60"])
 
 
@@ -160,5 +160,5 @@ def test_a_command_that_does_not_end_is_killed_with_its_children() -> None:
 def test_a_reference_of_the_wrong_shape_is_refused(
     source: EnvSource | FileSource | ExecSource, reference: object
 ) -> None:
-    with pytest.raises(AuthenticationFailed, match="credentialRef"):
+    with pytest.raises(SecretUnavailable, match="credentialRef"):
         source.resolve(reference)

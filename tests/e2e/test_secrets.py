@@ -246,7 +246,7 @@ def test_a_login_that_cannot_be_read_is_not_repeated(desk: Desk, bmc: RedfishSer
     desk.settings(f'credentials.lab = {{{settings}, networks = ["127.0.0.0/8"], insecure = true}}\n')
     desk.commit(lab=[partition(credentialRef={"name": "lab"}, driver="redfish", tls={"insecure": True}),
                      machine("m1", bmc.address, power="On")])  # fmt: skip
-    assert "AuthenticationFailed" in desk.run("plan", "-o", "json").out
+    assert "SecretUnavailable" in desk.run("plan", "-o", "json").out
     assert bmc.count("POST", SESSIONS) == 0
 
 
