@@ -152,7 +152,7 @@ def _interruptible(stop: threading.Event, timeout: float) -> Iterator[None]:
     def told() -> None:
         end()
         if next(times) == 1:
-            click.echo("\nstopping: what was sent stays on record and is looked at first next time", err=True)
+            click.echo("\nstopping: sent actions stay on record, and the next run observes them first", err=True)
 
     def interrupt(_signal: int, _frame: object) -> None:
         if next(signals) > 1:

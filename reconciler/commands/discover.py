@@ -78,7 +78,7 @@ class Options(msgspec.Struct, frozen=True):
     "--leases",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A DHCP server's leases, dnsmasq's or Kea's memfile: the addresses in them are looked at.",
+    help="A DHCP server's leases, dnsmasq's or Kea's memfile: the addresses in them are probed.",
 )
 @click.option("--partition", metavar="NAME", help="The Partition of what is found.  [default: by its bmcNetworks]")
 @option("--port", default=HTTPS, type=click.IntRange(1, 65535), help="Where BMCs listen.")

@@ -81,7 +81,7 @@ def history_command(
         wanted = takewhile(lambda one: begin is None or one.at >= begin, entries)
         shown = list(islice(wanted, limit))
         if not shown and begin is None:
-            fail(f"{key} is in no commit of {revision.ref}, and nothing is told of it; check kind and name")
+            fail(f"{key} is in no commit of {revision.ref}, and has no events; check kind and name")
     _print(shown, output)
 
 

@@ -142,7 +142,7 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 type=limit,
                 default=str(TENTH),
                 help="Most addresses, numbers and networks, and most machines of claims, that are released because "
-                "nobody declares them any more.",
+                "they are no longer declared.",
             ),
             option("--allow-empty", is_flag=True, help="Allow a desired state that declares no machines."),
         )

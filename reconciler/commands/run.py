@@ -124,7 +124,7 @@ def _not_stopped(log: Any, threads: Stacks) -> None:
     log.error(
         "NotStopped",
         message=f"it was asked to stop {LEAVE_SECONDS:.0f} s ago and {len(threads)} threads are still there; it leaves "
-        "now. What was sent stays on record, and is looked at first at the next start. Please report where they stand",
+        "now. What was sent stays on record, and is observed first at the next start. Please report where they stand",
         threads=threads,
     )
 

@@ -113,7 +113,7 @@ def _read(file: SettingsFile) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 
-_AS_IT_IS = "Make it yours (chown, chmod go-w), or say that it holds as it is: --config {}"
+_AS_IT_IS = "Make it yours (chown, chmod go-w), or accept the file unchanged: --config {}"
 
 
 def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:
@@ -139,7 +139,7 @@ def _not_here(path: Path, names: list[str]) -> str:
     are = " and ".join(names)
     return (
         f"{path} may not set {are}: it was found with the repository, and whoever changes that would choose where "
-        f"secrets come from and go to, what guards let through, or what is looked at. Write it in {place} "
+        f"secrets come from and go to, what guards let through, or what is observed. Write it in {place} "
         "a file that --config or GROUNDSTATE_CONFIG names"
     )
 

@@ -42,7 +42,7 @@ def _sizes(sizes: list[Resource[SizeSpec]]) -> Iterator[Finding]:
         if both is not None:
             what = f"a machine can be of this size and of {first.key}: {both}"
             hint = "narrow a range or a pattern of one, so that each machine has one size"
-            yield Finding("overlapping-sizes", second, path, what, f"that one is at {first.source}", hint)
+            yield Finding("overlapping-sizes", second, path, what, f"the other is at {first.source}", hint)
 
 
 def _images(images: list[Resource[ImageSpec]]) -> Iterator[Finding]:

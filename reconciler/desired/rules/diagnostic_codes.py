@@ -78,7 +78,7 @@ DIAGNOSTICS: dict[str, str] = {
     "renamed-from-unknown": "Nothing is known of a name that a document had before: a warning.",
     "machine-gone": "An address is for a machine that is not declared: a warning.",
     "no-such-family": "An IPAddress asks for a family that its network has no prefix of.",
-    "unknown-driver": "bmc.options are for a driver that is not installed here, so nobody checked them: a warning.",
+    "unknown-driver": "bmc.options are for a driver that is not installed here, so they are not checked: a warning.",
     "start-from": "A machine is to start from virtual media, and its partition does not say what its BMC is to fetch.",
     # Beside what is remembered
     "other-limits": "The plan was made with other limits than those of the daemon that is at work.",

@@ -94,7 +94,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
         tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
         Meta(
             description="Only these; the rules for machines hold for them as for others. One that it has and that "
-            "is not named is given back, and another takes its place."
+            "is not named is released and replaced."
         ),
     ] = ()
     without: Annotated[

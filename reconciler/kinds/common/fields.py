@@ -96,7 +96,7 @@ RenamedFrom = Annotated[
     _Name | tuple[_Name, ...],
     Meta(
         description="The name that this document had before, or all of them in a list. What is remembered and held "
-        "under it goes on under the new name: nothing is released, wiped or restarted. "
+        "under it continues under the new name: nothing is released, wiped or restarted. "
         "The field may stay after the rename.",
         examples=["web"],
     ),

@@ -83,8 +83,10 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
     mode: Annotated[
         Mode,
         Meta(
-            description="Observe: it is looked at, and nothing is sent to it. Managed: it is inspected, given to "
-            "MachineClaims, installed, wiped and started and stopped for that; power and boot are then not declared."
+            description=(
+                "Observe: the machine is observed, and nothing is sent to it. Managed: groundstate inspects, installs, "
+                "wipes, starts and stops it for MachineClaims; power and boot are then not declared."
+            ),
         ),
     ]
     start_from: (

@@ -16,7 +16,7 @@ def placement_lines(claim: Resource[MachineClaimSpec], found: Placement) -> Iter
     what = f"{count(spec.count, 'machine')}{_which(spec)} in {', '.join(spec.partitions)} for project {spec.project}"
     yield clean(f"{claim.key} ({claim.source.file}:{claim.source.line}): {what}, with {spec.image}")
     for had in found.held:
-        leaving = "  (on its way back)" if had.releasing else ""
+        leaving = "  (being released)" if had.releasing else ""
         yield f"  has       {_slot(had.slot, had.machine)}{leaving}"
     for one in found.chosen:
         where = f"{one.partition}, rack {one.rack}" if one.rack else one.partition
