@@ -21,8 +21,8 @@ from reconciler.applying.record_actions import record_action
 from reconciler.applying.settlement import (
     Settled,
     describe,
-    in_flight,
     lock_holder,
+    new_flight,
     refuse_action,
     sent_facts,
     settle,
@@ -250,7 +250,7 @@ class Reconciler:
             return self._write_down(change, action, desired, seen)
         self.moves(change.key)
         cause = self._events.cause(change, desired)
-        flight = in_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
+        flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
         lifted = f"; it passes guard {change.lifted}" if change.passes else ""
         message = f"{describe(flight)}, because of {cause}{lifted}"
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)

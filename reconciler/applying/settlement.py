@@ -58,7 +58,7 @@ class Settled(msgspec.Struct, frozen=True):
     event: Event
 
 
-def in_flight(id_: str, action: Action, desired: DesiredState, now: datetime, by: str, cause: str) -> InFlight:
+def new_flight(id_: str, action: Action, desired: DesiredState, now: datetime, by: str, cause: str) -> InFlight:
     """The action from the moment at which it is written down. Its kind says how long it may take."""
     kind, resource = KINDS[action.key.kind], desired.resources.get(action.key)
     patience = kind.rules.patience(action, resource) if kind.rules else 0.0

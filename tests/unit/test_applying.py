@@ -12,7 +12,7 @@ from drivers.base import Busy, Conflict, ErrorReason, Rejected, ResetType, Unrea
 from reconciler.applying.lifecycle_reports import apply_report, facts_at_start, is_over
 from reconciler.applying.reconcile import hold_reason
 from reconciler.applying.record_actions import record_action
-from reconciler.applying.settlement import in_flight, lock_holder, refuse_action
+from reconciler.applying.settlement import lock_holder, new_flight, refuse_action
 from reconciler.kinds.machine.lifecycle import SERVED_WITHIN
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Acquire, Bind, Claim, InFlight, PowerOn, Unclaim
@@ -59,7 +59,8 @@ def test_a_claim_that_is_gone_concerns_its_machines() -> None:
 
 
 def flight(key: ResourceKey, bmc: str) -> InFlight:
-    return in_flight("1-1", PowerOn(key=key, reset_type=ResetType.ON), desired(machine_at(key.name, bmc)), NOW, "a", "")
+    action = PowerOn(key=key, reset_type=ResetType.ON)
+    return new_flight("1-1", action, desired(machine_at(key.name, bmc)), NOW, "a", "")
 
 
 @pytest.mark.parametrize(("bmc", "holder"), [("https://B1:443/", N), ("b1", N), ("b2", None)])
@@ -103,7 +104,7 @@ def test_a_refusal_is_waited_for_or_failed_by_its_reason(error: Any, outcome: ty
 
 def test_an_address_that_was_rejected_is_tried_again_as_others_may_let_go() -> None:
     action = Acquire(key=ADDRESS, network="lan", address="10.0.0.1", family=None)
-    sent = in_flight("1-1", action, desired(), NOW, "a", "")
+    sent = new_flight("1-1", action, desired(), NOW, "a", "")
     _, found = refuse_action(sent, Rejected("in use"), None, NO_FACTS, NOW, 0.0)
     assert found == Failed(ErrorReason.REJECTED, "in use", terminal=False, retry_after=60)
 
