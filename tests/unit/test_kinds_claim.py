@@ -238,7 +238,7 @@ def test_a_smaller_claim_implies_fewer_and_none_without_networks() -> None:
     [
         (
             document(1, "\n    - network: bakc"),
-            "web.yaml:11:16 dangling-reference: there is no Network 'bakc'",
+            "web.yaml:11:16 dangling-reference: Network 'bakc' is not declared",
         ),
         (
             document(2, "\n    - {network: front, addresses: [10.0.0.7, 10.0.0.9]}"),
@@ -261,7 +261,7 @@ def test_a_smaller_claim_implies_fewer_and_none_without_networks() -> None:
             "web.yaml:11:16 other-project: Network/front is private to project shop",
         ),
         (document(1, image="debian-13"), "web.yaml:9:10 no-such-image: no Image is debian-13"),
-        (document(1, project="shpo"), "web.yaml:6:12 dangling-reference: there is no Project 'shpo'"),
+        (document(1, project="shpo"), "web.yaml:6:12 dangling-reference: Project 'shpo' is not declared"),
     ],
 )
 def test_what_is_wrong_with_it_is_said_once_at_the_claim(text: str, expected: str) -> None:
