@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select
 
+from reconciler.model.event import EventReason
 from reconciler.store.database import Database
 from reconciler.store.tables import event, meta, repeat
 
@@ -82,7 +83,7 @@ def _needed(connection: Connection, old: set[int], before: datetime) -> set[int]
     in_force = (
         select(func.max(event.c.seq))
         .where(event.c.kind.is_(None), event.c.at < before)
-        .where(event.c.value.like('%"reason":EventReason.REVISION_APPLIED%'))
+        .where(event.c.value.like(f'%"reason":"{EventReason.REVISION_APPLIED}"%'))
     )
     going_on = select(repeat.c.seq).where(repeat.c.seq.in_(old), repeat.c.last >= before)
     return {*connection.scalars(in_force), *connection.scalars(going_on)} - {None}

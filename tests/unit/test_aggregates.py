@@ -81,7 +81,7 @@ def test_without_data_there_is_no_number_rather_than_none_of_them(part: str) -> 
         ("disks[*].sise", "sum", "malformed-path", "did you mean size?"),
         ("blocks[*].size", "sum", "malformed-path", "there are processors, memory, disks"),
         ("disks.size", "sum", "malformed-path", r"write \[\*\].size"),
-        ("memory[*]", "sum", "malformed-path", "no list"),
+        ("memory[*]", "sum", "malformed-path", "can only follow a list"),
         ("disks[?sice > `1`].size", "sum", "malformed-path", "did you mean size?"),
         ("disks[", "sum", "malformed-path", "Incomplete expression"),
         ("length(disks)", "sum", "malformed-path", "not for paths"),

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reconciler import commands, desired, onboarding, placement, planning
+from reconciler import commands, desired, onboarding, operations, placement, planning
 from reconciler.desired.report import REPORT_FORMATS, render_diagnostics
 from reconciler.desired.rules.diagnostic_codes import DIAGNOSTICS
 from reconciler.model.diagnostic import Diagnostic, Severity
@@ -140,7 +140,9 @@ MADE = re.compile(
 
 
 def test_the_table_of_codes_is_whole_and_has_no_more() -> None:
-    folders = [Path(package.__path__[0]) for package in (commands, desired, onboarding, placement, planning)]
+    folders = [
+        Path(package.__path__[0]) for package in (commands, desired, onboarding, operations, placement, planning)
+    ]
     paths = [path for folder in folders for path in folder.rglob("*.py") if path.name != "diagnostic_codes.py"]
     sources = [path.read_text("utf-8") for path in paths]
     assert {code for text in sources for code in MADE.findall(text)} <= set(DIAGNOSTICS)

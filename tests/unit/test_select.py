@@ -53,7 +53,7 @@ def test_kinds_and_names(targets: str, found: list[str]) -> None:
         ("all r12-01", "did you mean machine/r12-01?"),
         ("machine r12-03", "no Machine is named 'r12-03'; did you mean r12-0"),
         ("machine netwrks", "no Machine is named 'netwrks'; did you mean networks?"),
-        ("machine xyzzy", "`groundstate get machines` lists what there is"),
+        ("machine xyzzy", "list them with `groundstate get machines`"),
         ("all/web", "'all' is not a kind"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     error = why_not(lambda: open_source(tmp_path / "nowhere"))
-    assert str(error) == f"{tmp_path}/nowhere is no folder; it does not exist; check the path"
+    assert str(error) == f"{tmp_path}/nowhere is not a directory; it does not exist; check the path"
 
 
 def test_a_repository_without_commits(tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_other_ways_to_fetch_are_refused(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["git", "http"])
 def test_a_transport_that_proves_nothing_is_refused_in_words(scheme: str, tmp_path: Path) -> None:
     refused = why_not(lambda: open_source(f"{scheme}://git.example/fleet.git", cache_dir=tmp_path))
-    assert "proves neither who answers" in refused.why
+    assert "does not authenticate the server" in refused.why
     assert refused.hint == "use https, ssh or file"
 
 

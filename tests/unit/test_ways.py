@@ -128,7 +128,7 @@ def test_a_first_plan_has_a_line_for_each_machine_that_is_like_no_other() -> Non
     plan = plan_of(None, fleet(m1={}, m2={"driver": "other"}, m3={"tls": TlsSpec(insecure=True)}))
     lines = render_text(plan).splitlines()
     at = lines.index("Access that is not in force yet: logins go there (3)")
-    assert lines[at + 1].startswith("  Nothing is remembered of any")
+    assert lines[at + 1].startswith("  No access is recorded in this store")
     assert [line.partition("  ")[2].split("  ")[0] for line in lines[at + 2 : at + 5]] == [
         "+ Machine m1",
         "+ Machine m2",
@@ -138,7 +138,7 @@ def test_a_first_plan_has_a_line_for_each_machine_that_is_like_no_other() -> Non
 
 
 def test_what_is_new_beside_what_is_known_needs_no_note() -> None:
-    assert "Nothing is remembered" not in render_text(plan_of(fleet(m1={}), fleet(m1={}, m2={})))
+    assert "No access is recorded" not in render_text(plan_of(fleet(m1={}), fleet(m1={}, m2={})))
 
 
 def test_hundreds_that_are_alike_are_summed_up_and_an_odd_one_stands_by_itself() -> None:
