@@ -143,7 +143,7 @@ def test_a_claim_by_what_is_in_machines_is_planned_by_the_sizes_and_numbers_of_i
     assert placed.message.startswith("m2,")
     lab.write(more=[claim(1, selector={"aggregate/drives": "1"}) | {"metadata": {"name": "db"}}])
     explained = lab.run("explain-placement", "db", "--work-tree").out
-    assert "its label aggregate/drives is 2" in explained
+    assert "label aggregate/drives is 2" in explained
 
 
 def test_capacity_counts_each_machine_once(lab: Desk) -> None:
@@ -179,4 +179,4 @@ def test_a_claim_that_goes_gives_back_no_more_than_may_be(lab: Desk) -> None:
     lab.commit(lab=[*LAB, document("Partition", "lab"), network("front", "10.9.0.0/24"), *map(box, ("m2", "m3"))])
     refused = lab.run("plan")
     assert refused.code == 1
-    assert "machine-claimed: Machine/m1 is not declared any more, and it is on its way back" in refused.err
+    assert "machine-claimed: Machine/m1 is no longer declared, but is still being released" in refused.err

@@ -246,7 +246,7 @@ def test_nothing_is_sent_to_a_machine_that_is_only_looked_at(observed: Desk, hal
     assert observed.run("apply", "--yes").code == 0
     assert hall.requests().count("PATCH") == before
     plan = observed.run("plan", f"machine/{ONE}")
-    assert (plan.code, "it is only looked at" in plan.out) == (0, True)
+    assert (plan.code, "Machine is only observed" in plan.out) == (0, True)
 
 
 # -- inventory -------------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class TestCopies:
     def test_what_is_no_copy_is_refused_in_words(self, desk: Desk, text: str) -> None:
         done = desk.run("ipam", "import", "-", stdin=text)
         assert done.code == 1
-        assert "no copy" in done.err
+        assert "not a file written by" in done.err
 
     def test_a_dry_run_changes_nothing(self, full: Desk, tmp_path: Path) -> None:
         copy = full.run("ipam", "export").out

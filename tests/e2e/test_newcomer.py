@@ -40,7 +40,7 @@ class TestRepository:
         refused(desk.run("plan"), "has no commits", "commit the desired state")
 
     def test_no_such_folder(self, desk: Desk) -> None:
-        refused(desk.run("plan", "--repo", "/nowhere"), "/nowhere is no folder", "check the path")
+        refused(desk.run("plan", "--repo", "/nowhere"), "/nowhere is not a directory", "check the path")
 
     @pytest.mark.parametrize(("ref", "said"), [("mian", "did you mean main?"), ("zzz", "known here: main")])
     def test_no_such_ref(self, fleet: Desk, ref: str, said: str) -> None:
@@ -67,7 +67,7 @@ class TestTargets:
         [
             (["machin"], "'machin' is not a kind; did you mean machines?"),
             (["machine/web-02"], "no Machine is named 'web-02'; did you mean web-01?"),
-            (["machine/zzz"], "`groundstate get machines` lists what there is"),
+            (["machine/zzz"], "list them with `groundstate get machines`"),
             (["-l", "rack in r1"], "is not a label selector; write key=value"),
             (["-l", "rack=r1=r2"], "is not a label selector; write key=value"),
         ],
@@ -91,7 +91,7 @@ class TestOptions:
             (["plan", "--selectr", "x"], "--selector"),
             (["plna"], "No such command 'plna'"),
             (["plan", "-o", "xml"], "'text', 'json', 'yaml', 'markdown'"),
-            (["plan", "--max-disrupted", "many"], "neither a number of machines (5) nor a share of them (10%)"),
+            (["plan", "--max-disrupted", "many"], "neither a number of machines (such as 5) nor a share (such as 10%)"),
             (["plan", "--max-disrupted", "101%"], "a share lies between 0% and 100%"),
             (["describe"], "name what to describe"),
             (["--config", "/nowhere", "plan"], "does not exist"),

@@ -165,8 +165,11 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["boot-service", "--for", "1h", "--reason", "x"], "cannot be overridden: nothing would answer"),
-            (["disruption-budgt", "--for", "1h", "--reason", "x"], "these are: disruption-budget"),
+            (
+                ["boot-service", "--for", "1h", "--reason", "x"],
+                "cannot be overridden: network boot needs the boot service",
+            ),
+            (["disruption-budgt", "--for", "1h", "--reason", "x"], "guards that can: disruption-budget"),
             (["disruption-budget", "--reason", "x"], "say for how long: --for 30m"),
             (["disruption-budget", "--for", "1h"], "say why: --reason"),
             (["disruption-budget", "--for", "1h", "--reason", "  "], "say why: --reason"),

@@ -220,4 +220,4 @@ class TestFilters:
         assert [change["key"]["name"] for change in changes] == names
 
     def test_a_filtered_plan_says_how_many_were_not_looked_at(self, labelled: Desk) -> None:
-        assert "2 of 3 resources were not looked at" in labelled.run("plan", "machine/r1").out
+        assert "2 of 3 resources were not observed" in labelled.run("plan", "machine/r1").out

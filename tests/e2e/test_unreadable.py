@@ -88,7 +88,7 @@ class TestHowItIsSaid:
     def test_nothing_at_all_could_be_read(self, lab: Desk, output: str) -> None:
         done = lab.run("plan", "-o", output)
         assert done.code == 1
-        assert "Unknown: nothing could be read, so nothing is planned; 2 resources looked at." in done.out
+        assert "Unknown: nothing could be read, so nothing is planned; 2 resources observed." in done.out
         assert "no changes" not in done.out.lower()
 
     @pytest.mark.parametrize("output", WAYS)

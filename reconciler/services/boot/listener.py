@@ -13,6 +13,7 @@ import ssl
 import sys
 import threading
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,6 +79,7 @@ class Listener:
         for thread in (self._thread, self._watch):
             if thread.ident is not None:
                 thread.join()
+        self._server.close_all()
 
     def _end_late(self) -> None:
         while not self._ended.wait(TICK):
@@ -240,6 +242,7 @@ class _Server(Server):
         self.expiration_interval = limits.look
         self.limits, self._log = limits, log
         self._open: dict[_Connection, None] = {}
+        self._made: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._of: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -255,6 +258,7 @@ class _Server(Server):
 
     def process_conn(self, conn: _Connection) -> None:
         """cheroot's hook, on the thread that accepts: a new connection, or one on which something can be read."""
+        self._made.add(conn)
         if conn.counted is not None:
             super().process_conn(conn)
         elif self._admit(conn):
@@ -286,6 +290,12 @@ class _Server(Server):
         self._drop(most)
         most.cut()
         return True
+
+    def close_all(self) -> None:
+        """Close what a thread that was given up still has in hand."""
+        for conn in list(self._made):
+            with suppress(OSError):
+                conn.socket.close()
 
     def forget(self, conn: _Connection) -> None:
         """The connection is closed."""
