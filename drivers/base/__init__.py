@@ -8,6 +8,7 @@ bmc.py            what a BMC can do, by capability, and who opens it
 endpoint.py       where a BMC is, and how it is trusted
 system_state.py   Redfish's words, and one look at a system
 hardware.py       what is in a machine
+mac_address.py    MAC addresses in one form
 ipam.py           networks and addresses by owner
 pools.py          numbers by owner
 secret.py         credentials and their sources
@@ -65,6 +66,8 @@ from drivers.base.known_secrets import NO_NAME as NO_NAME
 from drivers.base.known_secrets import excerpt as excerpt
 from drivers.base.known_secrets import hidden as hidden
 from drivers.base.known_secrets import note_secrets as note_secrets
+from drivers.base.mac_address import mac_address as mac_address
+from drivers.base.mac_address import mac_fault as mac_fault
 from drivers.base.options import DriverOptions as DriverOptions
 from drivers.base.options import options_type as options_type
 from drivers.base.options import read_options as read_options

@@ -7,7 +7,6 @@ is listed but not there (404) is left out: it was pulled meanwhile.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from drivers.base import (
     MemoryModule,
     Nic,
     Processor,
+    mac_address,
 )
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_reader import PartUnreadable, Reader, RedfishDocument, is_absent, part
@@ -114,10 +114,7 @@ def _nic(document: RedfishDocument) -> Nic | None:
 
 
 def _mac(value: object) -> str | None:
-    digits = re.sub(r"[:.-]", "", value.strip().lower()) if isinstance(value, str) else ""
-    if not re.fullmatch(r"[0-9a-f]{12}", digits) or digits in ("0" * 12, "f" * 12):
-        return None
-    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+    return mac_address(value) if isinstance(value, str) else None
 
 
 def _memory_by_summary(system: RedfishDocument) -> int:

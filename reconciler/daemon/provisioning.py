@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
-from drivers.base import Disk, PowerState, SystemState
+from drivers.base import Disk, PowerState, SystemState, mac_address
 from reconciler.applying.engine import Engine
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import Discovery, PartitionSpec
@@ -289,8 +290,7 @@ class DaemonProvisioning:
                 yield _in_seed(name, held.address, network, desired)
 
     def _ordered_macs(self, machine: Resource[MachineSpec]) -> list[str]:
-        declared = [mac.lower() for mac in machine.spec.macs]
-        return list(dict.fromkeys([*declared, *self._parts.macs(machine.key.name)]))
+        return list(dict.fromkeys([*machine.spec.macs, *self._parts.macs(machine.key.name)]))
 
 
 def _network_of(address: ResourceKey) -> str:
@@ -333,7 +333,7 @@ def _spoken(disk: Disk) -> str:
 
 def _macs(known: MachineInventory) -> list[str]:
     nics = (nic for kept in known.all if kept.value is not None for nic in kept.value.nics or ())
-    return [nic.mac.lower() for nic in nics if nic.mac]
+    return [mac for nic in nics if (mac := mac_address(nic.mac)) is not None]
 
 
 def _discovers(spec: PartitionSpec, address: str) -> bool:
@@ -350,6 +350,6 @@ def _within(spec: PartitionSpec, address: str) -> bool:
     return any((mapped or asks) in ip_network(network.cidr) for network in (spec.boot.networks if spec.boot else ()))
 
 
-def _declared(desired: DesiredState, macs: Collection[str]) -> set[ResourceKey]:
+def _declared(desired: DesiredState, macs: AbstractSet[str]) -> set[ResourceKey]:
     """The machines whose documents have one of these MACs."""
-    return {one.key for one in desired.of_kind("Machine") if any(mac.lower() in macs for mac in one.spec.macs)}
+    return {one.key for one in desired.of_kind("Machine") if not macs.isdisjoint(one.spec.macs)}

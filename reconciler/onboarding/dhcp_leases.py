@@ -9,6 +9,8 @@ from datetime import datetime
 
 import msgspec
 
+from drivers.base import mac_address
+
 KEA_HEADER = "address,"
 _KEA_DEFAULT = "0"
 """The state of a lease that is in use; 1 is declined, 2 is expired and taken back."""
@@ -16,7 +18,7 @@ _LONGEST = 40
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """An address that somebody has now, and what the server knows of it."""
+    """An address that somebody has now, and what the server knows of it; `mac` in the one form, or empty."""
 
     address: str
     mac: str = ""
@@ -65,8 +67,8 @@ def _dnsmasq(lines: list[str]) -> Iterator[tuple[int, _Read]]:
             if len(parts) < 4:
                 raise _Unreadable(f"{len(parts)} words, where a lease has at least 4")
             expires = _time(parts[0])
-            # Of an IPv6 lease the second word is the IAID.
-            mac = _name(parts[1]) if ":" in parts[1] else ""
+            # The IAID for IPv6; where it is no Ethernet, a type and another address, as in `20-80:00:...`.
+            mac = mac_address(parts[1]) or ""
             yield number, (Lease(_address(parts[2]), mac, _name(parts[3])), expires or None)
         except _Unreadable as error:
             yield number, str(error)
@@ -87,7 +89,7 @@ def _kea(lines: list[str]) -> Iterator[tuple[int, _Read]]:
             address, expires = _address(row.get("address", "")), _time(row.get("expire", ""))
             lifetime = _time(row.get("valid_lifetime", ""))
             is_over = not lifetime or row.get("state", _KEA_DEFAULT) not in (_KEA_DEFAULT, "")
-            lease = Lease(address, _name(row.get("hwaddr", "")), _name(row.get("hostname", "")))
+            lease = Lease(address, mac_address(row.get("hwaddr", "")) or "", _name(row.get("hostname", "")))
             yield number, (lease, 0.0 if is_over else expires)
         except _Unreadable as error:
             yield number, str(error)

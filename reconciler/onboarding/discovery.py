@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Inventory, SystemState
+from drivers.base import Inventory, SystemState, mac_address
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.common.defect import defect
@@ -21,7 +21,6 @@ MOST_ADDRESSES = 1 << 16
 HTTPS = 443
 _NOT_FOR_NAMES = re.compile(r"[^a-z0-9.-]+")
 _LONGEST_NAME = 63
-_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 
 Partition = Resource[PartitionSpec]
 
@@ -137,7 +136,7 @@ def _declared(machines: Iterable[Resource[MachineSpec]], uuids: dict[str, str]) 
     every = list(machines)
     return Declared(
         {same_bmc(one.spec.bmc.address): one.key.name for one in every},
-        {mac.lower(): one.key.name for one in every for mac in one.spec.macs},
+        {mac: one.key.name for one in every for mac in one.spec.macs},
         uuids,
         frozenset(one.key.name for one in every),
     )
@@ -245,7 +244,7 @@ def document(name: str, found: FoundSystem, macs: Sequence[str]) -> dict[str, An
 
 def _macs(inventory: Inventory | None) -> list[str]:
     nics = inventory.nics if inventory is not None else None
-    return sorted({nic.mac for nic in nics or () if _MAC.match(nic.mac)})
+    return sorted({mac for nic in nics or () if (mac := mac_address(nic.mac)) is not None})
 
 
 def _line(text: str | None) -> str:

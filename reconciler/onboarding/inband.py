@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
+from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor, mac_address
 
 MAX_PARTS = 1024
 """Of each kind: more are left out."""
@@ -22,9 +22,7 @@ _MAX_NODES = 20_000
 """Of lshw's tree."""
 MAX_TEXT = 253
 _MAX_NUMBER = 2**63 - 1
-_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _NO_DISKS = re.compile(r"^(zram|ram|loop|fd|sr|nbd|md|dm-)\d|^mmcblk\d+(boot|rpmb)")
-_BARE_MAC = "00:00:00:00:00:00"
 
 _Node = dict[str, Any]
 
@@ -132,8 +130,8 @@ def _nics(links: object, addresses: object, tree: list[_Node]) -> tuple[Nic, ...
     found = []
     for one in _objects(listed):
         name = _text(one.get("ifname"))
-        mac = _text(one.get("permaddr") or one.get("address")).lower()
-        if one.get("link_type") != "ether" or not _MAC.match(mac) or mac == _BARE_MAC or "linkinfo" in one:
+        mac = mac_address(_text(one.get("permaddr") or one.get("address")))
+        if one.get("link_type") != "ether" or mac is None or "linkinfo" in one:
             continue
         if hardware and name not in hardware:
             continue

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from drivers.base import Inventory, Nic
+from drivers.base import Inventory, Nic, mac_address
 from reconciler.onboarding.discovery import Declared, FoundSystem
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
@@ -21,7 +21,6 @@ _MOST_MACS = 32
 _MOST_NEIGHBOURS = 4
 _LONGEST = 80
 _NOT_PLAIN = re.compile(r"[^\w .:/+(),-]")
-_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 
 
 class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,7 +51,7 @@ def read_undeclared(
     return UndeclaredMachine(
         at=at,
         uuid=(uuid or "").lower(),
-        macs=tuple(sorted({mac.lower() for mac in macs if _MAC.match(mac.lower())}))[:_MOST_MACS],
+        macs=tuple(sorted({mac for text in macs if (mac := mac_address(text)) is not None}))[:_MOST_MACS],
         serial=forge_text(dmi.serial or (said if isinstance(said, str) else "")),
         product=forge_text(dmi.product),
         parts=summary(inventory),

@@ -1,4 +1,4 @@
-"""Addresses, prefixes, ranges and days: one spelling each."""
+"""Addresses, prefixes, ranges and days have one spelling each; MAC addresses any."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ GOOD = {
     "cidr": ["10.0.0.0/8", "10.0.0.1/32", "0.0.0.0/0", "2001:db8::/32", "::/0"],
     "ip-range": ["10.0.0.1", "10.0.0.0/28", "10.0.0.1-10.0.0.1", "10.0.0.1-10.0.0.9", "2001:db8::1-2001:db8::f"],
     "date": ["2027-01-31", "2028-02-29"],
+    "mac": ["52:54:00:12:34:56", "52-54-00-12-34-56", "5254.0012.3456"],
 }
 BAD = {
     "ip": {
@@ -47,12 +48,13 @@ BAD = {
         "10.0.0.1/24": "host bits",
         "10.0.0.1 - 10.0.0.2": "not an",
     },
+    "mac": {"52:54:00:12:34": "6 bytes", "52:54:00:ff:fe:ab:cd:ef": "EUI-64", "ff:ff:ff:ff:ff:ff": "group"},
     "date": {"2024-13-45": "no such day", "2027-02-29": "no such day", "20270131": "YYYY", "2027-1-31": "YYYY"},
 }
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in GOOD.items() for text in texts])
-def test_the_canonical_spelling_is_accepted(name: str, text: str) -> None:
+def test_what_is_well_spelled_is_accepted(name: str, text: str) -> None:
     assert FORMATS[name](text) == ""
 
 

@@ -139,8 +139,9 @@ def test_other_addresses_are_others(other: str) -> None:
     assert same_bmc(other) != "bmc1"
 
 
-def test_a_mac_belongs_to_one_machine_in_whatever_case() -> None:
-    macs = '  macs: ["52:54:00:AA:00:01"]\n', '  macs: ["52:54:00:00:00:02", "52:54:00:aa:00:01"]\n'
+@pytest.mark.parametrize("spelled", ["52:54:00:AA:00:01", "52-54-00-AA-00-01", "5254.00aa.0001", "525400AA0001"])
+def test_a_mac_belongs_to_one_machine_however_it_is_spelled(spelled: str) -> None:
+    macs = f'  macs: ["{spelled}"]\n', '  macs: ["52:54:00:00:00:02", "52:54:00:aa:00:01"]\n'
     found = said(PARTITION, machine("m1", "a", macs[0]), machine("m2", "b", macs[1]))
     assert found == ["c.yaml:9:31 duplicate-mac: 52:54:00:aa:00:01 is already a MAC address of Machine/m1"]
 

@@ -260,3 +260,16 @@ def test_a_lease_behind_an_interface_of_the_server_is_left_out_in_words(address:
     found = read_leases(text, datetime(2026, 3, 1, tzinfo=UTC))
     assert [one.address for one in found.found] == ["10.0.0.1"]
     assert "is no address" in found.problems[0][1]
+
+
+LEASED = {
+    "1900000000 52-54-00-AB-CD-EF 10.0.0.7 bmc *": "52:54:00:ab:cd:ef",
+    # The hardware type of InfiniBand, and an address of 20 bytes.
+    "1900000000 20-80:00:00:48:fe:80:00:00:00:00:00:00:52:54:00:ff:fe:ab:cd:ef 10.0.0.7 ib0 *": "",
+    "1900000000 1234567 2001:db8::7 bmc 00:01": "",
+}
+
+
+@pytest.mark.parametrize(("line", "mac"), LEASED.items())
+def test_a_lease_s_mac_is_in_the_one_form_or_empty(line: str, mac: str) -> None:
+    assert [one.mac for one in read_leases(line, NOW).found] == [mac]

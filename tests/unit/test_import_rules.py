@@ -44,6 +44,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "alembic": ("reconciler/store/",),
     "click": ("cli.py", "reconciler/commands/"),
     "rich": ("reconciler/commands/",),
+    "netaddr": ("drivers/base/mac_address.py",),
     "pynetbox": ("drivers/ipam/netbox",),
     "requests": ("drivers/ipam/netbox", "drivers/bmc/redfish"),
     "urllib3": ("drivers/ipam/netbox",),

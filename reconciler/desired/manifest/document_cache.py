@@ -127,8 +127,8 @@ def resources(records: Iterable[Any], file: str) -> tuple[Resource[Any], ...]:
 def code_digest() -> str:
     """Changes whenever the reading, the rules or the types do: what an older program found valid may not be."""
     digest = hashlib.sha256(msgspec.__version__.encode())
-    digest.update(Path(drivers.base.__file__).read_bytes())
-    for folder in (Path(str(kinds.__file__)).parent, Path(__file__).parents[1], Path(str(model.__file__)).parent):
+    rooms = (Path(str(package.__file__)).parent for package in (drivers.base, kinds, model))
+    for folder in (*rooms, Path(__file__).parents[1]):
         for module in sorted(folder.rglob("*.py")):
             digest.update(module.read_bytes())
     return digest.hexdigest()

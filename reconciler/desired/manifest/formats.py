@@ -1,4 +1,4 @@
-"""The formats that the schemas name, asserted in one canonical spelling.
+"""The formats that the schemas name, asserted; all but MAC addresses in one canonical spelling.
 
 Addresses are compared as text by the IPAM and in plans, so each has one form here: RFC 5952 for IPv6, no zone, no
 IPv4-mapped address, no leading zeros; prefixes as `/n` alone, because `10.0.0.0/0.0.0.255` is read as /24 by every
@@ -11,6 +11,8 @@ import datetime
 import ipaddress
 import re
 from collections.abc import Callable
+
+from drivers.base import mac_fault
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
@@ -76,5 +78,6 @@ FORMATS: dict[str, Callable[[str], str]] = {
     "ip": ip_fault,
     "ip-range": range_fault,
     "date": date_fault,
+    "mac": mac_fault,
 }
 """By the name that a schema's `format` gives."""

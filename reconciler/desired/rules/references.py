@@ -117,10 +117,9 @@ def _duplicate_macs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
     owners: dict[str, Resource[MachineSpec]] = {}
     for machine in machines:
         for index, mac in enumerate(machine.spec.macs):
-            address = mac.lower()
-            other = owners.get(address)
+            other = owners.get(mac)
             if other is None:
-                owners[address] = machine
+                owners[mac] = machine
             else:
                 what = f"{mac} is already a MAC address of {other.key}"
                 path = ("spec", "macs", index)

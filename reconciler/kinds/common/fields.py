@@ -22,9 +22,10 @@ Label = Annotated[str, Meta(max_length=253, description="A label or annotation v
 Mac = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$",
-        description="A MAC address, six pairs of hex digits joined by colons.",
+        max_length=32,
+        description="A MAC address in any common spelling: `52:54:00:12:34:56`, `52-54-00-12-34-56`, `5254.0012.3456`.",
         examples=["52:54:00:12:34:56"],
+        extra_json_schema={"format": "mac"},
     ),
 ]
 Cidr = Annotated[

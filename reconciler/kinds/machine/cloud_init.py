@@ -111,7 +111,7 @@ def is_ignition(text: str) -> bool:
 
 def netplan(host: Host) -> dict[str, Any]:
     """Netplan's version 2: every address on the first card; with none, whatever DHCP gives."""
-    card: dict[str, Any] = {"match": {"macaddress": host.macs[0].lower()} if host.macs else {"name": "e*"}}
+    card: dict[str, Any] = {"match": {"macaddress": host.macs[0]} if host.macs else {"name": "e*"}}
     if not host.addresses:
         return {"version": 2, "ethernets": {"lan0": {**card, "dhcp4": True}}}
     card["addresses"] = [f"{one.address}/{one.length}" for one in host.addresses]

@@ -12,6 +12,7 @@ from drivers.base import (
     BootEnabled,
     BootTarget,
     Tls,
+    mac_address,
 )
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
@@ -179,6 +180,11 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+    def __post_init__(self) -> None:
+        # One spelling, so that whoever compares them need not know of others.
+        if self.macs:
+            msgspec.structs.force_setattr(self, "macs", tuple(mac_address(one) or one for one in self.macs))
 
 
 DEFAULT_DRIVER = "redfish"

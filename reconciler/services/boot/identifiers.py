@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from drivers.base import mac_address
 from reconciler.onboarding.system_uuid import same_uuid, turned
 
-__all__ = ["NO_UUID", "mac", "macs", "same_uuid", "turned", "uuid"]
+__all__ = ["NO_UUID", "macs", "same_uuid", "turned", "uuid"]
 
 _HEX = re.compile(r"[0-9a-f]+")
 
@@ -19,18 +20,9 @@ NO_UUID = {
 }
 
 
-def mac(text: str) -> str | None:
-    """`52-54-00-AB-CD-EF`, `5254.00ab.cdef`, `525400ABCDEF` and the like as `52:54:00:ab:cd:ef`; None for anything
-    else, for none at all (zeros) and for group addresses, which are nobody's own."""
-    digits = _digits(text, 12)
-    if digits is None or digits == "0" * 12 or int(digits[:2], 16) & 1:
-        return None
-    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
-
-
 def macs(texts: Iterable[str]) -> tuple[str, ...]:
     """Those that are MAC addresses, each once, in the order given."""
-    return tuple(dict.fromkeys(found for text in texts if (found := mac(text)) is not None))
+    return tuple(dict.fromkeys(found for text in texts if (found := mac_address(text)) is not None))
 
 
 def uuid(text: str) -> str | None:
