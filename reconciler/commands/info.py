@@ -12,14 +12,9 @@ import msgspec
 
 from reconciler.commands.completion import complete_kind
 from reconciler.commands.options import option, output_option, where_from, where_options
-from reconciler.commands.workspace import (
-    exit_in_words,
-    noting_uncommitted,
-    on_terminal,
-    open_desired_source,
-    read_state,
-)
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
 from reconciler.kinds import KINDS, find_kind
+from reconciler.operations.validate_state import validate_state
 
 
 @click.command("validate", short_help="Check the desired state; show every problem.")
@@ -37,17 +32,14 @@ def validate_command(output: str, **values: Any) -> None:
     """
     from reconciler.desired.report import render_diagnostics
 
-    where = where_from(values)
     with exit_in_words():
-        source = open_desired_source(where)
-        with noting_uncommitted(source, where):
-            snapshot, loaded = read_state(source)
-    resources = len(loaded.state.resources) if loaded.state else 0
+        found = validate_state(where_from(values))
+    say_notes(found.notes)
     text = render_diagnostics(
-        output, loaded.diagnostics, files=len(snapshot.files), resources=resources, color=on_terminal(sys.stdout)
+        output, found.diagnostics, files=found.files, resources=found.resources, color=on_terminal(sys.stdout)
     )
     click.echo(text.rstrip("\n"), color=True)
-    raise click.exceptions.Exit(0 if loaded.state else 1)
+    raise click.exceptions.Exit(0 if found.sound else EXIT_ERROR)
 
 
 @click.command("explain", short_help="Explain a kind or a field of it.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,23 +11,17 @@ import msgspec
 from reconciler.commands.completion import complete_target
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump, print_table
-from reconciler.commands.workspace import (
-    change_store,
-    derived_labels,
-    exit_in_words,
-    facts_of,
-    fail,
-    now,
-    open_desired_source,
-    open_store,
-    operator,
-    read_or_exit,
-)
+from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.override import Override
+from reconciler.operations.guard_overrides import (
+    OverrideBegun,
+    OverrideRequest,
+    begin_override,
+    list_overrides,
+    revoke_override,
+)
 from reconciler.operations.where import Where
-from reconciler.planning.override_scope import OVERRIDABLE, override_refusal, parse_duration
-from reconciler.planning.planner import universe
-from reconciler.planning.selectors import select
+from reconciler.planning.override_scope import OVERRIDABLE, parse_duration
 from reconciler.views.columns import short_age
 
 _TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
@@ -101,80 +94,31 @@ def override_command(
         if listed:
             show_overrides(where, output)
         elif revoke:
-            _revoke(where, revoke, by)
+            ended = revoke_override(where, revoke, by)
+            click.echo(f"override {ended.id} of guard {ended.guard} is revoked")
         else:
-            _begin(where, str(guard), targets, selector, lasting, reason.strip(), by)
+            _show_begun(begin_override(where, OverrideRequest(str(guard), targets, selector, lasting, reason, by)))
+
+
+def _show_begun(begun: OverrideBegun) -> None:
+    say_notes(begun.notes)
+    one = begun.override
+    covered = "everything" if begun.covered is None else f"{one.covers} ({begun.covered} now)"
+    click.echo(f"override {one.id}: guard {one.guard} is overridden until {one.until:%Y-%m-%d %H:%M:%S}Z for {covered}")
+    click.echo(f"{begun.effect}; `groundstate override --revoke {one.id}` ends it", err=True)
 
 
 def show_overrides(where: Where, output: str) -> None:
     """A table, or their rows as JSON or YAML."""
-    store = open_store(where)
-    try:
-        found = store.overrides.all()
-    finally:
-        store.close()
-    at = now()
+    listing = list_overrides(where)
+    say_notes(listing.notes)
+    found, at = listing.overrides, listing.at
     if output in ("json", "yaml"):
         click.echo(dump([msgspec.to_builtins(one) | {"state": _state(one, at)} for one in found], output))
     elif found:
         print_table(_TITLES, [_row(one, at) for one in found], narrow=output != "wide")
     else:
         click.echo("No overrides.", err=True)
-
-
-def _begin(
-    where: Where,
-    guard: str,
-    targets: tuple[str, ...],
-    selector: str,
-    lasting: timedelta | None,
-    reason: str,
-    by: str,
-) -> None:
-    if (why := override_refusal(guard, narrowed=bool(targets or selector))) is not None:
-        fail(why)
-    if lasting is None:
-        fail("say for how long: --for 30m, --for 2h; the override ends automatically")
-    if not reason:
-        fail("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
-    number = _meant(where, targets, selector)
-    store = change_store(where, create=True)
-    try:
-        at = now()
-        one = Override(secrets.token_hex(3), guard, reason, _who(by), at, at + lasting, targets, selector)
-        store.overrides.add(one)
-    finally:
-        store.close()
-    covered = "everything" if number is None else f"{one.covers} ({number} now)"
-    click.echo(f"override {one.id}: guard {guard} is overridden until {one.until:%Y-%m-%d %H:%M:%S}Z for {covered}")
-    click.echo(f"{OVERRIDABLE[guard]}; `groundstate override --revoke {one.id}` ends it", err=True)
-
-
-def _meant(where: Where, targets: tuple[str, ...], selector: str) -> int | None:
-    """How many resources it covers now; None: all. Raises Unmatched for what matches nothing: a slip of the pen."""
-    if not targets and not selector:
-        return None
-    store = open_store(where)
-    try:
-        desired, facts = read_or_exit(open_desired_source(where), store), facts_of(store)
-        chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
-    finally:
-        store.close()
-    return len(chosen)
-
-
-def _revoke(where: Where, name: str, by: str) -> None:
-    store = change_store(where)
-    try:
-        ended = store.overrides.revoke(name, _who(by), now())
-    finally:
-        store.close()
-    click.echo(f"override {ended.id} of guard {ended.guard} is revoked")
-
-
-def _who(by: str) -> str:
-    mine = operator("override")
-    return f"{by}, as {mine}" if by else mine
 
 
 def _state(one: Override, at: datetime) -> str:

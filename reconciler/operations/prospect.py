@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.source import DesiredSource
 from reconciler.kinds import INVENTORIED, RECONCILED, is_made
+from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
@@ -25,9 +27,12 @@ from reconciler.operations.workspace import Workspace
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
 from reconciler.planning.planner import plan, universe, with_commits
-from reconciler.planning.policy import CommandLimits, Policy
+from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import filter_words, select
 from reconciler.views.render import render_json
+
+if TYPE_CHECKING:
+    from reconciler.store import Store
 
 ObservedSoFar = Callable[[int, int], None]
 """Is called with how many resources were observed, and how many there are: once with 0 at first, then for each."""
@@ -73,52 +78,93 @@ def plan_in(
     with at.noting_uncommitted(source):
         desired, warnings = at.read_all(source)
     with at.store() as store:
-        facts = facts_under(store, desired)
-        if refused := admit(desired, facts):
-            raise OperationError("", FailureReason.NOT_ADMITTED, diagnostics=refused)
-        access = access_changes(desired, facts.resources)
-        facts = facts_in_force(desired, facts)
-        everything = universe(desired, facts)
-        chosen = set(everything)
-        if request.targets or request.selector:
-            chosen = select(
-                request.targets, request.selector, desired, everything, lambda: derived_labels(store, desired)
-            )
-        keys = [key for key in everything if key in chosen and key.kind in RECONCILED]
-        filtered_by = filter_words(request.targets, request.selector)
-        if request.only is not None:
-            filtered_by = "a saved plan"
-            keys = [key for key in keys if key in request.only]
-        meant = set(keys)
-        inventories = store.inventories.all(_sized(meant, desired))
-        last = (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))
+        remembered = _remembered(store, desired)
+        scope = _scope(request, store, remembered)
         judge, told = policy_of(store, asked)
-        # All of the IPAM, whatever the filter: it is one look, and addresses wait for networks.
-        looked = [key for key in everything if is_made(key) or (request.refresh and key in meant)]
-        known = set(everything)
-        remembered = {one.key: one for one in store.observations(observed_types()) if one.key in known}
-        seen = _observe(at.connections(store), looked, desired, facts, request.concurrency)
-        fresh = tuple(_counted(seen, len(looked), observed_so_far))
-    observed = remembered | {one.key: one for one in fresh}
-    warnings = (
-        *told,
-        *not_descending(source, desired.revision, last),
-        *warnings,
-        *on_sizes(keys, desired, inventories),
+        found = (
+            *told,
+            *not_descending(source, desired.revision, (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))),
+            *warnings,
+            *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),
+        )
+        observed = _observed(at, store, remembered, scope, request, observed_so_far)
+    planned = plan(
+        desired,
+        observed,
+        remembered.facts,
+        now(),
+        judge,
+        select=list(scope.keys) if scope.filtered_by else None,
+        selected_by=scope.filtered_by,
+        diagnostics=found,
     )
-    planned = _plan(desired, observed, facts, judge, keys, filtered_by, warnings)
-    planned = msgspec.structs.replace(planned, access=access)
+    planned = msgspec.structs.replace(planned, access=remembered.access)
+    return Prospect(
+        _with_commits(planned, source, desired), desired, tuple(observed.values()), frozenset(scope.keys), at.notes
+    )
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    """The state, and what the store knows as soon as it is in force: facts, and where logins would go anew."""
+
+    desired: DesiredState
+    facts: Facts
+    access: tuple[AccessChange, ...]
+    everything: tuple[ResourceKey, ...]
+
+
+class _Scope(msgspec.Struct, frozen=True):
+    """The resources that are planned, and the filter in words; empty: there is none."""
+
+    keys: tuple[ResourceKey, ...]
+    filtered_by: str
+
+
+def _remembered(store: Store, desired: DesiredState) -> _Remembered:
+    """Raises OperationError where the facts forbid the state."""
+    facts = facts_under(store, desired)
+    if refused := admit(desired, facts):
+        raise OperationError("", FailureReason.NOT_ADMITTED, diagnostics=refused)
+    access = access_changes(desired, facts.resources)
+    facts = facts_in_force(desired, facts)
+    return _Remembered(desired, facts, access, tuple(universe(desired, facts)))
+
+
+def _scope(request: PlanRequest, store: Store, remembered: _Remembered) -> _Scope:
+    desired, everything = remembered.desired, remembered.everything
+    chosen = set(everything)
+    if request.targets or request.selector:
+        chosen = select(request.targets, request.selector, desired, everything, lambda: derived_labels(store, desired))
+    keys = tuple(key for key in everything if key in chosen and key.kind in RECONCILED)
+    if request.only is not None:
+        return _Scope(tuple(key for key in keys if key in request.only), "a saved plan")
+    return _Scope(keys, filter_words(request.targets, request.selector))
+
+
+def _observed(
+    at: Workspace,
+    store: Store,
+    remembered: _Remembered,
+    scope: _Scope,
+    request: PlanRequest,
+    observed_so_far: ObservedSoFar,
+) -> dict[ResourceKey, Observation]:
+    """What the store has seen, and over it what is seen now. All of the IPAM is observed, whatever the filter: it is
+    one read, and addresses wait for networks."""
+    meant, known = set(scope.keys), set(remembered.everything)
+    to_observe = [key for key in remembered.everything if is_made(key) or (request.refresh and key in meant)]
+    before = {one.key: one for one in store.observations(observed_types()) if one.key in known}
+    seen = _observe(at.connections(store), to_observe, remembered.desired, remembered.facts, request.concurrency)
+    return before | {one.key: one for one in _counted(seen, len(to_observe), observed_so_far)}
+
+
+def _with_commits(planned: Plan, source: DesiredSource, desired: DesiredState) -> Plan:
+    """The plan with the commit behind each change, as far as the clone reaches back."""
     moved = [c.key for c in planned.changes if c.source and c.cause.kind is not CauseKind.DRIFT]
     commits = source.commits_for(desired, moved)
     if source.shallow() and (unknown := len(set(moved) - commits.keys())):
         planned = msgspec.structs.replace(planned, diagnostics=(*planned.diagnostics, _shallow(unknown)))
-    return Prospect(
-        with_commits(planned, commits),
-        desired,
-        tuple(observed.values()),
-        frozenset(keys),
-        at.notes,
-    )
+    return with_commits(planned, commits)
 
 
 def _observe(
@@ -162,27 +208,6 @@ def _sized(keys: Iterable[ResourceKey], desired: DesiredState) -> set[str]:
     """The machines of which the document says a size, which is held against what is in them."""
     machines = (desired.resources.get(key) for key in keys if key.kind in INVENTORIED)
     return {one.key.name for one in machines if one is not None and one.spec.size is not None}
-
-
-def _plan(
-    desired: DesiredState,
-    observed: dict[ResourceKey, Observation],
-    facts: Facts,
-    judge: Policy,
-    keys: list[ResourceKey],
-    filtered_by: str,
-    warnings: tuple[Diagnostic, ...],
-) -> Plan:
-    return plan(
-        desired,
-        observed,
-        facts,
-        now(),
-        judge,
-        select=keys if filtered_by else None,
-        selected_by=filtered_by,
-        diagnostics=warnings,
-    )
 
 
 def save_plan(planned: Plan, path: Path) -> None:

@@ -43,6 +43,7 @@ SUBJECTS = {
     "applying/settlement.py": "results of actions in words, and what a machine's own actions leave behind",
     "applying/drift.py": "what an observation teaches of a machine's life",
     "applying/lifecycle_reports.py": "what agents report of machines",
+    "operations/dhcp_configuration.py": "the DHCP server of partitions",
     "views/render/placements.py": "which machines a claim gets, and why",
 }
 """Modules, and folders, of generic rooms that are about one subject, with the subject."""

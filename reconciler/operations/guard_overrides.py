@@ -1,0 +1,103 @@
+"""Overrides of guards: begun, listed and revoked through the store, also while a daemon is at work on it."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.model.override import Override
+from reconciler.operations.operation_error import OperationError
+from reconciler.operations.runtime_values import now, operator
+from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
+from reconciler.planning.planner import universe
+from reconciler.planning.selectors import select
+
+
+class OverrideRequest(msgspec.Struct, frozen=True):
+    """Which guard, for which resources (neither targets nor selector: all), how long, and why. `by`: who decided it,
+    where that is not the user whose process asks."""
+
+    guard: str
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    lasting: timedelta | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class OverrideList(msgspec.Struct, frozen=True):
+    """All overrides that are known at `at`, the oldest first; those that are over too."""
+
+    overrides: tuple[Override, ...]
+    at: datetime
+    notes: tuple[str, ...] = ()
+
+
+class OverrideBegun(msgspec.Struct, frozen=True):
+    """A new override, how many resources it covers now (None: all), and what happens while it lasts."""
+
+    override: Override
+    covered: int | None
+    effect: str
+    notes: tuple[str, ...] = ()
+
+
+def list_overrides(where: Where) -> OverrideList:
+    """Raises OperationError."""
+    with Workspace(where) as at, at.store() as store:
+        return OverrideList(store.overrides.all(), now(), at.notes)
+
+
+def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
+    """It is in force when this returns, and its event is in the ledger. Raises OperationError."""
+    refusal = override_refusal(request.guard, narrowed=bool(request.targets or request.selector))
+    if refusal is not None:
+        raise OperationError(refusal)
+    if request.lasting is None:
+        raise OperationError("say for how long: --for 30m, --for 2h; the override ends automatically")
+    if not request.reason.strip():
+        raise OperationError("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
+    with Workspace(where) as at:
+        covered = _covered(at, request)
+        begins = now()
+        one = Override(
+            secrets.token_hex(3),
+            request.guard,
+            request.reason.strip(),
+            _decided_by(request.by),
+            begins,
+            begins + request.lasting,
+            request.targets,
+            request.selector,
+        )
+        with at.changing(create=True) as store:
+            store.overrides.add(one)
+        return OverrideBegun(one, covered, OVERRIDABLE[one.guard], at.notes)
+
+
+def revoke_override(where: Where, name: str, by: str = "") -> Override:
+    """The override, which is over now. Raises OperationError where there is none in force."""
+    with Workspace(where) as at, at.changing() as store:
+        return store.overrides.revoke(name, _decided_by(by), now())
+
+
+def _covered(at: Workspace, request: OverrideRequest) -> int | None:
+    """How many resources are meant now; None: all. Raises Unmatched for what matches nothing, which is mistyped."""
+    if not request.targets and not request.selector:
+        return None
+    with at.store() as store:
+        desired, facts = at.read(at.source(), store), facts_of(store)
+        everything = universe(desired, facts)
+        return len(
+            select(request.targets, request.selector, desired, everything, lambda: derived_labels(store, desired))
+        )
+
+
+def _decided_by(by: str) -> str:
+    mine = operator("override")
+    return f"{by}, as {mine}" if by else mine

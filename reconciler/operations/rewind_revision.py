@@ -1,0 +1,53 @@
+"""Allowing a revision that does not descend from the one in force: a branch that was reset on purpose."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.operations.operation_error import OperationError
+from reconciler.operations.runtime_values import now, operator
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.store import Store
+
+LASTING = timedelta(hours=24)
+
+
+class Rewind(msgspec.Struct, frozen=True):
+    """The commit `sha` that may follow `after` once, until `until`; `said` is the event's message."""
+
+    sha: str
+    after: str
+    until: datetime
+    said: str
+
+
+def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
+    """Allow it once, for 24 hours, with an event in the ledger. Raises OperationError."""
+    if not reason.strip():
+        raise OperationError("say why: --reason INC-7; it stands in the ledger")
+    with Workspace(where) as at:
+        source = at.source()
+        source.snapshot()  # Of a remote, what it has now: the copy here may be from before the branch was taken back.
+        wanted = source.snapshot(None if where.work_tree else sha).revision
+        with at.changing() as store:
+            last = store.get_meta(LAST_GOOD)
+            if not last or wanted.commit is None:
+                raise OperationError("no commit is in force in this store, so there is nothing to go back from")
+            short = wanted.commit.short
+            if source.descends(wanted.id, last):
+                raise OperationError(f"{short} is or follows {last[:10]}, which is in force; it needs no leave")
+            return _allow(store, wanted.id, short, last, reason.strip())
+
+
+def _allow(store: Store, sha: str, short: str, last: str, reason: str) -> Rewind:
+    by, at = operator("rewind"), now()
+    allowed = Allowed(sha, last, reason, by, at + LASTING)
+    store.put_meta(REWIND, msgspec.json.encode(allowed).decode())
+    said = f"{by} allowed {short} to follow {last[:10]} until {allowed.until:%Y-%m-%d %H:%M:%S}Z"
+    store.append([Event(at, EventType.WARNING, EventReason.REWIND_ALLOWED, f"{said}: {reason}", revision=sha)])
+    return Rewind(sha, last, allowed.until, said)
