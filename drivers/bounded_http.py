@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import time
 from collections.abc import Callable
 from typing import Any, cast
+
+from drivers.base import scheduling
 
 MAX_INTERIM = 10
 """`100 Continue` ahead of an answer. One is usual; http.client reads on for as long as they come."""
@@ -43,7 +44,7 @@ class Timed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """As of any raw file. Raises TimeoutError."""
-        left = self._deadline - time.monotonic()
+        left = self._deadline - scheduling.monotonic()
         if left <= 0:
             raise TimeoutError
         self._sock.settimeout(left)

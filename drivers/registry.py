@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import difflib
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, cast
@@ -24,6 +23,7 @@ from drivers.base import (
     SecretUnavailable,
     note_secrets,
     options_type,
+    scheduling,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Registry:
     """Opens each BMC driver once and closes them all. May be shared between threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = scheduling.lock()
         self._opened: dict[str, BmcDriver] = {}
         self._ipams: list[Ipam] = []
 

@@ -13,6 +13,7 @@ ipam.py           networks and addresses by owner
 pools.py          numbers by owner
 secret.py         credentials and their sources
 clean_text.py     text from others, made fit to be kept and shown
+scheduling.py     locks, threads and the clock, which a simulation may replace
 known_secrets.py  text without the secrets that this process has read
 """
 

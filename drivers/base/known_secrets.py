@@ -8,9 +8,9 @@ git server the token. `drivers.base` hands these functions on to the reconciler.
 from __future__ import annotations
 
 import json
-import threading
 from urllib.parse import quote, unquote
 
+from drivers.base import scheduling
 from drivers.base.clean_text import clean
 
 MASK = "***"
@@ -30,7 +30,7 @@ class KnownSecrets:
     """Secrets, in each form in which they may be written. May be shared by threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = scheduling.lock()
         self._forms: dict[str, None] = {}
         self._by_beginning: dict[str, tuple[str, ...]] = {}
 

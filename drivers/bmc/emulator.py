@@ -17,7 +17,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ import bcrypt
 import msgspec
 import trustme
 
-from drivers.base import Credential
+from drivers.base import Credential, scheduling
 
 HOST = "127.0.0.1"
 USERNAME = "operator"
@@ -93,7 +92,7 @@ class EmulatorFleet:
                 emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems, self._seconds)
                 starting.enter_context(emulator.running())
                 running.append(emulator)
-            deadline = time.monotonic() + START_DEADLINE
+            deadline = scheduling.monotonic() + START_DEADLINE
             for emulator in running:
                 emulator.wait(deadline, self._directory)
             self.addresses = [emulator.address for emulator in running]
@@ -158,7 +157,7 @@ class _Emulator:
 
     def wait(self, deadline: float, directory: Path) -> None:
         """Until it lists its systems. Starts it again on another port if it ends. Raises EmulatorError."""
-        while time.monotonic() < deadline:
+        while scheduling.monotonic() < deadline:
             if self._process.poll() is not None:
                 if self._starts >= STARTS:
                     raise EmulatorError(f"a simulated BMC ends as soon as it is started; its log:\n{self._tail()}")
@@ -166,7 +165,7 @@ class _Emulator:
             try:
                 status, _ = _request(directory, self.address, "GET", "/redfish/v1/Systems")
             except (OSError, http.client.HTTPException):
-                time.sleep(0.05)
+                scheduling.sleep(0.05)
             else:
                 if status == http.HTTPStatus.OK:
                     return

@@ -8,8 +8,6 @@ does not keep it (bmc-toolbox/bmclib#459); F64 several, show what was taken out 
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -39,6 +37,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
     is_image,
+    scheduling,
 )
 
 ONLY_SYSTEM = "1"
@@ -150,7 +149,7 @@ class Write(msgspec.Struct, frozen=True):
 class Faults:
     """The faults that a machine still has in store, struck in the order they were added."""
 
-    def __init__(self, lock: threading.RLock) -> None:
+    def __init__(self, lock: scheduling.Lock) -> None:
         self._lock = lock
         self._left: list[Fault] = []
 
@@ -348,7 +347,7 @@ class FakeMachine:
 class FakeBmc:
     """One system as a driver shows it; the machine is looked up at each call, as `open` must not ask the BMC."""
 
-    def __init__(self, fleet: FakeFleet, endpoint: Endpoint, closed: threading.Event) -> None:
+    def __init__(self, fleet: FakeFleet, endpoint: Endpoint, closed: scheduling.Flag) -> None:
         self._fleet = fleet
         self._endpoint = endpoint
         self._closed = closed
@@ -404,7 +403,7 @@ class FakeFleet:
         self.now = now
         self.on_after = on_after
         self.off_after = off_after
-        self.lock = threading.RLock()
+        self.lock = scheduling.rlock()
         self._machines: dict[str, dict[str, FakeMachine]] = {}
         self._writes: list[Write] = []
         self._connection = FakeConnection(self)
@@ -449,7 +448,7 @@ class FakeConnection:
 
     def __init__(self, fleet: FakeFleet) -> None:
         self._fleet = fleet
-        self._closed = threading.Event()
+        self._closed = scheduling.flag()
 
     def open(self, endpoint: Endpoint) -> Bmc:
         """See BmcDriver."""
@@ -460,7 +459,7 @@ class FakeConnection:
         self._closed.set()
 
 
-DEFAULT_FLEET = FakeFleet(time.monotonic)
+DEFAULT_FLEET = FakeFleet(scheduling.monotonic)
 """The fleet of this process; it forgets everything when the process ends."""
 
 

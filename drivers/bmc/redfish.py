@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,6 +30,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
     excerpt,
+    scheduling,
 )
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
@@ -60,9 +60,9 @@ class RedfishDriver:
 
     def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
         self._seconds = seconds
-        self._lock = threading.Lock()
+        self._lock = scheduling.lock()
         self._connectors: dict[tuple[BmcAddress, Tls, object], OneShotConnector] = {}
-        self._turns: dict[BmcAddress, threading.Lock] = {}
+        self._turns: dict[BmcAddress, scheduling.Lock] = {}
         self._closed = False
 
     def open(self, endpoint: Endpoint) -> Bmc:
@@ -89,7 +89,7 @@ class RedfishDriver:
             way = (address, endpoint.tls, endpoint.credential)
             connector = self._connectors.get(way)
             if connector is None:
-                turn = self._turns.setdefault(address, threading.Lock())
+                turn = self._turns.setdefault(address, scheduling.lock())
                 wire = RedfishConnection(address, endpoint.tls, self._seconds, endpoint.connects)
                 connector = OneShotConnector(wire, endpoint.credential, turn)
                 self._connectors[way] = connector
@@ -100,15 +100,15 @@ class RedfishDriver:
         with self._lock:
             self._closed = True
             left, self._connectors = deque(self._connectors.values()), {}
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = scheduling.monotonic() + CLOSE_SECONDS
         closers = [
-            threading.Thread(target=_close_all, args=(left, deadline), daemon=True)
-            for _ in range(min(_CLOSERS, len(left)))
+            scheduling.thread(partial(_close_all, left, deadline), f"redfish-close-{number}")
+            for number in range(min(_CLOSERS, len(left)))
         ]
         for closer in closers:
             closer.start()
         for closer in closers:
-            closer.join(max(0.0, deadline - time.monotonic()))
+            closer.join(max(0.0, deadline - scheduling.monotonic()))
 
 
 def open_driver() -> RedfishDriver:
@@ -303,7 +303,7 @@ def _members(connector: OneShotConnector) -> tuple[dict[str, str], int]:
 
 
 def _close_all(left: deque[OneShotConnector], deadline: float) -> None:
-    while left and time.monotonic() < deadline:
+    while left and scheduling.monotonic() < deadline:
         try:
             connector = left.popleft()
         except IndexError:

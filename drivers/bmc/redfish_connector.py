@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from sushy import connector
 
-from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, excerpt
+from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, excerpt, scheduling
 from drivers.bmc.redfish_errors import ChangedMeanwhile, error_of_reply, retry_after
 from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
 
@@ -44,13 +42,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self,
         wire: RedfishConnection,
         credential: Callable[[Peer], Credential] | None,
-        turn: threading.Lock | None = None,
+        turn: scheduling.Lock | None = None,
     ) -> None:
         # Not sushy's __init__: it would make a requests.Session.
         self._wire = wire
         self._url = wire.address.url
         self.credential = credential
-        self._lock = turn or threading.Lock()
+        self._lock = turn or scheduling.lock()
         self._closed = False
         self._token: str | None = None
         self._session_uri: str | None = None
@@ -181,7 +179,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return
         peer = self._wire.peer()
         credential = self.credential(peer)
-        if self._tried == hash(credential) and time.monotonic() < self._refused_until:
+        if self._tried == hash(credential) and scheduling.monotonic() < self._refused_until:
             raise AuthenticationFailed(
                 f"{self._url}: user or password was refused; it is not tried again for {REFUSED_SECONDS:.0f} s unless "
                 "it changes, so as not to lock the account"
@@ -252,7 +250,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._log_out()
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: it wants a login; set bmc.credentialRef")
-        self._refused_until = time.monotonic() + REFUSED_SECONDS
+        self._refused_until = scheduling.monotonic() + REFUSED_SECONDS
         return AuthenticationFailed(f"{self._url}: user or password refused; check what bmc.credentialRef points to")
 
     def _log_out(self) -> None:

@@ -7,7 +7,6 @@ import http.client
 import select
 import socket
 import ssl
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from email.message import Message
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json
+from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json, scheduling
 from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
 from drivers.bounded_http import ends_at
 
@@ -153,7 +152,7 @@ class RedfishConnection:
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: Any
     ) -> Reply:
-        deadline = time.monotonic() + self._seconds
+        deadline = scheduling.monotonic() + self._seconds
         connection.sock.settimeout(self._seconds)
         connection.request(method, path, body=body, headers=dict(headers))
         # mypy knows response_class as a class; http.client only ever calls it.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from drivers.base import AuthenticationFailed, DriverError, Unreachable
+from drivers.base import AuthenticationFailed, DriverError, Unreachable, scheduling
 from drivers.bmc.redfish_errors import Broken, Forbidden, NotFound
 
 EXPAND = "?$expand=.($levels=1)"
@@ -25,7 +24,7 @@ class Reader:
 
     def __init__(self, get: Callable[[str], RedfishDocument], expands: bool, requests: int, seconds: float) -> None:
         self._get, self._expands = get, expands
-        self._left, self._until = requests, time.monotonic() + seconds
+        self._left, self._until = requests, scheduling.monotonic() + seconds
         self._was_silent = False
 
     def members(self, link: object) -> list[RedfishDocument]:
@@ -82,7 +81,7 @@ class Reader:
 
     def _read(self, path: str) -> RedfishDocument:
         """One GET. Raises NotFound; Unread; AuthenticationFailed; Unreachable at the second GET without an answer."""
-        if self._left <= 0 or time.monotonic() >= self._until:
+        if self._left <= 0 or scheduling.monotonic() >= self._until:
             raise PartUnreadable
         self._left -= 1
         try:

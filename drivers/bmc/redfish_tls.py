@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
-import threading
 from functools import lru_cache
 from pathlib import Path
 
-from drivers.base import Tls, Unreachable
+from drivers.base import Tls, Unreachable, scheduling
 
 CONNECT_SECONDS = 5.0
 
-_making = threading.Lock()
+_making = scheduling.lock()
 
 
 def context_for(tls: Tls) -> ssl.SSLContext:

@@ -7,11 +7,11 @@ is no timer: alone, an item is sent at once.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from typing import Generic, TypeVar
+
+from drivers.base import scheduling
 
 LARGEST = 100
 """Items in a batch. 100 addresses are about 0.7 s of NetBox's time, for which everybody else's have to wait."""
@@ -28,12 +28,12 @@ class Batches(Generic[Item, Result]):
     """
 
     def __init__(self, send: Callable[[Hashable, Sequence[Item]], Sequence[Result | Exception]]) -> None:
-        self._send, self._lock = send, threading.Lock()
-        self._waiting: dict[Hashable, deque[tuple[Item, Future[Result]]]] = {}
+        self._send, self._lock = send, scheduling.lock()
+        self._waiting: dict[Hashable, deque[tuple[Item, scheduling.Future[Result]]]] = {}
 
     def do(self, key: Hashable, item: Item) -> Result:
         """Have the item sent, by this thread or by the one that sends already; its result. Raises its error."""
-        future: Future[Result] = Future()
+        future: scheduling.Future[Result] = scheduling.future()
         with self._lock:
             leads = key not in self._waiting
             self._waiting.setdefault(key, deque()).append((item, future))
@@ -42,7 +42,7 @@ class Batches(Generic[Item, Result]):
                 self._settle(key, batch)
         return future.result()
 
-    def _next(self, key: Hashable) -> list[tuple[Item, Future[Result]]]:
+    def _next(self, key: Hashable) -> list[tuple[Item, scheduling.Future[Result]]]:
         with self._lock:
             waiting = self._waiting[key]
             batch = [waiting.popleft() for _ in range(min(LARGEST, len(waiting)))]
@@ -50,7 +50,7 @@ class Batches(Generic[Item, Result]):
                 del self._waiting[key]
             return batch
 
-    def _settle(self, key: Hashable, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
+    def _settle(self, key: Hashable, batch: Sequence[tuple[Item, scheduling.Future[Result]]]) -> None:
         try:
             results: Sequence[Result | Exception] = self._send(key, [item for item, _ in batch])
         except BaseException as error:

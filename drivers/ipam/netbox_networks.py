@@ -6,12 +6,11 @@ and taken back when another process wrote something that overlaps it meanwhile: 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from drivers.base import Busy, Conflict, Exhausted, IpamNetwork, Prefix, Rejected
+from drivers.base import Busy, Conflict, Exhausted, IpamNetwork, Prefix, Rejected, scheduling
 from drivers.ipam.addresses import (
     BITS,
     Block,
@@ -72,7 +71,7 @@ class Networks:
     """Puts and drops networks, one at a time in this process."""
 
     def __init__(self, records: Records) -> None:
-        self._records, self._lock = records, threading.Lock()
+        self._records, self._lock = records, scheduling.lock()
 
     def view(self) -> NetboxView:
         """What there is."""

@@ -7,7 +7,6 @@ networks' prefixes, IP ranges marked as populated their reserved parts, IP addre
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
@@ -25,6 +24,7 @@ from drivers.base import (
     Unreadable,
     clean,
     excerpt,
+    scheduling,
 )
 from drivers.ipam.addresses import Block, Interval, joined, parse_address, parse_prefix, subtract, text_of
 from drivers.ipam.netbox_wire import NONSENSE, NetboxConnection, NetboxRefused, Record
@@ -121,7 +121,7 @@ class Records:
         if not _FLEET.match(fleet):
             raise Rejected(f"--ipam-fleet {fleet!r}: a fleet's name is up to 50 of a-z, 0-9 and - in between")
         self.wire, self.fleet = wire, fleet
-        self._lock = threading.Lock()
+        self._lock = scheduling.lock()
         self._is_set_up = False
 
     # What is there

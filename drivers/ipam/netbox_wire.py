@@ -7,7 +7,6 @@ import io
 import ipaddress
 import math
 import ssl
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
@@ -21,7 +20,17 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from drivers.base import AuthenticationFailed, Busy, DriverError, Rejected, Unreachable, clean, hidden, read_json
+from drivers.base import (
+    AuthenticationFailed,
+    Busy,
+    DriverError,
+    Rejected,
+    Unreachable,
+    clean,
+    hidden,
+    read_json,
+    scheduling,
+)
 from drivers.bounded_http import ends_at
 
 _CONNECT_SECONDS = 5.0
@@ -223,7 +232,7 @@ class _HttpsConnection(HTTPSConnection):
 
 def _in_time(connection: HTTPConnection) -> Any:
     seconds = connection.timeout
-    return ends_at(time.monotonic() + (seconds if isinstance(seconds, int | float) else NETBOX_REQUEST_SECONDS))
+    return ends_at(scheduling.monotonic() + (seconds if isinstance(seconds, int | float) else NETBOX_REQUEST_SECONDS))
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -250,7 +259,7 @@ class _Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *_args: Any, **kwargs: Any) -> requests.Response:
         """Send it and read the whole answer before the time is over."""
-        deadline = time.monotonic() + self._seconds
+        deadline = scheduling.monotonic() + self._seconds
         timeout = (min(_CONNECT_SECONDS, self._seconds), self._seconds)
         try:
             reply = super().send(request, stream=True, timeout=timeout, proxies=None)
@@ -261,7 +270,7 @@ class _Adapter(HTTPAdapter):
             # As much as has come, where stream() would wait for a whole chunk.
             while chunk := reply.raw.read1(_CHUNK, decode_content=True):
                 body += chunk
-                if time.monotonic() > deadline:
+                if scheduling.monotonic() > deadline:
                     raise TimeoutError
                 if len(body) > _MAX_BODY:
                     raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")

@@ -5,7 +5,6 @@ SQLAlchemy gives the pool of connections. Its statement layer is left out: it co
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from drivers.base import Busy, Conflict, DriverError, Rejected, Unreachable
+from drivers.base import Busy, Conflict, DriverError, Rejected, Unreachable, scheduling
 
 Run = Callable[..., Any]
 """Runs a statement with `?` where its values go, and returns a cursor."""
@@ -32,7 +31,7 @@ class IpamDatabase:
         self._engine = engine
         self.sqlite = engine.dialect.name == "sqlite"
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
-        self._one_writer = threading.Lock() if self.sqlite else nullcontext()
+        self._one_writer = scheduling.lock() if self.sqlite else nullcontext()
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:

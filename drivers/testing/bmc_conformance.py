@@ -10,7 +10,6 @@ What a system cannot do (`drivers.base.bmc`) is skipped: a driver without virtua
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,6 +38,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
     VirtualMedia,
+    scheduling,
     with_all,
 )
 
@@ -58,7 +58,7 @@ class BmcSubject(msgspec.Struct, frozen=True):
     connect: Callable[[], BmcDriver]
     endpoint: Endpoint
     systems: tuple[str, ...]
-    wait: Callable[[], None] = lambda: time.sleep(0.25)
+    wait: Callable[[], None] = lambda: scheduling.sleep(0.25)
     silent: str | None = "127.0.0.1:1"
     makes_systems: bool = False
 
@@ -259,8 +259,8 @@ def _several(subject: BmcSubject) -> tuple[str, str]:
 
 
 def _read_until(subject: BmcSubject, system: System, power: PowerState) -> SystemState:
-    deadline = time.monotonic() + DEADLINE
+    deadline = scheduling.monotonic() + DEADLINE
     while (state := system.read()).power is not power:
-        assert time.monotonic() < deadline, f"it is still {state.power}"
+        assert scheduling.monotonic() < deadline, f"it is still {state.power}"
         subject.wait()
     return state

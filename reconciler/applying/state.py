@@ -5,12 +5,12 @@ Whoever reads and then writes holds `gate` all the while; it may be taken again 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.applying.context import Ledger
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import Field, KindView
@@ -29,7 +29,7 @@ class EngineState:
 
     def __init__(self, ledger: Ledger, facts: Facts) -> None:
         self._ledger = ledger
-        self.gate = threading.RLock()
+        self.gate = runtime.rlock()
         self.desired: DesiredState | None = None
         self._facts = dict(facts.resources)
         self._flights = dict(facts.in_flight)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from drivers.base import clean
+from reconciler import runtime
 from reconciler.commands.completion import complete_target
 from reconciler.commands.live_progress import Board
 from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
@@ -113,7 +113,7 @@ def _carried_out(
     at: Workspace, asked: CommandLimits, prepared: Prepared, settings: ApplySettings, timeout: float
 ) -> ApplyResult:
     live_long()
-    progress, stop = Progress([change.key for change in prepared.changes]), threading.Event()
+    progress, stop = Progress([change.key for change in prepared.changes]), runtime.flag()
     board = Board(progress, sys.stderr)
     with _interruptible(stop, timeout), board:
         return carry_out(at, asked, prepared, settings, progress, board.show, stop)
@@ -139,9 +139,9 @@ def _confirm() -> None:
 
 
 @contextmanager
-def _interruptible(stop: threading.Event, timeout: float) -> Iterator[None]:
+def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
     """Ctrl-C, or the timeout, ends the run after the requests that are on their way; a second Ctrl-C at once."""
-    asked = threading.Event()
+    asked = runtime.flag()
     deadline = Deadline(asked, _not_stopped)
     times, signals = itertools.count(1), itertools.count(1)
 
@@ -158,9 +158,7 @@ def _interruptible(stop: threading.Event, timeout: float) -> Iterator[None]:
         if next(signals) > 1:
             raise KeyboardInterrupt
 
-    timer = threading.Timer(timeout, end)
-    timer.daemon = True
-    timer.start()
+    timer = runtime.timer(timeout, end)
     deadline.start()
     try:
         with stopped_by_signals(asked, told, interrupt):

@@ -13,8 +13,9 @@ import click
 import msgspec
 
 from reconciler.commands.options import option
-from reconciler.commands.workspace import fail, now, state_folder
+from reconciler.commands.workspace import fail, state_folder
 from reconciler.operations.where import Where
+from reconciler.runtime import now
 from reconciler.services.provisioning_port import Provisioning
 from reconciler.store import Store
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from reconciler import runtime
 from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal
 from reconciler.model.event import Event
 from reconciler.store import Store
@@ -67,7 +67,7 @@ def demo_command(keep: bool) -> None:
     home = Path(tempfile.mkdtemp(prefix="groundstate-demo-"))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    begun = time.monotonic()
+    begun = runtime.monotonic()
     try:
         with _layout(home, EmulatorFleet) as stage:
             _walk(stage, keep=keep, begun=begun)
@@ -105,7 +105,7 @@ def _walk(stage: _DemoFleet, *, keep: bool, begun: float) -> None:
         _groundstate(stage, ["validate"], 1)
         _show(stage, ["git", "revert", "--no-edit", "HEAD"], 0, quiet=True)
         _wait(stage, daemon, "RevisionApplied", None)
-        _title(f"Done in {time.monotonic() - begun:.0f} s. Plan, apply, drift repaired, bad commit refused")
+        _title(f"Done in {runtime.monotonic() - begun:.0f} s. Plan, apply, drift repaired, bad commit refused")
         if keep:
             _play(stage, daemon)
 
@@ -220,9 +220,9 @@ def _wait(stage: _DemoFleet, daemon: subprocess.Popen[bytes], reason: str, name:
     """Until the ledger tells it; each event is shown once."""
     seen = int(stage.environment.get("_SEEN", "0"))
     store = Store.open(f"sqlite:///{stage.store}")
-    deadline = time.monotonic() + PATIENCE
+    deadline = runtime.monotonic() + PATIENCE
     try:
-        while time.monotonic() < deadline:
+        while runtime.monotonic() < deadline:
             if daemon.poll() is not None:
                 raise DemoFailed(f"the daemon ended: {(stage.home / 'daemon.log').read_text()[-2000:]}")
             for entry in store.events(since_seq=seen):
@@ -232,7 +232,7 @@ def _wait(stage: _DemoFleet, daemon: subprocess.Popen[bytes], reason: str, name:
                     _show_event(event)
                 if event.reason == reason and (name is None or (event.key and event.key.name == name)):
                     return
-            time.sleep(0.2)
+            runtime.sleep(0.2)
     finally:
         store.close()
     raise DemoFailed(f"{reason} did not come within {PATIENCE:.0f} s")

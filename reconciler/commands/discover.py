@@ -18,7 +18,6 @@ from reconciler.commands.workspace import (
     connections,
     exit_in_words,
     fail,
-    now,
     observed_types,
     on_terminal,
     open_desired_source,
@@ -44,6 +43,7 @@ from reconciler.onboarding.discovery import (
 from reconciler.onboarding.probe_targets import NoPartition, candidates
 from reconciler.operations.store_location import cache_dir
 from reconciler.operations.where import Where
+from reconciler.runtime import now
 from reconciler.store import Store
 from reconciler.views.render.words import count
 

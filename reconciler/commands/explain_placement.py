@@ -16,7 +16,6 @@ from reconciler.commands.workspace import (
     facts_in_force,
     facts_under,
     fail,
-    now,
     observed_types,
     open_desired_source,
     open_store,
@@ -32,6 +31,7 @@ from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement
 from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
+from reconciler.runtime import now
 from reconciler.views.render.placements import candidate_rows, placement_lines
 from reconciler.views.render.ranges import fold
 

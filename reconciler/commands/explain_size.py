@@ -17,7 +17,6 @@ from reconciler.commands.workspace import (
     change_store,
     exit_in_words,
     fail,
-    now,
     on_terminal,
     open_desired_source,
     open_store,
@@ -26,6 +25,7 @@ from reconciler.commands.workspace import (
 from reconciler.kinds.catalogue.size_matching import explain_size
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.where import Where
+from reconciler.runtime import now
 from reconciler.views.render.sizes import Basis, basis_form, is_right, size_lines, verdict
 from reconciler.views.render.words import ansi, unpainted
 

@@ -28,7 +28,7 @@ from reconciler.kinds.machine.labels import AGGREGATE
 from reconciler.model.event import Event, EventType
 from reconciler.operations.ledger_events import EventRequest, read_events
 from reconciler.operations.resource_views import Description, describe_resources, list_resources
-from reconciler.operations.runtime_values import now
+from reconciler.runtime import now
 from reconciler.views.columns import columns, short_age
 from reconciler.views.render.words import override_words as words_of
 

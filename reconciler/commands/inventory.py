@@ -15,7 +15,6 @@ from reconciler.commands.printing import dump
 from reconciler.commands.workspace import (
     change_store,
     exit_in_words,
-    now,
     on_terminal,
     open_desired_source,
     open_store,
@@ -28,6 +27,7 @@ from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.onboarding.inventory_comparison import _listed, changes, disagreements
+from reconciler.runtime import now
 from reconciler.store import Store
 from reconciler.views.render.inventory_table import difference_lines, inventory_lines
 from reconciler.views.render.words import ansi, unpainted

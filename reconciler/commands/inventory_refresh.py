@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Inventory
-from reconciler.commands.workspace import connections, fail, now, operator
+from reconciler.commands.workspace import connections, fail, operator
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.operations.where import Where
 from reconciler.planning.selectors import select
+from reconciler.runtime import now
 from reconciler.store import Store
 
 

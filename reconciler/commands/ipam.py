@@ -20,7 +20,6 @@ from reconciler.commands.workspace import (
     connections,
     exit_in_words,
     fail,
-    now,
     on_terminal,
     open_store,
     operator,
@@ -29,6 +28,7 @@ from reconciler.kinds.claim.spec import display_key
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
+from reconciler.runtime import now
 from reconciler.services.ipam_export import Copy, export_ipam, import_ipam
 from reconciler.store import Store
 from reconciler.views.render.tree import ASCII, TreeMarks, bar, free_words, pool_lines, tree, tree_lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -11,19 +10,18 @@ from typing import Any
 import click
 import msgspec
 
+from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.commands.boot_service import boot_from, boot_options, serve_boot
 from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
 from reconciler.commands.proposal_options import proposal, propose_from, propose_options
 from reconciler.commands.workspace import (
-    RANDOM,
     change_store,
     connections,
     exit_in_words,
     facts_of,
     fail,
     live_long,
-    now,
     on_terminal,
     open_desired_source,
     operator,
@@ -34,6 +32,7 @@ from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_
 from reconciler.operations.store_location import cache_dir
 from reconciler.operations.where import Where
 from reconciler.planning import policy
+from reconciler.runtime import now
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
 from reconciler.store.retention import EVENTS_KEPT
@@ -77,7 +76,7 @@ def run_command(
     asked, where = guard_options_of(values), where_from(values)
     as_json = default_json() if log_format == "auto" else log_format == "json"
     log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
-    stop = threading.Event()
+    stop = runtime.flag()
     deadline = Deadline(stop, lambda threads: _not_stopped(log, threads))
     live_long()
     with exit_in_words():
@@ -94,7 +93,7 @@ def run_command(
                 deadline.start()
                 context = Context(
                     now=now,
-                    random=RANDOM.random,
+                    random=runtime.random,
                     by=operator("run"),
                     epoch=epoch,
                 )

@@ -25,9 +25,7 @@ from reconciler.commands.terminal import say_notes
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import DesiredState
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.runtime_values import RANDOM as RANDOM
-from reconciler.operations.runtime_values import now as now
-from reconciler.operations.runtime_values import operator as operator
+from reconciler.operations.operator_name import operator as operator
 from reconciler.operations.stored_facts import derived_labels as derived_labels
 from reconciler.operations.stored_facts import facts_in_force as facts_in_force
 from reconciler.operations.stored_facts import facts_of as facts_of

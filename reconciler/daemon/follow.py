@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from drivers.base import excerpt
+from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge
 from reconciler.desired.git.source import DesiredSource, SourceError
@@ -54,16 +54,16 @@ class Follower:
         self._complaint = ""
         self._noted: set[str] = set()
         self._commits: dict[ResourceKey, Commit] = {}
-        self._looked = threading.Event()
+        self._looked = runtime.flag()
         self._begun: datetime | None = None
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = runtime.lock()
         self.broken = False
 
     def commit_of(self, key: ResourceKey) -> Commit | None:
         """The commit that last changed a document, as far as it was looked up when a revision took force."""
         return self._commits.get(key)
 
-    def follow(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> None:
+    def follow(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> None:
         """Take in revisions until `stop`. Raises StoreError."""
         self._take_in()
         while not stop.is_set():
@@ -75,7 +75,7 @@ class Follower:
                 self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
                 stop.wait(interval)
 
-    def watch_remote(self, stop: threading.Event) -> None:
+    def watch_remote(self, stop: runtime.Flag) -> None:
         """Beside `follow`, in a thread of its own, for a source that takes long: at the start the last good revision
         takes force meanwhile, and later it is told what is waited for. Raises StoreError."""
         if not self._looked.wait(START) and not stop.is_set():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
 from reconciler.planning.override_scope import in_force
@@ -50,7 +50,7 @@ class PolicyState:
         """Say that it has ended. Raises StoreError."""
         self._store.daemon.leave(self._epoch)
 
-    def watch(self, stop: threading.Event) -> None:
+    def watch(self, stop: runtime.Flag) -> None:
         """Look again every few seconds, until `stop`. Raises StoreError."""
         while not stop.wait(_REFRESH_SECONDS):
             self.refresh()

@@ -7,12 +7,12 @@ after each machine that the boot service met. What does not succeed is told once
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.undeclared_machines import MetMachines
 from reconciler.desired.git.plumbing import SourceError
@@ -62,7 +62,7 @@ class Proposer:
     ) -> None:
         self._branch, self._engine, self._ways, self._met = branch, engine, ways, met
         self._tell_event, self._now, self._schedule = tell, now, schedule
-        self._wake = threading.Event()
+        self._wake = runtime.flag()
         self._found: list[FoundSystem] = []
         self._looked_at: datetime | None = None
         self._refused: dict[str, tuple[Access, datetime]] = {}
@@ -74,7 +74,7 @@ class Proposer:
         """Have it look soon whether there is something to do, or whether it is to stop."""
         self._wake.set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: runtime.Flag) -> None:
         """Propose until `stop`. Raises StoreError when the store is gone."""
         pause = min(self._schedule.pause, self._schedule.every)
         while not stop.is_set():
@@ -83,7 +83,7 @@ class Proposer:
             if not stop.wait(pause):
                 self._wake.wait(max(0.0, seconds - pause))
 
-    def round(self, stop: threading.Event) -> float:
+    def round(self, stop: runtime.Flag) -> float:
         """Look through the networks if it is time, and bring the branch up to date. Returns the seconds until the next
         round, if nothing happens before. Raises StoreError."""
         desired = self._engine.desired
@@ -102,7 +102,7 @@ class Proposer:
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
-    def _work(self, desired: DesiredState, stop: threading.Event) -> None:
+    def _work(self, desired: DesiredState, stop: runtime.Flag) -> None:
         branch = self._branch.fetch(desired.revision)
         machines = desired.of_kind("Machine")
         looks = {one.key: one.value for one in self._engine.observations("Machine")}
@@ -123,7 +123,7 @@ class Proposer:
             self._report_proposed(desired, found, places.values(), commit)
         self._report_lone(lone)
 
-    def _scan(self, desired: DesiredState, there: Declared, stop: threading.Event) -> None:
+    def _scan(self, desired: DesiredState, there: Declared, stop: runtime.Flag) -> None:
         begun = self._now()
         partitions = desired.of_kind("Partition")
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
@@ -143,9 +143,7 @@ class Proposer:
             self._complain(EventReason.BMC_NOT_READ, str(one))
         self._looked_at = begun
 
-    def _unread_systems(
-        self, todo: Iterable[ProbeTarget], now: datetime, stop: threading.Event
-    ) -> Iterator[ProbeTarget]:
+    def _unread_systems(self, todo: Iterable[ProbeTarget], now: datetime, stop: runtime.Flag) -> Iterator[ProbeTarget]:
         for one in todo:
             if stop.is_set():
                 return

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from drivers.base import DriverError
+from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
@@ -142,10 +142,10 @@ class Daemon:
             else None
         )
         self._relabel = False
-        self._stop = threading.Event()
+        self._stop = runtime.flag()
         self._broke: list[Exception] = []
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: runtime.Flag) -> None:
         """Work until `stop`; then finish what is in hand, save what was seen, and return.
 
         A thread that fails takes the daemon down, half a daemon being worse than none, and its error is raised.
@@ -160,18 +160,15 @@ class Daemon:
         }
         if self._proposer is not None:
             works["propose"] = self._proposer.run
-        beside = [
-            threading.Thread(target=self._guarded, args=(work, stop), name=name, daemon=True)
-            for name, work in works.items()
-        ]
+        beside = [runtime.thread(partial(self._guarded, work, stop), name) for name, work in works.items()]
         for thread in beside:
             thread.start()
         self._loop.run(stop, self._pace.workers)
         self._reader.wake()
         self._wake_proposer()
-        deadline = time.monotonic() + BESIDE_SECONDS
+        deadline = runtime.monotonic() + BESIDE_SECONDS
         for thread in beside:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - runtime.monotonic()))
         if self._broke:
             raise self._broke[0]
         self._engine.flush()
@@ -185,24 +182,24 @@ class Daemon:
         one is being kept."""
         return None if self._engine.desired is not None else "no desired state is in force yet"
 
-    def _follow(self, stop: threading.Event) -> None:
+    def _follow(self, stop: runtime.Flag) -> None:
         self._follower.follow(stop, self._pace.git, self._random)
 
-    def _keep_house(self, stop: threading.Event) -> None:
-        collected = time.monotonic() - COLLECT_SECONDS
-        trimmed = time.monotonic() - TRIM_SECONDS
+    def _keep_house(self, stop: runtime.Flag) -> None:
+        collected = runtime.monotonic() - COLLECT_SECONDS
+        trimmed = runtime.monotonic() - TRIM_SECONDS
         self._store.retention.keep(self._pace.keep)
         while not stop.wait(FLUSH_SECONDS):
             self._store.check()
             self._survives("saving what was seen", self._engine.flush)
             self._survives("labelling machines", self._label)
             self._survives("counting overrides", self._count_overrides)
-            if time.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
-                trimmed = time.monotonic()
+            if runtime.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
+                trimmed = runtime.monotonic()
             if self._engine.desired is None:
                 continue
-            if time.monotonic() - collected >= COLLECT_SECONDS:
-                collected = time.monotonic()
+            if runtime.monotonic() - collected >= COLLECT_SECONDS:
+                collected = runtime.monotonic()
                 self._survives("looking for leaks", self._collect)
             self._survives("counting", lambda: self._count_work(self._engine.plan()))
 
@@ -244,7 +241,7 @@ class Daemon:
         self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
         self._moved([one.key for one in planned.changes if one.goes and one.key in self._waiting])
 
-    def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    def _guarded(self, work: Callable[[runtime.Flag], None], stop: runtime.Flag) -> None:
         try:
             work(stop)
         except Exception as error:  # noqa: BLE001  raised by `run`
@@ -260,9 +257,9 @@ class Daemon:
         self._loop.put(keys, CONFIRM)
 
     def _step(self, key: ResourceKey) -> Outcome:
-        begun = time.perf_counter()
+        begun = runtime.monotonic()
         outcome = self._engine.reconcile(key)
-        self.metrics.stepped(key.kind, outcome, time.perf_counter() - begun)
+        self.metrics.stepped(key.kind, outcome, runtime.monotonic() - begun)
         if key.kind in PLACED:
             (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
         return outcome

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from reconciler import runtime
 from reconciler.desired.git.plumbing import end_all
 
 LEAVE_SECONDS = 25.0
@@ -28,7 +29,7 @@ Stacks = dict[str, list[str]]
 
 @contextmanager
 def stopped_by_signals(
-    stop: threading.Event,
+    stop: runtime.Flag,
     told: Callable[[], None] = lambda: None,
     handler: Callable[[int, FrameType | None], None] = lambda _number, _frame: None,
 ) -> Iterator[None]:
@@ -41,7 +42,7 @@ def stopped_by_signals(
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    listener = threading.Thread(target=_listen, args=(reading, stop, told), name="signals", daemon=True)
+    listener = runtime.thread(partial(_listen, reading, stop, told), "signals")
     listener.start()
     former = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, handler) for number in SIGNALS}
@@ -55,7 +56,7 @@ def stopped_by_signals(
         listener.join(REPORT_SECONDS)
 
 
-def _listen(reading: int, stop: threading.Event, told: Callable[[], None]) -> None:
+def _listen(reading: int, stop: runtime.Flag, told: Callable[[], None]) -> None:
     try:
         while number := os.read(reading, 1):
             if number[0] in SIGNALS:
@@ -72,14 +73,14 @@ class Deadline:
 
     def __init__(
         self,
-        stop: threading.Event,
+        stop: runtime.Flag,
         report: Callable[[Stacks], None],
         seconds: float = LEAVE_SECONDS,
         leave: Callable[[int], None] = os._exit,
     ) -> None:
         self._stop, self._report, self._seconds, self._leave = stop, report, seconds, leave
-        self._closed, self._over = threading.Event(), False
-        self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+        self._closed, self._over = runtime.flag(), False
+        self._thread = runtime.thread(self._watch, "deadline")
 
     def start(self) -> None:
         """Watch from now on."""
@@ -97,12 +98,12 @@ class Deadline:
         self._stop.wait()
         closed = self._closed.wait(self._seconds)
         if closed:
-            time.sleep(LINGER_SECONDS)
+            runtime.sleep(LINGER_SECONDS)
         if self._over:
             return
         if not closed:
             # In a thread of its own: a log that nobody reads any more blocks whoever writes to it.
-            reporter = threading.Thread(target=self._report, args=(stacks(),), name="report", daemon=True)
+            reporter = runtime.thread(partial(self._report, stacks()), "report")
             reporter.start()
             reporter.join(REPORT_SECONDS)
         end_all()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import msgspec
 
+from reconciler import runtime
 from reconciler.onboarding.undeclared import UndeclaredMachine, remembered
 from reconciler.store import Store
 
@@ -17,7 +16,7 @@ class MetMachines:
     """What the boot service met. May be shared by threads. Every call may raise StoreError."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._lock = store, threading.Lock()
+        self._store, self._lock = store, runtime.lock()
 
     def add(self, one: UndeclaredMachine) -> None:
         """Keep it; durable when this returns."""

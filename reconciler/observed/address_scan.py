@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import msgspec
 
 from drivers.base import BmcFinder, DriverError, Endpoint, FoundBmc, Tls
+from reconciler import runtime
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
@@ -33,12 +32,12 @@ def paced(
     todo: Iterator[T],
     rate: float,
     concurrency: int,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = runtime.monotonic,
+    sleep: Callable[[float], None] = runtime.sleep,
 ) -> Iterator[tuple[T, R]]:
     """Work at each, `concurrency` side by side and at most `rate` begun a second; results as they come."""
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="discover")
-    running: dict[Future[R], T] = {}
+    pool = runtime.pool(concurrency, "discover")
+    running: dict[runtime.Future[R], T] = {}
     begun, count = clock(), 0
     try:
         for one in todo:
@@ -55,8 +54,8 @@ def paced(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
-    for done in wait(running, return_when=FIRST_COMPLETED).done:
+def _finished(running: dict[runtime.Future[R], T]) -> Iterator[tuple[T, R]]:
+    for done in runtime.first_done(running):
         yield running.pop(done), done.result()
 
 

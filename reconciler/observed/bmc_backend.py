@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from typing import Any, assert_never
 
+from reconciler import runtime
 from reconciler.kinds.machine.spec import way_to
 from reconciler.kinds.machine.virtual_media import media_watched
 from reconciler.model.action import (
@@ -48,9 +48,9 @@ class BmcBackend:
         def one(key: ResourceKey) -> Observation:
             return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
 
-        with ThreadPoolExecutor(min(concurrency, len(keys)), thread_name_prefix="observe") as pool:
+        with runtime.pool(min(concurrency, len(keys)), "observe") as pool:
             try:
-                for done in as_completed([pool.submit(one, key) for key in keys]):
+                for done in runtime.as_done([pool.submit(one, key) for key in keys]):
                     yield done.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from drivers.base import (
     read_options,
     with_all,
 )
+from reconciler import runtime
 from reconciler.kinds.common.bmc_access import CredentialRef
 from reconciler.kinds.machine.bmc_networks import connection_refusal, foreseen_connection_refusal
 from reconciler.kinds.machine.credentials import (
@@ -69,7 +69,7 @@ class Connections:
         self._drivers = drivers
         self._base = base
         self._grants = grants
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
         self._open: dict[ResourceKey, tuple[Access, Bmc]] = {}
 
     def over(self, ipam: Ipam, pools: Pools) -> Connections:

@@ -7,15 +7,14 @@ take turns.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
 
 from drivers.base import Inventory
+from reconciler import runtime
 from reconciler.kinds import INVENTORIED
 from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
 from reconciler.kinds.machine.inventory_diff import PartChange, inventory_differences
@@ -90,8 +89,8 @@ class InventoryReader:
     ) -> None:
         self._connections, self._keeps, self._tell = connections, keeps, tell
         self._now, self._random, self._pace = now, random, pace
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._lock = runtime.lock()
+        self._wake = runtime.flag()
         self._desired: DesiredState | None = None
         self._due: dict[ResourceKey, datetime] = {}
         self._failed: dict[ResourceKey, int] = {}
@@ -122,10 +121,10 @@ class InventoryReader:
             due = [key for key, at in self._due.items() if not now < at <= last]
             return sorted(due, key=lambda key: (self._due[key], key))
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: runtime.Flag) -> None:
         """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is
         gone."""
-        reading: dict[Future[None], ResourceKey] = {}
+        reading: dict[runtime.Future[None], ResourceKey] = {}
         try:
             while not stop.is_set():
                 self._wake.clear()
@@ -134,17 +133,17 @@ class InventoryReader:
                     reading[self._begin(key)] = key
                 if not reading:
                     self._wake.wait(_CHECK_SECONDS)
-                for done in wait(reading, _CHECK_SECONDS, FIRST_COMPLETED).done:
+                for done in runtime.first_done(reading, _CHECK_SECONDS):
                     del reading[done]
                     done.result()
         finally:
             if stop.is_set():
-                wait(reading, KEEP_SECONDS)
+                runtime.all_done(reading, KEEP_SECONDS)
 
-    def _begin(self, key: ResourceKey) -> Future[None]:
+    def _begin(self, key: ResourceKey) -> runtime.Future[None]:
         """Read it in a thread that the end of the process does not wait for, as it does for those of a pool: up to 200
         requests to a slow BMC take minutes."""
-        reading: Future[None] = Future()
+        reading: runtime.Future[None] = runtime.future()
 
         def run() -> None:
             try:
@@ -153,7 +152,7 @@ class InventoryReader:
             except BaseException as error:  # noqa: BLE001  raised where the result is asked for
                 reading.set_exception(error)
 
-        threading.Thread(target=run, name=f"inventory-{key.name}", daemon=True).start()
+        runtime.thread(run, f"inventory-{key.name}").start()
         return reading
 
     def wake(self) -> None:

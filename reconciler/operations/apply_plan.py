@@ -7,14 +7,15 @@ with Workspace(where) as at:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.label_refresh import are_current, label
@@ -25,12 +26,13 @@ from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import waiting
+from reconciler.operations.operator_name import operator
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
-from reconciler.operations.runtime_values import RANDOM, now, operator
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.planner import still_wanted
 from reconciler.planning.policy import CommandLimits
+from reconciler.runtime import now
 from reconciler.store import Store
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
@@ -187,7 +189,7 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
     another process is at work on the store."""
     with at.changing(create=True) as store, suppress(InstanceHeld), store.instance("apply") as epoch:
         judge = PolicyState(store, asked, now).policy
-        context = Context(now=now, random=RANDOM.random, by=operator("apply"), epoch=epoch, policy=judge)
+        context = Context(now=now, random=runtime.random, by=operator("apply"), epoch=epoch, policy=judge)
         _engine(at, store, context, prepared.prospect)
 
 
@@ -204,10 +206,10 @@ class _Run:
     """What of the plan is through, shared by the workers; `stop` is set when all of it is."""
 
     def __init__(
-        self, changes: list[Change], progress: Progress, report: Callable[[ProgressRow], None], stop: threading.Event
+        self, changes: list[Change], progress: Progress, report: Callable[[ProgressRow], None], stop: runtime.Flag
     ) -> None:
         self.progress, self.stop = progress, stop
-        self._report, self._lock = report, threading.Lock()
+        self._report, self._lock = report, runtime.lock()
         # What was shown as held stays so: room that comes meanwhile would let through others than were shown.
         self._approved = {change.key: change for change in changes if not change.held(HoldKind.GUARD)}
         for change in (change for change in changes if _only_held(change)):
@@ -251,7 +253,7 @@ def carry_out(
     settings: ApplySettings,
     progress: Progress,
     report: Callable[[ProgressRow], None],
-    stop: threading.Event,
+    stop: runtime.Flag,
 ) -> ApplyResult:
     """Send what the plan showed, until all of it is through or `stop` is set.
 
@@ -281,7 +283,7 @@ def _wired(
     commits = {c.key: c.cause.commit for c in prepared.changes if c.cause.commit}
     context = Context(
         now=now,
-        random=RANDOM.random,
+        random=runtime.random,
         by=operator("apply"),
         epoch=epoch,
         policy=standing.policy,
@@ -296,7 +298,7 @@ def _wired(
         WorkQueue(),
         engine.reconcile,
         now,
-        RANDOM.random,
+        runtime.random,
         resync=None,
         gives_up=run.gives_up,
         everything=run.open_keys,
@@ -305,15 +307,15 @@ def _wired(
 
 
 @contextmanager
-def _watched(store: Store, asked: CommandLimits, stop: threading.Event) -> Iterator[PolicyState]:
+def _watched(store: Store, asked: CommandLimits, stop: runtime.Flag) -> Iterator[PolicyState]:
     """Limits and overrides, looked at again every few seconds until `stop`."""
     standing = PolicyState(store, asked, now)
     standing.refresh()
-    threading.Thread(target=_watch, args=(standing, stop), name="standing", daemon=True).start()
+    runtime.thread(partial(_watch, standing, stop), "standing").start()
     yield standing
 
 
-def _watch(standing: PolicyState, stop: threading.Event) -> None:
+def _watch(standing: PolicyState, stop: runtime.Flag) -> None:
     with suppress(StoreError):  # The steps meet the same error, and say it.
         standing.watch(stop)
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime, timedelta
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.model.override import Override
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.runtime_values import now, operator
+from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
 from reconciler.planning.planner import universe
 from reconciler.planning.selectors import select
+from reconciler.runtime import now
 
 
 class OverrideRequest(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
         covered = _covered(at, request)
         begins = now()
         one = Override(
-            secrets.token_hex(3),
+            runtime.entropy(3).hex(),
             request.guard,
             request.reason.strip(),
             _decided_by(request.by),

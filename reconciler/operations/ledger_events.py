@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.model.event import Event
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.runtime_values import now
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.selectors import select
+from reconciler.runtime import now
 from reconciler.store import LedgerEntry, Store
 
 POLL_SECONDS = 1.0
@@ -36,7 +36,9 @@ class EventPage(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def read_events(where: Where, request: EventRequest, wait: Callable[[float], None] = time.sleep) -> Iterator[EventPage]:
+def read_events(
+    where: Where, request: EventRequest, wait: Callable[[float], None] = runtime.sleep
+) -> Iterator[EventPage]:
     """One page, or with `watch` a page every second for ever, also an empty one. Raises OperationError."""
     with Workspace(where) as at, at.store() as store:
         if request.watch and store.copied is not None:

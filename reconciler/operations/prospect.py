@@ -20,7 +20,6 @@ from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import on_sizes
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.runtime_values import now
 from reconciler.operations.stored_facts import derived_labels, facts_in_force, facts_under, observed_types, policy_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -29,6 +28,7 @@ from reconciler.planning.admission import admit
 from reconciler.planning.planner import plan, universe, with_commits
 from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import filter_words, select
+from reconciler.runtime import now
 from reconciler.views.render import render_json
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.ledger_events import newest
-from reconciler.operations.runtime_values import now
 from reconciler.operations.stored_facts import (
     derived_labels,
     facts_in_force,
@@ -36,6 +35,7 @@ from reconciler.planning.override_scope import covers
 from reconciler.planning.planner import plan, universe
 from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
+from reconciler.runtime import now
 from reconciler.views.conditions import conditions, status_word
 
 

@@ -9,9 +9,10 @@ import msgspec
 from reconciler.daemon.ancestry import LAST_GOOD, REWIND, Allowed
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.operations.operation_error import OperationError
-from reconciler.operations.runtime_values import now, operator
+from reconciler.operations.operator_name import operator
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
+from reconciler.runtime import now
 from reconciler.store import Store
 
 LASTING = timedelta(hours=24)

@@ -8,8 +8,8 @@ from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.operations.runtime_values import now
 from reconciler.planning.policy import CommandLimits, Policy, policy_in_force
+from reconciler.runtime import now
 
 if TYPE_CHECKING:
     from reconciler.store import Store

@@ -6,7 +6,6 @@ Errors that a person can do something about leave a workspace as OperationError.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState
@@ -109,7 +109,7 @@ class Workspace:
         """
         found: list[int] = []
         head = self.where.ref == "HEAD"
-        counting = threading.Thread(target=lambda: found.append(source.uncommitted() if head else 0))
+        counting = runtime.thread(lambda: found.append(source.uncommitted() if head else 0), "uncommitted")
         counting.start()
         try:
             yield

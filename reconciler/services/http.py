@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from reconciler import runtime
 
 HealthCheck = Callable[[], str | None]
 """None when all is well, else what is not."""
@@ -28,7 +30,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, *args: Any) -> None:
-        self._free = threading.BoundedSemaphore(MOST)
+        self._free = runtime.semaphore(MOST)
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -40,9 +42,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """socketserver's hook, on the connection's own thread."""
-        end = threading.Timer(WITHIN, _cut, (request,))
-        end.daemon = True
-        end.start()
+        end = runtime.timer(WITHIN, partial(_cut, request))
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -91,7 +91,7 @@ class HealthServer:
                 """Scrapes are not news."""
 
         self._server = _Server((host, port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = runtime.thread(self._server.serve_forever, "health")
 
     @property
     def port(self) -> int:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from drivers.base import note_secrets
+from reconciler import runtime
 from reconciler.store.migrate import HEAD, migrate, refuse_newer, schema_version
 from reconciler.store.store_errors import NoStore, StoreError, StoreGone, store_address, store_error
 
@@ -63,7 +62,7 @@ class Database:
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
         self._identities: dict[Path, tuple[int, int]] = {}
         """By which its files are known again, each by device and inode."""
-        self._one_writer = threading.Lock() if self.sqlite else nullcontext()
+        self._one_writer = runtime.lock() if self.sqlite else nullcontext()
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, alone: Alone = nullcontext) -> Database:
@@ -316,7 +315,7 @@ def _connect_read_only(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA query_only = ON")
 
 
-def keep_journal(connection: Any, pause: Callable[[float], None] = time.sleep) -> None:
+def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep) -> None:
     """Keep a write-ahead log, which a new file does not do by itself.
 
     While another connection writes to the new file, SQLite refuses the change at once, whatever the connection's

@@ -3,16 +3,15 @@ epoch, counted up at every taking, fences a holder that lost the lock without no
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from reconciler import runtime
 from reconciler.store.database import Database
 from reconciler.store.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
 from reconciler.store.tables import instance_table
@@ -111,7 +110,7 @@ def _advisory_lock(database: Database, name: str) -> Iterator[None]:
 
 
 def _take(database: Database, name: str) -> int:
-    holder = StoreHolder(name, os.getpid(), socket.gethostname(), datetime.now(UTC))
+    holder = StoreHolder(name, runtime.process_id(), runtime.local_host_name(), runtime.now())
     with database.write() as connection:
         changed = update(instance_table).values(
             epoch=instance_table.c.epoch + 1, holder=msgspec.json.encode(holder).decode()

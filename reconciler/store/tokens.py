@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from reconciler import runtime
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.store.database import Database
@@ -30,7 +30,7 @@ class TokenTable:
     Every call may raise StoreError. `entropy` gives so many random bytes.
     """
 
-    def __init__(self, database: Database, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, database: Database, entropy: Callable[[int], bytes] = runtime.entropy) -> None:
         self._database, self._entropy = database, entropy
 
     def issue(self, grant: Grant, now: datetime) -> str:

@@ -6,12 +6,12 @@ time. Unreachable machines come back at a priority that only some workers serve,
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from drivers.base import ErrorReason, clean
+from reconciler import runtime
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import CRASHED
@@ -59,7 +59,7 @@ class Loop:
     ) -> None:
         self._queue, self._step, self._now, self._random = queue, step, now, random
         self._resync, self._settled, self._crashed, self._gives_up = resync, settled, crashed, gives_up
-        self._wake = threading.Condition()
+        self._wake = runtime.condition_variable()
         self._woken = self._puts = 0
         self._broke: list[BaseException] = []
         self._suspects = set(suspects)
@@ -92,20 +92,18 @@ class Loop:
         self._latest = now
         return self._queue.take(now, min_priority=min_priority)
 
-    def run(self, stop: threading.Event, workers: int) -> None:
+    def run(self, stop: runtime.Flag, workers: int) -> None:
         """Serve the queue with threads until `stop`, then let each finish the key that it has in hand.
 
         One that hangs on a silent BMC is left behind after STOP_SECONDS; what it sent is on record. When the queue, or
         whoever is told the outcomes, fails, all stop and the error is raised.
         """
         reserved = max(1, workers // 4)
-        all_keys, no_suspects = (SUSPECT, threading.Lock()), (RESYNC, threading.Lock())
+        all_keys, no_suspects = (SUSPECT, runtime.lock()), (RESYNC, runtime.lock())
         threads = [
-            threading.Thread(
-                target=self._work,
-                args=(stop, *(all_keys if n < reserved else no_suspects)),
-                name=f"worker-{n}",
-                daemon=True,
+            runtime.thread(
+                partial(self._work, stop, *(all_keys if n < reserved else no_suspects)),
+                f"worker-{n}",
             )
             for n in range(max(2, workers))
         ]
@@ -113,9 +111,9 @@ class Loop:
             thread.start()
         stop.wait()
         self.wake()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = runtime.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - runtime.monotonic()))
         if self._broke:
             raise self._broke[0]
 
@@ -125,7 +123,7 @@ class Loop:
             self._woken += 1
             self._wake.notify_all()
 
-    def _work(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
+    def _work(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock) -> None:
         try:
             self._serve(stop, min_priority, lookout)
         except BaseException as error:  # noqa: BLE001  raised by `run`; its key would never come back
@@ -133,7 +131,7 @@ class Loop:
             stop.set()
             self.wake()
 
-    def _serve(self, stop: threading.Event, min_priority: int, lookout: threading.Lock) -> None:
+    def _serve(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock) -> None:
         """One of those who share `lookout` watches the queue; the others sleep until it has a key in hand. All of them
         asking whenever a key is due, each in vain but one, would be most of what an idle daemon does."""
         while not stop.is_set():
@@ -142,7 +140,7 @@ class Loop:
             if key is not None:
                 self._handle(key)
 
-    def _next(self, stop: threading.Event, min_priority: int) -> ResourceKey | None:
+    def _next(self, stop: runtime.Flag, min_priority: int) -> ResourceKey | None:
         """The next key, once it is due; None when it is time to stop."""
         while not stop.is_set():
             woken = self._woken

@@ -10,10 +10,10 @@ priority goes first, then what was due first, then by key.
 from __future__ import annotations
 
 import heapq
-import threading
 from collections.abc import Iterable
 from datetime import datetime
 
+from reconciler import runtime
 from reconciler.model.resource import ResourceKey
 
 ANY_PRIORITY = -(2**31)
@@ -38,7 +38,7 @@ class WorkQueue:
     """Calls may come from several threads. Times have a zone."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
         self._entries: dict[ResourceKey, _Entry] = {}
         # A heap a priority; what no longer agrees with its entry is dropped when it comes up.
         self._waiting: dict[int, list[tuple[datetime, ResourceKey]]] = {}

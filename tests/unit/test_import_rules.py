@@ -30,7 +30,30 @@ LAYERS = [
     {"model"},
 ]
 PURE = ("model", "kinds", "placement", "planning", "onboarding", "views")
-IMPURE = {"time", "random", "threading", "socket", "logging", "subprocess", "os", "pathlib", "secrets", "uuid", "queue"}
+IMPURE = {"socket", "logging", "subprocess", "os", "pathlib"}
+
+RUNTIME = {"reconciler.runtime": "drivers.base.scheduling", "drivers.base.scheduling": None}
+"""The door to threads, locks, clocks, waiting, chance and the host's name, and the drivers' part of it.
+
+Each with what it imports of `drivers`."""
+BEHIND_RUNTIME = {
+    *("threading", "_thread", "queue", "concurrent", "multiprocessing", "asyncio", "sched"),
+    *("time", "random", "secrets", "uuid"),
+}
+"""Modules of the standard library that a simulation must be able to replace, and so only the door imports."""
+BEHIND_RUNTIME_NAMES = {
+    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+    *("socket.gethostname", "socket.getfqdn", "os.uname", "platform.node", "platform.uname"),
+    *("os.urandom", "os.getrandom", "os.getpid", "os.fork"),
+}
+"""The same of modules that have other uses too."""
+BESIDE_RUNTIME = {
+    "reconciler/services/boot/listener.py": ("queue", "cheroot's pool asks for a queue.Queue"),
+    "reconciler/daemon/shutdown.py": ("threading", "lists the threads that Python really has, for the report"),
+    "reconciler/commands/crash_report.py": ("threading", "sets Python's own hook for a thread that failed"),
+    "drivers/bmc/emulator.py": ("secrets", "starts processes with a password that other users must not guess"),
+}
+"""Who may import one of these modules nevertheless, and why."""
 
 DOORS: dict[str, tuple[str, ...]] = {
     "sushy": ("drivers/bmc/redfish",),
@@ -123,7 +146,7 @@ def test_arrows_point_right(path: str) -> None:
         assert top != "cli", where
         if path.startswith("reconciler/") and top == "drivers":
             # The demo is the product's own use of the simulated BMCs.
-            allowed = ("drivers.base", "drivers.registry")
+            allowed = {"drivers.base", "drivers.registry", RUNTIME.get(dotted(path))}
             assert module in allowed or path == "reconciler/commands/demo.py", where
         there = layer(room(module)) if top == "reconciler" else None
         if here is not None and there is not None:
@@ -152,9 +175,35 @@ def test_no_folder_imports_itself_over_others() -> None:
 def test_the_core_is_pure(path: str) -> None:
     for line, module in imports(path):
         assert module.partition(".")[0] not in IMPURE, f"{path}:{line} imports {module}"
-    text = (ROOT / path).read_text("utf-8")
-    assert ".now(" not in text
-    assert ".utcnow(" not in text
+    assert imported_modules(path).isdisjoint(RUNTIME)
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if dotted(path) not in RUNTIME])
+def test_only_the_runtime_knows_threads_clocks_and_chance(path: str) -> None:
+    beside, _reason = BESIDE_RUNTIME.get(path, ("", ""))
+    for line, module in imports(path):
+        top = module.partition(".")[0]
+        assert top not in BEHIND_RUNTIME - {beside}, f"{path}:{line} imports {module}; use reconciler.runtime"
+    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+        match node:
+            case ast.Attribute(value=value, attr=name):
+                named = {f"{ast.unparse(value).rpartition('.')[2]}.{name}"}
+            case ast.ImportFrom(module=str(module), names=names):
+                named = {f"{module}.{one.name}" for one in names}
+            case _:
+                continue
+        hidden = named & BEHIND_RUNTIME_NAMES
+        assert hidden == set(), f"{path}:{node.lineno} uses {hidden}; use reconciler.runtime"
+
+
+def test_the_exceptions_to_the_runtime_are_needed() -> None:
+    used = {path: {module for _, module in imports(path)} for path in BESIDE_RUNTIME}
+    assert all(module in used[path] for path, (module, _reason) in BESIDE_RUNTIME.items())
+
+
+def test_the_runtime_stands_alone() -> None:
+    assert imported_modules(NAMES["drivers.base.scheduling"]) == set()
+    assert imported_modules(NAMES["reconciler.runtime"]) == {"drivers.base.scheduling"}
 
 
 @pytest.mark.parametrize("path", MODULES)

@@ -13,13 +13,14 @@ import selectors
 import shutil
 import signal
 import subprocess
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from reconciler import runtime
 from reconciler.model.redact import redacted
 
 PROTOCOLS = "file:https:ssh"
@@ -283,9 +284,7 @@ def stream(
     """git's output as it comes. It is ended when the block ends, or after `timeout` seconds; raises GitFailed when git
     failed by itself before that."""
     with _started(_command(git_dir, args), environment(None, git_dir), False, stdin, 1 << 18) as process:
-        timer = threading.Timer(timeout, _signal, (process, signal.SIGKILL))
-        timer.daemon = True
-        timer.start()
+        timer = runtime.timer(timeout, partial(_signal, process, signal.SIGKILL))
         try:
             output = cast(IO[bytes], process.stdout)
             yield output

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from drivers.base import note_secrets
+from reconciler import runtime
 from reconciler.desired.git import plumbing, remotes, revisions
 from reconciler.desired.git import watch as watching
 from reconciler.desired.git.blame import last_commits
@@ -150,7 +150,7 @@ class DesiredSource(Protocol):
         """How many manifests on disk, under the path, differ from HEAD or are not in it, deleted ones included. 0 where
         nothing on disk is passed over: bare repositories, remotes, work trees; and where git cannot tell."""
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+    def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """Yield whenever there may be something new, until `stop` is set: None, or a word for people.
 
         Never raises for a network that is down: the next `snapshot` says so.
@@ -332,7 +332,7 @@ class Repository:
             return 0
         return sum(is_manifest(entry[3:]) for entry in said.split(b"\0"))
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+    def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """HEAD, packed-refs and everything under refs, of wherever the repository is."""
         while not stop.is_set():
             place = self._place
@@ -473,7 +473,7 @@ class Mirror(Repository):
             else found
         )
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+    def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """Every interval; the fetching is the snapshot's."""
         while not stop.wait(interval + jitter()):
             yield None

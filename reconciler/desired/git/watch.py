@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from reconciler import runtime
 
 TICK_MILLISECONDS = 250
 
 
 def refs(
-    git_dir: Path, common_dir: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]
+    git_dir: Path, common_dir: Path, stop: runtime.Flag, interval: float, jitter: Callable[[], float]
 ) -> Iterator[str | None]:
     """Yield soon after the start, after a commit, checkout, fetch or push moved a ref, and every interval."""
 
@@ -28,9 +28,7 @@ def refs(
                 break
 
 
-def manifests(
-    folder: Path, stop: threading.Event, interval: float, jitter: Callable[[], float]
-) -> Iterator[str | None]:
+def manifests(folder: Path, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
     """Yield soon after the start, after a manifest under the folder changed, and every interval."""
     top = str(folder)
 
@@ -44,7 +42,7 @@ def manifests(
 def _changes(
     folders: list[Path],
     wanted: Callable[[str], bool],
-    stop: threading.Event,
+    stop: runtime.Flag,
     interval: float,
     jitter: Callable[[], float],
     *,
@@ -68,9 +66,9 @@ def _changes(
         for changes in ticks:
             if stop.is_set():
                 return
-            if changes or time.monotonic() >= due:
+            if changes or runtime.monotonic() >= due:
                 yield None
-                due = time.monotonic() + interval + jitter()
+                due = runtime.monotonic() + interval + jitter()
     except (OSError, RuntimeError) as error:  # watchfiles raises a RuntimeError of its own for what inotify refuses.
         # Where a folder went away there is nothing to tell: the interval remains.
         if all(folder.is_dir() for folder in folders):

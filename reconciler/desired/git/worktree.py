@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.desired.git import plumbing
 from reconciler.desired.git import watch as watching
 from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
@@ -113,7 +113,7 @@ class WorkTree:
         """None: what lies on disk is what is read."""
         return 0
 
-    def watch(self, stop: threading.Event, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+    def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
         """Every manifest under the folder."""
         while not stop.is_set():
             root = self._root

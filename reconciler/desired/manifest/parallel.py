@@ -12,11 +12,11 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.desired.manifest import document_cache
 from reconciler.desired.manifest.manifest_files import ManifestFile
 from reconciler.desired.manifest.manifests import Parsed, parse_manifest
@@ -45,7 +45,7 @@ def parse_all(
         yield from ((file, data, parse_manifest(file.path, data)) for file, data in contents)
         return
     todo = deque(_shares(contents))
-    with ThreadPoolExecutor(helpers, thread_name_prefix="parse") as pool:
+    with runtime.pool(helpers, "parse") as pool:
         answers = [pool.submit(_hand_out, todo) for _ in range(helpers)]
         try:
             while share := _taken(todo):

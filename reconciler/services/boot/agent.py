@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar, assert_never
@@ -12,6 +11,7 @@ from typing import NoReturn, TypeVar, assert_never
 import msgspec
 from werkzeug import Request, Response
 
+from reconciler import runtime
 from reconciler.kinds.machine.cloud_init import PhoneHome, fill_seed
 from reconciler.model.event import EventReason
 from reconciler.model.lifecycle_facts import FactType
@@ -44,7 +44,7 @@ class Agent:
     def __init__(self, desk: RequestContext) -> None:
         self._desk = desk
         self._registering: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
 
     def register(self, request: Request) -> Response:
         """`POST /agent/v1/register`: the boot token, once, for a session."""

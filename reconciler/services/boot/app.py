@@ -11,9 +11,10 @@ from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.wsgi import ClosingIterator
 
 from reconciler.kinds.machine.virtual_media import IMAGE
+from reconciler.runtime import monotonic
 from reconciler.services.boot.agent import Agent
 from reconciler.services.boot.pages import Pages
-from reconciler.services.boot.request_context import REFUSED, RequestContext, RequestRefused, monotonic, text_response
+from reconciler.services.boot.request_context import REFUSED, RequestContext, RequestRefused, text_response
 
 Page = Callable[..., Response]
 Environ = dict[str, Any]

@@ -7,12 +7,13 @@ import io
 import os
 import re
 import tempfile
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+
+from reconciler import runtime
 
 _CHUNK = 1024 * 1024
 _CHECKSUM = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
@@ -43,8 +44,8 @@ class Files:
     def __init__(self, folder: Path, base: str = "") -> None:
         self._folder, self._base = folder, base
         self._known: dict[str, tuple[_Stat, bool]] = {}
-        self._locks: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[str, runtime.Lock] = {}
+        self._lock = runtime.lock()
 
     def add(self, path: Path) -> str:
         """Take in a copy of the file; its checksum, as `sha256:...`. Raises OSError."""
@@ -99,7 +100,7 @@ class Files:
     def _is(self, name: str, file: io.FileIO) -> bool:
         """Whether the open file is what it is called. Of several that ask at once, one reads it."""
         with self._lock:
-            lock = self._locks.setdefault(name, threading.Lock())
+            lock = self._locks.setdefault(name, runtime.lock())
         with lock:
             look = _stat(os.fstat(file.fileno()))
             known = self._known.get(name)

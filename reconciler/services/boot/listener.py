@@ -11,8 +11,6 @@ import queue
 import socket
 import ssl
 import sys
-import threading
-import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Gateway_10, Server
 
+from reconciler import runtime
 from reconciler.services.boot.app import LONGER
 from reconciler.services.boot.boot_settings import BootError, ListenerLimits, url_host
 from reconciler.services.boot.rate_limit import client_network
@@ -58,9 +57,9 @@ class Listener:
         except OSError as error:
             where = f"{url_host(place[0])}:{place[1]}"
             raise BootError(f"boot service: cannot listen on {where} ({name}): {error}; choose another port") from error
-        self._thread = threading.Thread(target=self._server.serve, name=f"boot-{name}", daemon=True)
-        self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._end_late, name=f"boot-{name}-watch", daemon=True)
+        self._thread = runtime.thread(self._server.serve, f"boot-{name}")
+        self._ended = runtime.flag()
+        self._watch = runtime.thread(self._end_late, f"boot-{name}-watch")
 
     @property
     def port(self) -> int:
@@ -83,7 +82,7 @@ class Listener:
 
     def _end_late(self) -> None:
         while not self._ended.wait(TICK):
-            self._server.end_late(time.monotonic())
+            self._server.end_late(runtime.monotonic())
 
 
 class _Tls(BuiltinSSLAdapter):
@@ -182,7 +181,7 @@ class _Connection(HTTPConnection):
 
     def communicate(self) -> Any:
         """cheroot's hook: one request, from its first byte to the end of its answer, in a worker's thread."""
-        self.receiving_since = time.monotonic()
+        self.receiving_since = runtime.monotonic()
         self.deadline = self.receiving_since + self.server.limits.receive
         try:
             return super().communicate()  # type: ignore[no-untyped-call]
@@ -194,7 +193,7 @@ class _Connection(HTTPConnection):
         """The request was read; an answer of so many bytes follows."""
         limits = self.server.limits
         self.receiving_since = None
-        self.deadline = time.monotonic() + limits.send + size / limits.slowest
+        self.deadline = runtime.monotonic() + limits.send + size / limits.slowest
 
     def close(self) -> None:
         """cheroot's hook."""
@@ -244,7 +243,7 @@ class _Server(Server):
         self._open: dict[_Connection, None] = {}
         self._made: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._of: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:

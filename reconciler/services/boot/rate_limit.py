@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
+
+from reconciler import runtime
 
 QUIET = timedelta(minutes=10)
 """So long after one of a kind, others like it are only counted."""
@@ -27,7 +28,7 @@ class EventGate:
         self._last: OrderedDict[tuple[str, str], datetime] = OrderedDict()
         self._untold: dict[str, int] = {}
         self._told: dict[str, list[datetime]] = {}
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
 
     def passes(self, kind: str, address: str, now: datetime) -> int | None:
         """None: it is not told. Else the number of the kind, from anywhere, that were not told before it."""
@@ -52,7 +53,7 @@ class RateLimit:
     def __init__(self, most: int, window: timedelta) -> None:
         self._most, self._window = most, window
         self._seen: OrderedDict[str, list[datetime]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
 
     def allows(self, address: str, now: datetime) -> bool:
         """Whether one more is within the limit; it counts if so."""

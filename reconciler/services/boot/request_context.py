@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -118,8 +117,3 @@ def json_response(value: object, status: int = 200) -> Response:
     answer = Response(msgspec.json.encode(value), status, content_type="application/json")
     answer.headers["Cache-Control"] = "no-store"
     return answer
-
-
-def monotonic() -> float:
-    """Seconds, for how long something takes."""
-    return time.monotonic()

@@ -1,0 +1,158 @@
+"""What may make a thread wait, and the clock that only goes forward: the door for drivers.
+
+A driver takes locks, flags, threads and the clock from here and not from `threading` and `time`. Whoever simulates the
+whole program replaces `Scheduling` by one of its own and decides who runs next and what time it is. The reconciler's
+door, which adds what drivers have no use for, is `reconciler/runtime.py`.
+
+A lock that a module makes when it is imported is older than any simulation. Nothing may wait while it is held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future as Future
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol
+
+
+class Lock(Protocol):
+    """`threading.Lock`, or `threading.RLock`."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Whether the lock was got."""
+        ...
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        ...
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class Flag(Protocol):
+    """`threading.Event`: set once, and seen by all who wait. `Event` is the ledger's word."""
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        ...
+
+    def set(self) -> None:
+        """Set it, and let all go on that wait."""
+        ...
+
+    def clear(self) -> None:
+        """Let those wait that come from now on."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, `timeout` seconds at most; whether it is set."""
+        ...
+
+
+class Thread(Protocol):
+    """`threading.Thread`."""
+
+    @property
+    def ident(self) -> int | None:
+        """None before it is started."""
+        ...
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, `timeout` seconds at most."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether it has begun and not ended."""
+        ...
+
+
+class Scheduling:
+    """Python's own threads, locks and clock."""
+
+    def lock(self) -> Lock:
+        """A lock; whoever holds it must not take it again."""
+        return threading.Lock()
+
+    def rlock(self) -> Lock:
+        """A lock that its holder may take again."""
+        return threading.RLock()
+
+    def flag(self) -> Flag:
+        """A flag, not set."""
+        return threading.Event()
+
+    def thread(self, run: Callable[[], object], name: str) -> Thread:
+        """A thread, not started. The end of the process does not wait for it."""
+        return threading.Thread(target=run, name=name, daemon=True)
+
+    def future(self) -> Future[Any]:
+        """A future without a result."""
+        return Future()
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. No driver does that between two requests: the reconciler comes back."""
+        time.sleep(seconds)
+
+
+_in_use = [Scheduling()]
+"""The last one counts."""
+
+
+@contextmanager
+def scheduling_replaced(by: Scheduling) -> Iterator[None]:
+    """Within the block all locks, threads and times of drivers are of `by`, in every thread of the process."""
+    _in_use.append(by)
+    try:
+        yield
+    finally:
+        _in_use.remove(by)
+
+
+def lock() -> Lock:
+    """See Scheduling."""
+    return _in_use[-1].lock()
+
+
+def rlock() -> Lock:
+    """See Scheduling."""
+    return _in_use[-1].rlock()
+
+
+def flag() -> Flag:
+    """See Scheduling."""
+    return _in_use[-1].flag()
+
+
+def thread(run: Callable[[], object], name: str) -> Thread:
+    """See Scheduling."""
+    return _in_use[-1].thread(run, name)
+
+
+def future() -> Future[Any]:
+    """See Scheduling."""
+    return _in_use[-1].future()
+
+
+def monotonic() -> float:
+    """See Scheduling."""
+    return _in_use[-1].monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """See Scheduling."""
+    _in_use[-1].sleep(seconds)

@@ -1,0 +1,17 @@
+"""The name of whoever acts, for the ledger."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+from reconciler import runtime
+
+
+def operator(verb: str) -> str:
+    """`ada@host (apply)`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{runtime.local_host_name()} ({verb})"
