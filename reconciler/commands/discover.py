@@ -24,6 +24,8 @@ from reconciler.commands.workspace import (
     open_store,
     read_or_exit,
 )
+from reconciler.kinds.common.mac_vendor import mac_vendor
+from reconciler.kinds.machine.credentials import host_of
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
@@ -155,7 +157,8 @@ def _find(
     options: Options, desired: DesiredState, there: Declared, ways: Connections
 ) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
     partitions = desired.of_kind("Partition")
-    ranges = [*_ranges(options, partitions), *_leased(options, partitions)]
+    cards: dict[str, str] = {}
+    ranges = [*_ranges(options, partitions), *_leased(options, partitions, cards)]
     total = sum(one.size for one in ranges)
     if total > MOST_ADDRESSES and not options.yes:
         fail(f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or --yes to look at them all")
@@ -175,7 +178,8 @@ def _find(
         say(f"and {len(skipped) - _NAMED:,} more that are declared already")
     identities, unread = read_found(ways, found, partitions, manner)
     for one in unread:
-        say(str(one))
+        vendor = mac_vendor(cards.get(host_of(one.url), ""))
+        say(f"{one}{f' (its network card is of {vendor})' if vendor else ''}")
     say(f"{count(len(found), 'BMC')} found, {count(len(identities), 'system')} read")
     return identities, unread
 
@@ -192,9 +196,9 @@ def _ranges(options: Options, partitions: list[Partition]) -> list[ScanRange]:
         fail(str(error))
 
 
-def _leased(options: Options, partitions: list[Partition]) -> Iterator[ScanRange]:
+def _leased(options: Options, partitions: list[Partition], cards: dict[str, str]) -> Iterator[ScanRange]:
     """Of leases that lie in no declared bmcNetworks none: those of machines' systems stand in the same file, and
-    whoever sits there could ask for the BMCs' login."""
+    whoever sits there could ask for the BMCs' login. `cards` gets the MAC address of each address."""
     chosen = [one for one in partitions if options.partition in (None, one.key.name)]
     networks = [parse_scan_range(text) for one in chosen for text in one.spec.bmc_networks]
     for path in options.leases:
@@ -207,6 +211,7 @@ def _leased(options: Options, partitions: list[Partition]) -> Iterator[ScanRange
         if len(leases.problems) > _NAMED:
             say(f"{path}: and {len(leases.problems) - _NAMED:,} more lines that cannot be read")
         say(f"{path}: {len(leases.found):,} active leases, {leases.expired:,} expired")
+        cards |= {lease.address: lease.mac for lease in leases.found}
         found = [parse_scan_range(_bracketed(lease.address), options.port, options.partition) for lease in leases.found]
         meant = [one for one in found if not networks or any(one.within(network) for network in networks)]
         if len(meant) < len(found):

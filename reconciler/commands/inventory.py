@@ -23,6 +23,7 @@ from reconciler.commands.workspace import (
 )
 from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
 from reconciler.kinds.common.inventory import MachineInventory, Origin
+from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.labels import size_by_inventory
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState, Resource
@@ -121,6 +122,8 @@ def _form(resource: Resource[Any], known: MachineInventory, desired: DesiredStat
     for kept in known.all:
         form = msgspec.to_builtins(kept)
         form.pop("machine")
+        for nic in (form.get("value") or {}).get("nics") or ():
+            nic["vendor"] = mac_vendor(nic["mac"]) or None
         form["changes"] = [str(one) for one in changes(kept)]
         sources[form.pop("origin")] = form
     size = size_by_inventory(resource, known.best, desired)

@@ -13,6 +13,7 @@ from drivers.base import Inventory, SystemState, mac_address
 from reconciler.kinds.catalogue.partition import PartitionSpec
 from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.mac_vendor import mac_vendors
 from reconciler.kinds.machine.spec import MachineSpec, Mode
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
 
@@ -187,7 +188,7 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
         notes = tuple(
             f"its MAC {mac} is left out: Machine/{macs[mac]} has it" for mac in _macs(one.inventory) if mac in macs
         )
-        made = Proposal(name, document(name, one, own), (*one.notes, *notes))
+        made = Proposal(name, document(name, one, own), (*one.notes, *notes, *_made_by(one)))
         names.add(name)
         macs.update(dict.fromkeys(own, name))
         if uuid:
@@ -245,6 +246,13 @@ def document(name: str, found: FoundSystem, macs: Sequence[str]) -> dict[str, An
 def _macs(inventory: Inventory | None) -> list[str]:
     nics = inventory.nics if inventory is not None else None
     return sorted({mac for nic in nics or () if (mac := mac_address(nic.mac)) is not None})
+
+
+def _made_by(one: FoundSystem) -> Iterator[str]:
+    """A word on who made it, where its BMC does not say."""
+    found = "" if one.state.manufacturer or one.state.model else mac_vendors(_macs(one.inventory))
+    if found:
+        yield f"its BMC does not say who made it; its network cards are of {found}"
 
 
 def _line(text: str | None) -> str:

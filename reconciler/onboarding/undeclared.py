@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from drivers.base import Inventory, Nic, mac_address
+from reconciler.kinds.common.mac_vendor import mac_vendors
 from reconciler.onboarding.discovery import Declared, FoundSystem
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
@@ -36,7 +37,13 @@ class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
     neighbours: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        said = [self.product, f"serial {self.serial}" if self.serial else "", self.parts]
+        made = mac_vendors(self.macs) if not self.product else ""
+        said = [
+            self.product,
+            f"network cards of {made}" if made else "",
+            f"serial {self.serial}" if self.serial else "",
+            self.parts,
+        ]
         said += [f"on {', '.join(self.neighbours)}"] if self.neighbours else []
         who = f"UUID {self.uuid or 'unknown'}, MACs {', '.join(self.macs) or 'unknown'}"
         return "; ".join(filter(None, (who, *said)))

@@ -170,6 +170,15 @@ def test_a_login_that_is_refused_is_told_and_tried_once_a_bmc(open_desk: Desk, h
     assert hall.requests().count("/redfish/v1/Systems HTTP") - before == 2
 
 
+def test_of_a_bmc_that_lets_nobody_in_the_lease_tells_who_made_its_network_card(open_desk: Desk, hall: Hall) -> None:
+    open_desk.environment["HALL_PASSWORD"] = "wrong"
+    file = open_desk.folder / "leases"
+    file.write_text("0 3C-EC-EF-00-00-01 127.0.0.1 bmc *\n")
+    done = open_desk.run("discover", "--leases", str(file), "--port", hall.ranges[0].partition(":")[2])
+    assert "AuthenticationFailed" in done.err
+    assert "(its network card is of Super Micro Computer, Inc.)" in done.err
+
+
 def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall: Hall) -> None:
     with silence() as quiet:
         hosts = [quiet.addresses[0].removeprefix("https://"), "127.0.1.99:1", hall.ranges[0]]
@@ -258,13 +267,17 @@ def test_an_inventory_is_read_kept_compared_and_accepted(observed: Desk, hall: H
     for disks in (2, 1):
         seen = {"processors": [{"model": "X", "cores": 8}], "memory": 1 << 36}
         listed = [{"name": f"/dev/sd{n}", "size": 10**12} for n in range(disks)]
-        inventory = msgspec.convert({**seen, "disks": listed}, Inventory)
+        nics = [{"name": "eno1", "mac": "3c:ec:ef:00:00:01"}, {"name": "eno2", "mac": "52:54:00:00:00:01"}]
+        inventory = msgspec.convert({**seen, "disks": listed, "nics": nics}, Inventory)
         store.inventories.put(ONE, Origin.IN_BAND, inventory, datetime.now(UTC))
     store.close()
     lost = observed.run("inventory", ONE, "--diff")
     assert (lost.code, "disk /dev/sd1 is gone" in lost.out) == (2, True)
     form = observed.run("inventory", ONE, "-o", "json").json
     assert form["sources"]["in-band"]["changes"]
+    vendors = [nic["vendor"] for nic in form["sources"]["in-band"]["value"]["nics"]]
+    assert vendors == ["Super Micro Computer, Inc.", None]
+    assert "eno1 3c:ec:ef:00:00:01, Super Micro Computer, Inc." in observed.run("inventory", ONE).out
     assert (form["aggregates"]["disks.count"], form["aggregates"]["cpus.threads"]) == (1, None)
     assert "InventoryComplete=False" in observed.run("describe", f"machine/{ONE}").out
     wide = observed.run("get", "machines", "-l", "aggregate/disks.count=1", "-o", "wide").out

@@ -121,6 +121,13 @@ def test_a_mac_address_that_another_machine_has_is_left_out_and_told() -> None:
     assert second.notes == (f"its MAC {one} is left out: Machine/a has it",)
 
 
+def test_where_the_bmc_does_not_say_who_made_the_machine_its_network_cards_do() -> None:
+    cards = ("3c:ec:ef:00:00:01", "52:54:00:00:00:01")
+    (silent, named), _ = propose([found(1, cards, serial="a"), found(2, cards[1:], serial="b", model="X12")], NOBODY)
+    assert silent.notes == ("its BMC does not say who made it; its network cards are of Super Micro Computer, Inc.",)
+    assert not any("network cards" in note for note in named.notes)
+
+
 texts = st.one_of(
     st.none(),
     st.text(max_size=300),

@@ -53,6 +53,14 @@ def test_of_what_the_agent_collected_the_words_for_people_are_kept() -> None:
     assert str(kept) == f"UUID {A}, MACs {MAC}; R650; serial S1; 1 disks; on leaf1 Eth7"
 
 
+def test_of_a_machine_that_names_no_product_the_maker_of_its_network_cards_is_said() -> None:
+    cards = ("3c:ec:ef:00:00:01", "3c:ec:ef:00:00:02", MAC)
+    said = "network cards of Super Micro Computer, Inc."
+    assert said in str(met(A, *cards))
+    assert said not in str(met(A, *cards, product="X12"))
+    assert "network cards" not in str(met(A, MAC))
+
+
 @pytest.mark.parametrize(
     ("said", "kept"),
     [

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from drivers.base import Inventory
 from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.labels import SizeFound
 from reconciler.onboarding.inventory_comparison import changes, disagreements
 from reconciler.views.columns import short_age
@@ -97,7 +98,10 @@ def _gpus(value: Inventory, _wide: bool) -> list[str] | None:
 def _nics(value: Inventory, _wide: bool) -> list[str] | None:
     if value.nics is None:
         return None
-    return [f"{clean(one.name)} {one.mac}{f' {one.speed:,} Mbit/s' if one.speed else ''}" for one in value.nics]
+    return [
+        f"{clean(one.name)} {one.mac}{f' {one.speed:,} Mbit/s' if one.speed else ''}{_more(mac_vendor(one.mac))}"
+        for one in value.nics
+    ]
 
 
 def _neighbours(value: Inventory, _wide: bool) -> list[str] | None:
