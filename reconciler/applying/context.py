@@ -15,7 +15,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.plan import Change
 from reconciler.model.resource import Commit, ResourceKey
 from reconciler.planning.guards import Guard
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 
 
 class Ledger(Protocol):
@@ -40,7 +40,7 @@ class Ledger(Protocol):
 class Context(msgspec.Struct, frozen=True):
     """What the engine is given: time and chance among it, so that a simulation can own them.
 
-    `policy` is asked at every plan, as an override may begin or end while the engine works. `waits`: guards of this
+    `standing` is asked at every plan, as an override may begin or end while the engine works. `waits`: guards of this
     process alone, which clear by themselves.
     """
 
@@ -48,7 +48,7 @@ class Context(msgspec.Struct, frozen=True):
     random: Callable[[], float]
     by: str
     epoch: int
-    policy: Callable[[], Policy] = Policy
+    standing: Callable[[], Standing] = Standing
     waits: tuple[Guard, ...] = ()
     commit_of: Callable[[ResourceKey], Commit | None] = lambda _: None
     report: Callable[[Event], None] = lambda _: None

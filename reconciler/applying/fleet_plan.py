@@ -15,7 +15,7 @@ from reconciler.model.observation import INTERNAL, ObservedState
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.guards import FleetSurvey, disrupted, survey
+from reconciler.planning.fleet_survey import FleetSurvey, disrupted, survey
 from reconciler.planning.planner import plan
 
 SURVEY_SECONDS = 1.0
@@ -62,9 +62,9 @@ class FleetPlanner:
         fleet: Callable[[], FleetSurvey] | None = None,
         placements: Callable[[], Placements] | None = None,
     ) -> Plan:
-        now, policy, waits = self._context.now(), self._context.policy(), self._context.waits
+        now, standing, waits = self._context.now(), self._context.standing(), self._context.waits
         return plan(
-            desired, observed, facts, now, policy, waits=waits, select=select, fleet=fleet, placements=placements
+            desired, observed, facts, now, standing, waits=waits, select=select, fleet=fleet, placements=placements
         )
 
     def _set_aside(self, planned: Plan, observed: ObservedState) -> None:
@@ -78,13 +78,13 @@ class FleetPlanner:
     def fleet(self) -> FleetSurvey:
         """The survey as of now, or of a moment ago. A desired state must be in force."""
         assert self._state.desired is not None  # noqa: S101
-        now, window = self._context.now(), self._context.policy().limits.window
+        now = self._context.now()
         # A clock that was put back must not keep an old one in use.
         if self._last is None or not 0 <= (now - self._last[0]).total_seconds() < SURVEY_SECONDS:
             known = self._state.everything()
-            self._last = (now, survey(self._state.desired, self._state.observed, known, now, window))
+            self._last = (now, survey(self._state.desired, self._state.observed, known))
         # The budget is counted exactly, however old the rest of the survey.
-        return msgspec.structs.replace(self._last[1], disrupted=disrupted(self._state.down(), now, window))
+        return msgspec.structs.replace(self._last[1], disrupted=disrupted(self._state.down(now)))
 
     def survey_again(self) -> None:
         """What was surveyed is not so any more."""

@@ -307,7 +307,7 @@ class Reconciler:
         with self._state.gate:
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
-                before = msgspec.structs.replace(before, disrupted_at=None)
+                before = msgspec.structs.replace(before, disrupted_at=None, taken_down_at=None)
             now, random = self._context.now(), self._context.random()
             settled, outcome = refuse_action(flight, error, next(prints, None), before, now, random)
             self._end(flight, settled)

@@ -79,7 +79,8 @@ def record_action(
             was = facts.get(key, NO_FACTS)
             # From here until its new system calls, it does not do what its project has it for.
             down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
-            ordered = msgspec.structs.replace(was, life=life, disrupted_at=down)
+            taken = down if down is not was.disrupted_at else was.taken_down_at
+            ordered = msgspec.structs.replace(was, life=life, disrupted_at=down, taken_down_at=taken)
             return _recorded(key, ordered, (EventReason.BOOT_ORDERED, f"to {purpose}, attempt {attempt}, order {name}"))
         case Settle(trouble=trouble):
             before = _lifecycle(facts, key)

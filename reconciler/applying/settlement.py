@@ -160,7 +160,7 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
     if flight.place:
         facts = count_write(facts, flight.action.path, goal, flight.sent_at)
     if flight.action.disruption is Disruption.DISRUPTIVE:
-        return msgspec.structs.replace(facts, disrupted_at=flight.sent_at)
+        return msgspec.structs.replace(facts, disrupted_at=flight.sent_at, taken_down_at=flight.sent_at)
     if isinstance(flight.action, InsertMedia):
         return msgspec.structs.replace(facts, life=virtual_media.media_inserting(facts.life, flight.action.url))
     return facts

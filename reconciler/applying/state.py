@@ -6,6 +6,7 @@ Whoever reads and then writes holds `gate` all the while; it may be taken again 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
 from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
+LONGEST_PACING = timedelta(days=1)
+
 
 class EngineState:
     """Facts and flights are changed by the methods alone, as the ledger has to have them first."""
@@ -33,7 +36,7 @@ class EngineState:
         self.desired: DesiredState | None = None
         self._facts = dict(facts.resources)
         self._flights = dict(facts.in_flight)
-        self._down = {key for key, fact in self._facts.items() if fact.disrupted_at is not None}
+        self._down = {key for key, fact in self._facts.items() if fact.disrupted_at or fact.taken_down_at}
         self._observed: dict[ResourceKey, Observation] = {}
         self._unsaved: dict[ResourceKey, Observation] = {}
         self._changed: set[ResourceKey] = set()
@@ -53,8 +56,11 @@ class EngineState:
         """What is remembered and what is under way."""
         return Facts(self._facts, self._flights)
 
-    def down(self) -> Facts:
-        """Of those that were taken down and are not known to serve again, and what is under way."""
+    def down(self, now: datetime) -> Facts:
+        """Of those that were taken down and are not known to serve again, or were taken down lately, and what is under
+        way."""
+        for key in [key for key in self._down if not _lately_down(self._facts[key], now)]:
+            self._down.discard(key)
         return Facts({key: self._facts[key] for key in self._down}, self._flights)
 
     def save(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
@@ -71,7 +77,7 @@ class EngineState:
         """Go by this from now on: it is written down already, or may be lost."""
         self._facts[key] = facts
         self._changed.add(key)
-        if facts.disrupted_at is not None:
+        if facts.disrupted_at or facts.taken_down_at:
             self._down.add(key)
         else:
             self._down.discard(key)
@@ -178,3 +184,8 @@ class EngineState:
         """Whatever is declared or remembered."""
         with self.gate:
             return {*self._facts, *(self.desired.resources if self.desired is not None else ())}
+
+
+def _lately_down(facts: ResourceFacts, now: datetime) -> bool:
+    at = facts.taken_down_at
+    return facts.disrupted_at is not None or (at is not None and now - at < LONGEST_PACING)

@@ -29,8 +29,8 @@ from reconciler.operations.where import Where
 from reconciler.placement.capacity import Capacity, capacity
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement
-from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
+from reconciler.planning.standing import CommandLimits
 from reconciler.runtime import now
 from reconciler.views.render.placements import candidate_rows, placement_lines
 from reconciler.views.render.ranges import fold

@@ -13,11 +13,12 @@ from click.core import ParameterSource
 
 from drivers.base import IpamSettings
 from reconciler.commands.completion import complete_target
+from reconciler.kinds.guard.fleet_share import TENTH, FleetShare
 from reconciler.kinds.machine.credentials import NO_GRANTS
 from reconciler.operations.store_location import top_level
 from reconciler.operations.where import Where
-from reconciler.planning.guards import TENTH, FleetShare, GuardLimits
-from reconciler.planning.policy import CommandLimits
+from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.standing import CommandLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -31,7 +31,7 @@ from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
 from reconciler.operations.store_location import cache_dir
 from reconciler.operations.where import Where
-from reconciler.planning import policy
+from reconciler.planning.standing import DaemonReport
 from reconciler.runtime import now
 from reconciler.services.http import HealthServer
 from reconciler.services.log import default_json, logger
@@ -97,7 +97,7 @@ def run_command(
                     by=operator("run"),
                     epoch=epoch,
                 )
-                me = policy.DaemonReport(operator("run"), now(), asked.limits, boot.address)
+                me = DaemonReport(operator("run"), now(), asked.limits, boot.address)
                 standing = PolicyState(store, asked, now, me)
                 pace = DaemonSettings(
                     git=interval, resync=resync, workers=concurrency, keep=timedelta(days=keep_events)

@@ -31,7 +31,7 @@ from reconciler.operations.stored_facts import facts_in_force as facts_in_force
 from reconciler.operations.stored_facts import facts_of as facts_of
 from reconciler.operations.stored_facts import facts_under as facts_under
 from reconciler.operations.stored_facts import observed_types as observed_types
-from reconciler.operations.stored_facts import policy_of as policy_of
+from reconciler.operations.stored_facts import standing_of as standing_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.operations.workspace import change_store as change_store

@@ -11,7 +11,7 @@ from reconciler import runtime
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
 from reconciler.planning.override_scope import in_force
-from reconciler.planning.policy import CommandLimits, DaemonReport, Policy, policy_in_force
+from reconciler.planning.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.store import Store
 
 _REFRESH_SECONDS = 2.0
@@ -20,7 +20,7 @@ HEARTBEAT = timedelta(seconds=15)
 
 
 class PolicyState:
-    """The policy of one process that acts, as of a moment ago. `policy` may be called from any thread, and asks no
+    """The policy of one process that acts, as of a moment ago. `standing` may be called from any thread, and asks no
     database; whoever acts has `watch` running in a thread of its own."""
 
     def __init__(
@@ -34,11 +34,11 @@ class PolicyState:
         self.changed: Callable[[], None] = lambda: None
         """Is called when an override has begun or ended."""
 
-    def policy(self) -> Policy:
-        """The guards, limits and overrides that judge now."""
+    def standing(self) -> Standing:
+        """The limits and overrides that judge now."""
         now = self._now()
         me = self._daemon and msgspec.structs.replace(self._daemon, seen_at=now)
-        return policy_in_force(self._asked, me, self._overrides, now)[0]
+        return standing_in_force(self._asked, me, self._overrides, now)[0]
 
     def begin(self, epoch: int) -> None:
         """Say in the store that this daemon is at work. Raises StoreError."""

@@ -32,7 +32,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
 from reconciler.onboarding.undeclared import UndeclaredMachine
-from reconciler.planning.guards import hold_until_observed
+from reconciler.planning.builtin_guards import hold_until_observed
 from reconciler.planning.override_scope import in_force
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
@@ -93,8 +93,8 @@ class Daemon:
             facts,
             msgspec.structs.replace(
                 context,
-                policy=standing.policy,
-                waits=(*context.waits, hold_until_observed(standing.policy().limits)),
+                standing=standing.standing,
+                waits=(*context.waits, hold_until_observed(standing.standing().limits)),
                 report=self._report,
                 commit_of=self._commit_of,
                 moved=self._moved,
@@ -232,7 +232,7 @@ class Daemon:
             self._moved([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
 
     def _count_overrides(self) -> None:
-        self.metrics.overridden(in_force(self._standing.policy().overrides, self._now()))
+        self.metrics.overridden(in_force(self._standing.standing().overrides, self._now()))
 
     def _count_work(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for

@@ -48,7 +48,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     `failures` and `drift` (since when a field differs from what was applied) are by field path. `once_done`: the
     digest of the one-time boot order that was carried out, so that it is not carried out again.
     `shutdown_ignored`: when a graceful shutdown ran out of time.
-    `disrupted_at`: when groundstate last sent something that takes the machine down. `deletion_policy`: what the last
+    `disrupted_at`: when groundstate last sent something that takes the machine down, until it serves again;
+    `taken_down_at`: the same, for as long as it is remembered. `deletion_policy`: what the last
     spec said, for when the document is gone. `place`: which system of which BMC the last spec meant. `joining`: it is
     first declared by a state with which other machines (of a claim: other claims) are gone, and these are not forgotten
     yet. `found_order`: the one-time boot order that stood in the document when nothing was known of the machine yet;
@@ -66,6 +67,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     once_done: str | None = None
     shutdown_ignored: datetime | None = None
     disrupted_at: datetime | None = None
+    taken_down_at: datetime | None = None
     deletion_policy: str | None = None
     place: str | None = None
     joining: bool = False

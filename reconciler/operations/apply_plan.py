@@ -31,7 +31,7 @@ from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect,
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.planner import still_wanted
-from reconciler.planning.policy import CommandLimits
+from reconciler.planning.standing import CommandLimits
 from reconciler.runtime import now
 from reconciler.store import Store
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
@@ -188,8 +188,8 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
     """The state is in force from now on, though nothing was to be done: what changes later is drift. Left out while
     another process is at work on the store."""
     with at.changing(create=True) as store, suppress(InstanceHeld), store.instance("apply") as epoch:
-        judge = PolicyState(store, asked, now).policy
-        context = Context(now=now, random=runtime.random, by=operator("apply"), epoch=epoch, policy=judge)
+        judge = PolicyState(store, asked, now).standing
+        context = Context(now=now, random=runtime.random, by=operator("apply"), epoch=epoch, standing=judge)
         _engine(at, store, context, prepared.prospect)
 
 
@@ -286,7 +286,7 @@ def _wired(
         random=runtime.random,
         by=operator("apply"),
         epoch=epoch,
-        policy=standing.policy,
+        standing=standing.standing,
         commit_of=commits.get,
         report=run.tell,
         approves=run.approves,

@@ -20,14 +20,20 @@ from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import on_sizes
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import derived_labels, facts_in_force, facts_under, observed_types, policy_of
+from reconciler.operations.stored_facts import (
+    derived_labels,
+    facts_in_force,
+    facts_under,
+    observed_types,
+    standing_of,
+)
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
 from reconciler.planning.planner import plan, universe, with_commits
-from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import filter_words, select
+from reconciler.planning.standing import CommandLimits
 from reconciler.runtime import now
 from reconciler.views.render import render_json
 
@@ -80,7 +86,7 @@ def plan_in(
     with at.store() as store:
         remembered = _remembered(store, desired)
         scope = _scope(request, store, remembered)
-        judge, told = policy_of(store, asked)
+        judge, told = standing_of(store, asked)
         found = (
             *told,
             *not_descending(source, desired.revision, (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))),

@@ -27,14 +27,14 @@ from reconciler.operations.stored_facts import (
     facts_of,
     facts_under,
     observed_types,
-    policy_of,
+    standing_of,
 )
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.override_scope import covers
 from reconciler.planning.planner import plan, universe
-from reconciler.planning.policy import CommandLimits
 from reconciler.planning.selectors import select
+from reconciler.planning.standing import CommandLimits
 from reconciler.runtime import now
 from reconciler.views.conditions import conditions, status_word
 
@@ -98,7 +98,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})
-        judge, _ = policy_of(store, asked)
+        judge, _ = standing_of(store, asked)
     labels = labels_from_inventories(desired, inventories)
     at = now()
     planned = plan(desired, observed, facts, at, judge)

@@ -8,16 +8,16 @@ from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.policy import CommandLimits, Policy, policy_in_force
+from reconciler.planning.standing import CommandLimits, Standing, standing_in_force
 from reconciler.runtime import now
 
 if TYPE_CHECKING:
     from reconciler.store import Store
 
 
-def policy_of(store: Store, asked: CommandLimits) -> tuple[Policy, tuple[Diagnostic, ...]]:
+def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Diagnostic, ...]]:
     """The policy that judges every plan on this store, whichever command asks, and what is to be told of it."""
-    return policy_in_force(asked, store.daemon.get(), store.overrides.all(), now())
+    return standing_in_force(asked, store.daemon.get(), store.overrides.all(), now())
 
 
 def facts_of(store: Store) -> Facts:

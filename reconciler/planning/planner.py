@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -36,10 +36,12 @@ from reconciler.placement.claim_admission import claims_something, hold_claims, 
 from reconciler.placement.placement_result import Placements
 from reconciler.placement.quotas import over_quota
 from reconciler.planning.advice import on_images, on_quotas, on_renames
-from reconciler.planning.guards import FleetSurvey, Guard, Lifted, hold_back, nothing_lifted, passing, survey, unjudged
+from reconciler.planning.fleet_survey import FleetSurvey, survey
+from reconciler.planning.guards import Guard, GuardWorld, Lifted, hold_back, nothing_lifted, passing, unjudged
 from reconciler.planning.override_scope import in_force, lifting
 from reconciler.planning.pacing import pace
-from reconciler.planning.policy import Policy
+from reconciler.planning.policy import policy
+from reconciler.planning.standing import Standing
 
 FIRST_SIGHT = "first-sight"
 _ORDER = {name: index for index, name in enumerate(KINDS)}
@@ -65,7 +67,7 @@ def plan(
     observed: ObservedState,
     facts: Facts,
     now: datetime,
-    policy: Policy,
+    standing: Standing,
     *,
     waits: Iterable[Guard] = (),
     select: Collection[ResourceKey] | None = None,
@@ -76,14 +78,14 @@ def plan(
 ) -> Plan:
     """What would be done now, and what not and why.
 
-    `policy`: which guards, limits and overrides judge it; `waits`: what a running program waits for besides.
-    `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same. `fleet` gives a
-    survey that the caller has at hand, and is asked only when there are changes to judge; `placements` likewise gives
-    what claims get, and is asked only when one lacks machines.
+    `standing`: limits and overrides, which with the documents make the policy; `waits`: what a running program
+    waits for besides. `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same.
+    `fleet` gives a survey that the caller has at hand, and is asked only when there are changes to judge; `placements`
+    likewise gives what claims get, and is asked only when one lacks machines.
     """
     keys = universe(desired, facts, observed) if select is None else _in_order(select)
-    lifted = lifting(policy.overrides, desired, facts, now)
-    judge = _Judge(keys, desired, facts, now, (*policy.guards, *waits), policy.limits.window, lifted)
+    lifted = lifting(standing.overrides, desired, facts, now)
+    judge = _Judge(keys, desired, facts, now, standing, tuple(waits), lifted)
     found, odd = judge.each(observed), dict[ResourceKey, Observation]()
     if found.faults:
         failed = msgspec.structs.replace(judge, keys=list(found.faults))
@@ -111,7 +113,7 @@ def plan(
             *_or_nothing(lambda: on_renames(keys, desired, facts, observed)),
             *(_or_nothing(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
         ),
-        overrides=in_force(policy.overrides, now),
+        overrides=in_force(standing.overrides, now),
     )
 
 
@@ -132,8 +134,8 @@ class _Judge(msgspec.Struct, frozen=True):
     desired: DesiredState
     facts: Facts
     now: datetime
-    guards: tuple[Guard, ...]
-    window: timedelta
+    standing: Standing
+    waits: tuple[Guard, ...]
     lifted: Lifted
 
     def each(self, observed: ObservedState) -> _Judged:
@@ -172,8 +174,10 @@ class _Judge(msgspec.Struct, frozen=True):
             return hold_claims(changes, desired, observed, facts)
 
         def guarded() -> tuple[Change, ...]:
-            surveyed = fleet() if fleet else survey(desired, observed, facts, now, self.window)
-            return hold_back(changes, self.guards, surveyed, now, self.lifted)
+            surveyed = fleet() if fleet else survey(desired, observed, facts)
+            world = GuardWorld(desired, observed, facts, surveyed, self.standing, now)
+            judges = policy(desired, self.standing)
+            return hold_back(changes, (*judges.guards, *self.waits, *judges.budgets), world, self.lifted)
 
         changes = _or_held(placed, changes, lacks_machines, "placing", faults)
         changes = _or_held(held, changes, claims_something, "quotas", faults)

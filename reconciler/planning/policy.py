@@ -1,95 +1,27 @@
-"""The one policy: which guards, limits and overrides hold. `plan`, `get`, `apply` and the daemon all plan by it.
+"""The one policy: the guards that judge every plan. `plan`, `get`, `apply` and the daemon all plan by it.
 
-It follows from the store and from limits that were asked for, never from which command asks. What depends on a running
-service is a fact in the store, which the daemon writes: so a plan in CI says what the daemon will do. One hold is not
-part of it, `first-look`: it is how a daemon that has just been started waits until it has looked at the fleet.
+It follows from the documents and from what stands in the store, never from which command asks. One hold is not part of
+it, `first-look`: it is how a daemon that has just been started waits until it has looked at the fleet.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 import msgspec
 
-from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.override import Override
-from reconciler.planning.guards import Guard, GuardLimits, hold_without_boot_service, standard_guards
-
-SILENT = timedelta(minutes=2)
-"""A daemon that was not heard of for so long is not at work: it was killed, or its host is gone."""
-
-
-class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service."""
-
-    by: str
-    since: datetime
-    limits: GuardLimits = GuardLimits()
-    boot_address: str | None = None
-    seen_at: datetime | None = None
-    ended: bool = False
-
-    def at_work(self, now: datetime) -> bool:
-        """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""
-        return not self.ended and self.seen_at is not None and now - self.seen_at < SILENT
-
-
-class CommandLimits(msgspec.Struct, frozen=True):
-    """The limits that a command was given. `said`: the names of those that stand on its command line."""
-
-    limits: GuardLimits = GuardLimits()
-    given: frozenset[str] = frozenset()
+from reconciler.model.resource import DesiredState
+from reconciler.planning.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
+from reconciler.planning.guards import Guard
+from reconciler.planning.standing import Standing
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What judges a plan. `boot_address`: of the boot service that machines are started from; None: none is there.
-    `last_boot`: in words, when one was last heard of. `overrides`: rows of the store, also those that are over."""
+    """The guards, in order. `budgets` judge last, as what another guard holds uses no budget up."""
 
-    limits: GuardLimits = GuardLimits()
-    boot_address: str | None = None
-    last_boot: str = ""
-    overrides: tuple[Override, ...] = ()
-
-    @property
-    def guards(self) -> tuple[Guard, ...]:
-        """All guards that judge changes, in order. The budget is last: what others hold does not use it up."""
-        served = () if self.boot_address is not None else (hold_without_boot_service(self.last_boot),)
-        return (*served, *standard_guards(self.limits))
+    guards: tuple[Guard, ...]
+    budgets: tuple[Guard, ...]
 
 
-def policy_in_force(
-    asked: CommandLimits, daemon: DaemonReport | None, overrides: tuple[Override, ...], now: datetime
-) -> tuple[Policy, tuple[Diagnostic, ...]]:
-    """The policy in force, and what is to be told of it.
-
-    While a daemon is at work its limits count, since it is the daemon that acts; a limit on the command line replaces
-    one of them, and the plan says so.
-    """
-    if daemon is None or not daemon.at_work(now):
-        return Policy(asked.limits, None, _last_boot(daemon), overrides), ()
-    given = {name: getattr(asked.limits, name) for name in sorted(asked.given)}
-    other = {name: value for name, value in given.items() if value != getattr(daemon.limits, name)}
-    limits = msgspec.structs.replace(daemon.limits, **given)
-    return Policy(limits, daemon.boot_address, "", overrides), tuple(_differs(other, daemon))
-
-
-def _last_boot(daemon: DaemonReport | None) -> str:
-    if daemon is None or daemon.boot_address is None:
-        return ""
-    heard = f", last heard of at {daemon.seen_at:%Y-%m-%d %H:%M:%S}Z" if daemon.seen_at else ""
-    return f"{daemon.boot_address}{heard}"
-
-
-def _differs(other: dict[str, object], daemon: DaemonReport) -> list[Diagnostic]:
-    if not other:
-        return []
-    said = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in other.items())
-    has = ", ".join(f"{name.replace('_', '-')} {getattr(daemon.limits, name)}" for name in other)
-    return [
-        Diagnostic(
-            "other-limits",
-            Severity.WARNING,
-            f"this plan uses {said}, but the running daemon uses {has} and will not do what this plan shows",
-            hint="`groundstate override GUARD --for 1h --reason WHY` lets a held change through while the daemon runs",
-        )
-    ]
+def policy(_desired: DesiredState, standing: Standing) -> Policy:
+    """What judges the changes of this state."""
+    served = () if standing.boot_address is not None else (hold_without_boot_service(standing.last_boot),)
+    return Policy((*served, *standard_guards(standing.limits)), (disruption_budget(standing.limits),))

@@ -19,6 +19,7 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.desired.git.source import open_source
 from reconciler.desired.load import load_state
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.override import Override
@@ -26,9 +27,9 @@ from reconciler.model.plan import Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.operations.stored_facts import facts_of, observed_types
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.planner import universe
-from reconciler.planning.policy import CommandLimits, DaemonReport
+from reconciler.planning.standing import CommandLimits, DaemonReport
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition
 
@@ -150,7 +151,7 @@ def by_engine(desk: Desk, case: Case) -> Held:
 def _planned(store: Store, repo: Path, standing: PolicyState) -> Plan:
     desired = load_state(open_source(str(repo)).snapshot()).state
     assert desired is not None
-    context = Context(now=now, random=lambda: 0.5, by="test", epoch=1, policy=standing.policy)
+    context = Context(now=now, random=lambda: 0.5, by="test", epoch=1, standing=standing.standing)
     engine = Engine(store, Connections(_no_drivers(), repo), facts_of(store), context)
     engine.adopt(desired)
     engine.absorb(store.observations(observed_types()))

@@ -22,7 +22,7 @@ from reconciler.observed.connections import Connections, Drivers
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
 from reconciler.planning.planner import plan
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from reconciler.views.columns import columns
 from reconciler.views.conditions import conditions, status_word
 
@@ -60,7 +60,7 @@ desired = DesiredState(Revision("a" * 40, "main", "fleet"), {key: switch(key) fo
 poller = Poller(Connections(Drivers(None, None, None, None, {"switch": Switches()}), Path()), lambda: NOW)
 seen = {one.key: one for one in poller.observe_all(desired.resources, desired)}
 facts = {KEY: ResourceFacts(applied=Applied({"spec.ports.swp1": True}, "a", NOW))}
-planned = plan(desired, seen, Facts(facts, {}), NOW, Policy())
+planned = plan(desired, seen, Facts(facts, {}), NOW, Standing())
 
 assert seen[KEY].value == STATE, "observed"
 assert [(one.key, one.reason) for one in planned.unknown] == [(DEAD, "Unreachable")], "unknown by itself"
@@ -81,8 +81,8 @@ assert [one.cell(view, NOW) for one in columns("Switch", wide=False)][:2] == ["l
 kept = carried_over(desired, {})
 assert kept[KEY].place == "leaf1", "remembered with its endpoint"
 empty = DesiredState(desired.revision, {})
-(gone,) = plan(empty, {}, Facts({KEY: kept[KEY]}, {}), NOW, Policy()).changes
+(gone,) = plan(empty, {}, Facts({KEY: kept[KEY]}, {}), NOW, Standing()).changes
 assert gone.verb is Verb.FORGET, "forgotten without being observed"
-assert plan(empty, {KEY: Observation(KEY, NOW, STATE)}, Facts({}, {}), NOW, Policy()).changes == (), "no leak"
+assert plan(empty, {KEY: Observation(KEY, NOW, STATE)}, Facts({}, {}), NOW, Standing()).changes == (), "no leak"
 assert [str(key) for key in KIND.depends_on(desired.resources[KEY])] == ["Partition/lab"]
 sys.stdout.write("as any kind")

@@ -27,7 +27,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from reconciler.store import AlreadyBound, Store
 from tests.loop.world import ALL, START, World, declare, machine
 
@@ -344,7 +344,7 @@ def _engine(store: Store, path: Path, number: int) -> Engine:
         lambda _: FakeFleet(lambda: 0.0), _no_secret, EmbeddedIpam(store.engine), EmbeddedPools(store.engine)
     )
     context = Context(
-        now=lambda: START, random=lambda: 0.0, by=f"engine {number}", epoch=number, policy=lambda: Policy(ALL)
+        now=lambda: START, random=lambda: 0.0, by=f"engine {number}", epoch=number, standing=lambda: Standing(ALL)
     )
     return Engine(store, Connections(drivers, path), Facts(store.facts(ResourceFacts), {}), context)
 

@@ -65,7 +65,7 @@ def test_every_fleet_converges_and_stays(fleet: list[tuple[dict[str, Any], Syste
             for fault in ordered:
                 bmc.faults.add(fault)
         everyone = Override("o", "first-sight", "try it", "ada", world.now(), FOR_EVER, ("machines",))
-        world.policy = msgspec.structs.replace(world.policy, overrides=(everyone,))
+        world.standing = msgspec.structs.replace(world.standing, overrides=(everyone,))
         world.commit(declare(*(machine(name, **spec) for name, (spec, _, _) in zip(names, fleet, strict=True))))
         world.run(7200)
         undone = [change for change in world.engine.plan().changes if not _waits_for_a_person(change)]

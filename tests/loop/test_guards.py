@@ -10,7 +10,8 @@ import pytest
 
 from drivers.base import PowerState
 from drivers.bmc.fake import Fault, FaultKind
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.planning.guard_limits import GuardLimits
 from tests.loop.world import World, declare, machine
 
 NAMES = [f"m{n:02d}" for n in range(20)]

@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake import Call, Fault, FaultKind
 from reconciler.applying.record_actions import record_action
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.lifecycle import Phase, another_system, claim_spec, phase
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.lifecycle_facts import BootRequest, FactType, LifecycleFacts, LifecycleFailure, Purpose, Wiped
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet

@@ -13,10 +13,11 @@ from sqlalchemy import event
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
 from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.world import World, declare, keys, machine
 
@@ -132,7 +133,7 @@ class TestAnOrderInADocumentOfWhichTheStoreKnowsNothing:
     def test_is_given_under_an_override_to_those_that_it_covers(self, world: World) -> None:
         until = world.now() + timedelta(hours=1)
         mine = Override("o1", "first-sight", "new machines", "ada", world.now(), until, ("machine/m1",))
-        world.policy = msgspec.structs.replace(world.policy, overrides=(mine,))
+        world.standing = msgspec.structs.replace(world.standing, overrides=(mine,))
         world.commit(self.declared("m1", "m2"))
         world.run(7200)
         assert [len(sent(world, name)) for name in ("m1", "m2")] == [1, 0]

@@ -31,7 +31,7 @@ from reconciler.observed.connections import Connections, Drivers
 from reconciler.observed.ipam_backend import IpamBackend
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.guards import survey
+from reconciler.planning.fleet_survey import survey
 from reconciler.planning.planner import plan, universe
 from tests.loop.test_claims import WEB, addresses, fleet, inspected, renamed, whose
 from tests.loop.world import World, declare
@@ -64,7 +64,7 @@ def planned(world: World) -> dict[ResourceKey, Change]:
     keys = universe(world.desired, Facts(world.facts(), {}))
     seen = {one.key: one for one in poller.observe_all(keys, world.desired, concurrency=1)}
     facts = Facts(with_changes(world.facts(), carried_over(world.desired, world.facts())), {})
-    found = plan(world.desired, seen, facts, world.now(), world.policy)
+    found = plan(world.desired, seen, facts, world.now(), world.standing)
     return {change.key: change for change in found.changes}
 
 
@@ -137,7 +137,7 @@ class TestClaims:
         held = IpamBackend(world.ipam, world.pools, world.now).holdings()
         seen = {key: Observation(key, world.now(), value) for key, value in held.items()}
         assert world.desired is not None
-        fleet_seen = survey(world.desired, seen, Facts(world.facts(), {}), world.now())
+        fleet_seen = survey(world.desired, seen, Facts(world.facts(), {}))
         assert (fleet_seen.releasing, fleet_seen.returning) == (0, 0)
 
     def test_it_may_stand_there_for_good_and_a_restart_changes_nothing(self, tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.outcome import Done
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning import policy
-from reconciler.planning.policy import CommandLimits
+from reconciler.planning.standing import CommandLimits, DaemonReport
 from reconciler.services.log import logger
 from reconciler.store import Store
 from reconciler.store.store_errors import Fenced
@@ -56,9 +55,7 @@ class Office:
         ipam, pools = EmbeddedIpam(self.store.engine), EmbeddedPools(self.store.engine)
         drivers = Drivers(lambda _: self.fleet, lambda _: pytest.fail("no credential"), ipam, pools)
         context = Context(now=now, random=lambda: 0.5, by="test", epoch=epoch)
-        standing = PolicyState(
-            self.store, CommandLimits(), now, policy.DaemonReport("test", now(), boot_address="10.0.0.1")
-        )
+        standing = PolicyState(self.store, CommandLimits(), now, DaemonReport("test", now(), boot_address="10.0.0.1"))
         ways, log = Connections(drivers, self.desk.repo), logger(self.log, json=True)
         return Daemon(self.source, self.store, ways, facts, context, standing, DaemonSettings(workers=2), log)
 

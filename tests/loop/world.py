@@ -20,13 +20,15 @@ from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.guards import FleetShare, GuardLimits, hold_until_observed
-from reconciler.planning.policy import Policy
+from reconciler.planning.builtin_guards import hold_until_observed
+from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.standing import Standing
 from reconciler.store import Store
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue
@@ -69,7 +71,7 @@ class World:
         self.stepped: list[ResourceKey] = []
         self.crashes: list[BaseException] = []
         self._path, self._limits, self._epoch = path, limits, 0
-        self.policy = Policy(limits, "10.0.0.1")
+        self.standing = Standing(limits, "10.0.0.1")
         self.desired: DesiredState | None = None
         self._open()
 
@@ -132,7 +134,7 @@ class World:
                 random=lambda: 0.0,
                 by="test",
                 epoch=epoch,
-                policy=lambda: self.policy,
+                standing=lambda: self.standing,
                 waits=(hold_until_observed(self._limits),),
                 report=self.events.append,
                 moved=lambda keys: self.loop.put(keys, COMMIT),

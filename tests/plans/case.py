@@ -18,6 +18,7 @@ from reconciler.desired.rules.implied import with_implied
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.spec import ClaimState
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.spec import once_order
 from reconciler.model.action import Action, InFlight
 from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
@@ -25,9 +26,9 @@ from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.planner import plan, with_commits
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from reconciler.views.render import unfold
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -87,7 +88,7 @@ def planned(case: Case) -> Plan:
         world.observed,
         world.facts,
         NOW,
-        Policy(world.limits, "10.0.0.1"),
+        Standing(world.limits, "10.0.0.1"),
         select=chosen,
         selected_by=case.filter,
     )

@@ -84,9 +84,9 @@ from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, Purpos
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guards import GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.planner import plan, with_commits
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")
@@ -124,7 +124,7 @@ def unreachable(key: ResourceKey) -> Observation:
 
 
 def planned(world: World, limits: GuardLimits = LIMITS) -> Plan:
-    return plan(world.desired, world.observed, world.facts, NOW, Policy(limits, "10.0.0.1"))
+    return plan(world.desired, world.observed, world.facts, NOW, Standing(limits, "10.0.0.1"))
 
 
 # -- what can be declared and seen ---------------------------------------------------------------------------------

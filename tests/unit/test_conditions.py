@@ -10,6 +10,7 @@ from hypothesis import given
 
 from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
 from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.kinds.machine.spec import BootSpec, LifecycleSpec, Mode, Pause, once_order
@@ -19,7 +20,6 @@ from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import FleetShare
 from reconciler.planning.planner import universe
 from reconciler.views.conditions import conditions, status_word
 from tests.unit.planning_worlds import (

@@ -10,13 +10,15 @@ import pytest
 
 from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import FleetShare, GuardLimits, disrupted
+from reconciler.planning.fleet_survey import Disrupted, disrupted
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.planner import plan
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, resource, seen, unreachable
 
 
@@ -69,7 +71,7 @@ def test_a_machine_within_the_budget_finishes_what_it_began() -> None:
     assert [change.key for change in found.changes if change.goes] == [second]
 
 
-def test_disrupted_is_what_is_going_down_or_went_lately() -> None:
+def test_disrupted_is_what_is_going_down_or_was_taken_down() -> None:
     a, b, c = (ResourceKey("Machine", n) for n in "abc")
     action = PowerOff(key=a, reset_type=ResetType.FORCE_OFF)
     facts = Facts(
@@ -79,9 +81,10 @@ def test_disrupted_is_what_is_going_down_or_went_lately() -> None:
         },
         {a: InFlight("1", a, action, NOW, NOW, "ada", "")},
     )
-    assert disrupted(facts, NOW, timedelta(hours=1)) == {
-        a: NOW + timedelta(hours=1),
-        b: NOW + timedelta(minutes=1),
+    assert disrupted(facts) == {
+        a: Disrupted(NOW, in_flight=True),
+        b: Disrupted(NOW - timedelta(minutes=59)),
+        c: Disrupted(NOW - timedelta(hours=1)),
     }
 
 
@@ -134,7 +137,7 @@ def test_the_flag_that_a_guard_names_lets_it_pass(world: World) -> None:
 def test_guards_judge_the_whole_fleet_also_for_a_part_of_it() -> None:
     world = fleet(100, off=1, gone=20)
     part = [ResourceKey("Machine", "n000")]
-    found = plan(world.desired, world.observed, world.facts, NOW, Policy(), select=part, selected_by="machine/n000")
+    found = plan(world.desired, world.observed, world.facts, NOW, Standing(), select=part, selected_by="machine/n000")
     assert held(found, "mass-removal") == 1
 
 

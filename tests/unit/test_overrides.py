@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.override import Override
 from reconciler.model.plan import Plan
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.override_scope import NEVER, OVERRIDABLE, override_refusal, parse_duration
 from reconciler.planning.planner import plan
-from reconciler.planning.policy import SILENT, CommandLimits, DaemonReport, Policy, policy_in_force
+from reconciler.planning.standing import SILENT, CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.views.render import render_markdown, render_text
 from tests.unit.planning_worlds import NOW, World, desired, machine, seen
 
@@ -38,7 +39,7 @@ def fleet(count: int = 10, facts: dict[str, ResourceFacts] = {}) -> World:  # no
 
 
 def planned(world: World, *overrides: Override, limits: GuardLimits = GuardLimits()) -> Plan:  # noqa: B008  a frozen value
-    return plan(world.desired, world.observed, world.facts, NOW, Policy(limits, None, "", overrides))
+    return plan(world.desired, world.observed, world.facts, NOW, Standing(limits, None, "", overrides))
 
 
 def going(found: Plan) -> list[str]:
@@ -168,7 +169,7 @@ class TestThePolicy:
     WORKING = DaemonReport("ada (run)", NOW, HALF, "10.0.0.1", seen_at=NOW)
 
     def test_the_limits_of_the_daemon_count_while_it_is_at_work(self) -> None:
-        assert policy_in_force(CommandLimits(), self.WORKING, (), NOW) == (Policy(self.HALF, "10.0.0.1"), ())
+        assert standing_in_force(CommandLimits(), self.WORKING, (), NOW) == (Standing(self.HALF, "10.0.0.1"), ())
 
     @pytest.mark.parametrize(
         "daemon",
@@ -183,7 +184,7 @@ class TestThePolicy:
     def test_without_one_what_was_asked_for_counts_and_no_boot_service_is_there(
         self, daemon: DaemonReport | None
     ) -> None:
-        found, told = policy_in_force(CommandLimits(GuardLimits()), daemon, (), NOW)
+        found, told = standing_in_force(CommandLimits(GuardLimits()), daemon, (), NOW)
         assert (found.limits, found.boot_address, told) == (GuardLimits(), None, ())
 
     def test_what_the_command_line_says_is_told_where_the_daemon_has_another_limit(self) -> None:
@@ -191,14 +192,14 @@ class TestThePolicy:
             GuardLimits(max_disrupted=FleetShare(count=4), max_removed=FleetShare(count=9)),
             frozenset({"max_disrupted"}),
         )
-        found, (told,) = policy_in_force(asked, self.WORKING, (), NOW)
+        found, (told,) = standing_in_force(asked, self.WORKING, (), NOW)
         assert found.limits == msgspec.structs.replace(self.HALF, max_disrupted=FleetShare(count=4))
         assert "--max-disrupted 4, but the running daemon uses max-disrupted 50%" in told.summary
 
     def test_the_same_limit_is_not_told(self) -> None:
         asked = CommandLimits(self.HALF, frozenset({"max_disrupted"}))
-        assert policy_in_force(asked, self.WORKING, (), NOW)[1] == ()
+        assert standing_in_force(asked, self.WORKING, (), NOW)[1] == ()
 
     def test_a_hold_for_want_of_a_boot_service_says_where_one_was(self) -> None:
-        found, _ = policy_in_force(CommandLimits(), msgspec.structs.replace(self.WORKING, ended=True), (), NOW)
+        found, _ = standing_in_force(CommandLimits(), msgspec.structs.replace(self.WORKING, ended=True), (), NOW)
         assert found.last_boot == "10.0.0.1, last heard of at 2026-03-01 12:00:00Z"

@@ -17,7 +17,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, HoldKind, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.planner import plan, plan_resource, universe, with_commits
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from reconciler.views.render import plan_from_json, render_json
 from tests.unit.planning_worlds import COMMIT, NOW, World, desired, machine, planned, resource, seen, unreachable
 
@@ -164,7 +164,7 @@ def test_a_once_order_that_failed_is_not_given_again_whatever_the_bmc_says() -> 
 def test_a_filtered_plan_says_how_much_it_left_out() -> None:
     fleet = [machine(f"n{i}", power="On") for i in range(10)]
     looks = {one.key: seen(one.key, OFF) for one in fleet}
-    found = plan(desired(*fleet), looks, Facts({}, {}), NOW, Policy(), select={KEY}, selected_by="machine/n1")
+    found = plan(desired(*fleet), looks, Facts({}, {}), NOW, Standing(), select={KEY}, selected_by="machine/n1")
     assert (found.scope.looked_at, found.scope.total, found.scope.total_machines) == (1, 10, 10)
     assert [change.key for change in found.changes] == [KEY]
 

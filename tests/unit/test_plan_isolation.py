@@ -20,9 +20,11 @@ from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
 from reconciler.planning import planner as planning
-from reconciler.planning.guards import FleetSurvey, GuardLimits
+from reconciler.planning.fleet_survey import FleetSurvey
+from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards import GuardWorld
 from reconciler.planning.planner import plan
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from tests.unit import planning_worlds as made
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,7 +71,7 @@ def test_a_plan_of_some_names_the_look_that_was_left_out_of_the_count(world: mad
     odd = data.draw(st.sampled_from(looks))
     observed = {**world.observed, odd: trapped(world.observed[odd], data.draw(st.integers(0, 2)))}
     others = {key for key in world.desired.resources if key.kind in RECONCILED and key != odd}
-    found = plan(world.desired, observed, world.facts, made.NOW, Policy(boot_address="x"), select=others)
+    found = plan(world.desired, observed, world.facts, made.NOW, Standing(boot_address="x"), select=others)
     assert sum(one.reason == "Internal" for one in found.unknown) <= 1
     assert not [one for one in found.changes if any(hold.by == "unjudged" for hold in one.held_by)]
 
@@ -83,7 +85,7 @@ def test_a_resource_that_cannot_be_planned_is_unknown_and_hides_no_other(monkeyp
 
     monkeypatch.setattr(planning, "plan_resource", planned)
     found = plan(
-        DesiredState(Revision("a" * 40, "main", "r"), {}), {}, Facts({}, {}), NOW, Policy(), select={odd, good}
+        DesiredState(Revision("a" * 40, "main", "r"), {}), {}, Facts({}, {}), NOW, Standing(), select={odd, good}
     )
     (one,) = found.unknown
     assert (one.key, one.reason) == (odd, "Internal")
@@ -96,12 +98,12 @@ B = ResourceKey("Machine", "b")
 
 
 def guarded(guard: Any) -> Mapping[ResourceKey, Change]:
-    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Policy(boot_address="x"), waits=(guard,))
+    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Standing(boot_address="x"), waits=(guard,))
     return {change.key: change for change in found.changes}
 
 
 def test_a_change_that_a_guard_cannot_judge_is_held_and_the_guard_judges_the_others() -> None:
-    def guard(changes: Iterable[Change], _fleet: FleetSurvey, _now: datetime) -> Mapping[ResourceKey, Hold]:
+    def guard(changes: Iterable[Change], _world: GuardWorld) -> Mapping[ResourceKey, Hold]:
         keys = [change.key for change in changes]
         if B in keys:
             raise ValueError("odd")
@@ -124,7 +126,7 @@ def test_what_cannot_be_surveyed_is_held(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OverflowError("odd")
 
     monkeypatch.setattr(planning, "survey", survey)
-    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Policy(GuardLimits(), "x"))
+    found = plan(made.desired(*FLEET), OFF, Facts({}, {}), NOW, Standing(GuardLimits(), "x"))
     assert [change.goes for change in found.changes] == [False] * 3
 
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds import RECONCILED
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState
-from reconciler.planning.guards import FleetShare, GuardLimits, disrupted
+from reconciler.planning.fleet_survey import disrupted
+from reconciler.planning.guard_limits import GuardLimits
 from tests.unit.planning_worlds import NOW, World, carried_out, desired, machine, planned, seen, worlds
 
 K = TypeVar("K")
@@ -77,7 +79,7 @@ def test_no_plan_exceeds_the_disruption_budget(world: World, count: int | None, 
     going = {c.key for c in plan.changes if c.goes and c.disruption is Disruption.DISRUPTIVE}
     machines = world.desired.count("Machine")
     allowed = 0 if not limit.of(1) else max(1, int(limit.of(machines)))
-    down = set(disrupted(world.facts, NOW, GuardLimits().window))
+    down = {k for k, one in disrupted(world.facts).items() if one.in_flight or NOW - one.since < GuardLimits().window}
     assert not going - down or len(going | down) <= allowed
 
 

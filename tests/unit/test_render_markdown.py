@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.planner import with_commits
 from reconciler.views.render import fold, render_markdown
 from reconciler.views.render.markdown import code

@@ -14,7 +14,7 @@ from reconciler.model.plan import HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.placement.reservations import Stock
 from reconciler.planning.planner import plan
-from reconciler.planning.policy import Policy
+from reconciler.planning.standing import Standing
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, reserved, seen, unreachable
 
 projects = st.sampled_from(["red", "blue", "green"])
@@ -95,7 +95,7 @@ def test_one_machine_alone_is_judged_as_among_all() -> None:
     world = fleet(free=1, g1="green", g2="green")
     for name, held in (("g1", False), ("g2", True)):
         key = ResourceKey("Machine", name)
-        (change,) = plan(world.desired, world.observed, world.facts, NOW, Policy(), select={key}).changes
+        (change,) = plan(world.desired, world.observed, world.facts, NOW, Standing(), select={key}).changes
         assert change.held(HoldKind.GUARD) is held
 
 

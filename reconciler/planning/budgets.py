@@ -1,0 +1,182 @@
+"""Budgets: how many machines of a group may be down at once because of groundstate. Pure.
+
+Within a group machines go in the order of their names, whoever plans, so that a plan shows which ones the daemon takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.model.action import Disruption, OrderErasure
+from reconciler.model.lifecycle_facts import Purpose
+from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.fleet_survey import Disrupted
+from reconciler.planning.guards import GuardWorld
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Those that a budget counts together: what they are called in a sentence, how many there are, and which of them
+    are unavailable for another reason than groundstate's."""
+
+    words: str
+    size: int
+    unavailable: Collection[ResourceKey] = ()
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How much of each group may be down. `group_of`: the group of a machine, by a name of its own; None: none, the
+    budget does not judge it. `hint`: how to proceed, given the change and how many would be down. `pacing`: the least
+    time between two that are taken down in a group."""
+
+    guard: str
+    limit: FleetShare
+    within: timedelta
+    group_of: Callable[[ResourceKey, GuardWorld], str | None]
+    group: Callable[[str, GuardWorld], Group]
+    hint: Callable[[Change, int], str]
+    judges: Callable[[Change], bool] = lambda _: True
+    min_available: FleetShare | None = None
+    pacing: timedelta = timedelta()
+
+
+class GroupState(msgspec.Struct, frozen=True):
+    """How much of a group is down at one time. `down`: with the time until which each counts; `unavailable`: the others
+    that count; `last`: when one was taken down last."""
+
+    group: Group
+    allowed: int
+    down: Mapping[ResourceKey, datetime]
+    unavailable: frozenset[ResourceKey]
+    last: datetime | None
+
+    @property
+    def counted(self) -> int:
+        """How many count against the limit."""
+        return len(self.down) + len(self.unavailable)
+
+    @property
+    def room(self) -> int:
+        """How many more may be taken down, but for the pacing."""
+        return max(0, self.allowed - self.counted)
+
+
+def takes_down(change: Change) -> bool:
+    """Whether a machine stops doing its work: by a power-off, or by an installation over what it has."""
+    return change.disruption is Disruption.DISRUPTIVE or any(
+        isinstance(a, OrderErasure) and a.purpose is Purpose.INSTALL for a in change.actions
+    )
+
+
+def allowed_down(budget: Budget, size: int) -> int:
+    """How many of a group of so many: a share is rounded down, to one at least; what must stay is rounded up."""
+    if budget.min_available is not None:
+        return max(0, size - math.ceil(budget.min_available.of(size)))
+    return max(1, int(budget.limit.of(size))) if budget.limit.of(1) else 0
+
+
+def group_state(budget: Budget, name: str, world: GuardWorld) -> GroupState:
+    """How much of the group is down now."""
+    group, members = budget.group(name, world), _of_group(budget, name, world)
+    down = {key: one.since + budget.within for key, one in members.items() if _counts(one, budget.within, world.now)}
+    return GroupState(
+        group,
+        allowed_down(budget, group.size),
+        down,
+        frozenset(group.unavailable) - down.keys(),
+        max((one.since for one in members.values()), default=None),
+    )
+
+
+def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    """The holds on those that are too many."""
+    wanting: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.goes and takes_down(change) and budget.judges(change):
+            name = budget.group_of(change.key, world)
+            if name is not None:
+                wanting.setdefault(name, []).append(change)
+    holds: dict[ResourceKey, Hold] = {}
+    for name, some in wanting.items():
+        holds |= _group_holds(budget, some, group_state(budget, name, world), world.now)
+    return holds
+
+
+def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: datetime) -> dict[ResourceKey, Hold]:
+    already = state.down.keys() | state.unavailable
+    fresh = sorted((one for one in wanting if one.key not in already), key=lambda one: one.key)
+    room, paced = _room(budget, state, now)
+    all_down = state.counted + len(fresh)
+    reason = _reason(budget, state, all_down)
+    over = [now + budget.within for _ in fresh[:room]]
+    when = _next_at(sorted([*state.down.values(), *over]), state)
+    holds = {}
+    for change in fresh[room:]:
+        why, wait = (reason, when) if paced is None else (f"{reason}; {_paced_words(budget, state)}", _wait(paced))
+        holds[change.key] = Hold(HoldKind.GUARD, budget.guard, why, wait + budget.hint(change, all_down))
+    return holds
+
+
+def _room(budget: Budget, state: GroupState, now: datetime) -> tuple[int, datetime | None]:
+    """How many may go now; and, where there is room, when the pacing lets the next one go."""
+    if not budget.pacing or not state.room:
+        return state.room, None
+    due = state.last + budget.pacing if state.last is not None else now
+    # After a clock was put back, nothing waits for longer than it could have been told to.
+    if now < due <= now + budget.pacing:
+        return 0, due
+    return 1, now + budget.pacing
+
+
+def _of_group(budget: Budget, name: str, world: GuardWorld) -> dict[ResourceKey, Disrupted]:
+    return {key: one for key, one in world.survey.disrupted.items() if budget.group_of(key, world) == name}
+
+
+def _counts(one: Disrupted, within: timedelta, now: datetime) -> bool:
+    return one.in_flight or (not one.ended and now - one.since < within)
+
+
+def _reason(budget: Budget, state: GroupState, all_down: int) -> str:
+    also = f", {len(state.unavailable)} of them unavailable already" if state.unavailable else ""
+    if budget.min_available is not None:
+        limit = f"{state.group.size - state.allowed} must stay available ({budget.min_available})"
+    else:
+        limit = f"the limit is {state.allowed} ({budget.limit})"
+    return (
+        f"would take down {all_down} of {state.group.size} {state.group.words} within {span_words(budget.within)}"
+        f"{also}; {limit}"
+    )
+
+
+def _paced_words(budget: Budget, state: GroupState) -> str:
+    at = f", the last at {state.last:%H:%M:%S}Z" if state.last is not None else ""
+    return f"one goes every {span_words(budget.pacing)}{at}"
+
+
+def _wait(due: datetime) -> str:
+    return f"wait: the next machine may be taken down at {due:%Y-%m-%d %H:%M:%S}Z; or "
+
+
+def _next_at(ends: list[datetime], state: GroupState) -> str:
+    """When the budget has room for one more, at the latest; `ends` are the times at which those that are down count no
+    more, in order."""
+    allowed = state.allowed - len(state.unavailable)
+    if allowed <= 0 or len(ends) < allowed:
+        return ""
+    return _wait(ends[len(ends) - allowed])
+
+
+def span_words(span: timedelta) -> str:
+    """`an hour`, `30 minutes`, `2 hours`, `10 s`."""
+    seconds = int(span.total_seconds())
+    if seconds == 3600:
+        return "an hour"
+    for unit, name in ((3600, "hours"), (60, "minutes")):
+        if seconds >= unit and not seconds % unit:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"

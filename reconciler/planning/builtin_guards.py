@@ -1,0 +1,133 @@
+"""The guards that are always there, with the limits of the settings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from reconciler.kinds import FLEET
+from reconciler.model.action import Disruption, RequestBoot, Unclaim
+from reconciler.model.plan import Change, Hold, HoldKind, override_hint
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.budgets import Budget, Group, budget_holds
+from reconciler.planning.guard_limits import FEW, GuardLimits
+from reconciler.planning.guards import Guard, GuardWorld
+
+
+def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
+    """The guards that are always there."""
+
+    def empty(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        fleet = world.survey
+        nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.known
+        if limits.allow_empty or not (nothing or no_machines):
+            return {}
+        if nothing:
+            reason = f"the desired state is empty, but {fleet.remembered} resources were in force before"
+        else:
+            reason = f"the desired state declares no machines, but {fleet.known} were in force before"
+        return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
+
+    def removed(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        fleet = world.survey
+        if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
+            return {}
+        reason = f"{_share(fleet.lost, fleet.known)} machines were removed from git; the limit is {limits.max_removed}"
+        return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
+
+    def unreachable(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        fleet = world.survey
+        if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
+            return {}
+        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs cannot be read; the limit is {limits.max_unreachable}"
+        hurting = (change for change in changes if change.disruption is not Disruption.NONE)
+        return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
+
+    def released(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        fleet = world.survey
+        allowed = int(limits.max_released.of(fleet.held))
+        if limits.max_released.percent:
+            allowed = max(FEW, allowed)
+        if fleet.releasing <= allowed:
+            return {}
+        reason = (
+            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, as "
+            f"they are no longer declared; the limit is {allowed} ({limits.max_released})"
+        )
+        giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
+        return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
+
+    def given_back(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        fleet = world.survey
+        allowed = int(limits.max_released.of(fleet.claimed))
+        if limits.max_released.percent:
+            allowed = max(1, allowed)
+        if fleet.returning <= allowed:
+            return {}
+        reason = (
+            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or already are; "
+            f"the limit is {allowed} ({limits.max_released})"
+        )
+        giving = (change for change in changes if any(isinstance(action, Unclaim) for action in change.actions))
+        return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
+
+    return (empty, removed, unreachable, released, given_back)
+
+
+def disruption_budget(limits: GuardLimits) -> Guard:
+    """How much of the whole fleet may be down at once."""
+    budget = Budget(
+        "disruption-budget",
+        limits.max_disrupted,
+        limits.window,
+        group_of=lambda key, _: "" if key.kind in FLEET else None,
+        group=lambda _, world: Group("machines", world.survey.machines),
+        hint=lambda change, down: _hint("disruption-budget", change.key, f"--max-disrupted {down}"),
+    )
+    return partial(budget_holds, budget)
+
+
+def hold_until_observed(limits: GuardLimits) -> Guard:
+    """For a program that looks while it works: nothing is taken down while those that were not looked at yet could, by
+    being unreachable, forbid it. After a start into an outage the first to answer are those that are well."""
+
+    def unseen(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        fleet = world.survey
+        missing = fleet.machines - fleet.seen
+        if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
+            return {}
+        reason = f"only {_share(fleet.seen, fleet.machines)} machines have been observed so far"
+        hold = Hold(
+            HoldKind.BLOCKED, "first-look", reason, "continues automatically when the others have been observed"
+        )
+        return {change.key: hold for change in changes if change.disruption is not Disruption.NONE}
+
+    return unseen
+
+
+def hold_without_boot_service(last: str = "") -> Guard:
+    """For a fleet without a boot service: no machine is started from the network when nothing would answer it.
+
+    `last`: where one was, and when it was last heard of.
+    """
+    was = f" (the last one was at {last})" if last else ""
+    reason = f"network boot needs a boot service, and none is running{was}"
+    hint = "start the daemon with one: `groundstate run --boot-address ADDR`"
+
+    def unserved(changes: Iterable[Change], _world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+        ordering = [change for change in changes if any(isinstance(action, RequestBoot) for action in change.actions)]
+        return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, hint) for change in ordering}
+
+    return unserved
+
+
+def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> dict[ResourceKey, Hold]:
+    return {change.key: Hold(HoldKind.GUARD, guard, reason, _hint(guard, change.key, flag)) for change in changes}
+
+
+def _hint(guard: str, key: ResourceKey, flag: str) -> str:
+    return f"{override_hint(guard, key)}; without a daemon also `groundstate apply {flag}`"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole}"

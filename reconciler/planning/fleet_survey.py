@@ -1,0 +1,117 @@
+"""The fleet in numbers, by which guards judge. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from reconciler.kinds import FLEET, KINDS
+from reconciler.kinds.claim.renamed_from import new_owners
+from reconciler.kinds.claim.spec import all_holders, returning
+from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.model.action import Disruption
+from reconciler.model.facts import Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.resource import DesiredState, ResourceKey
+
+T = TypeVar("T")
+
+
+class Disrupted(msgspec.Struct, frozen=True):
+    """When groundstate took a machine down. `in_flight`: that action is not confirmed yet; `ended`: the machine serves
+    again."""
+
+    since: datetime
+    in_flight: bool = False
+    ended: bool = False
+
+
+class FleetSurvey(msgspec.Struct, frozen=True):
+    """The fleet in numbers: what guards judge by.
+
+    `known` machines have been in force before, not counting those that came as others went, which would make the loss
+    look small; `lost` of them are no longer declared; `seen` were looked at, `unreachable` of them without success;
+    `disrupted` are down, or going down, because groundstate sent it; each guard says for how long that counts.
+    `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
+    `releasing` of them would be given up, as nobody declares them any more. `claimed` machines are claims';
+    `returning` of them are on their way back, or would be, as no claim asks for them any more.
+    """
+
+    machines: int
+    known: int
+    lost: int
+    seen: int
+    unreachable: int
+    disrupted: Mapping[ResourceKey, Disrupted] = {}
+    resources: int = 0
+    remembered: int = 0
+    held: int = 0
+    releasing: int = 0
+    claimed: int = 0
+    returning: int = 0
+    memo: dict[str, Any] = {}
+
+    def once(self, name: str, build: Callable[[], T]) -> T:
+        """Something that follows from the survey and the state that it was made of, built at the first call."""
+        if name not in self.memo:
+            self.memo[name] = build()
+        kept: T = self.memo[name]
+        return kept
+
+
+def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> FleetSurvey:
+    """Count the fleet."""
+    known = [key for key, fact in facts.resources.items() if key.kind in FLEET and not fact.joining]
+    held, releasing = _held(desired, observed, facts)
+    looks = [look for key, look in observed.items() if key.kind in FLEET and key in desired.resources]
+    claims = all_holders(facts.resources)
+    return FleetSurvey(
+        machines=sum(map(desired.count, FLEET)),
+        known=len(known),
+        lost=sum(1 for key in known if key not in desired.resources),
+        seen=len(looks),
+        unreachable=sum(1 for look in looks if look.error is not None),
+        disrupted=disrupted(facts),
+        resources=len(desired.resources),
+        remembered=len(facts.resources),
+        held=held,
+        releasing=releasing,
+        claimed=sum(map(len, claims.values())),
+        returning=sum(len(returning(claim, held, desired)) for claim, held in claims.items()),
+    )
+
+
+def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple[int, int]:
+    """How much the backends hold, and how much of it would be released for want of a document."""
+    held = releasing = 0
+    moving = new_owners(desired, facts.resources)
+    for key, look in observed.items():
+        kind = KINDS.get(key.kind)
+        if kind is None or look.value is None or not kind.is_held(look.value):
+            continue
+        held += 1
+        if key not in desired.resources and key not in moving:
+            remembered = facts.resources.get(key)
+            if remembered is None:
+                releasing += kind.leaks(look.value)
+            else:
+                releasing += remembered.deletion_policy == DeletionPolicy.RELEASE
+    return held, releasing
+
+
+def disrupted(facts: Facts) -> dict[ResourceKey, Disrupted]:
+    """Machines with a disruptive action in flight, or taken down; those that serve again are marked so."""
+    down = {
+        key: Disrupted(at, ended=fact.disrupted_at is None)
+        for key, fact in facts.resources.items()
+        if (at := fact.disrupted_at or fact.taken_down_at)
+    }
+    flying = {
+        key: Disrupted(flight.sent_at, in_flight=True)
+        for key, flight in facts.in_flight.items()
+        if flight.action.disruption is Disruption.DISRUPTIVE
+    }
+    return down | flying

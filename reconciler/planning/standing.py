@@ -1,0 +1,89 @@
+"""What stands in the store, and in the limits that were asked for, by which every plan is judged.
+
+What depends on a running service is a fact in the store, which the daemon writes: so a plan in CI says what the daemon
+will do.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.override import Override
+from reconciler.planning.guard_limits import GuardLimits
+
+SILENT = timedelta(minutes=2)
+"""A daemon that was not heard of for so long is not at work: it was killed, or its host is gone."""
+
+
+class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `groundstate run` writes down of itself: the limits it was given, and the address of its boot service."""
+
+    by: str
+    since: datetime
+    limits: GuardLimits = GuardLimits()
+    boot_address: str | None = None
+    seen_at: datetime | None = None
+    ended: bool = False
+
+    def at_work(self, now: datetime) -> bool:
+        """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""
+        return not self.ended and self.seen_at is not None and now - self.seen_at < SILENT
+
+
+class CommandLimits(msgspec.Struct, frozen=True):
+    """The limits that a command was given. `said`: the names of those that stand on its command line."""
+
+    limits: GuardLimits = GuardLimits()
+    given: frozenset[str] = frozenset()
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What judges a plan beside the documents. `boot_address`: of the boot service that machines are started from;
+    None: none is there.
+    `last_boot`: in words, when one was last heard of. `overrides`: rows of the store, also those that are over."""
+
+    limits: GuardLimits = GuardLimits()
+    boot_address: str | None = None
+    last_boot: str = ""
+    overrides: tuple[Override, ...] = ()
+
+
+def standing_in_force(
+    asked: CommandLimits, daemon: DaemonReport | None, overrides: tuple[Override, ...], now: datetime
+) -> tuple[Standing, tuple[Diagnostic, ...]]:
+    """What is in force, and what is to be reported of it.
+
+    While a daemon is at work its limits count, since it is the daemon that acts; a limit on the command line replaces
+    one of them, and the plan says so.
+    """
+    if daemon is None or not daemon.at_work(now):
+        return Standing(asked.limits, None, _last_boot(daemon), overrides), ()
+    given = {name: getattr(asked.limits, name) for name in sorted(asked.given)}
+    other = {name: value for name, value in given.items() if value != getattr(daemon.limits, name)}
+    limits = msgspec.structs.replace(daemon.limits, **given)
+    return Standing(limits, daemon.boot_address, "", overrides), tuple(_differs(other, daemon))
+
+
+def _last_boot(daemon: DaemonReport | None) -> str:
+    if daemon is None or daemon.boot_address is None:
+        return ""
+    heard = f", last heard of at {daemon.seen_at:%Y-%m-%d %H:%M:%S}Z" if daemon.seen_at else ""
+    return f"{daemon.boot_address}{heard}"
+
+
+def _differs(other: dict[str, object], daemon: DaemonReport) -> list[Diagnostic]:
+    if not other:
+        return []
+    said = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in other.items())
+    has = ", ".join(f"{name.replace('_', '-')} {getattr(daemon.limits, name)}" for name in other)
+    return [
+        Diagnostic(
+            "other-limits",
+            Severity.WARNING,
+            f"this plan uses {said}, but the running daemon uses {has} and will not do what this plan shows",
+            hint="`groundstate override GUARD --for 1h --reason WHY` lets a held change through while the daemon runs",
+        )
+    ]
