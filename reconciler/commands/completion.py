@@ -40,7 +40,8 @@ def complete_name(kind: str) -> Completion:
 
 def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
     """Those that begin so, in order. Of a broken revision those in its sound files."""
-    from reconciler.desired.git.source import SourceError, open_source
+    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.plumbing import SourceError
     from reconciler.desired.load import load_state
     from reconciler.operations.store_location import cache_dir, top_level
 

@@ -161,7 +161,7 @@ def _settings(home: Path, ca_file: Path) -> Path:
 
 def _systems(example: Path) -> dict[str, list[str]]:
     """The BMC addresses of the example fleet, each with its systems' ids."""
-    from reconciler.desired.git.source import open_source
+    from reconciler.desired.git.open_source import open_source
     from reconciler.desired.load import load_state
 
     state = load_state(open_source(str(example), work_tree=True).snapshot()).state
@@ -200,7 +200,7 @@ def _by_hand(stage: _DemoFleet) -> None:
 
 
 def _machine(stage: _DemoFleet) -> tuple[str, str, str]:
-    from reconciler.desired.git.source import open_source
+    from reconciler.desired.git.open_source import open_source
     from reconciler.desired.load import load_state
 
     state = load_state(open_source(str(stage.fleet)).snapshot()).state

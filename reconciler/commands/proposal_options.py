@@ -14,7 +14,8 @@ from reconciler.commands.workspace import fail
 from reconciler.daemon.proposals import Schedule
 from reconciler.daemon.service import Propose
 from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.source import DesiredSource, Repository
+from reconciler.desired.git.repository import Repository
+from reconciler.desired.git.source import DesiredSource
 from reconciler.onboarding.discovery import HTTPS
 from reconciler.operations.where import Where
 

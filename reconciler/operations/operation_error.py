@@ -51,7 +51,7 @@ def operation_error(error: BaseException) -> OperationError | None:
     The types are imported when something went wrong: not every operation needs the store, which takes longest.
     """
     from drivers.base import DriverError
-    from reconciler.desired.git.source import SourceError
+    from reconciler.desired.git.plumbing import SourceError
     from reconciler.planning.selectors import Unmatched
     from reconciler.store import StoreError
     from reconciler.store.store_errors import InstanceHeld

@@ -184,7 +184,7 @@ class Workspace:
 
 def open_desired_source(where: Where) -> DesiredSource:
     """The git repository. Raises SourceError when there is none."""
-    from reconciler.desired.git.source import open_source
+    from reconciler.desired.git.open_source import open_source
 
     # HEAD of a remote is asked for anew each time, where a name is looked up in what was fetched.
     ref = None if where.ref == "HEAD" else where.ref
@@ -210,7 +210,7 @@ def _uncommitted(number: int) -> tuple[str, ...]:
 def _last_good(source: DesiredSource, store: Store) -> DesiredState | None:
     """What the daemon last put in force, as long as it can still be read."""
     from reconciler.daemon.ancestry import LAST_GOOD
-    from reconciler.desired.git.source import SourceError
+    from reconciler.desired.git.plumbing import SourceError
     from reconciler.desired.load import load_state
 
     last = store.get_meta(LAST_GOOD)

@@ -16,7 +16,8 @@ from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
-from reconciler.desired.git.source import Snapshot, open_source
+from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git.source import Snapshot
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.outcome import Done

@@ -156,7 +156,7 @@ def transfer(git_dir: Path, *args: str, extra: Mapping[str, str] | None = None, 
     allowed = SILENCE if silence is None else silence
     verb = _verb(args)
     with _started(_command(git_dir, args), environment(extra), False) as process:
-        heard, ended = _listen(cast(IO[bytes], process.stderr), allowed)
+        heard, ended = _listen(cast("IO[bytes]", process.stderr), allowed)
         said = without_progress(heard.decode(errors="replace"))
         if not ended:
             raise SourceUnavailable(f"git {verb} made no progress for {allowed:.0f} s", said, "check the network")
@@ -286,7 +286,7 @@ def stream(
     with _started(_command(git_dir, args), environment(None, git_dir), False, stdin, 1 << 18) as process:
         timer = runtime.timer(timeout, partial(_signal, process, signal.SIGKILL))
         try:
-            output = cast(IO[bytes], process.stdout)
+            output = cast("IO[bytes]", process.stdout)
             yield output
             finished = not output.read(1)
             if not finished:

@@ -15,7 +15,8 @@ from reconciler.desired.git import plumbing
 from reconciler.desired.git.commit_branch import PUSH_SILENCE, checked, tree_with
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.remotes import silent, unavailable, words
-from reconciler.desired.git.source import Remote, Repository
+from reconciler.desired.git.repository import Repository
+from reconciler.desired.git.source import Remote
 from reconciler.desired.manifest.manifest_files import is_manifest
 from reconciler.desired.manifest.manifests import parse_manifest
 from reconciler.model.resource import Resource, Revision

@@ -1,0 +1,186 @@
+"""A revision of a local git repository, bare or not, read without a checkout. Nothing is ever written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler import runtime
+from reconciler.desired.git import plumbing, revisions
+from reconciler.desired.git import watch as watching
+from reconciler.desired.git.blame import last_commits
+from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
+from reconciler.desired.git.refs import refuse_sets
+from reconciler.desired.git.revisions import Moment
+from reconciler.desired.manifest.manifest_files import (
+    is_manifest,
+)
+from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
+
+if TYPE_CHECKING:
+    from reconciler.desired.git.document_history import History
+from reconciler.desired.git.commit_snapshot import CommitSnapshot, list_manifests
+from reconciler.desired.git.ref_resolution import resolve_ref
+from reconciler.desired.git.repository_folder import (
+    RepositoryFolder,
+    find_repository,
+    folder_away,
+    folder_identity,
+    head_name,
+)
+from reconciler.desired.git.source import Remote, Snapshot
+
+
+class Repository:
+    """A revision of a local repository, bare or not."""
+
+    def __init__(
+        self, place: RepositoryFolder, ref: str | None, path: str, name: str = "", folder: Path | None = None
+    ) -> None:
+        if ref is not None:
+            refuse_sets(ref)
+        self._place = place
+        self._folder_asked = folder
+        self._identity = folder_identity(folder, place) if folder else None
+        self._ref = ref
+        self._path = path
+        self._name = name or str(place.root)
+
+    @property
+    def location(self) -> str:
+        """The repository's folder, or its URL without credentials."""
+        return self._name
+
+    @property
+    def git_dir(self) -> Path:
+        """Where its objects are."""
+        return self._place.git_dir
+
+    @property
+    def path(self) -> str:
+        """From its root to the folder that is read; empty for all of it."""
+        return self._path
+
+    def remote(self) -> Remote:
+        """Where a branch for a pull request is pushed to: the repository's `origin`; itself, where it has none.
+
+        Raises SourceError."""
+        try:
+            named = plumbing.run(self.git_dir, "remote").decode().split()
+        except GitFailed as error:
+            raise SourceError(f"{self._name} cannot be read", error.stderr, "run git fsck") from error
+        return Remote("origin", {}, "origin") if "origin" in named else Remote(str(self.git_dir), {}, self._name)
+
+    @property
+    def requested_ref(self) -> str:
+        """The ref that is followed, as it was asked for."""
+        return self._ref or "HEAD"
+
+    def branch(self) -> str | None:
+        """The branch that is checked out; None where HEAD is at no branch, and for a remote, whose HEAD is followed."""
+        name = head_name(self._place.git_dir)
+        return None if name == "HEAD" else name
+
+    def snapshot(self, at: str | None = None) -> Snapshot:
+        """The commit that the ref points at now, or the commit `at`; where the repository is by then."""
+        try:
+            self._find_again()
+            return self._snapshot(at)
+        except OSError as error:
+            why = f"{error.filename or 'git'}: {error.strerror}"
+            raise SourceUnavailable(f"{self._name} cannot be read", why, "is it being replaced?") from error
+        except SourceError as error:
+            if self._folder_asked is not None and not self._place.git_dir.exists():
+                raise folder_away(self._folder_asked) from error
+            raise
+
+    def _snapshot(self, at: str | None) -> CommitSnapshot:
+        commit = resolve_ref(self._place, self._name, at or self._ref)
+        listing = list_manifests(self._place.git_dir, self._name, commit.sha, self._path)
+        ref = self._ref or head_name(self._place.git_dir)
+        revision = Revision(id=commit.sha, ref=ref, repository=self._name, commit=commit)
+        return CommitSnapshot(self._place.git_dir, revision, listing.files(), tuple(listing.diagnostics))
+
+    def _find_again(self) -> None:
+        """Follow the folder that was asked for to where it leads now: a link that was turned, or another clone."""
+        folder = self._folder_asked
+        if folder is None or folder_identity(folder, self._place) == self._identity:
+            return
+        if not folder.is_dir():
+            raise folder_away(folder)
+        found = find_repository(folder)
+        if not isinstance(found, RepositoryFolder):
+            raise SourceUnavailable(found.what, found.why, found.hint)
+        self._place, self._identity = found, folder_identity(folder, found)
+
+    def descends(self, revision: str, ancestor: str) -> bool | None:
+        """Whether the commit `revision` has `ancestor` among its ancestors, or is it; None where a shallow clone ends
+        before that can be told. A complete clone without `ancestor` tells: it has all ancestors there are."""
+        try:
+            plumbing.run(self.git_dir, "merge-base", "--is-ancestor", ancestor, revision)
+        except GitFailed:
+            ends = self._boundary()
+            return None if ends and self._hides(revision, ancestor, ends) else False
+        return True
+
+    def _hides(self, revision: str, ancestor: str, ends: frozenset[str]) -> bool:
+        """Whether `ancestor` may lie behind one of the `ends` of a shallow clone. Not behind those that are its own
+        ancestors, such as all there are of a branch that was taken back."""
+        try:
+            said = plumbing.run(self.git_dir, "rev-list", revision, f"^{ancestor}")
+        except GitFailed:  # It is not in the clone.
+            return True
+        return not ends.isdisjoint(said.decode().split())
+
+    def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
+        """One walk back through history, which stops as soon as every document's commit was met."""
+        if state.revision.commit is None:
+            return {}
+        return last_commits(self._place.git_dir, state.revision.commit.sha, state, keys, self._boundary())
+
+    def history(self, revision: Revision, key: ResourceKey) -> History:
+        """Of a shallow clone, as far back as it goes."""
+        # Imported here: it parses YAML, which a run in which nothing changed does not need.
+        from reconciler.desired.git.document_history import History
+
+        return History(self._place.git_dir, revision.id, key, self._path, self._boundary())
+
+    def moment(self, revision: Revision, text: str) -> Moment:
+        """A day or time, in UTC unless it says otherwise; else what git knows as a commit; else git's own words."""
+        return revisions.find_revision(self._place.git_dir, revision.id, text)
+
+    def uncommitted(self) -> int:
+        """Ignored files do not count: they are not meant to be committed."""
+        if self._place.root == self._place.git_dir:
+            return 0
+        # Without renames each entry is one path, after two letters and a space.
+        args = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all")
+        try:
+            extra = plumbing.without_filters(self._place.root)
+            said = plumbing.run(
+                self._place.root, *args, "--", f":(top,literal){self._path}", discover=True, extra=extra
+            )
+        except (GitFailed, SourceUnavailable):  # What is read is the commit; this is only about the rest.
+            return 0
+        return sum(is_manifest(entry[3:]) for entry in said.split(b"\0"))
+
+    def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
+        """HEAD, packed-refs and everything under refs, of wherever the repository is."""
+        while not stop.is_set():
+            place = self._place
+            for note in watching.refs(place.git_dir, place.common_dir, stop, interval, jitter):
+                yield note
+                if self._place != place:
+                    break
+
+    def shallow(self) -> bool:
+        """Whether git says where the history was cut."""
+        return bool(self._boundary())
+
+    def _boundary(self) -> frozenset[str]:
+        """The commits of a shallow clone whose parents are not in it."""
+        try:
+            return frozenset((self._place.common_dir / "shallow").read_text("ascii").split())
+        except (OSError, ValueError):
+            return frozenset()
