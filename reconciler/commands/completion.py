@@ -33,9 +33,9 @@ def complete_kind(_ctx: click.Context, _param: click.Parameter, incomplete: str)
     return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
 
 
-def complete_name(kind: str) -> Completion:
-    """Names of one kind."""
-    return lambda ctx, _param, incomplete: _names(ctx, kind, incomplete)
+def complete_name(*kinds: str) -> Completion:
+    """Names of these kinds."""
+    return lambda ctx, _param, incomplete: [name for kind in kinds for name in _names(ctx, kind, incomplete)]
 
 
 def _names(ctx: click.Context, kind: str, start: str) -> list[str]:

@@ -8,34 +8,20 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands import inventory_refresh
 from reconciler.commands.completion import complete_name
 from reconciler.commands.options import output_option, where_from, where_options
 from reconciler.commands.printing import dump
-from reconciler.commands.workspace import (
-    change_store,
-    exit_in_words,
-    on_terminal,
-    open_desired_source,
-    open_store,
-    operator,
-    read_or_exit,
-)
-from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
-from reconciler.kinds.common.inventory import MachineInventory, Origin
+from reconciler.commands.terminal import exit_in_words, on_terminal, say_notes
+from reconciler.kinds import INVENTORIED
+from reconciler.kinds.common.inventory import Origin
 from reconciler.kinds.common.mac_vendor import mac_vendor
-from reconciler.kinds.machine.labels import size_by_inventory
-from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.resource import DesiredState, Resource
-from reconciler.onboarding.inventory_comparison import _listed, changes, disagreements
-from reconciler.runtime import now
-from reconciler.store import Store
+from reconciler.operations.inventory_report import InventoryReport, InventoryRequest, report_inventory
 from reconciler.views.render.inventory_table import difference_lines, inventory_lines
 from reconciler.views.render.words import ansi, unpainted
 
 
 @click.command("inventory", short_help="Show a machine's hardware inventory, and what changed.")
-@click.argument("machine", metavar="MACHINE", shell_complete=complete_name("Machine"))
+@click.argument("machine", metavar="MACHINE", shell_complete=complete_name(*INVENTORIED))
 @click.option(
     "--source",
     type=click.Choice([str(one) for one in Origin]),
@@ -60,77 +46,48 @@ def inventory_command(
       groundstate inventory r12-01 --refresh -o wide
       groundstate inventory r12-01 --diff
     """
-    where = where_from(values)
+    request = InventoryRequest(machine, Origin(source) if source else None, refresh, accept)
     with exit_in_words():
-        desired = read_or_exit(open_desired_source(where))
-        resource = inventory_refresh.one_machine(machine, desired)
-        store = change_store(where, create=True) if refresh or accept else open_store(where)
-        try:
-            if refresh:
-                inventory_refresh.refresh(resource, desired, where, store, "inventory")
-            if accept:
-                _accept(resource, store, source)
-            known = _chosen(store.inventories.of(resource.key.name), source)
-        finally:
-            store.close()
+        report = report_inventory(where_from(values), request)
+    say_notes(report.notes)
+    for text in report.accepted:
+        click.echo(f"accepted: {text}", err=True)
     if output in ("json", "yaml"):
-        click.echo(dump(_form(resource, known, desired), output))
+        click.echo(dump(_form(report), output))
     else:
-        colour = on_terminal(sys.stdout)
-        paint = ansi if colour else unpainted
-        size = size_by_inventory(resource, known.best, desired)
-        lines = (
-            difference_lines(known, paint)
-            if diff
-            else inventory_lines(str(resource.key), known, size, now(), wide=output == "wide", paint=paint)
-        )
-        for line in lines:
-            click.echo(line, color=colour)
+        _print(report, diff=diff, wide=output == "wide")
     if not diff:
         return
-    if any(changes(one) for one in known.all) or disagreements(known):
+    if report.differs:
         raise click.exceptions.Exit(2)
     click.echo("nothing changed", err=True)
 
 
-def _accept(resource: Resource[Any], store: Store, source: str | None) -> None:
-    for kept in _chosen(store.inventories.of(resource.key.name), source).all:
-        found = changes(kept)
-        if kept.previous is None:
-            continue
-        store.inventories.accept(kept.machine, kept.origin)
-        message = f"{kept.origin}: {_listed(found)}"
-        event = Event(
-            now(), EventType.NORMAL, EventReason.INVENTORY_ACCEPTED, message, resource.key, by=operator("inventory")
-        )
-        store.append([event])
-        click.echo(f"accepted: {message}", err=True)
+def _print(report: InventoryReport, *, diff: bool, wide: bool) -> None:
+    color = on_terminal(sys.stdout)
+    paint = ansi if color else unpainted
+    lines = (
+        difference_lines(report.kept, paint)
+        if diff
+        else inventory_lines(str(report.key), report.kept, report.size, report.at, wide=wide, paint=paint)
+    )
+    for line in lines:
+        click.echo(line, color=color)
 
 
-def _chosen(known: MachineInventory, source: str | None) -> MachineInventory:
-    match source:
-        case Origin.OUT_OF_BAND:
-            return MachineInventory(out_of_band=known.out_of_band)
-        case Origin.IN_BAND:
-            return MachineInventory(in_band=known.in_band)
-        case _:
-            return known
-
-
-def _form(resource: Resource[Any], known: MachineInventory, desired: DesiredState) -> dict[str, Any]:
+def _form(report: InventoryReport) -> dict[str, Any]:
     sources = {}
-    for kept in known.all:
+    for kept in report.kept.all:
         form = msgspec.to_builtins(kept)
         form.pop("machine")
         for nic in (form.get("value") or {}).get("nics") or ():
             nic["vendor"] = mac_vendor(nic["mac"]) or None
-        form["changes"] = [str(one) for one in changes(kept)]
+        form["changes"] = [str(one) for one in report.changes[kept.origin]]
         sources[form.pop("origin")] = form
-    size = size_by_inventory(resource, known.best, desired)
     return {
-        "machine": resource.key.name,
+        "machine": report.key.name,
         "sources": sources,
-        "disagreements": [str(one) for one in disagreements(known)],
-        "size": {"name": size.name, "why": size.why},
-        "aggregates": aggregates(known.best, aggregate_items(desired)),
+        "disagreements": [str(one) for one in report.disagreements],
+        "size": {"name": report.size.name, "why": report.size.why},
+        "aggregates": report.aggregates,
     }

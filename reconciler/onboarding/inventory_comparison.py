@@ -56,7 +56,7 @@ def inventory_conditions(
             yield Condition(READ, Status.FALSE, kept.error.reason, message, kept.tried_at)
         lost = [one for one in changes(kept) if one.loss]
         if lost:
-            message = f"{kept.origin}: {_listed(lost)}; accept with `groundstate inventory --accept` if intended"
+            message = f"{kept.origin}: {listed_changes(lost)}; accept with `groundstate inventory --accept` if intended"
             yield Condition(COMPLETE, Status.FALSE, "PartsLost", message, kept.since)
     if problem := _size_problem(resource, known, desired):
         yield Condition(SIZE, Status.FALSE, "SizeDiffers", problem)
@@ -104,7 +104,7 @@ def relabelled(
     }
 
 
-def _listed(found: Collection[PartChange]) -> str:
+def listed_changes(found: Collection[PartChange]) -> str:
     """The first few in words."""
     words = "; ".join(str(one) for one in list(found)[:_NAMED])
     return f"{words}; and {len(found) - _NAMED} more" if len(found) > _NAMED else words

@@ -43,6 +43,8 @@ SUBJECTS = {
     "applying/settlement.py": "results of actions in words, and what a machine's own actions leave behind",
     "applying/drift.py": "what an observation teaches of a machine's life",
     "applying/lifecycle_reports.py": "what agents report of machines",
+    "operations/size_report.py": "the Sizes that a machine is held against",
+    "operations/placement_report.py": "the partitions in which machines are counted",
     "operations/dhcp_configuration.py": "the DHCP server of partitions",
     "views/render/placements.py": "which machines a claim gets, and why",
 }

@@ -1,0 +1,41 @@
+"""What a BMC says is in its machine, read now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from drivers.base import DriverError, Inventory
+from reconciler.kinds.common.inventory import Origin
+from reconciler.model.resource import DesiredState, Resource
+from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.operator_name import operator
+from reconciler.operations.workspace import Workspace
+from reconciler.runtime import now
+from reconciler.store import Store
+
+
+def observe_inventory(at: Workspace, store: Store, resource: Resource[Any], desired: DesiredState) -> Inventory:
+    """What its BMC says now; nothing of it is kept. Raises OperationError."""
+    from reconciler.kinds.machine.spec import way_to
+
+    try:
+        return at.connections(store).bmc(resource.key, way_to(resource.spec, desired)).inventory()
+    except DriverError as error:
+        why = f"{resource.key}: what is in it cannot be read: {error}"
+        raise OperationError(why, FailureReason.UNAVAILABLE) from error
+
+
+def refresh_inventory(
+    at: Workspace, store: Store, resource: Resource[Any], desired: DesiredState, command: str
+) -> None:
+    """Keep what its BMC says now; `command` asked for it, as the ledger says. Raises OperationError."""
+    from reconciler.daemon.label_refresh import outdate
+    from reconciler.observed.inventory_reader import keep_inventory
+
+    seen = observe_inventory(at, store, resource, desired)
+    by = operator(command)
+    events = keep_inventory(store.inventories, resource.key, Origin.OUT_OF_BAND, seen, now())
+    store.append(msgspec.structs.replace(event, by=by) for event in events)
+    outdate(store)

@@ -1,0 +1,24 @@
+"""The one resource that a name means, for operations about a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reconciler.kinds import KINDS
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.planning.selectors import select
+
+
+def one_resource(name: str, kinds: Sequence[str], desired: DesiredState) -> Resource[Any]:
+    """The declared resource of one of the kinds that `name`, or KIND/NAME, means.
+
+    Raises Unmatched where nothing is meant, and OperationError where it is of another kind, or several are meant.
+    """
+    kind = next((kind for kind in kinds if ResourceKey(kind, name) in desired.resources), kinds[0])
+    found = sorted(select([name if "/" in name else f"{kind.lower()}/{name}"], "", desired))
+    if len(found) != 1 or found[0].kind not in kinds:
+        why = f"{name!r} is not one {kind}; `groundstate get {KINDS[kind].plural}` lists them"
+        raise OperationError(why, FailureReason.NOT_FOUND)
+    return desired.resources[found[0]]
