@@ -37,7 +37,7 @@ def pages() -> dict[str, str]:
         "kinds.md": _kinds(),
         "commands.md": _commands(),
         "diagnostics.md": _diagnostics(),
-        "lifecycle.md": ("# A machine's life", "", NOTE, "", *lifecycle.page()),
+        "lifecycle.md": ("# A machine's lifecycle", "", NOTE, "", *lifecycle.page()),
     }
     return {name: "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
 
@@ -50,9 +50,8 @@ def _kinds() -> Iterator[str]:
     yield "Every document has `apiVersion: groundstate/v1`, `kind`, `metadata` and `spec`. A field that is not in the"
     yield "tables is an error, and so is a key without a value. `groundstate explain KIND.field` shows the same."
     yield ""
-    yield "What is reconciled is said with each kind. The others say what holds for these: quotas, reservations and an"
-    yield "image's expiry hold changes in the plan ([projects, sizes and images](../projects.md)); of the rest it is"
-    yield "checked that it is well formed and refers to what exists."
+    yield "Each kind says whether it is reconciled. The other kinds set rules for those: quotas, reservations and the"
+    yield "expiry of images hold changes in the plan ([projects, sizes and images](../projects.md))."
     yield ""
     yield from (f"- [{kind.name}](#{kind.name.lower()}): {kind.summary}" for kind in KINDS.values())
     metadata = schema_for(KINDS["Machine"])
@@ -138,15 +137,15 @@ def _commands() -> Iterator[str]:
     yield from ("# Commands", "", NOTE, "", "`groundstate [--config FILE] COMMAND`, with", "")
     yield from (f"- [{name}](#{name}): {_command(root, name).short_help}" for name in main.list_commands(root))
     yield ""
-    yield "An option can be given on the command line, as the variable that the table names, or in the settings file by"
-    yield 'its long name (`max_disrupted = "5%"`); the first of these that has it wins. Options without a variable are'
-    yield "for the command line alone."
+    yield "An option can be set on the command line, by the variable in the table, or in the settings file by its long name"
+    yield '(`max_disrupted = "5%"`). The first of these goes before the others. An option without a variable can be set only'
+    yield "on the command line."
     yield ""
-    yield "Where a command says nothing else of exit codes, 0 means that it did what was asked: a list may be empty."
-    yield "1 is every error, and a command that Ctrl-C ends: a wrong option, a name or selector that matches nothing, a"
-    yield "store or revision that cannot be read. Only `plan` and `inventory --diff` leave with 2, for changes; only"
-    yield "`plan` and `apply` with 3, for what a guard holds. Data goes to stdout; notes, questions, progress, errors"
-    yield "go to stderr."
+    yield "Exit codes, unless a command says otherwise: 0 means that the command did its work, even if a list is empty. 1 is"
+    yield "every error, such as a wrong option, a name or selector that matches nothing, or a store or revision that cannot"
+    yield "be read. Ctrl-C ends with 1 too. Only `plan` and `inventory --diff` end with 2, for changes. Only `plan` and"
+    yield "`apply` end with 3, for changes that a guard holds. Data goes to stdout; notes, questions, progress and errors go"
+    yield "to stderr."
     for name in main.list_commands(root):
         yield from _page(_command(root, name), name, root, "##")
 
@@ -194,11 +193,11 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _diagnostics() -> Iterator[str]:
     yield from ("# Diagnostics", "", NOTE, "")
-    yield "What `validate`, and every command that reads desired state, can find wrong. A code never changes its"
-    yield "meaning, so that scripts can match it. One error refuses the whole revision; a warning is told and passes."
+    yield "`validate`, and every command that reads desired state, reports these. A code never changes its meaning, so"
+    yield "scripts can match it. One error refuses the whole revision. A warning is shown, and refuses nothing."
     yield from ("", "| code | meaning |", "|---|---|")
     yield from (f"| `{code}` | {meaning} |" for code, meaning in DIAGNOSTICS.items())
-    yield from ("", "Rules of one kind alone:", "", "| code | kind | what is said |", "|---|---|---|")
+    yield from ("", "Rules of one kind alone:", "", "| code | kind | message |", "|---|---|---|")
     yield from (f"| `{code}` | {kind} | {said} |" for kind, code, said in _of_kinds())
 
 

@@ -1,4 +1,4 @@
-"""The page of a machine's life, found by walking through all that can happen to one."""
+"""The page of a machine's lifecycle, found by walking through every fact and step of a managed machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def edges() -> list[Edge]:
 
 
 def _kind(facts: ResourceFacts) -> object:
-    """Lives that differ in times alone are one."""
+    """Facts that differ only in times count as one."""
     life = facts.life
     given = (life.inspected_at, life.claim, life.releasing_at, life.written, life.phoned_home_at, life.wiped)
     order = life.order.purpose if life.order else None
@@ -66,10 +66,13 @@ def _moves(facts: ResourceFacts) -> Iterator[tuple[str, ResourceFacts]]:
     if stage(life) is BootStage.ENDED:
         yield "agent done, off", record_action(Settle(key=KEY), remembered, now, "1").facts[KEY]
     elif life.order is not None:
-        yield "order fails 3 times", record_action(Settle(key=KEY, trouble=trouble), remembered, now, "1").facts[KEY]
+        yield (
+            "boot request fails 3 times",
+            record_action(Settle(key=KEY, trouble=trouble), remembered, now, "1").facts[KEY],
+        )
     elif (wanted := purpose(facts, SPEC, CLAIMED)) is not None:
         order = RequestBoot(key=KEY, purpose=wanted)
-        label = f"order to {wanted}" if life.trouble is None else "asked anew"
+        label = f"request to {wanted}" if life.trouble is None else "requested again"
         yield label, record_action(order, remembered, now, "1").facts[KEY]
     elif life.releasing_at is not None:
         yield "off and wiped", record_action(Free(key=KEY), remembered, now, "1").facts[KEY]
@@ -85,7 +88,7 @@ def _moves(facts: ResourceFacts) -> Iterator[tuple[str, ResourceFacts]]:
 def page() -> Iterator[str]:
     """The lines of docs/reference/lifecycle.md below its head."""
     yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle.py`. This picture"
-    yield "was made by walking through every fact and every step that a managed machine can meet."
+    yield "was made by walking through every fact and every step of a managed machine."
     yield from ("", "```mermaid", "stateDiagram-v2", "    [*] --> Discovered")
     grouped: dict[tuple[Phase, Phase], list[str]] = {}
     for before, label, after in edges():
@@ -93,7 +96,7 @@ def page() -> Iterator[str]:
     for (before, after), labels in grouped.items():
         yield f"    {before} --> {after}: {' / '.join(dict.fromkeys(labels))}"
     yield from ("```", "", "## Which fact is expected when", "")
-    yield "A fact that comes at any other time is recorded (`UnexpectedFact`), and moves nothing."
+    yield "A fact at any other time is recorded (`UnexpectedFact`), and changes no phase."
     yield from ("", "| fact | expected while |", "|---|---|")
     for fact, when in EXPECTED.items():
         yield f"| `{fact}` | {_when(when)} |"
@@ -106,23 +109,27 @@ def _when(pairs: frozenset[tuple[BootStage, Purpose | None]]) -> str:
     for at in BootStage:
         purposes = [one for one in Purpose if (at, one) in pairs]
         if len(purposes) == len(Purpose):
-            words.append(f"{at}, whatever for")
+            words.append(f"{at}, for any purpose")
         elif purposes:
             words.append(f"{at} to {', '.join(purposes)}")
         elif (at, None) in pairs:
-            words.append("no order is under way, an image is written, and it is not being released")
+            words.append("no boot request, an image is written, and the machine is not being released")
     return "; ".join(words)
 
 
-_AGAIN = f"tried {lifecycle.MAX_ATTEMPTS} times, then in Error until a person asks anew"
+_AGAIN = f"tried {lifecycle.MAX_ATTEMPTS} times, then in Error until `lifecycle.request` changes"
 _LIMITS = (
-    ("an order, until the agent calls", lifecycle.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
-    ("silence of an agent at work", lifecycle.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
-    ("silence of one whose machine is seen off", lifecycle.GONE_AFTER, f"`AgentGone`; {_AGAIN}"),
+    ("a boot request, until the agent registers", lifecycle.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
+    ("no report of a working agent", lifecycle.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
+    ("no report of an agent whose machine is off", lifecycle.GONE_AFTER, f"`AgentGone`; {_AGAIN}"),
     ("an inspection or installation", lifecycle.INSTALL_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
     ("a wipe", lifecycle.WIPE_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
-    ("an agent that is done, until the machine is off", lifecycle.GRACE, "it is powered off"),
-    ("a written image, until its system calls", lifecycle.HOME_WITHIN, "`NotHeardOf`; the disk is left alone"),
+    ("an agent that is done, until the machine is off", lifecycle.GRACE, "groundstate powers the machine off"),
+    (
+        "a written image, until its system phones home",
+        lifecycle.HOME_WITHIN,
+        "`NotHeardOf`; the disk is left unchanged",
+    ),
 )
 
 
