@@ -137,15 +137,15 @@ def _commands() -> Iterator[str]:
     yield from ("# Commands", "", NOTE, "", "`groundstate [--config FILE] COMMAND`, with", "")
     yield from (f"- [{name}](#{name}): {_command(root, name).short_help}" for name in main.list_commands(root))
     yield ""
-    yield "An option can be set on the command line, by the variable in the table, or in the settings file by its long"
-    yield 'name (`max_disrupted = "5%"`). The first of these goes before the others. An option without a variable can be'
-    yield "set only on the command line."
+    yield "An option can be set on the command line, by the variable in the table, or in the settings file by its"
+    yield 'long name (`max_disrupted = "5%"`). The first of these goes before the others. An option without a variable'
+    yield "can be set only on the command line."
     yield ""
-    yield "Exit codes, unless a command says otherwise: 0 means that the command did its work, even if a list is empty. 1"
-    yield "is every error, such as a wrong option, a name or selector that matches nothing, or a store or revision that"
-    yield "cannot be read. Ctrl-C ends with 1 too. Only `plan` and `inventory --diff` end with 2, for changes. Only `plan`"
-    yield "and `apply` end with 3, for changes that a guard holds. Data goes to stdout; notes, questions, progress and"
-    yield "errors go to stderr."
+    yield "Exit codes, unless a command says otherwise: 0 means that the command did its work, even if a list is empty."
+    yield "1 is every error, such as a wrong option, a name or selector that matches nothing, or a store or revision"
+    yield "that cannot be read. Ctrl-C ends with 1 too. Only `plan` and `inventory --diff` end with 2, for changes."
+    yield "Only `plan` and `apply` end with 3, for changes that a guard holds. Data goes to stdout; notes, questions,"
+    yield "progress and errors go to stderr."
     for name in main.list_commands(root):
         yield from _page(_command(root, name), name, root, "##")
 
