@@ -14,8 +14,8 @@ from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
-from reconciler.planning.planner import universe
 from reconciler.planning.selectors import select
+from reconciler.planning.universe import universe
 from reconciler.runtime import now
 
 

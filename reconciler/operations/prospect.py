@@ -31,9 +31,10 @@ from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
-from reconciler.planning.planner import plan, universe, with_commits
+from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.selectors import filter_words, select
 from reconciler.planning.standing import CommandLimits
+from reconciler.planning.universe import universe
 from reconciler.runtime import now
 from reconciler.views.render import render_json
 

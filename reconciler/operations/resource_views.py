@@ -32,9 +32,10 @@ from reconciler.operations.stored_facts import (
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.override_scope import covers
-from reconciler.planning.planner import plan, universe
+from reconciler.planning.planner import plan
 from reconciler.planning.selectors import select
 from reconciler.planning.standing import CommandLimits
+from reconciler.planning.universe import universe
 from reconciler.runtime import now
 from reconciler.views.conditions import conditions, status_word
 

@@ -28,8 +28,8 @@ from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.operations.stored_facts import facts_of, observed_types
 from reconciler.planning.guard_limits import GuardLimits
-from reconciler.planning.planner import universe
 from reconciler.planning.standing import CommandLimits, DaemonReport
+from reconciler.planning.universe import universe
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition
 

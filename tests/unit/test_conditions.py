@@ -20,7 +20,7 @@ from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.planner import universe
+from reconciler.planning.universe import universe
 from reconciler.views.conditions import conditions, status_word
 from tests.unit.planning_worlds import (
     LIMITS,

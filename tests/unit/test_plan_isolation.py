@@ -19,7 +19,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
-from reconciler.planning import planner as planning
+from reconciler.planning import plan_isolation as planning
 from reconciler.planning.fleet_survey import FleetSurvey
 from reconciler.planning.guard_limits import GuardLimits
 from reconciler.planning.guards import GuardWorld

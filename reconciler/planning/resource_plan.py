@@ -1,0 +1,209 @@
+"""The plan of one resource, before quotas and guards see it beside the others: a change, unknown, or nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import KINDS
+from reconciler.kinds.claim.renamed_from import NAME
+from reconciler.kinds.common.kind import NO_BACKEND, Field, KindView, Rules, Steps, drifted
+from reconciler.kinds.machine.spec import one_time_boot
+from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
+from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.observation import Observation, ObservedState
+from reconciler.model.plan import (
+    Cause,
+    CauseKind,
+    Change,
+    Difference,
+    Hold,
+    HoldKind,
+    Unknown,
+    Verb,
+    digest,
+)
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.placement.quotas import over_quota
+from reconciler.planning.guards import Lifted, nothing_lifted, passing
+from reconciler.planning.pacing import pace
+
+FIRST_SIGHT = "first-sight"
+
+
+def plan_resource(
+    key: ResourceKey,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    memo: dict[str, Any] | None = None,
+    lifted: Lifted = nothing_lifted,
+) -> Change | Unknown | None:
+    """One resource before the guards: a change, unknown, or nothing to do. `memo` is shared by all of one plan."""
+    kind = KINDS.get(key.kind)
+    if kind is None or kind.rules is None:
+        return None
+    rules = kind.rules
+    resource, seen = desired.resources.get(key), observed.get(key)
+    remembered = facts.resources.get(key, NO_FACTS)
+    override = None
+    if remembered.found_order is not None and (found_by := lifted(FIRST_SIGHT, key)) is not None:
+        override = found_by if resource and one_time_boot(resource.spec) == remembered.found_order else None
+        remembered = msgspec.structs.replace(remembered, found_order=None)
+    if kind.backend == NO_BACKEND:
+        seen = Observation(key, now, kind.absent)
+    elif resource is None and not kind.made:
+        seen = seen or Observation(key, now)
+    elif seen is None or seen.error is not None:
+        return unknown_resource(key, seen)
+    stray = resource is None and key not in facts.resources
+    memo = {} if memo is None else memo
+
+    def barred() -> Collection[ResourceKey]:
+        if "barred" not in memo:
+            memo["barred"] = over_quota(desired, observed, facts).keys()
+        found: Collection[ResourceKey] = memo["barred"]
+        return found
+
+    look = KindView(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now, barred)
+    flight = facts.in_flight.get(key)
+    if resource is None:
+        steps = rules.removal(look)
+        return _removal(steps, look, flight, now) if steps.actions else None
+    found = _difference(rules, resource, look, flight, now, seen.taken_at)
+    return passing(found, FIRST_SIGHT, override) if found and override is not None else found
+
+
+def unknown_resource(key: ResourceKey, seen: Observation | None) -> Unknown:
+    if seen is None or seen.error is None:
+        return Unknown(key, "NotObserved", "not observed yet")
+    return Unknown(key, seen.error.reason, seen.error.message, seen.taken_at)
+
+
+def still_wanted(change: Change, desired: DesiredState, observed: ObservedState) -> bool:
+    """Whether the desired state asks of the resource what the change, planned earlier, was made for."""
+    resource, kind = desired.resources.get(change.key), KINDS.get(change.key.kind)
+    if resource is None or change.source is None or kind is None or kind.rules is None:
+        return resource is None and change.source is None
+    seen = observed.get(change.key)
+    look = KindView(change.key, seen.value if seen else None, NO_FACTS, observed, desired)
+    wanted = {NAME: change.key.name, **{field.path: field.desired for field in kind.rules.fields(resource, look)}}
+    return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
+
+
+def _removal(steps: Steps, look: KindView, flight: InFlight | None, now: datetime) -> Change:
+    forgotten = all(isinstance(action, Forget) for action in steps.actions)
+    return Change(
+        key=look.key,
+        verb=Verb.FORGET if forgotten else Verb.DELETE,
+        cause=Cause(CauseKind.LEAK if look.stray else CauseKind.COMMIT),
+        actions=steps.actions,
+        held_by=(*_flying(flight, now), *steps.holds),
+    )
+
+
+def _difference(
+    rules: Rules, resource: Resource[Any], look: KindView, flight: InFlight | None, now: datetime, seen_at: datetime
+) -> Change | None:
+    fields = rules.fields(resource, look)
+    differing = tuple(field for field in fields if not field.equal)
+    if not differing:
+        return None
+    steps = rules.steps(resource, look, fields)
+    stuck = (*_stuck(differing, resource, look.facts), *_paced(differing, resource, look.facts, now))
+    holds = _not_before_boot(steps.actions, (*steps.holds, *stuck))
+    held = {hold.path for hold in holds}
+    differences = tuple(
+        Difference(field.path, field.observed, field.desired, _moved(field, fields, look.facts)) for field in differing
+    )
+    return Change(
+        key=look.key,
+        verb=_verb(look, fields),
+        cause=_cause(differences, look.facts, seen_at),
+        differences=differences,
+        actions=tuple(action for action in steps.actions if action.path not in held),
+        held_by=(*_flying(flight, now), *holds),
+        source=resource.source,
+        observed_at=seen_at,
+    )
+
+
+def _verb(look: KindView, fields: tuple[Field, ...]) -> Verb:
+    """What is found and not made, as a machine is, is updated also where its BMC says little."""
+    absent = KINDS[look.key.kind].made and all(field.observed is None for field in fields)
+    return Verb.CREATE if absent else Verb.UPDATE
+
+
+def _stuck(differing: tuple[Field, ...], resource: Resource[Any], facts: ResourceFacts) -> tuple[Hold, ...]:
+    """What was tried and refused for the same document and observed value is not tried again."""
+    if not facts.failures:
+        return ()
+    prints = {field.path: field.fingerprint(resource.spec) for field in differing}
+    hint = "tried again when the document changes or the BMC reports another value"
+    return tuple(
+        Hold(HoldKind.FAILED, path, f"{failure.reason}: {failure.message}", hint, path)
+        for path, failure in facts.failures.items()
+        if failure.terminal and failure.fingerprint == prints.get(path)
+    )
+
+
+def _paced(
+    differing: tuple[Field, ...], resource: Resource[Any], facts: ResourceFacts, now: datetime
+) -> tuple[Hold, ...]:
+    if not facts.wishes:
+        return ()
+    return pace(((f.path, digest(f.desired), f.fingerprint(resource.spec)) for f in differing), facts, now)
+
+
+def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
+    """A machine whose boot order is held is not powered on either: it would come up from somewhere else."""
+    held = {hold.path for hold in holds}
+    if SetBoot.path not in held or PowerOn.path in held or not any(isinstance(a, PowerOn) for a in actions):
+        return holds
+    reason = "without its boot override the machine would boot from another device"
+    return (
+        *holds,
+        Hold(
+            HoldKind.BLOCKED,
+            SetBoot.path,
+            reason,
+            "continues automatically when the boot override is no longer held",
+            PowerOn.path,
+        ),
+    )
+
+
+def _moved(field: Field, fields: tuple[Field, ...], facts: ResourceFacts) -> CauseKind:
+    applied = facts.applied.fields if facts.applied else {}
+    if drifted(field, fields, applied):
+        return CauseKind.DRIFT
+    both = field.path in applied and not field.once and field.path in facts.drift
+    return CauseKind.BOTH if both else CauseKind.COMMIT
+
+
+def _cause(differences: tuple[Difference, ...], facts: ResourceFacts, seen_at: datetime) -> Cause:
+    kinds = {difference.cause for difference in differences}
+    kind = kinds.pop() if len(kinds) == 1 else CauseKind.BOTH
+    if kind is CauseKind.COMMIT:
+        return Cause(kind)
+    drifted = [facts.drift.get(d.path, seen_at) for d in differences if d.cause is not CauseKind.COMMIT]
+    return Cause(kind, since=min(drifted))
+
+
+def _flying(flight: InFlight | None, now: datetime) -> tuple[Hold, ...]:
+    if flight is None:
+        return ()
+    age = max(0, int((now - flight.sent_at).total_seconds()))
+    reason = f"{flight.action.name} was sent {age} s ago by {flight.by}"
+    return (
+        Hold(
+            HoldKind.IN_FLIGHT,
+            flight.id,
+            reason,
+            "wait; the next observation confirms the action, or its deadline ends it",
+        ),
+    )

@@ -1,0 +1,27 @@
+"""Every key that a plan could be about, in the order of the table of kinds and then by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from operator import attrgetter
+
+from reconciler.kinds import KINDS, RECONCILED
+from reconciler.model.facts import Facts
+from reconciler.model.resource import DesiredState, ResourceKey
+
+_ORDER = {name: index for index, name in enumerate(KINDS)}
+
+
+def universe(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey] = ()) -> list[ResourceKey]:
+    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered, or held by
+    a backend, as an address is by the IPAM."""
+    found = {key for key in observed if key.kind in KINDS and KINDS[key.kind].made}
+    return sorted_keys({key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys() | found)
+
+
+def sorted_keys(keys: Collection[ResourceKey]) -> list[ResourceKey]:
+    by_kind: dict[str, list[ResourceKey]] = {}
+    for key in keys:
+        by_kind.setdefault(key.kind, []).append(key)
+    kinds = sorted(by_kind, key=lambda kind: (_ORDER.get(kind, len(_ORDER)), kind))
+    return [key for kind in kinds for key in sorted(by_kind[kind], key=attrgetter("name"))]
