@@ -7,6 +7,7 @@ errors.py         the errors and their reasons
 bmc.py            what a BMC can do, by capability, and who opens it
 endpoint.py       where a BMC is, and how it is trusted
 system_state.py   Redfish's words, and one look at a system
+task.py           what a write returns, and the Task that carries it out
 hardware.py       what is in a machine
 mac_address.py    MAC addresses in one form
 ipam.py           networks and addresses by owner
@@ -26,6 +27,7 @@ from drivers.base.bmc import Indicator as Indicator
 from drivers.base.bmc import InventorySource as InventorySource
 from drivers.base.bmc import Power as Power
 from drivers.base.bmc import System as System
+from drivers.base.bmc import Tasks as Tasks
 from drivers.base.bmc import VirtualMedia as VirtualMedia
 from drivers.base.bmc import with_all as with_all
 from drivers.base.clean_text import clean as clean
@@ -87,3 +89,7 @@ from drivers.base.system_state import PowerState as PowerState
 from drivers.base.system_state import ResetType as ResetType
 from drivers.base.system_state import SystemState as SystemState
 from drivers.base.system_state import is_image as is_image
+from drivers.base.task import ACCEPTED as ACCEPTED
+from drivers.base.task import Accepted as Accepted
+from drivers.base.task import Task as Task
+from drivers.base.task import TaskState as TaskState

@@ -10,14 +10,17 @@ from drivers.base.endpoint import Endpoint, Tls
 from drivers.base.errors import Unsupported
 from drivers.base.hardware import Inventory
 from drivers.base.system_state import BootOverride, IndicatorLED, ResetType, SystemState
+from drivers.base.task import Accepted, Task
 
 
 @runtime_checkable
 class System(Protocol):
-    """One ComputerSystem behind a BMC: the one thing that every driver gives. What else its BMC can do is said by the
-    methods that it has: those of `Power`, `Boot`, `Indicator`, `VirtualMedia` and `InventorySource`, each all or none.
+    """One ComputerSystem behind a BMC: the one thing that every driver gives. What else the BMC can do is said by the
+    methods that the system has: those of `Power`, `Boot`, `Indicator`, `VirtualMedia`, `InventorySource` and `Tasks`,
+    each all or none.
 
-    May be shared between threads; requests to one BMC go one at a time. Every method raises DriverError and no other.
+    A write returns `Accepted` when the BMC took it, not when it is done. May be shared between threads; requests to one
+    BMC go one at a time. Every method raises DriverError and no other.
     """
 
     def read(self) -> SystemState:
@@ -28,16 +31,15 @@ class System(Protocol):
 class Power(Protocol):
     """A system that can be switched on and off."""
 
-    def reset(self, reset_type: ResetType) -> None:
-        """Send one Reset, never twice; return when the BMC accepted it, not when it is done. Raises Unsupported, naming
-        it, for one that the BMC does not have."""
+    def reset(self, reset_type: ResetType) -> Accepted:
+        """Send one Reset, never twice. Raises Unsupported, naming the ResetType, for one that the BMC does not have."""
 
 
 @runtime_checkable
 class Boot(Protocol):
     """A system whose boot source can be overridden."""
 
-    def set_boot(self, override: BootOverride) -> None:
+    def set_boot(self, override: BootOverride) -> Accepted:
         """Send the override once. The caller looks again: not all BMCs keep what they accept."""
 
 
@@ -45,7 +47,7 @@ class Boot(Protocol):
 class Indicator(Protocol):
     """A system with an LED that tells it from the others in its rack."""
 
-    def set_indicator(self, led: IndicatorLED) -> None:
+    def set_indicator(self, led: IndicatorLED) -> Accepted:
         """Set the indicator LED once."""
 
 
@@ -56,11 +58,11 @@ class VirtualMedia(Protocol):
     def read(self, *, media: bool = False) -> SystemState:
         """As System.read; with `media`, what is in its virtual drives too, at a few requests more."""
 
-    def insert_media(self, url: str) -> None:
+    def insert_media(self, url: str) -> Accepted:
         """Put the CD image at this URL into a free virtual drive, once. Raises Rejected when none is free, saying what
         is in them; Unsupported when there is none."""
 
-    def eject_media(self, url: str) -> None:
+    def eject_media(self, url: str) -> Accepted:
         """Take the image out of whichever virtual drive it is in, once. In none is success."""
 
 
@@ -74,7 +76,17 @@ class InventorySource(Protocol):
 
 
 @runtime_checkable
-class Bmc(Power, Boot, Indicator, VirtualMedia, InventorySource, Protocol):
+class Tasks(Protocol):
+    """A system whose BMC says how a write is getting on."""
+
+    def task(self, handle: str) -> Task:
+        """Read the Task of an earlier write once; `handle`: as `Accepted` had it, maybe of another process. Raises
+        Rejected for a Task that the BMC does not know (any more): what became of the write is unknown then, and only a
+        look at the system tells."""
+
+
+@runtime_checkable
+class Bmc(Power, Boot, Indicator, VirtualMedia, InventorySource, Tasks, Protocol):
     """All of it, for those who use a driver: what a system cannot do raises Unsupported (`with_all`)."""
 
 
@@ -94,35 +106,40 @@ class _Partial:
             return self._system.read(media=True)
         return self._system.read()
 
-    def reset(self, reset_type: ResetType) -> None:
+    def reset(self, reset_type: ResetType) -> Accepted:
         if not isinstance(self._system, Power):
             raise self._lacks("power control")
-        self._system.reset(reset_type)
+        return self._system.reset(reset_type)
 
-    def set_boot(self, override: BootOverride) -> None:
+    def set_boot(self, override: BootOverride) -> Accepted:
         if not isinstance(self._system, Boot):
             raise self._lacks("boot override")
-        self._system.set_boot(override)
+        return self._system.set_boot(override)
 
-    def set_indicator(self, led: IndicatorLED) -> None:
+    def set_indicator(self, led: IndicatorLED) -> Accepted:
         if not isinstance(self._system, Indicator):
             raise self._lacks("indicator LED")
-        self._system.set_indicator(led)
+        return self._system.set_indicator(led)
 
-    def insert_media(self, url: str) -> None:
+    def insert_media(self, url: str) -> Accepted:
         if not isinstance(self._system, VirtualMedia):
             raise self._lacks("virtual media")
-        self._system.insert_media(url)
+        return self._system.insert_media(url)
 
-    def eject_media(self, url: str) -> None:
+    def eject_media(self, url: str) -> Accepted:
         if not isinstance(self._system, VirtualMedia):
             raise self._lacks("virtual media")
-        self._system.eject_media(url)
+        return self._system.eject_media(url)
 
     def inventory(self) -> Inventory:
         if not isinstance(self._system, InventorySource):
             raise self._lacks("inventory")
         return self._system.inventory()
+
+    def task(self, handle: str) -> Task:
+        if not isinstance(self._system, Tasks):
+            raise self._lacks("tasks")
+        return self._system.task(handle)
 
     def _lacks(self, what: str) -> Unsupported:
         return Unsupported(f"driver {self._driver} has no {what}; use another driver, or do not declare what needs it")

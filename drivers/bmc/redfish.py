@@ -15,6 +15,8 @@ import sushy
 from sushy import exceptions
 
 from drivers.base import (
+    ACCEPTED,
+    Accepted,
     Bmc,
     BootOverride,
     BootTarget,
@@ -26,6 +28,7 @@ from drivers.base import (
     Rejected,
     ResetType,
     SystemState,
+    Task,
     Tls,
     Unreachable,
     Unsupported,
@@ -39,6 +42,7 @@ from drivers.bmc.redfish_inventory import read_inventory
 from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish_probe import probe
 from drivers.bmc.redfish_system import ParsedSystem, some_of, system_state
+from drivers.bmc.redfish_tasks import Writes, accepted, read_task
 
 CLOSE_SECONDS = 30.0
 """For all BMCs together; a session that is not deleted by then expires by itself."""
@@ -134,7 +138,7 @@ class RedfishSystem:
             state = system_state(system, self._allowed_resets(system))
             return msgspec.structs.replace(state, media=self._media(system)) if media else state
 
-    def reset(self, reset_type: ResetType) -> None:
+    def reset(self, reset_type: ResetType) -> Accepted:
         """A look, and one POST. A value that the BMC does not list is not sent. Raises DriverError."""
         with self._understood():
             system = self._look()
@@ -142,9 +146,9 @@ class RedfishSystem:
             if action is None:
                 raise Unsupported(f"{self._connector.url}: the system {system.path} has no Reset action")
             self._must_be_allowed("ResetType", reset_type, allowed)
-            self._connector.post(action.target_uri, data={"ResetType": reset_type.value})
+            return accepted(self._connector.post(action.target_uri, data={"ResetType": reset_type.value}))
 
-    def set_boot(self, override: BootOverride) -> None:
+    def set_boot(self, override: BootOverride) -> Accepted:
         """A look, and one PATCH; two where a BMC keeps target and mode apart (NVIDIA GB200). Raises DriverError.
 
         The Settings resource is used where the BMC has one for boot. `enabled` belongs in every override: Supermicro
@@ -156,27 +160,31 @@ class RedfishSystem:
                 raise Unsupported(f"{self._connector.url}: the system {system.path} has no boot override")
             allowed = some_of(BootTarget, system.boot.allowed_values)
             self._must_be_allowed("BootSourceOverrideTarget", override.target, allowed)
+            writes = system.through(Writes(self._connector))
             system.set_system_boot_options(
                 target=_sushy(sushy.BootSource, override.target),
                 enabled=_sushy(sushy.BootSourceOverrideEnabled, override.enabled),
                 mode=_sushy(sushy.BootSourceOverrideMode, override.mode),
             )
+            return writes.accepted
 
-    def set_indicator(self, led: IndicatorLED) -> None:
+    def set_indicator(self, led: IndicatorLED) -> Accepted:
         """A look, and one PATCH of IndicatorLED or of LocationIndicatorActive. Raises DriverError."""
         with self._understood():
             system = self._look()
+            writes = system.through(Writes(self._connector))
             if system.lights_by_location:
                 if led is IndicatorLED.BLINKING:
                     raise Unsupported(f"{self._connector.url}: the indicator LED can be Lit or Off, not Blinking")
                 data = {"LocationIndicatorActive": led is IndicatorLED.LIT}
-                self._connector.patch(system.path, data=data, etag=system._get_etag())
+                writes.patch(system.path, data=data, etag=system._get_etag())
             elif system.indicator_led is not None:
                 system.set_indicator_led(sushy.IndicatorLED(led.value))
             else:
                 raise Unsupported(f"{self._connector.url}: the system {system.path} has no indicator LED")
+            return writes.accepted
 
-    def insert_media(self, url: str) -> None:
+    def insert_media(self, url: str) -> Accepted:
         """A look, and one POST or PATCH; once more when it was refused for a value that is missing. Raises DriverError.
 
         Raises Unsupported without a drive, Rejected when none is free.
@@ -184,19 +192,23 @@ class RedfishSystem:
         with self._understood():
             request = to_insert(self._drives(self._look()), url)
             try:
-                self._send(request)
+                return self._send(request)
             except Rejected as refused:
                 whole = more_is_wanted(request, refused)
                 if whole is None:
                     raise
-                self._send(whole)
+                return self._send(whole)
 
-    def eject_media(self, url: str) -> None:
+    def eject_media(self, url: str) -> Accepted:
         """A look, and one POST or PATCH, or none when it is not in. Raises DriverError."""
         with self._understood():
             request = to_eject(self._drives(self._look()), url)
-            if request is not None:
-                self._send(request)
+            return ACCEPTED if request is None else self._send(request)
+
+    def task(self, handle: str) -> Task:
+        """One GET. Raises DriverError."""
+        with self._understood():
+            return read_task(self._connector, handle)
 
     def _drives(self, system: ParsedSystem) -> tuple[Drive, ...]:
         connector = self._connector
@@ -208,9 +220,9 @@ class RedfishSystem:
         except DriverError:
             return None  # The system was read all the same; a write says what is wrong with its drives.
 
-    def _send(self, request: Request) -> None:
+    def _send(self, request: Request) -> Accepted:
         send = self._connector.patch if request.method == "PATCH" else self._connector.post
-        send(request.path, data=request.body)
+        return accepted(send(request.path, data=request.body))
 
     def inventory(self) -> Inventory:
         """A look, and 200 GETs at most, each in its turn with others' requests. Raises DriverError."""

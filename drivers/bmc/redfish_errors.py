@@ -27,6 +27,10 @@ class NotFound(Rejected):
     """404: the BMC has no such resource."""
 
 
+class BadRequest(Rejected):
+    """400, with what the BMC says to it."""
+
+
 class Forbidden(AuthenticationFailed):
     """403: the login holds, but may not do this, or its password must be changed first."""
 
@@ -62,7 +66,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return Unsupported(text)
     if status >= 500:
         return Broken(text, maybe_sent=method != "GET")
-    return Rejected(text)
+    return BadRequest(text) if status == 400 and said else Rejected(text)
 
 
 def retry_after(reply: Reply) -> float | None:

@@ -14,6 +14,7 @@ from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, Indica
 from drivers.base import ResetType as Reset
 from drivers.bmc.redfish_connector import OneShotConnector
 
+_C = TypeVar("_C")
 E = TypeVar("E", bound=StrEnum)
 
 RESET = "#ComputerSystem.Reset"
@@ -42,6 +43,11 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
     def __init__(self, connector: OneShotConnector, path: str, document: dict[str, Any], etag: str | None) -> None:
         self.document, self._etag = document, etag
         ResourceBase.__init__(self, connector, path, json_doc=_needed(document, path))
+
+    def through(self, connector: _C) -> _C:
+        """Send the system's writes through this connector from now on; returns it."""
+        self._conn = connector
+        return connector
 
     def _parse_attributes(self, json_doc: dict[str, Any]) -> dict[str, Any]:
         # sushy's goes through every attribute of the class, and again for its log: a quarter of a look's CPU.

@@ -19,6 +19,7 @@ import msgspec
 import pytest
 
 from drivers.base import (
+    Accepted,
     BmcDriver,
     Boot,
     BootEnabled,
@@ -35,6 +36,8 @@ from drivers.base import (
     ResetType,
     System,
     SystemState,
+    Task,
+    Tasks,
     Unreachable,
     Unsupported,
     VirtualMedia,
@@ -142,6 +145,31 @@ class BmcConformance:
         power.reset(ResetType.FORCE_OFF)
         _read_until(subject, system, PowerState.OFF)
 
+    def test_every_write_returns_that_it_was_accepted(
+        self, subject: BmcSubject, system: System, driver: BmcDriver
+    ) -> None:
+        """The machine is off before and after."""
+        for accepted in _writes(subject, system):
+            assert isinstance(accepted, Accepted)
+            assert accepted.handle is None or isinstance(system, Tasks), "a handle, and no `task` to ask for it"
+
+    def test_the_task_of_a_write_is_read_by_its_handle(
+        self, subject: BmcSubject, system: System, driver: BmcDriver
+    ) -> None:
+        """Also by another object: the process that sent the write may be gone."""
+        again = driver.open(subject.at(subject.systems[0]))
+        handles = [accepted.handle for accepted in _writes(subject, system) if accepted.handle is not None]
+        if not handles or not isinstance(again, Tasks):
+            pytest.skip("its writes have no Tasks")
+        for handle in handles:
+            assert isinstance(again.task(handle), Task)
+
+    def test_a_task_that_is_not_known_is_an_error_of_drivers(self, system: System) -> None:
+        if not isinstance(system, Tasks):
+            _skipped("Tasks")
+        with pytest.raises(DriverError):
+            system.task("/redfish/v1/TaskService/Tasks/no-such-task")
+
     def test_a_reset_type_that_is_not_listed_is_unsupported(self, system: System, power: Power) -> None:
         listed = system.read().allowed_resets
         missing = [one for one in ResetType if one not in (listed or tuple(ResetType))]
@@ -197,6 +225,8 @@ class BmcConformance:
             Boot: lambda: whole.set_boot(BootOverride(BootTarget.PXE, BootEnabled.ONCE)),
             Indicator: lambda: whole.set_indicator(IndicatorLED.LIT),
             InventorySource: whole.inventory,
+            Tasks: lambda: whole.task("/redfish/v1/TaskService/Tasks/1"),
+            VirtualMedia: lambda: whole.eject_media("https://images.example/agent.iso"),
         }
         for call in (call for capability, call in calls.items() if not isinstance(system, capability)):
             with pytest.raises(Unsupported):
@@ -256,6 +286,21 @@ def _several(subject: BmcSubject) -> tuple[str, str]:
     if len(subject.systems) < 2:
         pytest.skip("its BMC has one system")
     return subject.systems[0], subject.systems[1]
+
+
+def _writes(subject: BmcSubject, system: System) -> Iterator[Accepted]:
+    """Each write that it can do, one after the other. The machine is off before and after."""
+    if isinstance(system, Indicator):
+        yield system.set_indicator(IndicatorLED.LIT)
+        yield system.set_indicator(IndicatorLED.OFF)
+    if isinstance(system, Boot):
+        yield system.set_boot(BootOverride(BootTarget.HDD, BootEnabled.CONTINUOUS))
+    if isinstance(system, Power):
+        _read_until(subject, system, PowerState.OFF)
+        yield system.reset(ResetType.ON)
+        _read_until(subject, system, PowerState.ON)
+        yield system.reset(ResetType.FORCE_OFF)
+        _read_until(subject, system, PowerState.OFF)
 
 
 def _read_until(subject: BmcSubject, system: System, power: PowerState) -> SystemState:

@@ -27,6 +27,9 @@ class Ledger(Protocol):
     def begin_action(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
         """Write down that this is about to be sent. Raises Fenced when another instance has taken over."""
 
+    def note_action(self, flight: InFlight, event: Event | None) -> None:
+        """Write down what is known of the action by now, as long as it is under way."""
+
     def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
         """The action is under way no more."""
 

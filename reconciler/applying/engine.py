@@ -120,7 +120,7 @@ class Engine:
         resource = desired.resources.get(seen.key)
         flight = self._state.flights.get(seen.key)
         # An observation that is older than the sending says nothing of it.
-        if flight and (seen.taken_at <= flight.sent_at or not self._reconciler.settle(flight, seen, resource)):
+        if flight and (seen.taken_at <= flight.sent_at or self._reconciler.settle(flight, seen, resource) is None):
             return None
         if resource is None or seen.error is not None:
             return None

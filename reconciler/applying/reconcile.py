@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError, Unreachable
+from drivers.base import Accepted, DriverError, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.events import EventRecorder
@@ -21,6 +21,7 @@ from reconciler.applying.record_actions import record_action
 from reconciler.applying.settlement import (
     Settled,
     describe,
+    is_awaited,
     lock_holder,
     new_flight,
     refuse_action,
@@ -63,9 +64,7 @@ class Reconciler:
         self._backends, self._poller, self._planner, self._context = backends, poller, planner, context
         self._state, self._events = state, events
         self._ids = 0
-        # What is known as long as the process lives. Of actions in flight: which ones the other side has certainly
-        # taken, and how many observations showed nothing of one.
-        self._accepted: set[str] = set()
+        # What is known as long as the process lives. Of actions in flight: how many observations showed nothing of one.
         self._in_vain: dict[str, int] = {}
         # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
         self._since: dict[ResourceKey, datetime] = {}
@@ -78,7 +77,7 @@ class Reconciler:
         desired = self._state.desired
         if desired is None:
             return waiting(OutcomeReason.NO_DESIRED_STATE, "no desired state is in force yet")
-        seen = self._observe(key, desired)  # Slow, so without the gate; sending too.
+        seen = self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.
         with self._state.gate:
             result: Outcome | InFlight | None = (
                 self._unread(seen) or self._superseded(desired) or self._settle(key, desired, seen)
@@ -94,6 +93,31 @@ class Reconciler:
         return self._requeue(key, outcome)
 
     # -- observe -----------------------------------------------------------------------------------------------------
+
+    def _observe_with_task(self, key: ResourceKey, desired: DesiredState) -> Observation:
+        """What the resource shows. The Task of an action that it does not show yet is read too, and a failed one is
+        believed only when a later look at the resource shows nothing either."""
+        seen = self._observe(key, desired)
+        flight = self._state.flights.get(key)
+        if flight is None or flight.handle is None or not is_awaited(flight, seen, desired.resources.get(key)):
+            return seen
+        try:
+            task = self._backends.of(key).task(flight.handle, key, desired)
+        except DriverError:  # BMCs forget Tasks; what became of the action is to be seen on the resource alone.
+            return seen
+        if task != flight.task:
+            self._progress(flight, task)
+        return self._observe(key, desired) if task.failed else seen
+
+    def _progress(self, flight: InFlight, task: Task) -> None:
+        """Write down what the Task says; what is more than another percentage is an event."""
+        noted, event = msgspec.structs.replace(flight, task=task), None
+        if not task.failed and (flight.task is None or flight.task.state is not task.state):
+            message = f"{describe(flight)}: its Task reports {task}"
+            event = self._events.event(flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id)
+        self._state.note(noted, event)
+        if event is not None:
+            self._events.report(event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """What the resource shows. What it holds under a former name decides too, so that must be readable as well."""
@@ -139,29 +163,31 @@ class Reconciler:
 
     def _settle(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> Outcome | None:
         flight = self._state.flights.get(key)
-        if flight is None or self.settle(flight, seen, desired.resources.get(key)):
+        if flight is None:
             return None
+        settled = self.settle(flight, seen, desired.resources.get(key))
+        if settled is not None:
+            return settled.outcome
         age = (self._context.now() - flight.sent_at).total_seconds()
-        return waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent and is not confirmed yet", age)
+        message = f"{describe(flight)} was sent and is not confirmed yet{flight.task_words}"
+        return waiting(OutcomeReason.CONFIRMING, message, age)
 
-    def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
-        """Whether an observation shows what became of an action; then the action is in flight no more."""
+    def settle(self, flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> Settled | None:
+        """What an observation shows to have become of an action, which is in flight no more then; None: nothing yet."""
         now = self._context.now()
         if flight.sent_at > now:  # By a clock that was put back since: the action has all its time from now on.
             flight = msgspec.structs.replace(flight, sent_at=now, deadline=now + (flight.deadline - flight.sent_at))
             self._state.retime(flight)
-        accepted, looks = flight.id in self._accepted, self._in_vain.get(flight.id, 0) + (seen.error is None)
-        facts = self._state.of(flight.key)
-        settled = settle(flight, seen, resource, facts, now, accepted=accepted, looks=looks)
+        looks = self._in_vain.get(flight.id, 0) + (seen.error is None)
+        settled = settle(flight, seen, resource, self._state.of(flight.key), now, looks=looks)
         if settled is None:
             self._in_vain[flight.id] = looks
-            return False
-        self._end(flight, settled)
-        return True
+        else:
+            self._end(flight, settled)
+        return settled
 
     def _end(self, flight: InFlight, settled: Settled) -> None:
         self._state.end(flight, settled.facts, settled.event)
-        self._accepted.discard(flight.id)
         self._in_vain.pop(flight.id, None)
         self._events.report(settled.event)
 
@@ -290,14 +316,23 @@ class Reconciler:
     def _send(self, flight: InFlight, desired: DesiredState, seen: Observation) -> Outcome:
         """Send the action, once."""
         try:
-            self._backends.of(flight.key).send(flight.action, desired)
+            accepted = self._backends.of(flight.key).send(flight.action, desired)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
                 message = f"{describe(flight)}: {error}; it may have been executed; observe before sending again"
                 return Waiting(OutcomeReason.CONFIRMING, message, MAYBE_SENT)
             return self._refused(flight, error, desired.resources.get(flight.key), seen)
-        self._accepted.add(flight.id)
+        self._accept(flight, accepted)
         return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
+
+    def _accept(self, flight: InFlight, accepted: Accepted) -> None:
+        """Remember that the other side took the action. A Task's handle must outlast this process."""
+        taken = msgspec.structs.replace(flight, accepted=True, handle=accepted.handle, task=accepted.task)
+        if accepted.handle is not None or accepted.task is not None:
+            self._state.note(taken)
+            return
+        with self._state.gate:
+            self._state.believe(taken)
 
     def _refused(
         self, flight: InFlight, error: DriverError, resource: Resource[Any] | None, seen: Observation

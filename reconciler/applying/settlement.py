@@ -36,15 +36,17 @@ from reconciler.model.action import (
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Failed, Outcome, OutcomeReason, Reason, Waiting
 from reconciler.model.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
+    AN_HOUR,
     LOOKS_BEFORE_REPEAT,
     POLICIES,
     REPEAT,
     error_outcome,
     refused_delay,
+    requeue_delay,
     retry_policy,
     write_delay,
 )
@@ -52,10 +54,12 @@ from reconciler.planning.pacing import count_write, uncount_write
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """An action that is in flight no more: what is remembered of it, and what is reported."""
+    """An action that is in flight no more: what is remembered of it, and what is reported. `outcome`: how the reconcile
+    ends by that; None: it goes on to plan."""
 
     facts: ResourceFacts
     event: Event
+    outcome: Outcome | None = None
 
 
 def new_flight(id_: str, action: Action, desired: DesiredState, now: datetime, by: str, cause: str) -> InFlight:
@@ -85,14 +89,12 @@ def settle(
     facts: ResourceFacts,
     now: datetime,
     *,
-    accepted: bool,
     looks: int = 0,
 ) -> Settled | None:
     """None while the action may still take effect; else what a look at `seen` says has become of it.
 
-    An unreadable resource settles nothing: the action may have been done. `accepted`: the other side is known to have
-    taken it; not so when the reply was lost, or the process that sent it is gone. `looks`: how many, this one among
-    them, showed nothing of it.
+    What is seen decides, whatever the action's Task says. An unreadable resource settles nothing: the action may have
+    been done. `looks`: how many, this one among them, showed nothing of it.
     """
     rules = KINDS[flight.key.kind].rules
     if rules is None or seen.error is not None:
@@ -101,19 +103,29 @@ def settle(
     if not elsewhere and rules.confirmed(flight.action, seen.value):
         told = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{_result_words(flight, seen)}")
         return Settled(_confirmed(flight, seen, resource, facts), told)
-    if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, accepted=accepted, looks=looks):
+    if not elsewhere and flight.task is not None and flight.task.failed:
+        return _task_failed(flight, seen, resource, facts, now)
+    if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):
         return None
     if elsewhere:
         why = "was abandoned: spec.bmc now points to another system"
         return Settled(facts, _event(flight, now, EventReason.ACTION_ABANDONED, why, EventType.WARNING))
-    return _expired(flight, seen, resource, facts, now, accepted=accepted)
+    return _expired(flight, seen, resource, facts, now)
 
 
-def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, accepted: bool, looks: int) -> bool:
+def is_awaited(flight: InFlight, seen: Observation, resource: Resource[Any] | None) -> bool:
+    """Whether its resource can be read, is the one that it was sent to, and shows nothing of it."""
+    rules = KINDS[flight.key.kind].rules
+    if rules is None or resource is None or seen.error is not None or _elsewhere(flight, resource):
+        return False
+    return not rules.confirmed(flight.action, seen.value)
+
+
+def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, looks: int) -> bool:
     """Whether it may never have been sent, and sending it again does no harm: a fleet whose daemon was killed in the
     middle of a start does not stay dark for all the patience that slow BMCs need."""
     late = (now - flight.sent_at).total_seconds() >= REPEAT
-    return not accepted and late and looks >= LOOKS_BEFORE_REPEAT and is_repeatable(flight.action, seen.value)
+    return not flight.accepted and late and looks >= LOOKS_BEFORE_REPEAT and is_repeatable(flight.action, seen.value)
 
 
 def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
@@ -147,8 +159,7 @@ def refuse_action(
         delay = write_delay(failure.attempts, jitter, base=rule.wait.first, floor=floor)
     else:
         delay = refused_delay(rule, failure.attempts, jitter, floor)
-    failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
-    remembered = msgspec.structs.replace(remembered, failures={**remembered.failures, flight.action.path: failure})
+    remembered = _retry_after(remembered, flight.action, now, delay)
     event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING)
     return Settled(remembered, event), error_outcome(reason, str(error), delay, terminal=rule.terminal)
 
@@ -210,44 +221,73 @@ def _confirmed(
     return facts
 
 
-def _expired(
-    flight: InFlight,
-    seen: Observation,
-    resource: Resource[Any] | None,
-    facts: ResourceFacts,
-    now: datetime,
-    *,
-    accepted: bool,
+def _task_failed(
+    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
 ) -> Settled:
+    """The other side says that what it accepted came to nothing, and nothing of it is seen."""
     action = flight.action
-    if isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN and accepted:
-        event = _event(
-            flight,
-            now,
-            EventReason.SHUTDOWN_IGNORED,
-            ("was accepted, but the machine did not shut down"),
-            EventType.WARNING,
-        )
+    once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
+    message = f"failed: its Task reports {flight.task}{_how_to_send_again(resource) if once else ''}"
+    event = _event(flight, now, EventReason.ACTION_FAILED, message, EventType.WARNING)
+    reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} {message}"
+    failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), once, now)
+    delay = write_delay(failed.failures[action.path].attempts, 0.0)
+    if not _is_graceful(action):
+        return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, once, delay))
+    # The operating system has all the time that is declared for it, before its power is cut.
+    rest = (deadline(flight, resource) - now).total_seconds()
+    ignored = msgspec.structs.replace(failed, shutdown_ignored=now)
+    settled = _retry_after(ignored, action, now, min(max(delay, rest), AN_HOUR))
+    return Settled(settled, event, Waiting(reason, words, requeue_delay(reason)))
+
+
+def _expired(
+    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
+) -> Settled:
+    action, accepted = flight.action, flight.accepted
+    if _is_graceful(action) and accepted:
+        why = f"was accepted, but the machine did not shut down{flight.task_words}"
+        event = _event(flight, now, EventReason.SHUTDOWN_IGNORED, why, EventType.WARNING)
         return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
     once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
     # A power state may come late and is worth another try; what reads back as something else was not kept. An order
     # for one boot is never given on a guess: the machine may have used the first one up.
     terminal = once or (accepted and isinstance(action, SetBoot | SetIndicator))
-    message = _WHY_NOT[accepted, once]
-    if once and resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None:
-        message = f"{message}; to send it again, change spec.boot.request"
-    rules = KINDS[flight.key.kind].rules
-    fingerprint = None
-    if rules is not None and resource is not None:
-        fields = rules.fields(resource, KindView(flight.key, seen.value, facts, {flight.key: seen}))
-        fingerprint = next((f.fingerprint(resource.spec) for f in fields if f.path == action.path), None)
+    message = f"{_WHY_NOT[accepted, once]}{flight.task_words}{_how_to_send_again(resource) if once else ''}"
     event = _event(flight, now, EventReason.ACTION_NOT_CONFIRMED, message, EventType.WARNING)
-    failed = _failure(facts, flight, "NotConfirmed", message, fingerprint, terminal, now)
-    failure = failed.failures[action.path]
+    fingerprint = _fingerprint(flight, seen, resource, facts)
+    failed = _failure(facts, flight, OutcomeReason.NOT_CONFIRMED, message, fingerprint, terminal, now)
+    attempts = failed.failures[action.path].attempts
     # What may never have been sent is not waited for once more, the first time.
-    delay = 0.0 if failure.attempts == 1 and not accepted else write_delay(failure.attempts, 0.0)
-    failure = msgspec.structs.replace(failure, retry_at=now + timedelta(seconds=delay))
-    return Settled(msgspec.structs.replace(failed, failures={**failed.failures, action.path: failure}), event)
+    delay = 0.0 if attempts == 1 and not accepted else write_delay(attempts, 0.0)
+    return Settled(_retry_after(failed, action, now, delay), event)
+
+
+def _is_graceful(action: Action) -> bool:
+    return isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN
+
+
+def _how_to_send_again(resource: Resource[Any] | None) -> str:
+    """Of a boot override for one boot, which is not sent again by itself."""
+    declared = resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None
+    return "; to send it again, change spec.boot.request" if declared else ""
+
+
+def _fingerprint(
+    flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts
+) -> str | None:
+    """Of the field that the action serves; None where nothing is declared."""
+    rules = KINDS[flight.key.kind].rules
+    if rules is None or resource is None:
+        return None
+    fields = rules.fields(resource, KindView(flight.key, seen.value, facts, {flight.key: seen}))
+    return next((f.fingerprint(resource.spec) for f in fields if f.path == flight.action.path), None)
+
+
+def _retry_after(facts: ResourceFacts, action: Action, now: datetime, delay: float) -> ResourceFacts:
+    """The facts, with the time from which on the action that failed may be sent again."""
+    failure = msgspec.structs.replace(facts.failures[action.path], retry_at=now + timedelta(seconds=delay))
+    return msgspec.structs.replace(facts, failures={**facts.failures, action.path: failure})
 
 
 _WHY_NOT = {
@@ -261,7 +301,7 @@ _WHY_NOT = {
 def _failure(
     facts: ResourceFacts,
     flight: InFlight,
-    reason: str,
+    reason: Reason,
     message: str,
     fingerprint: str | None,
     terminal: bool,

@@ -121,6 +121,20 @@ class EngineState:
         self._flights[flight.key] = flight
         self._changed.add(flight.key)
 
+    def note(self, flight: InFlight, event: Event | None = None) -> None:
+        """Write down what is known of it by now: its handle, its Task. Raises StoreError. The gate is not needed: one
+        thread at a time works on a key, and what was settled meanwhile is left alone."""
+        self._ledger.note_action(flight, event)
+        with self.gate:
+            self.believe(flight)
+
+    def believe(self, flight: InFlight) -> None:
+        """Go by this of it from now on, as far as it is under way still; for what may be lost."""
+        current = self._flights.get(flight.key)
+        if current is not None and current.id == flight.id:
+            self._flights[flight.key] = flight
+            self._changed.add(flight.key)
+
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
         """It is under way no more. Raises StoreError."""
         self._ledger.end_action(flight, facts, event)

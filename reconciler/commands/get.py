@@ -191,7 +191,8 @@ def _described(one: Description) -> str:
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]
     if flight := one.flight:
-        lines.append(f"In flight:   {flight.action.name}, sent {short_age(flight.sent_at, at)} ago by {flight.by}")
+        sent = f"sent {short_age(flight.sent_at, at)} ago by {flight.by}"
+        lines.append(f"In flight:   {flight.action.name}, {sent}{clean(flight.task_words)}")
     if remembered := one.remembered:
         lines += ["Remembered:", _indented(msgspec.to_builtins(remembered))]
     lines.append("Events:" if one.events else "Events:      none")

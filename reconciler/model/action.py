@@ -18,6 +18,7 @@ from drivers.base import (
     IpamNetwork,
     PowerState,
     ResetType,
+    Task,
 )
 from reconciler.model.lifecycle_facts import LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
@@ -299,12 +300,13 @@ RecordAction = Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | OrderE
 Action = BmcAction | IpamAction | RecordAction | Forget
 
 
-class InFlight(msgspec.Struct, frozen=True):
+class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     """An action that was, or may have been, sent and is not yet known to have taken effect.
 
     Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift;
     `place`: the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be looked at to confirm it.
-    Until `deadline` the machine is looked at and nothing else is sent to it.
+    Until `deadline` the machine is looked at and nothing else is sent to it. `accepted`: the other side is known to
+    have taken the action; `handle`: of the Task that carries it out there; `task`: what was last read of that Task.
     """
 
     id: str
@@ -315,6 +317,14 @@ class InFlight(msgspec.Struct, frozen=True):
     by: str
     cause: str
     place: str = ""
+    accepted: bool = False
+    handle: str | None = None
+    task: Task | None = None
+
+    @property
+    def task_words(self) -> str:
+        """What its Task reports, to follow a sentence; empty where there is none."""
+        return f"; its Task reports {self.task}" if self.task is not None else ""
 
     @property
     def bmc(self) -> str:

@@ -24,8 +24,10 @@ class EventReason(StrEnum):
     """
 
     ACTION_SENT = "ActionSent"
+    ACTION_PROGRESSED = "ActionProgressed"
     ACTION_CONFIRMED = "ActionConfirmed"
     ACTION_REFUSED = "ActionRefused"
+    ACTION_FAILED = "ActionFailed"
     ACTION_NOT_CONFIRMED = "ActionNotConfirmed"
     ACTION_ABANDONED = "ActionAbandoned"
     SHUTDOWN_IGNORED = "ShutdownIgnored"

@@ -84,6 +84,9 @@ REQUEUE: dict[OutcomeReason, float | Polling] = {
     # The resource that is first wakes this one, so it seldom has to ask by itself.
     OutcomeReason.IN_TURN: 10,
     OutcomeReason.BMC_BUSY: 1,
+    # The failure itself says when the action may be sent again, which may be later.
+    OutcomeReason.TASK_FAILED: 5,
+    OutcomeReason.NOT_CONFIRMED: 5,
     OutcomeReason.RECORDED: 0,
     OutcomeReason.NEW_REVISION: 0,
     OutcomeReason.STALE: 0,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from drivers.base import DriverError, ErrorReason, Unsupported, clean, excerpt
+from drivers.base import Accepted, DriverError, ErrorReason, Task, Unsupported, clean, excerpt
 from reconciler.kinds import KINDS
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
@@ -41,8 +41,11 @@ class Backend(Protocol):
     def holdings(self) -> Mapping[ResourceKey, Any]:
         """All that it holds for resources that groundstate makes, whoever owns them. Raises DriverError."""
 
-    def send(self, action: Action, desired: DesiredState) -> None:
+    def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send one request, once. Raises DriverError."""
+
+    def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
+        """What the other side says of an action that it accepted with this handle. Raises DriverError."""
 
 
 class NoBackend:
@@ -70,14 +73,23 @@ class NoBackend:
         """It holds nothing."""
         return {}
 
-    def send(self, action: Action, desired: DesiredState) -> None:
+    def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Raise Unsupported: there is no endpoint."""
         raise not_carried_out(action, "no endpoint")
+
+    def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
+        """Raise Unsupported: there is no endpoint."""
+        raise no_tasks(key)
 
 
 def not_carried_out(action: Action, by: str) -> Unsupported:
     """The error of an action that came to a backend which does not carry it out: a defect of the kind's rules."""
     return Unsupported(f"{action.name} of {action.key} is carried out by {by}")
+
+
+def no_tasks(key: ResourceKey) -> Unsupported:
+    """The error of a handle that came to a backend which gives none."""
+    return Unsupported(f"actions for a {key.kind} are carried out without Tasks")
 
 
 def observation_of(key: ResourceKey, read: Callable[[], Any], now: Callable[[], datetime]) -> Observation:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
+from drivers.base import Accepted, Bmc, Task
 from reconciler import runtime
 from reconciler.kinds.machine.spec import way_to
 from reconciler.kinds.machine.virtual_media import media_watched
@@ -59,21 +60,28 @@ class BmcBackend:
         """None: machines are found, and not made."""
         return {}
 
-    def send(self, action: Action, desired: DesiredState) -> None:
+    def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send it to the machine's BMC."""
         if not isinstance(action, BmcAction):
             raise not_carried_out(action, "another endpoint than a BMC")
-        bmc = self._connections.bmc(action.key, way_to(desired.resources[action.key].spec, desired))
+        bmc = self._bmc(action.key, desired)
         match action:
             case PowerOn(reset_type=reset_type) | PowerOff(reset_type=reset_type):
-                bmc.reset(reset_type)
+                return bmc.reset(reset_type)
             case SetBoot(override=override):
-                bmc.set_boot(override)
+                return bmc.set_boot(override)
             case SetIndicator(led=led):
-                bmc.set_indicator(led)
+                return bmc.set_indicator(led)
             case InsertMedia(url=url):
-                bmc.insert_media(url)
+                return bmc.insert_media(url)
             case EjectMedia(url=url):
-                bmc.eject_media(url)
+                return bmc.eject_media(url)
             case _:
                 assert_never(action)
+
+    def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
+        """Ask the machine's BMC for the Task."""
+        return self._bmc(key, desired).task(handle)
+
+    def _bmc(self, key: ResourceKey, desired: DesiredState) -> Bmc:
+        return self._connections.bmc(key, way_to(desired.resources[key].spec, desired))

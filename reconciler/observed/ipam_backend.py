@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, assert_never
 
-from drivers.base import Ipam, Pools, Unreadable, Usage
+from drivers.base import ACCEPTED, Accepted, Ipam, Pools, Task, Unreadable, Usage
 from reconciler.kinds import KINDS
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
@@ -32,6 +32,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.backend import (
     FactsByKey,
     checked_observation,
+    no_tasks,
     not_carried_out,
     observation_of,
     read_failure_of,
@@ -108,7 +109,7 @@ class IpamBackend:
                 found[ResourceKey(kind, name)] = AddressState.of(allocation)
         return found
 
-    def send(self, action: Action, desired: DesiredState) -> None:
+    def send(self, action: Action, desired: DesiredState) -> Accepted:
         """Send it to the IPAM, or to its pools."""
         if not isinstance(action, IpamAction):
             raise not_carried_out(action, "another endpoint than the IPAM")
@@ -136,3 +137,8 @@ class IpamBackend:
                 pools.release_number(str(key))
             case _:
                 assert_never(action)
+        return ACCEPTED
+
+    def task(self, handle: str, key: ResourceKey, desired: DesiredState) -> Task:
+        """Raise Unsupported: what an IPAM accepted is done."""
+        raise no_tasks(key)

@@ -198,7 +198,7 @@ def _flying(flight: InFlight | None, now: datetime) -> tuple[Hold, ...]:
     if flight is None:
         return ()
     age = max(0, int((now - flight.sent_at).total_seconds()))
-    reason = f"{flight.action.name} was sent {age} s ago by {flight.by}"
+    reason = f"{flight.action.name} was sent {age} s ago by {flight.by}{flight.task_words}"
     return (
         Hold(
             HoldKind.IN_FLIGHT,

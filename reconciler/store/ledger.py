@@ -68,7 +68,7 @@ EXACT = frozenset(
     }
 )
 """Events that are another thing in other words. The others may be in the words of a BMC that never says the same."""
-_REFUSED = frozenset({EventReason.ACTION_REFUSED, EventReason.ACTION_NOT_CONFIRMED})
+_REFUSED = frozenset({EventReason.ACTION_REFUSED, EventReason.ACTION_FAILED, EventReason.ACTION_NOT_CONFIRMED})
 """An action that comes to nothing is tried again and again: that is counted from the second time on."""
 TOLD = 3
 """So often in a week anything else is told before it is counted."""

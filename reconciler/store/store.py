@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, select
+from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from drivers.base import ErrorReason, clean
@@ -141,6 +141,16 @@ class Store:
                 ) from error
             _write_facts(connection, {flight.key: facts})
             append(connection, [event])
+
+    def note_action(self, flight: InFlight, event: Event | None) -> None:
+        """Write down what is known of an action by now, and an event about it. Nothing happens when it is not under way
+        any more. Raises Fenced when another instance has taken over."""
+        table = tables.in_flight
+        with self._database.write() as connection:
+            self._check_epoch(connection)
+            same = update(table).where(_is(table, flight.key), table.c.action_id == flight.id)
+            if connection.execute(same.values(value=_json(flight))).rowcount and event is not None:
+                append(connection, [event])
 
     def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
         """The action is under way no more: its record goes, facts and event come. On disk when it returns.

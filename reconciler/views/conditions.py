@@ -97,7 +97,8 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
     flight = facts.in_flight.get(change.key)
     if flight is not None:
         late = " and is overdue" if now >= flight.deadline else ""
-        message = f"{flight.action.name} was sent by {flight.by}{late}; the next observation confirms it"
+        sent = f"{flight.action.name} was sent by {flight.by}{late}"
+        message = f"{sent}; the next observation confirms it{flight.task_words}"
         yield from _under_way(ConditionReason.CONFIRMING, message, flight.sent_at)
     elif change.goes:
         yield from _under_way(*_next_step(change, remembered))

@@ -42,4 +42,5 @@ class TestFake(BmcConformance):
             machine = fleet.machine("bmc-1", system_id)
             listed = tuple(one for one in ResetType if one is not ResetType.POWER_CYCLE)
             machine.state = replace(machine.state, allowed_resets=listed, uuid=system_id)
+            machine.task_after = 3.0
         yield BmcSubject(lambda: fleet, Endpoint("fake", "bmc-1"), (FIRST, SECOND), wait, None, makes_systems=True)

@@ -23,7 +23,9 @@ from drivers.base import (
     Processor,
     Unreachable,
 )
-from drivers.bmc.fake import NEW_INVENTORY, FakeFleet, Fault, FaultKind
+from drivers.bmc.fake import FakeFleet
+from drivers.bmc.fake_faults import Fault, FaultKind
+from drivers.bmc.fake_machine import NEW_INVENTORY
 from drivers.bmc.redfish_errors import NotFound
 from drivers.bmc.redfish_inventory import read_inventory
 from tests.drivers.bmc_servers import DROP, EXPAND, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState
-from drivers.bmc.fake import FakeMachine
+from drivers.bmc.fake_machine import FakeMachine
 from reconciler.kinds.machine.lifecycle import AgentTask, agent_task, claim_spec
 from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.resource import ResourceKey

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
-from drivers.bmc.fake import FakeFleet, Fault, FaultKind
+from drivers.bmc.fake import FakeFleet
+from drivers.bmc.fake_faults import Fault, FaultKind
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context

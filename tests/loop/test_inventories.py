@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drivers.bmc.fake import NEW_INVENTORY, FakeFleet, Fault, FaultKind
+from drivers.bmc.fake import FakeFleet
+from drivers.bmc.fake_faults import Fault, FaultKind
+from drivers.bmc.fake_machine import NEW_INVENTORY
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.kinds.common.bmc_access import BmcSpec

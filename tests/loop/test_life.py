@@ -11,7 +11,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from drivers.base import PowerState, SystemState
-from drivers.bmc.fake import Call, Fault, FaultKind
+from drivers.bmc.fake_faults import Call, Fault, FaultKind
 from reconciler.applying.record_actions import record_action
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.lifecycle import Phase, another_system, claim_spec, phase

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
-from drivers.bmc.fake import Fault, FaultKind
+from drivers.bmc.fake_faults import Fault, FaultKind
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.kinds.common.inventory import Origin
 from reconciler.model.facts import ResourceFacts

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState, is_image
-from drivers.bmc.fake import Call, Eject, Fault, FaultKind, Insert
+from drivers.bmc.fake_faults import Call, Eject, Fault, FaultKind, Insert
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.machine.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine.rules import MachineRules

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
-from drivers.bmc.fake import READS, WRITES, Fault, FaultKind
+from drivers.bmc.fake_faults import READS, WRITES, Fault, FaultKind
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.override import Override

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from drivers.base import BmcDriver
-from drivers.bmc.fake import FakeFleet, FakeMachine
+from drivers.bmc.fake import FakeFleet
+from drivers.bmc.fake_machine import FakeMachine
 from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context

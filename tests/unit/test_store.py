@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from drivers.base import PowerState, ResetType, SystemState
+from drivers.base import PowerState, ResetType, SystemState, Task, TaskState
 from reconciler.model.action import InFlight, PowerOn
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
@@ -98,6 +98,23 @@ class TestActions:
         assert store.facts(ResourceFacts) == {ONE: ResourceFacts(once_done="d1")}
         assert [entry.event.reason for entry in store.events()] == ["ActionSent", "Confirmed"]
 
+    def test_what_is_noted_of_an_action_stays_until_it_ends(self, store: Store) -> None:
+        noted = msgspec.structs.replace(
+            flight(), accepted=True, handle="/tasks/1", task=Task(TaskState.RUNNING, None, 4)
+        )
+        with store.instance("run") as epoch:
+            store.begin_action(flight(), FACTS, event(), epoch)
+            store.note_action(noted, event("ActionProgressed"))
+            assert store.in_flight() == {ONE: noted}
+            store.end_action(noted, FACTS, event("ActionConfirmed"))
+            store.note_action(noted, event("ActionProgressed"))
+        assert store.in_flight() == {}
+        assert [entry.event.reason for entry in store.events()] == [
+            "ActionSent",
+            "ActionProgressed",
+            "ActionConfirmed",
+        ]
+
     def test_a_key_has_one_at_a_time_and_a_refused_one_leaves_nothing(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.begin_action(flight(), FACTS, event(), epoch)
@@ -126,6 +143,8 @@ class TestActions:
                 connection.execute(text("UPDATE instance SET epoch = epoch + 1"))
             with pytest.raises(Fenced, match="taken over"):
                 store.put_facts({ONE: ResourceFacts()})
+            with pytest.raises(Fenced, match="taken over"):
+                store.note_action(flight(), event("ActionProgressed"))
             with pytest.raises(Fenced, match="taken over"):
                 store.end_action(flight(), ResourceFacts(), event("Confirmed"))
         assert store.facts(ResourceFacts) == {ONE: FACTS}
