@@ -15,7 +15,7 @@ from reconciler.kinds.claim.spec import ClaimedMachine, OfClaim, display_key, ma
 from reconciler.kinds.common.fields import FAMILIES, DeletionPolicy
 from reconciler.kinds.common.kind import Field, KindView, Steps
 from reconciler.kinds.ipam.conflicts import address_holder, conflict_hold, waited_for
-from reconciler.kinds.ipam.exhaustion import short_of_addresses
+from reconciler.kinds.ipam.free_addresses import short_of_addresses
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
 from reconciler.kinds.ipam.network import NetworkState, family_of
 from reconciler.kinds.ipam.occupancy import leaks
