@@ -58,7 +58,7 @@ _SUMMARIES = {
     "describe": "Show everything about a resource.",
     "events": "Show events from the audit ledger.",
     "history": "Show which commit changed a resource, by whom.",
-    "ipam": "What the IPAM holds: prefixes, addresses, numbers.",
+    "ipam": "Show, check and copy prefixes, addresses and numbers.",
     "boot": "Print DHCP configurations for network boot.",
     "explain": "Explain a kind or a field of it.",
     "inventory": "Show a machine's hardware inventory, and what changed.",

@@ -30,11 +30,10 @@ MODE = ("spec", "lifecycle", "mode")
 def adopt_command(targets: tuple[str, ...], selector: str, dry_run: bool, **values: Any) -> None:
     """Change `mode: Observe` to `mode: Managed` in the files of the work tree, and nothing else in them.
 
-    Each machine is looked at first: its BMC must say which machine it is, and nothing may differ from what is
-    declared. What is in the way is told, and the other machines are adopted all the same. Commit the files to have it
-    done.
+    Each machine is observed first. Its BMC must identify the machine, and nothing may differ from the document. A
+    machine that does not fit is shown with the reason, and the others are adopted. Commit the files to finish.
 
-    Exit codes: 0 all are adopted, 1 something is in the way of at least one.
+    Exit codes: 0 all are adopted, 1 at least one is not adopted.
 
     \b
     Examples:

@@ -51,7 +51,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
     default=None,
     type=click.IntRange(30),
     metavar="DAYS",
-    help="How long the ledger is kept: as the daemon was told last, else 400.",
+    help="How long the ledger is kept. The default is the daemon's last value, else 400.",
 )
 @option("--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, done or not.")
 def apply_command(
@@ -64,9 +64,9 @@ def apply_command(
     timeout: float,
     **values: Any,
 ) -> None:
-    """Show the plan, ask, and carry it out; or carry out a saved plan as far as it is not stale.
+    """Show the plan, ask, and apply it. With PLANFILE, apply the changes of a saved plan that are not stale.
 
-    Exit codes: 0 all is as declared, 3 something is held by a guard, 1 something is not done, or could not be read
+    Exit codes: 0 everything is as declared, 3 a guard holds something, 1 something is not done or could not be read
     (the summary says what).
 
     \b

@@ -16,8 +16,7 @@ from reconciler.services.boot.dhcp import TFTP_ROOT
 
 @click.group("boot", short_help="Print DHCP configurations for network boot.")
 def boot_group() -> None:
-    """Make the configuration of the DHCP server that leads machines to the boot service, from the Partitions'
-    `spec.boot`.
+    """Print the configuration of a DHCP server for network boot, from the Partitions' `spec.boot`.
 
     \b
     Examples:
@@ -49,7 +48,7 @@ def dnsmasq_command(partitions: tuple[str, ...], tftp_root: str, **values: Any) 
 @option("--next-server", metavar="ADDRESS", help="The TFTP server.  [default: the boot service's address]")
 @where_options
 def kea_command(partitions: tuple[str, ...], next_server: str | None, **values: Any) -> None:
-    """Print the configuration of Kea's DHCPv4 server for these partitions, or for all. TFTP is another program's.
+    """Print the configuration of Kea's DHCPv4 server for these partitions, or for all. TFTP needs another program.
 
     \b
     Examples:

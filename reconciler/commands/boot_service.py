@@ -59,7 +59,12 @@ def boot_options(command: F) -> F:
             ),
             option("--boot-port", default=9809, type=click.IntRange(0, 65535), help="Plain HTTP: scripts and files."),
             option("--boot-agent-port", default=9810, type=click.IntRange(0, 65535), help="HTTPS: the agent's API."),
-            option("--boot-cert", type=_FILE, metavar="FILE", help="Its certificate (PEM), instead of its own."),
+            option(
+                "--boot-cert",
+                type=_FILE,
+                metavar="FILE",
+                help="Certificate of the boot service (PEM). The default is a self-made one.",
+            ),
             option("--boot-key", type=_FILE, metavar="FILE", help="The key of --boot-cert (PEM)."),
             option("--boot-loaders", type=_FOLDER, metavar="DIR", help="Directory with ipxe.efi and undionly.kpxe."),
         )

@@ -53,12 +53,12 @@ class _DemoFleet(msgspec.Struct, frozen=True):
 
 
 @click.command("demo", short_help="Run groundstate on a simulated fleet.")
-@click.option("--keep", is_flag=True, help="Leave fleet and daemon running for play, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Leave fleet and daemon running until Ctrl-C.")
 def demo_command(keep: bool) -> None:
-    """Walk through plan, apply, drift and a refused commit on eight simulated machines, in under two minutes.
+    """Show plan, apply, drift and a refused commit on eight simulated machines, in about two minutes.
 
-    Starts simulated BMCs that speak Redfish over HTTPS on this machine, makes a git repository from the example
-    fleet, and leaves nothing behind.
+    The demo starts simulated BMCs with Redfish over HTTPS on this host, makes a git repository from the example fleet,
+    and leaves nothing behind.
     """
     try:
         from drivers.bmc.emulator import EmulatorError, EmulatorFleet

@@ -80,10 +80,10 @@ class Options(msgspec.Struct, frozen=True):
     "--leases",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A DHCP server's leases, dnsmasq's or Kea's memfile: the addresses in them are probed.",
+    help="A lease file of dnsmasq or Kea (memfile): its addresses are probed.",
 )
-@click.option("--partition", metavar="NAME", help="The Partition of what is found.  [default: by its bmcNetworks]")
-@option("--port", default=HTTPS, type=click.IntRange(1, 65535), help="Where BMCs listen.")
+@click.option("--partition", metavar="NAME", help="The Partition of the found machines.  [default: by its bmcNetworks]")
+@option("--port", default=HTTPS, type=click.IntRange(1, 65535), help="TCP port of the BMCs.")
 @option(
     "--rate", default=50.0, type=click.FloatRange(0.1, 10_000), help=("Maximum number of addresses probed in a second.")
 )
@@ -100,18 +100,17 @@ class Options(msgspec.Struct, frozen=True):
 @click.option("--push", is_flag=True, help="Push that branch to origin.")
 @where_options
 def discover_command(out: str | None, branch: str | None, push: bool, **values: Any) -> None:
-    """Look through RANGEs (a prefix, a range a-b, address:port), DHCP leases or the partitions' bmcNetworks for BMCs.
+    """Search RANGEs (a prefix, a range a-b, address:port), DHCP leases or the partitions' bmcNetworks for BMCs.
 
-    Whoever says to be a Redfish service is logged in to once, with the credentialRef that its partition declares, and
-    each system behind it becomes a Machine that is looked at and to which nothing is sent (lifecycle.mode Observe).
-    Where no trust is declared and the certificate is not trusted by the system, it is pinned as it was seen first.
-    What is declared already is left alone, so that a second run finds nothing new.
+    Each Redfish service is logged in to once, with the credentialRef of its partition. Each system behind it becomes a
+    Machine that is only observed (lifecycle.mode Observe). If no trust is declared and the system does not trust the
+    certificate, the certificate is pinned. Declared machines are skipped, so a second run finds nothing new.
 
     Exit codes: 0, or 1 when a BMC was found and could not be read.
 
     \b
     Examples:
-      groundstate discover --out machines                  what bmcNetworks of the partitions say
+      groundstate discover --out machines                  search bmcNetworks of the partitions
       groundstate discover 10.1.0.0/24 --partition fra1
       groundstate discover --leases /var/lib/misc/dnsmasq.leases --branch found --push
     """

@@ -29,8 +29,9 @@ _CAPACITY_TITLES = ["PARTITION", "SIZE", "TOTAL", "FREE", "CLAIMED", "RESERVED",
 @_refresh
 @output_option("text", "json", "yaml", default="text")
 def explain_placement_command(claim: str, refresh: bool, output: str, **values: Any) -> None:
-    """Judge every machine for a claim as a plan would now, by what the store has seen of them. Asks no BMC without
-    --refresh.
+    """Show for every machine whether the claim could get it now, from the latest observations in the store.
+
+    No BMC is contacted without --refresh.
 
     Exit codes: 0 the claim has all of its machines or would get them, 1 otherwise.
 
@@ -61,11 +62,11 @@ def explain_placement_command(claim: str, refresh: bool, output: str, **values: 
 @output_option("table", "wide", "json", "yaml", default="table")
 @option("--partition", metavar="NAME", help="Only this partition.")
 def capacity_command(partition: str | None, refresh: bool, output: str, **values: Any) -> None:
-    """Count the machines of each size in each partition, by what the store has seen of them. Asks no BMC without
-    --refresh.
+    """Count the machines of each size in each partition, from the latest observations in the store.
 
-    Every machine is free (could be given out now), claimed (a project's), faulty (nobody's, and unreadable, Critical or
-    in trouble) or waiting (nobody's and sound, but not to be had just now). Reserved is how many are kept back.
+    No BMC is contacted without --refresh. Each machine is counted once. Free machines can be claimed now. Claimed
+    machines belong to a project. Faulty machines are unclaimed, and unreadable, Critical or failed. Waiting machines
+    are unclaimed and sound, but cannot be claimed now. Reserved is how many free ones reservations keep back.
 
     \b
     Examples:

@@ -21,15 +21,19 @@ from reconciler.views.render.words import ansi, unpainted
 
 @click.command("explain-size", short_help="Compare a machine's inventory with every Size.")
 @click.argument("machine", metavar="MACHINE", shell_complete=complete_name(*INVENTORIED))
-@click.option("--inventory", type=click.File("r", encoding="utf-8"), help="YAML or JSON instead of what is kept.")
+@click.option(
+    "--inventory",
+    type=click.File("r", encoding="utf-8"),
+    help="A YAML or JSON file with an inventory, instead of the stored one.",
+)
 @click.option("--refresh", "anew", is_flag=True, help="Read the inventory from the BMC now, and store it.")
 @where_options
 @output_option("text", "json", "yaml", default="text")
 def explain_size_command(machine: str, inventory: IO[str] | None, anew: bool, output: str, **values: Any) -> None:
-    """Hold what is in a machine against every size, constraint by constraint.
+    """Compare the inventory of a machine with every Size, constraint by constraint.
 
-    What is in it is what `groundstate inventory` shows: the agent's word, and the BMC's where the agent says nothing.
-    Where nothing is kept yet the BMC is asked. The output says which it was.
+    The agent's inventory is used first, and the BMC's where the agent's has nothing. If none is stored, the BMC is
+    asked. The output names the source.
 
     Exit codes: 0 exactly one size fits (and it is the declared one, if one is declared), 1 otherwise.
 

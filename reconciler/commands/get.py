@@ -39,7 +39,7 @@ from reconciler.views.render.words import override_words as words_of
 @policy_options
 @output_option("table", "wide", "json", "yaml", "name", default="table")
 def get_resources_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
-    """List what is declared beside what the daemon, or the last plan that was applied, saw of it. Asks no BMC.
+    """List declared resources with the latest observation of the daemon or of `apply`. No BMC is contacted.
 
     \b
     Examples:
@@ -78,7 +78,7 @@ def get_resources_command(targets: tuple[str, ...], selector: str, output: str, 
 @policy_options
 @output_option("text", "json", "yaml", default="text")
 def describe_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
-    """Show a resource's spec, what was last seen, its conditions, what is remembered, and its newest events.
+    """Show a resource's spec, latest observation, conditions, facts and newest events.
 
     \b
     Examples:

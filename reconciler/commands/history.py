@@ -27,9 +27,9 @@ from reconciler.views.render.words import ansi, unpainted
 @click.command("history", short_help="Show which commit changed a resource, by whom.")
 @click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=complete_target)
 @option("--at", metavar="TIME", help="The document as it was then: 2026-01-31, '2 days ago', or a commit or branch.")
-@option("--since", metavar="TIME", help="Only what is not older: 2026-01-31, '2 days ago', or a commit.")
+@option("--since", metavar="TIME", help="Only what is newer than this: 2026-01-31, '2 days ago', or a commit.")
 @option("--limit", "-n", default=50, type=click.IntRange(1, MOST_ENTRIES), help="How many entries, the newest.")
-@option("--events/--no-events", default=True, help="With what happened to it, from the ledger.")
+@option("--events/--no-events", default=True, help="Show events of the ledger too.")
 @where_options
 @output_option("text", "json", "yaml", default="text")
 def history_command(
@@ -41,10 +41,10 @@ def history_command(
     output: str,
     **values: Any,
 ) -> None:
-    """Show each commit that changed the document, whatever file it stood in, and what was done about it, newest first.
+    """Show each commit that changed the document, in any file, and the events of the resource, newest first.
 
-    Edits of other documents in the same file, comments and the order of keys are no changes of it. What is gone can be
-    asked for too. Times are when a commit was made, in UTC; of a day, --at means its end and --since its begin.
+    Changes of other documents, of comments and of the order of keys are left out. The document may be removed by now.
+    Times are those of the commits, in UTC. For a day, --at means its end and --since its begin.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ from reconciler.operations.validate_state import validate_state
 def validate_command(output: str, **values: Any) -> None:
     """Read every document and show every problem at once, each with its place, its reason and a hint.
 
-    Exit codes: 0 sound, 1 not sound.
+    Exit codes: 0 valid, 1 not valid.
 
     \b
     Examples:
@@ -87,7 +87,7 @@ def schema_command(kind: str | None) -> None:
 @click.command("version", short_help="Print versions.")
 @option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="Output format.")
 def version_command(output: str) -> None:
-    """Print the version of groundstate and of what it stands on."""
+    """Print the versions of groundstate and of its libraries."""
     parts = {name: _version(name) for name in ("groundstate", "sushy", "sqlalchemy", "gitpython")}
     parts["python"] = platform.python_version()
     if output == "json":

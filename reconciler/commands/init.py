@@ -17,7 +17,7 @@ SCHEMAS = ".schemas"
 def init_command(directory: Path) -> None:
     """Write a small desired state, schemas for the editor, a CI workflow, a pre-commit hook and a settings file.
 
-    What exists already is left as it is.
+    Existing files are not changed.
 
     \b
     Examples:

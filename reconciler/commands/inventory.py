@@ -27,7 +27,9 @@ from reconciler.views.render.words import ansi, unpainted
     type=click.Choice([str(one) for one in Origin]),
     help=("Only the inventory from the BMC, or from the agent."),
 )
-@click.option("--diff", is_flag=True, help="Only what changed, and by what the two differ; exit code 2 if anything.")
+@click.option(
+    "--diff", is_flag=True, help="Only changes, and differences between BMC and agent; exit code 2 if there are any."
+)
 @click.option("--refresh", is_flag=True, help="Read the inventory from the BMC now, and store it.")
 @click.option("--accept", is_flag=True, help="Accept the current inventory as the baseline.")
 @where_options
@@ -35,10 +37,10 @@ from reconciler.views.render.words import ansi, unpainted
 def inventory_command(
     machine: str, source: str | None, diff: bool, refresh: bool, accept: bool, output: str, **values: Any
 ) -> None:
-    """Show what is kept of a machine: read from its BMC by the daemon once a day, and sent by the agent when it ran.
+    """Show the inventory of a machine.
 
-    What changed is measured against the last inventory that was as it should be; it stays told until the part is back
-    or somebody says --accept.
+    The daemon reads it from the BMC once a day, and the agent sends it when it runs. Changes are shown against the
+    last complete inventory. A missing part is shown until it is back, or until --accept.
 
     \b
     Examples:

@@ -32,9 +32,9 @@ from reconciler.views.render.words import ansi, unpainted
 from reconciler.views.render.words import count as counted
 
 
-@click.group("ipam", short_help="What the IPAM holds: prefixes, addresses, numbers.")
+@click.group("ipam", short_help="Show, check and copy prefixes, addresses and numbers.")
 def ipam_group() -> None:
-    """Look into the IPAM and the pools of numbers, check them, and copy them.
+    """Show, check and copy the IPAM and the pools of numbers.
 
     \b
     Examples:
@@ -46,10 +46,10 @@ def ipam_group() -> None:
 
 @ipam_group.command("tree", short_help="The prefix tree, and how full it is.")
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
-@option("--depth", type=click.IntRange(1), help="1: leave out what lies in a parent.")
+@option("--depth", type=click.IntRange(1), help="1: leave out child prefixes.")
 @where_options
 def tree_command(networks: tuple[str, ...], depth: int | None, **values: Any) -> None:
-    """Every prefix in order of address, children under their parents, each with a bar that says how full it is.
+    """Show every prefix in order of address, children under their parents, each with a bar of its use.
 
     \b
     Examples:
@@ -142,7 +142,7 @@ def _held_row(one: Allocation) -> list[str]:
 @where_options
 @output_option("table", "json", "yaml", default="table")
 def usage_command(networks: tuple[str, ...], output: str, **values: Any) -> None:
-    """A line for each prefix and pool: its size, what is used, what is free.
+    """Show for each prefix and pool its size, what is used and what is free.
 
     \b
     Examples:
@@ -190,11 +190,13 @@ def check_command(rebuild: bool, **values: Any) -> None:
 
 
 @ipam_group.command("export", short_help="Write everything down as YAML.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; left out: standard output.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file. The default is standard output."
+)
 @where_options
 @output_option("yaml", "json", default="yaml")
 def export_command(out: Path | None, output: str, **values: Any) -> None:
-    """Write down networks, addresses, pools and numbers with their owners, for `import`.
+    """Write networks, addresses, pools and numbers with their owners to a file, for `import`.
 
     \b
     Examples:
@@ -223,9 +225,9 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Try it on a copy in memory and change nothing.")
 @where_options
 def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
-    """Add a copy to what is there; what is there already stays as it is, so that it can be done twice.
+    """Add the entries of an exported file to the IPAM. Existing entries are not changed.
 
-    It is tried on a copy in memory first, and where that refuses anything, nothing is changed.
+    The import is tried on a copy in memory first. If an entry is refused there, nothing is changed.
 
     \b
     Examples:

@@ -142,8 +142,8 @@ def guard_options(command: F, *, hidden: bool = False) -> F:
                 "--max-released",
                 type=limit,
                 default=str(TENTH),
-                help="Most addresses, numbers and networks, and most machines of claims, that are released because "
-                "they are no longer declared.",
+                help="Maximum number of allocations, and of claimed machines, that are released because no document "
+                "declares them.",
             ),
             option("--allow-empty", is_flag=True, help="Allow a desired state that declares no machines."),
         )

@@ -54,8 +54,8 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 )
 @click.option("--for", "lasting", type=_Span(), help="How long, such as 30m, 2h or 1d; at most 7d.")
 @click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")
-@click.option("--by", default="", metavar="NAME", help="Who decided it, where that is not the user who types it.")
-@click.option("--list", "listed", is_flag=True, help="Show the overrides: those in force, and those that are over.")
+@click.option("--by", default="", metavar="NAME", help="The person who decided it, if it was another one.")
+@click.option("--list", "listed", is_flag=True, help="Show the overrides in force, and those that ended.")
 @click.option("--revoke", default="", metavar="ID", help="End an override now.")
 @where_options
 @output_option("table", "json", "yaml", default="table")
@@ -71,11 +71,12 @@ def override_command(
     output: str,
     **values: Any,
 ) -> None:
-    """Let what GUARD holds pass, for all or for some resources, until the time is over. The daemon, `apply` and every
-    plan take it up within seconds; the daemon need not be stopped for it.
+    """Let the changes that GUARD holds pass, for all or for some resources, for a limited time.
+
+    The override is in force within seconds for the daemon, `apply` and every plan. Do not stop the daemon for it.
 
     Guards: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet, mass-release, mass-unclaim; and
-    first-sight, for named or selected machines. What other guards hold is changed in the document.
+    first-sight, for named or selected machines. For other guards, change the document.
 
     Exit codes: 0 done, 1 refused; the text says why.
 

@@ -45,7 +45,7 @@ def propose_options(command: F) -> F:
                 type=click.FloatRange(1),
                 help="Seconds between two scans of the bmcNetworks.",
             ),
-            option("--propose-port", default=HTTPS, type=click.IntRange(1, 65535), help="Where BMCs listen."),
+            option("--propose-port", default=HTTPS, type=click.IntRange(1, 65535), help="TCP port of the BMCs."),
         )
     ):
         command = decorate(command)

@@ -16,8 +16,9 @@ from reconciler.operations.rewind_revision import allow_rewind
 @click.option("--reason", default="", metavar="WHY", help="The reason, which is recorded in the ledger.")
 @where_options
 def rewind_command(sha: str, reason: str, **values: Any) -> None:
-    """Allow the commit SHA to take force although it is not a descendant of the revision in force. It is allowed once,
-    after just that revision, and for 24 hours; the daemon takes it up at its next look.
+    """Allow the commit SHA to take force although it is not a descendant of the revision in force.
+
+    The permission is for one change from that revision, and for 24 hours. The daemon uses it at its next fetch.
 
     Exit codes: 0 done, 1 refused; the text says why.
 

@@ -54,8 +54,13 @@ from reconciler.store.store_errors import StoreError
     metavar="DAYS",
     help="How long the ledger is kept.",
 )
-@option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
-@option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", help="auto: JSON off a terminal.")
+@option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Address of /healthz, /readyz and /metrics.")
+@option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json"]),
+    default="auto",
+    help="auto: text on a terminal, else JSON.",
+)
 @propose_options
 @boot_options
 def run_command(
@@ -63,7 +68,7 @@ def run_command(
 ) -> None:
     """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
 
-    A commit that is broken changes nothing: the last good one stays in force, and the log and metrics say so.
+    A broken commit changes nothing: the last sound one stays in force, and log and metrics show this.
 
     \b
     Examples:
