@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from reconciler import runtime
-from reconciler.commands.workspace import EXIT_ERROR, fail, on_terminal
+from reconciler.commands.terminal import EXIT_ERROR, fail, on_terminal
 from reconciler.model.event import Event
 from reconciler.store import Store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.commands.workspace import fail
+from reconciler.commands.terminal import fail
 
 SCHEMAS = ".schemas"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import click
 
 from drivers.base import clean
-from reconciler.commands.workspace import on_terminal
+from reconciler.commands.terminal import on_terminal
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ def shown_plan(where: Where, asked: CommandLimits, request: PlanRequest) -> Pros
 
 
 @contextmanager
-def fleet_bar() -> Iterator[ObservedSoFar]:
+def fleet_bar(label: str = "Looking at the fleet") -> Iterator[ObservedSoFar]:
     """A progress bar on a terminal, from the first resource until the last one is observed."""
     with ExitStack() as ends:
         bars: list[ProgressBar[int]] = []
@@ -101,7 +101,7 @@ def fleet_bar() -> Iterator[ObservedSoFar]:
                 for bar in bars:
                     bar.update(1)
             elif on_terminal(sys.stderr) and total > 1:
-                made = click.progressbar(length=total, label="Looking at the fleet", file=sys.stderr)
+                made = click.progressbar(length=total, label=label, file=sys.stderr)
                 bars.append(ends.enter_context(made))
 
         yield observed

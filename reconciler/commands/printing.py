@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from drivers.base import clean
-from reconciler.commands.workspace import on_terminal
+from reconciler.commands.terminal import on_terminal
 
 
 def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:

@@ -18,6 +18,7 @@ from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
+from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.rules import MachineRules
 from reconciler.model.resource import ResourceKey
@@ -147,6 +148,7 @@ KINDS: dict[str, Kind] = {
             conditions=machine_conditions,
             first_facts=machine.first_facts,
             paused=machine.is_paused,
+            adoption=MACHINE_ADOPTION,
         ),
         Kind(
             "MachineClaim",
@@ -173,6 +175,8 @@ FLEET = tuple(name for name, kind in KINDS.items() if kind.in_fleet)
 """The kinds that guards count."""
 INVENTORIED = tuple(name for name, kind in KINDS.items() if kind.inventoried)
 """The kinds whose parts are read and kept."""
+ADOPTED = tuple(name for name, kind in KINDS.items() if kind.adoption is not None)
+"""The kinds of which some are only observed, until they are adopted."""
 
 
 def is_made(key: ResourceKey) -> bool:

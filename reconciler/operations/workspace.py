@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -48,15 +48,19 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with ExitStack() as closing:
-            if self._registry is not None:
-                closing.callback(self._registry.close)
+        self.close()
         failed = operation_error(error) if isinstance(error, Exception) else None
         if failed is None:
             return
         failed.notes = tuple(dict.fromkeys((*self.notes, *failed.notes)))
         if failed is not error:
             raise failed from error
+
+    def close(self) -> None:
+        """End the sessions of all connections. Drivers are opened anew where they are asked for again."""
+        registry, self._registry, self._connections = self._registry, None, None
+        if registry is not None:
+            registry.close()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,6 +74,12 @@ class Workspace:
     def read_ref(self, ref: str) -> None:
         """Read this branch, tag or commit from now on."""
         self.where = msgspec.structs.replace(self.where, ref=ref)
+
+    def keep_to_branch(self) -> None:
+        """Read the branch that is checked out now, whatever is checked out later: work on another branch in the same
+        clone is not meant for the fleet."""
+        if self.where.ref == "HEAD" and not self.where.work_tree and (branch := self.source().branch()) is not None:
+            self.read_ref(branch)
 
     # -- the desired state ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from reconciler.commands.boot_service import BootOptions, listen_at, place
+from reconciler.operations.serve_boot import BootOptions, listen_at, place
 
 EVERYWHERE = "0.0.0.0"
 

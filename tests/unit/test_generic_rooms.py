@@ -24,6 +24,7 @@ GENERIC = (
     "views",
     "operations",
     "desired",
+    "commands",
 )
 
 SUBJECTS = {
@@ -43,9 +44,14 @@ SUBJECTS = {
     "applying/settlement.py": "results of actions in words, and what a machine's own actions leave behind",
     "applying/drift.py": "what an observation teaches of a machine's life",
     "applying/lifecycle_reports.py": "what agents report of machines",
+    "operations/discover_machines.py": "the search for BMCs, which become machines",
+    "operations/deliver_proposals.py": "proposed documents of found machines",
     "operations/size_report.py": "the Sizes that a machine is held against",
     "operations/placement_report.py": "the partitions in which machines are counted",
     "operations/dhcp_configuration.py": "the DHCP server of partitions",
+    "commands/boot.py": "the DHCP server of partitions",
+    "commands/demo.py": "the simulated machines",
+    "commands/ipam.py": "the networks of the IPAM",
     "views/render/placements.py": "which machines a claim gets, and why",
 }
 """Modules, and folders, of generic rooms that are about one subject, with the subject."""

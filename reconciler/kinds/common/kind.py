@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from drivers.base import ErrorReason
+from reconciler.kinds.common.adoption import Adoption
 from reconciler.kinds.common.column import Column
 from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
@@ -187,6 +188,9 @@ class Kind(msgspec.Struct, frozen=True):
     guards count was known."""
     paused: Callable[[Any], bool] = _never
     """Whether people work on it, by its spec, so that nothing is sent."""
+
+    adoption: Adoption | None = None
+    """How one that is only observed is taken over; None: groundstate manages all that are declared."""
 
     def endpoint_of(self, resource: Resource[Any] | None) -> str:
         """The system that its actions reach; empty where the kind has none, and for what is not declared."""

@@ -1,0 +1,28 @@
+"""Taking over a machine that was only observed: its lifecycle becomes managed. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivers.base import SystemState
+from reconciler.kinds.common.adoption import Adoption
+from reconciler.kinds.machine.spec import MachineSpec, Mode
+
+
+def _spec_refusal(spec: MachineSpec) -> str | None:
+    if spec.lifecycle is None:
+        return "its document has no lifecycle; write lifecycle: {mode: Managed} into it yourself, if that is meant"
+    if spec.lifecycle.mode is not Mode.OBSERVE:
+        return f"its mode is {spec.lifecycle.mode} already"
+    return None
+
+
+def _observed_refusal(seen: Any) -> str | None:
+    if not isinstance(seen, SystemState) or not (seen.uuid or seen.serial):
+        return "its BMC says neither UUID nor serial number, so that the machine could not be told from another"
+    return None
+
+
+MACHINE_ADOPTION = Adoption(
+    ("spec", "lifecycle", "mode"), str(Mode.OBSERVE), str(Mode.MANAGED), _spec_refusal, _observed_refusal
+)
