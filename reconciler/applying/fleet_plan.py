@@ -1,4 +1,5 @@
-"""The plan as of what was last observed, with the guards' survey of the whole fleet, which every reconcile asks for."""
+"""The plan as of what was last observed. Every reconcile asks for it, so what is about the whole fleet is kept: the
+guards' survey, and which machines claims get."""
 
 from __future__ import annotations
 
@@ -8,12 +9,13 @@ from datetime import datetime
 import msgspec
 
 from reconciler.applying.context import Context
-from reconciler.applying.placement_memo import PlacementMemo
 from reconciler.applying.state import EngineState
 from reconciler.model.facts import Facts
 from reconciler.model.observation import INTERNAL, ObservedState
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.placement.machine_tally import MachineTally
+from reconciler.placement.place import dated, place_all
 from reconciler.placement.placement_result import Placements
 from reconciler.planning.fleet_survey import FleetSurvey, disrupted, survey
 from reconciler.planning.planner import plan
@@ -28,7 +30,7 @@ class FleetPlanner:
     def __init__(self, state: EngineState, context: Context) -> None:
         self._state, self._context = state, context
         self._last: tuple[datetime, FleetSurvey] | None = None
-        self._placements = PlacementMemo(state, context)
+        self._placements = _PlacementMemo(state, context)
 
     def plan(self, select: set[ResourceKey]) -> Plan:
         """The plan of the selected resources. Raises RuntimeError while no desired state is in
@@ -89,3 +91,31 @@ class FleetPlanner:
     def survey_again(self) -> None:
         """What was surveyed is not so any more."""
         self._last = None
+
+
+class _PlacementMemo:
+    """Which machines claims get, worked out once for each state of the fleet, as every step of a claim asks for it.
+    Only for who holds the gate."""
+
+    def __init__(self, state: EngineState, context: Context) -> None:
+        self._state, self._context = state, context
+        self._tally: MachineTally | None = None
+        self._due = 0
+        self._found: Placements = {}
+
+    def placements(self) -> Placements:
+        """What every claim has and would get now. A desired state must be in force."""
+        desired, now = self._state.desired, self._context.now()
+        assert desired is not None  # noqa: S101
+        tally, changed, due = self._tally, self._state.drain_changed(), dated(desired, now)
+        if tally is None or tally.fleet.desired is not desired or changed or due != self._due:
+            # A failure leaves nothing behind that could be taken for the answer.
+            self._tally = None
+            facts, observed = self._state.everything(), self._state.observed
+            if tally is None or tally.fleet.desired is not desired:
+                tally = MachineTally.of(desired, observed, facts)
+            else:
+                tally.refresh(observed, facts, changed)
+            self._found = place_all(desired, observed, facts, now, tally=tally)
+            self._tally, self._due = tally, due
+        return self._found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -11,44 +10,35 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import DriverError
 from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.follow import Follower
-from reconciler.daemon.label_refresh import are_current, label
+from reconciler.daemon.housekeeping import Housekeeper
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
 from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.git.source import DesiredSource
-from reconciler.kinds import PLACED
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
-from reconciler.model.outcome import Outcome, Waiting
-from reconciler.model.plan import HoldKind, Plan
+from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
 from reconciler.onboarding.undeclared import UndeclaredMachine
 from reconciler.planning.builtin_guards import hold_until_observed
-from reconciler.planning.override_scope import in_force
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
 from reconciler.store.retention import EVENTS_KEPT
 from reconciler.store.store_errors import Fenced, StoreError
-from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
+from reconciler.workqueue.loop import CONFIRM, Loop
 from reconciler.workqueue.queue import WorkQueue
 
-FLUSH_SECONDS = 5.0
 BESIDE_SECONDS = 8.0
 """For the threads beside the workers to finish what they have in hand, all together."""
-TRIM_SECONDS = 3600.0
-"""How often old events are taken out of the ledger."""
-COLLECT_SECONDS = 300.0
-"""How often all of the IPAM is looked through for what has leaked."""
 
 
 class DaemonSettings(msgspec.Struct, frozen=True):
@@ -84,43 +74,22 @@ class Daemon:
         cache: Path | None = None,
         propose: Propose | None = None,
     ) -> None:
-        self._store, self._pace, self._log, self._now = store, pace, log, context.now
-        self._random: Callable[[], float] = context.random
+        self._store, self._pace, self._log = store, pace, log
+        self._now, self._random = context.now, context.random
+        self._stop = runtime.flag()
+        self._broke: list[Exception] = []
         self.metrics = Metrics()
-        self._engine = Engine(
-            store,
-            connections,
-            facts,
-            msgspec.structs.replace(
-                context,
-                standing=standing.standing,
-                waits=(*context.waits, hold_until_observed(standing.standing().limits)),
-                report=self._report,
-                commit_of=self._commit_of,
-                moved=self._moved,
-            ),
-        )
+        self._engine = Engine(store, connections, facts, self._wired(context, standing))
+        self._loop = self._queue_of(store)
+        self._house = Housekeeper(store, self._engine, self._loop, self.metrics, standing, pace.keep, context.now, log)
         self._standing = standing
-        standing.tell, standing.changed = self._report, self._allowed
-        self._waiting: set[ResourceKey] = set()
-        self._failing: dict[str, str] = {}
-        self._loop = Loop(
-            WorkQueue(),
-            self._step,
-            context.now,
-            context.random,
-            resync=pace.resync,
-            crashed=self._crashed,
-            gives_up=lambda key, _: not self._engine.knows(key),
-            suspects=store.unreadable(),
-            everything=self._engine.everything,
-        )
+        standing.tell, standing.changed = self._report, self._house.judge_anew
         self._follower = Follower(
             source, self._engine, self._loop, store, context.now, self._record_and_report, self._adopted, cache
         )
         self.metrics.broken_when(lambda: self._follower.broken)
-        parts = Parts(store.inventories, self._record_and_report, context.now)
         self._met = MetMachines(store)
+        parts = Parts(store.inventories, self._record_and_report, context.now)
         self.lives = DaemonProvisioning(
             self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared
         )
@@ -128,22 +97,35 @@ class Daemon:
         self._reader = InventoryReader(
             connections, store.inventories, self._record_and_report, context.now, context.random
         )
-        self._proposer = (
-            Proposer(
-                propose.branch,
-                self._engine,
-                connections,
-                self._met,
-                self._record_and_report,
-                context.now,
-                propose.schedule,
-            )
-            if propose is not None
-            else None
+        self._proposer = self._proposer_of(propose, connections) if propose is not None else None
+
+    def _wired(self, context: Context, standing: PolicyState) -> Context:
+        """The context, with this daemon as the one that is told and asked."""
+        return msgspec.structs.replace(
+            context,
+            standing=standing.standing,
+            waits=(*context.waits, hold_until_observed(standing.standing().limits)),
+            report=self._report,
+            commit_of=self._commit_of,
+            moved=self._moved,
         )
-        self._relabel = False
-        self._stop = runtime.flag()
-        self._broke: list[Exception] = []
+
+    def _queue_of(self, store: Store) -> Loop:
+        return Loop(
+            WorkQueue(),
+            self._step,
+            self._now,
+            self._random,
+            resync=self._pace.resync,
+            crashed=self._crashed,
+            gives_up=lambda key, _: not self._engine.knows(key),
+            suspects=store.unreadable(),
+            everything=self._engine.everything,
+        )
+
+    def _proposer_of(self, propose: Propose, connections: Connections) -> Proposer:
+        report, when = self._record_and_report, propose.schedule
+        return Proposer(propose.branch, self._engine, connections, self._met, report, self._now, when)
 
     def run(self, stop: runtime.Flag) -> None:
         """Work until `stop`; then finish what is in hand, save what was seen, and return.
@@ -154,7 +136,7 @@ class Daemon:
         works = {
             "follow": self._follow,
             "look-out": self._follower.watch_remote,
-            "house": self._keep_house,
+            "house": self._house.run,
             "inventory": self._reader.run,
             "standing": self._standing.watch,
         }
@@ -185,62 +167,6 @@ class Daemon:
     def _follow(self, stop: runtime.Flag) -> None:
         self._follower.follow(stop, self._pace.git, self._random)
 
-    def _keep_house(self, stop: runtime.Flag) -> None:
-        collected = runtime.monotonic() - COLLECT_SECONDS
-        trimmed = runtime.monotonic() - TRIM_SECONDS
-        self._store.retention.keep(self._pace.keep)
-        while not stop.wait(FLUSH_SECONDS):
-            self._store.check()
-            self._survives("saving what was seen", self._engine.flush)
-            self._survives("labelling machines", self._label)
-            self._survives("counting overrides", self._count_overrides)
-            if runtime.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
-                trimmed = runtime.monotonic()
-            if self._engine.desired is None:
-                continue
-            if runtime.monotonic() - collected >= COLLECT_SECONDS:
-                collected = runtime.monotonic()
-                self._survives("looking for leaks", self._collect)
-            self._survives("counting", lambda: self._count_work(self._engine.plan()))
-
-    def _survives(self, what: str, work: Callable[[], None]) -> None:
-        """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on: it is
-        some object's, and no object may stop the others. Raises StoreError: without the store there is no work."""
-        try:
-            work()
-            self._failing.pop(what, None)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  see above
-            said = f"{type(error).__name__}: {error}"
-            if self._failing.get(what) != said:
-                self._failing[what] = said
-                self._log.error("HousekeepingFailed", part=what, exc_info=error)
-
-    def _trim(self) -> bool:
-        """Take old events out of the ledger; True when there may be more."""
-        return self._store.retention.trim_some(self._now() - self._pace.keep)
-
-    def _collect(self) -> None:
-        with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
-            self._loop.put(self._engine.collect(), RESYNC)
-
-    def _allowed(self) -> None:
-        """An override has begun or ended: what a guard holds, or let pass, is judged anew at once."""
-        self._count_overrides()
-        if self._engine.desired is not None:
-            self._moved([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
-
-    def _count_overrides(self) -> None:
-        self.metrics.overridden(in_force(self._standing.standing().overrides, self._now()))
-
-    def _count_work(self, planned: Plan) -> None:
-        """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
-        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
-        does."""
-        self.metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
-        self._moved([one.key for one in planned.changes if one.goes and one.key in self._waiting])
-
     def _guarded(self, work: Callable[[runtime.Flag], None], stop: runtime.Flag) -> None:
         try:
             work(stop)
@@ -260,8 +186,7 @@ class Daemon:
         begun = runtime.monotonic()
         outcome = self._engine.reconcile(key)
         self.metrics.stepped(key.kind, outcome, runtime.monotonic() - begun)
-        if key.kind in PLACED:
-            (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
+        self._house.note_outcome(key, outcome)
         return outcome
 
     def _adopted(self, state: DesiredState) -> None:
@@ -271,7 +196,7 @@ class Daemon:
         self.metrics.adopted(counts, self._now().timestamp())
         self._reader.adopt(state)
         self._wake_proposer()
-        self._relabel = True
+        self._house.relabel()
 
     def _wake_proposer(self) -> None:
         if self._proposer is not None:
@@ -285,18 +210,9 @@ class Daemon:
         self.metrics.count_event(event)
         log_event(self._log, event)
 
-    def _label(self) -> None:
-        """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
-        looked at."""
-        desired = self._engine.desired
-        if desired is None or (not self._relabel and are_current(self._store, desired)):
-            return
-        self._relabel = False
-        if label(self._store, self._engine, desired):
-            self._moved([one.key for kind in PLACED for one in desired.of_kind(kind)])
-
     def _record_and_report(self, event: Event) -> None:
-        self._relabel |= event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED)
+        if event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED):
+            self._house.relabel()
         self._store.append([event])
         self._report(event)
 
@@ -312,11 +228,3 @@ class Daemon:
             # What it remembers is out of date, and must not be written over what the other one has learned.
             self._broke.append(error)
             self._stop.set()
-
-
-def _states(planned: Plan) -> dict[str, int]:
-    counts = {"waiting": 0, "held": 0, "failed": 0}
-    for change in planned.changes:
-        held = change.held(HoldKind.GUARD) or change.held(HoldKind.DECLARED)
-        counts["held" if held else "failed" if change.held(HoldKind.FAILED) else "waiting"] += 1
-    return counts

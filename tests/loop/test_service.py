@@ -195,6 +195,6 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
     office.fleet.machine("fake-box").faults.clear()
     engine.reconcile(box)
     assert not loop.turn()
-    daemon._count_work(engine.plan())
+    daemon._house.count_work(engine.plan())
     assert loop.turn()
     assert engine.remembered(box).life.claim == "web"

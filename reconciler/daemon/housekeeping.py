@@ -1,0 +1,137 @@
+"""What is done every few seconds beside the workers: saving, labelling, counting, trimming, looking for leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from drivers.base import DriverError
+from reconciler import runtime
+from reconciler.applying.engine import Engine
+from reconciler.daemon.label_refresh import are_current, label
+from reconciler.daemon.policy_state import PolicyState
+from reconciler.kinds import PLACED
+from reconciler.model.outcome import Outcome, Waiting
+from reconciler.model.plan import HoldKind, Plan
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.override_scope import in_force
+from reconciler.services.metrics import Metrics
+from reconciler.store import Store
+from reconciler.store.store_errors import StoreError
+from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
+
+FLUSH_SECONDS = 5.0
+TRIM_SECONDS = 3600.0
+"""How often old events are taken out of the ledger."""
+COLLECT_SECONDS = 300.0
+"""How often all of the IPAM is looked through for what has leaked."""
+
+
+class Housekeeper:
+    """Keeps store, metrics and queue in step with what the engine knows. `kept`: how long events are."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        loop: Loop,
+        metrics: Metrics,
+        standing: PolicyState,
+        kept: timedelta,
+        now: Callable[[], datetime],
+        log: Any,
+    ) -> None:
+        self._store, self._engine, self._loop, self._metrics = store, engine, loop, metrics
+        self._standing, self._kept, self._now, self._log = standing, kept, now, log
+        self._waiting: set[ResourceKey] = set()
+        self._failing: dict[str, str] = {}
+        self._relabel = False
+
+    def run(self, stop: runtime.Flag) -> None:
+        """Do it until `stop`. Raises StoreError: without the store there is no work."""
+        collected = runtime.monotonic() - COLLECT_SECONDS
+        trimmed = runtime.monotonic() - TRIM_SECONDS
+        self._store.retention.keep(self._kept)
+        while not stop.wait(FLUSH_SECONDS):
+            self._store.check()
+            self._survives("saving what was seen", self._engine.flush)
+            self._survives("labelling machines", self._label)
+            self._survives("counting overrides", self._count_overrides)
+            if runtime.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
+                trimmed = runtime.monotonic()
+            if self._engine.desired is None:
+                continue
+            if runtime.monotonic() - collected >= COLLECT_SECONDS:
+                collected = runtime.monotonic()
+                self._survives("looking for leaks", self._collect)
+            self._survives("counting", lambda: self.count_work(self._engine.plan()))
+
+    def relabel(self) -> None:
+        """What machines are by their inventories may be another thing now: work it out at the next round."""
+        self._relabel = True
+
+    def note_outcome(self, key: ResourceKey, outcome: Outcome) -> None:
+        """Remember which claims wait."""
+        if key.kind in PLACED:
+            (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
+
+    def judge_anew(self) -> None:
+        """An override has begun or ended: what a guard holds, or let pass, is judged anew at once."""
+        self._count_overrides()
+        if self._engine.desired is not None:
+            self._put([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
+
+    def count_work(self, planned: Plan) -> None:
+        """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
+        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
+        does."""
+        self._metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+        self._put([one.key for one in planned.changes if one.goes and one.key in self._waiting])
+
+    def _put(self, keys: Collection[ResourceKey]) -> None:
+        self._loop.put(keys, CONFIRM)
+
+    def _survives(self, what: str, work: Callable[[], None]) -> None:
+        """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on: it is
+        some object's, and no object may stop the others. Raises StoreError."""
+        try:
+            work()
+            self._failing.pop(what, None)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  see above
+            said = f"{type(error).__name__}: {error}"
+            if self._failing.get(what) != said:
+                self._failing[what] = said
+                self._log.error("HousekeepingFailed", part=what, exc_info=error)
+
+    def _trim(self) -> bool:
+        """Take old events out of the ledger; True when there may be more."""
+        return self._store.retention.trim_some(self._now() - self._kept)
+
+    def _collect(self) -> None:
+        with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
+            self._loop.put(self._engine.collect(), RESYNC)
+
+    def _count_overrides(self) -> None:
+        self._metrics.overridden(in_force(self._standing.standing().overrides, self._now()))
+
+    def _label(self) -> None:
+        """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
+        looked at."""
+        desired = self._engine.desired
+        if desired is None or (not self._relabel and are_current(self._store, desired)):
+            return
+        self._relabel = False
+        if label(self._store, self._engine, desired):
+            self._put([one.key for kind in PLACED for one in desired.of_kind(kind)])
+
+
+def _states(planned: Plan) -> dict[str, int]:
+    counts = {"waiting": 0, "held": 0, "failed": 0}
+    for change in planned.changes:
+        held = change.held(HoldKind.GUARD) or change.held(HoldKind.DECLARED)
+        counts["held" if held else "failed" if change.held(HoldKind.FAILED) else "waiting"] += 1
+    return counts
