@@ -49,11 +49,11 @@ class AggregateItem(Spec, frozen=True, kw_only=True):
         Meta(
             pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
             max_length=63,
-            description="What it is called: a column of `get machines -o wide`, and the label `aggregate/NAME`.",
+            description="The name: a column of `get machines -o wide`, and the label `aggregate/NAME`.",
             examples=["disks.capacity"],
         ),
     ]
-    aggregate: Annotated[Function, Meta(description="What is made of the values; all but count need numbers.")]
+    aggregate: Annotated[Function, Meta(description="How the values are combined. All but count need numbers.")]
 
 
 class AggregateSpec(Spec, frozen=True, kw_only=True):

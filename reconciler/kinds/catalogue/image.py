@@ -32,8 +32,8 @@ class Classification(StrEnum):
 class Artifact(Spec, frozen=True, kw_only=True):
     """A file and its checksum."""
 
-    url: Annotated[Url, Meta(description="Where it is fetched from.")]
-    checksum: Annotated[Sha256, Meta(description="What it must hash to: `sha256:` and 64 lower-case hex digits.")]
+    url: Annotated[Url, Meta(description="The URL of the file.")]
+    checksum: Annotated[Sha256, Meta(description="The checksum of the file: `sha256:` and 64 lower-case hex digits.")]
 
 
 class ImageSpec(Spec, frozen=True, kw_only=True):
@@ -54,14 +54,17 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
     root: Annotated[
         Artifact,
         Meta(
-            description="What is written to disk: a whole disk, or a tar of a root file system with a kernel in "
-            "boot/; plain, gzip, xz or zstd."
+            description="The content of the disk: a whole disk, or a tar of a root file system with a kernel in "
+            "boot/. Plain, gzip, xz or zstd."
         ),
     ]
     disk_size: (
         Annotated[
             Quantity,
-            Meta(description="No smaller disk will do: what `root` is when unpacked, or more.", examples=["8Gi"]),
+            Meta(
+                description="The size of the smallest disk that can be used: at least the size of the unpacked `root`.",
+                examples=["8Gi"],
+            ),
         ]
         | None
     ) = None
@@ -69,7 +72,7 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
         Classification,
         Meta(
             description=(
-                "How far the image may be relied on. A reference without the patch means a supported image. "
+                "The status of the image. A reference without the patch means a supported image. "
                 "A preview image is used only by its full name. "
                 "A deprecated image stays on machines that have it and is not installed on others."
             )
@@ -79,7 +82,8 @@ class ImageSpec(Spec, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The last day (in UTC) on which it may be given out, YYYY-MM-DD; machines keep it after.",
+                description="The last day (in UTC) on which machines can get the image, YYYY-MM-DD. Machines that "
+                "have it keep it.",
                 examples=["2027-01-31"],
                 extra_json_schema={"format": "date"},
             ),

@@ -35,11 +35,9 @@ class BootNetwork(Spec, frozen=True, kw_only=True):
     cidr: Annotated[Cidr, Meta(description="The network's IPv4 prefix.")]
     range: Annotated[
         AddressRange,
-        Meta(description="What DHCP gives out in it: `first-last`.", examples=["10.77.0.100-10.77.0.200"]),
+        Meta(description="The addresses for DHCP: `first-last`.", examples=["10.77.0.100-10.77.0.200"]),
     ]
-    router: (
-        Annotated[Address, Meta(description=("The default gateway, for example towards the boot service."))] | None
-    ) = None
+    router: Annotated[Address, Meta(description=("The default gateway."))] | None = None
 
 
 class BootService(Spec, frozen=True, kw_only=True):
@@ -53,25 +51,23 @@ class BootService(Spec, frozen=True, kw_only=True):
         Meta(
             pattern=r"^(http://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$",
             max_length=253,
-            description="Where machines reach the boot service over plain http, which is what boot programs speak: an "
-            "address, or a URL; the port is 9809 unless it is given.",
+            description="The boot service, reached over plain http: an address or a URL. The default port is 9809.",
             examples=["10.77.0.1", "http://boot.example:9809"],
         ),
     ]
     discovery: Annotated[
         Discovery,
         Meta(
-            description="Allow: an undeclared machine, when it starts from the network, tells what is in it "
-            "and is switched off. Deny: it goes to its disk."
+            description="Allow: an undeclared machine that starts from the network is inspected and switched off. "
+            "Deny: it starts from its disk."
         ),
     ] = Discovery.DENY
     start_from: (
         Annotated[
             StartFrom,
             Meta(
-                description="Network: by PXE, or by UEFI HTTP where a BMC offers no PXE. VirtualMedia: from a CD image "
-                "that the BMC fetches from the boot service, for machines that cannot do either. Left out: Network "
-                "where the BMC offers it."
+                description="Network: by PXE, or by UEFI HTTP if the BMC offers no PXE. VirtualMedia: from a CD image "
+                "that the BMC fetches from the boot service. The default is Network if the BMC offers it."
             ),
         ]
         | None
@@ -94,7 +90,7 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
         tuple[str, ...], Meta(max_length=5, description="NTP servers of its machines, names or addresses.")
     ] = ()
     bmc_networks: Annotated[tuple[Cidr, ...], Meta(description="Prefixes that contain its BMCs.")] = ()
-    bmc: Annotated[BmcDefaults, Meta(description="What its machines' `bmc` inherits.")] | None = None
+    bmc: Annotated[BmcDefaults, Meta(description="Defaults for the `bmc` of its machines.")] | None = None
     boot: Annotated[BootService, Meta(description="How its machines are started from the network.")] | None = None
 
 

@@ -14,12 +14,17 @@ from reconciler.model.resource import Resource
 class SizeReservationSpec(Spec, frozen=True, kw_only=True):
     """So many machines of a size, in each of some partitions, for a project; others may only have what is over."""
 
-    description: Annotated[Text, Meta(description="What they are kept back for.")] | None = None
+    description: Annotated[Text, Meta(description="What the machines are reserved for.")] | None = None
     size: Annotated[str, reference_field("Size", "The Size of the machines.")]
     project: ProjectRef
-    amount: Annotated[int, Meta(ge=1, description="How many, in each partition; those that it has already count.")]
+    amount: Annotated[
+        int,
+        Meta(
+            ge=1, description="The number of machines in each partition. Machines that the project already has count."
+        ),
+    ]
     partitions: Annotated[
-        tuple[PartitionRef, ...], Meta(min_length=1, description="The Partitions in which they are kept back.")
+        tuple[PartitionRef, ...], Meta(min_length=1, description="The Partitions of the reserved machines.")
     ]
 
 

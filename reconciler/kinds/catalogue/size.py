@@ -38,7 +38,7 @@ NEEDED = {ConstraintType.CORES: "processors", ConstraintType.MEMORY: "memory"}
 class Constraint(Spec, frozen=True, kw_only=True):
     """A range, both ends included, for the sum over the parts that `identifier` names."""
 
-    type: Annotated[ConstraintType, Meta(description="What is counted.")]
+    type: Annotated[ConstraintType, Meta(description="The part that is counted.")]
     min: Annotated[Quantity, Meta(description="The least that fits.", examples=[16, "64Gi"])]
     max: Annotated[Quantity, Meta(description="The most that fits.", examples=[32, "128Gi"])]
     identifier: (
@@ -46,7 +46,8 @@ class Constraint(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 max_length=253,
-                description="A shell pattern on CPU model, disk name or GPU model; left out: all. GPUs need one.",
+                description="A shell pattern on CPU model, disk name or GPU model. The default is all parts. Required "
+                "for GPUs.",
             ),
         ]
         | None
@@ -58,7 +59,8 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
 
     description: Annotated[Text, Meta(description="What the size is, for people.")] | None = None
     constraints: Annotated[
-        tuple[Constraint, ...], Meta(min_length=1, description="All must hold, and cover every part.")
+        tuple[Constraint, ...],
+        Meta(min_length=1, description="A machine fits if every constraint is met and every part is counted by one."),
     ]
     images: Annotated[
         dict[
@@ -66,8 +68,8 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
             Annotated[str, Meta(max_length=253, description="Such as `>= 12.0, < 14`; `*` is any.")],
         ],
         Meta(
-            description="The versions that run on it, by operating system: operators = != > < >= <= ~ ~> ^ joined by "
-            "commas. An operating system that is not named runs in any version."
+            description="The allowed versions by operating system: operators = != > < >= <= ~ ~> ^ joined by commas. "
+            "Every version of an operating system that is not named is allowed."
         ),
     ] = {}  # noqa: RUF012 (msgspec copies it)
 

@@ -10,14 +10,14 @@ from reconciler.kinds.common.fields import Quotas, Spec, Text, reference_field
 
 Owners = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
-    Meta(description="Who answers for it: mail addresses, groups; for people.", examples=[["web@acme.example"]]),
+    Meta(description="The people responsible for it: mail addresses or groups.", examples=[["web@acme.example"]]),
 ]
 
 
 class TenantQuotas(Quotas, frozen=True, kw_only=True):
     """Upper limits over all projects of a tenant together."""
 
-    projects: Annotated[int, Meta(ge=0, description="Most projects.")] | None = None
+    projects: Annotated[int, Meta(ge=0, description="Maximum number of projects.")] | None = None
 
 
 class TenantSpec(Spec, frozen=True, kw_only=True):
@@ -26,11 +26,14 @@ class TenantSpec(Spec, frozen=True, kw_only=True):
     description: Annotated[Text, Meta(description="What the tenant is, for people.")] | None = None
     owners: Owners = ()
     quotas: (
-        Annotated[TenantQuotas, Meta(description="The limits over all of its projects together, and on how many.")]
+        Annotated[
+            TenantQuotas,
+            Meta(description="The limits for all of its projects together, and for the number of projects."),
+        ]
         | None
     ) = None
     project_quotas: (
-        Annotated[Quotas, Meta(description="The limits of each of its projects that does not say otherwise.")] | None
+        Annotated[Quotas, Meta(description="The limits of each project that has no quota of its own.")] | None
     ) = None
 
 
@@ -44,8 +47,8 @@ class ProjectSpec(Spec, frozen=True, kw_only=True):
         Annotated[
             Quotas,
             Meta(
-                description="The project's limits, each instead of the same one of the tenant's `projectQuotas`; the "
-                "tenant's `quotas` hold beside them."
+                description="The limits of the project. Each replaces the same limit of the tenant's `projectQuotas`; "
+                "the tenant's `quotas` still apply."
             ),
         ]
         | None

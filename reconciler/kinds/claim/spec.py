@@ -42,7 +42,9 @@ class Toleration(Spec, frozen=True, kw_only=True):
     """A taint that does not keep the claim away."""
 
     key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
-    operator: Annotated[TolerationOperator, Meta(description="Exists: whatever its value.")] = TolerationOperator.EQUAL
+    operator: Annotated[TolerationOperator, Meta(description="Exists: any value is tolerated.")] = (
+        TolerationOperator.EQUAL
+    )
     value: Annotated[str, Meta(max_length=253, description="The taint's value.")] | None = None
 
 
@@ -61,7 +63,10 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
     ] = SpreadBy.RACK
     labels: Annotated[
         dict[str, str],
-        Meta(description="Machines of claims with the same labels here are kept apart before all others."),
+        Meta(
+            description="Labels of the claim. Machines of claims with an equal label are put into different racks "
+            "first."
+        ),
     ] = msgspec.field(default_factory=dict)
 
 
@@ -72,8 +77,8 @@ class ClaimNetwork(Spec, frozen=True, kw_only=True):
     addresses: Annotated[
         tuple[Address, ...],
         Meta(
-            description="Addresses to use instead of any free ones: one for each machine, in order. Of another family "
-            "that the network has it is any free one all the same."
+            description="Addresses for the machines, in order of slots. In other families of the network each machine "
+            "gets a free address."
         ),
     ] = ()
 
@@ -81,46 +86,54 @@ class ClaimNetwork(Spec, frozen=True, kw_only=True):
 class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     """So many machines for a project, with an operating system and addresses on them."""
 
-    description: Annotated[Text, Meta(description="What they are for.")] | None = None
+    description: Annotated[Text, Meta(description="What the machines are for.")] | None = None
     project: ProjectRef
     partitions: Annotated[
-        tuple[PartitionRef, ...], Meta(min_length=1, description="Where they may stand, the first choice first.")
+        tuple[PartitionRef, ...],
+        Meta(min_length=1, description="The Partitions of the machines, the first choice first."),
     ]
-    size: Annotated[str, reference_field("Size", "The Size that they have.")] | None = None
+    size: Annotated[str, reference_field("Size", "The Size of the machines.")] | None = None
     selector: Annotated[
-        dict[str, str], Meta(description="Labels that they have; those of their Size count as theirs.")
+        dict[str, str], Meta(description="Labels of the machines. The labels of their Size count too.")
     ] = msgspec.field(default_factory=dict)
     machines: Annotated[
         tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
         Meta(
-            description="Only these; the rules for machines hold for them as for others. One that it has and that "
-            "is not named is released and replaced."
+            description="Only these machines, by the same rules as others. A machine of the claim that is not named "
+            "is released and replaced."
         ),
     ] = ()
     without: Annotated[
         tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
-        Meta(description="Machines that the claim must not have: one that it has is released and replaced."),
+        Meta(
+            description="Machines that the claim must not have. A machine of the claim that is named here is released "
+            "and replaced."
+        ),
     ] = ()
-    count: Annotated[int, Meta(ge=0, le=1000, description="How many; fewer than before gives back the last.")] = 1
+    count: Annotated[
+        int, Meta(ge=0, le=1000, description="The number of machines. A lower number releases the highest slots.")
+    ] = 1
     partial: Annotated[
-        bool, Meta(description="Take what there is; without it there are all of them, or none is given.")
+        bool, Meta(description="Accept fewer machines than `count`. Without it the claim gets all machines or none.")
     ] = False
     image: Annotated[
         str,
         Meta(
             pattern=REFERENCE_PATTERN,
             max_length=253,
-            description="The Image: by its name, or `debian-12` for the newest supported one, which is then kept. "
-            "Another image here is written to each machine anew.",
+            description="The Image, by its name. `debian-12` means the newest supported one, which is then kept. "
+            "Changing it reinstalls every machine of the claim.",
             examples=["debian-12"],
         ),
     ]
-    networks: Annotated[tuple[ClaimNetwork, ...], Meta(description="Networks in which each has addresses.")] = ()
+    networks: Annotated[
+        tuple[ClaimNetwork, ...], Meta(description="Networks in which each machine has addresses.")
+    ] = ()
     hostname: Annotated[
         str,
         Meta(
             pattern=r"^[a-z0-9{]([a-z0-9.{}-]*[a-z0-9}])?$",
-            description="`{slot}` is the machine's number, from 0. No two machines of a project have the same.",
+            description="The host name; `{slot}` is the slot of the machine, from 0. Unique within the project.",
         ),
     ] = "{claim}-{slot}"
     ssh_keys: Annotated[tuple[SshKey, ...], Meta(description="Public SSH keys that may log in.")] = ()

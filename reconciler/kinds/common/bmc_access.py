@@ -25,8 +25,8 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=CREDENTIAL_NAME,
-                description="A credential of the settings, `credentials.NAME`: they say where it comes from and where "
-                "it may be sent.",
+                description="A credential `credentials.NAME` of the settings file. It names the source of the login "
+                "and the networks it may be sent to.",
                 examples=["bmc"],
             ),
         ]
@@ -38,8 +38,8 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-                description="NAME: the environment holds NAME_USERNAME and NAME_PASSWORD, or NAME as `user:password`. "
-                "Only where the settings allow it.",
+                description="NAME: the environment has NAME_USERNAME and NAME_PASSWORD, or NAME as `user:password`. "
+                "Only if the settings allow it.",
             ),
         ]
         | None
@@ -50,7 +50,7 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             Meta(
                 min_length=1,
                 description="A file of mode 0600 that holds `user:password`, or JSON with username and password; "
-                "read again at each login. Only where the settings allow it.",
+                "read again at each login. Only if the settings allow it.",
             ),
         ]
         | None
@@ -60,8 +60,8 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
             tuple[str, ...],
             Meta(
                 min_length=1,
-                description="A command, run without a shell, that prints JSON with username and password. Only where "
-                "the settings allow it.",
+                description="A command, run without a shell, that prints JSON with username and password. Only if the "
+                "settings allow it.",
             ),
         ]
         | None
@@ -76,7 +76,8 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 min_length=1,
-                description="A PEM file of the authorities to trust: beside the settings file, or where they allow it.",
+                description="A PEM file of the authorities to trust. It is in the folder of the settings file, or in "
+                "a place that the settings allow.",
             ),
         ]
         | None
@@ -104,15 +105,13 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    credential_ref: (
-        Annotated[CredentialRef, Meta(description="Where the BMC's user and password are found.")] | None
-    ) = None
+    credential_ref: Annotated[CredentialRef, Meta(description="The user and password of the BMC.")] | None = None
     tls: Annotated[TlsSpec, Meta(description="How the BMC's certificate is trusted.")] | None = None
     options: Annotated[
         dict[str, Any],
         Meta(
-            description="What only the driver knows, as its own page says. A machine's options are added to those of a "
-            "partition with the same driver, and win over them key by key. Never a credential.",
+            description="Options of the driver, from its own page; never a credential. A machine's options are merged "
+            "with those of its partition for the same driver, and replace equal keys.",
             extra_json_schema={"additionalProperties": True},
         ),
     ] = msgspec.field(default_factory=dict)
@@ -133,7 +132,7 @@ class BmcSpec(BmcDefaults, frozen=True, kw_only=True):
     ]
     system_id: (
         Annotated[
-            str, Meta(min_length=1, description="The system's Id in Redfish; needed where the BMC has several systems.")
+            str, Meta(min_length=1, description="The system's Id in Redfish. Needed if the BMC has several systems.")
         ]
         | None
     ) = None

@@ -96,9 +96,8 @@ _Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=253)]
 RenamedFrom = Annotated[
     _Name | tuple[_Name, ...],
     Meta(
-        description="The name that this document had before, or all of them in a list. What is remembered and held "
-        "under it continues under the new name: nothing is released, wiped or restarted. "
-        "The field may stay after the rename.",
+        description="The earlier name of this document, or a list of all earlier names. Facts, machines and addresses "
+        "move to the new name: nothing is released, wiped or restarted. The field may stay after the rename.",
         examples=["web"],
     ),
 ]
@@ -152,9 +151,9 @@ class Metadata(Spec, frozen=True, kw_only=True):
 class Quotas(Spec, frozen=True, kw_only=True):
     """Upper limits; a limit that is not given is not enforced."""
 
-    machines: Annotated[int, Meta(ge=0, description="Most machines.")] | None = None
-    addresses: Annotated[int, Meta(ge=0, description="Most addresses.")] | None = None
-    networks: Annotated[int, Meta(ge=0, description="Most networks.")] | None = None
+    machines: Annotated[int, Meta(ge=0, description="Maximum number of machines.")] | None = None
+    addresses: Annotated[int, Meta(ge=0, description="Maximum number of addresses.")] | None = None
+    networks: Annotated[int, Meta(ge=0, description="Maximum number of networks.")] | None = None
 
 
 class TaintEffect(StrEnum):

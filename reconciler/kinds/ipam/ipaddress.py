@@ -39,25 +39,28 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
     """An address of a network."""
 
     description: Annotated[Text, Meta(description="What the address is for.")] | None = None
-    network: Annotated[str, reference_field("Network", "The Network that it is taken from.")]
+    network: Annotated[str, reference_field("Network", "The Network of the address.")]
     address: (
-        Annotated[Address, Meta(description="This address and no other; left out: the lowest free one.")] | None
+        Annotated[Address, Meta(description="Exactly this address. The default is the lowest free one.")] | None
     ) = None
-    family: Annotated[Family, Meta(description="Which family to take, where the network has both.")] | None = None
+    family: Annotated[Family, Meta(description="The family of the address, if the network has both.")] | None = None
     type: Annotated[
         AddressType,
         Meta(
-            description="Ephemeral: it is released when its machine, or this document, goes. Static: it survives its "
-            "machine, and stays allocated when the document goes unless deletionPolicy is Release."
+            description="Ephemeral: released when its machine or this document is removed. Static: kept when the "
+            "machine is removed, and also when the document is removed unless deletionPolicy is Release."
         ),
     ] = AddressType.EPHEMERAL
     project: ProjectRef | None = None
     machine: (
-        Annotated[str, mention_field("Machine", "The Machine that it is for; left out: any of its project's.")] | None
+        Annotated[
+            str, mention_field("Machine", "The Machine of the address. The default is any machine of the project.")
+        ]
+        | None
     ) = None
     tags: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
-        Meta(description="Words that the IPAM shows beside it."),
+        Meta(description="Tags that the IPAM shows with the address."),
     ] = ()
     dns_name: (
         Annotated[
@@ -65,7 +68,7 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$",
                 max_length=253,
-                description="Its name in DNS, which the IPAM shows; lower case, without a final dot.",
+                description="The DNS name that the IPAM shows; lower case, without a final dot.",
                 examples=["www.shop.example"],
             ),
         ]
@@ -75,8 +78,8 @@ class IPAddressSpec(Spec, frozen=True, kw_only=True):
         Annotated[
             DeletionPolicy,
             Meta(
-                description="Orphan: it stays allocated when the document goes. Release: it becomes free. Left out: as "
-                "its type says."
+                description="Orphan: the address stays allocated when the document is removed. Release: the address "
+                "becomes free. The default follows `type`."
             ),
         ]
         | None

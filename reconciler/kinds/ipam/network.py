@@ -47,9 +47,9 @@ class PrefixSpec(Spec, frozen=True, kw_only=True):
     """One prefix and what in it is kept back."""
 
     cidr: Annotated[Cidr, Meta(description="The prefix.")]
-    gateway: Annotated[Address, Meta(description="The router's address in it; never handed out.")] | None = None
+    gateway: Annotated[Address, Meta(description="The address of the router; never given out.")] | None = None
     reserved: Annotated[
-        tuple[AddressRange, ...], Meta(description="Addresses, prefixes or ranges that are never handed out.")
+        tuple[AddressRange, ...], Meta(description="Addresses, prefixes or ranges that are never given out.")
     ] = ()
 
 
@@ -71,12 +71,12 @@ class PrefixLength(Spec, frozen=True, kw_only=True):
 class VrfSpec(Spec, frozen=True, kw_only=True):
     """The VRF of a network: a number of a pool, or the one that another network has. The number is also the VNI."""
 
-    pool: Annotated[str, reference_field("Pool", "The Pool that its number is taken from.")] | None = None
+    pool: Annotated[str, reference_field("Pool", "The Pool of its number.")] | None = None
     number: (
-        Annotated[int, Meta(ge=0, le=2**32 - 1, description="This number and no other; left out: the lowest free one.")]
+        Annotated[int, Meta(ge=0, le=2**32 - 1, description="Exactly this number. The default is the lowest free one.")]
         | None
     ) = None
-    network: Annotated[str, reference_field("Network", "The Network whose VRF it shares.")] | None = None
+    network: Annotated[str, reference_field("Network", "The Network with which it shares the VRF.")] | None = None
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
@@ -86,13 +86,13 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     type: Annotated[
         NetworkType,
         Meta(
-            description="Private: one project's. Shared: one project's, others may take addresses. External: any "
-            "project may. Underlay: for switches and firewalls. Super: child networks take their prefixes from it."
+            description="Private: for one project. Shared: of one project, and others may have addresses in it. "
+            "External: for every project. Underlay: for switches and firewalls. Super: is divided into child networks."
         ),
     ] = NetworkType.PRIVATE
     prefixes: Annotated[
         tuple[PrefixSpec, ...],
-        Meta(description="Its prefixes, IPv4 and IPv6. A child may leave them out: the IPAM chooses them."),
+        Meta(description="Its prefixes, IPv4 and IPv6. For a child network the IPAM can choose them."),
     ] = ()
     parent: Annotated[str, reference_field("Network", "The Super network that its prefixes are taken from.")] | None = (
         None
@@ -101,31 +101,33 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
         Annotated[
             PrefixLength,
             Meta(
-                description="A child's: how long the prefixes are that the IPAM chooses, for the families that it "
-                "is to have; left out, and without prefixes: the parent's childPrefixLength."
+                description="For a child network without `prefixes`: the lengths of the prefixes that the IPAM "
+                "chooses. The default is the parent's `childPrefixLength`."
             ),
         ]
         | None
     ) = None
     child_prefix_length: (
-        Annotated[PrefixLength, Meta(description="A Super's: how long its children's prefixes are if they do not say.")]
+        Annotated[PrefixLength, Meta(description="For a Super network: the default prefix lengths of its children.")]
         | None
     ) = None
     destination_prefixes: Annotated[
-        tuple[Cidr, ...], Meta(description="What is reached through it, such as 0.0.0.0/0; routes of its machines.")
+        tuple[Cidr, ...],
+        Meta(description="Prefixes that are reached through this network, such as 0.0.0.0/0: routes for its machines."),
     ] = ()
     announceable: Annotated[
-        tuple[Cidr, ...], Meta(description="A Super's: prefixes beside its own that machines in it may announce.")
+        tuple[Cidr, ...], Meta(description="For a Super network: more prefixes that its machines may announce.")
     ] = ()
-    nat: Annotated[Nat, Meta(description="Whether what enters it is masqueraded.")] = Nat.NONE
-    vrf: Annotated[VrfSpec, Meta(description="Its VRF; left out: none, or its parent's.")] | None = None
+    nat: Annotated[Nat, Meta(description="Whether traffic into the network is masqueraded.")] = Nat.NONE
+    vrf: Annotated[VrfSpec, Meta(description="The VRF. The default is the VRF of the parent, or none.")] | None = None
     namespace: (
         Annotated[
             str,
             Meta(
                 pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
                 max_length=63,
-                description="Networks of different namespaces may overlap; left out: the common one, or the parent's.",
+                description="Networks of different namespaces may overlap. The default is the parent's namespace, or "
+                "the common one.",
             ),
         ]
         | None
@@ -134,7 +136,10 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     project: ProjectRef | None = None
     deletion_policy: Annotated[
         DeletionPolicy,
-        Meta(description="Orphan: the IPAM keeps it when the document goes. Release: it is dropped once it is empty."),
+        Meta(
+            description="Orphan: the network stays in the IPAM when the document is removed. Release: the network is "
+            "deleted then, as soon as it is empty."
+        ),
     ] = DeletionPolicy.ORPHAN
 
 

@@ -30,11 +30,14 @@ class PoolSpec(Spec, frozen=True, kw_only=True):
     """Numbers that are given out one by one."""
 
     description: Annotated[Text, Meta(description="What the numbers are.")] | None = None
-    ranges: Annotated[tuple[NumberRange, ...], Meta(min_length=1, description="Which numbers, in quotes.")]
+    ranges: Annotated[tuple[NumberRange, ...], Meta(min_length=1, description="The numbers, as ranges in quotes.")]
     partition: PartitionRef | None = None
     deletion_policy: Annotated[
         DeletionPolicy,
-        Meta(description="Orphan: the pool stays when the document goes. Release: it is dropped once it is empty."),
+        Meta(
+            description="Orphan: the pool stays when the document is removed. Release: the pool is deleted then, as "
+            "soon as it is empty."
+        ),
     ] = DeletionPolicy.ORPHAN
 
 
@@ -42,17 +45,20 @@ class NumberSpec(Spec, frozen=True, kw_only=True):
     """One number of a pool, such as the ASN of a machine or a router."""
 
     description: Annotated[Text, Meta(description="What the number is for.")] | None = None
-    pool: Annotated[str, reference_field("Pool", "The Pool that it is taken from.")]
+    pool: Annotated[str, reference_field("Pool", "The Pool of the number.")]
     number: (
         Annotated[
-            int, Meta(ge=0, le=MAX_NUMBER, description="This number and no other; left out: the lowest free one.")
+            int, Meta(ge=0, le=MAX_NUMBER, description="Exactly this number. The default is the lowest free one.")
         ]
         | None
     ) = None
     project: ProjectRef | None = None
     deletion_policy: Annotated[
         DeletionPolicy,
-        Meta(description="Release: it becomes free when the document goes. Orphan: it stays taken."),
+        Meta(
+            description="Release: the number becomes free when the document is removed. Orphan: the number stays "
+            "allocated."
+        ),
     ] = DeletionPolicy.RELEASE
 
 

@@ -40,7 +40,10 @@ class ShutdownSpec(Spec, frozen=True, kw_only=True):
     timeout_seconds: Annotated[int, Meta(ge=10, le=7200, description="How long a graceful shutdown may take.")] = 300
     escalate: Annotated[
         Escalate,
-        Meta(description="Force: power is cut when the graceful shutdown was ignored, or cannot be asked for."),
+        Meta(
+            description="Force: the power is cut if the graceful shutdown has no effect, or if the BMC does not offer "
+            "one."
+        ),
     ] = Escalate.NEVER
 
 
@@ -51,12 +54,15 @@ class BootSpec(Spec, frozen=True, kw_only=True):
     enabled: Annotated[
         BootEnabled,
         Meta(
-            description="Redfish BootSourceOverrideEnabled. Once is an order: it is carried out one time for each "
-            "change of `boot`, and not repeated when the machine has used it up."
+            description="Redfish BootSourceOverrideEnabled. Once is carried out one time for each change of `boot`, "
+            "and not repeated after the machine used it."
         ),
     ]
     mode: (
-        Annotated[Literal["UEFI", "Legacy"], Meta(description="Redfish BootSourceOverrideMode; left out: not changed.")]
+        Annotated[
+            Literal["UEFI", "Legacy"],
+            Meta(description="Redfish BootSourceOverrideMode. Without it the mode is not changed."),
+        ]
         | None
     ) = None
     request: (
@@ -91,7 +97,10 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
         ),
     ]
     start_from: (
-        Annotated[StartFrom, Meta(description="How the agent is booted, if not as the Partition says.")] | None
+        Annotated[
+            StartFrom, Meta(description="How the agent is booted. The default is the Partition's `boot.startFrom`.")
+        ]
+        | None
     ) = None
     install_on: (
         Annotated[
@@ -99,8 +108,8 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=r"^\S+$",
                 max_length=253,
-                description="The disk for systems, from the next installation on: its serial number, or its path. "
-                "Without it that is the smallest that is large enough.",
+                description="The disk for the operating system, from the next installation on: its serial number or "
+                "path. The default is the smallest disk that is large enough.",
                 examples=["S4EVNF0M123456", "/dev/nvme0n1"],
             ),
         ]
@@ -111,8 +120,8 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 max_length=253,
-                description="Any word; changing it inspects the machine anew, or tries again. The id of an "
-                "installation that an agent found and would not touch: that may go.",
+                description="Any word; changing it inspects the machine again, or tries again after a failure. The id "
+                "of an unknown installation allows the agent to overwrite it.",
             ),
         ]
         | None
@@ -131,7 +140,8 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
             str,
             reference_field(
                 "Project",
-                "The Project whose machine it is. To move it to another, first remove this, then set it anew.",
+                "The Project of the machine. To move the machine, first remove this field, apply that, then set the "
+                "new project.",
             ),
         ]
         | None
@@ -142,8 +152,8 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
             Meta(
                 pattern=REFERENCE_PATTERN,
                 max_length=253,
-                description="The Image that its project runs on it: by its name, or `debian-12` or `debian-12.0` for "
-                "the newest supported one, which it then keeps. Needs project.",
+                description="The Image of the machine, by its name. `debian-12` and `debian-12.0` mean the newest "
+                "supported one, which the machine then keeps. Needs `project`.",
                 examples=["debian-12", "debian-12.0.20260101"],
             ),
         ]
@@ -167,14 +177,14 @@ class MachineSpec(Spec, frozen=True, kw_only=True):
         Annotated[Pause, Meta(description=("Nothing is sent to the machine; it is observed and shown."))] | None
     ) = None
     cordon: Annotated[Pause, Meta(description="The machine gets no new claim; a current claim keeps it.")] | None = None
-    taints: Annotated[tuple[Taint, ...], Meta(description="What keeps claims away.")] = ()
+    taints: Annotated[tuple[Taint, ...], Meta(description="Taints that keep claims away.")] = ()
     lifecycle: (
         Annotated[
             LifecycleSpec,
             Meta(
                 description=(
-                    "Who manages the machine's lifecycle; left out: groundstate only applies "
-                    "what the document declares."
+                    "Who manages the lifecycle of the machine. Without it groundstate only applies the other fields "
+                    "of the document."
                 )
             ),
         ]
