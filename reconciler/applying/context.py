@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
-from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.ledger_write import LedgerWrite
 from reconciler.model.observation import Observation
 from reconciler.model.plan import Change
 from reconciler.model.resource import Commit, ResourceKey
@@ -18,26 +17,28 @@ from reconciler.planning.guards import Guard
 from reconciler.planning.standing import Standing
 
 
+class Pending(Protocol):
+    """Writes that were handed over, and are not known to be on disk."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether they are on disk, or never will be."""
+
+    def wait(self) -> None:
+        """Return when they are on disk. Whoever enqueued them must call it, without the gate. Raises StoreError."""
+
+    def refuse(self, error: Exception) -> None:
+        """They must not be written: what they follow from was not."""
+
+
 class Ledger(Protocol):
-    """What the engine must not lose; the store. Every call is durable when it returns. Raises StoreError."""
+    """What the engine must not lose; the store."""
 
-    def put_facts(self, facts: dict[ResourceKey, ResourceFacts | None]) -> None:
-        """Write, or with None remove, what is remembered of each."""
-
-    def begin_action(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
-        """Write down that this is about to be sent. Raises Fenced when another instance has taken over."""
-
-    def note_action(self, flight: InFlight, event: Event | None) -> None:
-        """Write down what is known of the action by now, as long as it is under way."""
-
-    def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
-        """The action is under way no more."""
-
-    def append(self, events: Iterable[Event]) -> None:
-        """Add to the ledger."""
+    def enqueue(self, writes: Sequence[LedgerWrite], refused: Callable[[], None]) -> Pending:
+        """Write these soon, all or none, in the order of the calls. `refused` is called when they are not written."""
 
     def put_observations(self, observations: Iterable[Observation]) -> None:
-        """Keep the latest look at each."""
+        """Keep the latest look at each. Raises StoreError."""
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from reconciler.applying.reconcile import LEFT_TO_PEOPLE, Reconciler
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import defect
+from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import Facts, ResourceFacts
@@ -29,7 +30,6 @@ from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
 from reconciler.planning.carry_over import carried_over
-from reconciler.store.store_errors import StoreError
 
 
 class Engine:
@@ -41,7 +41,7 @@ class Engine:
         self._poller = Poller(connections, context.now)
         self._state = EngineState(ledger, Facts(remembered, facts.in_flight))
         self._gate = self._state.gate
-        self._events = EventRecorder(ledger, self._state, context)
+        self._events = EventRecorder(self._state, context)
         self._planner = FleetPlanner(self._state, context)
         backends = Backends(connections, context.now)
         self._reconciler = Reconciler(backends, self._poller, self._state, self._events, self._planner, context)
@@ -78,27 +78,29 @@ class Engine:
 
     def adopt(self, desired: DesiredState) -> list[ResourceKey]:
         """Put a desired state in force; return the keys that it concerns. Raises StoreError."""
-        with self._gate:
+        with self._state.changing():  # In the ledger before a login goes there.
+            changed = {one.key: access_words(one) for one in self._access_changes(desired)}
+            self._events.record_each(changed, EventReason.ACCESS_CHANGED, EventType.WARNING, of=desired)
+        with self._state.changing():
             keys = self.affected(desired)
-            access = access_changes(desired, self._state.facts)
             carried = carried_over(desired, self._state.facts)
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
             self._planner.survey_again()
-            # In the ledger before a login goes there.
-            changed = {one.key: access_words(one) for one in access if not one.is_new}
-            self._events.record_each(changed, EventReason.ACCESS_CHANGED, EventType.WARNING)
             self._reconciler.keep(carried, "spec.bmc now points to another BMC or system")
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]
             return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))
+
+    def _access_changes(self, desired: DesiredState) -> list[AccessChange]:
+        return [one for one in access_changes(desired, self._state.facts) if not one.is_new]
 
     # -- what is observed and reported -------------------------------------------------------------------------------
 
     def absorb(self, observations: Iterable[Observation]) -> None:
         """Settle and learn by observations that were taken before, all in one write: the guards judge the whole fleet
         by them. A desired state must be in force. Raises StoreError."""
-        with self._gate:
+        with self._state.changing():
             desired = self._state.desired
             assert desired is not None  # noqa: S101
             learned: dict[ResourceKey, ResourceFacts] = {}
@@ -106,8 +108,6 @@ class Engine:
                 self._state.record(seen)
                 try:
                     facts = self._learned(seen, desired)
-                except StoreError:
-                    raise
                 except Exception as error:  # noqa: BLE001  one observation; the others are learned from
                     self._state.set_aside(seen, f"the observation cannot be used because of {defect(error)}")
                     continue
@@ -139,7 +139,7 @@ class Engine:
 
     def label(self, labels: Mapping[ResourceKey, Mapping[str, str]]) -> list[ResourceKey]:
         """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
-        with self._gate:
+        with self._state.changing():
             changed = relabelled(self._state.facts, labels)
             self._state.save(changed)
             return list(changed)

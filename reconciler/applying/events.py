@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reconciler.applying.context import Context, Ledger
+from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds.claim.spec import claim_key
 from reconciler.model.action import AcceptSystem, InsertMedia, PowerOn, RequestBoot, SetBoot
@@ -20,8 +20,8 @@ LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.pa
 class EventRecorder:
     """Makes events, with the revision that is in force and who speaks, and sees that they are heard."""
 
-    def __init__(self, ledger: Ledger, state: EngineState, context: Context) -> None:
-        self._ledger, self._state, self._context = ledger, state, context
+    def __init__(self, state: EngineState, context: Context) -> None:
+        self._state, self._context = state, context
 
     def event(
         self,
@@ -30,9 +30,10 @@ class EventRecorder:
         message: str,
         severity: EventType = EventType.NORMAL,
         action_id: str | None = None,
+        of: DesiredState | None = None,
     ) -> Event:
-        """An event of now. `action_id`: of the action that it is about."""
-        desired = self._state.desired
+        """An event of now. `action_id`: of the action that it is about; `of`: as in `record_each`."""
+        desired = of or self._state.desired
         return Event(
             at=self._context.now(),
             type=severity,
@@ -47,24 +48,30 @@ class EventRecorder:
     def record(
         self, key: ResourceKey | None, reason: str, message: str, severity: EventType = EventType.NORMAL
     ) -> None:
-        """Write an event down and pass it on. Raises StoreError."""
+        """Write an event down, and report it once it is on disk. Only in `EngineState.changing()`."""
         event = self.event(key, reason, message, severity)
-        self._ledger.append([event])
-        self.report(event)
+        self._state.append([event])
+        self.report_afterwards(event)
 
     def record_each(
-        self, messages: Mapping[ResourceKey, str], reason: str, severity: EventType = EventType.NORMAL
+        self,
+        messages: Mapping[ResourceKey, str],
+        reason: str,
+        severity: EventType = EventType.NORMAL,
+        *,
+        of: DesiredState | None = None,
     ) -> None:
-        """The same of many, each in its own words, in one piece. Raises StoreError."""
-        events = [self.event(key, reason, message, severity) for key, message in messages.items()]
+        """The same of many, each in its own words. `of`: the state that the events are about, when it is not in force
+        yet. Only in `EngineState.changing()`."""
+        events = [self.event(key, reason, message, severity, of=of) for key, message in messages.items()]
         if events:
-            self._ledger.append(events)
+            self._state.append(events)
         for event in events:
-            self.report(event)
+            self.report_afterwards(event)
 
-    def report(self, event: Event) -> None:
-        """Tell of what is written down already."""
-        self._context.report(event)
+    def report_afterwards(self, event: Event) -> None:
+        """Tell whoever listens, once all that is changed now is on disk."""
+        self._state.afterwards(lambda: self._context.report(event))
 
     def cause(self, change: Change, desired: DesiredState) -> str:
         """Why a change is made, in words: `commit 1a2b3c4 (author Ada, not verified)`.

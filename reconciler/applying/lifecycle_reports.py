@@ -95,7 +95,7 @@ class Reports:
     def receive(self, key: ResourceKey, order: str | None, fact: FactType, detail: str) -> bool:
         """See `Engine.report`."""
         now = self._now()
-        with self._state.gate:
+        with self._state.changing():
             before = self._state.facts.get(key)
             if before is None or is_over(before, fact, order):
                 if self._news(key, fact, now):

@@ -78,7 +78,7 @@ class Reconciler:
         if desired is None:
             return waiting(OutcomeReason.NO_DESIRED_STATE, "no desired state is in force yet")
         seen = self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.
-        with self._state.gate:
+        with self._state.changing():  # All that it changes is on disk when this ends, in one piece.
             result: Outcome | InFlight | None = (
                 self._unread(seen) or self._superseded(desired) or self._settle(key, desired, seen)
             )
@@ -115,9 +115,10 @@ class Reconciler:
         if not task.failed and (flight.task is None or flight.task.state is not task.state):
             message = f"{describe(flight)}: its Task reports {task}"
             event = self._events.event(flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id)
-        self._state.note(noted, event)
-        if event is not None:
-            self._events.report(event)
+        with self._state.changing():
+            self._state.note(noted, event)
+            if event is not None:
+                self._events.report_afterwards(event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """What the resource shows. What it holds under a former name decides too, so that must be readable as well."""
@@ -188,8 +189,8 @@ class Reconciler:
 
     def _end(self, flight: InFlight, settled: Settled) -> None:
         self._state.end(flight, settled.facts, settled.event)
+        self._events.report_afterwards(settled.event)
         self._in_vain.pop(flight.id, None)
-        self._events.report(settled.event)
 
     # -- learn -------------------------------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class Reconciler:
             self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING)
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
-        """Save what was learned, and report the boot requests that ended with it. Raises StoreError."""
+        """Save what was learned, and report the boot requests that ended with it."""
         over = [key for key, one in changed.items() if one and self._state.of(key).life.order and not one.life.order]
         self._state.save(changed)
         for key in over:
@@ -268,7 +269,7 @@ class Reconciler:
 
     def _record(self, change: Change, desired: DesiredState, seen: Observation) -> Outcome | InFlight:
         """Write down what is about to be done. What is done by that is an outcome, what is still to be sent is in
-        flight. Raises StoreError; then it must not be sent."""
+        flight, and must not be sent before it is on disk."""
         action = change.actions[0]
         if isinstance(action, Forget):
             return self._forget(action, desired)
@@ -283,7 +284,7 @@ class Reconciler:
         wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
         facts = sent_facts(flight, self._state.of(change.key), digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
-        self._events.report(event)
+        self._events.report_afterwards(event)
         return flight
 
     def _write_down(self, change: Change, action: RecordAction, desired: DesiredState, seen: Observation) -> Outcome:
@@ -299,7 +300,7 @@ class Reconciler:
         return waiting(OutcomeReason.RECORDED, recorded.events[change.key][1])
 
     def _forget(self, action: Forget, desired: DesiredState) -> Outcome:
-        self._state.forget(action.key)
+        self._state.save({action.key: None})
         self._planner.survey_again()
         self._events.record(action.key, EventReason.FORGOTTEN, action.reason)
         if not self._planner.fleet().lost:
@@ -329,7 +330,8 @@ class Reconciler:
         """Remember that the other side took the action. A Task's handle must outlast this process."""
         taken = msgspec.structs.replace(flight, accepted=True, handle=accepted.handle, task=accepted.task)
         if accepted.handle is not None or accepted.task is not None:
-            self._state.note(taken)
+            with self._state.changing():
+                self._state.note(taken)
             return
         with self._state.gate:
             self._state.believe(taken)
@@ -339,7 +341,7 @@ class Reconciler:
     ) -> Outcome:
         fields = self._state.compare(resource, seen) if resource else ()
         prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.path)
-        with self._state.gate:
+        with self._state.changing():
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
                 before = msgspec.structs.replace(before, disrupted_at=None, taken_down_at=None)

@@ -1,18 +1,20 @@
-"""What the engine knows: what is in force, remembered, under way and seen. What must last is in the ledger first.
+"""What the engine knows: what is in force, remembered, in flight and observed.
 
-Whoever reads and then writes holds `gate` all the while; it may be taken again by the thread that has it.
+Whoever reads and then changes does so in `changing()`, which holds `gate`. What was changed is written down when the
+gate is free again: others plan by it meanwhile, and nothing is sent by it before it is on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from reconciler import runtime
-from reconciler.applying.context import Ledger
+from reconciler.applying.context import Ledger, Pending
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import Field, KindView
 from reconciler.kinds.ipam.network import NetworkState
@@ -21,8 +23,34 @@ from reconciler.kinds.ipam.pool import PoolState
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.store.store_errors import StoreError
+
+_FACTS, _FLIGHTS = "facts", "flights"
+
+
+class _ChangeSet:
+    """What one holder of the gate has changed: what is to be written, what was believed before, and what follows."""
+
+    __slots__ = ("before", "is_lost", "keys", "pending", "then", "writes")
+
+    def __init__(self) -> None:
+        self.writes: list[LedgerWrite] = []
+        self.keys: set[ResourceKey] = set()
+        self.before: dict[tuple[str, ResourceKey], Any] = {}
+        self.then: list[Callable[[], None]] = []
+        self.pending: Pending | None = None
+        self.is_lost = False
+
+    def finish(self) -> None:
+        """Wait until it is on disk, and do what follows. Raises StoreError."""
+        if self.pending is not None:
+            self.pending.wait()
+        for follow in self.then:
+            follow()
+
 
 LONGEST_PACING = timedelta(days=1)
 
@@ -40,6 +68,10 @@ class EngineState:
         self._observed: dict[ResourceKey, Observation] = {}
         self._unsaved: dict[ResourceKey, Observation] = {}
         self._changed: set[ResourceKey] = set()
+        self._cells: dict[str, MutableMapping[ResourceKey, Any]] = {_FACTS: self._facts, _FLIGHTS: self._flights}
+        self._changing: _ChangeSet | None = None
+        # In the order in which they were handed over; of some it is known by now that they are on disk.
+        self._undecided: list[_ChangeSet] = []
 
     # -- what is remembered ------------------------------------------------------------------------------------------
 
@@ -63,34 +95,101 @@ class EngineState:
             self._down.discard(key)
         return Facts({key: self._facts[key] for key in self._down}, self._flights)
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the gate. When this ends, all that was changed in it is on disk, in one piece; inside of another one of
+        the same thread, when that one ends. Never to be begun by who holds the gate otherwise.
+
+        Raises StoreError when it cannot be written; then it is not believed, nor what others made from it meanwhile.
+        """
+        mine: _ChangeSet | None = None
+        try:
+            with self.gate:
+                if self._changing is None:
+                    mine = self._changing = _ChangeSet()
+                try:
+                    yield
+                finally:
+                    if mine is not None:
+                        self._changing = None
+                        self._hand_over(mine)
+        finally:
+            if mine is not None:
+                mine.finish()
+
+    def _hand_over(self, changes: _ChangeSet) -> None:
+        if changes.writes:
+            self._undecided = [one for one in self._undecided if one.pending and not one.pending.is_decided]
+            changes.pending = self._ledger.enqueue(changes.writes, lambda: self._take_back(changes))
+            self._undecided.append(changes)
+
+    def _take_back(self, changes: _ChangeSet) -> None:
+        """It could not be written: believe what was believed before. What was changed since of the same resources
+        follows from it, and is taken back too."""
+        with self.gate:
+            if changes.is_lost:
+                return
+            lost, keys = [changes], set(changes.keys)
+            for later in self._undecided[self._undecided.index(changes) + 1 :]:
+                if not later.is_lost and keys & later.keys:
+                    lost.append(later)
+                    keys |= later.keys
+            for one in lost:
+                one.is_lost = True
+            for (name, key), value in ((cell, value) for one in reversed(lost) for cell, value in one.before.items()):
+                self._set(name, key, value)
+        why = StoreError("an earlier change of the same resource could not be written to the store; nothing was sent")
+        for one in lost[1:]:
+            if one.pending is not None:
+                one.pending.refuse(why)
+
+    def _write(self, write: LedgerWrite) -> _ChangeSet:
+        if self._changing is None:
+            raise RuntimeError("what must last is changed in `changing()`")
+        self._changing.writes.append(write)
+        self._changing.keys |= write.keys
+        return self._changing
+
+    def _believe(self, changes: _ChangeSet, name: str, key: ResourceKey, value: Any) -> None:
+        changes.before.setdefault((name, key), self._cells[name].get(key))
+        self._set(name, key, value)
+
+    def _set(self, name: str, key: ResourceKey, value: Any) -> None:
+        cells = self._cells[name]
+        if value is None:
+            cells.pop(key, None)
+        else:
+            cells[key] = value
+        self._changed.add(key)
+        if name == _FACTS:
+            is_down = value is not None and (value.disrupted_at or value.taken_down_at)
+            (self._down.add if is_down else self._down.discard)(key)
+
+    def afterwards(self, follow: Callable[[], None]) -> None:
+        """Call this once all that is changed now is on disk, without the gate."""
+        if self._changing is None:
+            raise RuntimeError("there is nothing to be written first")
+        self._changing.then.append(follow)
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Add to the ledger."""
+        self._write(AppendEvents(tuple(events)))
+
     def save(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-        """Write down, in one piece, and then believe; None: nothing is remembered any more. Raises StoreError; then it
-        is not believed."""
-        self._ledger.put_facts(dict(changed))
+        """Remember this of each; None: nothing any more."""
+        if not changed:
+            return
+        changes = self._write(PutFacts(dict(changed)))
         for key, facts in changed.items():
-            if facts is not None:
-                self.assume(key, facts)
-            else:
-                self._disbelieve(key)
+            self._believe(changes, _FACTS, key, facts)
+            if facts is None:
+                self._overlook(key)
 
     def assume(self, key: ResourceKey, facts: ResourceFacts) -> None:
-        """Go by this from now on: it is written down already, or may be lost."""
-        self._facts[key] = facts
-        self._changed.add(key)
-        if facts.disrupted_at or facts.taken_down_at:
-            self._down.add(key)
-        else:
-            self._down.discard(key)
+        """Go by this from now on; it may be lost."""
+        self._set(_FACTS, key, facts)
 
-    def forget(self, key: ResourceKey) -> None:
-        """Nothing is remembered of it any more. Raises StoreError."""
-        self._ledger.put_facts({key: None})
-        self._disbelieve(key)
-
-    def _disbelieve(self, key: ResourceKey) -> None:
-        self._facts.pop(key, None)
-        self._changed.add(key)
-        self._down.discard(key)
+    def _overlook(self, key: ResourceKey) -> None:
         seen = self._observed.get(key)
         if seen is None or not is_held(seen.value):  # What stays in the IPAM is another's to keep clear of.
             self.drop_observation(key)
@@ -110,37 +209,35 @@ class EngineState:
         return self._flights
 
     def begin(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
-        """It is about to be sent. Raises StoreError, Fenced among them; then it must not be."""
-        self._ledger.begin_action(flight, facts, event, epoch)
-        self.assume(flight.key, facts)
-        self._flights[flight.key] = flight
-        self._changed.add(flight.key)
+        """It is about to be sent, which it must not be before this is on disk. Others see it in flight from now on."""
+        changes = self._write(BeginAction(flight, facts, event, epoch))
+        self._believe(changes, _FACTS, flight.key, facts)
+        self._believe(changes, _FLIGHTS, flight.key, flight)
 
     def retime(self, flight: InFlight) -> None:
         """Go by these times of it from now on; the ledger keeps when it was sent."""
-        self._flights[flight.key] = flight
-        self._changed.add(flight.key)
+        self._set(_FLIGHTS, flight.key, flight)
 
     def note(self, flight: InFlight, event: Event | None = None) -> None:
-        """Write down what is known of it by now: its handle, its Task. Raises StoreError. The gate is not needed: one
-        thread at a time works on a key, and what was settled meanwhile is left alone."""
-        self._ledger.note_action(flight, event)
-        with self.gate:
-            self.believe(flight)
+        """Write down what is known of it by now: its handle, its Task. What was settled meanwhile is left alone."""
+        changes = self._write(NoteAction(flight, event))
+        if self._flies(flight):
+            self._believe(changes, _FLIGHTS, flight.key, flight)
 
     def believe(self, flight: InFlight) -> None:
-        """Go by this of it from now on, as far as it is under way still; for what may be lost."""
+        """Go by this of it from now on, as far as it is in flight still; for what may be lost."""
+        if self._flies(flight):
+            self._set(_FLIGHTS, flight.key, flight)
+
+    def _flies(self, flight: InFlight) -> bool:
         current = self._flights.get(flight.key)
-        if current is not None and current.id == flight.id:
-            self._flights[flight.key] = flight
-            self._changed.add(flight.key)
+        return current is not None and current.id == flight.id
 
     def end(self, flight: InFlight, facts: ResourceFacts, event: Event) -> None:
-        """It is under way no more. Raises StoreError."""
-        self._ledger.end_action(flight, facts, event)
-        self._flights.pop(flight.key, None)
-        self._changed.add(flight.key)
-        self.assume(flight.key, facts)
+        """It is in flight no more."""
+        changes = self._write(EndAction(flight, facts, event))
+        self._believe(changes, _FLIGHTS, flight.key, None)
+        self._believe(changes, _FACTS, flight.key, facts)
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,10 @@ Every call is one transaction. Calls may come from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, select, update
@@ -19,6 +19,7 @@ from reconciler.kinds import INVENTORIED
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
+from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import bindings, instance, tables
@@ -26,6 +27,7 @@ from reconciler.store import decoders as shapes
 from reconciler.store.daemon_status import DaemonTable
 from reconciler.store.database import Database
 from reconciler.store.dialects import insert_for
+from reconciler.store.group_commit import GroupCommit, PendingWrite
 from reconciler.store.inventories import InventoryTable, forget
 from reconciler.store.ledger import append
 from reconciler.store.override_rows import OverrideTable
@@ -49,6 +51,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._epoch: int | None = None
+        self._group = GroupCommit(lambda writes: self.write(writes))  # noqa: PLW0108  `write` as it is at each call
         self.inventories = InventoryTable(database)
         """What is in the machines."""
         self.retention = Retention(database)
@@ -117,63 +120,34 @@ class Store:
         Raises Fenced when another instance has taken over: what this one remembers is out of date.
         """
         if facts:
-            with self._database.write() as connection:
-                self._check_epoch(connection)
-                _write_facts(connection, facts)
+            self.write([PutFacts(dict(facts))])
+
+    def enqueue(self, writes: Sequence[LedgerWrite], refused: Callable[[], None]) -> PendingWrite:
+        """Write these soon, all or none, together with what others enqueue meanwhile: see `GroupCommit.enqueue`."""
+        return self._group.enqueue(writes, refused)
+
+    def write(self, writes: Sequence[LedgerWrite]) -> None:
+        """Carry out all of these in their order, in one transaction that is on disk when it returns.
+
+        Raises Fenced when another instance has taken over, or has settled an action that is to end; StoreError when a
+        key has an action in flight and is to get another.
+        """
+        with self._database.write() as connection:
+            self._check_epochs(connection, writes)
+            for write in writes:
+                _carry_out(connection, write)
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
         """The actions that were, or may have been, sent and are not settled."""
         return self._load(tables.in_flight, shapes.FLIGHT)
 
-    def begin_action(self, flight: InFlight, facts: ResourceFacts, event: Event, epoch: int) -> None:
-        """Write down that this is about to be sent. On disk when it returns.
-
-        Raises Fenced when `epoch` is not the current one any more, StoreError when the key has an action in flight.
-        """
-        with self._database.write() as connection:
-            instance.check_epoch(connection, epoch)
-            row = {**_columns(flight.key), "action_id": flight.id, "epoch": epoch, "value": _json(flight)}
-            try:
-                connection.execute(insert(tables.in_flight), row)
-            except IntegrityError as error:
-                raise StoreError(
-                    f"{flight.key}: an action is in flight already, so {flight.id} was not begun"
-                ) from error
-            _write_facts(connection, {flight.key: facts})
-            append(connection, [event])
-
-    def note_action(self, flight: InFlight, event: Event | None) -> None:
-        """Write down what is known of an action by now, and an event about it. Nothing happens when it is not under way
-        any more. Raises Fenced when another instance has taken over."""
-        table = tables.in_flight
-        with self._database.write() as connection:
-            self._check_epoch(connection)
-            same = update(table).where(_is(table, flight.key), table.c.action_id == flight.id)
-            if connection.execute(same.values(value=_json(flight))).rowcount and event is not None:
-                append(connection, [event])
-
-    def end_action(self, flight: InFlight, facts: ResourceFacts | None, event: Event) -> None:
-        """The action is under way no more: its record goes, facts and event come. On disk when it returns.
-
-        Raises Fenced when the record is gone, or another instance has taken over: then that one settles it.
-        """
-        table = tables.in_flight
-        with self._database.write() as connection:
-            self._check_epoch(connection)
-            gone = delete(table).where(_is(table, flight.key), table.c.action_id == flight.id)
-            if connection.execute(gone).rowcount == 0:
-                raise Fenced(f"{flight.key}: action {flight.id} is not in flight; another groundstate has settled it")
-            _write_facts(connection, {flight.key: facts})
-            append(connection, [event])
-
     # -- events ------------------------------------------------------------------------------------------------------
 
     def append(self, events: Iterable[Event]) -> None:
         """Add to the ledger, in this order. On disk when it returns."""
-        batch = list(events)
+        batch = tuple(events)
         if batch:
-            with self._database.write() as connection:
-                append(connection, batch)
+            self.write([AppendEvents(batch)])
 
     def events(
         self,
@@ -292,6 +266,13 @@ class Store:
         with self._database.read() as connection:
             self._check_epoch(connection)
 
+    def _check_epochs(self, connection: Connection, writes: Sequence[LedgerWrite]) -> None:
+        epochs = {write.epoch for write in writes if isinstance(write, BeginAction)}
+        if self._epoch is not None and any(isinstance(write, PutFacts | NoteAction | EndAction) for write in writes):
+            epochs.add(self._epoch)
+        for epoch in epochs:
+            instance.check_epoch(connection, epoch)
+
     def _check_epoch(self, connection: Connection) -> None:
         if self._epoch is not None:
             instance.check_epoch(connection, self._epoch)
@@ -336,6 +317,48 @@ def _columns(key: ResourceKey) -> dict[str, Any]:
 
 def _is(table: Table, key: ResourceKey) -> Any:
     return and_(table.c.kind == key.kind, table.c.name == key.name)
+
+
+def _carry_out(connection: Connection, write: LedgerWrite) -> None:
+    match write:
+        case PutFacts(facts=facts):
+            _write_facts(connection, facts)
+        case BeginAction(flight=flight, facts=facts, event=event, epoch=epoch):
+            _begin(connection, flight, epoch)
+            _write_facts(connection, {flight.key: facts})
+            append(connection, [event])
+        case NoteAction(flight=flight, event=noted):
+            if _note(connection, flight) and noted is not None:
+                append(connection, [noted])
+        case EndAction(flight=flight, facts=facts, event=event):
+            _end(connection, flight)
+            _write_facts(connection, {flight.key: facts})
+            append(connection, [event])
+        case AppendEvents(events=events):
+            append(connection, list(events))
+        case _:
+            assert_never(write)
+
+
+def _begin(connection: Connection, flight: InFlight, epoch: int) -> None:
+    row = {**_columns(flight.key), "action_id": flight.id, "epoch": epoch, "value": _json(flight)}
+    try:
+        connection.execute(insert(tables.in_flight), row)
+    except IntegrityError as error:
+        raise StoreError(f"{flight.key}: an action is in flight already, so {flight.id} was not begun") from error
+
+
+def _note(connection: Connection, flight: InFlight) -> bool:
+    table = tables.in_flight
+    same = update(table).where(_is(table, flight.key), table.c.action_id == flight.id)
+    return connection.execute(same.values(value=_json(flight))).rowcount > 0
+
+
+def _end(connection: Connection, flight: InFlight) -> None:
+    table = tables.in_flight
+    gone = delete(table).where(_is(table, flight.key), table.c.action_id == flight.id)
+    if connection.execute(gone).rowcount == 0:
+        raise Fenced(f"{flight.key}: action {flight.id} is not in flight; another groundstate has settled it")
 
 
 def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:

@@ -16,7 +16,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.store import Store
 from tests.loop.world import World, declare, machine
 
-WRITES = ("put_facts", "begin_action", "note_action", "end_action", "append", "put_observations")
+WRITES = ("write", "put_observations")
 SENDS = ("reset", "set_boot", "set_indicator", "insert_media", "eject_media")
 IPAM = ("put_network", "acquire", "release", "drop_network")
 POOLS = ("put_pool", "acquire_number", "release_number", "drop_pool")

@@ -373,9 +373,7 @@ def kill(world: World, moment: int) -> None:
         return done
 
     for owner, name in (
-        (world.store, "put_facts"),
-        (world.store, "begin_action"),
-        (world.store, "end_action"),
+        (world.store, "write"),
         (world.ipam, "transfer"),
     ):
         setattr(owner, name, partial(cut, getattr(owner, name)))

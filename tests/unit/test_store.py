@@ -15,6 +15,7 @@ from drivers.base import PowerState, ResetType, SystemState, Task, TaskState
 from reconciler.model.action import InFlight, PowerOn
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Applied, Failure, ResourceFacts
+from reconciler.model.ledger_write import BeginAction, EndAction, NoteAction
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Fenced, Store, StoreError
@@ -85,15 +86,15 @@ def test_a_look_that_cannot_be_read_is_unknown_and_the_others_are_there(store: S
 class TestActions:
     def test_begin_writes_record_facts_and_event(self, store: Store) -> None:
         with store.instance("run") as epoch:
-            store.begin_action(flight(), FACTS, event(), epoch)
+            store.write([BeginAction(flight(), FACTS, event(), epoch)])
         assert store.in_flight() == {ONE: flight()}
         assert store.facts(ResourceFacts) == {ONE: FACTS}
         assert [entry.event for entry in store.events()] == [event()]
 
     def test_end_removes_the_record_and_writes_facts_and_event(self, store: Store) -> None:
         with store.instance("run") as epoch:
-            store.begin_action(flight(), FACTS, event(), epoch)
-            store.end_action(flight(), ResourceFacts(once_done="d1"), event("Confirmed"))
+            store.write([BeginAction(flight(), FACTS, event(), epoch)])
+            store.write([EndAction(flight(), ResourceFacts(once_done="d1"), event("Confirmed"))])
         assert store.in_flight() == {}
         assert store.facts(ResourceFacts) == {ONE: ResourceFacts(once_done="d1")}
         assert [entry.event.reason for entry in store.events()] == ["ActionSent", "Confirmed"]
@@ -103,11 +104,11 @@ class TestActions:
             flight(), accepted=True, handle="/tasks/1", task=Task(TaskState.RUNNING, None, 4)
         )
         with store.instance("run") as epoch:
-            store.begin_action(flight(), FACTS, event(), epoch)
-            store.note_action(noted, event("ActionProgressed"))
+            store.write([BeginAction(flight(), FACTS, event(), epoch)])
+            store.write([NoteAction(noted, event("ActionProgressed"))])
             assert store.in_flight() == {ONE: noted}
-            store.end_action(noted, FACTS, event("ActionConfirmed"))
-            store.note_action(noted, event("ActionProgressed"))
+            store.write([EndAction(noted, FACTS, event("ActionConfirmed"))])
+            store.write([NoteAction(noted, event("ActionProgressed"))])
         assert store.in_flight() == {}
         assert [entry.event.reason for entry in store.events()] == [
             "ActionSent",
@@ -117,9 +118,9 @@ class TestActions:
 
     def test_a_key_has_one_at_a_time_and_a_refused_one_leaves_nothing(self, store: Store) -> None:
         with store.instance("run") as epoch:
-            store.begin_action(flight(), FACTS, event(), epoch)
+            store.write([BeginAction(flight(), FACTS, event(), epoch)])
             with pytest.raises(StoreError, match=r"Machine/r01-01: an action is in flight already, so 1-2"):
-                store.begin_action(flight(id_="1-2"), ResourceFacts(), event("Second"), epoch)
+                store.write([BeginAction(flight(id_="1-2"), ResourceFacts(), event("Second"), epoch)])
         assert store.in_flight() == {ONE: flight()}
         assert store.facts(ResourceFacts) == {ONE: FACTS}
         assert len(store.events()) == 1
@@ -130,23 +131,23 @@ class TestActions:
         with store.instance("run") as epoch:
             assert epoch == stale + 1
             with pytest.raises(Fenced, match="taken over"):
-                store.begin_action(flight(), FACTS, event(), stale)
+                store.write([BeginAction(flight(), FACTS, event(), stale)])
         assert store.in_flight() == {}
         assert store.events() == []
 
     def test_an_instance_that_was_overtaken_writes_nothing_over_what_the_other_has_learned(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.put_facts({ONE: FACTS})
-            store.begin_action(flight(), FACTS, event(), epoch)
+            store.write([BeginAction(flight(), FACTS, event(), epoch)])
             # As another does that finds the lock free, which this one has lost with its session.
             with store.engine.begin() as connection:
                 connection.execute(text("UPDATE instance SET epoch = epoch + 1"))
             with pytest.raises(Fenced, match="taken over"):
                 store.put_facts({ONE: ResourceFacts()})
             with pytest.raises(Fenced, match="taken over"):
-                store.note_action(flight(), event("ActionProgressed"))
+                store.write([NoteAction(flight(), event("ActionProgressed"))])
             with pytest.raises(Fenced, match="taken over"):
-                store.end_action(flight(), ResourceFacts(), event("Confirmed"))
+                store.write([EndAction(flight(), ResourceFacts(), event("Confirmed"))])
         assert store.facts(ResourceFacts) == {ONE: FACTS}
         assert list(store.in_flight()) == [ONE]
 
@@ -162,10 +163,10 @@ class TestActions:
 
     def test_what_another_instance_settled_is_not_settled_again(self, store: Store) -> None:
         with store.instance("run") as epoch:
-            store.begin_action(flight(), FACTS, event(), epoch)
-            store.end_action(flight(), FACTS, event("Confirmed"))
+            store.write([BeginAction(flight(), FACTS, event(), epoch)])
+            store.write([EndAction(flight(), FACTS, event("Confirmed"))])
             with pytest.raises(Fenced, match=r"1-1 is not in flight"):
-                store.end_action(flight(), ResourceFacts(), event("Confirmed"))
+                store.write([EndAction(flight(), ResourceFacts(), event("Confirmed"))])
         assert store.facts(ResourceFacts) == {ONE: FACTS}
         assert len(store.events()) == 2
 
