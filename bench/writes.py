@@ -2,10 +2,10 @@
 
     python bench/writes.py [--machines N] [--workers N] [--milliseconds N]
 
-Three stores: SQLite whose every transaction takes that long, PostgreSQL behind a proxy that keeps each packet for half of
-it in either direction, and the first one again with each write in a transaction of its own, which is what the ratio is
-of. BMCs answer at once. Each power-on is two reconciles or three durable writes: begun, confirmed and learned. Exit 1
-when the limit is missed.
+Three stores: SQLite whose every transaction takes that long, PostgreSQL behind a proxy that keeps each packet for half
+of it in either direction, and the first one again with each write in a transaction of its own, which is what the ratio
+is of. BMCs answer at once. Each power-on is two reconciles, or three durable writes: begun, confirmed and learned.
+Exit 1 when the limit is missed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
-from sqlalchemy import make_url
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -35,19 +35,20 @@ from drivers.base import PowerState  # noqa: E402
 from drivers.bmc.fake import FakeFleet  # noqa: E402
 from reconciler.applying.context import Context  # noqa: E402
 from reconciler.applying.engine import Engine  # noqa: E402
+from reconciler.kinds.guard.fleet_share import FleetShare  # noqa: E402
 from reconciler.model.facts import Facts  # noqa: E402
 from reconciler.model.ledger_write import LedgerWrite  # noqa: E402
 from reconciler.model.resource import Commit, DesiredState, Revision  # noqa: E402
 from reconciler.observed.connections import Connections, Drivers  # noqa: E402
-from reconciler.planning.guards import FleetShare, GuardLimits  # noqa: E402
-from reconciler.planning.policy import Policy  # noqa: E402
+from reconciler.planning.guard_limits import GuardLimits  # noqa: E402
+from reconciler.planning.standing import Standing  # noqa: E402
 from reconciler.store import Store  # noqa: E402
 from reconciler.store.group_commit import GroupCommit  # noqa: E402
 from tests.databases import NoPostgresql, start_server, stop_server  # noqa: E402
 
 LIMIT = 500.0
 ALL = FleetShare(percent=100)
-POLICY = Policy(GuardLimits(ALL, ALL, ALL, ALL))
+STANDING = Standing(GuardLimits(ALL, ALL, ALL, ALL))
 
 
 # -- the stores ----------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class Bench:
         drivers = Drivers(lambda _: self.bmcs, lambda _: None, None, None)  # type: ignore[arg-type,return-value]
         with store.instance("bench") as epoch:
             context = Context(
-                now=lambda: datetime.now(UTC), random=lambda: 0.5, by="bench", epoch=epoch, policy=lambda: POLICY
+                now=lambda: datetime.now(UTC), random=lambda: 0.5, by="bench", epoch=epoch, standing=lambda: STANDING
             )
         self.engine = Engine(store, Connections(drivers, folder), Facts({}, {}), context)
         self.engine.adopt(state)
@@ -188,10 +189,9 @@ def main() -> int:
         lonely._group = LonelyCommit(lonely.write)
         alone, cpu = measure(lonely, options.machines // 4, options.workers)
         print(f"  SQLite, each write in a transaction of its own {alone:7.0f}  {cpu:6.2f}")
-        runs = {"SQLite": lambda: distant(Path(name), "state.db", seconds)}
+        runs: dict[str, Callable[[], Store]] = {"SQLite": lambda: distant(Path(name), "state.db", seconds)}
         if url is not None:
-            shown = make_url(url)
-            runs["PostgreSQL"] = lambda: Store.open(shown.render_as_string(hide_password=False))
+            runs["PostgreSQL"] = partial(Store.open, url)
         for title, opened in runs.items():
             rate, cpu = measure(opened(), options.machines, options.workers)
             missed += rate < LIMIT

@@ -19,12 +19,13 @@ from sqlalchemy.exc import OperationalError
 
 from drivers.base import PowerState, ResetType
 from reconciler.applying.state import EngineState
+from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOn
 from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, LedgerWrite, PutFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guards import FleetShare, GuardLimits
+from reconciler.planning.guard_limits import GuardLimits
 from reconciler.store import Store, StoreError
 from reconciler.store.group_commit import GroupCommit, PendingWrite
 from tests.loop.world import EVERYTHING, START, World, declare, keys, machine
