@@ -9,7 +9,6 @@ import pytest
 from drivers.base import Bmc
 from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import Pki, RedfishServer, endpoint, service
-from tests.drivers.ipams import ipam  # noqa: F401  a fixture
 
 
 @pytest.fixture(scope="session")

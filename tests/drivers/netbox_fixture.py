@@ -103,6 +103,4 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[NetboxIpam]:
 
 def tape_of(request: pytest.FixtureRequest) -> str:
     """The name of a test's tape, whichever of the two subjects it runs over."""
-    node = request.node
-    name = node.name.replace("netbox-recorded", "").replace("netbox", "")
-    return f"{node.cls.__name__}.{name}" if node.cls else str(name)
+    return str(request.node.name)

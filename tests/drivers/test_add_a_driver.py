@@ -44,6 +44,18 @@ def a_strip(cls, directory):
         yield BmcSubject(StripDriver, at, ("7",), makes_systems=True)
 """
 
+IPAM = """
+from contextlib import contextmanager
+from drivers.ipam.embedded import EmbeddedIpam
+from reconciler.store import Store
+
+@contextmanager
+def opened(directory):
+    store = Store.open(f"sqlite:///{directory}/ipam.db")
+    yield EmbeddedIpam(store.engine)
+    store.close()
+"""
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
@@ -52,13 +64,15 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package of the page, as an installer would leave it."""
-    driver, suite = blocks("python")
+    driver, suite, ipam_suite = blocks("python")
     folder = tmp_path / "my_package"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "strip.py").write_text(driver)
     (folder / "simulated.py").write_text(SIMULATED)
+    (folder / "ipam.py").write_text(IPAM)
     (tmp_path / "test_strip.py").write_text(suite)
+    (tmp_path / "test_my_ipam.py").write_text(ipam_suite)
     metadata = tmp_path / "my_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
@@ -79,6 +93,18 @@ def test_the_driver_of_the_page_passes_the_suite_that_is_shipped(package: Path) 
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None
     assert int(passed[1]) >= 8
+
+
+def test_the_ipam_of_the_page_is_run_through_its_suite(package: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{package}:{ROOT}"}
+    chosen = ["test_my_ipam.py", "-k", "acquire or usage"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", *chosen]
+    done = subprocess.run(command, cwd=package, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    counted = re.search(r"(\d+) passed, (\d+) skipped", done.stdout)
+    assert counted is not None, done.stdout
+    assert int(counted[1]) >= 20
+    assert int(counted[2]) == 2, "the tests of the feature that it lacks"
 
 
 def test_a_driver_that_breaks_a_promise_fails_the_suite(package: Path) -> None:

@@ -1,6 +1,6 @@
 """NetBox by the driver does what the embedded IPAM does, call by call: a walk by chance over both.
 
-Left out is what NetBox lacks (tests/drivers/ipams.py): networks without a prefix, and children that are a whole prefix.
+Left out is what NetBox lacks: networks without a prefix, and children that are a whole prefix.
 """
 
 from __future__ import annotations

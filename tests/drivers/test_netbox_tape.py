@@ -6,11 +6,11 @@ import pytest
 
 from drivers.base import DriverError, IpamNetwork, Prefix
 from drivers.ipam.netbox import NetboxIpam
+from drivers.testing.ipam_networks import DUAL
 from tests.drivers.netbox_fixture import FLEET
 from tests.drivers.netbox_tape import playing
-from tests.drivers.test_ipam_conformance import DUAL
 
-NAME = "TestNetworks.test_put_is_idempotent[]"
+NAME = "test_network_put_is_idempotent"
 
 
 def as_recorded(ipam: NetboxIpam, prefixes: tuple[Prefix, ...] = DUAL, owner: str = "a") -> None:

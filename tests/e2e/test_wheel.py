@@ -51,6 +51,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(wheel, bin_folder)
 
 
+def test_it_holds_the_suites_for_those_who_write_drivers(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        shipped = {name.rpartition("/")[2] for name in wheel.namelist() if name.startswith("drivers/testing/")}
+    assert shipped == {path.name for path in (ROOT / "drivers" / "testing").glob("*.py")}
+    assert {f"{suite}_conformance.py" for suite in ("bmc", "ipam", "pools", "secret")} <= shipped
+
+
 def test_it_holds_the_program_and_nothing_of_its_workshop(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         tops = {name.partition("/")[0] for name in wheel.namelist()}
