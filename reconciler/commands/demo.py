@@ -19,6 +19,8 @@ import msgspec
 
 from reconciler import runtime
 from reconciler.commands.terminal import EXIT_ERROR, fail, on_terminal
+from reconciler.desired.git.new_repository import begin_with_commit
+from reconciler.desired.git.plumbing import SourceError
 from reconciler.model.event import Event
 from reconciler.store import Store
 
@@ -71,7 +73,7 @@ def demo_command(keep: bool) -> None:
     try:
         with _layout(home, EmulatorFleet) as stage:
             _walk(stage, keep=keep, begun=begun)
-    except (DemoFailed, EmulatorError) as error:
+    except (DemoFailed, EmulatorError, SourceError) as error:
         fail(f"the demo did not go as it should: {error}")
     except KeyboardInterrupt:
         click.echo("\nstopped; nothing is left behind")
@@ -113,8 +115,6 @@ def _walk(stage: _DemoFleet, *, keep: bool, begun: float) -> None:
 @contextmanager
 def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[_DemoFleet]:
     """Start the BMCs, and write the example fleet with their real ports as a git repository."""
-    from git import Actor, Repo
-
     example = _ROOT / "desired-state"
     machines = _systems(example)
     click.echo("Starting simulated BMCs ...", err=True)
@@ -138,13 +138,11 @@ def _layout(home: Path, fleet_type: type[EmulatorFleet]) -> Iterator[_DemoFleet]
             "GIT_COMMITTER_NAME": "Ada",
             "GIT_COMMITTER_EMAIL": "ada@fleet.example",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
         }
         stage = _DemoFleet(home, repository, environment)
         declared = sorted(str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file())
-        with Repo.init(repository, initial_branch="main") as repo:
-            repo.index.add(declared)
-            ada = Actor("Ada", "ada@fleet.example")
-            repo.index.commit("Declare the fleet", author=ada, committer=ada)
+        begin_with_commit(repository, declared, "Declare the fleet", "Ada", "ada@fleet.example")
         yield stage
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from reconciler.commands.terminal import fail
+from reconciler.desired.git.new_repository import begin_repository, is_in_repository
+from reconciler.desired.git.plumbing import SourceError
 
 SCHEMAS = ".schemas"
 
@@ -23,9 +25,6 @@ def init_command(directory: Path) -> None:
     Examples:
       groundstate init fleet && cd fleet && groundstate validate --work-tree
     """
-    # Here, and not at the top: GitPython takes longer to import than most commands take to run.
-    from git import GitError, Repo
-
     template = files("reconciler.commands") / "template"
     wanted = dict(_walk(template))
     wanted |= {f"{SCHEMAS}/{item.name}": item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
@@ -33,10 +32,10 @@ def init_command(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for relative, text in sorted(wanted.items()):
             _write(directory / relative, text, shown=not relative.startswith(SCHEMAS))
-        if not _in_repository(directory):
-            Repo.init(directory)
+        if not is_in_repository(directory):
+            begin_repository(directory)
             click.echo(f"began a git repository in {directory}")
-    except (OSError, GitError) as error:
+    except (OSError, SourceError) as error:
         fail(f"{directory}: cannot be set up: {error}")
     click.echo("\nNext: edit machines/, then")
     click.echo("  groundstate validate --work-tree\n  git add . && git commit\n  groundstate plan")
@@ -63,13 +62,3 @@ def _write(path: Path, text: str, *, shown: bool) -> None:
     path.write_text(text, encoding="utf-8")
     if shown:
         click.echo(f"wrote    {path}")
-
-
-def _in_repository(directory: Path) -> bool:
-    from git import InvalidGitRepositoryError, Repo
-
-    try:
-        Repo(directory, search_parent_directories=True).close()
-    except InvalidGitRepositoryError:
-        return False
-    return True

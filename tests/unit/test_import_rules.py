@@ -58,7 +58,8 @@ BESIDE_RUNTIME = {
 DOORS: dict[str, tuple[str, ...]] = {
     "sushy": ("drivers/bmc/redfish",),
     "sushy_tools": (),
-    "git": ("reconciler/commands/",),
+    "git": ("reconciler/desired/git/",),
+    "gitdb": ("reconciler/desired/git/",),
     "watchfiles": ("reconciler/desired/git/",),
     "yaml": ("reconciler/desired/",),
     "jsonschema": ("reconciler/desired/",),

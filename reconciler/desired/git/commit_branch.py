@@ -1,13 +1,13 @@
-"""Commits new files on a branch by git's plumbing: work tree, index and current branch stay as they are."""
+"""Commits new files on a branch: work tree, index and current branch stay as they are."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.desired.git import plumbing
+from reconciler.desired.git.commit_objects import BLOB, CommitWriter, commit_writer, identity_of, object_id
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.remotes import words
 
@@ -35,17 +35,14 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
     is_there, git_dir = branch_exists(folder, branch), _git_dir(folder)
     tip = _tip(git_dir, branch) if is_there else None
     try:
-        base = (
-            tip
-            or plumbing.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}")
-            .decode()
-            .strip()
-        )
-        _spare(git_dir, base, files)
-        tree = tree_with(git_dir, base, files)
-        if tree == plumbing.run(git_dir, "rev-parse", f"{base}^{{tree}}").decode().strip():
-            return None
-        made = plumbing.run(git_dir, "commit-tree", "-p", base, tree, stdin=message.encode()).decode().strip()
+        base = tip or plumbing.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}")
+        base = base if isinstance(base, str) else base.decode().strip()
+        with commit_writer(git_dir) as writer:
+            _spare(writer, base, files)
+            tree = writer.tree_with(base, files)
+            if tree == plumbing.run(git_dir, "rev-parse", f"{base}^{{tree}}").decode().strip():
+                return None
+            made = writer.commit(tree, [base], message, identity_of(git_dir))
         # Somebody who moved the branch meanwhile is not undone.
         plumbing.run(
             git_dir, "update-ref", "-m", message.splitlines()[0], f"refs/heads/{branch}", made, tip or _NO_COMMIT
@@ -68,26 +65,10 @@ def push(folder: Path, branch: str, remote: str = "origin") -> None:
         raise SourceUnavailable(what, why, f"the commit is on the local branch; {hint}") from error
 
 
-def tree_with(git_dir: Path, base: str, files: Mapping[str, str | None]) -> str:
-    """The tree of a commit with these files (path -> text; None: without it). Raises GitFailed."""
-    with tempfile.TemporaryDirectory(prefix="groundstate-") as scratch:
-        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        plumbing.run(git_dir, "read-tree", base, extra=index)
-        for path, text in files.items():
-            if text is None:
-                plumbing.run(git_dir, "update-index", "--force-remove", "--", path, extra=index)
-                continue
-            blob = plumbing.run(git_dir, "hash-object", "-w", "--stdin", stdin=text.encode()).decode().strip()
-            plumbing.run(git_dir, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", extra=index)
-        return plumbing.run(git_dir, "write-tree", extra=index).decode().strip()
-
-
-def _spare(git_dir: Path, base: str, files: Mapping[str, str]) -> None:
+def _spare(writer: CommitWriter, base: str, files: Mapping[str, str]) -> None:
     """Raises SourceError where a file would be written over with other contents."""
     for path, text in files.items():
-        blob = plumbing.run(git_dir, "hash-object", "--stdin", stdin=text.encode()).decode().strip()
-        listed = plumbing.run(git_dir, "ls-tree", base, "--", path).decode()
-        if listed and blob not in listed:
+        if writer.blob_at(base, path) not in (None, object_id(BLOB, text.encode())):
             raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
 
 

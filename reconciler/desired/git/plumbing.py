@@ -1,7 +1,7 @@
 """The git program, run so that nothing on the way can ask, write, or run what a repository names.
 
-No libgit and no GitPython: `ls-tree` and `cat-file --batch` are as fast as either, ask for sizes before contents, and
-need no import (GitPython alone costs a quarter of what a warm plan may take).
+To read, no libgit and no GitPython: `ls-tree` and `cat-file --batch` are as fast as either, ask for sizes before
+contents, and need no import (GitPython alone costs a quarter of what a warm plan may take).
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ SILENCE = 60.0
 _PATIENCE = 3.0
 """Seconds that git has to clean up after SIGTERM."""
 _PROGRESS = re.compile(r"(remote: )?[A-Z][a-z]+ing [a-z -]+: +\d+|remote: Total \d|remote: Enumerating|From |To ")
-_INHERITED = (
+INHERITED = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"),
     *("GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_EXTERNAL_DIFF", "GIT_REPLACE_REF_BASE"),
     *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
 )
 _CONFIG = (
     *("core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.quotePath=false"),
+    "push.gpgSign=false",  # Nobody is there to unlock the key.
     # What a person likes to see is not what a program reads.
     *("color.ui=false", "color.grep=false", "color.status=false", "log.follow=false", "diff.orderFile=/dev/null"),
 )
@@ -95,7 +96,7 @@ def environment(extra: Mapping[str, str] | None = None, git_dir: Path | None = N
 
     In a hook, what is being pushed to the repository `git_dir` is seen in its quarantine (git-receive-pack(1)).
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+    kept = {name: value for name, value in os.environ.items() if name not in INHERITED}
     if git_dir is not None and _quarantined(git_dir):
         kept["GIT_OBJECT_DIRECTORY"] = os.environ["GIT_OBJECT_DIRECTORY"]
     kept |= {

@@ -8,11 +8,12 @@ next look takes up what they did.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.commit_branch import PUSH_SILENCE, checked, tree_with
+from reconciler.desired.git.commit_branch import PUSH_SILENCE, checked
+from reconciler.desired.git.commit_objects import commit_writer, identity_of
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.remotes import silent, unavailable, words
 from reconciler.desired.git.repository import Repository
@@ -25,6 +26,8 @@ from reconciler.onboarding.proposal import Branch, BranchFile, Start, Update
 LOCAL_TIMEOUT = 120.0
 """Seconds for what git does here, with a large repository."""
 _NO_BLOB = "0" * 40
+
+
 _NOBODY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -78,14 +81,19 @@ class ProposalBranch:
         files: dict[str, str | None] = dict(update.add)
         if update.start is Start.TIP:
             files |= dict.fromkeys(update.remove)
-        try:
-            tree = tree_with(self._source.git_dir, start, files)
-            made = self._commit(tree, parents, message)
-        except GitFailed as error:
-            raise SourceError(f"nothing was committed for {self.where}", error.stderr, "see what git says") from error
+        identity = identity_of(self._source.git_dir, _NOBODY)  # A service's account has no name as a rule.
+        with commit_writer(self._source.git_dir) as writer:
+            made = writer.commit(writer.tree_with(start, files), parents, message, identity)
         try:
             # Without a force, so that the remote refuses it when its branch is not the one that was looked at.
-            arguments = ("push", "--progress", "--no-verify", "--no-follow-tags", remote.place, f"{made}:{self._ref}")
+            arguments = (
+                "push",
+                "--progress",
+                "--no-verify",
+                "--no-follow-tags",
+                remote.place,
+                f"{made}:{self._ref}",
+            )
             plumbing.transfer(self._source.git_dir, *arguments, extra=remote.environment, silence=PUSH_SILENCE)
         except GitFailed as error:
             why = words(error.stderr).replace(made, "the commit")  # Which is another at each try.
@@ -166,16 +174,6 @@ class ProposalBranch:
         where = ["--", f"{self.folder}/"] if self.folder else []
         listed = self._run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, *where)
         return frozenset(map(os.fsdecode, filter(None, listed.split(b"\0"))))
-
-    def _commit(self, tree: str, parents: Iterable[str], message: str) -> str:
-        options = [word for parent in parents for word in ("-p", parent)]
-        args, text = ("commit-tree", *options, tree), message.encode()
-        try:
-            self._run("var", "GIT_AUTHOR_IDENT")
-            self._run("var", "GIT_COMMITTER_IDENT")
-        except GitFailed:  # A service's account has no name as a rule.
-            return plumbing.run(self._source.git_dir, *args, stdin=text, extra=_NOBODY).decode().strip()
-        return self._run(*args, stdin=text).decode().strip()
 
 
 _DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames")

@@ -14,6 +14,7 @@ import msgspec
 from reconciler import runtime
 from reconciler.desired.git import plumbing
 from reconciler.desired.git import watch as watching
+from reconciler.desired.git.commit_objects import BLOB, object_id
 from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
@@ -90,7 +91,7 @@ class WorkTree:
                 listing.diagnostics.append(_unreadable(path, "the folder cannot be listed"))
                 continue
             data = self._contents(path, listing) if kind == FILE else b""
-            if data is not None and listing.add(kind, os.fsencode(path), _blob_id(data), len(data)):
+            if data is not None and listing.add(kind, os.fsencode(path), object_id(BLOB, data), len(data)):
                 contents[path] = data
         files = listing.files()
         digest = hashlib.sha256("".join(f"{file.path}\0{file.blob_id}\n" for file in files).encode()).hexdigest()
@@ -141,11 +142,6 @@ def _no_history() -> plumbing.SourceError:
 def _unreadable(path: str, what: str) -> Diagnostic:
     source = Source(path.encode(errors="replace").decode())
     return Diagnostic("unreadable-file", Severity.ERROR, what, source=source, hint="check its permissions")
-
-
-def _blob_id(data: bytes) -> str:
-    """What git calls these contents, so that what is known of a commit's files is known of the same files on disk."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _walk(root: Path, path: str) -> Iterator[tuple[str, str]]:
