@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from reconciler.desired.git.commit_branch import commit_on_branch
 from reconciler.desired.git.commit_objects import Identity, commit_writer
 from reconciler.desired.git.new_repository import begin_repository, begin_with_commit, is_in_repository
+from reconciler.desired.git.open_source import open_source
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.source import open_source
 from reconciler.onboarding.proposal import Start, Update
 from tests.unit.desired_worlds import PARTITION, Git
 
