@@ -1,7 +1,7 @@
 """The IPAM that comes with groundstate: its own tables in the store's database, on SQLite or PostgreSQL.
 
-An allocation is a row (owner, address); what is free is a row an interval (`taking.py`), and in a container a row a
-block (`blocks.py`). How networks change is in `networks.py` and `prefixes.py`, and what must always hold in `check.py`.
+An allocation is a row (owner, address). What is free is a row an interval (`acquire.py`), and in a container a row a
+block (`blocks.py`). `network_changes.py` and `prefix_changes.py` change networks. `verify.py` verifies what must hold.
 """
 
 from __future__ import annotations

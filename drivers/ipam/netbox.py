@@ -30,17 +30,8 @@ from drivers.ipam.netbox_acquire import Acquiring, AddressRequest
 from drivers.ipam.netbox_batch import Batches
 from drivers.ipam.netbox_check import check_netbox
 from drivers.ipam.netbox_networks import Networks
-from drivers.ipam.netbox_records import (
-    ADDRESSES,
-    DATA,
-    NETWORK,
-    OWNER,
-    AddressRow,
-    Records,
-    allocation_of,
-    extra_data,
-    network_of,
-)
+from drivers.ipam.netbox_records import ADDRESSES, DATA, NETWORK, OWNER, Records
+from drivers.ipam.netbox_rows import AddressRow, allocation_of, extra_data, network_of
 from drivers.ipam.netbox_usage import netbox_usage
 from drivers.ipam.netbox_wire import (
     NETBOX_REQUEST_SECONDS,

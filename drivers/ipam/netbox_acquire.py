@@ -15,15 +15,8 @@ import msgspec
 
 from drivers.base import About, Conflict, Exhausted, Rejected, Unreadable
 from drivers.ipam.addresses import family_of_number, prefix_length, size, subtract, text_of
-from drivers.ipam.netbox_records import (
-    ADDRESSES,
-    NETWORK,
-    PREFIXES,
-    AddressRow,
-    PrefixRow,
-    Records,
-    extra_data,
-)
+from drivers.ipam.netbox_records import ADDRESSES, NETWORK, PREFIXES, Records
+from drivers.ipam.netbox_rows import AddressRow, PrefixRow, extra_data
 from drivers.ipam.netbox_wire import NetboxRefused, Record
 
 

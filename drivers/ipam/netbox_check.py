@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 from drivers.ipam.addresses import subtract, text_of
-from drivers.ipam.netbox_networks import NetboxView
-from drivers.ipam.netbox_records import ADDRESSES, OWNER, PREFIXES, RANGES, AddressRow, PrefixRow, Records
+from drivers.ipam.netbox_records import ADDRESSES, OWNER, PREFIXES, RANGES, Records
+from drivers.ipam.netbox_rows import AddressRow, PrefixRow
+from drivers.ipam.netbox_view import NetboxView
 from drivers.ipam.netbox_wire import NetboxRefused
 
 

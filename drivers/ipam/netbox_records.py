@@ -11,22 +11,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
-import msgspec
-
 from drivers.base import (
     About,
-    Allocation,
     AuthenticationFailed,
     Conflict,
-    IpamNetwork,
-    Prefix,
     Rejected,
     Unreadable,
     clean,
     excerpt,
     scheduling,
 )
-from drivers.ipam.addresses import Block, Interval, joined, parse_address, parse_prefix, subtract, text_of
+from drivers.ipam.addresses import parse_address, text_of
+from drivers.ipam.netbox_rows import (
+    AddressRow,
+    PrefixRow,
+    RangeRow,
+    choice_value,
+    chunks,
+    custom_field,
+    declared_block,
+    dict_or_empty,
+    kept_back,
+    list_or_empty,
+    nested_id,
+    nested_name,
+    null,
+    object_id,
+    page_url,
+)
 from drivers.ipam.netbox_wire import NONSENSE, NetboxConnection, NetboxRefused, Record
 
 T = TypeVar("T")
@@ -55,62 +67,10 @@ FIELDS: dict[str, Record] = {
     },
 }
 OBJECT_TYPES = ("ipam.prefix", "ipam.iprange", "ipam.ipaddress")
-_LARGEST_ID = 2**63 - 1
 LARGEST_RANGE = 2**31 - 1
 """Addresses in an IP range: the number has to fit into a 32-bit column (ipam.IPRange.size)."""
-URL_LENGTH = 2000
-"""Characters of values in one look-up; gunicorn refuses a request line of more than 4094."""
 _FLEET = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?\Z", re.ASCII)
 _SLUG = re.compile(r"[^a-z0-9_-]+")
-
-
-class PrefixRow(msgspec.Struct, frozen=True):
-    """A prefix of a network, as it stands in NetBox. `vrf` is the VRF's id, None the global table.
-
-    `block`: with the reserved parts that NetBox keeps back; `declared`: with all that were asked for.
-    """
-
-    id: int
-    network: str
-    position: int
-    block: Block
-    declared: Block
-    vrf: int | None
-    namespace: str
-    container: bool
-    parent: str | None
-    shared: bool
-    project: str
-    url: str
-
-
-class AddressRow(msgspec.Struct, frozen=True):
-    """An address as it stands in NetBox; `owner` None: not the fleet's."""
-
-    id: int
-    owner: str | None
-    tagged: bool
-    network: str
-    number: int
-    vrf: int | None
-    about: About
-    url: str
-
-    @property
-    def holder(self) -> str:
-        """Who has it, in words."""
-        return self.owner if self.owner is not None and self.tagged else f"NetBox ({self.url})"
-
-
-class RangeRow(msgspec.Struct, frozen=True):
-    """An IP range that is marked as populated; `owner` None: not the fleet's."""
-
-    id: int
-    owner: str | None
-    network: str
-    interval: Interval
-    vrf: int | None
-    url: str
 
 
 class Records:
@@ -182,7 +142,7 @@ class Records:
         try:
             return read(record)
         except (*NONSENSE, Rejected) as error:
-            where = clean(_url(record) or f"{self.wire.url}/api/{path}{record.get('id')}/")
+            where = clean(page_url(record) or f"{self.wire.url}/api/{path}{record.get('id')}/")
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
             raise Unreadable(
                 f"NetBox's {excerpt(where, 200)} makes no sense: {excerpt(why, 200)}; correct it in NetBox, or "
@@ -190,54 +150,54 @@ class Records:
             ) from None
 
     def _address(self, record: Mapping[str, Any]) -> AddressRow:
-        said = _dict(_field(record, DATA))
+        said = dict_or_empty(custom_field(record, DATA))
         about = About(
             ephemeral=said.get("ephemeral") is True,
             dns_name=str(record.get("dns_name") or ""),
-            tags=tuple(str(tag) for tag in _list(said.get("tags")) if isinstance(tag, str)),
-            project=_name(record.get("tenant")),
+            tags=tuple(str(tag) for tag in list_or_empty(said.get("tags")) if isinstance(tag, str)),
+            project=nested_name(record.get("tenant")),
         )
         return AddressRow(
-            id=_number(record["id"]),
+            id=object_id(record["id"]),
             owner=self.owner_of(record),
             tagged=self.is_tagged(record),
-            network=str(_field(record, NETWORK) or ""),
+            network=str(custom_field(record, NETWORK) or ""),
             number=parse_address(str(record["address"]).partition("/")[0]),
-            vrf=_id(record.get("vrf")),
+            vrf=nested_id(record.get("vrf")),
             about=about,
-            url=_url(record),
+            url=page_url(record),
         )
 
     def _prefix(self, record: Mapping[str, Any], populated: Sequence[RangeRow]) -> PrefixRow | None:
         if self.owner_of(record) is None:
             return None
-        said = _dict(_field(record, DATA))
-        vrf, container = _id(record.get("vrf")), _value(record.get("status")) == "container"
-        declared = _declared(str(record["prefix"]), said, container=container)
+        said = dict_or_empty(custom_field(record, DATA))
+        vrf, container = nested_id(record.get("vrf")), choice_value(record.get("status")) == "container"
+        declared = declared_block(str(record["prefix"]), said, container=container)
         return PrefixRow(
-            id=_number(record["id"]),
-            network=str(_field(record, NETWORK) or ""),
+            id=object_id(record["id"]),
+            network=str(custom_field(record, NETWORK) or ""),
             position=said["position"] if isinstance(said.get("position"), int) else 0,
-            block=_kept_back(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
+            block=kept_back(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
             declared=declared,
             vrf=vrf,
-            namespace=_name(record.get("vrf")),
+            namespace=nested_name(record.get("vrf")),
             container=container,
             parent=said["parent"] if isinstance(said.get("parent"), str) else None,
             shared=said.get("shared") is True,
-            project=_name(record.get("tenant")),
-            url=_url(record),
+            project=nested_name(record.get("tenant")),
+            url=page_url(record),
         )
 
     def _range(self, record: Mapping[str, Any]) -> RangeRow:
         lo, hi = (parse_address(str(record[end]).partition("/")[0]) for end in ("start_address", "end_address"))
         return RangeRow(
-            id=_number(record["id"]),
+            id=object_id(record["id"]),
             owner=self.owner_of(record) if self.is_tagged(record) else None,
-            network=str(_field(record, NETWORK) or ""),
+            network=str(custom_field(record, NETWORK) or ""),
             interval=(lo, hi),
-            vrf=_id(record.get("vrf")),
-            url=_url(record),
+            vrf=nested_id(record.get("vrf")),
+            url=page_url(record),
         )
 
     def _ours(self, path: str, **filters: Any) -> list[Record]:
@@ -257,12 +217,12 @@ class Records:
             if lost:
                 raise Rejected(
                     f"{self.wire.url}: the tag {self.fleet} is gone, but {len(lost)} objects have its owners, such as "
-                    f"{_url(lost[0])}; make the tag again and put it on them, or clear their {OWNER}"
+                    f"{page_url(lost[0])}; make the tag again and put it on them, or clear their {OWNER}"
                 )
 
     def owner_of(self, record: Mapping[str, Any]) -> str | None:
         """The owner, without the fleet; None when it is another fleet's or nobody's."""
-        fleet, colon, owner = str(_field(record, OWNER) or "").partition(":")
+        fleet, colon, owner = str(custom_field(record, OWNER) or "").partition(":")
         return owner if colon and fleet == self.fleet else None
 
     def is_tagged(self, record: Mapping[str, Any]) -> bool:
@@ -291,7 +251,7 @@ class Records:
             found = self._make("ipam/vrfs/", body)
         if found is None:
             raise Rejected(f"{self.wire.url}: there is no VRF named {namespace}")
-        return _number(found.get("id"))
+        return object_id(found.get("id"))
 
     def tenants(self, projects: Iterable[str]) -> dict[str, int | None]:
         """The tenants of projects, made where there are none; "" is None."""
@@ -302,7 +262,7 @@ class Records:
                 slug = _SLUG.sub("-", project.lower()).strip("-")[:100] or self.fleet
                 body = {"name": project, "slug": slug, "tags": [{"slug": self.fleet}]}
                 one = self._make("tenancy/tenants/", body)
-            found[project] = _number(one.get("id"))
+            found[project] = object_id(one.get("id"))
         return found
 
     def set_up(self) -> None:
@@ -335,12 +295,12 @@ class Records:
             self._make("extras/tags/", {"name": self.fleet, "slug": self.fleet, "description": about})
 
     def _refuse_other(self, found: Record, field: Record) -> None:
-        missing = [one for one in OBJECT_TYPES if one not in _list(found.get("object_types"))]
-        logic = _value(found.get("filter_logic"))
-        if _value(found.get("type")) != field["type"] or found.get("unique", False) != field["unique"] or missing:
-            raise Conflict(f"{_url(found)}: the custom field is not as groundstate needs it. {self._to_be_made()}")
+        missing = [one for one in OBJECT_TYPES if one not in list_or_empty(found.get("object_types"))]
+        logic = choice_value(found.get("filter_logic"))
+        if choice_value(found.get("type")) != field["type"] or found.get("unique", False) != field["unique"] or missing:
+            raise Conflict(f"{page_url(found)}: the custom field is not as groundstate needs it. {self._to_be_made()}")
         if found["name"] == OWNER and logic != "exact":
-            raise Conflict(f"{_url(found)}: the filter logic of the custom field must be Exact, not {logic}")
+            raise Conflict(f"{page_url(found)}: the filter logic of the custom field must be Exact, not {logic}")
 
     def _to_be_made(self) -> str:
         fields = ", ".join(
@@ -367,120 +327,3 @@ class Records:
 
 
 _EXACT = {"filter_logic": "exact", "required": False}
-
-
-def network_of(rows: Sequence[PrefixRow]) -> IpamNetwork:
-    """A network from its prefixes. What they do not agree on is as the first says."""
-    first = rows[0]
-    return IpamNetwork(
-        prefixes=tuple(row.block.prefix for row in rows),
-        parent=first.parent,
-        namespace=first.namespace,
-        container=first.container,
-        shared=first.shared,
-        project=first.project,
-    )
-
-
-def allocation_of(row: AddressRow) -> Allocation:
-    """What an owner holds. `row` is the fleet's."""
-    return Allocation(row.owner or "", row.network, text_of(row.number), row.about)
-
-
-def extra_data(about: About) -> dict[str, object]:
-    """What of an About is kept as data; the rest has fields of NetBox's own."""
-    said: dict[str, object] = {}
-    if about.ephemeral:
-        said["ephemeral"] = True
-    if about.tags:
-        said["tags"] = list(about.tags)
-    return said
-
-
-def reserved_in(block: Block, *, container: bool) -> list[Interval]:
-    """The parts of a prefix that are reserved by name."""
-    # Read without a name of any, a prefix says which of the others it keeps back.
-    plain = parse_prefix(Prefix(block.cidr), container=container).usable
-    return subtract(plain, block.usable)
-
-
-def null(vrf: int | None) -> int | str:
-    """A VRF for a filter."""
-    return "null" if vrf is None else vrf
-
-
-def chunks(values: Sequence[str]) -> Iterable[list[str]]:
-    """The values, some at a time, so that a URL can hold them."""
-    some: list[str] = []
-    length = 0
-    for value in values:
-        if some and length + len(value) > URL_LENGTH:
-            yield some
-            some, length = [], 0
-        some.append(value)
-        # Its name, and what is escaped.
-        length += len(value) + 32
-    if some:
-        yield some
-
-
-def _declared(cidr: str, said: Mapping[str, Any], *, container: bool) -> Block:
-    """A prefix as it was asked for, in the spelling in which it was."""
-    reserved = tuple(str(part) for part in _list(said.get("reserved")))
-    try:
-        block = parse_prefix(Prefix(str(said.get("cidr")), reserved), container=container)
-        if block.cidr == cidr:
-            return block
-        return parse_prefix(Prefix(cidr, reserved), container=container)
-    except Rejected:
-        # Somebody has edited what groundstate keeps; it counts as not said.
-        return parse_prefix(Prefix(cidr), container=container)
-
-
-def _kept_back(declared: Block, populated: Sequence[Interval], *, container: bool) -> Block:
-    """What was asked for, without the reserved parts that NetBox does not keep back (any more)."""
-    kept = joined(populated)
-
-    def there(part: str) -> bool:
-        one = parse_prefix(Prefix(declared.cidr, (part,)), container=container)
-        return not subtract(reserved_in(one, container=container), kept)
-
-    parts = tuple(part for part in declared.prefix.reserved if there(part))
-    return parse_prefix(Prefix(declared.prefix.cidr, parts), container=container)
-
-
-def _field(record: Mapping[str, Any], name: str) -> object:
-    fields = record.get("custom_fields")
-    return fields.get(name) if isinstance(fields, dict) else None
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _value(choice: object) -> object:
-    return choice.get("value") if isinstance(choice, dict) else choice
-
-
-def _name(nested: object) -> str:
-    return str(nested.get("name") or "") if isinstance(nested, dict) else ""
-
-
-def _id(nested: object) -> int | None:
-    return _number(nested["id"]) if isinstance(nested, dict) else None
-
-
-def _number(value: object) -> int:
-    """An object's id. Raises ValueError for what is none."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID:
-        return value
-    raise ValueError(f"{value!r} is no id")
-
-
-def _url(record: Mapping[str, Any]) -> str:
-    """Where a person finds it."""
-    return str(record.get("display_url") or str(record.get("url", "")).replace("/api/", "/", 1))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from drivers.base import Prefix, Usage
 from drivers.ipam.addresses import Interval, aligned, joined, parse_prefix, prefix_length, size, subtract
-from drivers.ipam.netbox_networks import NetboxView
-from drivers.ipam.netbox_records import ADDRESSES, PREFIXES, PrefixRow, Records, null
+from drivers.ipam.netbox_records import ADDRESSES, PREFIXES, Records
+from drivers.ipam.netbox_rows import PrefixRow, null
+from drivers.ipam.netbox_view import NetboxView
 
 
 def netbox_usage(records: Records, view: NetboxView, network: str | None) -> list[Usage]:

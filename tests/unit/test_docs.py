@@ -138,3 +138,15 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = set(re.findall(r"\((\d{4}-[a-z0-9-]+\.md)\)", (folder / "README.md").read_text("utf-8")))
     assert listed == {path.name for path in folder.glob("[0-9]*.md")}
+
+
+def test_modules_that_docstrings_name_exist() -> None:
+    """A docstring sends its reader to the module that has the rest."""
+    there = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
+    named = {
+        name
+        for top in ("reconciler", "drivers")
+        for path in (ROOT / top).rglob("*.py")
+        for name in re.findall(r"`(?:\w+/)*(\w+\.py)`", path.read_text("utf-8"))
+    }
+    assert named - there == set()
