@@ -6,7 +6,6 @@ It says nothing else and asks no network: where nothing can be read, it offers n
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -39,22 +38,13 @@ def complete_name(*kinds: str) -> Completion:
 
 
 def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
-    """Those that begin so, in order. Of a broken revision those in its sound files."""
-    from reconciler.desired.git.open_source import open_source
-    from reconciler.desired.git.plumbing import SourceError
-    from reconciler.desired.load import load_state
-    from reconciler.operations.store_location import cache_dir, top_level
+    """Those that begin so, in order."""
+    from reconciler.operations.declared_names import declared_names
+    from reconciler.operations.store_location import top_level
 
     said = ctx.params
     repo = said.get("repo") or "."
-    repo = top_level() if repo == "." else repo
-    if not Path(repo).is_dir():
-        return []
     ref = said.get("ref") if said.get("ref") != "HEAD" else None
-    try:
-        source = open_source(repo, ref, said.get("path") or "", work_tree=bool(said.get("work_tree")))
-        found = load_state(source.snapshot(), cache=cache_dir()).known
-    except SourceError:
-        return []
-    keys = (one.key for resources in found.values() for one in resources)
-    return sorted(key.name for key in keys if key.kind == kind and key.name.startswith(start))
+    place = top_level() if repo == "." else repo
+    names = declared_names(kind, place, ref, said.get("path") or "", work_tree=bool(said.get("work_tree")))
+    return [name for name in names if name.startswith(start)]

@@ -55,6 +55,28 @@ BESIDE_RUNTIME = {
 }
 """Who may import one of these modules nevertheless, and why."""
 
+BESIDE_OPERATIONS = (
+    "commands",
+    "operations",
+    "runtime",
+    "views",
+    "onboarding",
+    "planning",
+    "placement",
+    "kinds",
+    "model",
+)
+"""What commands import: operations to call, and the types of what goes into them and comes out."""
+OF_OTHER_ROOMS = {
+    "reconciler.daemon.shutdown": "signals are the process's",
+    "reconciler.desired.manifest": "YAML and JSON Schema, to be printed",
+    "reconciler.desired.report": "diagnostics, to be printed",
+    "reconciler.services.boot.dhcp": "a default",
+    "reconciler.services.ipam_export": "the form of a copy, to be read and printed",
+    "reconciler.services.log": "the log of the daemon, which is on a stream of the process",
+    "reconciler.store.retention": "a default",
+}
+
 DOORS: dict[str, tuple[str, ...]] = {
     "sushy": ("drivers/bmc/redfish",),
     "sushy_tools": (),
@@ -148,10 +170,19 @@ def test_arrows_point_right(path: str) -> None:
         if path.startswith("reconciler/") and top == "drivers":
             # The demo is the product's own use of the simulated BMCs.
             allowed = {"drivers.base", "drivers.registry", RUNTIME.get(dotted(path))}
-            assert module in allowed or path == "reconciler/commands/demo.py", where
+            assert module in allowed or path == "reconciler/operations/demo_fleet.py", where
         there = layer(room(module)) if top == "reconciler" else None
         if here is not None and there is not None:
             assert here < there or room(path) == room(module), where
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path) == "commands"])
+def test_commands_open_neither_a_store_nor_git_nor_a_driver(path: str) -> None:
+    """Options in, one operation called, its values printed: what a command can do, an API can do too."""
+    allowed = ("drivers.base", *(f"reconciler.{name}" for name in BESIDE_OPERATIONS), *OF_OTHER_ROOMS)
+    prefixes = tuple(f"{one}." for one in allowed)
+    strangers = [module for module in imported_modules(path) if not f"{module}.".startswith(prefixes)]
+    assert strangers == [], f"{path}: is there an operation that does it?"
 
 
 def test_every_room_has_its_layer() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-TEXT = (files("reconciler.commands") / "template/dot_github/workflows/groundstate.yaml").read_text("utf-8")
+TEXT = (files("reconciler.operations") / "template/dot_github/workflows/groundstate.yaml").read_text("utf-8")
 WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)
 PLAN, VALIDATE = WORKFLOW["jobs"]["plan"], WORKFLOW["jobs"]["validate"]
 

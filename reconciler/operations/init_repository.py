@@ -1,0 +1,61 @@
+"""A repository of desired state to begin with. Writes only what is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+
+from reconciler.desired.git.new_repository import begin_repository, is_in_repository
+from reconciler.desired.git.plumbing import SourceError
+from reconciler.operations.operation_error import FailureReason, OperationError
+
+SCHEMAS = ".schemas"
+
+
+class InitResult(msgspec.Struct, frozen=True):
+    """The files of the template that were written, and those that were there already; `began`: a git repository too."""
+
+    written: tuple[Path, ...]
+    kept: tuple[Path, ...]
+    began: bool
+
+
+def init_repository(directory: Path) -> InitResult:
+    """Write the template and the schemas for the editor, in a git repository. Raises OperationError."""
+    wanted = dict(_walk(files("reconciler.operations") / "template"))
+    wanted |= {f"{SCHEMAS}/{item.name}": item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        made = {relative: _write(directory / relative, text) for relative, text in sorted(wanted.items())}
+        began = not is_in_repository(directory)
+        if began:
+            begin_repository(directory)
+    except (OSError, SourceError) as error:
+        raise OperationError(f"{directory}: cannot be set up: {error}", FailureReason.UNAVAILABLE) from error
+    shown = {directory / relative: new for relative, new in made.items() if not relative.startswith(SCHEMAS)}
+    return InitResult(
+        tuple(path for path, new in shown.items() if new), tuple(path for path, new in shown.items() if not new), began
+    )
+
+
+def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for item in folder.iterdir():
+        name = f"{prefix}{item.name}"
+        if item.is_dir():
+            yield from _walk(item, f"{name}/")
+        elif not name.endswith((".pyc", "__init__.py")):
+            # Files that begin with a dot travel without it, as packaging tools leave those out.
+            yield name.replace("dot_", "."), item.read_text("utf-8")
+
+
+def _write(path: Path, text: str) -> bool:
+    """False: it is there already."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
