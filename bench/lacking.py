@@ -31,7 +31,8 @@ from drivers.bmc.fake import FakeFleet  # noqa: E402
 from reconciler.applying.context import Context  # noqa: E402
 from reconciler.applying.engine import Engine  # noqa: E402
 from reconciler.kinds import KINDS  # noqa: E402
-from reconciler.model.facts import Facts, ResourceFacts  # noqa: E402
+from reconciler.kinds.common.machine_facts import MachineFacts  # noqa: E402
+from reconciler.model.facts import Facts  # noqa: E402
 from reconciler.model.observation import Observation  # noqa: E402
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source  # noqa: E402
 from reconciler.observed.connections import Connections, Drivers  # noqa: E402
@@ -87,7 +88,7 @@ class Bench:
         drivers = Drivers(lambda _: self.bmcs, lambda _: None, None, None)  # type: ignore[arg-type,return-value]
         state = fleet(machines, claims)
         self.machines, self.claims = state.of_kind("Machine"), state.of_kind("MachineClaim")
-        facts = Facts({one.key: ResourceFacts() for one in self.machines}, {})
+        facts = Facts({one.key: MachineFacts() for one in self.machines}, {})
         context = Context(now=lambda: datetime.now(UTC), random=lambda: 0.5, by="bench", epoch=1)
         self.engine = Engine(self.store, Connections(drivers, folder), facts, context)
         self.engine.adopt(state)

@@ -34,16 +34,16 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
     from reconciler.desired.git.open_source import open_source
     from reconciler.desired.load import load_state
-    from reconciler.model.facts import ResourceFacts
+    from reconciler.kinds.common.machine_facts import MachineFacts
+    from reconciler.kinds.machine.ways_in import way_in
     from reconciler.model.observation import Observation
-    from reconciler.planning.access_changes import way_in
     from reconciler.store import Store
 
     state = load_state(open_source(str(repository)).snapshot(), cache=cache).raise_for_errors()
     store = Store.open(f"sqlite:///{store_file}")
     machines = list(state.of_kind("Machine"))
     keys = [machine.key for machine in machines]
-    store.put_facts({one.key: ResourceFacts(access=way_in(one.spec, state)) for one in machines})
+    store.put_facts({one.key: MachineFacts(access=way_in(one.spec, state)) for one in machines})
     at = datetime.now(UTC)
     store.put_observations(
         Observation(

@@ -10,13 +10,13 @@ import msgspec
 
 from reconciler.applying.record_actions import record_action
 from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, FactType, MachineFacts, machine_facts
 from reconciler.kinds.machine import lifecycle
 from reconciler.kinds.machine.lifecycle import BootStage, Phase, phase, purpose, stage
 from reconciler.kinds.machine.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import Claim, Free, RequestBoot, Settle, Unclaim
-from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.lifecycle_facts import FactType, LifecycleFailure, Purpose
+from reconciler.model.action import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
+from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
 
 KEY, CLAIM = ResourceKey("Machine", "m"), ResourceKey("MachineClaim", "c")
@@ -33,7 +33,7 @@ Edge = tuple[Phase, str, Phase]
 def edges() -> list[Edge]:
     """Every way from one phase to another, with what moves it, in the order in which they are met."""
     found: dict[Edge, None] = {}
-    seen, todo = set[object](), deque([NO_FACTS])
+    seen, todo = set[object](), deque([NO_MACHINE_FACTS])
     while todo:
         facts = todo.popleft()
         for label, after in _moves(facts):
@@ -46,43 +46,44 @@ def edges() -> list[Edge]:
     return list(found)
 
 
-def _kind(facts: ResourceFacts) -> object:
+def _kind(facts: MachineFacts) -> object:
     """Facts that differ only in times count as one."""
-    life = facts.life
+    life = facts.lifecycle
     given = (life.inspected_at, life.claim, life.releasing_at, life.written, life.phoned_home_at, life.wiped)
-    order = life.order.purpose if life.order else None
-    trouble = life.trouble.final if life.trouble else None
+    order = life.boot_request.purpose if life.boot_request else None
+    trouble = life.failure.final if life.failure else None
     return (facts.image, stage(life), order, trouble, min(life.attempts, 1), *(one is not None for one in given))
 
 
-def _moves(facts: ResourceFacts) -> Iterator[tuple[str, ResourceFacts]]:
-    life = facts.life
+def _after(action: RecordAction, remembered: dict[ResourceKey, MachineFacts], now: datetime) -> MachineFacts:
+    return machine_facts(record_action(action, remembered, now, "1").facts, KEY)
+
+
+def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:
+    life = facts.lifecycle
     now = START + timedelta(seconds=len(repr(life)))
     remembered = {KEY: facts}
     for fact in FactType:
         taken = apply_fact(life, fact, "", facts.image, now)
-        yield str(fact), msgspec.structs.replace(facts, life=taken.life)
+        yield str(fact), msgspec.structs.replace(facts, lifecycle=taken.lifecycle)
     trouble = LifecycleFailure("AgentMissing", "", now, final=True)
     if stage(life) is BootStage.ENDED:
-        yield "agent done, off", record_action(Settle(key=KEY), remembered, now, "1").facts[KEY]
-    elif life.order is not None:
-        yield (
-            "boot request fails 3 times",
-            record_action(Settle(key=KEY, trouble=trouble), remembered, now, "1").facts[KEY],
-        )
+        yield "agent done, off", _after(Settle(key=KEY), remembered, now)
+    elif life.boot_request is not None:
+        yield "boot request fails 3 times", _after(Settle(key=KEY, failure=trouble), remembered, now)
     elif (wanted := purpose(facts, SPEC, CLAIMED)) is not None:
         order = RequestBoot(key=KEY, purpose=wanted)
-        label = f"request to {wanted}" if life.trouble is None else "requested again"
-        yield label, record_action(order, remembered, now, "1").facts[KEY]
+        label = f"request to {wanted}" if life.failure is None else "requested again"
+        yield label, _after(order, remembered, now)
     elif life.releasing_at is not None:
-        yield "off and wiped", record_action(Free(key=KEY), remembered, now, "1").facts[KEY]
+        yield "off and wiped", _after(Free(key=KEY), remembered, now)
     if phase(facts, None) is Phase.AVAILABLE:
-        bound = record_action(Claim(key=CLAIM, project="p", machines=((0, KEY.name),)), remembered, now, "1").facts[KEY]
+        bound = _after(Claim(key=CLAIM, project="p", machines=((0, KEY.name),)), remembered, now)
         yield "claim", msgspec.structs.replace(bound, image=IMAGE)
     if phase(facts, CLAIMED) is Phase.RUNNING:
         yield "another image", msgspec.structs.replace(facts, image="debian-12.0.2")
     if life.claim is not None and life.releasing_at is None:
-        yield "unclaim", record_action(Unclaim(key=CLAIM, machines=(KEY.name,)), remembered, now, "1").facts[KEY]
+        yield "unclaim", _after(Unclaim(key=CLAIM, machines=(KEY.name,)), remembered, now)
 
 
 def page() -> Iterator[str]:

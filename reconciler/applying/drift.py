@@ -10,11 +10,11 @@ import msgspec
 from drivers.base import SystemState
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import Field, drifted
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.machine import lifecycle, virtual_media
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import PowerOff
 from reconciler.model.facts import Applied, ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import Resource
 
 
@@ -36,7 +36,7 @@ def learn(
         if not field.equal and not field.once and (drifted(field, fields, known) or field.path in facts.drift)
     }
     prints = {field.path: field.fingerprint(resource.spec) for field in fields if not field.equal}
-    learned = msgspec.structs.replace(
+    kept = msgspec.structs.replace(
         facts,
         applied=facts.applied if known == before else Applied(known, revision, now),
         drift=drift,
@@ -45,11 +45,20 @@ def learn(
             for path, failure in facts.failures.items()
             if prints.get(path) == failure.fingerprint or path not in paths
         },
-        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
-        life=_lifecycle_after(resource, value, fields, facts, now),
     )
+    learned = _of_machine(kept, resource, value, fields, now) if isinstance(kept, MachineFacts) else kept
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh
+
+
+def _of_machine(
+    facts: MachineFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
+) -> MachineFacts:
+    return msgspec.structs.replace(
+        facts,
+        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
+        lifecycle=_lifecycle_after(resource, value, fields, facts, now),
+    )
 
 
 def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
@@ -60,9 +69,9 @@ def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> 
 
 
 def _lifecycle_after(
-    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: ResourceFacts, now: datetime
+    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: MachineFacts, now: datetime
 ) -> LifecycleFacts:
-    life = virtual_media.observe_media(facts.life, fields)
+    life = virtual_media.observe_media(facts.lifecycle, fields)
     if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
         return life
     return lifecycle.observe_power(resource.spec, life, value, now)

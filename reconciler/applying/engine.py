@@ -13,11 +13,11 @@ from reconciler.applying.reconcile import LEFT_TO_PEOPLE, Reconciler
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome
 from reconciler.model.plan import Plan

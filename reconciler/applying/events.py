@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds.claim.spec import claim_key
+from reconciler.kinds.common.machine_facts import NEWBORN, MachineFacts
 from reconciler.model.action import AcceptSystem, InsertMedia, PowerOn, RequestBoot, SetBoot
 from reconciler.model.event import Event, EventType
 from reconciler.model.plan import CauseKind, Change
@@ -78,11 +79,12 @@ class EventRecorder:
 
         What is done for a claim is done because of the claim's commit; what is done to have a machine back, because of
         the one that gave it back."""
-        life = self._state.of(change.key).life
+        facts = self._state.of(change.key)
+        life = facts.lifecycle if isinstance(facts, MachineFacts) else NEWBORN
         action = change.actions[0]
         lived = action.path in LIFECYCLE_FIELDS and not isinstance(action, AcceptSystem)
-        if lived and life.because is not None:
-            return life.because
+        if lived and life.release_cause is not None:
+            return life.release_cause
         if change.cause.kind is CauseKind.LEAK:
             return "a leak"
         if change.cause.kind is CauseKind.DRIFT:

@@ -12,11 +12,11 @@ from drivers.base import SystemState
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.state import EngineState
 from reconciler.kinds.common.kind import BEGINNING
+from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, MachineFacts
 from reconciler.kinds.machine.lifecycle import SERVED_WITHIN, BootStage, stage, system_of, unattended
 from reconciler.kinds.machine.lifecycle_events import apply_fact
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import FactType, LifecycleFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.services.boot.rate_limit import EventGate
 
@@ -28,53 +28,58 @@ _SIGNS_OF_LIFE_SAVED = timedelta(seconds=30)
 class ReportOutcome(msgspec.Struct, frozen=True):
     """What is remembered then (the very same object when nothing is new), and what is told; no reason, nothing."""
 
-    facts: ResourceFacts
+    facts: MachineFacts
     reason: str
     message: str
     severity: EventType
 
 
-def is_over(facts: ResourceFacts, fact: FactType, order: str | None) -> bool:
+def is_over(facts: MachineFacts, fact: FactType, order: str | None) -> bool:
     """Whether it is said for an order that is not the machine's any more. None: for none in particular."""
-    return order is not None and order != _order_of(facts.life, fact)
+    return order is not None and order != _order_of(facts.lifecycle, fact)
 
 
-def apply_report(
-    before: ResourceFacts, fact: FactType, detail: str, system: str | None, now: datetime
-) -> ReportOutcome:
+def apply_report(before: MachineFacts, fact: FactType, detail: str, system: str | None, now: datetime) -> ReportOutcome:
     """Take up what is said. `system`: what tells the system at the BMC from others, where that is known."""
-    taken = apply_fact(before.life, fact, detail, before.image, now)
-    severity = EventType.NORMAL if taken.expected and taken.life.trouble is None else EventType.WARNING
-    if taken.life == before.life:
+    taken = apply_fact(before.lifecycle, fact, detail, before.image, now)
+    severity = EventType.NORMAL if taken.expected and taken.lifecycle.failure is None else EventType.WARNING
+    if taken.lifecycle == before.lifecycle:
         return ReportOutcome(before, taken.reason, taken.message, severity)
-    after = msgspec.structs.replace(before, life=taken.life)
+    after = msgspec.structs.replace(before, lifecycle=taken.lifecycle)
     if fact is FactType.PHONED_HOME and taken.expected:
         after = msgspec.structs.replace(after, disrupted_at=None)
     if fact is FactType.REGISTERED and system is not None:
-        after = msgspec.structs.replace(after, life=msgspec.structs.replace(after.life, system=system))
+        after = msgspec.structs.replace(after, lifecycle=msgspec.structs.replace(after.lifecycle, system=system))
     return ReportOutcome(after, taken.reason, taken.message, severity)
 
 
 def facts_at_start(facts: ResourceFacts, now: datetime) -> ResourceFacts:
     """While nobody listened no agent could be heard: its silence begins now. Where that was for long, or the store is a
     backup's, whoever runs there by now may have been started by others."""
-    life = facts.life
-    signs = [life.heard_at, life.stopped_at, *(one.at for one in (life.order, life.trouble) if one is not None)]
+    if not isinstance(facts, MachineFacts):
+        return facts
+    life = facts.lifecycle
+    request, failure = life.boot_request, life.failure
+    signs = [
+        life.stopped_at,
+        *((request.requested_at, request.last_heard_at) if request is not None else ()),
+        failure.at if failure is not None else None,
+    ]
     last = max((at for at in signs if at is not None), default=now)
     long = now - last > SERVED_WITHIN
     if stage(life) is BootStage.WORKING:
         # It may be at work all the same, and is heard then.
-        life = msgspec.structs.replace(life, heard_at=now, stopped_at=None if long else life.stopped_at)
+        life = msgspec.structs.replace(life.progressed(last_heard_at=now), stopped_at=None if long else life.stopped_at)
     elif long:
         life = unattended(life)
-    return facts if life == facts.life else msgspec.structs.replace(facts, life=life)
+    return facts if life == facts.lifecycle else msgspec.structs.replace(facts, lifecycle=life)
 
 
 def _order_of(life: LifecycleFacts, fact: FactType) -> str | None:
     """The order for which this may be said: a system calls for the one that installed it."""
     if fact is FactType.PHONED_HOME:
-        return life.written.order if life.written is not None else None
-    return life.order.id if life.order is not None else None
+        return life.written.boot_request if life.written is not None else None
+    return life.boot_request.id if life.boot_request is not None else None
 
 
 class Reports:
@@ -97,7 +102,7 @@ class Reports:
         now = self._now()
         with self._state.changing():
             before = self._state.facts.get(key)
-            if before is None or is_over(before, fact, order):
+            if not isinstance(before, MachineFacts) or is_over(before, fact, order):
                 if self._news(key, fact, now):
                     message = f"{fact}, for order {order}, which is over"
                     self._events.record(key, UNEXPECTED, message, EventType.WARNING)

@@ -32,6 +32,7 @@ from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.renamed_from import olds_of
 from reconciler.kinds.claim.spec import display_key
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
 from reconciler.kinds.machine.lifecycle import uuid_of
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
@@ -207,7 +208,9 @@ class Reconciler:
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
         """Save what was learned, and report the boot requests that ended with it."""
-        over = [key for key, one in changed.items() if one and self._state.of(key).life.order and not one.life.order]
+        over = [
+            key for key, one in changed.items() if one and _has_request(self._state.of(key)) and not _has_request(one)
+        ]
         self._state.save(changed)
         for key in over:
             self._events.record(key, EventReason.ORDER_ENDED, why)
@@ -367,6 +370,10 @@ class Reconciler:
     def moves(self, key: ResourceKey) -> None:
         """Something happens with it: when it waits again, that is a new wait."""
         self._since.pop(key, None)
+
+
+def _has_request(facts: ResourceFacts) -> bool:
+    return isinstance(facts, MachineFacts) and facts.lifecycle.boot_request is not None
 
 
 def hold_reason(change: Change) -> OutcomeReason:

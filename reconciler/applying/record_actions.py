@@ -9,6 +9,8 @@ from typing import assert_never
 import msgspec
 
 from reconciler.applying.settlement import undone
+from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, machine_facts
+from reconciler.kinds.common.renamed_facts import ClaimFacts
 from reconciler.model.action import (
     AcceptSystem,
     Bind,
@@ -22,9 +24,9 @@ from reconciler.model.action import (
     Settle,
     Unclaim,
 )
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.lifecycle_facts import NEWBORN, BootRequest, LifecycleFacts, Purpose, without_boot_request
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 
 
@@ -53,9 +55,9 @@ def record_action(
                 if project
                 else (EventReason.UNBOUND, "belongs to no project")
             )
-            return _recorded(key, msgspec.structs.replace(facts.get(key, NO_FACTS), project=project), told)
+            return _recorded(key, msgspec.structs.replace(machine_facts(facts, key), project=project), told)
         case PinImage(image=image):
-            changed = msgspec.structs.replace(facts.get(key, NO_FACTS), image=image)
+            changed = msgspec.structs.replace(machine_facts(facts, key), image=image)
             return _recorded(key, changed, (EventReason.IMAGE_PINNED, f"image {image or 'none'}"))
         case Rename():
             return _renamed(action, facts)
@@ -68,41 +70,48 @@ def record_action(
             return noted
         case RequestBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
             life = msgspec.structs.replace(
-                without_boot_request(_lifecycle(facts, key)),
-                order=BootRequest(name, purpose, now, word, media, target, uuid),
+                _lifecycle(facts, key),
+                boot_request=BootRequest(name, purpose, now, word, media, target, uuid),
                 attempts=attempt,
                 stopped_at=_lifecycle(facts, key).stopped_at if attempt > 1 else None,
-                tried=word,
-                asked=action.heeded or _lifecycle(facts, key).asked,
-                trouble=None,
+                tried_request=word,
+                heeded_request=action.heeded or _lifecycle(facts, key).heeded_request,
+                failure=None,
             )
-            was = facts.get(key, NO_FACTS)
+            was = machine_facts(facts, key)
             # From here until its new system calls, it does not do what its project has it for.
             down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
             taken = down if down is not was.disrupted_at else was.taken_down_at
-            ordered = msgspec.structs.replace(was, life=life, disrupted_at=down, taken_down_at=taken)
+            ordered = msgspec.structs.replace(was, lifecycle=life, disrupted_at=down, taken_down_at=taken)
             return _recorded(key, ordered, (EventReason.BOOT_ORDERED, f"to {purpose}, attempt {attempt}, order {name}"))
-        case Settle(trouble=trouble):
+        case Settle(failure=trouble):
             before = _lifecycle(facts, key)
             # At rest anybody may start it; after trouble what runs there is still what was started from here.
             stopped = before.stopped_at if trouble is not None else None
-            life = msgspec.structs.replace(without_boot_request(before), trouble=trouble, stopped_at=stopped)
-            over = (EventReason.ORDER_ENDED if before.order is not None else EventReason.TROUBLE_OVER, action.reason)
+            life = msgspec.structs.replace(before, boot_request=None, failure=trouble, stopped_at=stopped)
+            over = (
+                EventReason.ORDER_ENDED if before.boot_request is not None else EventReason.TROUBLE_OVER,
+                action.reason,
+            )
             said = over if trouble is None else (trouble.reason, trouble.message)
             return _lifecycle_changed(key, facts, life, said)
         case AcceptSystem(system=system, word=word):
             before = _lifecycle(facts, key)
             # Nothing of what was seen of the old one holds, and the word asks for nothing else.
-            tried = word if before.releasing_at is not None else before.tried
-            life = msgspec.structs.replace(before, system=system, asked=word, tried=tried, stopped_at=None)
+            tried = word if before.releasing_at is not None else before.tried_request
+            life = msgspec.structs.replace(
+                before, system=system, heeded_request=word, tried_request=tried, stopped_at=None
+            )
             return _lifecycle_changed(
                 key, facts, life, (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {before.system}")
             )
         case Free():
             before = _lifecycle(facts, key)
-            kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "asked", "system", "media")}
+            kept = {
+                name: getattr(before, name) for name in ("inspected_at", "wiped", "heeded_request", "system", "media")
+            }
             life = LifecycleFacts(**kept)
-            freed = msgspec.structs.replace(facts.get(key, NO_FACTS), project=None, image=None, life=life)
+            freed = msgspec.structs.replace(machine_facts(facts, key), project=None, image=None, lifecycle=life)
             told_both = {
                 key: (EventReason.FREED, f"by MachineClaim/{before.claim}; Machine is off and wiped"),
                 ResourceKey("MachineClaim", before.claim or ""): (EventReason.GIVEN_BACK, f"{key.name} is free again"),
@@ -121,18 +130,18 @@ def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Reco
         ResourceKey("Machine", name): (EventReason.RENAMED, f"its claim {before} is {action.key}")
         for name in action.machines
     }
-    return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, NO_FACTS), was=())}, told)
+    return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, ClaimFacts()), was=())}, told)
 
 
 def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Recorded:
-    changed, told = {}, {}
+    changed, told = dict[ResourceKey, ResourceFacts](), {}
     for slot, name in action.machines:
         key = ResourceKey("Machine", name)
-        before = facts.get(key, NO_FACTS)
+        before = machine_facts(facts, key)
         life = msgspec.structs.replace(
-            before.life, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
+            before.lifecycle, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
         )
-        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, life=life)
+        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, lifecycle=life)
         told[key] = (EventReason.CLAIMED, f"by {action.key}, slot {slot}, for project {action.project}")
     named = ", ".join(name for _, name in action.machines)
     told[action.key] = (EventReason.PLACED, f"{named}")
@@ -142,27 +151,32 @@ def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: dat
 def _unclaimed(
     claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime, why: str
 ) -> Recorded:
-    changed, told = {}, {}
+    changed, told = dict[ResourceKey, ResourceFacts](), {}
     for name in machines:
         key = ResourceKey("Machine", name)
-        before = facts.get(key, NO_FACTS)
+        before = machine_facts(facts, key)
         life = msgspec.structs.replace(
-            without_boot_request(before.life), releasing_at=now, because=why or None, attempts=0, trouble=None
+            before.lifecycle,
+            boot_request=None,
+            releasing_at=now,
+            release_cause=why or None,
+            attempts=0,
+            failure=None,
         )
-        changed[key] = msgspec.structs.replace(before, life=life)
+        changed[key] = msgspec.structs.replace(before, lifecycle=life)
         told[key] = (EventReason.RELEASING, f"by {claim}: it is stopped, wiped and free again")
     told[claim] = (EventReason.RELEASING, ", ".join(machines))
     return Recorded(changed, told)
 
 
 def _lifecycle(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> LifecycleFacts:
-    return facts[key].life if key in facts else NEWBORN
+    return machine_facts(facts, key).lifecycle
 
 
 def _lifecycle_changed(
     key: ResourceKey, facts: Mapping[ResourceKey, ResourceFacts], life: LifecycleFacts, told: tuple[str, str]
 ) -> Recorded:
-    return _recorded(key, msgspec.structs.replace(facts.get(key, NO_FACTS), life=life), told)
+    return _recorded(key, msgspec.structs.replace(machine_facts(facts, key), lifecycle=life), told)
 
 
 def _recorded(key: ResourceKey, facts: ResourceFacts, told: tuple[str, str]) -> Recorded:

@@ -11,6 +11,8 @@ import msgspec
 from drivers.base import BootEnabled, Busy, DriverError, ErrorReason, ResetType
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import MachineFacts
+from reconciler.kinds.common.renamed_facts import RenamedFacts
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState
@@ -172,8 +174,10 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
         facts = count_write(facts, flight.action.path, goal, flight.sent_at)
     if flight.action.disruption is Disruption.DISRUPTIVE:
         return msgspec.structs.replace(facts, disrupted_at=flight.sent_at, taken_down_at=flight.sent_at)
-    if isinstance(flight.action, InsertMedia):
-        return msgspec.structs.replace(facts, life=virtual_media.media_inserting(facts.life, flight.action.url))
+    if isinstance(flight.action, InsertMedia) and isinstance(facts, MachineFacts):
+        return msgspec.structs.replace(
+            facts, lifecycle=virtual_media.media_inserting(facts.lifecycle, flight.action.url)
+        )
     return facts
 
 
@@ -206,18 +210,20 @@ def _confirmed(
     facts = msgspec.structs.replace(facts, failures=failures)
     match flight.action:
         case Acquire() | Transfer():
-            return msgspec.structs.replace(facts, was=())
-        case PowerOn():
-            serves = facts.life.claim is None or facts.life.phoned_home_at is not None
+            return msgspec.structs.replace(facts, was=()) if isinstance(facts, RenamedFacts) else facts
+        case PowerOn() if isinstance(facts, MachineFacts):
+            serves = facts.lifecycle.claim is None or facts.lifecycle.phoned_home_at is not None
             down = None if serves else facts.disrupted_at
             return msgspec.structs.replace(facts, disrupted_at=down, shutdown_ignored=None)
-        case SetBoot(override=override) if override.enabled is BootEnabled.ONCE and resource is not None:
+        case SetBoot(override=override) if (
+            override.enabled is BootEnabled.ONCE and resource is not None and isinstance(facts, MachineFacts)
+        ):
             boot = ordered_boot(resource, facts, seen.value)
             if boot is not None and boot.enabled is BootEnabled.ONCE and confirms_order(boot, override, seen.value):
-                life = facts.life
-                if life.order is not None:  # Such an override is sent to a machine alone that is seen off.
+                life = facts.lifecycle
+                if life.boot_request is not None:  # Such an override is sent to a machine alone that is seen off.
                     life = msgspec.structs.replace(life, stopped_at=seen.taken_at)
-                return msgspec.structs.replace(facts, once_done=once_order(boot), life=life)
+                return msgspec.structs.replace(facts, once_done=once_order(boot), lifecycle=life)
     return facts
 
 

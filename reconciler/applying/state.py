@@ -15,14 +15,14 @@ import msgspec
 
 from reconciler import runtime
 from reconciler.applying.context import Ledger, Pending
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, remembered_of
 from reconciler.kinds.common.kind import Field, KindView
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.occupancy import is_held
 from reconciler.kinds.ipam.pool import PoolState
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -82,7 +82,7 @@ class EngineState:
 
     def of(self, key: ResourceKey) -> ResourceFacts:
         """What is remembered of one."""
-        return self._facts.get(key, NO_FACTS)
+        return remembered_of(self._facts, key)
 
     def everything(self) -> Facts:
         """What is remembered and what is under way."""

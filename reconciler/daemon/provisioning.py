@@ -16,14 +16,13 @@ from reconciler.kinds.catalogue.partition import Discovery, PartitionSpec
 from reconciler.kinds.catalogue.size import quantity_number
 from reconciler.kinds.claim.spec import MachineClaimSpec, of_claim, slot_addresses
 from reconciler.kinds.common.inventory import MachineInventory, Origin
+from reconciler.kinds.common.machine_facts import BootRequest, FactType, MachineFacts, machine_s
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
 from reconciler.kinds.machine import cloud_init
 from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, agent_task, claim_spec, stage, stands
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event, EventReason
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import BootRequest, FactType
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.observed.inventory_reader import keep_inventory
 from reconciler.onboarding.inband import read_inband
@@ -128,8 +127,8 @@ class DaemonProvisioning:
         """The UUID that its BMC told last, at this look or before."""
         if isinstance(seen, SystemState) and (found := names_uuid(seen.uuid or "")):
             return found
-        life = self._engine.remembered(key).life
-        told = (life.order.uuid if life.order is not None else None, life.system)
+        life = self._facts(key).lifecycle
+        told = (life.boot_request.uuid if life.boot_request is not None else None, life.system)
         return next((found for one in told if one and (found := names_uuid(one))), None)
 
     def resembles(self, macs: Collection[str]) -> ResourceKey | None:
@@ -163,22 +162,25 @@ class DaemonProvisioning:
 
     def order(self, key: ResourceKey) -> BootRequest | None:
         """See Lives."""
-        life = self._engine.remembered(key).life
-        return life.order if stage(life) is BootStage.ORDERED and self._stands(key) else None
+        life = self._facts(key).lifecycle
+        return life.boot_request if stage(life) is BootStage.ORDERED and self._stands(key) else None
 
     def current(self, key: ResourceKey) -> BootRequest | None:
         """See Lives."""
-        life = self._engine.remembered(key).life
-        return life.order if stage(life) is not BootStage.ORDERED or self._stands(key) else None
+        life = self._facts(key).lifecycle
+        return life.boot_request if stage(life) is not BootStage.ORDERED or self._stands(key) else None
 
     def _stands(self, key: ResourceKey) -> bool:
         """Whether its order is still meant, by what git says and what was seen last."""
-        desired, facts = self._engine.desired, self._engine.remembered(key)
+        desired, facts = self._engine.desired, self._facts(key)
         machine = desired.resources.get(key) if desired is not None else None
         if machine is None:
             return False
         state = self._seen(key)
         return stands(machine.spec, facts, state, claim_spec(facts, desired), self._now())
+
+    def _facts(self, key: ResourceKey) -> MachineFacts:
+        return machine_s(self._engine.remembered(key))
 
     def _seen(self, key: ResourceKey) -> SystemState:
         """What was seen last of it."""
@@ -187,8 +189,8 @@ class DaemonProvisioning:
 
     def work(self, key: ResourceKey) -> Work:
         """See Lives."""
-        facts, desired = self._engine.remembered(key), self._engine.desired
-        if stage(facts.life) is BootStage.WORKING and not self._stands(key):
+        facts, desired = self._facts(key), self._engine.desired
+        if stage(facts.lifecycle) is BootStage.WORKING and not self._stands(key):
             return Wait(30)
         claim = claim_spec(facts, desired)
         match agent_task(facts, claim):
@@ -246,17 +248,17 @@ class DaemonProvisioning:
                 return False
         return True
 
-    def _install(self, key: ResourceKey, facts: ResourceFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
+    def _install(self, key: ResourceKey, facts: MachineFacts, claim: MachineClaimSpec, desired: DesiredState) -> Work:
         image = desired.resources.get(ResourceKey("Image", facts.image or ""))
         machine = desired.resources.get(key)
         if image is None or machine is None or not isinstance(image.spec, ImageSpec):
             return Wait(30)  # A commit took it away; the plan says so.
-        life, partition = facts.life, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
+        life, partition = facts.lifecycle, desired.resources.get(ResourceKey("Partition", machine.spec.partition))
         host = cloud_init.Host(
             claim=life.claim or "",
             machine=key.name,
             slot=life.slot or 0,
-            instance=life.order.id if life.order is not None else "",
+            instance=life.boot_request.id if life.boot_request is not None else "",
             macs=tuple(self._ordered_macs(machine)),
             addresses=tuple(self._addresses(facts, desired)),
             dns=partition.spec.dns_servers if partition is not None else (),
@@ -273,15 +275,15 @@ class DaemonProvisioning:
             size=quantity_number(disk_size) if disk_size is not None else 0,
         )
 
-    def _known(self, key: ResourceKey, facts: ResourceFacts) -> tuple[str, ...]:
+    def _known(self, key: ResourceKey, facts: MachineFacts) -> tuple[str, ...]:
         """The instance-ids of what may be on its disks by what is remembered, and of what a person has named."""
         machine = self._engine.desired.resources.get(key) if self._engine.desired is not None else None
         lifecycle = machine.spec.lifecycle if machine is not None else None
         named = (lifecycle.request or "").split() if lifecycle is not None else []
-        return (*(cloud_init.instance_id(key.name, order) for order in facts.life.installs), *named)
+        return (*(cloud_init.instance_id(key.name, order) for order in facts.lifecycle.installs), *named)
 
-    def _addresses(self, facts: ResourceFacts, desired: DesiredState) -> Iterable[cloud_init.SeedAddress]:
-        life, looks = facts.life, {one.key: one.value for one in self._engine.observations("IPAddress")}
+    def _addresses(self, facts: MachineFacts, desired: DesiredState) -> Iterable[cloud_init.SeedAddress]:
+        life, looks = facts.lifecycle, {one.key: one.value for one in self._engine.observations("IPAddress")}
         networks = {one.key.name: one.value for one in self._engine.observations("Network")}
         for key in slot_addresses(desired, life):
             held, name = looks.get(key), _network_of(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drivers.base import SystemState
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
@@ -10,6 +12,7 @@ from reconciler.kinds.claim.columns import CLAIM_COLUMNS
 from reconciler.kinds.claim.rules import ClaimRules
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.kind import BMC, IPAM, Kind
+from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts, RenamedFactRules
 from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
@@ -20,7 +23,9 @@ from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
+from reconciler.kinds.machine.machine_fact_rules import MachineFactRules
 from reconciler.kinds.machine.rules import MachineRules
+from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import ResourceKey
 
 KINDS: dict[str, Kind] = {
@@ -112,6 +117,7 @@ KINDS: dict[str, Kind] = {
             columns=ADDRESS_COLUMNS,
             is_held=is_held,
             leaks=leaks,
+            fact_rules=RenamedFactRules(AddressFacts),
         ),
         Kind(
             "Number",
@@ -146,7 +152,7 @@ KINDS: dict[str, Kind] = {
             inventoried=True,
             columns=MACHINE_COLUMNS,
             conditions=machine_conditions,
-            first_facts=machine.first_facts,
+            fact_rules=MachineFactRules(),
             paused=machine.is_paused,
             adoption=MACHINE_ADOPTION,
         ),
@@ -163,6 +169,7 @@ KINDS: dict[str, Kind] = {
             columns=CLAIM_COLUMNS,
             placed=True,
             joins=True,
+            fact_rules=RenamedFactRules(ClaimFacts),
         ),
     )
 }
@@ -182,6 +189,20 @@ ADOPTED = tuple(name for name, kind in KINDS.items() if kind.adoption is not Non
 def is_made(key: ResourceKey) -> bool:
     """Whether groundstate makes it, as an address, instead of finding it, as a machine; so is what is not known."""
     return key.kind not in KINDS or KINDS[key.kind].made
+
+
+_NOTHING = {name: kind.facts() for name, kind in KINDS.items() if kind.facts is not None}
+
+
+def remembered_of(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> ResourceFacts:
+    """What is remembered of one resource, as its kind's own facts; empty ones where nothing is."""
+    found = facts.get(key)
+    return found if found is not None else nothing_remembered(key)
+
+
+def nothing_remembered(key: ResourceKey) -> ResourceFacts:
+    """The facts of a resource of which nothing is remembered, as its kind's own."""
+    return _NOTHING.get(key.kind, NO_FACTS)
 
 
 def find_kind(word: str) -> Kind | None:

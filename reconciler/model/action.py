@@ -20,7 +20,7 @@ from drivers.base import (
     ResetType,
     Task,
 )
-from reconciler.model.lifecycle_facts import LifecycleFailure, Purpose
+from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
 
 
@@ -32,10 +32,20 @@ class Disruption(StrEnum):
     DESTRUCTIVE = "destructive"
 
 
+class Prerequisite(msgspec.Struct, frozen=True):
+    """A managed field without which an action would do harm; in words why, and how to proceed."""
+
+    path: str
+    reason: str
+    hint: str
+
+
 class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata"
     """The managed field that it serves."""
+    needs: ClassVar[Prerequisite | None] = None
+    """What must not be held, or the action is held too."""
     undoes: ClassVar[tuple[str, ...]] = ()
     """The managed fields that are not as they were applied once it is done: that is no drift."""
 
@@ -53,6 +63,11 @@ class PowerOn(_Action, frozen=True, tag="power-on"):
     """Send the Reset that brings the machine up."""
 
     path: ClassVar[str] = "spec.power"
+    needs: ClassVar[Prerequisite | None] = Prerequisite(
+        "spec.boot",
+        "without its boot override the machine would boot from another device",
+        "continues automatically when the boot override is no longer held",
+    )
     goal: ClassVar[PowerState] = PowerState.ON
     reset_type: ResetType
 
@@ -252,7 +267,7 @@ class Settle(_Action, frozen=True, tag="settle"):
     """Write down how an order ended, or what keeps the machine from going on. Nothing is sent."""
 
     path: ClassVar[str] = "spec.lifecycle"
-    trouble: LifecycleFailure | None = None
+    failure: LifecycleFailure | None = None
 
 
 class AcceptSystem(_Action, frozen=True, tag="accept-system"):

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from drivers.base import Accepted, Bmc, Task
 from reconciler import runtime
 from reconciler.kinds.machine.spec import way_to
-from reconciler.kinds.machine.virtual_media import media_watched
+from reconciler.kinds.machine.virtual_media import media_is_watched
 from reconciler.model.action import (
     Action,
     BmcAction,
@@ -39,7 +39,7 @@ class BmcBackend:
         resource = desired.resources.get(key)
         if resource is None:
             return None
-        return self._connections.bmc(key, way_to(resource.spec, desired)).read(media=media_watched(facts.life))
+        return self._connections.bmc(key, way_to(resource.spec, desired)).read(media=media_is_watched(facts))
 
     def observe_all(
         self, keys: Sequence[ResourceKey], desired: DesiredState, facts: FactsByKey, concurrency: int

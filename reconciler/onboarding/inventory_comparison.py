@@ -11,6 +11,7 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import Kept, MachineInventory
+from reconciler.kinds.common.machine_facts import all_machine_facts
 from reconciler.kinds.machine.inventory_diff import PartChange, between, inventory_differences
 from reconciler.kinds.machine.labels import inventory_labels, size_by_inventory
 from reconciler.kinds.machine.spec import MachineSpec
@@ -99,8 +100,8 @@ def relabelled(
     """What is remembered of the machines of which these labels are new."""
     return {
         key: msgspec.structs.replace(one, labels=dict(labels.get(key, {})))
-        for key, one in facts.items()
-        if key.kind == "Machine" and one.labels != labels.get(key, {})
+        for key, one in all_machine_facts(facts).items()
+        if one.labels != labels.get(key, {})
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.standing import CommandLimits, Standing, standing_in_force
 from reconciler.runtime import now
@@ -22,7 +22,7 @@ def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Dia
 
 def facts_of(store: Store) -> Facts:
     """Everything that the store remembers, for a plan."""
-    return Facts(resources=store.facts(ResourceFacts), in_flight=store.in_flight())
+    return Facts(resources=store.facts(), in_flight=store.in_flight())
 
 
 def facts_under(store: Store, desired: DesiredState) -> Facts:

@@ -10,8 +10,9 @@ import msgspec
 
 from drivers.base import SystemState
 from reconciler.kinds.claim.spec import all_holders, lacking
+from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement import reservations
@@ -68,7 +69,7 @@ def _of(
     leaving = tuple(
         machine.key.name
         for machine in machines
-        if facts.resources.get(machine.key, NO_FACTS).life.releasing_at is not None
+        if machine_facts(facts.resources, machine.key).lifecycle.releasing_at is not None
     )
     size, partition = place
     kept = sum(max(0, most - shelf.stock.has.get(project, 0)) for project, most in shelf.stock.reserved.items())
@@ -77,13 +78,13 @@ def _of(
 
 
 def _sort(machine: Resource[MachineSpec], free: frozenset[ResourceKey], observed: ObservedState, facts: Facts) -> str:
-    remembered = facts.resources.get(machine.key, NO_FACTS)
-    if remembered.project is not None or remembered.life.claim is not None:
+    remembered = machine_facts(facts.resources, machine.key)
+    if remembered.project is not None or remembered.lifecycle.claim is not None:
         return "claimed"
     look = observed.get(machine.key)
     if look is not None and (look.error is not None or _critical(look.value)):
         return "faulty"
-    if remembered.life.trouble is not None:
+    if remembered.lifecycle.failure is not None:
         return "faulty"
     return "free" if machine.key in free else "waiting"
 

@@ -14,13 +14,14 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, tolerates
+from reconciler.kinds.common.machine_facts import MachineFacts, machine_facts
 from reconciler.kinds.machine.binding import fits
 from reconciler.kinds.machine.spec import MachineSpec, managed
-from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
-SizeLookup = Callable[[Resource[MachineSpec], ResourceFacts], str | None]
+SizeLookup = Callable[[Resource[MachineSpec], MachineFacts], str | None]
 """Which Size a machine is; None: nobody knows."""
 
 CODES: dict[str, tuple[str, str]] = {
@@ -77,9 +78,9 @@ class PlacementFleet(msgspec.Struct, frozen=True):
     facts: Facts
     size_of: SizeLookup = size_of
 
-    def remembered(self, machine: Resource[MachineSpec]) -> ResourceFacts:
+    def remembered(self, machine: Resource[MachineSpec]) -> MachineFacts:
         """The machine's facts."""
-        return self.facts.resources.get(machine.key, NO_FACTS)
+        return machine_facts(self.facts.resources, machine.key)
 
     def size(self, machine: Resource[MachineSpec]) -> str | None:
         """Which Size it is."""
@@ -184,8 +185,8 @@ def _declared_otherwise(
         yield FilterReason("image", f"size {size} runs {wanted.image.spec.os} {allowed}, not {wanted.image.key.name}")
 
 
-def _owned(facts: ResourceFacts) -> Iterator[FilterReason]:
-    life = facts.life
+def _owned(facts: MachineFacts) -> Iterator[FilterReason]:
+    life = facts.lifecycle
     if life.claim is not None:
         leaving = ", being released" if life.releasing_at is not None else ""
         yield FilterReason("claimed", f"claimed by MachineClaim/{life.claim}, slot {life.slot}{leaving}")
@@ -207,13 +208,13 @@ def _kept(machine: Resource[MachineSpec], wanted: Wanted) -> Iterator[FilterReas
 
 
 def _unready(machine: Resource[MachineSpec], fleet: PlacementFleet) -> Iterator[FilterReason]:
-    life = fleet.remembered(machine).life
+    life = fleet.remembered(machine).lifecycle
     if life.inspected_at is None:
         yield FilterReason("uninspected", "not inspected yet")
-    if life.trouble is not None:
-        yield FilterReason("trouble", f"{life.trouble.reason}: {life.trouble.message}")
-    if life.order is not None:
-        yield FilterReason("order", f"has a boot request to {life.order.purpose}")
+    if life.failure is not None:
+        yield FilterReason("trouble", f"{life.failure.reason}: {life.failure.message}")
+    if life.boot_request is not None:
+        yield FilterReason("order", f"has a boot request to {life.boot_request.purpose}")
     flight = fleet.facts.in_flight.get(machine.key)
     if flight is not None:
         yield FilterReason("in-flight", f"{flight.action.name} is in flight")

@@ -16,6 +16,7 @@ from reconciler.kinds.catalogue.image import Refusal, choose_image, expired
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.machine_facts import all_machine_facts
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind, typed
@@ -296,11 +297,11 @@ class _Pass:
     def _settled(self) -> Iterator[PlacedMachine]:
         """The machines that projects have already, but for those on their way back."""
         desired = self._fleet.desired
-        for key, one in self._fleet.facts.resources.items():
-            machine = desired.resources.get(key) if key.kind == "Machine" and one.project is not None else None
-            if machine is None or one.project is None or one.life.releasing_at is not None:
+        for key, one in all_machine_facts(self._fleet.facts.resources).items():
+            machine = desired.resources.get(key) if one.project is not None else None
+            if machine is None or one.project is None or one.lifecycle.releasing_at is not None:
                 continue
-            claim = desired.resources.get(ResourceKey("MachineClaim", one.life.claim or ""))
+            claim = desired.resources.get(ResourceKey("MachineClaim", one.lifecycle.claim or ""))
             yield self._neighbour(machine, one.project, spread_labels(claim.spec) if claim is not None else frozenset())
 
     def _neighbour(self, machine: Machine, project: str, labels: Labels) -> PlacedMachine:

@@ -13,9 +13,10 @@ import msgspec
 
 from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.claim.spec import display_key
+from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
 from reconciler.kinds.ipam.occupancy import is_held
 from reconciler.model.action import Bind
-from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -155,8 +156,8 @@ def _accounts(
 def _claimed(facts: Facts) -> dict[str, list[ResourceKey]]:
     """The machines that claims have got, by project; those on their way back among them."""
     found: dict[str, list[ResourceKey]] = {}
-    for key, one in facts.resources.items():
-        if one.life.claim is not None and one.project is not None:
+    for key, one in all_machine_facts(facts.resources).items():
+        if one.lifecycle.claim is not None and one.project is not None:
             found.setdefault(one.project, []).append(key)
     return found
 
@@ -165,7 +166,7 @@ def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> boo
     """Whether it is there, or may be: a machine that is bound; what the IPAM holds; what is under way; and what could
     not be looked at, so that nothing new takes its place."""
     if key.kind == "Machine":
-        return facts.resources.get(key, NO_FACTS).project is not None
+        return machine_facts(facts.resources, key).project is not None
     seen = observed.get(key)
     return key in facts.in_flight or seen is None or seen.error is not None or is_held(seen.value)
 
@@ -176,7 +177,7 @@ def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> boo
 def _to_judge(desired: DesiredState, facts: Facts) -> list[_TenantGroup]:
     groups = desired.derived("limited groups", _limited)
     if any(group.kind == "Machine" and not group.crowded for group in groups):
-        claims = any(one.life.claim is not None for one in facts.resources.values())
+        claims = any(one.lifecycle.claim is not None for one in all_machine_facts(facts.resources).values())
         return [group for group in groups if group.crowded or (claims and group.kind == "Machine")]
     return [group for group in groups if group.crowded]
 

@@ -15,8 +15,9 @@ import msgspec
 from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import size_of
+from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.model.action import Bind
-from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -133,7 +134,7 @@ def _count(
     free: set[ResourceKey] = set()
     waiting, fleet = [], PlacementFleet(desired, observed, facts)
     for machine in machines:
-        owner, spec = facts.resources.get(machine.key, NO_FACTS).project, machine.spec
+        owner, spec = machine_facts(facts.resources, machine.key).project, machine.spec
         if owner is not None:
             has[owner] = has.get(owner, 0) + 1
             continue
@@ -168,7 +169,7 @@ def reservation_hold(
 
 def _place_of(machine: Resource[Any], facts: Facts) -> SizePlace:
     """Its size, as far as it is known, and its partition."""
-    return size_of(machine, facts.resources.get(machine.key, NO_FACTS)) or "", machine.spec.partition
+    return size_of(machine, machine_facts(facts.resources, machine.key)) or "", machine.spec.partition
 
 
 def by_place(desired: DesiredState) -> dict[SizePlace, list[Resource[SizeReservationSpec]]]:

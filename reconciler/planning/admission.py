@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.kinds.claim.spec import claim_key
 from reconciler.kinds.common.bmc_access import at_place
+from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -31,7 +32,7 @@ def admit(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
 
 def _images_in_use(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     users: dict[str, list[ResourceKey]] = {}
-    for key, remembered in facts.resources.items():
+    for key, remembered in all_machine_facts(facts.resources).items():
         image = remembered.image
         if image is not None and key in desired.resources and ResourceKey("Image", image) not in desired.resources:
             users.setdefault(image, []).append(key)
@@ -39,15 +40,16 @@ def _images_in_use(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...
 
 
 def _claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
-    for key in sorted(key for key, one in facts.resources.items() if one.life.claim is not None):
-        machine, life = desired.resources.get(key), facts.resources[key].life
+    known = all_machine_facts(facts.resources)
+    for key in sorted(key for key, one in known.items() if one.lifecycle.claim is not None):
+        machine, life = desired.resources.get(key), known[key].lifecycle
         whose = claim_key(life)
         if whose is None or (machine is not None and machine.spec.lifecycle is not None):
             continue
         claim = desired.resources.get(whose)
         where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
         said = f"{key} is no longer declared" if machine is None else f"{key} no longer has spec.lifecycle"
-        renamed = at_place(desired, facts.resources[key].place) if machine is None else None
+        renamed = at_place(desired, known[key].place) if machine is None else None
         if renamed is not None:
             said = f"{key} was renamed to {renamed}"
         still = "being released by" if life.releasing_at is not None else "claimed by"
@@ -78,7 +80,7 @@ def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: 
     sources = [desired.resources[key].source for key in users]
     who = listed_names(f"{key} ({source.file}:{source.line})" for key, source in zip(users, sources, strict=True))
     count = "1 machine uses" if len(users) == 1 else f"{len(users):,} machines use"
-    claimed = any(facts.resources[key].life.claim is not None for key in users)
+    claimed = any(machine_facts(facts.resources, key).lifecycle.claim is not None for key in users)
     whose = "these machines, or of their claims," if claimed else "these machines"
     return Diagnostic(
         "image-in-use",

@@ -9,6 +9,8 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import Classification, ImageSpec, expired
 from reconciler.kinds.claim.renamed_from import RENAMABLE
 from reconciler.kinds.claim.spec import claim_key, of_claim
+from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
+from reconciler.kinds.common.renamed_facts import former
 from reconciler.kinds.machine.binding import fits
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import NO_FACTS, Facts
@@ -28,7 +30,7 @@ def on_images(
     machine's size."""
     by_image: dict[str, list[ResourceKey]] = {}
     for key in keys:
-        if (name := facts.resources.get(key, NO_FACTS).image) is not None:
+        if (name := machine_facts(facts.resources, key).image) is not None:
             by_image.setdefault(name, []).append(key)
     found: list[Diagnostic] = []
     for name, users in sorted(by_image.items()):
@@ -64,7 +66,7 @@ def on_renames(
             continue
         remembered = facts.resources.get(key, NO_FACTS)
         olds = [ResourceKey(key.kind, name) for name in resource.spec.former]
-        if remembered.was or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
+        if former(remembered) or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
             continue
         what = f"{key} was {' or '.join(map(str, olds))} before, but no record of that name exists"
         found.append(
@@ -83,7 +85,7 @@ def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
     seen = observed.get(old)
     if old in facts.resources or (seen is not None and KINDS[old.kind].is_held(seen.value)):
         return True
-    return any(claim_key(one.life) == old for one in facts.resources.values())
+    return any(claim_key(one.lifecycle) == old for one in all_machine_facts(facts.resources).values())
 
 
 def _of_image(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from reconciler.kinds import KINDS, RECONCILED
+from reconciler.kinds.common.machine_facts import all_machine_facts
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 
@@ -24,7 +25,7 @@ def affected_keys(
 def _bound_to(changed: Iterable[ResourceKey], facts: Mapping[ResourceKey, ResourceFacts]) -> list[ResourceKey]:
     """The machines of claims that have changed or are gone."""
     names = {str(key) for key in changed}
-    return [key for key, one in facts.items() if f"MachineClaim/{one.life.claim}" in names]
+    return [key for key, one in all_machine_facts(facts).items() if f"MachineClaim/{one.lifecycle.claim}" in names]
 
 
 def _changed(key: ResourceKey, before: DesiredState, after: DesiredState) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import Disruption, OrderErasure
-from reconciler.model.lifecycle_facts import Purpose
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.fleet_survey import Disrupted

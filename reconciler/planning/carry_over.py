@@ -8,10 +8,8 @@ import msgspec
 
 from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.claim.renamed_from import carried
-from reconciler.kinds.machine.lifecycle import unattended
-from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.access_changes import ways_in
 
 
 def carried_over(
@@ -32,29 +30,22 @@ def carried_over(
     losing = {key.kind for key in leaving}
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
-    ways = ways_in(desired)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
             continue
         kind, before = KINDS[key.kind], remembered.get(key)
         here = kind.endpoint_of(resource) or None
-        after = before or (gone.get((key.kind, here), NO_FACTS) if here else NO_FACTS)
-        if after is NO_FACTS and kind.first_facts is not None:
-            after = kind.first_facts(resource.spec, new_store)
+        after = before or (gone.get((key.kind, here)) if here else None)
+        if after is None:
+            after = kind.fact_rules.first(resource.spec, new_store)
         if after.place not in (None, here):
-            after = msgspec.structs.replace(after, shutdown_ignored=None, life=unattended(after.life))
+            after = kind.fact_rules.moved(after)
         policy = getattr(resource.spec, "deletion_policy", None)
         joining = kind.joins and key.kind in losing and (before is None or before.joining)
-        # A name that is declared again is that one's own from now on.
-        was = tuple(name for name in after.was if ResourceKey(key.kind, name) not in desired.resources)
-        access = ways.get(key, after.access)
+        after = kind.fact_rules.declared(after, resource, desired)
         # Value by value, as this is gone through for all of a fleet in every plan.
-        if before is None or (before.place, before.deletion_policy, before.joining, before.was, before.access) != (
-            (here, policy, joining, was, access)
-        ):
-            changed[key] = msgspec.structs.replace(
-                after, place=here, deletion_policy=policy, joining=joining, was=was, access=access
-            )
+        if after is not before or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
+            changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
     return changed
 
 

@@ -6,14 +6,11 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, nothing_remembered, remembered_of
 from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.common.kind import NO_BACKEND, Field, KindView, Rules, Steps, drifted
-from reconciler.kinds.machine.spec import one_time_boot
-from reconciler.model.action import Action, Forget, InFlight, PowerOn, SetBoot
-from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
+from reconciler.model.action import Action, Forget, InFlight
+from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.plan import (
     Cause,
@@ -31,8 +28,6 @@ from reconciler.placement.quotas import over_quota
 from reconciler.planning.guards import Lifted, nothing_lifted, passing
 from reconciler.planning.pacing import pace
 
-FIRST_SIGHT = "first-sight"
-
 
 def plan_resource(
     key: ResourceKey,
@@ -49,11 +44,7 @@ def plan_resource(
         return None
     rules = kind.rules
     resource, seen = desired.resources.get(key), observed.get(key)
-    remembered = facts.resources.get(key, NO_FACTS)
-    override = None
-    if remembered.found_order is not None and (found_by := lifted(FIRST_SIGHT, key)) is not None:
-        override = found_by if resource and one_time_boot(resource.spec) == remembered.found_order else None
-        remembered = msgspec.structs.replace(remembered, found_order=None)
+    remembered = remembered_of(facts.resources, key)
     if kind.backend == NO_BACKEND:
         seen = Observation(key, now, kind.absent)
     elif resource is None and not kind.made:
@@ -69,13 +60,24 @@ def plan_resource(
         found: Collection[ResourceKey] = memo["barred"]
         return found
 
-    look = KindView(key, seen.value, remembered, observed, desired, facts.resources, stray, memo, now, barred)
+    look = KindView(
+        key,
+        seen.value,
+        remembered,
+        observed,
+        desired,
+        facts.resources,
+        stray,
+        memo,
+        now,
+        barred,
+        lambda guard: lifted(guard, key),
+    )
     flight = facts.in_flight.get(key)
     if resource is None:
         steps = rules.removal(look)
         return _removal(steps, look, flight, now) if steps.actions else None
-    found = _difference(rules, resource, look, flight, now, seen.taken_at)
-    return passing(found, FIRST_SIGHT, override) if found and override is not None else found
+    return _difference(rules, resource, look, flight, now, seen.taken_at)
 
 
 def unknown_resource(key: ResourceKey, seen: Observation | None) -> Unknown:
@@ -90,7 +92,7 @@ def still_wanted(change: Change, desired: DesiredState, observed: ObservedState)
     if resource is None or change.source is None or kind is None or kind.rules is None:
         return resource is None and change.source is None
     seen = observed.get(change.key)
-    look = KindView(change.key, seen.value if seen else None, NO_FACTS, observed, desired)
+    look = KindView(change.key, seen.value if seen else None, nothing_remembered(change.key), observed, desired)
     wanted = {NAME: change.key.name, **{field.path: field.desired for field in kind.rules.fields(resource, look)}}
     return all(wanted.get(difference.path) == difference.desired for difference in change.differences)
 
@@ -115,12 +117,12 @@ def _difference(
         return None
     steps = rules.steps(resource, look, fields)
     stuck = (*_stuck(differing, resource, look.facts), *_paced(differing, resource, look.facts, now))
-    holds = _not_before_boot(steps.actions, (*steps.holds, *stuck))
+    holds = _with_prerequisites(steps.actions, (*steps.holds, *stuck))
     held = {hold.path for hold in holds}
     differences = tuple(
         Difference(field.path, field.observed, field.desired, _moved(field, fields, look.facts)) for field in differing
     )
-    return Change(
+    change = Change(
         key=look.key,
         verb=_verb(look, fields),
         cause=_cause(differences, look.facts, seen_at),
@@ -130,6 +132,9 @@ def _difference(
         source=resource.source,
         observed_at=seen_at,
     )
+    for guard in steps.passes:
+        change = passing(change, guard, look.lifted(guard) or "")
+    return change
 
 
 def _verb(look: KindView, fields: tuple[Field, ...]) -> Verb:
@@ -159,22 +164,15 @@ def _paced(
     return pace(((f.path, digest(f.desired), f.fingerprint(resource.spec)) for f in differing), facts, now)
 
 
-def _not_before_boot(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
-    """A machine whose boot order is held is not powered on either: it would come up from somewhere else."""
+def _with_prerequisites(actions: tuple[Action, ...], holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
+    """The holds, and those of actions that need another field that is held."""
     held = {hold.path for hold in holds}
-    if SetBoot.path not in held or PowerOn.path in held or not any(isinstance(a, PowerOn) for a in actions):
-        return holds
-    reason = "without its boot override the machine would boot from another device"
-    return (
-        *holds,
-        Hold(
-            HoldKind.BLOCKED,
-            SetBoot.path,
-            reason,
-            "continues automatically when the boot override is no longer held",
-            PowerOn.path,
-        ),
+    more = (
+        Hold(HoldKind.BLOCKED, need.path, need.reason, need.hint, action.path)
+        for action in actions
+        if (need := action.needs) is not None and need.path in held and action.path not in held
     )
+    return (*holds, *dict.fromkeys(more))
 
 
 def _moved(field: Field, fields: tuple[Field, ...], facts: ResourceFacts) -> CauseKind:

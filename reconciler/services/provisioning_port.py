@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from reconciler.model.lifecycle_facts import BootRequest, FactType
+from reconciler.kinds.common.machine_facts import BootRequest, FactType
 from reconciler.model.resource import ResourceKey
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, Executable, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from reconciler.kinds import KINDS, PLACED
+from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store import decoders, tables
@@ -17,6 +19,9 @@ _Slot = tuple[str, int]
 
 DEADLOCK = "40P01"
 """PostgreSQL's deadlock_detected (its manual, appendix A)."""
+
+_UNKNOWN = FactRules()
+"""Of a kind that this program does not know."""
 
 MANY = 500
 """From so many machines on, all rows are read at once: a statement has only so many parameters."""
@@ -29,7 +34,8 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
     of a binding cannot write it away. With a claim that gets another name, as the same facts say of it, its machines
     keep their slots. Raises AlreadyBound; the transaction is then lost.
     """
-    wanted = {key.name: _slot(value) for key, value in facts.items() if key.kind == "Machine"}
+    bound = {key.name: key for key in facts if _rules(key).takes_slots}
+    wanted = {name: _slot(key, facts[key]) for name, key in bound.items()}
     if not wanted:
         return
     there = _read(connection, wanted)
@@ -42,7 +48,7 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
             raise AlreadyBound(_said(machine, slot))
     for machine, slot in there.items():
         if wanted[machine] is None:
-            if facts[ResourceKey("Machine", machine)] is not None and not _leaving(connection, machine):
+            if facts[bound[machine]] is not None and not _leaving(connection, bound[machine]):
                 raise AlreadyBound(_said(machine, slot))
             connection.execute(delete(tables.binding).where(tables.binding.c.machine == machine))
     # In one order everywhere, or two that meet would wait for each other.
@@ -54,10 +60,10 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
 def _renamed(facts: Mapping[ResourceKey, ResourceFacts | None]) -> dict[str, str]:
     """The claims that get another name, by the name that goes with this very write."""
     return {
-        facts_of.was[-1]: key.name
+        names[-1]: key.name
         for key, facts_of in facts.items()
-        if key.kind == "MachineClaim" and facts_of is not None and facts_of.was
-        if facts.get(ResourceKey(key.kind, facts_of.was[-1]), facts_of) is None
+        if key.kind in PLACED and facts_of is not None and (names := _rules(key).former_names(facts_of))
+        if facts.get(ResourceKey(key.kind, names[-1]), facts_of) is None
     }
 
 
@@ -83,11 +89,11 @@ def _uniquely(connection: Connection, statement: Executable, machine: str, slot:
         raise AlreadyBound(_said(machine, slot)) from error
 
 
-def _leaving(connection: Connection, machine: str) -> bool:
+def _leaving(connection: Connection, key: ResourceKey) -> bool:
     table = tables.facts
-    wanted = select(table.c.value).where(table.c.kind == "Machine", table.c.name == machine)
+    wanted = select(table.c.value).where(table.c.kind == key.kind, table.c.name == key.name)
     value = connection.execute(wanted).scalar()
-    return value is None or decoders.FACTS.decode(value).life.releasing_at is not None
+    return value is None or _rules(key).leaves_slot(decoders.facts_decoder(key.kind).decode(value))
 
 
 def _said(machine: str, slot: _Slot) -> str:
@@ -97,9 +103,13 @@ def _said(machine: str, slot: _Slot) -> str:
     )
 
 
-def _slot(facts: ResourceFacts | None) -> _Slot | None:
-    life = facts.life if facts is not None else None
-    return (life.claim, life.slot or 0) if life is not None and life.claim is not None else None
+def _slot(key: ResourceKey, facts: ResourceFacts | None) -> _Slot | None:
+    slot = _rules(key).slot(facts) if facts is not None else None
+    return (slot.holder.name, slot.number) if slot is not None else None
+
+
+def _rules(key: ResourceKey) -> FactRules:
+    return KINDS[key.kind].fact_rules if key.kind in KINDS else _UNKNOWN
 
 
 def _read(connection: Connection, machines: Iterable[str]) -> dict[str, _Slot]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from reconciler.kinds import KINDS
 from reconciler.kinds.common.inventory import Kept
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
@@ -15,7 +16,13 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import ReadError
 
 EVENT = msgspec.json.Decoder(Event)
-FACTS = msgspec.json.Decoder(ResourceFacts)
+_FACTS = {name: msgspec.json.Decoder(kind.facts) for name, kind in KINDS.items() if kind.facts is not None}
+_FACTS_OF_OTHERS = msgspec.json.Decoder(ResourceFacts)
 FLIGHT = msgspec.json.Decoder(InFlight)
 KEPT_DECODER = msgspec.json.Decoder(Kept)
 READ_ERROR = msgspec.json.Decoder(ReadError)
+
+
+def facts_decoder(kind: str) -> msgspec.json.Decoder[ResourceFacts]:
+    """How the facts of a kind are read: as its own type, or as what is so of every kind."""
+    return _FACTS.get(kind, _FACTS_OF_OTHERS)

@@ -110,9 +110,9 @@ class Store:
 
     # -- facts and actions -------------------------------------------------------------------------------------------
 
-    def facts(self, kind_of_facts: type[T]) -> dict[ResourceKey, T]:
-        """All facts by key, read as `kind_of_facts`. Raises StoreError naming a row that cannot be read."""
-        return self._load(tables.facts, msgspec.json.Decoder(kind_of_facts))
+    def facts(self) -> dict[ResourceKey, ResourceFacts]:
+        """All facts by key, each as its kind's own type. Raises StoreError naming a row that cannot be read."""
+        return self._load(tables.facts, shapes.facts_decoder)
 
     def put_facts(self, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
         """Write, or with None remove together with the last observation, what is remembered of each.
@@ -139,7 +139,7 @@ class Store:
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
         """The actions that were, or may have been, sent and are not settled."""
-        return self._load(tables.in_flight, shapes.FLIGHT)
+        return self._load(tables.in_flight, lambda _: shapes.FLIGHT)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -277,11 +277,12 @@ class Store:
         if self._epoch is not None:
             instance.check_epoch(connection, self._epoch)
 
-    def _load(self, table: Table, decoder: msgspec.json.Decoder[T]) -> dict[ResourceKey, T]:
+    def _load(self, table: Table, decoder: Callable[[str], msgspec.json.Decoder[T]]) -> dict[ResourceKey, T]:
         with self._database.read() as connection:
             rows = connection.execute(select(table.c.kind, table.c.name, table.c.value)).all()
         return {
-            (key := ResourceKey(kind, name)): _decode(decoder, value, table.name, key) for kind, name, value in rows
+            (key := ResourceKey(kind, name)): _decode(decoder(kind), value, table.name, key)
+            for kind, name, value in rows
         }
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from drivers.base import ErrorReason
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, remembered_of
 from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
-from reconciler.model.facts import NO_FACTS, Facts, Failure, ResourceFacts
+from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, Status
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Unknown
@@ -44,7 +44,7 @@ def conditions(
 
     A condition's `since` is None where no fact tells the time.
     """
-    resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
+    resource, remembered = desired.resources.get(key), remembered_of(facts.resources, key)
     if isinstance(change, Unknown):
         found = tuple(_unknown(change))
     elif resource is None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.lifecycle_facts import FactType
+from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.token import TokenPurpose
 from reconciler.services.boot import cd_image
 from reconciler.services.boot.boot_settings import BootError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from reconciler.model.lifecycle_facts import FactType
+from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.token import TokenPurpose
 from reconciler.services.boot import tls
 from reconciler.services.boot.boot_settings import BootError, BootSettings

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from reconciler.model.lifecycle_facts import BootRequest, FactType, Purpose
+from reconciler.kinds.common.machine_facts import BootRequest, FactType
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.services.boot.boot_settings import BootSettings, ListenerLimits

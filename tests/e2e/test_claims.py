@@ -10,8 +10,7 @@ import pytest
 
 from drivers.base import Disk, Inventory
 from reconciler.kinds.common.inventory import Origin
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
 from tests.e2e.desk import Desk, document, network
@@ -56,7 +55,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     desk.run("plan")
     store = Store.open(f"sqlite:///{desk.store}")
     for name in ("m1", "m2"):
-        store.put_facts({ResourceKey("Machine", name): ResourceFacts(life=LifecycleFacts(inspected_at=AT))})
+        store.put_facts({ResourceKey("Machine", name): MachineFacts(lifecycle=LifecycleFacts(inspected_at=AT))})
     store.close()
     return desk
 

@@ -19,8 +19,8 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.desired.git.open_source import open_source
 from reconciler.desired.load import load_state
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.override import Override
 from reconciler.model.plan import Plan
@@ -93,7 +93,7 @@ CASES = {
 def set_up(desk: Desk, case: Case) -> None:
     desk.commit(lab=[partition(), *(machine(name, **case.spec) for name in case.declared)])
     store = Store.open(f"sqlite:///{desk.store}")
-    store.put_facts({ResourceKey("Machine", name): ResourceFacts(place=f"fake {name}") for name in case.known})
+    store.put_facts({ResourceKey("Machine", name): MachineFacts(place=f"fake {name}") for name in case.known})
     error = ReadError("Unreachable", "connection refused")
     blind = set(case.blind)
     store.put_observations(

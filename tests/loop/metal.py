@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from drivers.base import BootTarget, PowerState
 from drivers.bmc.fake_machine import FakeMachine
+from reconciler.kinds.common.machine_facts import FactType
 from reconciler.kinds.machine.lifecycle import AgentTask, agent_task, claim_spec
-from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.resource import ResourceKey
 from reconciler.workqueue.loop import CONFIRM
 from tests.loop.world import World
@@ -64,13 +64,12 @@ class Metal:
         self.bmc.state = replace(self.bmc.state, power=PowerState.OFF)
 
     def _boot(self, target: BootTarget | None) -> None:
-        order = self.world.engine.remembered(self.key).life.order
-        life = self.world.engine.remembered(self.key).life
+        order = self.world.machine(self.key).lifecycle.boot_request
         self.agent = self.system = False
         if self.dead:
             return
         started = target in (BootTarget.PXE, BootTarget.UEFI_HTTP) or (target in DISCS and self.bmc.media)
-        if started and order is not None and life.registered_at is None:
+        if started and order is not None and order.registered_at is None:
             self.order, self.agent, self.written_ticks = order.id, True, 0
             self.report(FactType.SCRIPT_SERVED, order=order.id)
             self.report(FactType.REGISTERED, order=order.id)
@@ -80,9 +79,9 @@ class Metal:
                 self.report(FactType.PHONED_HOME)
 
     def _work(self) -> None:
-        facts = self.world.engine.remembered(self.key)
+        facts = self.world.machine(self.key)
         claim = claim_spec(facts, self.world.engine.desired)
-        current = facts.life.order.id if facts.life.order else None
+        current = facts.lifecycle.boot_request.id if facts.lifecycle.boot_request else None
         todo = agent_task(facts, claim) if current == self.order else AgentTask.POWER_OFF
         match todo:
             case AgentTask.INSTALL if self.fails_to_write:

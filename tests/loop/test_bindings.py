@@ -23,7 +23,7 @@ def catalogue(quota: int, *versions: str) -> list[tuple[str, str, dict[str, Any]
 
 
 def held(world: World, name: str) -> tuple[str | None, str | None]:
-    facts = world.facts()[ResourceKey("Machine", name)]
+    facts = world.machines()[ResourceKey("Machine", name)]
     return facts.project, facts.image
 
 

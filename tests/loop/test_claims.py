@@ -20,9 +20,9 @@ from reconciler.applying.engine import Engine
 from reconciler.applying.record_actions import record_action
 from reconciler.desired.rules.implied import with_implied
 from reconciler.kinds.claim.spec import of_claim, slot_addresses
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts
 from reconciler.model.action import Free
-from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
+from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
@@ -33,7 +33,7 @@ from reconciler.store import AlreadyBound, Store
 from tests.loop.world import ALL, START, World, declare, machine
 
 ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
-READY = ResourceFacts(life=LifecycleFacts(inspected_at=START))
+READY = MachineFacts(lifecycle=LifecycleFacts(inspected_at=START))
 WEB = ResourceKey("MachineClaim", "web")
 
 
@@ -77,7 +77,7 @@ def inspected(tmp_path: Path, *machines: str) -> World:
 
 def whose(world: World) -> dict[str, int | None]:
     """Machine -> slot, of the claimed ones."""
-    return {key.name: one.life.slot for key, one in world.facts().items() if one.life.claim is not None}
+    return {key.name: one.lifecycle.slot for key, one in world.machines().items() if one.lifecycle.claim is not None}
 
 
 def of_claims(world: World) -> list[ResourceKey]:
@@ -101,7 +101,7 @@ def test_a_claim_is_placed_and_its_addresses_are_there_and_nothing_is_left_to_do
     world.commit(fleet(2, "m1", "m2", "m3"))
     world.run(60)
     assert whose(world) == {"m1": 0, "m2": 1}
-    assert world.facts()[ResourceKey("Machine", "m1")].project == "shop"
+    assert world.machines()[ResourceKey("Machine", "m1")].project == "shop"
     assert addresses(world) == {"IPAddress/web:0:front:4", "IPAddress/web:1:front:4"}
     assert world.reasons("web") == ["Placed"]
     assert world.reasons("m1")[0] == "Claimed"
@@ -131,7 +131,7 @@ def test_a_machine_that_the_claim_is_not_to_have_is_given_back_and_another_takes
     held = addresses(world)
     world.commit(fleet(2, "m1", "m2", "m3", without=["m1"]))
     world.run(60)
-    assert world.facts()[ResourceKey("Machine", "m1")].life.releasing_at is not None
+    assert world.machines()[ResourceKey("Machine", "m1")].lifecycle.releasing_at is not None
     assert whose(world) == {"m1": 0, "m2": 1}, "the slot waits until it is wiped"
     free(world, "m1")
     world.run(600)
@@ -148,7 +148,7 @@ def test_nothing_is_left_to_do_for_a_claim_that_gives_back_one_by_name_and_has_e
     world.run(60)
     world.commit(fleet(1, "m1", "m2", without=["m2"]))
     world.run(60)
-    assert world.facts()[ResourceKey("Machine", "m2")].life.releasing_at is not None
+    assert world.machines()[ResourceKey("Machine", "m2")].lifecycle.releasing_at is not None
     assert WEB not in of_claims(world), "it would stand there as held, with no reason"
 
 
@@ -165,9 +165,9 @@ def test_the_address_of_a_slot_goes_when_its_machine_is_free_and_not_before(tmp_
     world.run(60)
     world.commit(fleet(1, "m1", "m2"))
     world.run(60)
-    assert world.facts()[ResourceKey("Machine", "m2")].life.releasing_at is not None
+    assert world.machines()[ResourceKey("Machine", "m2")].lifecycle.releasing_at is not None
     assert len(addresses(world)) == 2
-    assert world.facts()[ResourceKey("Machine", "m1")].life.releasing_at is None
+    assert world.machines()[ResourceKey("Machine", "m1")].lifecycle.releasing_at is None
     free(world, "m2")
     world.run(60)
     assert addresses(world) == {"IPAddress/web:0:front:4"}
@@ -212,7 +212,7 @@ class TestMachinesByName:
         world.run(120)
         assert whose(world) == {"m3": 1, "m4": 2}
         assert not of_claims(world)
-        life = world.facts()[ResourceKey("Machine", "m4")].life
+        life = world.machines()[ResourceKey("Machine", "m4")].lifecycle
         assert slot_addresses(world.desired, life) == [ResourceKey("IPAddress", "web:2:front:4")]  # type: ignore[arg-type]
         assert "DriftDetected" not in world.reasons("web")
 
@@ -328,8 +328,12 @@ def test_of_many_engines_that_place_at_once_none_binds_a_machine_twice(store: St
 
     with ThreadPoolExecutor(len(engines)) as pool:
         list(pool.map(work, range(len(engines))))
-    facts = store.facts(ResourceFacts)
-    bound = {key.name: (one.life.claim, one.life.slot) for key, one in facts.items() if one.life.claim is not None}
+    facts = all_machine_facts(store.facts())
+    bound = {
+        key.name: (one.lifecycle.claim, one.lifecycle.slot)
+        for key, one in facts.items()
+        if one.lifecycle.claim is not None
+    }
     assert len(set(bound.values())) == len(bound) > 0
     assert lost, "they did meet"
     for claim in claims:
@@ -347,7 +351,7 @@ def _engine(store: Store, path: Path, number: int) -> Engine:
     context = Context(
         now=lambda: START, random=lambda: 0.0, by=f"engine {number}", epoch=number, standing=lambda: Standing(ALL)
     )
-    return Engine(store, Connections(drivers, path), Facts(store.facts(ResourceFacts), {}), context)
+    return Engine(store, Connections(drivers, path), Facts(store.facts(), {}), context)
 
 
 def _no_secret(_reference: object) -> Any:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from drivers.base import PowerState, ResetType
 from reconciler.applying.state import EngineState
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOn
 from reconciler.model.event import Event, EventType
@@ -38,7 +39,7 @@ class Killed(BaseException):
 
 
 def remembered(value: str) -> ResourceFacts:
-    return ResourceFacts(once_done=value)
+    return MachineFacts(place=value)
 
 
 def put(key: ResourceKey, value: str) -> list[LedgerWrite]:
@@ -50,7 +51,7 @@ def told(reason: str) -> LedgerWrite:
 
 
 def values(store: Store) -> dict[ResourceKey, str | None]:
-    return {key: facts.once_done for key, facts in store.facts(ResourceFacts).items()}
+    return {key: facts.place for key, facts in store.facts().items()}
 
 
 def broken() -> StoreError:
@@ -76,8 +77,8 @@ class Disk:
             for key, facts in write.facts.items():
                 if facts is None:
                     after.pop(key, None)
-                elif facts.once_done in self.odd:
-                    raise StoreError(f"{facts.once_done} is odd")
+                elif facts.place in self.odd:
+                    raise StoreError(f"{facts.place} is odd")
                 else:
                     after[key] = facts
         self.facts = after
@@ -255,11 +256,11 @@ def test_what_is_believed_is_on_disk_whatever_fails(steps: list[Any]) -> None:
                 with state.changing():
                     for key, is_odd in changes:
                         # What it becomes follows from what is believed of it.
-                        value = f"{(state.of(key).once_done or '')}/{number}"
+                        value = f"{(state.of(key).place or '')}/{number}"
                         disk.odd |= {value} if is_odd else set()
                         state.save({key: remembered(value)})
     for key, facts in disk.facts.items():
-        history = (facts.once_done or "").split("/")[1:]
+        history = (facts.place or "").split("/")[1:]
         prefixes = {"/" + "/".join(history[:end]) for end in range(1, len(history) + 1)}
         assert not prefixes & disk.odd, f"{key} follows from what was refused"
 

@@ -13,12 +13,19 @@ from msgspec.structs import replace
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake_faults import Call, Fault, FaultKind
 from reconciler.applying.record_actions import record_action
+from reconciler.kinds.common.machine_facts import (
+    BootRequest,
+    FactType,
+    LifecycleFacts,
+    MachineFacts,
+    Wiped,
+    machine_facts,
+)
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.lifecycle import Phase, another_system, claim_spec, phase
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import BootRequest, FactType, LifecycleFacts, LifecycleFailure, Purpose, Wiped
+from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
@@ -31,7 +38,7 @@ MANAGED = {"lifecycle": {"mode": "Managed"}}
 
 
 def at(world: World, name: str) -> Phase:
-    facts = world.engine.remembered(Metal(world, name).key)
+    facts = world.machine(Metal(world, name).key)
     return phase(facts, claim_spec(facts, world.desired))
 
 
@@ -125,7 +132,7 @@ def test_a_free_machine_that_somebody_started_is_left_alone(world: World) -> Non
 def test_a_clock_that_was_put_back_keeps_no_machine_from_being_tried_again(world: World) -> None:
     metal = Metal(world, "m1")
     trouble = LifecycleFailure("AgentMissing", "no agent", START + timedelta(days=365))
-    world.store.put_facts({metal.key: ResourceFacts(life=LifecycleFacts(trouble=trouble, attempts=1))})
+    world.store.put_facts({metal.key: MachineFacts(lifecycle=LifecycleFacts(failure=trouble, attempts=1))})
     world.restart()
     world.commit(declare(machine("m1", **MANAGED)))
     live(world, [metal], 300)
@@ -304,7 +311,7 @@ def test_a_claim_of_the_same_name_and_another_project_has_no_word_in_the_machine
     world.commit(fleet(1, "m1", project="bank", request="mine", userData="#cloud-config of another"))
     live(world, [metal], 3600)
     assert metal.writes == before
-    assert world.engine.remembered(metal.key).project == "shop"
+    assert world.machine(metal.key).project == "shop"
     [change] = [one for one in world.engine.plan().changes if one.key.name == "web"]
     assert [hold.by for hold in change.held_by] == ["bound"]
 
@@ -314,10 +321,10 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
     (metal,) = claimed(world, "m1")
     live(world, [metal], 300)
     assert at(world, "m1") is Phase.RUNNING
-    facts = world.engine.remembered(metal.key)
+    facts = world.machine(metal.key)
     bound = ("inspected_at", "claim", "slot", "claimed_at", "system")
-    restored = LifecycleFacts(**{name: getattr(facts.life, name) for name in bound})
-    world.store.put_facts({metal.key: replace(facts, life=restored, image=None, once_done=None)})
+    restored = LifecycleFacts(**{name: getattr(facts.lifecycle, name) for name in bound})
+    world.store.put_facts({metal.key: replace(facts, lifecycle=restored, image=None, once_done=None)})
     writes = len(metal.bmc.writes)
     world.restart()
     live(world, [metal], 3600)
@@ -327,15 +334,16 @@ def test_a_store_from_before_the_installation_does_not_stop_what_runs(world: Wor
 
 
 OLD = BootRequest("0-9", Purpose.WIPE, START)
+AT_WORK = replace(OLD, registered_at=START, last_heard_at=START)
 
 
 @pytest.mark.parametrize(
     "then",
     [
-        {"order": OLD},
-        {"order": OLD, "registered_at": START, "heard_at": START},
-        {"order": OLD, "registered_at": START, "heard_at": START, "ended_at": START, "wiped": Wiped(START)},
-        {"trouble": LifecycleFailure("AgentMissing", "no agent", START), "attempts": 1},
+        {"boot_request": OLD},
+        {"boot_request": AT_WORK},
+        {"boot_request": replace(AT_WORK, ended_at=START), "wiped": Wiped(START)},
+        {"failure": LifecycleFailure("AgentMissing", "no agent", START), "attempts": 1},
         {"wiped": Wiped(START)},
     ],
     ids=["ordered", "at work", "ended", "between two tries", "wiped"],
@@ -350,7 +358,7 @@ def test_a_store_from_before_another_had_the_machine_does_not_stop_what_runs(
     before = LifecycleFacts(
         inspected_at=START, claim="web", slot=0, claimed_at=START, releasing_at=START, stopped_at=START
     )
-    world.store.put_facts({metal.key: replace(facts, life=replace(before, **then), image=None)})
+    world.store.put_facts({metal.key: replace(facts, lifecycle=replace(before, **then), image=None)})
     writes = len(metal.bmc.writes)
     world.desired = fleet(None, "m1")
     world.restart()
@@ -368,7 +376,7 @@ def test_an_order_of_a_restored_store_has_no_name_that_one_had_since_the_backup(
     backup = (tmp_path / "state.db").read_bytes()
     world.restart()
     live(world, [metal], 300)
-    forgotten = world.engine.remembered(metal.key).life.installs
+    forgotten = world.machine(metal.key).lifecycle.installs
     assert len(forgotten) == 1
     metal.cut_power()
     world.store.close()
@@ -377,7 +385,7 @@ def test_an_order_of_a_restored_store_has_no_name_that_one_had_since_the_backup(
     (tmp_path / "state.db").write_bytes(backup)
     world.restart()
     live(world, [metal], 300)
-    found = world.engine.remembered(metal.key).life.installs
+    found = world.machine(metal.key).lifecycle.installs
     assert len(found) == 1
     assert found != forgotten
 
@@ -387,7 +395,7 @@ def test_a_machine_that_came_to_rest_is_one_that_anybody_may_have_started(world:
     world.commit(declare(machine("m1", **MANAGED)))
     live(world, [metal], 300)
     assert at(world, "m1") is Phase.AVAILABLE
-    assert world.engine.remembered(metal.key).life.stopped_at is None
+    assert world.machine(metal.key).lifecycle.stopped_at is None
 
 
 def test_a_system_that_does_not_call_keeps_its_disk(world: World) -> None:
@@ -407,9 +415,9 @@ def test_a_call_for_another_installation_is_not_taken_for_this_one(world: World)
     live(world, [metal], 300)
     assert not metal.report(FactType.PHONED_HOME, order="0-1")
     assert at(world, "m1") is Phase.PROVISIONING
-    written = world.engine.remembered(metal.key).life.written
+    written = world.machine(metal.key).lifecycle.written
     assert written is not None
-    assert metal.report(FactType.PHONED_HOME, order=written.order)
+    assert metal.report(FactType.PHONED_HOME, order=written.boot_request)
     assert at(world, "m1") is Phase.RUNNING
 
 
@@ -451,7 +459,7 @@ def test_four_machines_at_once_each_get_their_own(world: World) -> None:
     live(world, metals, 600)
     assert {at(world, name) for name in names} == {Phase.RUNNING}
     assert all(metal.writes == ["debian-12.0.1"] for metal in metals)
-    slots = {world.engine.remembered(metal.key).life.slot for metal in metals}
+    slots = {world.machine(metal.key).lifecycle.slot for metal in metals}
     assert slots == {0, 1, 2, 3}
     assert len({one.address for one in world.ipam.list()}) == 4
 
@@ -480,7 +488,7 @@ def test_another_system_at_the_address_is_left_alone(world: World) -> None:
     live(world, [metal], 600)
     assert at(world, "m1") is Phase.RUNNING
     system = "00000000-0000-4000-8000-000000000001"
-    assert world.engine.remembered(metal.key).life.system == system
+    assert world.machine(metal.key).lifecycle.system == system
     metal.bmc.state = replace(metal.bmc.state, uuid="00000000-0000-4000-8000-000000000002")
     writes = len(metal.bmc.writes)
     world.commit(fleet(None, "m1"))
@@ -522,7 +530,7 @@ def test_a_mainboard_that_was_changed_is_accepted_by_a_word_and_the_life_goes_on
     metal = on_another_board(world)
     world.commit(asking(fleet(1, "m1"), f"new mainboard {OTHER_BOARD}", "b" * 40))
     live(world, [metal], 60)
-    life = world.engine.remembered(metal.key).life
+    life = world.machine(metal.key).lifecycle
     assert (life.system, at(world, "m1")) == (OTHER_BOARD, Phase.RUNNING)
     assert metal.writes == ["debian-12.0.1"]
     world.commit(asking(fleet(None, "m1"), f"new mainboard {OTHER_BOARD}", "c" * 40))
@@ -590,7 +598,7 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
     live(world, [metal], 60)
     world.commit(asking(both, OTHER_BOARD, "c" * 40))
     live(world, [metal], 300)
-    assert world.engine.remembered(metal.key).life.system != OTHER_BOARD
+    assert world.machine(metal.key).lifecycle.system != OTHER_BOARD
     reasons = {hold.reason for change in world.engine.plan().changes for hold in change.held_by}
     assert "BMC reports the system that belongs to Machine/m2" in reasons
 
@@ -598,11 +606,12 @@ def test_the_system_of_another_machine_is_accepted_by_no_word(world: World) -> N
 @pytest.mark.parametrize(("releasing_at", "tried"), [(None, "claim's"), (START, "new")])
 def test_a_word_that_accepts_a_system_does_nothing_else(releasing_at: datetime | None, tried: str) -> None:
     """That the old system was seen off says nothing of the new one, and a wipe that failed is not tried again."""
-    life = LifecycleFacts(claim="c", system="old", stopped_at=START, tried="claim's", releasing_at=releasing_at)
+    life = LifecycleFacts(claim="c", system="old", stopped_at=START, tried_request="claim's", releasing_at=releasing_at)
     accept = AcceptSystem(key=ResourceKey("Machine", "m1"), system="new", was="old", word="new")
-    [after] = record_action(accept, {accept.key: ResourceFacts(life=life)}, START, "1").facts.values()
-    assert (after.life.system, after.life.stopped_at) == ("new", None)
-    assert (after.life.asked, after.life.tried) == ("new", tried)
+    recorded = record_action(accept, {accept.key: MachineFacts(lifecycle=life)}, START, "1").facts
+    after = machine_facts(recorded, accept.key)
+    assert (after.lifecycle.system, after.lifecycle.stopped_at) == ("new", None)
+    assert (after.lifecycle.heeded_request, after.lifecycle.tried_request) == ("new", tried)
 
 
 def test_a_free_machine_with_another_mainboard_is_inspected_anew_when_it_is_asked_for(world: World) -> None:
@@ -617,7 +626,7 @@ def test_a_free_machine_with_another_mainboard_is_inspected_anew_when_it_is_aske
     world.commit(declare(machine("m1", lifecycle=named), revision="b" * 40))
     live(world, [metal], 300)
     assert metal.bmc.booted_from == ["Pxe", "Pxe"]
-    assert world.engine.remembered(metal.key).life.system == OTHER_BOARD
+    assert world.machine(metal.key).lifecycle.system == OTHER_BOARD
     assert world.engine.plan().changes == ()
 
 
@@ -627,11 +636,11 @@ def test_a_crash_loop_is_over_when_the_system_stays_up(world: World) -> None:
     for _ in range(3):
         metal.report(FactType.SENT_TO_DISK)
     live(world, [metal], 600)
-    trouble = world.engine.remembered(metal.key).life.trouble
+    trouble = world.machine(metal.key).lifecycle.failure
     assert trouble is not None
     assert trouble.reason == "CrashLoop"
     live(world, [metal], 600)
-    assert world.engine.remembered(metal.key).life.trouble is None
+    assert world.machine(metal.key).lifecycle.failure is None
     assert world.reasons("m1")[-1] == "TroubleOver"
 
 

@@ -11,8 +11,8 @@ from drivers.base import Disk, Inventory, PowerState
 from drivers.bmc.fake_faults import Fault, FaultKind
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.kinds.common.inventory import Origin
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, Purpose
+from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.services.provisioning_port import Install, Wipe
 from tests.loop.world import START, World, declare, machine
@@ -125,7 +125,7 @@ def test_a_bmc_that_claims_another_machines_uuid_and_mac_stops_no_start_of_it(
 def test_a_mac_is_not_enough_while_the_bmc_does_not_answer(world: World, restarted: bool) -> None:
     world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed"}), revision="b" * 40))
     world.run(5)
-    assert world.engine.remembered(M1).life.order is not None
+    assert world.machine(M1).lifecycle.boot_request is not None
     world.bmc("m1").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
     if restarted:
         world.restart()
@@ -196,11 +196,9 @@ def test_a_disk_whose_serial_another_agent_tells_or_does_not_is_the_same(world: 
 def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
     world: World,
 ) -> None:
-    order = BootRequest("9-1", Purpose.WIPE, world.now())
-    life = LifecycleFacts(
-        claim="web", releasing_at=world.now(), order=order, registered_at=world.now(), installs=("8-1", "9-1")
-    )
-    world.store.put_facts({M1: ResourceFacts(life=life)})
+    order = BootRequest("9-1", Purpose.WIPE, world.now(), registered_at=world.now())
+    life = LifecycleFacts(claim="web", releasing_at=world.now(), boot_request=order, installs=("8-1", "9-1"))
+    world.store.put_facts({M1: MachineFacts(lifecycle=life)})
     world.restart()
     world.commit(declare(machine("m1", macs=[MAC], lifecycle={"mode": "Managed", "request": "old-1 old-2"})))
     assert lives_of(world).work(M1) == Wipe(("m1-8-1", "m1-9-1", "old-1", "old-2"))
@@ -213,11 +211,9 @@ def test_an_agent_is_told_what_may_be_on_the_disks_and_what_a_person_has_named(
 def test_an_agent_is_told_which_disk_the_documents_want(
     world: World, lifecycle: dict[str, str], image: dict[str, str], disk: str, size: int
 ) -> None:
-    order = BootRequest("9-1", Purpose.INSTALL, world.now())
-    life = LifecycleFacts(
-        inspected_at=START, claim="web", slot=0, claimed_at=START, order=order, registered_at=world.now()
-    )
-    world.store.put_facts({M1: ResourceFacts(project="shop", image="debian-12.0.1", life=life)})
+    order = BootRequest("9-1", Purpose.INSTALL, world.now(), registered_at=world.now())
+    life = LifecycleFacts(inspected_at=START, claim="web", slot=0, claimed_at=START, boot_request=order)
+    world.store.put_facts({M1: MachineFacts(project="shop", image="debian-12.0.1", lifecycle=life)})
     world.restart()
     root = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}
     version = {"os": "debian", "version": "12.0.1", "classification": "supported", "root": root}

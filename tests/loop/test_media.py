@@ -11,10 +11,9 @@ from msgspec.structs import replace
 from drivers.base import BootTarget, PowerState, is_image
 from drivers.bmc.fake_faults import Call, Eject, Fault, FaultKind, Insert
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import Inserted, LifecycleFacts, MachineFacts
 from reconciler.kinds.machine.lifecycle import Phase, claim_spec, phase
 from reconciler.kinds.machine.rules import MachineRules
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import Inserted, LifecycleFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet
@@ -39,7 +38,7 @@ def with_claim(count: int | None, revision: str) -> DesiredState:
 
 
 def at(world: World) -> Phase:
-    facts = world.engine.remembered(Metal(world, "m1").key)
+    facts = world.machine(Metal(world, "m1").key)
     return phase(facts, claim_spec(facts, world.desired))
 
 
@@ -67,7 +66,7 @@ def test_the_image_goes_in_before_the_boot_order_and_out_when_it_is_over(world: 
     assert (first.value, last.value) == (Insert(URL), Eject(URL))
     assert [str(power.value), metal.bmc.booted_from] == ["On", ["Cd"]]
     assert getattr(boot.value, "target", None) is BootTarget.CD
-    assert world.engine.remembered(metal.key).life.media is None
+    assert world.machine(metal.key).lifecycle.media is None
     live(world, [metal], 3600)
     assert len(metal.bmc.writes) == 4
 
@@ -126,7 +125,7 @@ def test_what_somebody_else_has_in_the_drive_is_left_there(world: World, metal: 
     assert at(world) is Phase.ERROR
     assert metal.bmc.media == ("http://rescue.example/rescue.iso",)
     assert metal.bmc.booted_from == []
-    trouble = world.engine.remembered(metal.key).life.trouble
+    trouble = world.machine(metal.key).lifecycle.failure
     assert trouble is not None
     assert "rescue.iso" in trouble.message
 
@@ -136,7 +135,7 @@ def test_a_bmc_without_virtual_media_ends_in_an_error_that_says_so(world: World,
     world.commit(place(BY_MEDIA))
     live(world, [metal], 1200)
     assert at(world) is Phase.ERROR
-    assert "virtual drive" in str(world.engine.remembered(metal.key).life.trouble)
+    assert "virtual drive" in str(world.machine(metal.key).lifecycle.failure)
 
 
 def test_a_remnant_that_looks_inserted_is_taken_out_first(world: World, metal: Metal) -> None:
@@ -247,7 +246,7 @@ def test_an_image_of_the_server_that_was_declared_before_goes_out_first(world: W
 
 
 def test_a_machine_that_leaves_git_with_the_image_in_is_told_so() -> None:
-    facts = ResourceFacts(life=LifecycleFacts(media=Inserted(URL, "1-1")))
+    facts = MachineFacts(lifecycle=LifecycleFacts(media=Inserted(URL, "1-1")))
     steps = MachineRules().removal(KindView(ResourceKey("Machine", "m1"), None, facts, {}))
     assert steps.actions[-1].reason.endswith(f"{URL} stays in its virtual drive")
 

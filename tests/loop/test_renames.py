@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.base import PowerState
+from reconciler.kinds.common.machine_facts import Written
+from reconciler.kinds.common.renamed_facts import former
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.model.action import Unclaim
 from reconciler.model.facts import Facts
-from reconciler.model.lifecycle_facts import Written
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done
 from reconciler.model.plan import CauseKind, Change
@@ -43,7 +44,7 @@ FRONT = ("Network", "front", {"prefixes": [{"cidr": "10.0.0.0/24"}]})
 
 def claims(world: World) -> dict[str, str | None]:
     """Machine -> claim, of the claimed ones."""
-    return {key.name: one.life.claim for key, one in world.facts().items() if one.life.claim is not None}
+    return {key.name: one.lifecycle.claim for key, one in world.machines().items() if one.lifecycle.claim is not None}
 
 
 def given_out(world: World) -> dict[str, str]:
@@ -81,12 +82,12 @@ def placed(tmp_path: Path, count: int = 2) -> tuple[World, DesiredState]:
     first = fleet(count, "m1", "m2", "m3", "m4")
     world.commit(first)
     world.run(60)
-    facts = world.facts()
+    facts = world.machines()
     for name in whose(world):
         key = ResourceKey("Machine", name)
         written = Written("debian-12.0.1", "sha256:" + "0" * 64, "web", world.now())
-        life = msgspec.structs.replace(facts[key].life, written=written, phoned_home_at=world.now())
-        world.store.put_facts({key: msgspec.structs.replace(facts[key], image="debian-12.0.1", life=life)})
+        life = msgspec.structs.replace(facts[key].lifecycle, written=written, phoned_home_at=world.now())
+        world.store.put_facts({key: msgspec.structs.replace(facts[key], image="debian-12.0.1", lifecycle=life)})
         world.bmc(name).state = msgspec.structs.replace(world.bmc(name).state, power=PowerState.ON)
     world.restart()
     world.run(60)
@@ -109,7 +110,9 @@ class TestClaims:
         assert whose(world) == slots
         assert claims(world) == {"m1": "www", "m2": "www"}
         assert given_out(world) == {owner.replace("/web:", "/www:"): address for owner, address in held.items()}
-        assert all(one.life.written is None or one.life.written.claim == "www" for one in world.facts().values())
+        assert all(
+            one.lifecycle.written is None or one.lifecycle.written.claim == "www" for one in world.machines().values()
+        )
         assert WEB not in world.facts()
         assert not [one for one in world.events[before:] if one.reason in ("Releasing", "BootOrdered", "DriftDetected")]
         assert not sent(world, "power-off", "release")
@@ -222,10 +225,10 @@ class TestClaims:
         fewer = fleet(1, "m1", "m2", "m3", "m4")
         world.commit(fewer)
         world.run(60)
-        assert world.facts()[ResourceKey("Machine", "m2")].life.releasing_at is not None
+        assert world.machines()[ResourceKey("Machine", "m2")].lifecycle.releasing_at is not None
         world.commit(renamed(fewer, "www", "b", renamed_from="web"))
         world.run(60)
-        life = world.facts()[ResourceKey("Machine", "m2")].life
+        life = world.machines()[ResourceKey("Machine", "m2")].lifecycle
         assert (life.claim, life.releasing_at is not None) == ("www", True)
         assert given_out(world)["IPAddress/www:1:front:4"] == "10.0.0.2", "it may still answer to it"
 
@@ -238,7 +241,7 @@ class TestClaims:
         world.run(300)
         assert claims(world) == {"m1": "web", "m2": "web"}
         assert given_out(world) == held
-        assert not world.facts()[ResourceKey("IPAddress", "www:0:front:4")].was
+        assert not former(world.facts()[ResourceKey("IPAddress", "www:0:front:4")])
         assert {change.cause.kind for change in planned(world).values()} == {CauseKind.COMMIT}
         holds = {c.key: c.held_by[0] for c in planned(world).values() if c.held_by}
         assert holds[WEB].by == holds[WWW].by == "renamed"

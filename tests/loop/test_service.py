@@ -19,8 +19,8 @@ from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
 from reconciler.desired.git.open_source import open_source
 from reconciler.desired.git.source import Snapshot
-from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, machine_s
+from reconciler.model.facts import Facts
 from reconciler.model.outcome import Done
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
@@ -85,7 +85,7 @@ def test_one_that_another_has_taken_over_from_ends(office: Office) -> None:
 def test_a_start_makes_everything_due_that_is_declared_or_remembered(office: Office) -> None:
     """Timers are not kept: what the process before had waiting, or in hand when it was killed, is due anew."""
     gone = ResourceKey("Machine", "gone")
-    daemon = office.daemon(1, Facts({gone: ResourceFacts()}, {}))
+    daemon = office.daemon(1, Facts({gone: MachineFacts()}, {}))
     daemon._follower.check_revision()
     stepped: list[ResourceKey] = []
 
@@ -185,16 +185,16 @@ def test_a_claim_that_waited_for_a_machine_does_not_wait_for_its_turn(office: Of
     }
     documents["MachineClaim/web"] = asked
     office.desk.commit(c=[managed, *(document(*name.split("/"), **spec) for name, spec in documents.items())])
-    daemon = office.daemon(1, Facts({box: ResourceFacts(life=LifecycleFacts(inspected_at=now()))}, {}))
+    daemon = office.daemon(1, Facts({box: MachineFacts(lifecycle=LifecycleFacts(inspected_at=now()))}, {}))
     engine, loop = daemon._engine, daemon._loop
     office.fleet.machine("fake-box").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
     daemon._follower.check_revision()
     while loop.turn():
         pass
-    assert engine.remembered(box).project is None
+    assert machine_s(engine.remembered(box)).project is None
     office.fleet.machine("fake-box").faults.clear()
     engine.reconcile(box)
     assert not loop.turn()
     daemon._house.count_work(engine.plan())
     assert loop.turn()
-    assert engine.remembered(box).life.claim == "web"
+    assert machine_s(engine.remembered(box)).lifecycle.claim == "web"

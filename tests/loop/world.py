@@ -21,6 +21,7 @@ from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
+from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts, machine_s
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
@@ -120,7 +121,15 @@ class World:
 
     def facts(self) -> dict[ResourceKey, ResourceFacts]:
         """What the store remembers."""
-        return self.store.facts(ResourceFacts)
+        return self.store.facts()
+
+    def machines(self) -> dict[ResourceKey, MachineFacts]:
+        """What the store remembers of machines."""
+        return all_machine_facts(self.store.facts())
+
+    def machine(self, key: ResourceKey) -> MachineFacts:
+        """What the engine remembers of a machine."""
+        return machine_s(self.engine.remembered(key))
 
     def _open(self) -> None:
         self._epoch += 1
@@ -140,7 +149,7 @@ class World:
                 report=self.events.append,
                 moved=lambda keys: self.loop.put(keys, COMMIT),
             )
-        facts = Facts(self.store.facts(ResourceFacts), self.store.in_flight())
+        facts = Facts(self.store.facts(), self.store.in_flight())
         self.engine = Engine(self.store, Connections(drivers, self._path), facts, context)
         self.queue = WorkQueue()
         self.loop = Loop(

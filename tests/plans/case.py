@@ -15,14 +15,14 @@ from typing import Any
 import msgspec
 
 from reconciler.desired.rules.implied import with_implied
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, nothing_remembered
 from reconciler.kinds.claim.spec import ClaimState
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import LifecycleFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.machine.spec import once_order
 from reconciler.model.action import Action, InFlight
-from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
+from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
@@ -132,13 +132,11 @@ def _in_full(kind: str, value: Entry) -> Entry:
 def _facts(
     key: ResourceKey, rest: Entry, desired: DesiredState, observed: Mapping[ResourceKey, Observation]
 ) -> ResourceFacts:
-    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now; `life` has its
-    times in seconds, too."""
+    """`applied` is a map of fields; `failed` names a field whose failure holds for what is seen now; `lifecycle` has
+    its times in seconds, too."""
     resource = desired.resources.get(key)
-    found = ResourceFacts(
-        deletion_policy=rest.get("deletion_policy"), project=rest.get("project"), image=rest.get("image")
-    )
-    values: dict[str, Any] = {}
+    found = nothing_remembered(key)
+    values: dict[str, Any] = {name: rest[name] for name in ("deletion_policy", "project", "image") if name in rest}
     if "applied" in rest:
         values["applied"] = Applied(rest["applied"], BEFORE, NOW - timedelta(days=2))
     if "drift" in rest:
@@ -148,13 +146,14 @@ def _facts(
     for name in ("shutdown_ignored", "disrupted_at"):
         if name in rest:
             values[name] = NOW - timedelta(seconds=rest[name])
-    if "life" in rest:
-        ago = {name: NOW - timedelta(seconds=value) for name, value in rest["life"].items() if name.endswith("_at")}
-        values["life"] = msgspec.convert({**rest["life"], **ago}, LifecycleFacts)
+    if "lifecycle" in rest:
+        given = rest["lifecycle"]
+        ago = {name: NOW - timedelta(seconds=value) for name, value in given.items() if name.endswith("_at")}
+        values["lifecycle"] = msgspec.convert({**given, **ago}, LifecycleFacts)
     if "failed" in rest and resource is not None:
         rules = KINDS[key.kind].rules
         assert rules is not None
-        look = KindView(key, observed[key].value, NO_FACTS, observed)
+        look = KindView(key, observed[key].value, found, observed)
         prints = {field.path: field.fingerprint(resource.spec) for field in rules.fields(resource, look)}
         values["failures"] = {
             path: Failure(told["reason"], told["message"], NOW - timedelta(minutes=5), True, 1, prints[path])

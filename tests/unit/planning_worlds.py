@@ -25,6 +25,7 @@ from drivers.base import (
     SystemState,
 )
 from reconciler.applying.record_actions import record_action
+from reconciler.kinds import nothing_remembered, remembered_of
 from reconciler.kinds.catalogue.image import Classification, ImageSpec
 from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
@@ -32,6 +33,13 @@ from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, Tenant
 from reconciler.kinds.claim.spec import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
 from reconciler.kinds.common.bmc_access import BmcSpec
 from reconciler.kinds.common.fields import DeletionPolicy, Family, Quotas, Taint
+from reconciler.kinds.common.machine_facts import (
+    BootRequest,
+    LifecycleFacts,
+    all_machine_facts,
+    machine_facts,
+    machine_s,
+)
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.ipam.pool import NumberSpec, NumberState, PoolSpec, PoolState
@@ -79,8 +87,8 @@ from reconciler.model.action import (
     Transfer,
     Unclaim,
 )
-from reconciler.model.facts import NO_FACTS, Applied, Facts, Failure, ResourceFacts
-from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, Purpose
+from reconciler.model.boot_purpose import Purpose
+from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
@@ -252,17 +260,21 @@ KINDS = {
 
 
 @st.composite
-def remembered(draw: st.DrawFn) -> ResourceFacts:
+def remembered(draw: st.DrawFn, kind: str) -> ResourceFacts:
     path = draw(st.sampled_from(["spec.power", "spec.boot", "spec.indicatorLED", "spec.address", "spec.prefixes"]))
-    return ResourceFacts(
+    of_machine = {
+        "shutdown_ignored": draw(st.sampled_from([None, None, NOW - timedelta(minutes=1)])),
+        "project": draw(st.sampled_from([None, None, "shop", "ware"])),
+        "image": draw(st.sampled_from([None, None, "debian-12.0.1", "debian-11.0.1"])),
+    }
+    return msgspec.structs.replace(
+        nothing_remembered(ResourceKey(kind, "")),
         applied=draw(st.sampled_from([None, Applied({"spec.power": "On", "spec.indicatorLED": "Off"}, "old", NOW)])),
         drift=draw(st.sampled_from([{}, {"spec.power": NOW - timedelta(hours=2)}])),
         failures=draw(st.sampled_from([{}, {path: Failure("Rejected", "400", NOW, True, 1, "some print")}])),
-        shutdown_ignored=draw(st.sampled_from([None, None, NOW - timedelta(minutes=1)])),
         disrupted_at=draw(st.sampled_from([None, None, NOW - timedelta(minutes=9), NOW - timedelta(days=1)])),
         deletion_policy=draw(st.sampled_from([None, *DeletionPolicy])),
-        project=draw(st.sampled_from([None, None, "shop", "ware"])),
-        image=draw(st.sampled_from([None, None, "debian-12.0.1", "debian-11.0.1"])),
+        **(of_machine if kind == "Machine" else {}),
     )
 
 
@@ -308,7 +320,7 @@ def worlds(draw: st.DrawFn) -> World:
             key = ResourceKey(kind, name)
             known = draw(st.booleans())
             if known:
-                facts[key] = draw(remembered())
+                facts[key] = draw(remembered(kind))
             if not known or draw(st.booleans()):
                 resources[key] = resource(kind, name, draw(specs))
             look = draw(st.sampled_from(["seen", "seen", "seen", "unreadable", "not yet"]))
@@ -324,20 +336,20 @@ def lived(draw: st.DrawFn, facts: dict[ResourceKey, ResourceFacts]) -> dict[Reso
     """The facts, some of the machines inspected, some claims'; no slot has two."""
     slots = iter(draw(st.permutations([(claim, slot) for claim in ("db", "web", "gone") for slot in range(4)])))
     found = dict(facts)
-    for key in (key for key in facts if key.kind == "Machine"):
+    for key in all_machine_facts(facts):
         match draw(st.sampled_from(["new", "inspected", "inspected", "in order", "claimed", "leaving"])):
             case "inspected":
                 life = LifecycleFacts(inspected_at=NOW)
             case "in order":
-                life = LifecycleFacts(inspected_at=NOW, order=BootRequest("1-1", Purpose.INSPECT, NOW))
+                life = LifecycleFacts(inspected_at=NOW, boot_request=BootRequest("1-1", Purpose.INSPECT, NOW))
             case "claimed" | "leaving" as word:
                 claim, slot = next(slots, (None, None))
                 leaving = NOW if word == "leaving" and claim else None
                 life = LifecycleFacts(inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=leaving)
             case _:
                 continue
-        project = draw(st.sampled_from(["shop", "ware"])) if life.claim else facts[key].project
-        found[key] = msgspec.structs.replace(facts[key], life=life, project=project)
+        project = draw(st.sampled_from(["shop", "ware"])) if life.claim else machine_facts(facts, key).project
+        found[key] = msgspec.structs.replace(facts[key], lifecycle=life, project=project)
     return found
 
 
@@ -354,7 +366,7 @@ def plans(draw: st.DrawFn) -> Plan:
 def carried_out(action: Action, world: World) -> World:
     """The world once a perfect fleet has done the action and it was seen and confirmed."""
     key = action.key
-    facts = world.facts.resources.get(key, NO_FACTS)
+    facts = remembered_of(world.facts.resources, key)
     if isinstance(action, Forget):
         rest = {k: f for k, f in world.facts.resources.items() if k != key}
         return msgspec.structs.replace(world, facts=Facts(rest, {}))
@@ -376,12 +388,14 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
         case SetIndicator(led=led):
             return replace(value, indicator=led), facts
         case SetBoot(override=override):
-            boot = ordered_boot(wanted.resources[action.key], facts, value)
+            boot = ordered_boot(wanted.resources[action.key], machine_s(facts), value)
             kept = override if override.mode else replace(override, mode=value.boot.mode)
             done = once_order(boot) if boot and override.enabled is BootEnabled.ONCE else None
             return replace(value, boot=kept), replace(facts, once_done=done)
         case InsertMedia(url=url):
-            return replace(value, media=(url,)), replace(facts, life=media_inserting(facts.life, url))
+            return replace(value, media=(url,)), replace(
+                facts, lifecycle=media_inserting(machine_s(facts).lifecycle, url)
+            )
         case EjectMedia():
             return replace(value, media=()), facts
         case PutNetwork(network=network, lengths=lengths):

@@ -8,10 +8,10 @@ from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.common.bmc_access import system_address
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, machine_facts
 from reconciler.kinds.machine.rules import MachineRules
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode
-from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
+from reconciler.model.facts import Facts
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
 from reconciler.planning.advice import on_images
@@ -27,7 +27,7 @@ def image(name: str = OLD, **spec: object) -> Resource[ImageSpec]:
 
 
 def facts(*names: str, image: str | None = OLD) -> Facts:
-    return Facts({machine(name).key: ResourceFacts(image=image) for name in names}, {})
+    return Facts({machine(name).key: MachineFacts(image=image) for name in names}, {})
 
 
 def test_an_image_that_is_declared_may_be_in_use() -> None:
@@ -54,14 +54,14 @@ def test_a_machine_without_an_image_asks_for_none() -> None:
     assert admit(desired(machine("n1")), facts("n1", image=None)) == ()
 
 
-HAS = ResourceFacts(project="shop", image=OLD)
+HAS = MachineFacts(project="shop", image=OLD)
 
 
 def test_a_machine_under_another_name_keeps_project_and_image() -> None:
     old, new = machine("old"), machine("new", project="shop", image="debian-12")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
     before = msgspec.structs.replace(HAS, place=system_address(old.spec.bmc))
-    after = with_changes({}, carried_over(desired(new), {old.key: before}))[new.key]
+    after = machine_facts(with_changes({}, carried_over(desired(new), {old.key: before})), new.key)
     assert (after.project, after.image) == ("shop", OLD)
 
 
@@ -85,13 +85,13 @@ def test_a_claimed_machine_under_another_name_is_refused_with_both_names() -> No
 def test_a_free_machine_under_another_name_is_forgotten_as_that() -> None:
     old, new = machine("old"), machine("new")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
-    state, before = desired(new), ResourceFacts(place=system_address(old.spec.bmc))
+    state, before = desired(new), MachineFacts(place=system_address(old.spec.bmc))
     [forget] = MachineRules().removal(KindView(old.key, None, before, {}, state)).actions
     assert forget.reason.startswith("renamed to Machine/new")
 
 
-CLAIMED = ResourceFacts(project="shop", life=LifecycleFacts(claim="web", slot=2, claimed_at=NOW))
-LEAVING = ResourceFacts(project="shop", life=LifecycleFacts(claim="web", slot=2, claimed_at=NOW, releasing_at=NOW))
+CLAIMED = MachineFacts(project="shop", lifecycle=LifecycleFacts(claim="web", slot=2, claimed_at=NOW))
+LEAVING = MachineFacts(project="shop", lifecycle=LifecycleFacts(claim="web", slot=2, claimed_at=NOW, releasing_at=NOW))
 CLAIM = resource("MachineClaim", "web", MachineClaimSpec(project="shop", partitions=("p",), image="debian-12"))
 MANAGED = machine("n1", lifecycle=LifecycleSpec(mode=Mode.OBSERVE))
 
@@ -110,7 +110,7 @@ def test_a_machine_on_its_way_back_stays_until_it_is_free_whatever_became_of_the
     [found] = admit(desired(), Facts({MANAGED.key: LEAVING}, {}))
     assert "being released by MachineClaim/web, slot 2" in found.summary
     assert "wait until the machine is free" in found.hint
-    assert admit(desired(), Facts({MANAGED.key: ResourceFacts(life=LifecycleFacts(inspected_at=NOW))}, {})) == ()
+    assert admit(desired(), Facts({MANAGED.key: MachineFacts(lifecycle=LifecycleFacts(inspected_at=NOW))}, {})) == ()
 
 
 def test_a_machine_and_its_claim_do_not_go_in_one_commit() -> None:

@@ -13,12 +13,22 @@ from reconciler.applying.lifecycle_reports import apply_report, facts_at_start, 
 from reconciler.applying.reconcile import hold_reason
 from reconciler.applying.record_actions import record_action
 from reconciler.applying.settlement import lock_holder, new_flight, refuse_action
+from reconciler.kinds.common.machine_facts import (
+    NO_MACHINE_FACTS,
+    BootRequest,
+    FactType,
+    LifecycleFacts,
+    MachineFacts,
+    Written,
+    machine_facts,
+    machine_s,
+)
 from reconciler.kinds.machine.lifecycle import SERVED_WITHIN
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Acquire, Bind, Claim, InFlight, PowerOn, Unclaim
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.facts import NO_FACTS, ResourceFacts
-from reconciler.model.lifecycle_facts import BootRequest, FactType, LifecycleFacts, Purpose, Written
+from reconciler.model.facts import NO_FACTS
 from reconciler.model.outcome import Failed, OutcomeReason, Waiting
 from reconciler.model.plan import Cause, CauseKind, Change, Hold, HoldKind, Verb
 from reconciler.model.resource import Resource, ResourceKey
@@ -40,7 +50,7 @@ def machine_at(name: str, bmc: str, system: str = "", power: str = "On") -> Reso
 
 
 def test_a_first_revision_concerns_all_that_it_declares_and_all_that_is_remembered() -> None:
-    assert set(affected_keys(None, desired(machine_at("m", "b1")), {N: NO_FACTS})) == {M, N}
+    assert set(affected_keys(None, desired(machine_at("m", "b1")), {N: NO_MACHINE_FACTS})) == {M, N}
 
 
 def test_a_revision_concerns_whose_document_changed() -> None:
@@ -51,7 +61,7 @@ def test_a_revision_concerns_whose_document_changed() -> None:
 
 def test_a_claim_that_is_gone_concerns_its_machines() -> None:
     state = desired(machine_at("m", "b1"), machine_at("n", "b2"))
-    facts = {WEB: NO_FACTS, M: ResourceFacts(life=LifecycleFacts(claim="web")), N: NO_FACTS}
+    facts = {WEB: NO_FACTS, M: MachineFacts(lifecycle=LifecycleFacts(claim="web")), N: NO_MACHINE_FACTS}
     assert set(affected_keys(state, state, facts)) == {WEB, M}
 
 
@@ -96,7 +106,7 @@ def test_addresses_exclude_nothing() -> None:
     ids=lambda one: one if isinstance(one, bool) else getattr(one, "__name__", type(one).__name__),
 )
 def test_a_refusal_is_waited_for_or_failed_by_its_reason(error: Any, outcome: type, terminal: bool) -> None:
-    settled, found = refuse_action(flight(M, "b1"), error, "print", NO_FACTS, NOW, 0.0)
+    settled, found = refuse_action(flight(M, "b1"), error, "print", NO_MACHINE_FACTS, NOW, 0.0)
     assert isinstance(found, outcome)
     assert settled.facts.failures[ON.path].terminal is terminal
     assert settled.facts.failures[ON.path].reason == error.reason
@@ -130,7 +140,7 @@ def test_the_gravest_hold_names_the_outcome(kinds: tuple[HoldKind, ...], reason:
 
 # -- what is reported --------------------------------------------------------------------------------------------------
 
-ORDERED = ResourceFacts(life=LifecycleFacts(order=BootRequest("1-1", Purpose.INSTALL, NOW), stopped_at=NOW))
+ORDERED = MachineFacts(lifecycle=LifecycleFacts(boot_request=BootRequest("1-1", Purpose.INSTALL, NOW), stopped_at=NOW))
 
 
 @pytest.mark.parametrize(("order", "over"), [("1-1", False), ("1-2", True), (None, False)])
@@ -139,26 +149,31 @@ def test_a_report_counts_for_the_boot_request_under_way(order: str | None, over:
 
 
 def test_a_system_reports_for_the_boot_request_that_installed_it() -> None:
-    facts = ResourceFacts(life=LifecycleFacts(written=Written("debian", "sha256:0", "web", NOW, order="1-1")))
+    facts = MachineFacts(
+        lifecycle=LifecycleFacts(written=Written("debian", "sha256:0", "web", NOW, boot_request="1-1"))
+    )
     assert not is_over(facts, FactType.PHONED_HOME, "1-1")
     assert is_over(facts, FactType.PHONED_HOME, "1-2")
 
 
 def test_an_agent_that_registers_names_the_system_at_the_bmc() -> None:
     heard = apply_report(ORDERED, FactType.REGISTERED, "", "uuid-1", NOW)
-    assert (heard.facts.life.system, heard.facts.life.registered_at) == ("uuid-1", NOW)
+    assert heard.facts.lifecycle.boot_request is not None
+    assert (heard.facts.lifecycle.system, heard.facts.lifecycle.boot_request.registered_at) == ("uuid-1", NOW)
 
 
 def test_a_report_at_the_wrong_time_changes_nothing() -> None:
-    heard = apply_report(NO_FACTS, FactType.WIPED, "", None, NOW)
-    assert heard.facts is NO_FACTS
+    heard = apply_report(NO_MACHINE_FACTS, FactType.WIPED, "", None, NOW)
+    assert heard.facts is NO_MACHINE_FACTS
     assert heard.reason == EventReason.UNEXPECTED_FACT
 
 
 def test_an_agent_s_silence_begins_with_the_process_that_listens() -> None:
-    life = msgspec.structs.replace(ORDERED.life, registered_at=NOW, heard_at=NOW)
+    life = ORDERED.lifecycle.progressed(registered_at=NOW, last_heard_at=NOW)
     later = NOW + 2 * SERVED_WITHIN
-    assert facts_at_start(msgspec.structs.replace(ORDERED, life=life), later).life.heard_at == later
+    begun = machine_s(facts_at_start(msgspec.structs.replace(ORDERED, lifecycle=life), later)).lifecycle.boot_request
+    assert begun is not None
+    assert begun.last_heard_at == later
 
 
 def test_a_start_right_after_changes_nothing_of_a_machine_at_rest() -> None:
@@ -170,13 +185,16 @@ def test_a_start_right_after_changes_nothing_of_a_machine_at_rest() -> None:
 
 def test_binding_is_remembered_and_reported() -> None:
     recorded = record_action(Bind(key=M, project="blue", reason=""), {}, NOW, "1-1")
-    assert recorded.facts[M].project == "blue"
+    assert machine_facts(recorded.facts, M).project == "blue"
     assert recorded.events[M][0] == EventReason.BOUND
 
 
 def test_a_claim_gets_its_machines_in_one_piece() -> None:
     recorded = record_action(Claim(key=WEB, project="blue", machines=((0, "m"), (1, "n"))), {}, NOW, "1-1")
-    assert [(one.life.claim, one.life.slot, one.project) for one in (recorded.facts[M], recorded.facts[N])] == [
+    assert [
+        (one.lifecycle.claim, one.lifecycle.slot, one.project)
+        for one in (machine_facts(recorded.facts, M), machine_facts(recorded.facts, N))
+    ] == [
         ("web", 0, "blue"),
         ("web", 1, "blue"),
     ]
@@ -188,7 +206,7 @@ def test_a_claim_gets_its_machines_in_one_piece() -> None:
 
 
 def test_a_machine_that_is_given_up_keeps_its_claim_until_it_is_wiped() -> None:
-    facts = {M: ResourceFacts(project="blue", life=LifecycleFacts(claim="web", slot=0))}
+    facts = {M: MachineFacts(project="blue", lifecycle=LifecycleFacts(claim="web", slot=0))}
     recorded = record_action(Unclaim(key=WEB, machines=("m",)), facts, NOW, "1-1", "commit 4f3c")
-    life = recorded.facts[M].life
-    assert (life.claim, life.releasing_at, life.because) == ("web", NOW, "commit 4f3c")
+    life = machine_facts(recorded.facts, M).lifecycle
+    assert (life.claim, life.releasing_at, life.release_cause) == ("web", NOW, "commit 4f3c")

@@ -10,6 +10,7 @@ from hypothesis import given
 
 from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
 from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
@@ -74,12 +75,12 @@ def test_every_resource_has_exactly_one_ready_and_a_word(state: World) -> None:
         (world(power="On"), {"Ready": "True Reconciled"}, "Ready"),
         (world(power="Off"), {"Ready": "False Changed", "Reconciling": "True Changed"}, "Reconciling"),
         (
-            world(ResourceFacts(applied=Applied({"spec.power": "Off"}, "r", NOW)), power="Off"),
+            world(MachineFacts(applied=Applied({"spec.power": "Off"}, "r", NOW)), power="Off"),
             {"Ready": "False Drifted", "Reconciling": "True Drifted"},
             "Reconciling",
         ),
         (
-            world(ResourceFacts(failures={"spec.power": Failure("Busy", "503", NOW, False, 2, "print")}), power="Off"),
+            world(MachineFacts(failures={"spec.power": Failure("Busy", "503", NOW, False, 2, "print")}), power="Off"),
             {"Ready": "False Retrying", "Reconciling": "True Retrying"},
             "Reconciling",
         ),
@@ -155,7 +156,7 @@ def test_an_action_under_way_is_said_with_its_time_and_when_it_is_overdue() -> N
 @pytest.mark.parametrize(("known", "word"), [(20, "Forgotten"), (2, "Held")])
 def test_a_machine_that_git_no_longer_declares_is_forgotten_or_held(known: int, word: str) -> None:
     rest = [machine(f"o{i:02d}") for i in range(known - 1)]
-    facts = Facts({KEY: ResourceFacts()} | {one.key: ResourceFacts() for one in rest}, {})
+    facts = Facts({KEY: MachineFacts()} | {one.key: MachineFacts() for one in rest}, {})
     state = World(desired(*rest), {one.key: seen(one.key, ON) for one in rest}, facts)
     assert status_word(of(state)) == word
 
@@ -169,7 +170,7 @@ def test_a_once_order_that_reads_continuous_is_said_and_does_not_stop_it_being_r
 ) -> None:
     boot = BootSpec(target=BootTarget.PXE, enabled=BootEnabled.ONCE)
     override = msgspec.convert({"target": target, "enabled": enabled}, BootOverride)
-    found = of(world(ResourceFacts(once_done=once_order(boot)), SystemState(boot=override), boot=boot))
+    found = of(world(MachineFacts(once_done=once_order(boot)), SystemState(boot=override), boot=boot))
     assert told(found) == {"Ready": "True Reconciled"} | ({"BootOverride": "False OnceReadsContinuous"} if said else {})
     assert status_word(found) == "Ready"
 

@@ -30,13 +30,11 @@ GENERIC = (
 SUBJECTS = {
     "desired/rules/": "rules between documents of these kinds",
     "desired/driver_options.py": "the options of BMC drivers, in machines and their partitions",
-    "planning/access_changes.py": "where the logins of BMCs go",
     "planning/admission.py": "images and machines that are in use",
     "planning/advice.py": "warnings about images and sizes",
     "applying/record_actions.py": "the actions that bind, free and install machines",
     "observed/address_scan.py": "the search for BMCs, which become machines",
     "observed/ipam_backend.py": "the backend of networks, addresses, pools and numbers",
-    "store/bindings.py": "the table of machines that claims have",
     "daemon/provisioning.py": "what the boot service asks of machines",
     "daemon/proposals.py": "proposed documents of found machines",
     "desired/git/proposal_branch.py": "proposed documents of found machines",

@@ -10,9 +10,10 @@ import pytest
 
 from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.catalogue.tenancy import TenantSpec
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOff
-from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.facts import Facts
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.fleet_survey import Disrupted, disrupted
@@ -29,7 +30,7 @@ def fleet(count: int, *, off: int = 0, gone: int = 0, blind: int = 0, known: boo
     looks = {one.key: seen(one.key, SystemState(power=PowerState.ON)) for one in declared}
     for one in declared[len(declared) - blind :]:
         looks[one.key] = unreachable(one.key)
-    remembered = {ResourceKey("Machine", n): ResourceFacts() for n in names} if known else {}
+    remembered = {ResourceKey("Machine", n): MachineFacts() for n in names} if known else {}
     return World(desired(*declared), looks, Facts(remembered, {}))
 
 
@@ -58,7 +59,7 @@ def test_the_budget_lets_a_tenth_but_at_least_one_go(count: int, off: int, limit
 def test_machines_that_are_down_already_use_the_budget_up() -> None:
     world = fleet(30, off=10)
     down = [ResourceKey("Machine", f"n{i:03d}") for i in (28, 29)]
-    facts = dict(world.facts.resources) | {key: ResourceFacts(disrupted_at=NOW - timedelta(minutes=9)) for key in down}
+    facts = dict(world.facts.resources) | {key: MachineFacts(disrupted_at=NOW - timedelta(minutes=9)) for key in down}
     found = planned(msgspec.structs.replace(world, facts=Facts(facts, {})))
     assert sum(change.goes for change in found.changes) == 1
 
@@ -66,7 +67,7 @@ def test_machines_that_are_down_already_use_the_budget_up() -> None:
 def test_a_machine_within_the_budget_finishes_what_it_began() -> None:
     world = fleet(10, off=2)
     second = ResourceKey("Machine", "n001")
-    facts = dict(world.facts.resources) | {second: ResourceFacts(disrupted_at=NOW - timedelta(minutes=9))}
+    facts = dict(world.facts.resources) | {second: MachineFacts(disrupted_at=NOW - timedelta(minutes=9))}
     found = planned(msgspec.structs.replace(world, facts=Facts(facts, {})))
     assert [change.key for change in found.changes if change.goes] == [second]
 
@@ -76,8 +77,8 @@ def test_disrupted_is_what_is_going_down_or_was_taken_down() -> None:
     action = PowerOff(key=a, reset_type=ResetType.FORCE_OFF)
     facts = Facts(
         {
-            b: ResourceFacts(disrupted_at=NOW - timedelta(minutes=59)),
-            c: ResourceFacts(disrupted_at=NOW - timedelta(hours=1)),
+            b: MachineFacts(disrupted_at=NOW - timedelta(minutes=59)),
+            c: MachineFacts(disrupted_at=NOW - timedelta(hours=1)),
         },
         {a: InFlight("1", a, action, NOW, NOW, "ada", "")},
     )
@@ -106,7 +107,7 @@ def test_a_state_that_lost_all_its_machines_is_as_good_as_empty() -> None:
 
 
 def test_a_fleet_without_machines_is_guarded_too() -> None:
-    world = World(desired(), {}, Facts({ResourceKey("Machine", "only"): ResourceFacts()}, {}))
+    world = World(desired(), {}, Facts({ResourceKey("Machine", "only"): MachineFacts()}, {}))
     assert held(planned(world), "empty-desired-state") == 1
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from drivers.base import Disk, Inventory
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory, Origin
-from reconciler.model.facts import ResourceFacts
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
@@ -78,7 +78,7 @@ def test_a_failure_can_be_all_that_is_known(store: Store) -> None:
 def test_a_machine_that_is_forgotten_has_none(store: Store) -> None:
     store.inventories.put("m1", BMC, TWO, NOW)
     store.inventories.put("m2", BMC, TWO, NOW)
-    store.put_facts({ResourceKey("Machine", "m1"): ResourceFacts()})
+    store.put_facts({ResourceKey("Machine", "m1"): MachineFacts()})
     store.put_facts({ResourceKey("Machine", "m1"): None})
     assert list(store.inventories.all()) == ["m2"]
 

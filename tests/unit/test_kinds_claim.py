@@ -23,11 +23,11 @@ from reconciler.kinds.claim.spec import (
 )
 from reconciler.kinds.common.fields import DeletionPolicy
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.model.action import Forget, Release, Unclaim
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.unit.desired_worlds import MemorySnapshot
@@ -279,9 +279,11 @@ def test_a_network_of_another_partition_is_of_no_use() -> None:
 
 def holding(*slots: int, leaving: tuple[int, ...] = ()) -> dict[ResourceKey, ResourceFacts]:
     return {
-        ResourceKey("Machine", f"m{slot}"): ResourceFacts(
+        ResourceKey("Machine", f"m{slot}"): MachineFacts(
             project="shop",
-            life=LifecycleFacts(claim="web", slot=slot, claimed_at=NOW, releasing_at=NOW if slot in leaving else None),
+            lifecycle=LifecycleFacts(
+                claim="web", slot=slot, claimed_at=NOW, releasing_at=NOW if slot in leaving else None
+            ),
         )
         for slot in slots
     }

@@ -10,11 +10,11 @@ import pytest
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState
 from reconciler.kinds.common.bmc_access import BmcDefaults
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.machine.rules import MachineRules
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, access, check_machine, once_order
 from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from tests.unit.planning_worlds import NOW, resource
@@ -29,7 +29,7 @@ def document(**spec: Any) -> Resource[MachineSpec]:
     return resource("Machine", "n1", msgspec.convert(base, MachineSpec))
 
 
-def look(facts: ResourceFacts = ResourceFacts(), **state: Any) -> KindView:  # noqa: B008
+def look(facts: ResourceFacts = MachineFacts(), **state: Any) -> KindView:  # noqa: B008
     return KindView(KEY, msgspec.convert(state, SystemState), facts, {})
 
 
@@ -70,7 +70,7 @@ def test_the_reset_that_powers_on_is_one_that_the_bmc_offers(allowed: list[str] 
 def test_power_is_cut_only_where_the_document_says_so(
     escalate: str, ignored: bool, allowed: list[str] | None, sent: str | None, reason: str | None
 ) -> None:
-    facts = ResourceFacts(shutdown_ignored=NOW if ignored else None)
+    facts = MachineFacts(shutdown_ignored=NOW if ignored else None)
     actions, reasons = steps(
         document(power="Off", shutdown={"escalate": escalate}), look(facts, power="On", allowed_resets=allowed)
     )
@@ -116,7 +116,7 @@ def test_a_once_order_is_equal_once_it_is_known_to_have_been_given() -> None:
     one = document(boot=ONCE)
     assert one.spec.boot is not None
     (field,) = RULES.fields(
-        one, look(ResourceFacts(once_done=once_order(one.spec.boot)), boot={"target": None, "enabled": "Disabled"})
+        one, look(MachineFacts(once_done=once_order(one.spec.boot)), boot={"target": None, "enabled": "Disabled"})
     )
     assert field.equal
 
@@ -250,9 +250,9 @@ def test_nothing_is_sent_to_a_machine_that_is_only_observed(
 def test_a_claimed_machine_that_is_observed_for_a_while_stays_its_project_s() -> None:
     one = document(lifecycle={"mode": "Observe"})
     life = LifecycleFacts(claim="web", slot=0, claimed_at=NOW)
-    has = ResourceFacts(project="shop", image="debian-12.0.1", life=life)
+    has = MachineFacts(project="shop", image="debian-12.0.1", lifecycle=life)
     assert all(field.equal for field in RULES.fields(one, look(has, power="On")))
-    leaving = msgspec.structs.replace(has, life=msgspec.structs.replace(life, releasing_at=NOW))
+    leaving = msgspec.structs.replace(has, lifecycle=msgspec.structs.replace(life, releasing_at=NOW))
     assert not all(field.equal for field in RULES.fields(one, look(leaving, power="On")))
 
 

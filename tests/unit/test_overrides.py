@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.override import Override
@@ -27,14 +29,14 @@ def override(guard: str = "disruption-budget", **changes: Any) -> Override:
     return msgspec.structs.replace(Override("o1", guard, "INC-7", "ada", NOW, NOW + HOUR), **changes)
 
 
-def fleet(count: int = 10, facts: dict[str, ResourceFacts] = {}) -> World:  # noqa: B006  never written
+def fleet(count: int = 10, facts: Mapping[str, ResourceFacts] = {}) -> World:
     """Machines that are On and declared Off, those of the first half in rack a and the others in rack b."""
     found = [machine(f"n{n}", power="Off") for n in range(count)]
     placed = [
         msgspec.structs.replace(one, labels={"rack": "a" if n < count / 2 else "b"}) for n, one in enumerate(found)
     ]
     looks = {one.key: seen(one.key, SystemState(power=PowerState.ON)) for one in placed}
-    remembered = {one.key: facts.get(one.key.name, ResourceFacts()) for one in placed}
+    remembered = {one.key: facts.get(one.key.name, MachineFacts()) for one in placed}
     return World(desired(*placed), looks, Facts(remembered, {}))
 
 
@@ -86,7 +88,7 @@ class TestWhatItLifts:
         assert found.overrides == ()
 
     def test_labels_that_follow_from_the_inventory_count(self) -> None:
-        world = fleet(facts={"n8": ResourceFacts(labels={"groundstate/size": "c1"})})
+        world = fleet(facts={"n8": MachineFacts(labels={"groundstate/size": "c1"})})
         assert going(planned(world, override(selector="groundstate/size=c1"))) == ["n0", "n8"]
 
     def test_a_selector_does_not_take_in_what_has_no_document_any_more(self) -> None:
@@ -148,12 +150,12 @@ class TestWhenTheNextMayGo:
         assert self.hint(planned(fleet())) == {"wait: the next machine may be taken down at 2026-03-01 13:00:00Z"}
 
     def test_when_the_first_of_those_that_are_down_counts_no_more(self) -> None:
-        down = {f"n{n}": ResourceFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2)}
+        down = {f"n{n}": MachineFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2)}
         found = planned(fleet(facts=down), limits=GuardLimits(max_disrupted=FleetShare(count=2)))
         assert self.hint(found) == {"wait: the next machine may be taken down at 2026-03-01 12:40:00Z"}
 
     def test_when_enough_of_them_do(self) -> None:
-        down = {f"n{n}": ResourceFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2, 3)}
+        down = {f"n{n}": MachineFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2, 3)}
         assert self.hint(planned(fleet(facts=down))) == {
             ("wait: the next machine may be taken down at 2026-03-01 12:50:00Z")
         }

@@ -25,10 +25,17 @@ from reconciler.kinds.claim.spec import (
     TolerationOperator,
 )
 from reconciler.kinds.common.fields import Quotas, Taint
+from reconciler.kinds.common.machine_facts import (
+    NO_MACHINE_FACTS,
+    BootRequest,
+    LifecycleFacts,
+    MachineFacts,
+    all_machine_facts,
+)
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode, Pause
 from reconciler.model.action import Claim, Disruption, InFlight, PowerOn
-from reconciler.model.facts import NO_FACTS, Facts, ResourceFacts
-from reconciler.model.lifecycle_facts import BootRequest, LifecycleFacts, LifecycleFailure, Purpose
+from reconciler.model.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -55,7 +62,7 @@ from tests.unit.planning_worlds import (
 
 OFF = SystemState(power=PowerState.OFF)
 MANAGED = LifecycleSpec(mode=Mode.MANAGED)
-READY = ResourceFacts(life=LifecycleFacts(inspected_at=NOW))
+READY = MachineFacts(lifecycle=LifecycleFacts(inspected_at=NOW))
 RANGES = tuple(Constraint(type=ConstraintType(name), min=1, max=8) for name in ("cores", "memory"))
 CATALOGUE = (
     resource("Tenant", "acme", TenantSpec()),
@@ -80,7 +87,7 @@ def of(claim: str, slot: int, project: str = "shop", *, leaving: bool = False) -
     life = LifecycleFacts(
         inspected_at=NOW, claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None
     )
-    return ResourceFacts(project=project, life=life)
+    return MachineFacts(project=project, lifecycle=life)
 
 
 def world(*resources: Resource[Any], facts: Mapping[str, ResourceFacts] | None = None) -> World:
@@ -123,7 +130,7 @@ class Case(msgspec.Struct, kw_only=True):
 
 
 def life(**facts: Any) -> ResourceFacts:
-    return ResourceFacts(life=LifecycleFacts(**{"inspected_at": NOW, **facts}))
+    return MachineFacts(lifecycle=LifecycleFacts(**{"inspected_at": NOW, **facts}))
 
 
 CASES = {
@@ -139,9 +146,9 @@ CASES = {
     "maintenance": Case(spec={"maintenance": Pause(reason="fan")}, said="maintenance: fan"),
     "cordon": Case(spec={"cordon": Pause(reason="to go")}, said="cordon: to go"),
     "taint": Case(spec={"taints": (Taint(key="gpu", value="a100"),)}, said="taint gpu=a100"),
-    "uninspected": Case(facts=NO_FACTS, said="not inspected yet"),
-    "trouble": Case(facts=life(trouble=LifecycleFailure("Silent", "nothing came", NOW)), said="Silent: nothing came"),
-    "order": Case(facts=life(order=BootRequest("1-1", Purpose.WIPE, NOW)), said="has a boot request to wipe"),
+    "uninspected": Case(facts=NO_MACHINE_FACTS, said="not inspected yet"),
+    "trouble": Case(facts=life(failure=LifecycleFailure("Silent", "nothing came", NOW)), said="Silent: nothing came"),
+    "order": Case(facts=life(boot_request=BootRequest("1-1", Purpose.WIPE, NOW)), said="has a boot request to wipe"),
     "in-flight": Case(flying=True, said="power-on is in flight"),
     "unseen": Case(look=unreachable(M), said="Unreachable: connection refused"),
     "on": Case(look=ON, said="power is On"),
@@ -366,7 +373,7 @@ def crowded(draw: st.DrawFn) -> World:
     for one, (name, slot) in zip(fleet, slots, strict=False):
         if draw(st.integers(0, 3)) == 0:
             facts[one.key.name] = of(name, slot, draw(st.sampled_from(["shop", "ware"])), leaving=draw(st.booleans()))
-    bound = {one.key.name: NO_FACTS for one in direct}
+    bound = {one.key.name: NO_MACHINE_FACTS for one in direct}
     this = world(*people, *claims, *fleet, *direct, facts={**facts, **bound})
     looks = {one.key: seen(one.key, ClaimState()) for one in claims}
     return msgspec.structs.replace(this, observed={**this.observed, **looks})
@@ -487,11 +494,11 @@ def test_a_claim_that_went_through_asks_for_nothing_more(this: World) -> None:
 def _machines_of(this: World) -> Counter[str]:
     """What counts: claimed machines, and those that are declared to be a project's and bound."""
     found: Counter[str] = Counter()
-    for key, one in this.facts.resources.items():
-        if key.kind != "Machine" or one.project is None:
+    for key, one in all_machine_facts(this.facts.resources).items():
+        if one.project is None:
             continue
         declared = this.desired.resources.get(key)
-        if one.life.claim is not None:
+        if one.lifecycle.claim is not None:
             found[one.project] += 1
         elif declared is not None and declared.spec.project is not None:
             found[declared.spec.project] += 1

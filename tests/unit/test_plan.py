@@ -9,6 +9,7 @@ import pytest
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, SystemState
 from reconciler.kinds.common.kind import Field
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
 from reconciler.kinds.machine.spec import BootSpec
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
@@ -28,7 +29,7 @@ ON, OFF = SystemState(power=PowerState.ON), SystemState(power=PowerState.OFF)
 LONG_AGO = NOW - timedelta(days=2)
 
 
-def world(state: SystemState, facts: ResourceFacts = ResourceFacts(), **spec: object) -> World:  # noqa: B008
+def world(state: SystemState, facts: ResourceFacts = MachineFacts(), **spec: object) -> World:  # noqa: B008
     return World(desired(machine("n1", **spec)), {KEY: seen(KEY, state)}, Facts({KEY: facts}, {}))
 
 
@@ -39,11 +40,11 @@ def applied(**fields: object) -> Applied:
 @pytest.mark.parametrize(
     ("facts", "kind", "since"),
     [
-        (ResourceFacts(), CauseKind.COMMIT, None),
-        (ResourceFacts(applied=applied(power="Off")), CauseKind.COMMIT, None),
-        (ResourceFacts(applied=applied(power="On")), CauseKind.DRIFT, NOW - timedelta(seconds=12)),
-        (ResourceFacts(applied=applied(power="On"), drift={"spec.power": LONG_AGO}), CauseKind.DRIFT, LONG_AGO),
-        (ResourceFacts(applied=applied(power="Off"), drift={"spec.power": LONG_AGO}), CauseKind.BOTH, LONG_AGO),
+        (MachineFacts(), CauseKind.COMMIT, None),
+        (MachineFacts(applied=applied(power="Off")), CauseKind.COMMIT, None),
+        (MachineFacts(applied=applied(power="On")), CauseKind.DRIFT, NOW - timedelta(seconds=12)),
+        (MachineFacts(applied=applied(power="On"), drift={"spec.power": LONG_AGO}), CauseKind.DRIFT, LONG_AGO),
+        (MachineFacts(applied=applied(power="Off"), drift={"spec.power": LONG_AGO}), CauseKind.BOTH, LONG_AGO),
     ],
     ids=["never applied", "git moved", "the fleet moved just now", "the fleet moved", "both moved"],
 )
@@ -53,7 +54,7 @@ def test_who_moved_follows_from_what_was_applied(facts: ResourceFacts, kind: Cau
 
 
 def test_fields_that_differ_for_different_reasons_are_both() -> None:
-    facts = ResourceFacts(applied=applied(power="On", indicatorLED="Off"))
+    facts = MachineFacts(applied=applied(power="On", indicatorLED="Off"))
     (change,) = planned(
         world(SystemState(power=PowerState.OFF, indicator=IndicatorLED.OFF), facts, power="On", indicator_led="Lit")
     ).changes
@@ -77,14 +78,14 @@ def test_what_was_applied_is_known_again_after_a_round_trip_through_json() -> No
 
 def test_a_commit_is_named_where_git_moved_and_nowhere_else() -> None:
     moved, drifted = machine("n1", power="On"), machine("n2", power="On")
-    facts = Facts({drifted.key: ResourceFacts(applied=applied(power="On"))}, {})
+    facts = Facts({drifted.key: MachineFacts(applied=applied(power="On"))}, {})
     state = World(desired(moved, drifted), {one.key: seen(one.key, OFF) for one in (moved, drifted)}, facts)
     named = with_commits(planned(state), {moved.key: COMMIT, drifted.key: COMMIT})
     assert [change.cause.commit for change in named.changes] == [COMMIT, None]
 
 
 def test_a_removal_names_the_commit_of_the_revision() -> None:
-    state = World(desired(machine("n1")), {}, Facts({ResourceKey("Machine", "n0"): ResourceFacts()}, {}))
+    state = World(desired(machine("n1")), {}, Facts({ResourceKey("Machine", "n0"): MachineFacts()}, {}))
     (change,) = with_commits(planned(state), {}).changes
     assert (change.verb, change.cause.commit) == (Verb.FORGET, COMMIT)
 
@@ -100,7 +101,7 @@ def test_what_could_not_be_read_is_unknown(look: Observation | None) -> None:
 
 
 def test_a_machine_gone_from_git_is_forgotten_even_when_its_bmc_is_gone_too() -> None:
-    state = World(desired(machine("n2")), {KEY: unreachable(KEY)}, Facts({KEY: ResourceFacts()}, {}))
+    state = World(desired(machine("n2")), {KEY: unreachable(KEY)}, Facts({KEY: MachineFacts()}, {}))
     assert plan_resource(KEY, state.desired, state.observed, state.facts, NOW) is not None
     assert not any(unknown.key == KEY for unknown in planned(state).unknown)
 
@@ -132,7 +133,7 @@ LED = Field("spec.indicatorLED", "Lit", IndicatorLED.OFF, equal=False)
 def test_what_failed_for_good_is_tried_again_when_something_moves(
     declared: str, state: IndicatorLED, terminal: bool, sent: bool
 ) -> None:
-    facts = ResourceFacts(failures={LED.path: failure(LED, terminal=terminal, indicator_led="Lit")})
+    facts = MachineFacts(failures={LED.path: failure(LED, terminal=terminal, indicator_led="Lit")})
     (change,) = planned(world(SystemState(indicator=state), facts, indicator_led=declared)).changes
     assert change.goes is sent
     assert change.held(HoldKind.FAILED) is not sent
@@ -140,7 +141,7 @@ def test_what_failed_for_good_is_tried_again_when_something_moves(
 
 def test_a_field_that_failed_does_not_stop_the_others() -> None:
     state = SystemState(power=PowerState.OFF, indicator=IndicatorLED.OFF)
-    facts = ResourceFacts(failures={LED.path: failure(LED, power="On", indicator_led="Lit")})
+    facts = MachineFacts(failures={LED.path: failure(LED, power="On", indicator_led="Lit")})
     (change,) = planned(world(state, facts, power="On", indicator_led="Lit")).changes
     assert change.goes
     assert [type(action) for action in change.actions] == [PowerOn]
@@ -173,7 +174,7 @@ def test_a_filtered_plan_says_how_much_it_left_out() -> None:
 
 def test_a_fingerprint_stands_while_the_same_is_to_be_done() -> None:
     first = planned(world(OFF, power="On")).changes[0]
-    later = planned(world(OFF, ResourceFacts(applied=applied(power="On")), power="On")).changes[0]
+    later = planned(world(OFF, MachineFacts(applied=applied(power="On")), power="On")).changes[0]
     other = planned(world(SystemState(power=PowerState.PAUSED), power="On")).changes[0]
     assert first.fingerprint == later.fingerprint != other.fingerprint
 

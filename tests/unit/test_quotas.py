@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from drivers.base import About, IpamNetwork
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.kinds.common.fields import Quotas
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
-from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.facts import Facts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.placement.quotas import over_quota
@@ -32,7 +33,7 @@ def project(name: str, quotas: Quotas | None = None) -> Resource[ProjectSpec]:
 
 def held(*resources: Resource[Any], facts: dict[str, str] | None = None) -> dict[str, str]:
     """Machine -> what holds it; `facts` are machine -> project."""
-    remembered = {ResourceKey("Machine", name): ResourceFacts(project=whose) for name, whose in (facts or {}).items()}
+    remembered = {ResourceKey("Machine", name): MachineFacts(project=whose) for name, whose in (facts or {}).items()}
     found = over_quota(desired(*resources), {}, Facts(remembered, {}))
     assert all((hold.kind, hold.by, hold.path) == (HoldKind.GUARD, "quota", "spec.project") for hold in found.values())
     return {key.name: hold.reason for key, hold in found.items()}
@@ -126,7 +127,7 @@ def test_no_more_is_let_in_than_fits_and_never_less(
     claims: list[tuple[str, bool]], whole: int | None, each: int | None, own: int | None, order: Any
 ) -> None:
     fleet = [machine(f"m{n}", project=whose) for n, (whose, _) in enumerate(claims)]
-    facts = {one.key: ResourceFacts(project=claims[n][0]) for n, one in enumerate(fleet) if claims[n][1]}
+    facts = {one.key: MachineFacts(project=claims[n][0]) for n, one in enumerate(fleet) if claims[n][1]}
     tenants = tenant(TenantQuotas(machines=whole), Quotas(machines=each))
     resources = [tenants, project("shop", Quotas(machines=own)), project("ware"), *fleet]
     order.shuffle(resources)

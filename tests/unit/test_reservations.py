@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.fields import Taint
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.machine.spec import Pause
 from reconciler.model.action import Bind
-from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.facts import Facts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.placement.reservations import Stock
@@ -115,5 +116,5 @@ def test_a_machine_that_nobody_could_get_counts_for_nobody() -> None:
 
 def test_what_is_bound_stays_bound_when_a_reservation_comes() -> None:
     world = fleet(free=0, g1="green")
-    facts = Facts({ResourceKey("Machine", "g1"): ResourceFacts(project="green")}, {})
+    facts = Facts({ResourceKey("Machine", "g1"): MachineFacts(project="green")}, {})
     assert not planned(World(world.desired, world.observed, facts)).changes

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from drivers.base import PowerState, ResetType, SystemState, Task, TaskState
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.action import InFlight, PowerOn
 from reconciler.model.event import Event, EventType
-from reconciler.model.facts import Applied, Failure, ResourceFacts
+from reconciler.model.facts import Applied, Failure
 from reconciler.model.ledger_write import BeginAction, EndAction, NoteAction
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
@@ -22,7 +23,7 @@ from reconciler.store import Fenced, Store, StoreError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ONE, TWO = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02")
-FACTS = ResourceFacts(
+FACTS = MachineFacts(
     applied=Applied({"spec.power": "On"}, "4f3c", NOW),
     failures={"spec.boot": Failure("Rejected", "no such target", NOW, terminal=True, attempts=3, fingerprint="ab")},
     drift={"spec.power": NOW},
@@ -41,26 +42,26 @@ def event(reason: str = "ActionSent", key: ResourceKey | None = ONE) -> Event:
 
 class TestFacts:
     def test_come_back_as_they_were_put(self, store: Store) -> None:
-        store.put_facts({ONE: FACTS, TWO: ResourceFacts()})
-        assert store.facts(ResourceFacts) == {ONE: FACTS, TWO: ResourceFacts()}
+        store.put_facts({ONE: FACTS, TWO: MachineFacts()})
+        assert store.facts() == {ONE: FACTS, TWO: MachineFacts()}
 
     def test_are_overwritten(self, store: Store) -> None:
         store.put_facts({ONE: FACTS})
-        store.put_facts({ONE: ResourceFacts(once_done="d1")})
-        assert store.facts(ResourceFacts) == {ONE: ResourceFacts(once_done="d1")}
+        store.put_facts({ONE: MachineFacts(once_done="d1")})
+        assert store.facts() == {ONE: MachineFacts(once_done="d1")}
 
     def test_none_forgets_them_and_the_last_observation(self, store: Store) -> None:
         store.put_facts({ONE: FACTS, TWO: FACTS})
         store.put_observations([Observation(key, NOW, SystemState()) for key in (ONE, TWO)])
         store.put_facts({ONE: None})
-        assert store.facts(ResourceFacts) == {TWO: FACTS}
+        assert store.facts() == {TWO: FACTS}
         assert [seen.key for seen in store.observations({"Machine": SystemState})] == [TWO]
 
     def test_outlive_the_process(self, store: Store, store_url: str) -> None:
         store.put_facts({ONE: FACTS})
         store.close()
         reopened = Store.open(store_url)
-        assert reopened.facts(ResourceFacts) == {ONE: FACTS}
+        assert reopened.facts() == {ONE: FACTS}
         reopened.close()
 
     def test_a_row_that_cannot_be_read_is_named(self, store: Store) -> None:
@@ -68,7 +69,7 @@ class TestFacts:
         with store.engine.begin() as connection:
             connection.execute(text("""UPDATE facts SET value = '{"drift": 7}'"""))
         with pytest.raises(StoreError, match=r"facts row Machine/r01-01 cannot be read.*drift"):
-            store.facts(ResourceFacts)
+            store.facts()
 
 
 def test_a_look_that_cannot_be_read_is_unknown_and_the_others_are_there(store: Store) -> None:
@@ -88,15 +89,15 @@ class TestActions:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
         assert store.in_flight() == {ONE: flight()}
-        assert store.facts(ResourceFacts) == {ONE: FACTS}
+        assert store.facts() == {ONE: FACTS}
         assert [entry.event for entry in store.events()] == [event()]
 
     def test_end_removes_the_record_and_writes_facts_and_event(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
-            store.write([EndAction(flight(), ResourceFacts(once_done="d1"), event("Confirmed"))])
+            store.write([EndAction(flight(), MachineFacts(once_done="d1"), event("Confirmed"))])
         assert store.in_flight() == {}
-        assert store.facts(ResourceFacts) == {ONE: ResourceFacts(once_done="d1")}
+        assert store.facts() == {ONE: MachineFacts(once_done="d1")}
         assert [entry.event.reason for entry in store.events()] == ["ActionSent", "Confirmed"]
 
     def test_what_is_noted_of_an_action_stays_until_it_ends(self, store: Store) -> None:
@@ -120,9 +121,9 @@ class TestActions:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
             with pytest.raises(StoreError, match=r"Machine/r01-01: an action is in flight already, so 1-2"):
-                store.write([BeginAction(flight(id_="1-2"), ResourceFacts(), event("Second"), epoch)])
+                store.write([BeginAction(flight(id_="1-2"), MachineFacts(), event("Second"), epoch)])
         assert store.in_flight() == {ONE: flight()}
-        assert store.facts(ResourceFacts) == {ONE: FACTS}
+        assert store.facts() == {ONE: FACTS}
         assert len(store.events()) == 1
 
     def test_an_instance_that_was_overtaken_begins_nothing(self, store: Store) -> None:
@@ -143,12 +144,12 @@ class TestActions:
             with store.engine.begin() as connection:
                 connection.execute(text("UPDATE instance SET epoch = epoch + 1"))
             with pytest.raises(Fenced, match="taken over"):
-                store.put_facts({ONE: ResourceFacts()})
+                store.put_facts({ONE: MachineFacts()})
             with pytest.raises(Fenced, match="taken over"):
                 store.write([NoteAction(flight(), event("ActionProgressed"))])
             with pytest.raises(Fenced, match="taken over"):
-                store.write([EndAction(flight(), ResourceFacts(), event("Confirmed"))])
-        assert store.facts(ResourceFacts) == {ONE: FACTS}
+                store.write([EndAction(flight(), MachineFacts(), event("Confirmed"))])
+        assert store.facts() == {ONE: FACTS}
         assert list(store.in_flight()) == [ONE]
 
     def test_who_is_left_behind_when_the_instance_ends_writes_nothing_over_the_next_one(self, store: Store) -> None:
@@ -158,16 +159,16 @@ class TestActions:
         with store.engine.begin() as connection:
             connection.execute(text("UPDATE instance SET epoch = epoch + 1"))
         with pytest.raises(Fenced, match="taken over"):
-            store.put_facts({ONE: ResourceFacts()})
-        assert store.facts(ResourceFacts) == {ONE: FACTS}
+            store.put_facts({ONE: MachineFacts()})
+        assert store.facts() == {ONE: FACTS}
 
     def test_what_another_instance_settled_is_not_settled_again(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
             store.write([EndAction(flight(), FACTS, event("Confirmed"))])
             with pytest.raises(Fenced, match=r"1-1 is not in flight"):
-                store.write([EndAction(flight(), ResourceFacts(), event("Confirmed"))])
-        assert store.facts(ResourceFacts) == {ONE: FACTS}
+                store.write([EndAction(flight(), MachineFacts(), event("Confirmed"))])
+        assert store.facts() == {ONE: FACTS}
         assert len(store.events()) == 2
 
 
@@ -262,7 +263,7 @@ def test_a_store_in_memory_is_one_database_for_all_threads() -> None:
     store = Store.open("sqlite://")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: store.put_facts({ResourceKey("Machine", f"m{n}"): FACTS}), range(20)))
-    assert len(store.facts(ResourceFacts)) == 20
+    assert len(store.facts()) == 20
     store.close()
 
 
@@ -275,7 +276,6 @@ import msgspec
 from reconciler.kinds.common.inventory import Kept
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import ResourceFacts
 
 def read():
     barrier.wait()

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts
+from reconciler.kinds.common.renamed_facts import ClaimFacts
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store import AlreadyBound, Store, bindings
 
@@ -19,7 +20,7 @@ M1, M2 = ResourceKey("Machine", "m1"), ResourceKey("Machine", "m2")
 
 def claimed(claim: str, slot: int = 0, *, leaving: bool = False) -> ResourceFacts:
     life = LifecycleFacts(claim=claim, slot=slot, claimed_at=NOW, releasing_at=NOW if leaving else None)
-    return ResourceFacts(project="shop", life=life)
+    return MachineFacts(project="shop", lifecycle=life)
 
 
 @pytest.mark.parametrize(
@@ -35,25 +36,25 @@ def claimed(claim: str, slot: int = 0, *, leaving: bool = False) -> ResourceFact
 def test_a_second_binding_is_refused_and_changes_nothing(
     store: Store, second: dict[ResourceKey, ResourceFacts | None]
 ) -> None:
-    first = {M1: claimed("web", 0), M2: ResourceFacts(image="debian-12.0.1")}
+    first = {M1: claimed("web", 0), M2: MachineFacts(image="debian-12.0.1")}
     store.put_facts(dict(first))
     with pytest.raises(AlreadyBound, match=r"Machine/m[12], or slot [01] of MachineClaim/(web|db), is bound already"):
         store.put_facts(second)
-    assert store.facts(ResourceFacts) == first
+    assert store.facts() == first
 
 
 def test_a_machine_that_was_given_back_and_freed_can_be_bound_anew(store: Store) -> None:
-    for facts in (claimed("web"), claimed("web", leaving=True), ResourceFacts(), claimed("db")):
+    for facts in (claimed("web"), claimed("web", leaving=True), MachineFacts(), claimed("db")):
         store.put_facts({M1: facts})
-    assert store.facts(ResourceFacts) == {M1: claimed("db")}
+    assert store.facts() == {M1: claimed("db")}
     store.put_facts({M2: claimed("web")})
 
 
 def test_a_writer_that_has_not_heard_of_a_binding_cannot_write_it_away(store: Store) -> None:
     store.put_facts({M1: claimed("web")})
     with pytest.raises(AlreadyBound):
-        store.put_facts({M1: ResourceFacts(once_done="d1")})
-    assert store.facts(ResourceFacts) == {M1: claimed("web")}
+        store.put_facts({M1: MachineFacts(once_done="d1")})
+    assert store.facts() == {M1: claimed("web")}
 
 
 def test_what_is_written_of_a_claimed_machine_leaves_its_binding(store: Store) -> None:
@@ -73,10 +74,10 @@ WEB, WWW = ResourceKey("MachineClaim", "web"), ResourceKey("MachineClaim", "www"
 
 
 def test_with_a_claim_that_gets_another_name_its_machines_keep_their_slots(store: Store) -> None:
-    store.put_facts({WEB: ResourceFacts(), M1: claimed("web"), M2: claimed("web", 1, leaving=True)})
-    renamed = {M1: claimed("www"), M2: claimed("www", 1, leaving=True), WWW: ResourceFacts(was=("web",))}
+    store.put_facts({WEB: ClaimFacts(), M1: claimed("web"), M2: claimed("web", 1, leaving=True)})
+    renamed = {M1: claimed("www"), M2: claimed("www", 1, leaving=True), WWW: ClaimFacts(was=("web",))}
     store.put_facts({WEB: None, **renamed})
-    assert store.facts(ResourceFacts) == renamed
+    assert store.facts() == renamed
     with pytest.raises(AlreadyBound):
         store.put_facts({M1: claimed("web")})
     store.put_facts({ResourceKey("Machine", "m3"): claimed("web")})
@@ -85,25 +86,25 @@ def test_with_a_claim_that_gets_another_name_its_machines_keep_their_slots(store
 @pytest.mark.parametrize(
     "rest",
     [
-        {WWW: ResourceFacts(was=("web",))},
-        {WEB: None, WWW: ResourceFacts()},
-        {WEB: None, WWW: ResourceFacts(was=("db",))},
+        {WWW: ClaimFacts(was=("web",))},
+        {WEB: None, WWW: ClaimFacts()},
+        {WEB: None, WWW: ClaimFacts(was=("db",))},
     ],
     ids=["the old name stays", "the new one says nothing", "the new one was another"],
 )
 def test_no_other_write_takes_a_machine_to_another_claim(
     store: Store, rest: dict[ResourceKey, ResourceFacts | None]
 ) -> None:
-    store.put_facts({WEB: ResourceFacts(), M1: claimed("web")})
+    store.put_facts({WEB: ClaimFacts(), M1: claimed("web")})
     with pytest.raises(AlreadyBound):
         store.put_facts({M1: claimed("www"), **rest})
     with pytest.raises(AlreadyBound):
-        store.put_facts({M1: claimed("www", 1), WEB: None, WWW: ResourceFacts(was=("web",))})
-    assert store.facts(ResourceFacts) == {WEB: ResourceFacts(), M1: claimed("web")}
+        store.put_facts({M1: claimed("www", 1), WEB: None, WWW: ClaimFacts(was=("web",))})
+    assert store.facts() == {WEB: ClaimFacts(), M1: claimed("web")}
 
 
 def test_more_machines_than_a_statement_has_parameters_for(store: Store) -> None:
-    many = {ResourceKey("Machine", f"n{n:05d}"): ResourceFacts() for n in range(40_000)}
+    many = {ResourceKey("Machine", f"n{n:05d}"): MachineFacts() for n in range(40_000)}
     bound = {ResourceKey("Machine", f"n{n:05d}"): claimed("web", n) for n in range(3)}
     store.put_facts({**many, **bound})
     with pytest.raises(AlreadyBound):
@@ -125,7 +126,9 @@ def test_of_many_that_bind_at_once_each_machine_and_each_slot_goes_to_one(store:
     with ThreadPoolExecutor(8) as pool:
         won = {one for found in pool.map(bind, range(8)) for one in found}
     assert len(won) == len({machine for machine, _, _ in won}) == len({(claim, slot) for _, claim, slot in won})
-    there = {(key.name, fact.life.claim, fact.life.slot) for key, fact in store.facts(ResourceFacts).items()}
+    there = {
+        (key.name, fact.lifecycle.claim, fact.lifecycle.slot) for key, fact in all_machine_facts(store.facts()).items()
+    }
     assert there == won != set()
 
 

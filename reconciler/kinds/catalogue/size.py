@@ -11,7 +11,7 @@ from msgspec import Meta
 from reconciler.kinds.catalogue import globs, image_versions
 from reconciler.kinds.common.fields import Spec, Text
 from reconciler.kinds.common.kind import RuleFinding
-from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, MachineFacts
 from reconciler.model.resource import Resource
 
 Quantity = (
@@ -170,7 +170,7 @@ SIZE_LABEL = "groundstate/size"
 """The label that follows from what is in a machine; no document can give it."""
 
 
-def size_of(machine: Resource[Any], facts: ResourceFacts = NO_FACTS) -> str | None:
+def size_of(machine: Resource[Any], facts: MachineFacts = NO_MACHINE_FACTS) -> str | None:
     """Which Size the machine is: as its document says, else as its inventory does."""
     named: str | None = machine.spec.size
     return named or facts.labels.get(SIZE_LABEL)

@@ -2,7 +2,7 @@
 
 A rename moves what is remembered of a claim, of its machines and of its addresses to the new name, all in one write
 when the state takes force; nothing is sent to a machine. What the IPAM holds under the old name follows, an address at
-a time (`Transfer`): until it has, `ResourceFacts.was` tells where it is, whatever the documents say by then.
+a time (`Transfer`): until it has, `RenamedFacts.was` tells where it is, whatever the documents say by then.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from reconciler.kinds.claim.spec import (
     all_holders,
     of_claim,
 )
+from reconciler.kinds.common.machine_facts import MachineFacts
+from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts, RenamedFacts, former
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 NAME = "metadata.name"
-RENAMABLE = ("MachineClaim", "IPAddress")
+_FACTS: Mapping[str, type[RenamedFacts]] = {"MachineClaim": ClaimFacts, "IPAddress": AddressFacts}
+RENAMABLE = tuple(_FACTS)
 """The kinds whose documents can say what they were called before."""
 
 Remembered = Mapping[ResourceKey, ResourceFacts]
@@ -63,9 +66,9 @@ def carried(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, 
     for move in moves(desired, remembered).values():
         if move.why_not is not None:
             continue
-        facts = remembered.get(move.old, ResourceFacts())
+        facts = remembered.get(move.old, _FACTS[move.old.kind]())
         changed[move.old] = None
-        changed[move.new] = msgspec.structs.replace(facts, was=(*facts.was, move.old.name), joining=False)
+        changed[move.new] = msgspec.structs.replace(facts, was=(*former(facts), move.old.name), joining=False)
         if move.old.kind == "MachineClaim":
             claims[move.old.name] = move.new.name
     if claims:
@@ -80,7 +83,7 @@ def olds_of(key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> li
         return []
     resource = desired.resources.get(key)
     names = resource.spec.former if resource is not None else ()
-    found = [ResourceKey(key.kind, name) for name in (*names, *reversed(facts.was))]
+    found = [ResourceKey(key.kind, name) for name in (*names, *reversed(former(facts)))]
     return [old for old in dict.fromkeys(found) if old not in desired.resources]
 
 
@@ -88,7 +91,7 @@ def new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKe
     """Whose the address is that the IPAM may hold under a name of before, by that name's key."""
     found = {old: new for old, new in former_names(desired).items() if old.kind == "IPAddress"}
     for key, facts in remembered.items():
-        if key.kind == "IPAddress":
+        if isinstance(facts, AddressFacts):
             found.update((ResourceKey(key.kind, name), key) for name in facts.was)
     return found
 
@@ -130,14 +133,18 @@ def _of_claim(
     key: ResourceKey, facts: ResourceFacts, claims: Mapping[str, str]
 ) -> Iterator[tuple[ResourceKey, ResourceFacts | None]]:
     """What is remembered of a claim's machine, or of its address, once the claim has its new name."""
-    life, meant = facts.life, of_claim(key)
-    new = claims.get(life.claim) if life.claim is not None and key.kind == "Machine" else None
-    if new is not None:
-        written = life.written
-        if written is not None and written.claim == life.claim:
-            written = msgspec.structs.replace(written, claim=new)
-        yield key, msgspec.structs.replace(facts, life=msgspec.structs.replace(life, claim=new, written=written))
-    elif meant is not None and meant.claim in claims:
+    if isinstance(facts, MachineFacts):
+        life = facts.lifecycle
+        new = claims.get(life.claim) if life.claim is not None else None
+        if new is not None:
+            written = life.written
+            if written is not None and written.claim == life.claim:
+                written = msgspec.structs.replace(written, claim=new)
+            moved = msgspec.structs.replace(life, claim=new, written=written)
+            yield key, msgspec.structs.replace(facts, lifecycle=moved)
+        return
+    meant = of_claim(key)
+    if meant is not None and meant.claim in claims:
         yield key, None
         again = OfClaim(claims[meant.claim], meant.slot, meant.network, meant.family)
-        yield ResourceKey(key.kind, again.name), msgspec.structs.replace(facts, was=(*facts.was, key.name))
+        yield ResourceKey(key.kind, again.name), msgspec.structs.replace(facts, was=(*former(facts), key.name))

@@ -14,6 +14,7 @@ from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.renamed_from import moves
 from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, all_holders, unwanted
 from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
@@ -102,7 +103,7 @@ def _could_have(spec: MachineClaimSpec, name: str, look: KindView) -> bool:
     machine = look.desired.resources.get(key) if look.desired is not None else None
     if machine is None or unwanted(spec, name) or machine.spec.partition not in spec.partitions:
         return False
-    size = size_of(machine, look.remembered.get(key, NO_FACTS))
+    size = size_of(machine, machine_facts(look.remembered, key))
     return spec.size is None or size is None or spec.size == size
 
 

@@ -13,6 +13,7 @@ from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.renames import held_for_rename
 from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, lacking, machines_of_claim, surplus, too_many
 from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.renamed_facts import former
 from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
@@ -37,7 +38,7 @@ class ClaimRules:
         named_ = (Field(MACHINES, list(spec.machines), has, not strange),)
         others = sorted({one.project or "" for one in live} - {spec.project})
         whose = others[0] if others else spec.project
-        was = look.facts.was
+        was = former(look.facts)
         return (
             *((Field(NAME, resource.key.name, was[-1], False),) if was else ()),
             Field(COUNT, spec.count, len(live) if held else None, settled),
@@ -58,7 +59,7 @@ class ClaimRules:
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint),))
         if (hold := held_for_rename(look)) is not None:
             return Steps(holds=(hold,))
-        named_anew = _rename(look, held) if look.facts.was else ()
+        named_anew = _rename(look, held) if former(look.facts) else ()
         over = surplus(spec, held)
         many = set(too_many(spec, held))
         why = {f"spec.count is {spec.count}" if one in many else _why_not(spec, one.machine) for one in over}
@@ -96,7 +97,9 @@ def named_machines(held: Iterable[ClaimedMachine]) -> str:
 def _rename(look: KindView, held: tuple[ClaimedMachine, ...]) -> tuple[Action, ...]:
     machines = tuple(one.machine for one in held)
     return (
-        Rename(key=look.key, was=look.facts.was, machines=machines, reason="spec.renamedFrom names the former claim"),
+        Rename(
+            key=look.key, was=former(look.facts), machines=machines, reason="spec.renamedFrom names the former claim"
+        ),
     )
 
 

@@ -24,8 +24,8 @@ from reconciler.kinds.common.fields import (
     reference_field,
 )
 from reconciler.kinds.common.kind import KindView, RuleFinding
+from reconciler.kinds.common.machine_facts import LifecycleFacts, all_machine_facts
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 SshKey = Annotated[str, Meta(max_length=16384, description="In one line, as OpenSSH writes it.")]
@@ -245,9 +245,9 @@ def _by_slot(desired: DesiredState) -> dict[tuple[str, int], list[tuple[Resource
 def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tuple[ClaimedMachine, ...]]:
     """The machines of every claim that has any, in order of slot."""
     found: dict[str, list[ClaimedMachine]] = {}
-    for key, facts in remembered.items():
-        life = facts.life
-        if life.claim is not None and key.kind == "Machine":
+    for key, facts in all_machine_facts(remembered).items():
+        life = facts.lifecycle
+        if life.claim is not None:
             one = ClaimedMachine(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
             found.setdefault(life.claim, []).append(one)
     return {claim: tuple(sorted(holders)) for claim, holders in found.items()}

@@ -11,6 +11,7 @@ import msgspec
 from drivers.base import ErrorReason
 from reconciler.kinds.common.adoption import Adoption
 from reconciler.kinds.common.column import Column
+from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
@@ -52,12 +53,17 @@ def drifted(field: Field, fields: Iterable[Field], applied: Mapping[str, Any]) -
     return leader is None or leader.equal or drifted(leader, (), applied)
 
 
+def _never_lifted(_guard: str) -> str | None:
+    """Of no override."""
+    return None
+
+
 class KindView(msgspec.Struct, frozen=True):
     """Everything that a kind's rules may know of one resource: what was seen of it, and what is remembered.
 
     `remembered`: the same of all. `stray`: it was found, and is neither declared nor remembered. `memo`: what was
     worked out for this plan already. `now` is for steps; who asks for fields alone need not give it. `barred`: who gets
-    nothing new, as its project has all that it may have.
+    nothing new, as its project has all that it may have. `lifted`: the override that lifts a guard of the kind's own.
     """
 
     key: ResourceKey
@@ -70,6 +76,7 @@ class KindView(msgspec.Struct, frozen=True):
     memo: dict[str, Any] = {}
     now: datetime = BEGINNING
     barred: Callable[[], Collection[ResourceKey]] = tuple
+    lifted: Callable[[str], str | None] = _never_lifted
 
     def once(self, name: str, build: Callable[[], T]) -> T:
         """Something that follows from all that was seen, built at the first call of a plan."""
@@ -91,10 +98,14 @@ REFUSALS = (ErrorReason.CONFLICT, ErrorReason.EXHAUSTED, ErrorReason.REJECTED, E
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """What a kind would do: its actions in order, and what stands in the way."""
+    """What a kind would do."""
 
     actions: tuple[Action, ...] = ()
+    """In order."""
     holds: tuple[Hold, ...] = ()
+    """What stands in the way."""
+    passes: tuple[str, ...] = ()
+    """The guards of the kind's own that would hold it, and that an override lifts (`KindView.lifted`)."""
 
 
 class Rules(Protocol):
@@ -183,14 +194,19 @@ class Kind(msgspec.Struct, frozen=True):
     """What `get` shows beside the name and the status."""
     conditions: Callable[[Resource[Any], ResourceFacts, Observation | None], Iterable[Condition]] = _no_conditions
     """Its own conditions, beside Ready, Reconciling and Stalled."""
-    first_facts: Callable[[Any, bool], ResourceFacts] | None = None
-    """What is remembered of a resource that was not known before, by its spec; the second argument: no resource that
-    guards count was known."""
+    fact_rules: FactRules = FactRules()
+    """How what is remembered of it changes, and of which type that is."""
     paused: Callable[[Any], bool] = _never
     """Whether people work on it, by its spec, so that nothing is sent."""
 
     adoption: Adoption | None = None
     """How one that is only observed is taken over; None: groundstate manages all that are declared."""
+
+    @property
+    def facts(self) -> type[ResourceFacts] | None:
+        """What is remembered of it: its own type, where it remembers more than every kind; None: it is not
+        reconciled, and nothing is remembered."""
+        return None if self.rules is None else self.fact_rules.facts_type
 
     def endpoint_of(self, resource: Resource[Any] | None) -> str:
         """The system that its actions reach; empty where the kind has none, and for what is not declared."""

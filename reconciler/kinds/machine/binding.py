@@ -12,8 +12,8 @@ from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.image import ImageSpec, Refusal, choose_image, parse_reference, stands_at
 from reconciler.kinds.catalogue.size import SizeSpec, runs
 from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.machine_facts import MachineFacts, facts_in
 from reconciler.model.action import Bind, PinImage
-from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -29,7 +29,7 @@ class Assignment(msgspec.Struct, frozen=True):
     taint: str | None
 
 
-def fields(project: str | None, image: str | None, facts: ResourceFacts) -> list[Field]:
+def fields(project: str | None, image: str | None, facts: MachineFacts) -> list[Field]:
     """The project and the image, as far as they are declared or remembered."""
     found = []
     if project is not None or facts.project is not None:
@@ -48,7 +48,7 @@ def _means(wanted: str | None, pinned: str | None) -> bool:
 
 def project_steps(wanted: Assignment, look: KindView) -> Steps:
     """Bind, or let go. A machine goes from one project to another only by way of none: it is wiped in between."""
-    has = look.facts.project
+    has = facts_in(look).project
     if wanted.project is None:
         return Steps((Bind(key=look.key, project=None, reason=f"spec.project no longer names {has}"),))
     if has is not None:
@@ -74,7 +74,7 @@ def image_steps(wanted: Assignment, look: KindView, *, bound: bool) -> Steps:
         chosen = _unfit(wanted, chosen, look.desired) or chosen
     if isinstance(chosen, Refusal):
         return Steps(holds=(Hold(HoldKind.GUARD, chosen.by, chosen.reason, chosen.hint, IMAGE),))
-    why = f"current image is {look.facts.image}" if look.facts.image else "no image is chosen yet"
+    why = f"current image is {facts_in(look).image}" if facts_in(look).image else "no image is chosen yet"
     return Steps((PinImage(key=look.key, image=chosen.key.name, reason=why),))
 
 

@@ -13,12 +13,12 @@ import msgspec
 
 from drivers.base import BootEnabled, BootTarget, PowerState, SystemState
 from reconciler.kinds.claim.spec import MachineClaimSpec, claim_of
+from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
 from reconciler.kinds.machine import virtual_media
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
+from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts, LifecycleFailure, Purpose, without_boot_request
 from reconciler.model.resource import DesiredState
 from reconciler.model.retry import BOOT_REQUEST
 
@@ -67,35 +67,36 @@ class BootStage(StrEnum):
     ENDED = "ended"
 
 
-def claim_spec(facts: ResourceFacts, desired: DesiredState | None) -> MachineClaimSpec | None:
+def claim_spec(facts: MachineFacts, desired: DesiredState | None) -> MachineClaimSpec | None:
     """What the claim that the machine is bound to says now; None when it is not declared any more, or is another
     project's by now: then it is another claim of the same name, which has no word in this machine."""
-    claim = claim_of(desired, facts.life) if desired is not None else None
+    claim = claim_of(desired, facts.lifecycle) if desired is not None else None
     return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
 
 def stage(life: LifecycleFacts) -> BootStage:
     """How far the order under way has come."""
-    if life.order is None:
+    request = life.boot_request
+    if request is None:
         return BootStage.NONE
-    if life.ended_at is not None:
+    if request.ended_at is not None:
         return BootStage.ENDED
-    return BootStage.ORDERED if life.registered_at is None else BootStage.WORKING
+    return BootStage.ORDERED if request.registered_at is None else BootStage.WORKING
 
 
-def phase(facts: ResourceFacts, claim: MachineClaimSpec | None) -> Phase:
+def phase(facts: MachineFacts, claim: MachineClaimSpec | None) -> Phase:
     """Where the machine is in its life. A machine whose trouble is final is in Error, whosever it is."""
-    life = facts.life
-    if life.trouble is not None and life.trouble.final:
+    life = facts.lifecycle
+    if life.failure is not None and life.failure.final:
         return Phase.ERROR
     if life.releasing_at is not None:
         return Phase.RELEASING
     if life.claim is not None:
-        if life.order is not None or life.written is not None:
+        if life.boot_request is not None or life.written is not None:
             running = life.phoned_home_at is not None and purpose(facts, None, claim) is None
-            return Phase.RUNNING if running and life.order is None else Phase.PROVISIONING
+            return Phase.RUNNING if running and life.boot_request is None else Phase.PROVISIONING
         return Phase.CLAIMED
-    if life.order is not None:
+    if life.boot_request is not None:
         return Phase.INSPECTING
     return Phase.DISCOVERED if life.inspected_at is None else Phase.AVAILABLE
 
@@ -105,35 +106,37 @@ def goal(life: LifecycleFacts) -> Phase:
     return Phase.RUNNING if life.claim is not None and life.releasing_at is None else Phase.AVAILABLE
 
 
-def purpose(facts: ResourceFacts, spec: MachineSpec | None, claim: MachineClaimSpec | None) -> Purpose | None:
+def purpose(facts: MachineFacts, spec: MachineSpec | None, claim: MachineClaimSpec | None) -> Purpose | None:
     """What the machine must be started from the network for, if for anything."""
-    life = facts.life
+    life = facts.lifecycle
     if life.releasing_at is not None:
         return Purpose.WIPE if life.wiped is None or life.wiped.at < life.releasing_at else None
     if life.claim is not None:
         return None if claim is None or installed(facts, claim) else Purpose.INSTALL
-    asked = spec.lifecycle.request if spec is not None and spec.lifecycle is not None else life.asked
-    return Purpose.INSPECT if life.inspected_at is None or asked not in (None, life.asked) else None
+    asked = spec.lifecycle.request if spec is not None and spec.lifecycle is not None else life.heeded_request
+    return Purpose.INSPECT if life.inspected_at is None or asked not in (None, life.heeded_request) else None
 
 
-def installed(facts: ResourceFacts, claim: MachineClaimSpec) -> bool:
+def installed(facts: MachineFacts, claim: MachineClaimSpec) -> bool:
     """Whether the claim's image, and none that was asked for since, is on the disk."""
-    life, written = facts.life, facts.life.written
+    life, written = facts.lifecycle, facts.lifecycle.written
     if written is None or written.claim != life.claim:
         return False
-    return facts.image in (None, written.image) and written.word == claim.request
+    return facts.image in (None, written.image) and written.document_request == claim.request
 
 
 # -- what is asked of the BMC ------------------------------------------------------------------------------------------
 
 
-def boot_of(facts: ResourceFacts, state: SystemState) -> BootSpec | None:
+def boot_of(facts: MachineFacts, state: SystemState) -> BootSpec | None:
     """The one-time boot that is, or is to be, ordered of the BMC: for an order under way from the network, or from the
     virtual drive, else from the disk that was written last. None where the BMC's own order will do."""
-    life = facts.life
-    if life.order is not None:
+    life = facts.lifecycle
+    if life.boot_request is not None:
         return BootSpec(
-            target=life.order.target or BootTarget.PXE, enabled=BootEnabled.ONCE, request=f"order {life.order.id}"
+            target=life.boot_request.target or BootTarget.PXE,
+            enabled=BootEnabled.ONCE,
+            request=f"order {life.boot_request.id}",
         )
     if life.claim is None or life.written is None or life.releasing_at is not None:
         return None
@@ -157,14 +160,14 @@ def start_target(image: str | None, state: SystemState) -> BootTarget:
 
 
 def effective_machine(
-    spec: MachineSpec, facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
+    spec: MachineSpec, facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> MachineSpec:
     """The document with what its life asks for put in: project and image, boot override and power. One that is only
     observed for a while keeps what its claim gave it."""
     if not managed(spec):
-        kept = facts.life.claim is not None and facts.life.releasing_at is None
+        kept = facts.lifecycle.claim is not None and facts.lifecycle.releasing_at is None
         return msgspec.structs.replace(spec, project=facts.project, image=facts.image) if kept else spec
-    life = facts.life
+    life = facts.lifecycle
     project = facts.project if claim is None else claim.project
     image = facts.image if claim is None or life.releasing_at is not None else claim.image
     boot, power = _driven(facts, state, claim, now)
@@ -175,7 +178,8 @@ def effective_machine(
 def nothing_to_lose(life: LifecycleFacts) -> bool:
     """Whether no system that anybody installed can be running: it was seen off, and has since started from here, for an
     agent that has not written one or has not ended yet."""
-    return life.stopped_at is not None and (life.written is None or life.ended_at is not None)
+    ended = stage(life) is BootStage.ENDED
+    return life.stopped_at is not None and (life.written is None or ended)
 
 
 def unknown_runs(life: LifecycleFacts, state: SystemState) -> bool:
@@ -185,13 +189,13 @@ def unknown_runs(life: LifecycleFacts, state: SystemState) -> bool:
 
 
 def _driven(
-    facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
+    facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> tuple[BootSpec | None, str | None]:
-    life, boot, off = facts.life, boot_of(facts, state), state.power is PowerState.OFF
+    life, boot, off = facts.lifecycle, boot_of(facts, state), state.power is PowerState.OFF
     given = boot is not None and facts.once_done == once_order(boot)
-    if life.order is not None:
-        if given or life.registered_at is not None:
-            return (boot if given else None), _power_under(life, now)
+    if life.boot_request is not None:
+        if given or life.boot_request.registered_at is not None:
+            return (boot if given else None), _power_under(life.boot_request, now)
         # It is stopped first: an order that is given to a machine that runs may be used up by whoever restarts it.
         return (boot, "Off") if off and virtual_media.media_ready(life, state) else (None, "Off")
     if life.releasing_at is not None:
@@ -204,11 +208,11 @@ def _driven(
 
 
 def stands(
-    spec: MachineSpec, facts: ResourceFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
+    spec: MachineSpec, facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> bool:
     """Whether the order under way is still meant: what git says by now, and what is seen, would give it again."""
-    life = facts.life
-    if life.order is None or left_to_people(spec):
+    life = facts.lifecycle
+    if life.boot_request is None or left_to_people(spec):
         return False
     if (
         held_for_another_system(spec, life, state)
@@ -216,7 +220,7 @@ def stands(
         or overdue(life, now) is not None
     ):
         return False
-    return stage(life) is not BootStage.ORDERED or purpose(facts, spec, claim) is life.order.purpose
+    return stage(life) is not BootStage.ORDERED or purpose(facts, spec, claim) is life.boot_request.purpose
 
 
 def left_to_people(spec: MachineSpec) -> bool:
@@ -227,7 +231,7 @@ def left_to_people(spec: MachineSpec) -> bool:
 def unattended(life: LifecycleFacts) -> LifecycleFacts:
     """The life of a machine of which nobody knows who started what runs there, if anything does: no order is under way,
     and the next one begins like the first, with all that protects a machine that runs."""
-    return msgspec.structs.replace(without_boot_request(life), attempts=0, stopped_at=None)
+    return msgspec.structs.replace(life, boot_request=None, attempts=0, stopped_at=None)
 
 
 def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, now: datetime) -> LifecycleFacts:
@@ -237,20 +241,23 @@ def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, n
     if not left_to_people(spec) or state.power is not PowerState.ON:
         return life
     at_work = stage(life) is BootStage.WORKING and overdue(life, now) is None
-    ending = life.ended_at is not None and now < life.ended_at + GRACE
+    ended_at = life.boot_request.ended_at if life.boot_request is not None else None
+    ending = ended_at is not None and now < ended_at + GRACE
     return life if at_work or ending else unattended(life)
 
 
 def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
     """What an order waits for since a later time than now, which a clock told that has been put back, counts from now
     on: what is overdue would be noticed when the clock has caught up, perhaps in years."""
-    if life.order is None:
+    request = life.boot_request
+    if request is None:
         return life
-    replace = msgspec.structs.replace
-    if life.order.at > now:
-        life = replace(life, order=replace(life.order, at=now))
-    times = {name: getattr(life, name) for name in ("stopped_at", "registered_at", "heard_at", "ended_at")}
-    return replace(life, **{name: now for name, at in times.items() if at is not None and at > now})
+    times = {name: getattr(request, name) for name in ("requested_at", "registered_at", "last_heard_at", "ended_at")}
+    late = {name: now for name, at in times.items() if at is not None and at > now}
+    stopped_at = life.stopped_at if life.stopped_at is None else min(life.stopped_at, now)
+    if not late and stopped_at == life.stopped_at:
+        return life
+    return msgspec.structs.replace(life.progressed(**late), stopped_at=stopped_at)
 
 
 SERIAL = "serial:"
@@ -298,13 +305,13 @@ class AgentTask(StrEnum):
     POWER_OFF = "poweroff"
 
 
-def agent_task(facts: ResourceFacts, claim: MachineClaimSpec | None) -> AgentTask:
+def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask:
     """What the agent is to do now. It writes and wipes only under an order that was given for that, to a machine whose
     claim still says so."""
-    life = facts.life
-    if stage(life) is not BootStage.WORKING or life.order is None:
+    life = facts.lifecycle
+    if stage(life) is not BootStage.WORKING or life.boot_request is None:
         return AgentTask.POWER_OFF
-    match life.order.purpose:
+    match life.boot_request.purpose:
         case Purpose.INSTALL:
             bound = life.claim is not None and life.releasing_at is None and facts.image is not None
             return AgentTask.INSTALL if bound and claim is not None else AgentTask.POWER_OFF
@@ -314,12 +321,12 @@ def agent_task(facts: ResourceFacts, claim: MachineClaimSpec | None) -> AgentTas
             return AgentTask.POWER_OFF
 
 
-def _power_under(life: LifecycleFacts, now: datetime) -> str | None:
+def _power_under(request: BootRequest, now: datetime) -> str | None:
     """On until the agent calls. While it is at work nobody else touches the power: that it is off then means that it
     has gone. In the end it switches off by itself, and is switched off when it does not."""
-    if life.ended_at is not None:
-        return None if now < life.ended_at + GRACE else "Off"
-    return "On" if life.registered_at is None else None
+    if request.ended_at is not None:
+        return None if now < request.ended_at + GRACE else "Off"
+    return "On" if request.registered_at is None else None
 
 
 # -- what keeps an order from going on ---------------------------------------------------------------------------------
@@ -327,32 +334,32 @@ def _power_under(life: LifecycleFacts, now: datetime) -> str | None:
 
 def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
     """What is wrong with the order under way, when it has waited for too long. `off`: the machine is seen off."""
-    order = life.order
-    if order is None or life.ended_at is not None:
+    order = life.boot_request
+    if order is None or order.ended_at is not None:
         return None
-    if life.registered_at is None:
+    if order.registered_at is None:
         # Until it is seen off, others decide how long that takes: guards, people, its own system.
-        if life.stopped_at is None or now < max(order.at, life.stopped_at) + SERVED_WITHIN:
+        if life.stopped_at is None or now < max(order.requested_at, life.stopped_at) + SERVED_WITHIN:
             return None
         fetched, absent = (
             ("Machine fetched its boot script but no agent reported"),
             "Machine did not fetch its boot script",
         )
-        how = fetched if life.served_at else absent
+        how = fetched if order.served_at else absent
         return failed(life, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
-    heard = life.heard_at or life.registered_at
+    heard = order.last_heard_at or order.registered_at
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
         return failed(
-            life, EventReason.AGENT_GONE, f"Machine powered off while the agent was at: {life.progress or 'work'}", now
+            life, EventReason.AGENT_GONE, f"Machine powered off while the agent was at: {order.progress or 'work'}", now
         )
     if now >= heard + SILENT_AFTER:
-        at = f"; last step: {life.progress}" if life.progress else ""
+        at = f"; last step: {order.progress}" if order.progress else ""
         return failed(
             life, EventReason.AGENT_SILENT, f"no report from the agent for {duration_words(now - heard)}{at}", now
         )
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
-    if now >= order.at + within:
+    if now >= order.requested_at + within:
         return failed(
             life, EventReason.TAKES_TOO_LONG, f"{order.purpose} has taken more than {duration_words(within)}", now
         )
@@ -362,7 +369,7 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
 def calmed(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
     """Whether a crash loop is over: the machine runs, and was not started again. A system whose token to call with is
     used up or expired cannot say so itself."""
-    looping = life.trouble is not None and life.trouble.reason == CRASH_LOOP
+    looping = life.failure is not None and life.failure.reason == CRASH_LOOP
     return looping and state.power is PowerState.ON and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
 
 
@@ -375,7 +382,7 @@ def missing_home(life: LifecycleFacts, now: datetime) -> bool:
 
 def retry_at(life: LifecycleFacts) -> datetime | None:
     """When the next order may be given after trouble; None: at once."""
-    return None if life.trouble is None else life.trouble.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
+    return None if life.failure is None else life.failure.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
 
 
 def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, Wiped, Written
 from reconciler.kinds.machine.lifecycle import (
     CRASH_LOOP,
     CRASH_STARTS,
@@ -15,16 +16,8 @@ from reconciler.kinds.machine.lifecycle import (
     failed,
     stage,
 )
+from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.lifecycle_facts import (
-    FactType,
-    LifecycleFacts,
-    LifecycleFailure,
-    Purpose,
-    Wiped,
-    Written,
-    without_boot_request,
-)
 
 INSTALLS_KEPT = 16
 """Each attempt empties the disk that it writes to, so that older ones leave nothing."""
@@ -47,7 +40,7 @@ class FactApplied(msgspec.Struct, frozen=True):
     """A fact taken up: the life after it, and how it is told; no reason: not worth telling. `expected` False: nothing
     has moved but `trouble`."""
 
-    life: LifecycleFacts
+    lifecycle: LifecycleFacts
     reason: str
     message: str
     expected: bool = True
@@ -55,49 +48,52 @@ class FactApplied(msgspec.Struct, frozen=True):
 
 def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | None, now: datetime) -> FactApplied:
     """The life after a fact. `image`: the one that is pinned, which an install writes."""
-    order, at = life.order, stage(life)
+    order, at = life.boot_request, stage(life)
     if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(life, fact):
         return _unexpected(life, fact, detail, now)
     replace = msgspec.structs.replace
     match fact:
         case FactType.SCRIPT_SERVED:
-            return FactApplied(replace(life, served_at=now), EventReason.SCRIPT_SERVED, detail)
+            return FactApplied(life.progressed(served_at=now), EventReason.SCRIPT_SERVED, detail)
         case FactType.SENT_TO_DISK:
             return _sent_to_disk(life, detail, now)
         case FactType.REGISTERED:
-            life = replace(life, registered_at=now, heard_at=now)
+            life = life.progressed(registered_at=now, last_heard_at=now)
             if order is not None and order.purpose is Purpose.INSPECT:
-                life = replace(life, inspected_at=now, asked=order.word, ended_at=now, attempts=0)
+                heeded = order.document_request
+                life = replace(life.progressed(ended_at=now), inspected_at=now, heeded_request=heeded, attempts=0)
             else:  # From here on what was on the disk is on its way out.
                 life = replace(life, written=None, phoned_home_at=None, installs=_installs(life))
             return FactApplied(life, EventReason.AGENT_REGISTERED, detail)
         case FactType.ALIVE:
-            return FactApplied(replace(life, heard_at=now, progress=detail or None), "", detail)
+            return FactApplied(life.progressed(last_heard_at=now, progress=detail or None), "", detail)
         case FactType.WRITTEN:
-            word, id_ = (order.word, order.id) if order else (None, "")
+            word, id_ = (order.document_request, order.id) if order else (None, "")
             written = Written(image or "", detail, life.claim or "", now, word, id_)
-            life = replace(life, written=written, phoned_home_at=None, heard_at=now, ended_at=now, attempts=0)
+            life = life.progressed(last_heard_at=now, ended_at=now)
+            life = replace(life, written=written, phoned_home_at=None, attempts=0)
             return FactApplied(life, EventReason.IMAGE_WRITTEN, f"{written.image}, read back as {detail}")
         case FactType.WIPED:
             proof = tuple(line for line in detail.splitlines() if line.strip())
             # A clock that was put back must not have it wiped again and again until it has caught up.
             wiped = Wiped(max(now, life.releasing_at or now), proof)
-            life = replace(life, wiped=wiped, written=None, installs=(), heard_at=now, ended_at=now, attempts=0)
+            life = life.progressed(last_heard_at=now, ended_at=now)
+            life = replace(life, wiped=wiped, written=None, installs=(), attempts=0)
             return FactApplied(life, EventReason.DISKS_WIPED, "; ".join(proof))
         case FactType.AGENT_FAILED:
             trouble = failed(life, EventReason.AGENT_FAILED, detail or "the agent gave no reason", now)
             return FactApplied(
-                replace(without_boot_request(life), trouble=trouble), EventReason.AGENT_FAILED, trouble.message
+                replace(life, boot_request=None, failure=trouble), EventReason.AGENT_FAILED, trouble.message
             )
         case FactType.PHONED_HOME:
-            life = replace(without_boot_request(life), phoned_home_at=now, stopped_at=None, trouble=None, starts=())
+            life = replace(life, boot_request=None, phoned_home_at=now, stopped_at=None, failure=None, starts=())
             return FactApplied(life, EventReason.PHONED_HOME, detail)
 
 
 def _installs(life: LifecycleFacts) -> tuple[str, ...]:
     """With the order under way, and that of what is on the disk."""
-    written, order = life.written, life.order
-    ids = (*life.installs, written.order if written is not None else "", order.id if order is not None else "")
+    written, order = life.written, life.boot_request
+    ids = (*life.installs, written.boot_request if written is not None else "", order.id if order is not None else "")
     return tuple(dict.fromkeys(one for one in ids if one))[-INSTALLS_KEPT:]
 
 
@@ -107,7 +103,7 @@ def _sent_to_disk(life: LifecycleFacts, detail: str, now: datetime) -> FactAppli
     if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
         return FactApplied(life, EventReason.SENT_TO_DISK, detail)
     why = f"started {len(starts)} times within {duration_words(CRASH_WITHIN)}; the installed OS has not phoned home"
-    return FactApplied(msgspec.structs.replace(life, trouble=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why)
+    return FactApplied(msgspec.structs.replace(life, failure=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why)
 
 
 def _out_of_place(life: LifecycleFacts, fact: FactType) -> bool:
@@ -117,7 +113,7 @@ def _out_of_place(life: LifecycleFacts, fact: FactType) -> bool:
 
 
 def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime) -> FactApplied:
-    when = f"while {stage(life)}" + (f" to {life.order.purpose}" if life.order else "")
+    when = f"while {stage(life)}" + (f" to {life.boot_request.purpose}" if life.boot_request else "")
     if fact is FactType.PHONED_HOME and life.releasing_at is not None:
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = LifecycleFailure(
@@ -126,7 +122,7 @@ def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime
             now,
         )
         kept = (
-            life if life.trouble is not None and life.trouble.final else msgspec.structs.replace(life, trouble=trouble)
+            life if life.failure is not None and life.failure.final else msgspec.structs.replace(life, failure=trouble)
         )
         return FactApplied(kept, trouble.reason, trouble.message, expected=False)
     return FactApplied(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from drivers.base import BootEnabled, SystemState
 from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
+from reconciler.kinds.common.machine_facts import machine_s
 from reconciler.kinds.machine.spec import MachineSpec, once_order
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
@@ -16,14 +17,14 @@ BOOT_OVERRIDE = "BootOverride"
 
 
 def machine_conditions(
-    resource: Resource[MachineSpec], remembered: ResourceFacts, seen: Observation | None
+    resource: Resource[MachineSpec], facts: ResourceFacts, seen: Observation | None
 ) -> Iterator[Condition]:
     """Whether people work on it, what keeps its life from going on, and a Once order that stays."""
-    spec = resource.spec
+    spec, remembered = resource.spec, machine_s(facts)
     for word, pause in ((SUSPENDED, spec.suspend), (MAINTENANCE, spec.maintenance)):
         if pause is not None:
             yield Condition(word, Status.TRUE, "Declared", pause.reason)
-    if (trouble := remembered.life.trouble) is not None:
+    if (trouble := remembered.lifecycle.failure) is not None:
         said = "Final" if trouble.final else "Noted"
         yield Condition(trouble.reason, Status.TRUE, said, trouble.message, trouble.at)
     boot = seen.value.boot if seen is not None and isinstance(seen.value, SystemState) else None

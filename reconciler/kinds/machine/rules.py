@@ -20,6 +20,7 @@ from drivers.base import (
 )
 from reconciler.kinds.common.bmc_access import at_place
 from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts, facts_in
 from reconciler.kinds.machine import binding, lifecycle, virtual_media
 from reconciler.kinds.machine.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
@@ -41,12 +42,14 @@ from reconciler.model.action import (
     Settle,
     Unclaim,
 )
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.lifecycle_facts import LifecycleFacts, Purpose
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.plan import Hold, HoldKind, override_hint
 from reconciler.model.resource import Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
+
+FIRST_SIGHT = "first-sight"
+"""The guard of one-time boot orders of unknown age."""
 
 
 class MachineRules:
@@ -56,10 +59,10 @@ class MachineRules:
         """Project, image, power, boot and LED, as far as they are declared; the first two as they are remembered."""
         state = _state(look.value)
         spec = _effective(resource.spec, look)
-        found = binding.fields(spec.project, spec.image, look.facts)
+        found = binding.fields(spec.project, spec.image, facts_in(look))
         if managed(spec):
             found.append(lifecycle_field(spec, look))
-            drive = virtual_media.media_field(look.facts.life, state)
+            drive = virtual_media.media_field(facts_in(look).lifecycle, state)
             found += [] if drive is None else [drive]
         if spec.boot is not None:
             found.append(_boot_field(spec.boot, state, look))
@@ -80,16 +83,16 @@ class MachineRules:
             if spec.maintenance and step.actions:
                 step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, LIFECYCLE_PATH),))
             parts.append(step)
-        for path, build in _in_order(look.facts.life):
+        for path, build in _in_order(facts_in(look).lifecycle):
             if any(field.path == path and not field.equal for field in fields):
                 step = build(spec, state, look)
                 if spec.maintenance and path != LED:
                     step = Steps(holds=(_declared("maintenance", spec.maintenance.reason, path),))
                 parts.append(step)
         holds = [hold for part in parts for hold in part.holds]
-        if managed(spec) and lifecycle.held_for_another_system(spec, look.facts.life, state):
-            holds.append(_other_machine(look.facts.life, state))
-        elif managed(spec) and lifecycle.another_system(look.facts.life, state):
+        if managed(spec) and lifecycle.held_for_another_system(spec, facts_in(look).lifecycle, state):
+            holds.append(_other_machine(facts_in(look).lifecycle, state))
+        elif managed(spec) and lifecycle.another_system(facts_in(look).lifecycle, state):
             holds += [_already(key) for key in _with_system(state, look)]
         if spec.suspend:
             # Nothing is sent for a binding: it goes on beside what is held.
@@ -98,18 +101,19 @@ class MachineRules:
         if observes(spec):
             paths = {one.path for part in parts for one in (*part.actions, *part.holds)}
             holds += [_observed(path) for path in sorted(paths, key=str)]
-        return Steps(tuple(a for part in parts for a in part.actions), tuple(dict.fromkeys(holds)))
+        actions, passes = (a for part in parts for a in part.actions), (one for part in parts for one in part.passes)
+        return Steps(tuple(actions), tuple(dict.fromkeys(holds)), tuple(passes))
 
     def removal(self, look: KindView) -> Steps:
         """A machine that git no longer declares is forgotten, never powered off."""
-        if look.facts.life.claim is not None:
-            reason = f"no longer declared, but claimed by MachineClaim/{look.facts.life.claim}"
+        if facts_in(look).lifecycle.claim is not None:
+            reason = f"no longer declared, but claimed by MachineClaim/{facts_in(look).lifecycle.claim}"
             hint = "declare the machine again, and remove it after the claim has released it"
             return Steps((), (Hold(HoldKind.GUARD, "claimed", reason, hint),))
-        left = look.facts.life.media
+        left = facts_in(look).lifecycle.media
         image = f"; {left.url} stays in its virtual drive" if left is not None else ""
         why = f"no longer declared; its power is not changed{image}"
-        renamed = at_place(look.desired, look.facts.place) if look.desired is not None else None
+        renamed = at_place(look.desired, facts_in(look).place) if look.desired is not None else None
         if renamed is not None:
             why = f"renamed to {renamed}, which takes over its BMC, system and recorded facts{image}"
         return Steps((Forget(key=look.key, reason=why),))
@@ -150,17 +154,17 @@ def _in_order(life: LifecycleFacts) -> tuple[tuple[str, Callable[[MachineSpec, S
     """The CD image before all else where the machine is to start from it; else last, as some BMCs never let it go."""
     drive = ((virtual_media.MEDIA, _media_steps),)
     others = ((BOOT, _boot_steps), (POWER, _power_steps), (LED, _led_steps))
-    return (*drive, *others) if life.order is not None else (*others, *drive)
+    return (*drive, *others) if life.boot_request is not None else (*others, *drive)
 
 
 def _effective(spec: MachineSpec, look: KindView) -> MachineSpec:
-    if not managed(spec) and look.facts.life.claim is None:
+    if not managed(spec) and facts_in(look).lifecycle.claim is None:
         return spec
-    claim = lifecycle.claim_spec(look.facts, look.desired)
-    return lifecycle.effective_machine(spec, look.facts, _state(look.value), claim, look.now)
+    claim = lifecycle.claim_spec(facts_in(look), look.desired)
+    return lifecycle.effective_machine(spec, facts_in(look), _state(look.value), claim, look.now)
 
 
-def ordered_boot(resource: Resource[Any], facts: ResourceFacts, value: Any) -> BootSpec | None:
+def ordered_boot(resource: Resource[Any], facts: MachineFacts, value: Any) -> BootSpec | None:
     """The boot override that is asked of the machine now, by its document or for its life."""
     if not isinstance(resource.spec, MachineSpec):
         return None
@@ -181,14 +185,14 @@ def _assignment(spec: MachineSpec) -> binding.Assignment:
 def _binding_steps(spec: MachineSpec, look: KindView, fields: tuple[Field, ...]) -> list[Steps]:
     wanted, parts = _assignment(spec), []
     differing = {field.path for field in fields if not field.equal}
-    bound = look.facts.project == spec.project
+    bound = facts_in(look).project == spec.project
     if binding.PROJECT in differing:
         step = binding.project_steps(wanted, look)
         bound = bool(step.actions)
         parts.append(step)
-    order = look.facts.life.order
+    order = facts_in(look).lifecycle.boot_request
     if binding.IMAGE in differing and order is not None and order.purpose is Purpose.INSTALL:
-        why = f"image {look.facts.image} is being written"
+        why = f"image {facts_in(look).image} is being written"
         parts.append(
             Steps(
                 holds=(
@@ -215,9 +219,13 @@ def _other_machine(life: LifecycleFacts, state: SystemState) -> Hold:
 
 def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
     """Other machines whose system that is."""
-    wanted = (lifecycle.like_before(look.facts.life, state) or "").lower()
+    wanted = (lifecycle.like_before(facts_in(look).lifecycle, state) or "").lower()
     by_serial = wanted.startswith(lifecycle.SERIAL)
-    lives = {key for key, facts in look.remembered.items() if (facts.life.system or "").lower() == wanted}
+    lives = {
+        key
+        for key, facts in all_machine_facts(look.remembered).items()
+        if (facts.lifecycle.system or "").lower() == wanted
+    }
     told = ((key, lifecycle.system_of(_state(one.value), by_serial=by_serial)) for key, one in look.observed.items())
     seen = {key for key, system in told if (system or "").lower() == wanted}
     return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
@@ -252,7 +260,7 @@ def _boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
     if boot.enabled is BootEnabled.ONCE:
         # A machine that boots uses a Once order up and reads Disabled again: only the record of having given the
         # order tells that from never having given it.
-        equal = look.facts.once_done == once_order(boot)
+        equal = facts_in(look).once_done == once_order(boot)
     elif boot.enabled is BootEnabled.DISABLED:
         equal = seen is not None and seen.enabled in (None, BootEnabled.DISABLED)
     else:
@@ -278,7 +286,7 @@ def _kept(asked: BootOverride, seen: BootOverride) -> bool:
 
 
 def _media_steps(_: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    return virtual_media.media_steps(look.facts.life, state, look)
+    return virtual_media.media_steps(facts_in(look).lifecycle, state, look)
 
 
 def _boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
@@ -289,7 +297,8 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         return _refused(BOOT, "the BMC has no boot override", "remove spec.boot")
     if boot.mode is not None and state.boot.mode is None:
         return _refused(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
-    if (unsure := _order_of_unknown_age(boot, state, look)) is not None:
+    unsure = _order_of_unknown_age(boot, state, look)
+    if unsure is not None and look.lifted(FIRST_SIGHT) is None:
         return Steps(holds=(unsure,))
     allowed = state.allowed_boot_targets
     if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
@@ -306,25 +315,24 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         # (Ironic note redfish-full-boot-payload-asrockrack).
         target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
     override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
-    return Steps((SetBoot(key=look.key, override=override, reason="boot override differs"),))
+    set_boot = SetBoot(key=look.key, override=override, reason="boot override differs")
+    return Steps((set_boot,), passes=(FIRST_SIGHT,) if unsure is not None else ())
 
 
 def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) -> Hold | None:
     """A new store, or one that was mistyped, knows of no order that was carried out: whatever it gives, the next boot
     of a machine in production would install it again, whether the machine runs or is off just now."""
-    if look.facts.found_order is None or look.facts.found_order != once_order(boot):
+    if facts_in(look).found_order is None or facts_in(look).found_order != once_order(boot):
         return None
-    if look.facts.found_new:
+    if facts_in(look).found_new:
         why, also = "the store is new: this one-time boot override may already have been executed", ""
     elif state.power is not PowerState.OFF:
         why = "first observation of a running machine: the one-time boot override may already have been executed"
         also = ", or power the machine off"
     else:
         return None
-    hint = (
-        f"set or change spec.boot.request to send the boot override{also}; or {override_hint('first-sight', look.key)}"
-    )
-    return Hold(HoldKind.GUARD, "first-sight", why, hint, BOOT)
+    hint = f"set or change spec.boot.request to send the boot override{also}; or {override_hint(FIRST_SIGHT, look.key)}"
+    return Hold(HoldKind.GUARD, FIRST_SIGHT, why, hint, BOOT)
 
 
 def _led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
@@ -356,7 +364,7 @@ def _power_on(state: SystemState, look: KindView) -> Steps:
 def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     offered = state.allowed_resets
     graceful = offered is None or ResetType.GRACEFUL_SHUTDOWN in offered
-    if graceful and look.facts.shutdown_ignored is None:
+    if graceful and facts_in(look).shutdown_ignored is None:
         reset, reason = ResetType.GRACEFUL_SHUTDOWN, "power is On"
     elif spec.shutdown.escalate is not Escalate.FORCE:
         why = "the graceful shutdown was ignored" if graceful else "the BMC offers no graceful shutdown"

@@ -7,15 +7,16 @@ from typing import Any
 
 from reconciler.kinds.claim.spec import ClaimedMachine
 from reconciler.kinds.common.column import ClaimSlot
+from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.machine.lifecycle import claim_spec, phase
 from reconciler.kinds.machine.spec import managed
-from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 
 def shown_phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
     """The phase of a managed machine; None for what has none."""
-    resource, remembered = desired.resources.get(key), facts.resources.get(key, NO_FACTS)
+    resource, remembered = desired.resources.get(key), machine_facts(facts.resources, key)
     if key.kind != "Machine" or resource is None or not managed(resource.spec):
         return None
     return str(phase(remembered, claim_spec(remembered, desired)))
@@ -29,6 +30,8 @@ def claim_slots(
         return ()
     spec = claim.spec if claim is not None else None
     return tuple(
-        ClaimSlot(one.slot, one.machine, str(phase(facts.resources[ResourceKey("Machine", one.machine)], spec)))
+        ClaimSlot(
+            one.slot, one.machine, str(phase(machine_facts(facts.resources, ResourceKey("Machine", one.machine)), spec))
+        )
         for one in holders.get(key.name, ())
     )

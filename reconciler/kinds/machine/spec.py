@@ -20,7 +20,6 @@ from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialR
 from reconciler.kinds.common.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
-from reconciler.model.facts import ResourceFacts
 from reconciler.model.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -299,10 +298,3 @@ def once_order(boot: BootSpec) -> str:
 def one_time_boot(spec: MachineSpec) -> str | None:
     """The one-time order that the document holds, if it holds one."""
     return once_order(spec.boot) if spec.boot is not None and spec.boot.enabled is BootEnabled.ONCE else None
-
-
-def first_facts(spec: MachineSpec, new_store: bool) -> ResourceFacts:
-    """What is remembered of a machine that was not known before: its one-time boot order may be of any age where no
-    machine was known."""
-    order = one_time_boot(spec)
-    return ResourceFacts(found_order=order, found_new=new_store and order is not None)

@@ -14,10 +14,10 @@ import msgspec
 from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds.catalogue.partition import PartitionSpec, StartFrom, service
 from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.machine_facts import Inserted, LifecycleFacts, MachineFacts, facts_in
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import EjectMedia, InsertMedia
-from reconciler.model.facts import Failure
-from reconciler.model.lifecycle_facts import Inserted, LifecycleFacts
+from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.model.retry import EJECT
@@ -60,19 +60,22 @@ def has_disc(state: SystemState) -> bool:
     return state.allowed_boot_targets is None or bool(set(_DISCS) & set(state.allowed_boot_targets))
 
 
-def media_watched(life: LifecycleFacts) -> bool:
-    """Whether the virtual drives are to be looked at, which costs requests of its own."""
-    return life.media is not None or (life.order is not None and life.order.media is not None)
+def media_is_watched(facts: ResourceFacts) -> bool:
+    """Whether the virtual drives are to be observed, which costs requests of its own."""
+    if not isinstance(facts, MachineFacts):
+        return False
+    life = facts.lifecycle
+    return life.media is not None or (life.boot_request is not None and life.boot_request.media is not None)
 
 
 def media_ready(life: LifecycleFacts, state: SystemState) -> bool:
     """Whether the machine may be told to start for its order, as far as the virtual drive goes."""
-    return life.order is None or life.order.media is None or _is_in(life, state)
+    return life.boot_request is None or life.boot_request.media is None or _is_in(life, state)
 
 
 def _is_in(life: LifecycleFacts, state: SystemState) -> bool:
-    order = life.order
-    if order is None or life.media is None or life.media.order != order.id:
+    order = life.boot_request
+    if order is None or life.media is None or life.media.boot_request != order.id:
         return False
     return order.media is not None and state.holds(order.media) is True
 
@@ -80,14 +83,14 @@ def _is_in(life: LifecycleFacts, state: SystemState) -> bool:
 def media_field(life: LifecycleFacts, state: SystemState) -> Field | None:
     """What is to be in the virtual drive beside what is; None where that is not asked."""
     seen = None if state.media is None else list(state.media)
-    order = life.order
+    order = life.boot_request
     if order is None:
         if life.media is None:
             return None
         gone = state.holds(life.media.url) is False
-        return Field(MEDIA, {"image": None, "order": life.media.order}, seen, gone, once=True)
+        return Field(MEDIA, {"image": None, "order": life.media.boot_request}, seen, gone, once=True)
     # Once the agent is up, all of it is in memory.
-    if order.media is None or life.registered_at is not None or state.power is not PowerState.OFF:
+    if order.media is None or order.registered_at is not None or state.power is not PowerState.OFF:
         return None
     return Field(MEDIA, {"image": order.media, "order": order.id}, seen, _is_in(life, state), once=True)
 
@@ -96,7 +99,7 @@ def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Ste
     """Put it in, or take it out. What was in before its order may be a remnant that only looks inserted: it is taken
     out first (Ironic's note stale-insert-skip). What is in the drives of a BMC that does not say is found out by the
     attempt, which fails."""
-    wanted = life.order.media if life.order is not None else None
+    wanted = life.boot_request.media if life.boot_request is not None else None
     old = life.media.url if life.media is not None else None
     if wanted is None:
         return _eject(old or "", "its boot request has ended", look)
@@ -108,7 +111,7 @@ def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Ste
 
 def _eject(url: str, why: str, look: KindView) -> Steps:
     """Less and less often: some BMCs say of what is out that it is in, until they are restarted."""
-    failure = look.facts.failures.get(MEDIA)
+    failure = facts_in(look).failures.get(MEDIA)
     if failure is not None:
         again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
         if look.now < again:
@@ -125,12 +128,14 @@ def given_up(path: str, failure: Failure) -> bool:
 
 def media_inserting(life: LifecycleFacts, url: str) -> LifecycleFacts:
     """The life from the moment at which the image is sent for."""
-    return msgspec.structs.replace(life, media=Inserted(url, life.order.id if life.order is not None else ""))
+    return msgspec.structs.replace(
+        life, media=Inserted(url, life.boot_request.id if life.boot_request is not None else "")
+    )
 
 
 def observe_media(life: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
     """The life after a look: what was taken out is forgotten."""
     field = next((one for one in fields if one.path == MEDIA), None)
-    if field is None or not field.equal or life.order is not None:
+    if field is None or not field.equal or life.boot_request is not None:
         return life
     return msgspec.structs.replace(life, media=None)

@@ -12,9 +12,9 @@ import msgspec
 from werkzeug import Request, Response
 
 from reconciler import runtime
+from reconciler.kinds.common.machine_facts import FactType
 from reconciler.kinds.machine.cloud_init import PhoneHome, fill_seed
 from reconciler.model.event import EventReason
-from reconciler.model.lifecycle_facts import FactType
 from reconciler.model.token import BadToken, Grant, TokenFault, TokenPurpose
 from reconciler.services.boot import identifiers
 from reconciler.services.boot.pages import find_machine

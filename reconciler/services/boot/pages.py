@@ -10,9 +10,10 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import FileWrapper
 
+from reconciler.kinds.common.machine_facts import BootRequest, FactType
 from reconciler.kinds.machine.virtual_media import IMAGE
+from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.lifecycle_facts import BootRequest, FactType, Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
 from reconciler.services.boot import identifiers, scripts

@@ -137,7 +137,7 @@ def action(this: Action) -> str:
             return clean(f"{this.name} {', '.join(machines)}")
         case RequestBoot(purpose=purpose, attempt=attempt):
             return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
-        case Settle(trouble=trouble):
+        case Settle(failure=trouble):
             return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
         case AcceptSystem(system=system, was=was):
             return clean(f"{this.name} {system} in the place of {was}")

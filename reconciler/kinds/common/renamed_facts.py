@@ -1,0 +1,49 @@
+"""What is remembered of what can get another name: a claim, an address. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds.common.fact_rules import FactRules
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+
+class RenamedFacts(ResourceFacts, frozen=True, omit_defaults=True):
+    """What is remembered of a resource whose document can say what it was called before."""
+
+    was: tuple[str, ...] = ()
+    """Its former names, the latest last, until what is held elsewhere has followed to the new name, and the rename is
+    reported."""
+
+
+def former(facts: ResourceFacts) -> tuple[str, ...]:
+    """Its former names; none, of what cannot get another one."""
+    return facts.was if isinstance(facts, RenamedFacts) else ()
+
+
+class ClaimFacts(RenamedFacts, frozen=True, omit_defaults=True):
+    """What is remembered of a MachineClaim. Which machines it has, those machines' facts say."""
+
+
+class AddressFacts(RenamedFacts, frozen=True, omit_defaults=True):
+    """What is remembered of an IPAddress. Which address it holds, the IPAM says."""
+
+
+class RenamedFactRules(FactRules):
+    """The rules of what can get another name."""
+
+    def __init__(self, facts_type: type[RenamedFacts]) -> None:
+        self.facts_type = facts_type
+
+    def declared(self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState) -> ResourceFacts:
+        """A name that is declared again is that one's own from now on."""
+        names = former(facts)
+        was = tuple(name for name in names if ResourceKey(resource.key.kind, name) not in desired.resources)
+        return facts if was == names else msgspec.structs.replace(facts, was=was)
+
+    def former_names(self, facts: ResourceFacts) -> tuple[str, ...]:
+        """As they are remembered."""
+        return former(facts)

@@ -1,0 +1,82 @@
+"""By which way a machine's BMC is reached, in words: where logins go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.machine.spec import MachineSpec, way_to
+from reconciler.model.plan import digest
+from reconciler.model.redact import redacted
+from reconciler.model.resource import DesiredState, ResourceKey
+
+BMC = "spec.bmc"
+
+
+def way_in(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
+    """Address, driver, credential and trust of a machine in words, by path, with what its partition says for all of its
+    machines. What is not said has no entry; never empty."""
+    return _endpoint(spec.bmc) | _login(spec, desired)
+
+
+def _endpoint(bmc: BmcSpec) -> dict[str, str]:
+    return _said({"address": redacted(bmc.address), "systemId": bmc.system_id})
+
+
+def _login(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
+    way = way_to(spec, desired)
+    return _said(
+        {
+            "driver": way.driver,
+            "credentialRef": _credential(msgspec.to_builtins(way.credential_ref)),
+            "tls.caFile": way.tls.ca_file,
+            "tls.fingerprint": way.tls.fingerprint,
+            "tls.insecure": "true" if way.tls.insecure else None,
+            "options": redacted(_text(way.options)),
+        }
+    )
+
+
+def _text(options: dict[str, Any]) -> str:
+    return msgspec.json.encode(options, order="deterministic").decode() if options else ""
+
+
+def _said(words: dict[str, str | None]) -> dict[str, str]:
+    return {f"{BMC}.{name}": value for name, value in words.items() if value}
+
+
+def ways_in(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:
+    """The way in of each machine."""
+    return desired.derived("ways in", _ways_in)
+
+
+def _ways_in(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
+    # A fleet has thousands of addresses and a handful of logins.
+    logins: dict[object, dict[str, str]] = {}
+    found = {}
+    for machine in desired.of_kind("Machine"):
+        spec = machine.spec
+        if not isinstance(spec, MachineSpec):
+            continue
+        same = (spec.partition, spec.bmc.driver, spec.bmc.credential_ref, spec.bmc.tls, _text(spec.bmc.options))
+        if same not in logins:
+            logins[same] = _login(spec, desired)
+        found[machine.key] = _endpoint(spec.bmc) | logins[same]
+    return found
+
+
+def _credential(reference: Any) -> str | None:
+    """`name bmc`; of a command its first word alone, as its arguments may be what is to be kept secret."""
+    if not isinstance(reference, dict):
+        return None
+    said = {name: value for name, value in reference.items() if value is not None}
+    return ", ".join(f"{name} {_word(value)}" for name, value in sorted(said.items())) or None
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"{value[0] if value else ''} with arguments {digest(value[1:])}"
+    return str(value)
