@@ -15,6 +15,7 @@ from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.mac_vendor import mac_vendors
 from reconciler.kinds.machine.spec import MachineSpec, Mode
+from reconciler.model.address_range import address_range, is_within
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
 
 MOST_ADDRESSES = 1 << 16
@@ -63,19 +64,11 @@ def parse_scan_range(text: str, port: int = HTTPS, partition: str | None = None)
     Network and broadcast address of an IPv4 prefix are left out, as nobody can live there.
     """
     try:
-        if "/" in text:
-            network = ipaddress.ip_network(text)
-            first, last = int(network.network_address), int(network.broadcast_address)
-            if network.version == 4 and network.prefixlen < 31:
-                first, last = first + 1, last - 1
-            return ScanRange(first, last, network.version, port, partition)
-        one, dash, two = text.partition("-")
-        if not dash:
+        if "/" not in text and "-" not in text:
             return _single(text, port, partition)
-        begin, end = ipaddress.ip_address(one), ipaddress.ip_address(two)
-        if begin.version != end.version or int(begin) > int(end):
-            raise ValueError("its end comes before its beginning")
-        return ScanRange(int(begin), int(end), begin.version, port, partition)
+        found = address_range(text)
+        ends = 1 if "/" in text and found.version == 4 and found.size > 2 else 0
+        return ScanRange(found.first + ends, found.last - ends, found.version, port, partition)
     except ValueError as error:
         hint = "write a prefix, a range a-b or address:port"
         raise ValueError(f"{text!r} cannot be looked through: {error}; {hint}") from None
@@ -90,8 +83,8 @@ def _single(text: str, port: int, partition: str | None) -> ScanRange:
         port = int(found) if found else port
         if not 0 < port < 65536:
             raise ValueError(f"there is no port {port}")
-    address = ipaddress.ip_address(text)
-    return ScanRange(int(address), int(address), address.version, port, partition)
+    found = address_range(text)
+    return ScanRange(found.first, found.last, found.version, port, partition)
 
 
 def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
@@ -99,13 +92,14 @@ def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
     every = list(partitions)
     number = ipaddress.ip_address(address.strip("[]"))
     around = [
-        (network.prefixlen, one.key.name)
+        (address_range(network).size, one.key.name)
         for one in every
-        for network in map(ipaddress.ip_network, one.spec.bmc_networks)
-        if number.version == network.version and number in network
+        for network in one.spec.bmc_networks
+        if is_within(number, [network])
     ]
     if around:
-        return max(around)[1]
+        smallest = min(size for size, _ in around)
+        return max(name for size, name in around if size == smallest)
     return every[0].key.name if len(every) == 1 else None
 
 

@@ -45,6 +45,7 @@ def test_the_settings_name_them_and_without_a_word_it_is_loopback(said: str, net
         (LOGIN, "::ffff:10.1.0.7"),
         (NAMED, "10.2.0.7"),
         (LABS, "fd00:3::7%eth0"),
+        ('bmc_networks = ["10.0.0.10-10.0.0.50"]', "10.0.0.50"),
     ],
 )
 def test_within_them_a_connection_is_made(said: str, number: str) -> None:
@@ -64,6 +65,7 @@ def test_within_them_a_connection_is_made(said: str, number: str) -> None:
         (LOGIN, "127.0.0.1"),
         (NAMED, "10.1.0.7"),
         ("bmc_networks = []", "127.0.0.1"),
+        ('bmc_networks = ["10.0.0.10-10.0.0.50"]', "10.0.0.51"),
     ],
 )
 def test_outside_of_them_none_is_and_the_setting_is_named(said: str, number: str) -> None:
@@ -93,4 +95,4 @@ def test_what_is_no_network_is_told_with_all_else_that_is_wrong() -> None:
 
 
 def test_a_network_of_nearly_all_hosts_is_warned_of() -> None:
-    assert len(too_broad(settings('bmc_networks = ["0.0.0.0/0", "10.0.0.0/8", "::/0"]'))) == 2
+    assert len(too_broad(settings('bmc_networks = ["0.0.0.0/0", "10.0.0.0/8", "::/0", "1.0.0.0-9.0.0.0"]'))) == 3

@@ -90,7 +90,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "alembic": ("reconciler/store/",),
     "click": ("cli.py", "reconciler/commands/"),
     "rich": ("reconciler/commands/",),
-    "netaddr": ("drivers/base/mac_address.py", "reconciler/kinds/common/mac_vendor.py"),
+    "netaddr": (
+        *("drivers/base/mac_address.py", "reconciler/kinds/common/mac_vendor.py"),
+        *("reconciler/model/address_range.py", "reconciler/desired/rules/addressing.py"),
+    ),
     "pynetbox": ("drivers/ipam/netbox",),
     "requests": ("drivers/ipam/netbox", "drivers/bmc/redfish"),
     "urllib3": ("drivers/ipam/netbox",),

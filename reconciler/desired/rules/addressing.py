@@ -5,8 +5,8 @@ Prefixes and addresses are canonical by now (see formats), so that equal text is
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,26 +15,19 @@ from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.fields import FAMILIES
 from reconciler.kinds.ipam.ipaddress import IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, PrefixSpec, families, parent_of, wanted
+from reconciler.model.address_range import address_range
 from reconciler.model.resource import DesiredState, Resource
 
-
-class _Span(msgspec.Struct, frozen=True, order=True):
-    """All addresses from first to last, of one family (4 or 6)."""
-
-    family: int
-    first: int
-    last: int
-
-    def holds(self, other: _Span) -> bool:
-        return self.family == other.family and self.first <= other.first and other.last <= self.last
+if TYPE_CHECKING:
+    from netaddr import IPRange
 
 
 class _Prefix(msgspec.Struct, frozen=True):
-    span: _Span
+    span: IPRange
     text: str
     network: Resource[NetworkSpec]
     path: FindingPath
-    kept: tuple[tuple[_Span, str], ...]
+    kept: tuple[tuple[IPRange, str], ...]
     """What is reserved and never allocated, with what it is."""
 
 
@@ -52,43 +45,34 @@ def check_addressing(state: DesiredState) -> list[Finding]:
 
 
 def _prefixes(network: Resource[NetworkSpec]) -> list[_Prefix]:
+    spans = [(spec, address_range(spec.cidr)) for spec in network.spec.prefixes]
     return [
-        _Prefix(span := _span(spec.cidr), spec.cidr, network, ("spec", "prefixes", index), tuple(_kept(spec, span)))
-        for index, spec in enumerate(network.spec.prefixes)
+        _Prefix(span, spec.cidr, network, ("spec", "prefixes", index), tuple(_kept(spec, span)))
+        for index, (spec, span) in enumerate(spans)
     ]
 
 
-def _span(text: str) -> _Span:
-    """An address, prefix or range as its first and last address."""
-    if "/" in text:
-        network = ipaddress.ip_network(text)
-        return _Span(network.version, int(network.network_address), int(network.broadcast_address))
-    first, _, last = text.partition("-")
-    address = ipaddress.ip_address(first)
-    return _Span(address.version, int(address), int(ipaddress.ip_address(last)) if last else int(address))
-
-
-def _kept(spec: PrefixSpec, span: _Span) -> Iterator[tuple[_Span, str]]:
+def _kept(spec: PrefixSpec, span: IPRange) -> Iterator[tuple[IPRange, str]]:
     """In a /31 and a /32 (RFC 3021), and a /127 and a /128 (RFC 6164), every address can be used."""
-    if span.last - span.first > 1:
-        first = "the network's own address" if span.family == 4 else "the subnet-router anycast address"
-        yield _Span(span.family, span.first, span.first), first
-        if span.family == 4:
-            yield _Span(span.family, span.last, span.last), "the broadcast address"
+    if span.size > 2:
+        first = "the network's own address" if span.version == 4 else "the subnet-router anycast address"
+        yield address_range(str(span[0])), first
+        if span.version == 4:
+            yield address_range(str(span[-1])), "the broadcast address"
     if spec.gateway:
-        yield _span(spec.gateway), "the gateway"
+        yield address_range(spec.gateway), "the gateway"
     for text in spec.reserved:
-        yield _span(text), f"reserved ({text})"
+        yield address_range(text), f"reserved ({text})"
 
 
 def _outside(prefixes: list[_Prefix]) -> Iterator[Finding]:
     for prefix in prefixes:
         spec = prefix.network.spec.prefixes[int(prefix.path[-1])]
-        if spec.gateway and not prefix.span.holds(_span(spec.gateway)):
+        if spec.gateway and address_range(spec.gateway) not in prefix.span:
             what = f"the gateway {spec.gateway} is not in {prefix.text}"
             yield Finding("outside-prefix", prefix.network, (*prefix.path, "gateway"), what, hint="correct one of them")
         for index, text in enumerate(spec.reserved):
-            if not prefix.span.holds(_span(text)):
+            if address_range(text) not in prefix.span:
                 what, path = f"{text} is not in {prefix.text}", (*prefix.path, "reserved", index)
                 yield Finding("outside-prefix", prefix.network, path, what, hint="correct it, or move it to its prefix")
 
@@ -97,9 +81,9 @@ def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:
     """Among those of one namespace that have the same parent, or none. Prefixes nest or are apart, so in order of
     address only the one that reaches furthest can be overlapped."""
     widest: _Prefix | None = None
-    for prefix in sorted(prefixes, key=lambda p: (p.span.family, p.span.first, -p.span.last)):
+    for prefix in sorted(prefixes, key=lambda p: (p.span.version, p.span.first, -p.span.last)):
         span = prefix.span
-        if widest and widest.span.family == span.family and span.first <= widest.span.last:
+        if widest and widest.span.version == span.version and span.first <= widest.span.last:
             where = "it" if widest.network is prefix.network else str(widest.network.key)
             what = f"{prefix.text} overlaps {widest.text} of {where}"
             why = f"which is at {widest.network.source}"
@@ -127,23 +111,23 @@ def _asked_for(
             why = f"it has {listed}" if listed else ""
             yield Finding("no-such-family", resource, ("spec", "family"), what, why, "remove family")
         if spec.address:
-            span, path = _span(spec.address), ("spec", "address")
-            holder = next((prefix for prefix in there if prefix.span.holds(span)), None)
+            span, path = address_range(spec.address), ("spec", "address")
+            holder = next((prefix for prefix in there if span in prefix.span), None)
             if holder is None and not _may_be_chosen(span, there, chosen, prefixes.get(network.spec.parent or "", [])):
                 above = prefixes.get(network.spec.parent or "", [])
                 what = f"{spec.address} is not in Network/{spec.network}"
                 hint = f"take one of {listed or ', '.join(prefix.text for prefix in above[:4])}"
                 yield Finding("outside-network", resource, path, what, f"the network is at {network.source}", hint)
-            elif holder and (why := next((why for kept, why in holder.kept if kept.holds(span)), "")):
+            elif holder and (why := next((why for kept, why in holder.kept if span in kept), "")):
                 what = f"{spec.address} is reserved and never allocated"
                 yield Finding("reserved-address", resource, path, what, f"it is {why} of {holder.text}", "take another")
 
 
-def _may_be_chosen(span: _Span, there: list[_Prefix], chosen: set[int], above: Iterable[_Prefix]) -> bool:
+def _may_be_chosen(span: IPRange, there: list[_Prefix], chosen: set[int], above: Iterable[_Prefix]) -> bool:
     """Whether it may lie in a prefix that the IPAM has yet to choose for a child."""
-    if span.family not in chosen - {prefix.span.family for prefix in there}:
+    if span.version not in chosen - {prefix.span.version for prefix in there}:
         return False
-    return any(prefix.span.holds(span) for prefix in above)
+    return any(span in prefix.span for prefix in above)
 
 
 def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -> Iterator[Finding]:

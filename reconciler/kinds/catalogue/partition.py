@@ -89,7 +89,9 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
     ntp_servers: Annotated[
         tuple[str, ...], Meta(max_length=5, description="NTP servers of its machines, names or addresses.")
     ] = ()
-    bmc_networks: Annotated[tuple[Cidr, ...], Meta(description="Prefixes that contain its BMCs.")] = ()
+    bmc_networks: Annotated[
+        tuple[AddressRange, ...], Meta(description="Prefixes, addresses and ranges that contain its BMCs.")
+    ] = ()
     bmc: Annotated[BmcDefaults, Meta(description="Defaults for the `bmc` of its machines.")] | None = None
     boot: Annotated[BootService, Meta(description="How its machines are started from the network.")] | None = None
 

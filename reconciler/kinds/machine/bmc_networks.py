@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from ipaddress import ip_network
 
 from reconciler.kinds.machine.credentials import WHERE, Grants, bare_address, single_address_network
+from reconciler.model.address_range import is_within
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """Where simulated BMCs are: all that may be reached while the settings name no network."""
 
 
 def bmc_networks(grants: Grants) -> tuple[str, ...]:
-    """In CIDR form: `bmc_networks` of the settings, and wherever a login may go. Without any of them, loopback."""
+    """Prefixes and ranges: `bmc_networks` of the settings, and wherever a login may go. Without any, loopback."""
     allowed = grants.document_credentials
     logins = [*grants.credentials.values(), *([allowed] if allowed is not None else [])]
     named = [*(grants.bmc_networks or ()), *(network for one in logins for network in one.networks)]
@@ -24,7 +24,7 @@ def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
     """Why no connection may be made to the number that the address of a document leads to, and how to allow it; None:
     it may."""
     at, networks = bare_address(number), bmc_networks(grants)
-    if any(at in ip_network(network) for network in networks):
+    if is_within(at, networks):
         return None
     line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
     return (

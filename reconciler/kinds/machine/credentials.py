@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,13 +16,14 @@ import msgspec
 
 from drivers.base import Peer
 from reconciler.kinds.common.bmc_access import CREDENTIAL_NAME, CredentialRef
+from reconciler.model.address_range import address_range, is_within
 
 WHERE = "~/.config/groundstate/config.toml, or the file that --config names"
 """Where people may write what a document may not say."""
 
 
 class CredentialScope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a login may go: `networks` in CIDR form, the drivers, and `insecure` for plain http and unchecked
+    """Where a login may go: `networks` (prefixes and ranges), the drivers, and `insecure` for plain http and unchecked
     certificates (within the networks)."""
 
     networks: tuple[str, ...]
@@ -49,7 +50,7 @@ class FromDocuments(CredentialScope, frozen=True, kw_only=True, forbid_unknown_f
 class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that documents may use of the host. `ca_files`: patterns of absolute paths beside the base's own.
 
-    `bmc_networks`: where BMCs are reached, in CIDR form, beside the networks that logins may go to.
+    `bmc_networks`: where BMCs are reached, as prefixes and ranges, beside the networks that logins may go to.
     """
 
     credentials: dict[str, Named] = {}
@@ -100,7 +101,7 @@ def too_broad(grants: Grants) -> list[str]:
 
 
 def _any_network(network: str) -> bool:
-    return ip_network(network).prefixlen < (8 if ":" not in network else 16)
+    return address_range(network).size > (1 << 24 if ":" not in network else 1 << 112)
 
 
 def _broad(where: str, pattern: str, harm: str) -> str:
@@ -149,9 +150,9 @@ def _wrong_scopes(grants: Grants) -> list[str]:
     for name, texts in {**networks, "bmc_networks": grants.bmc_networks or ()}.items():
         for text in texts:
             try:
-                ip_network(text)
+                address_range(text)
             except ValueError as error:
-                wrong.append(f"{name}: {error}")
+                wrong.append(f"{name}: {text}: {error}; write a prefix, or a range first-last")
     return wrong
 
 
@@ -233,7 +234,7 @@ def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
     if way.peer.address is None:
         return None
     at = bare_address(way.peer.address)
-    if not any(at in ip_network(network) for network in scope.networks):
+    if not is_within(at, scope.networks):
         networks = _toml([*scope.networks, single_address_network(at)])
         return (
             f"{label} may be sent to {', '.join(scope.networks)}, and {way.address} is {at}; nothing was sent. "
