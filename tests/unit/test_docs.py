@@ -24,6 +24,14 @@ REFERENCE = ROOT / "docs" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_TOPS = sorted(
+    path.name
+    for path in (*ROOT.iterdir(), *(ROOT / "reconciler").iterdir())
+    if path.is_dir() and not path.name.startswith((".", "_"))
+)
+_PATH = re.compile(rf"`((?:(?:{'|'.join(_TOPS)})/[\w./*-]*|[\w/-]+\.py))`")
+"""In code letters, what begins with a folder of the project, or is a Python file."""
+SOURCES = [path for top in ("reconciler", "drivers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
 _FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
 _YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMES = {"dangling-reference", "no-such-image", "unknown-driver"}
@@ -55,6 +63,22 @@ def anchors(page: Path) -> Iterator[str]:
     """The names that a page's headings have on GitHub."""
     for heading in _HEADING.findall(_FENCE.sub("", page.read_text("utf-8"))):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *SOURCES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_project_that_a_page_or_a_docstring_names_exist(page: Path) -> None:
+    named = _PATH.findall(_FENCE.sub("", page.read_text("utf-8")))
+    # kinds/NAME.py is for the reader to fill in.
+    assert [path for path in named if not re.search(r"[A-Z]{4}", path) and not is_there(path, page)] == []
+
+
+def is_there(path: str, page: Path) -> bool:
+    """Whether a path that is named in passing leads to something: from the top, from `reconciler/`, from beside the
+    page. Of a Python file the end of its path will do."""
+    if path == "cli.py" or any(str(source).endswith(f"/{path}") for source in SOURCES):
+        return True
+    pattern = path if "*" in path else f"{path.rstrip('/')}*"  # `drivers/bmc/redfish` are all files that begin so.
+    return any(any(start.glob(pattern)) for start in (ROOT, ROOT / "reconciler", page.parent))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
