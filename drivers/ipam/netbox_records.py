@@ -31,13 +31,13 @@ from drivers.ipam.netbox_rows import (
     custom_field,
     declared_block,
     dict_or_empty,
-    kept_back,
     list_or_empty,
     nested_id,
     nested_name,
     null,
     object_id,
     page_url,
+    reserved_there,
 )
 from drivers.ipam.netbox_wire import NONSENSE, NetboxConnection, NetboxRefused, Record
 
@@ -178,7 +178,7 @@ class Records:
             id=object_id(record["id"]),
             network=str(custom_field(record, NETWORK) or ""),
             position=said["position"] if isinstance(said.get("position"), int) else 0,
-            block=kept_back(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
+            block=reserved_there(declared, [one.interval for one in populated if one.vrf == vrf], container=container),
             declared=declared,
             vrf=vrf,
             namespace=nested_name(record.get("vrf")),

@@ -132,7 +132,7 @@ def declared_block(cidr: str, said: Mapping[str, Any], *, container: bool) -> Bl
         return parse_prefix(Prefix(cidr), container=container)
 
 
-def kept_back(declared: Block, populated: Sequence[Interval], *, container: bool) -> Block:
+def reserved_there(declared: Block, populated: Sequence[Interval], *, container: bool) -> Block:
     """What was asked for, without the reserved parts that NetBox does not keep back (any more)."""
     kept = joined(populated)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.commit_objects import BLOB, CommitWriter, commit_writer, identity_of, object_id
+from reconciler.desired.git.commit_objects import BLOB, CommitWriter, commit_writer, git_object_id, identity_of
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.remotes import words
 
@@ -68,7 +68,7 @@ def push(folder: Path, branch: str, remote: str = "origin") -> None:
 def _spare(writer: CommitWriter, base: str, files: Mapping[str, str]) -> None:
     """Raises SourceError where a file would be written over with other contents."""
     for path, text in files.items():
-        if writer.blob_at(base, path) not in (None, object_id(BLOB, text.encode())):
+        if writer.blob_at(base, path) not in (None, git_object_id(BLOB, text.encode())):
             raise SourceError(f"{path} is there already, with other contents", "", "name another --out")
 
 

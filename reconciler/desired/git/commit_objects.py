@@ -124,7 +124,7 @@ class CommitWriter:
         """Write an object, unless it is there already."""
         from gitdb import IStream, LooseObjectDB
 
-        name = object_id(kind, data)
+        name = git_object_id(kind, data)
         folder = self._objects / name[:2]
         is_new = not folder.exists()
         try:
@@ -137,7 +137,7 @@ class CommitWriter:
         return name
 
 
-def object_id(kind: bytes, data: bytes) -> str:
+def git_object_id(kind: bytes, data: bytes) -> str:
     """What git calls an object of these contents."""
     return hashlib.sha1(b"%s %d\0" % (kind, len(data)) + data, usedforsecurity=False).hexdigest()
 

@@ -14,7 +14,7 @@ import msgspec
 from reconciler import runtime
 from reconciler.desired.git import plumbing
 from reconciler.desired.git import watch as watching
-from reconciler.desired.git.commit_objects import BLOB, object_id
+from reconciler.desired.git.commit_objects import BLOB, git_object_id
 from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
@@ -91,7 +91,7 @@ class WorkTree:
                 listing.diagnostics.append(_unreadable(path, "the folder cannot be listed"))
                 continue
             data = self._contents(path, listing) if kind == FILE else b""
-            if data is not None and listing.add(kind, os.fsencode(path), object_id(BLOB, data), len(data)):
+            if data is not None and listing.add(kind, os.fsencode(path), git_object_id(BLOB, data), len(data)):
                 contents[path] = data
         files = listing.files()
         digest = hashlib.sha256("".join(f"{file.path}\0{file.blob_id}\n" for file in files).encode()).hexdigest()
