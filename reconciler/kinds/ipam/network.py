@@ -138,7 +138,7 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
         DeletionPolicy,
         Meta(
             description="Orphan: the network stays in the IPAM when the document is removed. Release: the network is "
-            "deleted then, as soon as it is empty."
+            "deleted when it is empty."
         ),
     ] = DeletionPolicy.ORPHAN
 
