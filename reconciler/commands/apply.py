@@ -66,8 +66,8 @@ def apply_command(
 ) -> None:
     """Show the plan, ask, and apply it. With PLANFILE, apply the changes of a saved plan that are not stale.
 
-    Exit codes: 0 everything is as declared, 3 a guard holds something, 1 something is not done or could not be read
-    (the summary says what).
+    Exit codes: 0 everything is as declared, 3 a guard holds something, 1 something is not done or could not be read.
+    The summary says what.
 
     \b
     Examples:
@@ -170,7 +170,8 @@ def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
 
 def _not_stopped(threads: Stacks) -> None:
     click.echo(
-        "error: it did not stop in time, and leaves; what was sent stays on record. The threads stand at:", err=True
+        "error: the run did not stop in time and ends now; sent actions stay on record. Positions of the threads:",
+        err=True,
     )
     for name, stack in threads.items():
         click.echo(clean(f"  {name}: {' < '.join(reversed(stack))}"), err=True)

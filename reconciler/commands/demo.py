@@ -57,7 +57,7 @@ def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
     _title("3. The store is new: a Once order may have been carried out before. These machines are new too, so say so")
     _groundstate(stage, ["override", "first-sight", "machines", "--for", "15m", "--reason", "new machines"], 0)
     _title(
-        "4. Do it. Each action is sent once and confirmed by looking; "
+        "4. Do it. Each action is sent once and confirmed by an observation; "
         f"a simulated machine takes up to {POWER_SECONDS[1]} s"
     )
     _groundstate(stage, ["apply", "--yes"], 0)
@@ -65,7 +65,7 @@ def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
     _groundstate(stage, ["ipam", "tree"], 0)
     with demo_daemon(stage) as daemon:
         ledger = DemoLedger(stage, daemon)
-        _title(f"5. The daemon keeps it so. Somebody powers {VICTIM} off by hand")
+        _title(f"5. The daemon keeps it so. A person powers {VICTIM} off by hand")
         _follow(ledger, "RevisionApplied")
         _by_hand(stage)
         for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):

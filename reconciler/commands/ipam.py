@@ -189,7 +189,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
     click.echo(f"Sound: {counted(found.networks, 'network')}, {found.addresses:,} {addresses}.")
 
 
-@ipam_group.command("export", short_help="Write everything down as YAML.")
+@ipam_group.command("export", short_help="Export everything as YAML.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="The file. The default is standard output."
 )
@@ -220,7 +220,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
     click.echo(f"Wrote {len(copy.networks):,} networks and {len(copy.addresses):,} addresses to {out}.", err=True)
 
 
-@ipam_group.command("import", short_help="Take in what was exported.")
+@ipam_group.command("import", short_help="Import an exported file.")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @click.option("--dry-run", is_flag=True, help="Try it on a copy in memory and change nothing.")
 @where_options
@@ -242,7 +242,7 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
         click.echo(clean(line), err=True)
     if found.refused:
         fail(f"{len(found.refused)} of it would be refused; nothing was changed")
-    done = "would be taken in" if dry_run else "are there"
+    done = "would be imported" if dry_run else "are there"
     click.echo(f"{counts_of(copy)} {done}.")
 
 

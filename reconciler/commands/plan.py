@@ -91,7 +91,7 @@ def shown_plan(where: Where, asked: CommandLimits, request: PlanRequest) -> Pros
 
 
 @contextmanager
-def fleet_bar(label: str = "Looking at the fleet") -> Iterator[ObservedSoFar]:
+def fleet_bar(label: str = "Observing the fleet") -> Iterator[ObservedSoFar]:
     """A progress bar on a terminal, from the first resource until the last one is observed."""
     with ExitStack() as ends:
         bars: list[ProgressBar[int]] = []

@@ -90,7 +90,8 @@ def _stoppable(log: Any, stop: runtime.Flag, deadline: Deadline) -> Iterator[Non
 def _not_stopped(log: Any, threads: Stacks) -> None:
     log.error(
         "NotStopped",
-        message=f"it was asked to stop {LEAVE_SECONDS:.0f} s ago and {len(threads)} threads are still there; it leaves "
-        "now. What was sent stays on record, and is observed first at the next start. Please report where they stand",
+        message=f"{len(threads)} threads still run {LEAVE_SECONDS:.0f} s after the request to stop; it ends now. "
+        "Sent actions stay on record, and are observed first at the next start. Please report this with the positions "
+        "of the threads",
         threads=threads,
     )

@@ -138,8 +138,8 @@ def _not_here(path: Path, names: list[str]) -> str:
     place = f"{mine} (yours), or in" if mine else "in"
     are = " and ".join(names)
     return (
-        f"{path} may not set {are}: it was found with the repository, and whoever changes that would choose where "
-        f"secrets come from and go to, what guards let through, or what is observed. Write it in {place} "
+        f"{path} may not set {are}: the file belongs to the repository, and a pull request could change "
+        f"where secrets go or what guards allow. Write it in {place} "
         "a file that --config or GROUNDSTATE_CONFIG names"
     )
 

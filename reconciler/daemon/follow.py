@@ -96,7 +96,7 @@ class Follower:
             return
         said = f"{self._source.location} has not answered in {START:.0f} s"
         self._complain(
-            EventReason.SOURCE_SLOW, f"{said}; {last[:10]}, which was in force last, is in force until it does"
+            EventReason.SOURCE_SLOW, f"{said}; {last[:10]}, the last revision in force, stays in force until then"
         )
         self._fall_back()
 

@@ -178,8 +178,8 @@ class Proposer:
     def _report_lone(self, lone: Iterable[UndeclaredMachine]) -> None:
         for one in lone:
             if self._looked_at is not None and one.at <= self._looked_at:
-                why = "no BMC of a machine that the boot service met was found, so it cannot be proposed"
-                hint = "declare it by its bmc.address, or its BMC's network in bmcNetworks"
+                why = "no BMC matches an undeclared machine of the boot service, so no document can be proposed"
+                hint = "declare the machine with its bmc.address, or add the network of its BMC to bmcNetworks"
                 self._complain(EventReason.BMC_NOT_FOUND, f"{why}; {hint}: {one}")
 
     def _failed(self, why: str) -> float:

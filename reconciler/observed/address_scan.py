@@ -75,7 +75,7 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
     if is_declared:
         return Trust(way.tls, refused=f"its certificate ({found.fingerprint}) is not trusted by what tls declares")
     if not found.sure or found.fingerprint is None:
-        why = "it wants a login before it says what it is, and its certificate is not trusted; declare tls for it"
+        why = "it asks for a login first, and its certificate is not trusted; declare tls for it"
         return Trust(way.tls, refused=why)
     if not pins:
         why = f"its certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"

@@ -128,5 +128,5 @@ def read_failure_of(error: Exception) -> ReadError:
     """Why a read failed, in words that can be kept and shown."""
     if isinstance(error, DriverError):
         return ReadError(error.reason, redacted(clean(str(error))))
-    words = f"the driver failed in a way it should not: {type(error).__name__}: {error}"
+    words = f"the driver failed unexpectedly: {type(error).__name__}: {error}"
     return ReadError(ErrorReason.INTERNAL, redacted(excerpt(words, 2 * _MAX_WORDS))[:_MAX_WORDS])

@@ -56,7 +56,7 @@ def probe_addresses(
                 if not manner.asked:
                     ways.refuse_outside(candidate.way)
                 return probe_address(finder, ways.endpoint(candidate.way), manner.timeout)
-            why = f"the driver {driver} of {named} cannot look for BMCs"
+            why = f"the driver {driver} of {named} cannot search for BMCs"
         except Rejected as error:
             why = f"{named}: {error}"
         except Exception as error:  # noqa: BLE001  what one address says must not stop the search

@@ -71,7 +71,7 @@ def parse_scan_range(text: str, port: int = HTTPS, partition: str | None = None)
         return ScanRange(found.first + ends, found.last - ends, found.version, port, partition)
     except ValueError as error:
         hint = "write a prefix, a range a-b or address:port"
-        raise ValueError(f"{text!r} cannot be looked through: {error}; {hint}") from None
+        raise ValueError(f"{text!r} cannot be searched: {error}; {hint}") from None
 
 
 def _single(text: str, port: int, partition: str | None) -> ScanRange:

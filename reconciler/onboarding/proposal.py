@@ -141,7 +141,7 @@ def proposal_message(this: Update, proposals: Sequence[Proposal], lone: Sequence
     removed = len(this.remove) if this.start is Start.TIP else 0
     lines = [subject(len(this.add), removed), ""]
     if proposals:
-        lines += ["Nothing is sent to them until somebody adopts them (lifecycle.mode Observe).", ""]
+        lines += ["Nothing is sent to them before they are adopted (lifecycle.mode Observe).", ""]
         lines += [f"- {_described(one)}" for one in proposals]
     if removed:
         lines += ["", "Declared meanwhile:", ""] if proposals else ["Declared meanwhile:", ""]

@@ -138,7 +138,7 @@ def _joined(found: FoundSystem, met: UndeclaredMachine) -> FoundSystem:
     more = [mac for mac in met.macs if mac not in told]
     inventory = msgspec.structs.replace(inventory, nics=(*(inventory.nics or ()), *(Nic("", mac) for mac in more)))
     state = msgspec.structs.replace(found.state, serial=found.state.serial or met.serial or None)
-    note = f"the boot service met it: {met.parts}"
+    note = f"found by the boot service: {met.parts}"
     note += f", on {', '.join(met.neighbours)}" if met.neighbours else ""
-    note += f"; MACs that only the machine itself tells: {', '.join(more)}" if more else ""
+    note += f"; MAC addresses that only the machine itself reports: {', '.join(more)}" if more else ""
     return msgspec.structs.replace(found, state=state, inventory=inventory, notes=(*found.notes, note))

@@ -50,9 +50,7 @@ def _partitions(at: Workspace, names: tuple[str, ...]) -> list[dhcp.DhcpPartitio
         known = ", ".join(declared) or "none"
         raise OperationError(f"there is no partition {missing[0]!r}; there are {known}", FailureReason.NOT_FOUND)
     if silent := [name for name in names if declared[name].spec.boot is None]:
-        raise OperationError(
-            f"partition {silent[0]} has no spec.boot, which says over which networks machines are started; add it"
-        )
+        raise OperationError(f"partition {silent[0]} has no spec.boot, which names the boot networks; add it")
     try:
         return dhcp.parts(declared[name] for name in names or declared)
     except BootError as error:

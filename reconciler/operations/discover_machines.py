@@ -205,7 +205,7 @@ def _refuse_amount(ranges: list[ScanRange], request: DiscoverRequest) -> int:
     total = sum(one.size for one in ranges)
     if total > MOST_ADDRESSES and not request.many:
         raise OperationError(
-            f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or --yes to look at them all"
+            f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or pass --yes to probe them all"
         )
     if not ranges:
         raise OperationError("there is nothing to scan; name a RANGE, --leases, or declare bmcNetworks in a Partition")

@@ -122,7 +122,7 @@ def check_ipam(where: Where, *, rebuild: bool = False) -> IpamCheck:
     with Workspace(where) as at, _opened(at, change=rebuild) as (ways, store):
         if rebuild:
             ways.ipam.rebuild()
-            _record(store, EventReason.IPAM_REBUILT, "what is free was written anew from what is declared and held")
+            _record(store, EventReason.IPAM_REBUILT, "the free blocks were computed again")
         wrong = tuple(ways.ipam.check())
         return IpamCheck(wrong, len(ways.ipam.networks()), len(ways.ipam.list()), at.notes)
 

@@ -30,7 +30,7 @@ class Rewind(msgspec.Struct, frozen=True):
 def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
     """Allow it once, for 24 hours, with an event in the ledger. Raises OperationError."""
     if not reason.strip():
-        raise OperationError("say why: --reason INC-7; it stands in the ledger")
+        raise OperationError("say why: --reason INC-7; the reason is recorded in the ledger")
     with Workspace(where) as at:
         source = at.source()
         source.snapshot()  # Of a remote, what it has now: the copy here may be from before the branch was taken back.
@@ -38,10 +38,10 @@ def allow_rewind(where: Where, sha: str, reason: str) -> Rewind:
         with at.changing() as store:
             last = store.get_meta(LAST_GOOD)
             if not last or wanted.commit is None:
-                raise OperationError("no commit is in force in this store, so there is nothing to go back from")
+                raise OperationError("no commit is in force in this store, so rewind is not needed")
             short = wanted.commit.short
             if source.descends(wanted.id, last):
-                raise OperationError(f"{short} is or follows {last[:10]}, which is in force; it needs no leave")
+                raise OperationError(f"{short} is or follows {last[:10]}, the commit in force; rewind is not needed")
             return _allow(store, wanted.id, short, last, reason.strip())
 
 

@@ -118,9 +118,7 @@ def _proposal(options: ProposeOptions, source: DesiredSource, where: Where) -> P
     if not isinstance(source, Repository):
         raise OperationError("--propose-branch needs commits to start from; leave --work-tree out")
     if where.ref.removeprefix("refs/heads/") == options.branch:
-        raise OperationError(
-            f"--propose-branch {options.branch}: that branch is the one that is followed; name another"
-        )
+        raise OperationError(f"--propose-branch {options.branch}: groundstate follows this branch; name another one")
     schedule = Schedule(every=options.interval, port=options.port)
     return Propose(ProposalBranch(source, options.branch, FOLDER), schedule)
 

@@ -20,10 +20,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._steps = Counter(
-            "groundstate_reconcile_total", "Passes over a resource.", ["kind", "result"], registry=self.registry
+            "groundstate_reconcile_total", "Reconciles of a resource.", ["kind", "result"], registry=self.registry
         )
         self._seconds = Histogram(
-            "groundstate_reconcile_seconds", "Time of a pass.", ["kind"], buckets=_SECONDS, registry=self.registry
+            "groundstate_reconcile_seconds", "Time of a reconcile.", ["kind"], buckets=_SECONDS, registry=self.registry
         )
         self._events = Counter(
             "groundstate_events_total", "Events by reason.", ["type", "reason"], registry=self.registry

@@ -36,7 +36,7 @@ _LOG = ("-wal", "-shm")
 """What SQLite adds to the name for its log and the index of that. Both stay while a connection is open; a pool keeps
 one."""
 _NOW_WHAT = (
-    'nothing more is sent, as it could not be written down. Put the file or a backup of it back (see "Where facts are '
+    'nothing more is sent, because it could not be recorded. Restore the file or a backup (see "Where facts are '
     'kept" in the how-to), and start groundstate again'
 )
 

@@ -136,9 +136,8 @@ def _advice(holder: StoreHolder | None, wanted: str) -> str:
     budget from zero, and would have two processes at work on one fleet."""
     if wanted == _UPGRADE:
         return (
-            "that is an older groundstate, and this one would alter the store under it: stop "
-            "the older process first. Nothing "
-            "was changed"
+            "the other process is an older groundstate, and this one would migrate its store: stop the older "
+            "process first. Nothing was changed"
         )
     if holder is not None and holder.name == "run" and wanted != "run":
         return (

@@ -79,7 +79,7 @@ def test_any_text_is_sent_as_json(tmp_path: Path) -> None:
 
 ID = "33333333-0000-4000-8000-000000000001"
 KERNEL = "#!ipxe\nkernel {url}/files/k/vmlinuz {told} console=tty0\ninitrd {url}/files/i/initrd\nboot\n"
-TO_DISK = "#!ipxe\necho groundstate: m1 has nothing else to do; starting from disk\nexit\n"
+TO_DISK = "#!ipxe\necho groundstate: m1 has no boot request; starting from disk\nexit\n"
 
 
 def machine(folder: Path) -> Machine:
@@ -108,6 +108,6 @@ def test_started_from_a_cd_with_nothing_to_do_it_goes_to_its_disk_after_a_while(
     standin.files[f"boot/{ID}?mac=52:54:00:77:01:01"] = TO_DISK.encode()
     with serving(standin) as url:
         run = machine(tmp_path / "m").run_with(f"gs.boot={url}")
-    assert run.console.endswith("starting again: m1 has nothing else to do; starting from disk\n")
+    assert run.console.endswith("starting again: m1 has no boot request; starting from disk\n")
     assert run.naps == [60]
     assert standin.registered == []

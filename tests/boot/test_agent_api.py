@@ -121,7 +121,7 @@ def test_one_registration_of_an_order_is_in_hand_at_a_time(service: Service) -> 
     slow.connect()
     slow.sock.sendall(head.encode() + b"{")
     unread = until(lambda: service.call("POST", "/agent/v1/register", token, raw=b"{"), lambda got: got.status == 503)
-    assert "is being registered for already" in unread.text
+    assert "another agent is registering" in unread.text
     slow.close()
     assert until(lambda: service.register(token), lambda got: got.status == 200).status == 200
 

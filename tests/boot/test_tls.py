@@ -40,7 +40,7 @@ def test_another_address_or_a_near_end_makes_a_certificate_of_the_same_key(
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff"])
 def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / tls.FILE).write_bytes(content)
-    with pytest.raises(BootError, match=r"boot-tls.pem: .*cannot be read or made.*put it aside"):
+    with pytest.raises(BootError, match=r"boot-tls.pem: .*cannot be read or made.*move the file away"):
         tls.own(tmp_path, "10.77.0.1", NOW)
 
 

@@ -81,7 +81,7 @@ _idle: list[Starter] = []
 def run(
     program: Path, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str, timeout: float
 ) -> Ended:
-    """The same, by a starter that has nothing else to do."""
+    """The same, by a starter that has no boot request."""
     try:
         one = _idle.pop()
     except IndexError:

@@ -1,4 +1,4 @@
-"""Looking at the fleet while the newest commit is broken: what is in force is shown, and said to be."""
+"""Observing the fleet while the newest commit is broken: what is in force is shown, and said to be."""
 
 from __future__ import annotations
 

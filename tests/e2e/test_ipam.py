@@ -118,7 +118,7 @@ class TestCopies:
         other = tmp_path / "other.db"
         done = full.run("ipam", "import", "-", "--dry-run", "--store", str(other), stdin=copy)
         assert done.code == 0, done
-        assert "would be taken in" in done.out
+        assert "would be imported" in done.out
         assert not other.exists()
 
 

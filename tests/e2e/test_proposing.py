@@ -95,7 +95,7 @@ def test_a_followed_remote_gets_the_branch(office: Desk, hall: EmulatorFleet, tm
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--propose-branch", "main"], "that branch is the one that is followed"),
+        (["--propose-branch", "main"], "groundstate follows this branch"),
         (["--propose-branch", "a..b"], "is no name for a branch"),
         (["--propose-branch", "found", "--work-tree"], "leave --work-tree out"),
     ],

@@ -271,7 +271,7 @@ def test_what_is_wrong_with_it_is_said_once_at_the_claim(text: str, expected: st
 def test_a_network_of_another_partition_is_of_no_use() -> None:
     other = f"---\n{HEAD}kind: Partition\nmetadata: {{name: q}}\nspec: {{}}\n"
     [found] = said(document(1, "\n    - network: back", partitions="[p, q]") + other)
-    assert "other-partition: Network/back is in Partition/p, and machines may come to stand in q" in found
+    assert "other-partition: Network/back is in Partition/p, but machines may be placed in q" in found
 
 
 # -- what is given back ------------------------------------------------------------------------------------------------

@@ -58,4 +58,4 @@ def test_what_could_not_be_read_again_makes_that_machine_unknown(said: Any) -> N
     error = found["odd"].error
     assert error is not None
     assert error.reason == "Internal"
-    assert "the driver failed in a way it should not" in error.message
+    assert "the driver failed unexpectedly" in error.message

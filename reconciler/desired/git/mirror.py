@@ -135,7 +135,7 @@ class Mirror(Repository):
             plumbing.transfer(folder, *_FETCH, self._url, *refspecs, extra=extra)
         except GitFailed as error:
             if len(refspecs) > len(_REFSPECS) and "couldn't find remote ref" in error.stderr:
-                hint = "a merge of a pull request goes when that is closed, or conflicts"
+                hint = "git removes this ref when the pull request is closed or has conflicts"
                 raise SourceError(f"{self._name} has no ref {self._ref}", "", hint) from error
             raise
         if self._ref is None and head.branch:

@@ -309,5 +309,5 @@ def _command(git_dir: Path, args: Sequence[str], discover: bool = False) -> list
 
 
 def _no_git() -> SourceError:
-    hint = "install git" if shutil.which("git") is None else "look at PATH and the repository's folder"
+    hint = "install git" if shutil.which("git") is None else "check PATH and the folder of the repository"
     return SourceError("git cannot be run", hint=hint)

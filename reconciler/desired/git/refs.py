@@ -51,13 +51,13 @@ def commit_hash(git_dir: Path, ref: str) -> str:
 
 
 def refuse_sets(ref: str) -> None:
-    """Raise SourceError for a range, or any other set of commits: a desired state is that of one commit."""
+    """Raise SourceError for a range, or any other set of commits: a desired state belongs to one commit."""
     if not _SETS.search(ref) or ref.startswith(":/"):
         return
     last = re.split(r"\.\.+", ref)[-1].lstrip("^") or "HEAD"
     last = re.sub(r"\^[@!-].*", "", last)
     raise SourceError(
         f"{ref!r} means a range of commits",
-        "a desired state is that of one commit",
+        "a desired state belongs to one commit",
         f"name one, such as --ref {last}; `groundstate history KIND/NAME` shows what changed between commits",
     )

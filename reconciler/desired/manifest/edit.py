@@ -85,4 +85,4 @@ def _must_differ_there_alone(
                 inner = inner[part]
             inner[path[-1]] = new
     if values != now or parse_manifest(file, after).broken != parse_manifest(file, before).broken:
-        raise CannotEdit(f"{file}: changing it in place would change more than that; edit it by hand")
+        raise CannotEdit(f"{file}: an automatic edit would change other values too; edit the file by hand")

@@ -67,7 +67,7 @@ def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterato
         where = network.spec.partition if network is not None else None
         elsewhere = [name for name in claim.spec.partitions if where is not None and name != where]
         if network is not None and elsewhere:
-            what = f"Network/{one.network} is in Partition/{where}, and machines may come to stand in {elsewhere[0]}"
+            what = f"Network/{one.network} is in Partition/{where}, but machines may be placed in {elsewhere[0]}"
             hint = f"leave only {where} in spec.partitions, or take a network without a partition"
             path = ("spec", "networks", index, "network")
             yield Finding("other-partition", claim, path, what, f"the network is at {network.source}", hint)

@@ -16,7 +16,7 @@ from reconciler.model.resource import Resource
 
 
 class Discovery(StrEnum):
-    """What becomes of a machine that nobody declared and that asks to be started from the network."""
+    """What happens with an undeclared machine that starts from the network."""
 
     ALLOW = "Allow"
     DENY = "Deny"

@@ -15,9 +15,9 @@ CREDENTIAL_NAME = r"^[A-Za-z0-9_-]{1,63}$"
 
 
 class CredentialRef(Spec, frozen=True, kw_only=True):
-    """Where user and password are found; exactly one of the four. The values themselves never stand in git.
+    """The source of user and password; exactly one of the four. The values themselves are never in git.
 
-    `env`, `file` and `exec` work only where the settings of whoever runs groundstate allow them (document_credentials).
+    `env`, `file` and `exec` work only if the settings of groundstate allow them (document_credentials).
     """
 
     name: (

@@ -35,8 +35,8 @@ class PoolSpec(Spec, frozen=True, kw_only=True):
     deletion_policy: Annotated[
         DeletionPolicy,
         Meta(
-            description="Orphan: the pool stays when the document is removed. Release: the pool is deleted then, as "
-            "soon as it is empty."
+            description="Orphan: the pool stays when the document is removed. Release: the pool is deleted when "
+            "it is empty."
         ),
     ] = DeletionPolicy.ORPHAN
 

@@ -89,15 +89,15 @@ def too_broad(grants: Grants) -> list[str]:
         told += [_broad(f"{where}.exec", one, "run a command of its own") for one in allowed.exec if _any_command(one)]
         told += [_broad(f"{where}.file", one, "send files of this host") for one in allowed.file if _any_path(one)]
         told += [_broad(f"{where}.env", one, "send any variable") for one in allowed.env if len(_before_star(one)) < 2]
-    told += [_broad("ca_files", one, "try which files are here") for one in grants.ca_files if _any_path(one)]
+    told += [_broad("ca_files", one, "test which files exist here") for one in grants.ca_files if _any_path(one)]
     for name, scope in scopes.items():
         told += [
-            _broad(f"{name}.networks", one, "have the login sent nearly anywhere")
+            _broad(f"{name}.networks", one, "send the login nearly anywhere")
             for one in scope.networks
             if _any_network(one)
         ]
     reached = [one for one in grants.bmc_networks or () if _any_network(one)]
-    return told + [_broad("bmc_networks", one, "have nearly any host asked") for one in reached]
+    return told + [_broad("bmc_networks", one, "contact nearly any host") for one in reached]
 
 
 def _any_network(network: str) -> bool:

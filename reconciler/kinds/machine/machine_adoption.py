@@ -11,7 +11,7 @@ from reconciler.kinds.machine.spec import MachineSpec, Mode
 
 def _spec_refusal(spec: MachineSpec) -> str | None:
     if spec.lifecycle is None:
-        return "its document has no lifecycle; write lifecycle: {mode: Managed} into it yourself, if that is meant"
+        return "its document has no lifecycle; to manage the machine, add lifecycle: {mode: Managed}"
     if spec.lifecycle.mode is not Mode.OBSERVE:
         return f"its mode is {spec.lifecycle.mode} already"
     return None
@@ -19,7 +19,7 @@ def _spec_refusal(spec: MachineSpec) -> str | None:
 
 def _observed_refusal(seen: Any) -> str | None:
     if not isinstance(seen, SystemState) or not (seen.uuid or seen.serial):
-        return "its BMC says neither UUID nor serial number, so that the machine could not be told from another"
+        return "its BMC reports neither UUID nor serial number, so the machine cannot be identified"
     return None
 
 

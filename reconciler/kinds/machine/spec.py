@@ -77,7 +77,7 @@ class Pause(Spec, frozen=True, kw_only=True):
 
 
 class Mode(StrEnum):
-    """What groundstate does with the machine by itself."""
+    """What groundstate does with the machine."""
 
     OBSERVE = "Observe"
     MANAGED = "Managed"

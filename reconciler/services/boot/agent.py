@@ -58,7 +58,7 @@ class Agent:
         """One registration of an order at a time: each may hold megabytes, and a token can be shown often at once."""
         with self._lock:
             if order in self._registering:
-                raise RequestRefused(503, "this order is being registered for already", retry=5)
+                raise RequestRefused(503, "another agent is registering for this boot request", retry=5)
             self._registering.add(order)
         try:
             yield
@@ -250,7 +250,7 @@ def _work_lines(work: Work) -> list[str]:
             parts |= {"size": str(work.size)} if work.size else {}
             for name, value in parts.items():
                 if not value or any(character.isspace() for character in value):
-                    raise ValueError(f"{name} {value!r} cannot be told to the agent: it has white space, or is empty")
+                    raise ValueError(f"{name} {value!r} cannot be sent to the agent: white space, or empty")
             return ["work install", *(f"{name} {value}" for name, value in parts.items()), *_known(work.known)]
         case _:
             assert_never(work)

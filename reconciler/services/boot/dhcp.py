@@ -48,7 +48,7 @@ def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[DhcpPartition]:
         if one.spec.boot is not None
     ]
     if not found:
-        raise BootError("no partition has spec.boot, which says over which networks machines are started; add it")
+        raise BootError("no partition has spec.boot, which names the boot networks; add it")
     return found
 
 

@@ -59,9 +59,9 @@ class Pages:
         if order is None:
             if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
                 desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
-            return text_response(scripts.to_disk(f"{key.name} has nothing else to do"))
+            return text_response(scripts.to_disk(f"{key.name} has no boot request"))
         if not served:
-            message = f"{key} asked for its boot script from outside of its partition's spec.boot.networks; it got none"
+            message = f"{key} asked for its boot script from outside of its spec.boot.networks, and got none"
             desk.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
             return text_response(scripts.to_disk(f"{key.name} is not started from this network"))
         return self._ordered(request, key, order, uuid, macs)
@@ -72,9 +72,9 @@ class Pages:
         key = lives.resembles(macs) if macs else None
         if key is not None and lives.serves(key, address) and lives.order(key) is not None:
             message = (
-                f"a machine with a MAC address of {key} and the UUID {uuid or 'left out'} asked for a boot "
-                "script; it got none, as the BMC tells another UUID or another machine has it "
-                "too; compare the UUIDs, and write the MAC addresses into spec.macs"
+                f"a machine with a MAC address of {key} and the UUID {uuid or 'left out'} asked for a boot script and "
+                "got none. Its BMC reports another UUID, or another machine has this MAC address. Compare the UUIDs, "
+                "and write the MAC addresses into spec.macs"
             )
             self._desk.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
 
@@ -105,7 +105,7 @@ class Pages:
             raise RequestRefused(503, "too many boot scripts requested for this machine", retry=30)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
-            raise RequestRefused(503, "what this machine is to do has just changed", retry=5)
+            raise RequestRefused(503, "the boot request of this machine has just changed", retry=5)
         return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
 
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:

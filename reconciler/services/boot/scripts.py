@@ -38,7 +38,7 @@ def first(base: str) -> str:
         f"chain --replace --autofree {base}/boot/${{uuid}}?{cards} ||",
         "inc attempt",
         f"iseq ${{attempt}} {RETRIES} && goto disk ||",
-        f"echo The boot service does not answer; it is asked again in {RETRY_SECONDS} s",
+        f"echo The boot service does not answer; trying again in {RETRY_SECONDS} s",
         f"sleep {RETRY_SECONDS}",
         "goto ask",
         ":disk",
@@ -66,7 +66,7 @@ def to_agent(base: str, kernel: str, initrd: str, ticket: Ticket, arguments: str
         f"initrd {initrd} || goto again",
         "boot ||",
         ":again",
-        f"echo The agent cannot be started; it is tried again in {RETRY_SECONDS} s",
+        f"echo The agent cannot be started; trying again in {RETRY_SECONDS} s",
         f"sleep {RETRY_SECONDS}",
         f"chain --replace --autofree {base}/boot.ipxe || goto again",
     )

@@ -60,7 +60,7 @@ def own(folder: Path, address: str, now: datetime) -> TlsIdentity:
             certificate = _signed(private, address, now)
             _write(path, private, certificate)
     except (OSError, ValueError, TypeError) as error:
-        hint = "put it aside to have a new one made; machines that are being installed then have to be started again"
+        hint = "move the file away, and a new one is made; installations that are running must then be started again"
         raise BootError(f"{path}: the boot service's certificate cannot be read or made: {error}; {hint}") from error
     return TlsIdentity(path, path, pin(certificate))
 

@@ -52,7 +52,7 @@ def difference_lines(known: MachineInventory, paint: Paint = unpainted) -> Itera
             yield from (f"  {paint('red', clean(str(one))) if one.loss else clean(str(one))}" for one in found)
     found = disagreements(known)
     if found:
-        yield "the BMC says -> the agent says:"
+        yield "BMC -> agent:"
         yield from (f"  {clean(str(one))}" for one in found)
 
 

@@ -43,7 +43,7 @@ def _why(one: Candidate, chosen: dict[str, int], found: Placement) -> str:
         return f"chosen for slot {chosen[one.machine]}"
     if one.reasons:
         return clean("; ".join(reason.message for reason in one.reasons))
-    return "could be had; others come before it" if chosen or not found.lacks else "could be had"
+    return "can be claimed; other machines are preferred" if chosen or not found.lacks else "could be had"
 
 
 def _slot(slot: int, machine: str) -> str:

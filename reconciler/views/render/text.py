@@ -21,7 +21,7 @@ _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Ver
 _TITLES = {
     ChangeGroup.CHANGES: "Changes from git",
     ChangeGroup.DRIFT: "Drift: changed outside of git",
-    ChangeGroup.WAITING: "Then, once what they wait for exists",
+    ChangeGroup.WAITING: "Later: waiting for other resources",
     ChangeGroup.HELD: "Held",
     ChangeGroup.IN_FLIGHT: "In flight",
     ChangeGroup.FAILED: "Failed, and not retried until something changes",

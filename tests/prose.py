@@ -1,0 +1,89 @@
+"""Reads prose out of the project, sentence by sentence: messages, help texts, schema descriptions and pages."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = [ROOT / "cli.py", *sorted((ROOT / "reconciler").rglob("*.py"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "reference").glob("*.md"))]
+
+_SENTENCE = re.compile(r"(?<=[.?!])[\"')*_]*\s+")
+_WORD = re.compile(r"[A-Za-z0-9]\S*")
+_CODE_SPAN = re.compile(r"`[^`]*`")
+_ITEM = re.compile(r"\s*([-*]|\d+\.) ")
+_FENCE = re.compile(r"\s*```")
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, each on one line; `code` counts as one word. An empty line ends a sentence, too."""
+    for paragraph in re.split(r"\n\s*\n", _CODE_SPAN.sub("CODE", text)):
+        yield from (" ".join(one.split()) for one in _SENTENCE.split(paragraph))
+
+
+def length(sentence: str) -> int:
+    """The number of words."""
+    return len(_WORD.findall(sentence))
+
+
+def paragraphs(page: str) -> Iterator[str]:
+    """The paragraphs and list items of a Markdown page, without its headings, tables and code blocks."""
+    block: list[str] = []
+    fenced = False
+    for line in page.splitlines():
+        fence = bool(_FENCE.match(line))
+        fenced ^= fence
+        code = fenced or fence or (not block and line.startswith("    ") and not _ITEM.match(line))
+        aside = code or not line.strip() or line.lstrip().startswith(("#", "|", "<!--"))
+        if aside or _ITEM.match(line):
+            yield from ["\n".join(block)] if block else []
+            block = []
+        block += [] if aside else [line]
+    yield from ["\n".join(block)] if block else []
+
+
+def messages(path: Path) -> list[str]:
+    """The literal texts of a module that are not docstrings, with `...` for what is filled in."""
+    tree = ast.parse(path.read_text("utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(p.value) if isinstance(p, ast.Constant) else "..." for p in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | inner:
+            found.append(node.value)
+    return found
+
+
+def helps(command: click.Command) -> Iterator[str]:
+    """The help texts of a command, of its options and of its commands; without examples."""
+    yield from ((command.help or "").partition("\b")[0], command.short_help or "")
+    yield from (str(getattr(param, "help", None) or "") for param in command.params)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (inner := command.get_command(context, name)) is not None:
+                yield from helps(inner)
+
+
+def descriptions() -> Iterator[str]:
+    """The descriptions of the schemas."""
+
+    def walk(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from ([node["description"]] if isinstance(node.get("description"), str) else [])
+            for inner in node.values():
+                yield from walk(inner)
+        elif isinstance(node, list):
+            for inner in node:
+                yield from walk(inner)
+
+    for path in sorted((ROOT / "schemas" / "v1").glob("*.json")):
+        yield from walk(json.loads(path.read_text("utf-8")))
