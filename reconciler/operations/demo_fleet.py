@@ -38,7 +38,7 @@ class DemoFailed(OperationError):
     """The demo did not show what it should; `why` says what instead."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the demo did not go as it should: {why}")
+        super().__init__(f"the demo failed: {why}")
 
 
 class DemoFleet(msgspec.Struct, frozen=True):
