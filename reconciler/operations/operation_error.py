@@ -52,7 +52,7 @@ def operation_error(error: BaseException) -> OperationError | None:
     """
     from drivers.base import DriverError
     from reconciler.desired.git.plumbing import SourceError
-    from reconciler.planning.selectors import Unmatched
+    from reconciler.kinds.common.label_selector import Unmatched
     from reconciler.store import StoreError
     from reconciler.store.store_errors import InstanceHeld
 

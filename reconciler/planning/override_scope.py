@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
+from reconciler.kinds.common.duration import parse_span
+from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.model.facts import Facts
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards import Lifted
-from reconciler.planning.selectors import Unmatched, means
+from reconciler.planning.selectors import means
 
 OVERRIDABLE: dict[str, str] = {
     "disruption-budget": "more machines are taken down at once than the limit",
@@ -36,16 +37,11 @@ NEVER: dict[str, str] = {
 """Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""
 
 MAX_OVERRIDE = timedelta(days=7)
-_SPAN = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 
 
 def parse_duration(text: str) -> timedelta:
     """`2h`, `90m`, `1h30m`, `1d`: at most seven days. Raises ValueError saying what is accepted."""
-    match = _SPAN.fullmatch(text.strip().lower())
-    if match is None or not any(match.groups()):
-        raise ValueError(f"{text!r} is not a time span; write 30m, 2h, 1h30m or 1d")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    found = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    found = parse_span(text)
     if not timedelta() < found <= MAX_OVERRIDE:
         raise ValueError(f"{text!r} is out of range: an override lasts more than 0 s and at most 7d")
     return found

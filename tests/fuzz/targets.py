@@ -51,6 +51,7 @@ from reconciler.desired.manifest.manifests import dump_yaml, load_plain
 from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, item_value
 from reconciler.kinds.catalogue.inventory_path import Malformed, element
 from reconciler.kinds.common.inventory import as_json
+from reconciler.kinds.common.label_selector import Unmatched, parse_selector
 from reconciler.kinds.machine.inventory_diff import inventory_differences
 from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Revision
@@ -59,7 +60,6 @@ from reconciler.onboarding.discovery import parse_scan_range
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
 from reconciler.onboarding.undeclared import read_undeclared
-from reconciler.planning.selectors import Unmatched, parse_selector
 from reconciler.services.boot import identifiers
 from reconciler.services.boot.registration import read_registration, read_report
 from reconciler.views.render.form import plan_from_json, render_json

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.selectors import Unmatched, select
+from reconciler.planning.selectors import select
 from tests.unit.planning_worlds import desired, machine
 
 DECLARED = desired(*(machine(name) for name in ("r12-01", "r12-02", "web")))

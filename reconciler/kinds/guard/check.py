@@ -1,0 +1,106 @@
+"""What one Guard must keep to beyond its schema. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from reconciler.kinds.common.duration import parse_span
+from reconciler.kinds.common.kind import RuleFinding
+from reconciler.kinds.common.label_selector import Unmatched, parse_selector
+from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Windows, WindowTime
+from reconciler.kinds.guard.windows import A_DAY, is_absolute
+from reconciler.model.resource import Resource
+
+
+def check_guard(resource: Resource[GuardSpec]) -> list[RuleFinding]:
+    """Everything that is wrong with the guard alone."""
+    spec = resource.spec
+    found = list(_selector(spec.match.selector))
+    if spec.windows is None and spec.budget is None and spec.protection is None:
+        what = "the guard has neither windows, nor a budget, nor a protection, so it holds nothing"
+        found.append(RuleFinding("empty-guard", "spec", what, "add one of them, or remove the guard"))
+    if spec.windows is not None:
+        found.extend(_windows(spec.windows))
+    if spec.budget is not None:
+        found.extend(_budget(spec.budget))
+    return found
+
+
+def _selector(text: str) -> Iterator[RuleFinding]:
+    try:
+        parse_selector(text)
+    except Unmatched as error:
+        hint = "write key=value, key in (a,b), key or !key, joined by commas"
+        yield RuleFinding("malformed-selector", "spec.match.selector", str(error), hint)
+
+
+def _windows(windows: Windows) -> Iterator[RuleFinding]:
+    try:
+        ZoneInfo(windows.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        what = f"there is no time zone {windows.time_zone!r}"
+        hint = "use an IANA name, such as Europe/Berlin, America/New_York or UTC"
+        yield RuleFinding("unknown-time-zone", "spec.windows.timeZone", what, hint)
+    if not windows.allow and not windows.deny:
+        yield RuleFinding("empty-windows", "spec.windows", "there is no window", "add allow or deny")
+    for name in ("allow", "deny"):
+        for index, entry in enumerate(getattr(windows, name)):
+            yield from _window(entry, f"spec.windows.{name}.{index}")
+    if windows.last_start is not None:
+        yield from _span(windows.last_start, "spec.windows.lastStart", A_DAY)
+
+
+def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
+    absolute = [is_absolute(text) for text in (entry.from_, entry.to) if text is not None]
+    if not absolute and not entry.days:
+        yield RuleFinding("malformed-window", path, "the window says nothing", "add days, from or to")
+    elif any(absolute) and (entry.days or not all(absolute)):
+        what = "a window with a day and a time has no days, and no time of each day"
+        yield RuleFinding("malformed-window", path, what, "write both as 2026-12-20T00:00, or both as 22:00")
+    elif entry.from_ == "24:00":
+        yield RuleFinding("malformed-window", f"{path}.from", "no window begins at 24:00", "write 00:00")
+    elif any(absolute):
+        yield from _absolute(entry, path)
+
+
+def _absolute(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
+    moments = []
+    for name, text in (("from", entry.from_), ("to", entry.to)):
+        if text is None:
+            continue
+        try:
+            moments.append(datetime.fromisoformat(text))
+        except ValueError:
+            yield RuleFinding("malformed-window", f"{path}.{name}", f"{text} is no day", "write 2026-12-20T00:00")
+    if len(moments) == 2 and moments[0] >= moments[1]:
+        what = f"the window ends at {entry.to}, which is not after its beginning"
+        yield RuleFinding("malformed-window", f"{path}.to", what, "correct from or to")
+
+
+def _budget(budget: DisruptionBudget) -> Iterator[RuleFinding]:
+    given = [name for name in ("max_disrupted", "min_available") if getattr(budget, name) is not None]
+    if len(given) != 1:
+        what = "a budget has exactly one of maxDisrupted and minAvailable"
+        yield RuleFinding("malformed-budget", "spec.budget", what, "keep one of them")
+    for name, path in (("max_disrupted", "maxDisrupted"), ("min_available", "minAvailable")):
+        value = getattr(budget, name)
+        try:
+            share = FleetShare.parse(str(value)) if value is not None else None
+        except ValueError as error:
+            yield RuleFinding("malformed-budget", f"spec.budget.{path}", str(error), "write 5 or 10%")
+            continue
+        if name == "min_available" and share is not None and not share.of(1):
+            what = "minAvailable 0 limits nothing"
+            yield RuleFinding("malformed-budget", f"spec.budget.{path}", what, "write 1 or more")
+    yield from _span(budget.within, "spec.budget.within", timedelta(days=7))
+    if budget.pacing is not None:
+        yield from _span(budget.pacing, "spec.budget.pacing", A_DAY)
+
+
+def _span(text: str, path: str, longest: timedelta) -> Iterator[RuleFinding]:
+    if not timedelta() < parse_span(text) <= longest:
+        what = f"{text} is out of range: more than 0 s, and at most {longest.days}d"
+        yield RuleFinding("out-of-range", path, what, "write a span such as 30m")

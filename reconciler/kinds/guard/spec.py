@@ -1,0 +1,267 @@
+"""Guard: what may be done to the resources that it matches, when, and how much of it at once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from reconciler.kinds.common.duration import Duration
+from reconciler.kinds.common.fields import Spec, Text, reference_field
+
+LOCAL_TIME = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00|[0-9]{4}-[01][0-9]-[0-3][0-9]T([01][0-9]|2[0-3]):[0-5][0-9])$"
+
+
+class Level(StrEnum):
+    """How binding a guard is."""
+
+    ADVISORY = "Advisory"
+    MANDATORY = "Mandatory"
+    ABSOLUTE = "Absolute"
+
+
+class Day(StrEnum):
+    """A day of the week."""
+
+    MON = "Mon"
+    TUE = "Tue"
+    WED = "Wed"
+    THU = "Thu"
+    FRI = "Fri"
+    SAT = "Sat"
+    SUN = "Sun"
+
+
+class Protection(StrEnum):
+    """What is never done while the guard stands."""
+
+    DELETE = "Delete"
+    RELEASE = "Release"
+    ALL = "All"
+
+
+class GuardCause(StrEnum):
+    """Why a change is made."""
+
+    COMMIT = "commit"
+    DRIFT = "drift"
+    RELEASE = "release"
+
+
+class GuardedAction(StrEnum):
+    """Classes of actions, and actions. Powering on is not among them: no guard keeps a machine down."""
+
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+    POWER_OFF = "power-off"
+    SET_BOOT = "set-boot"
+    SET_INDICATOR = "set-indicator"
+    PUT_NETWORK = "put-network"
+    DROP_NETWORK = "drop-network"
+    ACQUIRE = "acquire"
+    RELEASE = "release"
+    TRANSFER = "transfer"
+    DESCRIBE_ADDRESS = "describe-address"
+    PUT_POOL = "put-pool"
+    DROP_POOL = "drop-pool"
+    TAKE_NUMBER = "take-number"
+    GIVE_NUMBER_BACK = "give-number-back"
+    BIND = "bind"
+    PIN_IMAGE = "pin-image"
+    RENAME = "rename"
+    CLAIM = "claim"
+    UNCLAIM = "unclaim"
+    ORDER_BOOT = "order-boot"
+    ORDER_ERASURE = "order-erasure"
+    FORGET = "forget"
+
+
+HURTING = (GuardedAction.DISRUPTIVE, GuardedAction.DESTRUCTIVE)
+"""What a guard judges unless it says otherwise."""
+
+
+class GuardMatch(Spec, frozen=True, kw_only=True):
+    """Which resources. All that is given must hold; nothing given means every resource."""
+
+    kinds: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)], ...],
+        Meta(max_length=32, description="Of one of these kinds.", examples=[["Machine"]]),
+    ] = ()
+    selector: Annotated[
+        str,
+        Meta(
+            max_length=1024,
+            description="With these labels, written as for `-l`. Labels that follow from the inventory count.",
+            examples=["role=db,rack in (r12,r13)"],
+        ),
+    ] = ""
+    partitions: Annotated[
+        tuple[Annotated[str, reference_field("Partition", "A Partition.")], ...],
+        Meta(max_length=256, description="In one of these Partitions."),
+    ] = ()
+    projects: Annotated[
+        tuple[Annotated[str, reference_field("Project", "A Project.")], ...],
+        Meta(max_length=256, description="Of one of these Projects."),
+    ] = ()
+    names: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
+        Meta(
+            max_length=256,
+            description="With one of these names; `*`, `?` and `[abc]` stand for others.",
+            examples=[["r12-*"]],
+        ),
+    ] = ()
+
+
+class WindowTime(Spec, frozen=True, kw_only=True):
+    """A part of each week, or one span of time."""
+
+    days: Annotated[
+        tuple[Day, ...], Meta(max_length=7, description="The days on which it begins; none given means every day.")
+    ] = ()
+    from_: (
+        Annotated[
+            str,
+            Meta(
+                pattern=LOCAL_TIME,
+                description="When it begins, in local time: HH:MM, or a day and a time. Left out: 00:00. Quote it.",
+                examples=["22:00", "2026-12-20T00:00"],
+            ),
+        ]
+        | None
+    ) = msgspec.field(default=None, name="from")
+    to: (
+        Annotated[
+            str,
+            Meta(
+                pattern=LOCAL_TIME,
+                description="When it ends. A time that is not later than `from` is on the next day. Left out: 24:00.",
+                examples=["04:00", "2027-01-04T08:00"],
+            ),
+        ]
+        | None
+    ) = None
+    reason: Annotated[Text, Meta(description="Why; shown with each hold.")] | None = None
+
+
+class Windows(Spec, frozen=True, kw_only=True):
+    """When work may begin. A window holds what begins, and never what ends it."""
+
+    time_zone: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$",
+            description="The time zone of all times, by its IANA name.",
+            examples=["Europe/Berlin"],
+        ),
+    ] = "UTC"
+    allow: Annotated[
+        tuple[WindowTime, ...],
+        Meta(max_length=32, description="Work begins at these times alone; none given means at any time."),
+    ] = ()
+    deny: Annotated[
+        tuple[WindowTime, ...], Meta(max_length=32, description="No work begins at these times, whatever is allowed.")
+    ] = ()
+    last_start: (
+        Annotated[Duration, Meta(description="No work begins for so long before a window closes, such as 30m.")] | None
+    ) = None
+
+
+class DisruptionBudget(Spec, frozen=True, kw_only=True):
+    """How many machines may be down at once."""
+
+    max_disrupted: (
+        Annotated[
+            int | Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?%$")],
+            Meta(
+                description="So many may be down because groundstate took them down: a number, or a share of the group "
+                "such as 10%, which is one machine at least.",
+            ),
+        ]
+        | None
+    ) = None
+    min_available: (
+        Annotated[
+            int | Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?%$")],
+            Meta(
+                description="So many must stay available: a number, or a share, which is rounded up. Machines that are "
+                "unavailable for any reason count against it.",
+            ),
+        ]
+        | None
+    ) = None
+    per: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^(rack|partition|label:[^\s!=,()]{1,253})$",
+                description="What is counted together: `rack`, `partition`, or `label:KEY`, each value by itself. Left "
+                "out: all that the guard matches.",
+                examples=["rack", "label:role"],
+            ),
+        ]
+        | None
+    ) = None
+    within: Annotated[
+        Duration,
+        Meta(description="How long a machine counts after it was taken down, unless it serves again before."),
+    ] = "1h"
+    pacing: (
+        Annotated[
+            Duration,
+            Meta(description="The least time between two machines that are taken down in a group, at most 1d."),
+        ]
+        | None
+    ) = None
+    count_unavailable: Annotated[
+        bool,
+        Meta(
+            description="Whether machines count that are off, unreachable, in maintenance or in trouble for any reason."
+        ),
+    ] = False
+
+
+class GuardSpec(Spec, frozen=True, kw_only=True):
+    """A rule of any of three blocks. All guards that match a change must let it pass."""
+
+    description: Annotated[Text, Meta(description="What the guard is for; shown with each hold.")] | None = None
+    level: Annotated[
+        Level,
+        Meta(
+            description="Advisory: the plan warns, and nothing is held. Mandatory: an override lets a held change "
+            "pass. Absolute: no override does; the document must change."
+        ),
+    ] = Level.MANDATORY
+    match: Annotated[GuardMatch, Meta(description="Which resources it guards.")] = GuardMatch()
+    actions: Annotated[
+        tuple[GuardedAction, ...],
+        Meta(
+            min_length=1,
+            max_length=32,
+            description="Which actions the windows and the budget judge: classes (disruptive, destructive), or "
+            "actions.",
+        ),
+    ] = HURTING
+    causes: Annotated[
+        tuple[GuardCause, ...],
+        Meta(
+            max_length=3,
+            description="Changes with one of these causes: a commit, drift, or the removal of a document. None given: "
+            "all.",
+        ),
+    ] = ()
+    windows: Annotated[Windows, Meta(description="When work may begin.")] | None = None
+    budget: Annotated[DisruptionBudget, Meta(description="How many machines may be down at once.")] | None = None
+    protection: (
+        Annotated[
+            Protection,
+            Meta(
+                description="Delete: what is guarded is not removed. Release: no address, number, network, claim or "
+                "disk of it is given up. All: both."
+            ),
+        ]
+        | None
+    ) = None
