@@ -30,6 +30,7 @@ from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
 from reconciler.planning.carry_over import carried_over
+from reconciler.planning.declared_guards import loosening_words
 
 
 class Engine:
@@ -83,10 +84,12 @@ class Engine:
             self._events.record_each(changed, EventReason.ACCESS_CHANGED, EventType.WARNING, of=desired)
         with self._state.changing():
             keys = self.affected(desired)
-            carried = carried_over(desired, self._state.facts)
+            carried = carried_over(desired, self._state.facts, self._context.now())
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
             self._planner.survey_again()
+            loosened = loosening_words(carried, self._state.facts)
+            self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
             self._reconciler.keep(carried, "spec.bmc now points to another BMC or system")
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]

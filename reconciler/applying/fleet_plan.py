@@ -8,16 +8,19 @@ from datetime import datetime
 
 import msgspec
 
+from reconciler.applying.budget_order import BudgetOrder
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.model.facts import Facts
 from reconciler.model.observation import INTERNAL, ObservedState
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Change, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import dated, place_all
 from reconciler.placement.placement_result import Placements
 from reconciler.planning.fleet_survey import FleetSurvey, disrupted, survey
+from reconciler.planning.guards import GuardWorld, Lifted
+from reconciler.planning.plan_isolation import Budgets, judge_budgets
 from reconciler.planning.planner import plan
 
 SURVEY_SECONDS = 1.0
@@ -31,6 +34,7 @@ class FleetPlanner:
         self._state, self._context = state, context
         self._last: tuple[datetime, FleetSurvey] | None = None
         self._placements = _PlacementMemo(state, context)
+        self._order = BudgetOrder(state, context, self._wanting)
 
     def plan(self, select: set[ResourceKey]) -> Plan:
         """The plan of the selected resources. Raises RuntimeError while no desired state is in
@@ -38,9 +42,25 @@ class FleetPlanner:
         if self._state.desired is None:
             raise RuntimeError("no desired state is in force")
         observed, facts = self._state.observed, self._state.everything()
-        planned = self._planned(self._state.desired, observed, facts, select, self.fleet, self._placements.placements)
+        planned = self._planned(
+            self._state.desired, observed, facts, select, self.fleet, self._placements.placements, self._order.judge
+        )
+        self._order.planned(select - {change.key for change in planned.changes}, ())
         self._set_aside(planned, observed)
         return planned
+
+    def _wanting(self, select: set[ResourceKey]) -> list[Change]:
+        """The changes of these resources before budgets judge them."""
+        found: list[Change] = []
+
+        def noting(changes: tuple[Change, ...], _world: GuardWorld, _lifted: Lifted) -> tuple[Change, ...]:
+            found[:] = changes
+            return changes
+
+        desired, facts = self._state.desired, self._state.everything()
+        assert desired is not None  # noqa: S101
+        self._planned(desired, self._state.observed, facts, select, self.fleet, self._placements.placements, noting)
+        return found
 
     def plan_all(self) -> Plan:
         """The plan of everything as of the moment of the call. The gate is free meanwhile: a plan of 10,000 machines
@@ -63,10 +83,20 @@ class FleetPlanner:
         select: set[ResourceKey] | None = None,
         fleet: Callable[[], FleetSurvey] | None = None,
         placements: Callable[[], Placements] | None = None,
+        budgets: Budgets = judge_budgets,
     ) -> Plan:
         now, standing, waits = self._context.now(), self._context.standing(), self._context.waits
         return plan(
-            desired, observed, facts, now, standing, waits=waits, select=select, fleet=fleet, placements=placements
+            desired,
+            observed,
+            facts,
+            now,
+            standing,
+            waits=waits,
+            select=select,
+            fleet=fleet,
+            placements=placements,
+            budgets=budgets,
         )
 
     def _set_aside(self, planned: Plan, observed: ObservedState) -> None:

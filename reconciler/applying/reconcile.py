@@ -282,6 +282,7 @@ class Reconciler:
         cause = self._events.cause(change, desired)
         flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
         lifted = f"; it passes guard {change.lifted}" if change.passes else ""
+        lifted += "".join(f"; {hold.by} advises against it: {hold.reason}" for hold in change.advice)
         message = f"{describe(flight)}, because of {cause}{lifted}"
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)
         wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
@@ -307,7 +308,7 @@ class Reconciler:
         self._planner.survey_again()
         self._events.record(action.key, EventReason.FORGOTTEN, action.reason)
         if not self._planner.fleet().lost:
-            self._state.save(carried_over(desired, self._state.facts))
+            self._state.save(carried_over(desired, self._state.facts, self._context.now()))
         return Done()
 
     def _new_id(self) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from reconciler.applying.settlement import undone
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, machine_facts
 from reconciler.kinds.common.renamed_facts import ClaimFacts
+from reconciler.kinds.guard.memory import guard_s
 from reconciler.model.action import (
     AcceptSystem,
     Bind,
@@ -21,12 +22,13 @@ from reconciler.model.action import (
     RecordAction,
     Rename,
     RequestBoot,
+    RetireGuard,
     Settle,
     Unclaim,
 )
 from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import ResourceKey
 
 
@@ -117,6 +119,9 @@ def record_action(
                 ResourceKey("MachineClaim", before.claim or ""): (EventReason.GIVEN_BACK, f"{key.name} is free again"),
             }
             return Recorded({key: freed}, told_both)
+        case RetireGuard():
+            guard = msgspec.structs.replace(guard_s(facts.get(key) or NO_FACTS), former=())
+            return _recorded(key, guard, (EventReason.GUARD_LOOSENED, "its former, stricter spec is in force no more"))
         case _:
             assert_never(action)
 

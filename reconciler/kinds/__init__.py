@@ -13,6 +13,11 @@ from reconciler.kinds.claim.rules import ClaimRules
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.kind import BMC, IPAM, Kind
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts, RenamedFactRules
+from reconciler.kinds.guard.check import check_guard
+from reconciler.kinds.guard.columns import GUARD_COLUMNS
+from reconciler.kinds.guard.memory import GuardFactRules
+from reconciler.kinds.guard.rules import GuardRules
+from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
@@ -20,6 +25,7 @@ from reconciler.kinds.ipam.network_rules import NetworkRules
 from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
+from reconciler.kinds.machine.availability import machine_unavailable, machine_under_way
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
@@ -155,6 +161,8 @@ KINDS: dict[str, Kind] = {
             fact_rules=MachineFactRules(),
             paused=machine.is_paused,
             adoption=MACHINE_ADOPTION,
+            unavailable=machine_unavailable,
+            under_way=machine_under_way,
         ),
         Kind(
             "MachineClaim",
@@ -170,6 +178,17 @@ KINDS: dict[str, Kind] = {
             placed=True,
             joins=True,
             fact_rules=RenamedFactRules(ClaimFacts),
+        ),
+        Kind(
+            "Guard",
+            "guards",
+            (),
+            "What may be done to the fleet, when, and how much of it at once.",
+            GuardSpec,
+            check=check_guard,
+            rules=GuardRules(),
+            fact_rules=GuardFactRules(),
+            columns=GUARD_COLUMNS,
         ),
     )
 }

@@ -286,6 +286,12 @@ class Free(_Action, frozen=True, tag="free"):
     path: ClassVar[str] = "spec.lifecycle"
 
 
+class RetireGuard(_Action, frozen=True, tag="retire-guard"):
+    """Write down that the former, stricter specs of a guard are in force no more. Nothing is sent."""
+
+    path: ClassVar[str] = "spec"
+
+
 class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
@@ -309,7 +315,9 @@ IpamAction = (
 )
 """Actions that the IPAM carries out."""
 
-RecordAction = Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | OrderErasure | Settle | AcceptSystem | Free
+RecordAction = (
+    Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | OrderErasure | Settle | AcceptSystem | Free | RetireGuard
+)
 """Actions that are done when they are written down."""
 
 Action = BmcAction | IpamAction | RecordAction | Forget

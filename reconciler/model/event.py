@@ -69,6 +69,8 @@ class EventReason(StrEnum):
     UNEXPECTED_FACT = "UnexpectedFact"
     DRIFT_DETECTED = "DriftDetected"
     HELD = "Held"
+    GUARD_LOOSENING = "GuardLoosening"
+    GUARD_LOOSENED = "GuardLoosened"
     INVENTORY_TAKEN = "InventoryTaken"
     INVENTORY_CHANGED = "InventoryChanged"
     INVENTORY_UNREADABLE = "InventoryUnreadable"

@@ -54,6 +54,15 @@ class Wish(msgspec.Struct, frozen=True):
     """When it was written, the latest last. Only the latest few are kept (`planning.pacing`)."""
 
 
+class Guarded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """That a guard guards the resource."""
+
+    group: str = ""
+    """The group in which the guard's budget counts it."""
+    until: datetime | None = None
+    """The document took leave of the guard, which guards it until then."""
+
+
 class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of one resource, whatever its kind; a row of these, or of the kind's own type, exists for each
     resource that a revision in force has declared."""
@@ -78,6 +87,8 @@ class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """The labels that follow from its inventory, and stand in no document."""
     wishes: dict[str, Wish] = {}
     """What was written to the endpoint lately, by field path."""
+    guarded: dict[str, Guarded] = {}
+    """The guards that guard it, by name."""
 
 
 class Facts(msgspec.Struct, frozen=True):

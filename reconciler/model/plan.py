@@ -15,7 +15,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "3.0"
+FORMAT_VERSION = "3.1"
 """Major: a reader must change. Minor: something was added."""
 
 
@@ -47,13 +47,15 @@ class Difference(msgspec.Struct, frozen=True):
 
 class HoldKind(StrEnum):
     """GUARD: a limit of the fleet. DECLARED: the document says so. IN_FLIGHT: an action is under way. FAILED: it was
-    tried and refused. BLOCKED: it waits for another resource."""
+    tried and refused. BLOCKED: it waits for another resource. ADVISORY: a guard that only warns; it stands in
+    `Change.advice` and holds nothing."""
 
     GUARD = "guard"
     DECLARED = "declared"
     IN_FLIGHT = "in-flight"
     FAILED = "failed"
     BLOCKED = "blocked"
+    ADVISORY = "advisory"
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,6 +85,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `source` and `observed_at` are None where nothing is declared, or nothing was looked at. `passes`: the guards that
     would hold it, and that an override lifts; `lifted_by`: the ids of these overrides, in the same order.
+    `advice`: what Advisory guards would hold.
     """
 
     key: ResourceKey
@@ -93,6 +96,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     held_by: tuple[Hold, ...] = ()
     passes: tuple[str, ...] = ()
     lifted_by: tuple[str, ...] = ()
+    advice: tuple[Hold, ...] = ()
     source: Source | None = None
     observed_at: datetime | None = None
 

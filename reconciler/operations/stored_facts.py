@@ -42,7 +42,7 @@ def facts_in_force(desired: DesiredState, facts: Facts) -> Facts:
     """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
     from reconciler.planning.carry_over import carried_over, with_changes
 
-    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources)), facts.in_flight)
+    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources, now())), facts.in_flight)
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:

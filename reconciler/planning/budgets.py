@@ -17,7 +17,7 @@ from reconciler.model.boot_purpose import Purpose
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.fleet_survey import Disrupted
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards import GuardWorld, Holds
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Group(msgspec.Struct, frozen=True):
 class Budget(msgspec.Struct, frozen=True):
     """How much of each group may be down. `group_of`: the group of a machine, by a name of its own; None: none, the
     budget does not judge it. `hint`: how to proceed, given the change and how many would be down. `pacing`: the least
-    time between two that are taken down in a group."""
+    time between two that are taken down in a group. `also`: what is added to each reason."""
 
     guard: str
     limit: FleetShare
@@ -43,6 +43,8 @@ class Budget(msgspec.Struct, frozen=True):
     judges: Callable[[Change], bool] = lambda _: True
     min_available: FleetShare | None = None
     pacing: timedelta = timedelta()
+    also: str = ""
+    advisory: bool = False
 
 
 class GroupState(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ def group_state(budget: Budget, name: str, world: GuardWorld) -> GroupState:
     )
 
 
-def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -> Holds:
     """The holds on those that are too many."""
     wanting: dict[str, list[Change]] = {}
     for change in changes:
@@ -101,13 +103,13 @@ def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -
             name = budget.group_of(change.key, world)
             if name is not None:
                 wanting.setdefault(name, []).append(change)
-    holds: dict[ResourceKey, Hold] = {}
+    holds: dict[ResourceKey, tuple[Hold, ...]] = {}
     for name, some in wanting.items():
-        holds |= _group_holds(budget, some, group_state(budget, name, world), world.now)
+        holds.update(_group_holds(budget, some, group_state(budget, name, world), world.now))
     return holds
 
 
-def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: datetime) -> dict[ResourceKey, Hold]:
+def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: datetime) -> Holds:
     already = state.down.keys() | state.unavailable
     fresh = sorted((one for one in wanting if one.key not in already), key=lambda one: one.key)
     room, paced = _room(budget, state, now)
@@ -115,10 +117,11 @@ def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: 
     reason = _reason(budget, state, all_down)
     over = [now + budget.within for _ in fresh[:room]]
     when = _next_at(sorted([*state.down.values(), *over]), state)
-    holds = {}
+    holds: dict[ResourceKey, tuple[Hold, ...]] = {}
     for change in fresh[room:]:
         why, wait = (reason, when) if paced is None else (f"{reason}; {_paced_words(budget, state)}", _wait(paced))
-        holds[change.key] = Hold(HoldKind.GUARD, budget.guard, why, wait + budget.hint(change, all_down))
+        kind = HoldKind.ADVISORY if budget.advisory else HoldKind.GUARD
+        holds[change.key] = (Hold(kind, budget.guard, why + budget.also, wait + budget.hint(change, all_down)),)
     return holds
 
 

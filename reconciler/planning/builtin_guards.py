@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from reconciler.kinds import FLEET
@@ -11,13 +11,13 @@ from reconciler.model.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.budgets import Budget, Group, budget_holds
 from reconciler.planning.guard_limits import FEW, GuardLimits
-from reconciler.planning.guards import Guard, GuardWorld
+from reconciler.planning.guards import Guard, GuardWorld, Holds
 
 
 def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
     """The guards that are always there."""
 
-    def empty(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def empty(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.known
         if limits.allow_empty or not (nothing or no_machines):
@@ -28,14 +28,14 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
             reason = f"the desired state declares no machines, but {fleet.known} were in force before"
         return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
-    def removed(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def removed(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
             return {}
         reason = f"{_share(fleet.lost, fleet.known)} machines were removed from git; the limit is {limits.max_removed}"
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
-    def unreachable(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def unreachable(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
             return {}
@@ -43,7 +43,7 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         hurting = (change for change in changes if change.disruption is not Disruption.NONE)
         return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
 
-    def released(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def released(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         allowed = int(limits.max_released.of(fleet.held))
         if limits.max_released.percent:
@@ -57,7 +57,7 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
         return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
 
-    def given_back(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def given_back(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         allowed = int(limits.max_released.of(fleet.claimed))
         if limits.max_released.percent:
@@ -91,7 +91,7 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
     """For a program that looks while it works: nothing is taken down while those that were not looked at yet could, by
     being unreachable, forbid it. After a start into an outage the first to answer are those that are well."""
 
-    def unseen(changes: Iterable[Change], world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def unseen(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         missing = fleet.machines - fleet.seen
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
@@ -100,7 +100,7 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
         hold = Hold(
             HoldKind.BLOCKED, "first-look", reason, "continues automatically when the others have been observed"
         )
-        return {change.key: hold for change in changes if change.disruption is not Disruption.NONE}
+        return {change.key: (hold,) for change in changes if change.disruption is not Disruption.NONE}
 
     return unseen
 
@@ -114,15 +114,15 @@ def hold_without_boot_service(last: str = "") -> Guard:
     reason = f"network boot needs a boot service, and none is running{was}"
     hint = "start the daemon with one: `groundstate run --boot-address ADDR`"
 
-    def unserved(changes: Iterable[Change], _world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def unserved(changes: Iterable[Change], _world: GuardWorld) -> Holds:
         ordering = [change for change in changes if any(isinstance(action, RequestBoot) for action in change.actions)]
-        return {change.key: Hold(HoldKind.GUARD, "boot-service", reason, hint) for change in ordering}
+        return {change.key: (Hold(HoldKind.GUARD, "boot-service", reason, hint),) for change in ordering}
 
     return unserved
 
 
-def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> dict[ResourceKey, Hold]:
-    return {change.key: Hold(HoldKind.GUARD, guard, reason, _hint(guard, change.key, flag)) for change in changes}
+def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> dict[ResourceKey, tuple[Hold, ...]]:
+    return {change.key: (Hold(HoldKind.GUARD, guard, reason, _hint(guard, change.key, flag)),) for change in changes}
 
 
 def _hint(guard: str, key: ResourceKey, flag: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -10,17 +11,19 @@ from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.claim.renamed_from import carried
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.declared_guards import GUARD, marked
 
 
 def carried_over(
-    desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts]
+    desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts], now: datetime
 ) -> dict[ResourceKey, ResourceFacts | None]:
     """The facts that are new or different because of what is declared now, by key; None: nothing is remembered of it
     any more, as it has another name now (`claim.renamed_from`).
 
     A machine at the place of one that is gone is that one under another name: what is remembered of it stays, so that
     no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
-    before has ignored no shutdown there, was not seen off there, and was not started from the network there.
+    before has ignored no shutdown there, was not seen off there, and was not started from the network there. A
+    guard that is loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match.
     """
     moved = carried(desired, remembered)
     if moved:
@@ -30,6 +33,7 @@ def carried_over(
     losing = {key.kind for key in leaving}
     new_store = not any(key.kind in FLEET for key in remembered)
     changed: dict[ResourceKey, ResourceFacts | None] = dict(moved)
+    guarding = desired.count(GUARD)
     for key, resource in desired.resources.items():
         if key.kind not in RECONCILED:
             continue
@@ -42,10 +46,16 @@ def carried_over(
             after = kind.fact_rules.moved(after)
         policy = getattr(resource.spec, "deletion_policy", None)
         joining = kind.joins and key.kind in losing and (before is None or before.joining)
-        after = kind.fact_rules.declared(after, resource, desired)
+        after = kind.fact_rules.declared(after, resource, desired, now)
+        if guarding or after.guarded:
+            after = marked(desired, resource, after, now)
         # Value by value, as this is gone through for all of a fleet in every plan.
         if after is not before or (before.place, before.deletion_policy, before.joining) != (here, policy, joining):
             changed[key] = msgspec.structs.replace(after, place=here, deletion_policy=policy, joining=joining)
+    for key, facts in leaving.items():
+        kept = KINDS[key.kind].fact_rules.removed(facts, now) if key.kind in KINDS else facts
+        if kept is not facts:
+            changed[key] = kept
     return changed
 
 

@@ -12,6 +12,8 @@ from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.claim.renamed_from import new_owners
 from reconciler.kinds.claim.spec import all_holders, returning
 from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.kinds.guard.memory import GuardFacts, remembered_spec
+from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
@@ -37,7 +39,8 @@ class FleetSurvey(msgspec.Struct, frozen=True):
     `disrupted` are down, or going down, because groundstate sent it; each guard says for how long that counts.
     `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
     `releasing` of them would be given up, as nobody declares them any more. `claimed` machines are claims';
-    `returning` of them are on their way back, or would be, as no claim asks for them any more.
+    `returning` of them are on their way back, or would be, as no claim asks for them any more. `former`:
+    specs of guards that were loosened or removed, each in force until a time.
     """
 
     machines: int
@@ -52,6 +55,7 @@ class FleetSurvey(msgspec.Struct, frozen=True):
     releasing: int = 0
     claimed: int = 0
     returning: int = 0
+    former: tuple[tuple[ResourceKey, GuardSpec, datetime], ...] = ()
     memo: dict[str, Any] = {}
 
     def once(self, name: str, build: Callable[[], T]) -> T:
@@ -80,7 +84,18 @@ def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> Flee
         held=held,
         releasing=releasing,
         claimed=sum(map(len, claims.values())),
+        former=_former_guards(facts),
         returning=sum(len(returning(claim, held, desired)) for claim, held in claims.items()),
+    )
+
+
+def _former_guards(facts: Facts) -> tuple[tuple[ResourceKey, GuardSpec, datetime], ...]:
+    return tuple(
+        (key, spec, one.until)
+        for key, fact in facts.resources.items()
+        if isinstance(fact, GuardFacts)
+        for one in fact.former
+        if (spec := remembered_spec(one.spec)) is not None
     )
 
 

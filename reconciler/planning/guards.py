@@ -1,6 +1,6 @@
 """Guards: what a plan may do at once. Each sees all changes and holds some, saying why and how to let them pass.
 
-A guard is a pure function, so that windows, approvals and budgets declared in git can stand beside these later.
+A guard is a pure function. Those that documents declare and those that are always there are judged alike.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class GuardWorld(msgspec.Struct, frozen=True):
     now: datetime
 
 
-Guard = Callable[[Iterable[Change], GuardWorld], Mapping[ResourceKey, Hold]]
+Holds = Mapping[ResourceKey, tuple[Hold, ...]]
+"""What a guard holds, by the resource of the change."""
+
+Guard = Callable[[Iterable[Change], GuardWorld], Holds]
 """The holds on some of the changes. A pure function."""
 
 Lifted = Callable[[str, ResourceKey], str | None]
@@ -72,14 +75,14 @@ def hold_back(
 
 def _holds_of(
     guard: Guard, changes: tuple[Change, ...], world: GuardWorld
-) -> tuple[dict[ResourceKey, Exception], Mapping[ResourceKey, Hold]]:
+) -> tuple[dict[ResourceKey, Exception], Holds]:
     """The changes that the guard cannot judge, each with why, and its holds on the others."""
     try:
         return {}, guard(changes, world)
     except Exception as error:  # noqa: BLE001  held, in words, and the others go on
         failed = error
 
-    def holds_without(keys: Collection[ResourceKey]) -> Mapping[ResourceKey, Hold] | None:
+    def holds_without(keys: Collection[ResourceKey]) -> Holds | None:
         left_out = set(keys)
         try:
             return guard([change for change in changes if change.key not in left_out], world)
@@ -104,7 +107,15 @@ def unjudged(change: Change, error: Exception) -> Change:
     return msgspec.structs.replace(change, held_by=(*change.held_by, hold))
 
 
-def _judged(change: Change, hold: Hold, lifted: Lifted) -> Change:
+def _judged(change: Change, holds: tuple[Hold, ...], lifted: Lifted) -> Change:
+    for hold in holds:
+        change = _with_hold(change, hold, lifted)
+    return change
+
+
+def _with_hold(change: Change, hold: Hold, lifted: Lifted) -> Change:
+    if hold.kind is HoldKind.ADVISORY:
+        return msgspec.structs.replace(change, advice=(*change.advice, hold))
     if (override := lifted(hold.by, change.key)) is not None:
         return passing(change, hold.by, override)
     return msgspec.structs.replace(change, held_by=(*change.held_by, hold))

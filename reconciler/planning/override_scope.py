@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from reconciler.kinds.common.duration import parse_span
+from reconciler.kinds.common.duration import parse_duration_text
 from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.model.facts import Facts
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.guards import Lifted
 from reconciler.planning.selectors import means
 
@@ -41,7 +42,7 @@ MAX_OVERRIDE = timedelta(days=7)
 
 def parse_duration(text: str) -> timedelta:
     """`2h`, `90m`, `1h30m`, `1d`: at most seven days. Raises ValueError saying what is accepted."""
-    found = parse_span(text)
+    found = parse_duration_text(text)
     if not timedelta() < found <= MAX_OVERRIDE:
         raise ValueError(f"{text!r} is out of range: an override lasts more than 0 s and at most 7d")
     return found
@@ -51,9 +52,12 @@ def override_refusal(guard: str, *, narrowed: bool) -> str | None:
     """Why the guard cannot be overridden so, and how to proceed; None: it can."""
     if guard in NEVER:
         return f"guard {guard} cannot be overridden: {NEVER[guard]}"
+    if declared_guard_key(guard) is not None:
+        return None
     if guard not in OVERRIDABLE:
         return (
-            f"{guard!r} cannot be overridden; guards that can: {', '.join(sorted(OVERRIDABLE))}. "
+            f"{guard!r} cannot be overridden; guards that can: {', '.join(sorted(OVERRIDABLE))}, and "
+            "declared ones (guard/NAME). "
             "For other holds change the document; the plan says how"
         )
     if guard in NARROW and not narrowed:
@@ -76,6 +80,8 @@ def lifting(overrides: tuple[Override, ...], desired: DesiredState, facts: Facts
     """What these lift now. One that cannot be understood lifts nothing."""
     by_guard: dict[str, list[Override]] = {}
     for one in in_force(overrides, now):
+        if is_absolute_guard(one.guard, desired, facts):
+            continue
         by_guard.setdefault(one.guard, []).append(one)
 
     def lifted(guard: str, key: ResourceKey) -> str | None:

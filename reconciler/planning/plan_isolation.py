@@ -28,6 +28,14 @@ from reconciler.planning.resource_plan import plan_resource
 from reconciler.planning.standing import Standing
 from reconciler.planning.universe import sorted_keys
 
+Budgets = Callable[[tuple[Change, ...], GuardWorld, Lifted], tuple[Change, ...]]
+"""Judges changes, which the other guards have judged, by the budgets."""
+
+
+def judge_budgets(changes: tuple[Change, ...], world: GuardWorld, lifted: Lifted) -> tuple[Change, ...]:
+    """The changes beside each other, with what the budgets hold."""
+    return hold_back(changes, policy(world).budgets, world, lifted)
+
 
 class Judged(msgspec.Struct, frozen=True):
     """What came of it. `faults`: where something failed that nobody expected, with what it said: resources, or parts of
@@ -49,6 +57,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
     standing: Standing
     waits: tuple[Guard, ...]
     lifted: Lifted
+    budgets: Budgets = judge_budgets
 
     def each(self, observed: ObservedState) -> Judged:
         """Each by itself."""
@@ -88,8 +97,8 @@ class PlanJudge(msgspec.Struct, frozen=True):
         def guarded() -> tuple[Change, ...]:
             surveyed = fleet() if fleet else survey(desired, observed, facts)
             world = GuardWorld(desired, observed, facts, surveyed, self.standing, now)
-            judges = policy(desired, self.standing)
-            return hold_back(changes, (*judges.guards, *self.waits, *judges.budgets), world, self.lifted)
+            guarded = hold_back(changes, (*policy(world).guards, *self.waits), world, self.lifted)
+            return self.budgets(guarded, world, self.lifted)
 
         changes = _or_held(placed, changes, lacks_machines, "placing", faults)
         changes = _or_held(held, changes, claims_something, "quotas", faults)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.model.resource import DesiredState
 from reconciler.planning.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
-from reconciler.planning.guards import Guard
-from reconciler.planning.standing import Standing
+from reconciler.planning.declared_guards import declared_budgets, hold_declared
+from reconciler.planning.guards import Guard, GuardWorld
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -21,7 +20,11 @@ class Policy(msgspec.Struct, frozen=True):
     budgets: tuple[Guard, ...]
 
 
-def policy(_desired: DesiredState, standing: Standing) -> Policy:
-    """What judges the changes of this state."""
+def policy(world: GuardWorld) -> Policy:
+    """What judges changes: by the documents that are desired, and by what the store remembers and what stands in it."""
+    standing = world.standing
     served = () if standing.boot_address is not None else (hold_without_boot_service(standing.last_boot),)
-    return Policy((*served, *standard_guards(standing.limits)), (disruption_budget(standing.limits),))
+    return Policy(
+        (*served, *standard_guards(standing.limits), hold_declared),
+        (*declared_budgets(world), disruption_budget(standing.limits)),
+    )

@@ -81,7 +81,7 @@ view = ResourceView(KEY, desired.resources[KEY], seen[KEY], status_word(states),
 assert [one.title for one in columns("Switch", wide=False)] == ["NAME", "UP", "STATUS", "SEEN"]
 assert [one.cell(view, NOW) for one in columns("Switch", wide=False)][:2] == ["leaf1", "1"], "shown"
 
-kept = carried_over(desired, {})
+kept = carried_over(desired, {}, NOW)
 assert kept[KEY].place == "leaf1", "remembered with its endpoint"
 empty = DesiredState(desired.revision, {})
 (gone,) = plan(empty, {}, Facts({KEY: kept[KEY]}, {}), NOW, Standing()).changes

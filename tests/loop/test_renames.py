@@ -65,7 +65,7 @@ def planned(world: World) -> dict[ResourceKey, Change]:
     poller = Poller(Connections(drivers, Path()), world.now)
     keys = universe(world.desired, Facts(world.facts(), {}))
     seen = {one.key: one for one in poller.observe_all(keys, world.desired, concurrency=1)}
-    facts = Facts(with_changes(world.facts(), carried_over(world.desired, world.facts())), {})
+    facts = Facts(with_changes(world.facts(), carried_over(world.desired, world.facts(), world.now())), {})
     found = plan(world.desired, seen, facts, world.now(), world.standing)
     return {change.key: change for change in found.changes}
 

@@ -81,6 +81,7 @@ from reconciler.model.action import (
     ReleaseVrf,
     Rename,
     RequestBoot,
+    RetireGuard,
     SetBoot,
     SetIndicator,
     Settle,
@@ -426,7 +427,18 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             return NumberState(), facts
         case Forget():
             return value, facts
-        case Bind() | PinImage() | Rename() | Claim() | Unclaim() | RequestBoot() | Settle() | AcceptSystem() | Free():
+        case (
+            Bind()
+            | PinImage()
+            | Rename()
+            | Claim()
+            | Unclaim()
+            | RequestBoot()
+            | Settle()
+            | AcceptSystem()
+            | Free()
+            | RetireGuard()
+        ):
             raise AssertionError("it is done when it is written down")
         case _:
             assert_never(action)

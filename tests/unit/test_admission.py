@@ -61,7 +61,7 @@ def test_a_machine_under_another_name_keeps_project_and_image() -> None:
     old, new = machine("old"), machine("new", project="shop", image="debian-12")
     new = msgspec.structs.replace(new, spec=msgspec.structs.replace(new.spec, bmc=old.spec.bmc))
     before = msgspec.structs.replace(HAS, place=system_address(old.spec.bmc))
-    after = machine_facts(with_changes({}, carried_over(desired(new), {old.key: before})), new.key)
+    after = machine_facts(with_changes({}, carried_over(desired(new), {old.key: before}, NOW)), new.key)
     assert (after.project, after.image) == ("shop", OLD)
 
 

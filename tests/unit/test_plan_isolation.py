@@ -103,11 +103,11 @@ def guarded(guard: Any) -> Mapping[ResourceKey, Change]:
 
 
 def test_a_change_that_a_guard_cannot_judge_is_held_and_the_guard_judges_the_others() -> None:
-    def guard(changes: Iterable[Change], _world: GuardWorld) -> Mapping[ResourceKey, Hold]:
+    def guard(changes: Iterable[Change], _world: GuardWorld) -> Mapping[ResourceKey, tuple[Hold, ...]]:
         keys = [change.key for change in changes]
         if B in keys:
             raise ValueError("odd")
-        return {key: Hold(HoldKind.GUARD, "mine", "why", "how") for key in keys[:1]}
+        return {key: (Hold(HoldKind.GUARD, "mine", "why", "how"),) for key in keys[:1]}
 
     changes = guarded(guard)
     assert [[hold.by for hold in one.held_by] for one in changes.values()] == [["mine"], ["unjudged"], []]
@@ -115,7 +115,7 @@ def test_a_change_that_a_guard_cannot_judge_is_held_and_the_guard_judges_the_oth
 
 
 def test_what_a_guard_cannot_judge_at_all_goes_nowhere() -> None:
-    def guard(*_: object) -> Mapping[ResourceKey, Hold]:
+    def guard(*_: object) -> Mapping[ResourceKey, tuple[Hold, ...]]:
         raise ValueError("odd")
 
     assert not [one for one in guarded(guard).values() if one.goes]

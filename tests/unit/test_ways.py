@@ -19,7 +19,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.views.render import plan_from_json, render_json, render_markdown, render_text
-from tests.unit.planning_worlds import NOTHING, desired, resource
+from tests.unit.planning_worlds import NOTHING, NOW, desired, resource
 
 PIN = "sha256:" + "a" * 64
 LATER = "sha256:" + "b" * 64
@@ -37,7 +37,7 @@ def fleet(defaults: BmcDefaults | None = DEFAULTS, /, **machines: Any) -> Desire
 
 def remembered(state: DesiredState) -> dict[ResourceKey, ResourceFacts]:
     """What the store knows when the state is in force."""
-    return with_changes({}, carried_over(state, {}))
+    return with_changes({}, carried_over(state, {}, NOW))
 
 
 def plan_of(before: DesiredState | None, after: DesiredState) -> Plan:
@@ -111,7 +111,7 @@ def test_a_changed_way_is_a_change_though_nothing_is_to_be_done(
 def test_nothing_is_seen_of_what_is_in_force() -> None:
     state = fleet(m1={}, m2={"driver": "fake"})
     assert access_changes(state, remembered(state)) == ()
-    assert carried_over(state, remembered(state)) == {}
+    assert carried_over(state, remembered(state), NOW) == {}
 
 
 def test_a_machine_that_is_new_is_seen_with_its_way_in() -> None:

@@ -6,7 +6,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from reconciler.desired.rules import addressing, catalogue, claims, implied, networks, virtual_media_rules
+from reconciler.desired.rules import (
+    addressing,
+    catalogue,
+    claims,
+    guard_references,
+    implied,
+    networks,
+    virtual_media_rules,
+)
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.bmc_access import same_bmc
@@ -37,6 +45,7 @@ def check_references(resources: Sequence[Resource[Any]], claimed: Collection[Res
     found.extend(_once(implied.at_the_claim(finding, state) for finding in between))
     found.extend(catalogue.check_catalogue(state, claimed))
     found.extend(claims.check_claims(state))
+    found.extend(guard_references.check_guards(state, claimed))
     found.extend(virtual_media_rules.check_virtual_media(state))
     return found
 

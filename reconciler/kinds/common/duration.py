@@ -15,7 +15,7 @@ Duration = Annotated[str, Meta(pattern=SPAN_PATTERN, examples=["30m", "1h30m"])]
 """A field that holds a time span."""
 
 
-def parse_span(text: str) -> timedelta:
+def parse_duration_text(text: str) -> timedelta:
     """The span. Raises ValueError saying what is accepted."""
     match = _SPAN.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):

@@ -6,6 +6,7 @@ that remembers more has rules of its own.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -34,8 +35,14 @@ class FactRules:
         count was known."""
         return self.facts_type()
 
-    def declared(self, facts: ResourceFacts, _resource: Resource[Any], _desired: DesiredState) -> ResourceFacts:
-        """What is remembered as soon as the document is in force."""
+    def declared(
+        self, facts: ResourceFacts, _resource: Resource[Any], _desired: DesiredState, _now: datetime
+    ) -> ResourceFacts:
+        """What is remembered as soon as the document is in force, which is from `now` on."""
+        return facts
+
+    def removed(self, facts: ResourceFacts, _now: datetime) -> ResourceFacts:
+        """What is remembered as soon as no document is in force, which is from `now` on."""
         return facts
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:

@@ -147,6 +147,14 @@ def _never(_value: Any) -> bool:
     return False
 
 
+def _serves(_value: Any, _facts: ResourceFacts) -> bool:
+    return False
+
+
+def _at_rest(_facts: ResourceFacts) -> bool:
+    return False
+
+
 def _no_conditions(_resource: Resource[Any], _facts: ResourceFacts, _seen: Observation | None) -> Iterable[Condition]:
     return ()
 
@@ -198,7 +206,10 @@ class Kind(msgspec.Struct, frozen=True):
     """How what is remembered of it changes, and of which type that is."""
     paused: Callable[[Any], bool] = _never
     """Whether people work on it, by its spec, so that nothing is sent."""
-
+    unavailable: Callable[[Any, ResourceFacts], bool] = _serves
+    """Whether what is observed and remembered shows that it does not do its work."""
+    under_way: Callable[[ResourceFacts], bool] = _at_rest
+    """Whether something was begun with it that is to be ended, so that no window holds it."""
     adoption: Adoption | None = None
     """How one that is only observed is taken over; None: groundstate manages all that are declared."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -38,7 +39,9 @@ class RenamedFactRules(FactRules):
     def __init__(self, facts_type: type[RenamedFacts]) -> None:
         self.facts_type = facts_type
 
-    def declared(self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState) -> ResourceFacts:
+    def declared(
+        self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState, _now: datetime
+    ) -> ResourceFacts:
         """A name that is declared again is that one's own from now on."""
         names = former(facts)
         was = tuple(name for name in names if ResourceKey(resource.key.kind, name) not in desired.resources)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from reconciler.kinds.common.duration import parse_span
+from reconciler.kinds.common.duration import parse_duration_text
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.common.label_selector import Unmatched, parse_selector
 from reconciler.kinds.guard.fleet_share import FleetShare
@@ -101,6 +101,6 @@ def _budget(budget: DisruptionBudget) -> Iterator[RuleFinding]:
 
 
 def _span(text: str, path: str, longest: timedelta) -> Iterator[RuleFinding]:
-    if not timedelta() < parse_span(text) <= longest:
+    if not timedelta() < parse_duration_text(text) <= longest:
         what = f"{text} is out of range: more than 0 s, and at most {longest.days}d"
         yield RuleFinding("out-of-range", path, what, "write a span such as 30m")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from reconciler.kinds.common.duration import parse_span
+from reconciler.kinds.common.duration import parse_duration_text
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import (
     DisruptionBudget,
@@ -71,7 +71,7 @@ def _windows_as_strict(old: Windows, new: Windows) -> bool:
     allows_less = not old.allow or (bool(new.allow) and all(_within_any(one, old.allow) for one in new.allow))
     denies_more = all(_within_any(one, new.deny) for one in old.deny)
     earlier = old.last_start is None or (
-        new.last_start is not None and parse_span(new.last_start) >= parse_span(old.last_start)
+        new.last_start is not None and parse_duration_text(new.last_start) >= parse_duration_text(old.last_start)
     )
     return allows_less and denies_more and earlier
 
@@ -105,8 +105,11 @@ def _budget_as_strict(old: DisruptionBudget, new: DisruptionBudget) -> bool:
     return (
         _fewer(old, new)
         and (old.per == new.per)
-        and parse_span(new.within) >= parse_span(old.within)
-        and (old.pacing is None or (new.pacing is not None and parse_span(new.pacing) >= parse_span(old.pacing)))
+        and parse_duration_text(new.within) >= parse_duration_text(old.within)
+        and (
+            old.pacing is None
+            or (new.pacing is not None and parse_duration_text(new.pacing) >= parse_duration_text(old.pacing))
+        )
         and (new.count_unavailable or not old.count_unavailable)
     )
 

@@ -12,15 +12,19 @@ from reconciler.model.resource import Resource
 
 
 def guards_resource(
-    match: GuardMatch, selector: tuple[Requirement, ...], resource: Resource[Any], labels: Mapping[str, str]
+    match: GuardMatch,
+    selector: tuple[Requirement, ...],
+    resource: Resource[Any],
+    labels: Mapping[str, str],
+    project: str | None,
 ) -> bool:
     """Whether all that the guard asks for holds. `selector`: the parsed one of `match`; `labels`: those of the document
-    and those that follow from the inventory."""
+    and those that follow from the inventory; `project`: whose it is by what is remembered."""
     spec, name = resource.spec, resource.key.name
     return (
         (not match.kinds or resource.key.kind in match.kinds)
         and (not match.partitions or getattr(spec, "partition", None) in match.partitions)
-        and (not match.projects or getattr(spec, "project", None) in match.projects)
+        and (not match.projects or (getattr(spec, "project", None) or project) in match.projects)
         and (not match.names or any(fnmatchcase(name, pattern) for pattern in match.names))
         and all(requirement.accepts(labels) for requirement in selector)
     )

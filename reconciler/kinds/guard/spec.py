@@ -198,7 +198,7 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=r"^(rack|partition|label:[^\s!=,()]{1,253})$",
-                description="What is counted together: `rack`, `partition`, or `label:KEY`, each value by itself. Left "
+                description="What is counted together: `rack`, `partition`, or `label:KEY`, each value alone. Left "
                 "out: all that the guard matches.",
                 examples=["rack", "label:role"],
             ),

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from reconciler.kinds.common.duration import parse_span
+from reconciler.kinds.common.duration import parse_duration_text
 from reconciler.kinds.guard.spec import Day, Windows, WindowTime
 
 A_DAY = timedelta(days=1)
@@ -30,7 +30,7 @@ class WindowState(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Span(msgspec.Struct, frozen=True, order=True):
+class OpenSpan(msgspec.Struct, frozen=True, order=True):
     """From a moment on, and up to another one, which is not part of it."""
 
     start: datetime
@@ -48,17 +48,17 @@ def window_state(windows: Windows, now: datetime) -> WindowState:
     return WindowState(is_open, _after_all(windows, zone, now, is_open), reason)
 
 
-def open_spans(windows: Windows, first: datetime, last: datetime) -> list[Span]:
+def open_spans(windows: Windows, first: datetime, last: datetime) -> list[OpenSpan]:
     """The spans between two moments in which work may begin, in order and apart from each other. What lies at the very
     edges may be cut off there."""
     zone = ZoneInfo(windows.time_zone)
     # A window that closes soon after `last` closes for the start of work before that.
-    beyond = last + (parse_span(windows.last_start) if windows.last_start else timedelta())
-    allowed = _joined(_spans(windows.allow, zone, first, beyond)) if windows.allow else [Span(EARLIEST, LATEST)]
+    beyond = last + (parse_duration_text(windows.last_start) if windows.last_start else timedelta())
+    allowed = _joined(_spans(windows.allow, zone, first, beyond)) if windows.allow else [OpenSpan(EARLIEST, LATEST)]
     opened = _without(allowed, _joined(_spans(windows.deny, zone, first, beyond)))
     if windows.last_start:
-        before = parse_span(windows.last_start)
-        opened = [Span(span.start, span.end - before) if span.end < LATEST else span for span in opened]
+        before = parse_duration_text(windows.last_start)
+        opened = [OpenSpan(span.start, span.end - before) if span.end < LATEST else span for span in opened]
     return [span for span in opened if span.start < span.end]
 
 
@@ -85,7 +85,7 @@ def is_absolute(text: str | None) -> bool:
     return text is not None and "T" in text
 
 
-def _spans(entries: Iterable[WindowTime], zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[Span]:
+def _spans(entries: Iterable[WindowTime], zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[OpenSpan]:
     for entry in entries:
         if is_absolute(entry.from_) or is_absolute(entry.to):
             yield _absolute(entry, zone)
@@ -93,20 +93,20 @@ def _spans(entries: Iterable[WindowTime], zone: ZoneInfo, first: datetime, last:
             yield from _recurring(entry, zone, first, last)
 
 
-def _absolute(entry: WindowTime, zone: ZoneInfo) -> Span:
+def _absolute(entry: WindowTime, zone: ZoneInfo) -> OpenSpan:
     start = local_moment(datetime.fromisoformat(entry.from_), zone) if entry.from_ else EARLIEST
     end = _end(datetime.fromisoformat(entry.to), zone) if entry.to else LATEST
-    return Span(start, end)
+    return OpenSpan(start, end)
 
 
-def _recurring(entry: WindowTime, zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[Span]:
+def _recurring(entry: WindowTime, zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[OpenSpan]:
     begins, ends = _time_of(entry.from_ or "00:00"), _time_of(entry.to or "24:00")
     over = A_DAY if ends <= begins else timedelta()
     day, stop = first.astimezone(zone).date() - 2 * A_DAY, last.astimezone(zone).date() + A_DAY
     while day <= stop:
         if not entry.days or _DAYS[day.weekday()] in entry.days:
             start = local_moment(_at(day, begins), zone)
-            yield Span(start, _end(_at(day, ends + over), zone))
+            yield OpenSpan(start, _end(_at(day, ends + over), zone))
         day += A_DAY
 
 
@@ -126,17 +126,17 @@ def _at(day: date, since_midnight: timedelta) -> datetime:
     return datetime.combine(day, time()) + since_midnight
 
 
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    found: list[Span] = []
+def _joined(spans: Iterable[OpenSpan]) -> list[OpenSpan]:
+    found: list[OpenSpan] = []
     for span in sorted(one for one in spans if one.start < one.end):
         if found and span.start <= found[-1].end:
-            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
+            found[-1] = OpenSpan(found[-1].start, max(found[-1].end, span.end))
         else:
             found.append(span)
     return found
 
 
-def _without(spans: list[Span], taken: list[Span]) -> list[Span]:
+def _without(spans: list[OpenSpan], taken: list[OpenSpan]) -> list[OpenSpan]:
     found = []
     for span in spans:
         start = span.start
@@ -144,10 +144,10 @@ def _without(spans: list[Span], taken: list[Span]) -> list[Span]:
             if one.end <= start or one.start >= span.end:
                 continue
             if one.start > start:
-                found.append(Span(start, one.start))
+                found.append(OpenSpan(start, one.start))
             start = max(start, one.end)
         if start < span.end:
-            found.append(Span(start, span.end))
+            found.append(OpenSpan(start, span.end))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -27,7 +28,9 @@ class MachineFactRules(FactRules):
         order = one_time_boot(spec)
         return MachineFacts(found_order=order, found_new=new_store and order is not None)
 
-    def declared(self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState) -> ResourceFacts:
+    def declared(
+        self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState, _now: datetime
+    ) -> ResourceFacts:
         """By which way its BMC is reached."""
         known = machine_s(facts)
         access = ways_in(desired).get(resource.key, known.access)

@@ -137,5 +137,6 @@ def _told(hold: Hold, key: ResourceKey) -> Hold:
 def _likeness(change: Change) -> bytes:
     actions = [msgspec.structs.replace(action, key=_NOBODY, reason="") for action in change.actions]
     cause = msgspec.structs.replace(change.cause, since=None)
-    same = (change.key.kind, change.verb, change.differences, actions, cause, holds(change), change.lifted)
+    advice = [(hold.by, hold.reason) for hold in change.advice]
+    same = (change.key.kind, change.verb, change.differences, actions, cause, holds(change), change.lifted, advice)
     return msgspec.json.encode(same, order="deterministic")

@@ -126,6 +126,7 @@ def _packed(plan: Plan, *, folded: bool) -> Iterator[str]:
             yield f"- {what}  {words.cause(first.cause)}" + ("; names are folded to fit a comment" if folded else "")
             yield from (f"      -> {words.action(action)}" for action in first.actions)
             yield from ([f"      passes guard {words.clean(first.lifted)}"] if first.passes else [])
+            yield from (f"      warning of {words.clean(f'{hold.by}: {hold.reason}')}" for hold in first.advice)
             yield from (f"      {hold.kind} {words.clean(f'{hold.by}: {hold.reason}')}" for hold in holds(first))
             yield from wrapped([words.clean(name) for name in (fold(names) if folded else names)], _STYLE.width)
 

@@ -318,7 +318,8 @@ def _hold_lines(group: list[Change], style: Style, indent: str) -> Iterator[str]
     for hold in holds(group[0]):
         # What failed names its field; the other fields go on.
         by = hold.path or hold.by if hold.kind is HoldKind.FAILED else hold.by
-        told = f"{_HELD_WORDS[hold.kind]} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
+        held = "held by" if by.startswith("guard/") else _HELD_WORDS[hold.kind]
+        told = f"{held} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
         yield style.paint("cyan", f"{indent}{told}")
         yield f"{indent}  To proceed: {words.clean(to_proceed(hold, group))}"
 
@@ -326,6 +327,8 @@ def _hold_lines(group: list[Change], style: Style, indent: str) -> Iterator[str]
 def _passing(change: Change, style: Style, indent: str) -> Iterator[str]:
     if change.passes:
         yield style.paint("yellow", f"{indent}passes guard {words.clean(change.lifted)}")
+    for hold in change.advice:
+        yield style.paint("yellow", f"{indent}warning of {words.clean(f'{hold.by}: {hold.reason}')}")
 
 
 def _particulars(change: Change) -> Iterator[str]:

@@ -31,6 +31,7 @@ from reconciler.model.action import (
     ReleaseNumber,
     Rename,
     RequestBoot,
+    RetireGuard,
     SetBoot,
     SetIndicator,
     Settle,
@@ -141,7 +142,7 @@ def action(this: Action) -> str:
             return clean(f"{this.name}: {trouble.reason}" if trouble else this.name)
         case AcceptSystem(system=system, was=was):
             return clean(f"{this.name} {system} in the place of {was}")
-        case DescribeAddress() | Free() | DropNetwork() | DropPool() | Forget():
+        case DescribeAddress() | Free() | DropNetwork() | DropPool() | Forget() | RetireGuard():
             return this.name
         case _:
             assert_never(this)

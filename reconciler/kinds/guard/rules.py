@@ -1,0 +1,62 @@
+"""What is done about a Guard: a looser spec takes force an hour after the commit, and so does a removal. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.guard.loosening import loosens
+from reconciler.kinds.guard.memory import guard_s, remembered_spec
+from reconciler.kinds.guard.spec import GuardSpec
+from reconciler.model.action import Action, Forget, RetireGuard
+from reconciler.model.plan import Hold, HoldKind, typed
+from reconciler.model.resource import Resource
+
+
+class GuardRules:
+    """Implements Rules. What is observed of a guard is the strictest spec that is in force."""
+
+    def fields(self, resource: Resource[GuardSpec], look: KindView) -> tuple[Field, ...]:
+        """The blocks that are looser than in a spec that is in force still."""
+        found: dict[str, Field] = {}
+        wanted = msgspec.to_builtins(resource.spec)
+        for former in guard_s(look.facts).former:
+            old = remembered_spec(former.spec)
+            for block in loosens(old, resource.spec) if old is not None else ():
+                path = f"spec.{block}"
+                found.setdefault(path, Field(path, wanted.get(block), former.spec.get(block), equal=False))
+        return tuple(found.values())
+
+    def steps(self, resource: Resource[GuardSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+        """The former spec ends when its hour is over."""
+        action = RetireGuard(key=look.key, reason="its former, stricter spec has been in force for an hour")
+        return Steps((action,), _holds(look, "the guard is looser than before"))
+
+    def removal(self, look: KindView) -> Steps:
+        """A guard that was removed is forgotten when its hour is over."""
+        return Steps((Forget(key=look.key, reason="no longer declared"),), _holds(look, "the guard was removed"))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Written down is done."""
+        return True
+
+    def patience(self, action: Action, resource: Resource[Any] | None) -> float:
+        """Nothing is sent."""
+        return 1.0
+
+
+def _holds(look: KindView, what: str) -> tuple[Hold, ...]:
+    ends = max((one.until for one in guard_s(look.facts).former if look.now < one.until), default=None)
+    return () if ends is None else (_hold(look, what, ends),)
+
+
+def _hold(look: KindView, what: str, ends: datetime) -> Hold:
+    reason = f"{what}; its former spec judges beside it until {ends:%Y-%m-%d %H:%M:%S}Z"
+    hint = (
+        f"wait; the change takes force then. Until then `groundstate override {typed(look.key)} --for 1h --reason WHY` "
+        "lets through what the guard holds"
+    )
+    return Hold(HoldKind.BLOCKED, "loosening", reason, hint)

@@ -1,0 +1,178 @@
+"""Guards of documents, in the loop: what a plan shows is what the daemon does, in the same order and words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.base import PowerState
+from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.model.event import EventReason
+from reconciler.model.override import Override
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.guard_limits import GuardLimits
+from reconciler.workqueue.loop import COMMIT
+from tests.loop.world import ALL, World, declare, machine
+
+Document = tuple[str, str, dict[str, Any]]
+
+
+def guard(name: str, **spec: Any) -> Document:
+    return "Guard", name, spec
+
+
+def racks(power: str = "On", *, count: int = 2, each: int = 5, off: tuple[str, ...] = ()) -> list[Document]:
+    names = [f"r{rack}-{n:02d}" for rack in range(1, count + 1) for n in range(each)]
+    return [machine(name, rack=name[:2], power="Off" if name in off else power) for name in names]
+
+
+def fleet(path: Path, *documents: Document, limits: GuardLimits = ALL) -> World:
+    """Machines that run, as declared, with guards in force."""
+    world = World(path, limits, off_after=5.0, on_after=5.0)
+    for kind, name, _ in documents:
+        if kind == "Machine":
+            bmc = world.bmc(name)
+            bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON)
+    world.commit(declare(*documents))
+    world.run(60)
+    return world
+
+
+def off(world: World) -> list[str]:
+    assert world.desired is not None
+    names = [key.name for key in world.desired.resources if key.kind == "Machine"]
+    return sorted(name for name in names if world.bmc(name).state.power is PowerState.OFF)
+
+
+def commit_backwards(world: World, desired: DesiredState) -> None:
+    """The revision takes force, and the machine with the last name is looked at first."""
+    world.desired = desired
+    for seconds, key in enumerate(sorted(world.engine.adopt(desired), reverse=True)):
+        world.queue.put(key, COMMIT, world.now() + timedelta(seconds=seconds))
+
+
+ONE_A_RACK = guard("racks", budget={"maxDisrupted": 1, "per": "rack"})
+
+
+def test_machines_of_a_rack_go_in_the_order_of_names_whoever_is_looked_at_first(tmp_path: Path) -> None:
+    world = fleet(tmp_path, ONE_A_RACK, *racks())
+    commit_backwards(world, declare(ONE_A_RACK, *racks("Off"), revision="b" * 40))
+    world.run(120)
+    assert off(world) == ["r1-00", "r2-00"]
+
+
+def test_the_built_in_budget_goes_by_names_too(tmp_path: Path) -> None:
+    world = fleet(tmp_path, *racks(), limits=msgspec.structs.replace(ALL, max_disrupted=FleetShare(count=3)))
+    commit_backwards(world, declare(*racks("Off"), revision="b" * 40))
+    world.run(120)
+    assert off(world) == ["r1-00", "r1-01", "r1-02"]
+
+
+def test_the_event_of_a_hold_says_what_the_plan_says(tmp_path: Path) -> None:
+    world = fleet(tmp_path, ONE_A_RACK, *racks())
+    commit_backwards(world, declare(ONE_A_RACK, *racks("Off"), revision="b" * 40))
+    shown = {str(one.key): one.held_by[0].reason for one in world.engine.plan().changes if one.held_by}
+    world.run(3)
+    events = [one for one in world.events if one.reason == EventReason.HELD]
+    assert events
+    for event in events:
+        assert event.message.startswith(f"guard/racks: {shown[str(event.key)]}; to proceed: ")
+
+
+def test_the_next_of_a_rack_goes_when_the_last_one_counts_no_more(tmp_path: Path) -> None:
+    rule = guard("racks", budget={"maxDisrupted": 1, "per": "rack", "within": "10m"})
+    world = fleet(tmp_path, rule, *racks(count=1))
+    world.commit(declare(rule, *racks("Off", count=1), revision="b" * 40))
+    found = []
+    for _ in range(4):
+        world.run(600)
+        found.append(len(off(world)))
+    assert found == sorted(found)
+    assert found[0] == 1
+    assert 2 <= found[-1] <= 5
+
+
+def test_pacing_spreads_power_offs_of_a_rack(tmp_path: Path) -> None:
+    """Without it a budget of 50 sent 50 power-offs within 4 s, and took a whole rack of 20."""
+    rule = guard("racks", budget={"maxDisrupted": "100%", "per": "rack", "pacing": "5m"})
+    world = fleet(tmp_path, rule, *racks(count=1, each=20))
+    world.commit(declare(rule, *racks("Off", count=1, each=20), revision="b" * 40))
+    world.run(240)
+    assert off(world) == ["r1-00"]
+    world.run(3600)
+    sent = sorted(event.at for event in world.events if event.reason == EventReason.ACTION_SENT)
+    assert min(late - early for early, late in pairwise(sent)) >= timedelta(minutes=5)
+    assert len(sent) > 8
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_looser_guard_is_not_used_by_the_commit_that_loosens_it(tmp_path: Path, restarted: bool) -> None:
+    """hashicorp/terraform#17599: protection that goes with its own text protects from nothing."""
+    world = fleet(tmp_path, ONE_A_RACK, *racks(count=1))
+    loose = guard("racks", budget={"maxDisrupted": 5, "per": "rack"})
+    both = declare(loose, *racks("Off", count=1), revision="b" * 40)
+    if restarted:
+        world.desired = both
+        world.restart()
+    else:
+        world.commit(both)
+    world.run(1800)
+    assert off(world) == ["r1-00"]
+    world.run(3600)
+    assert len(off(world)) == 5
+    assert EventReason.GUARD_LOOSENED in world.reasons("racks")
+
+
+def test_a_removed_guard_holds_for_an_hour_and_is_forgotten_then(tmp_path: Path) -> None:
+    rule = guard("db", protection="Delete", match={"names": ["r1-00"]})
+    world = fleet(tmp_path, rule, *racks(count=1))
+    world.commit(declare(*racks(count=1)[1:], revision="b" * 40))
+    world.run(3000)
+    kept = {ResourceKey("Guard", "db"), ResourceKey("Machine", "r1-00")}
+    assert kept <= world.facts().keys()
+    assert world.reasons("db") == [EventReason.GUARD_LOOSENING]
+    world.run(1200)
+    assert not kept & world.facts().keys()
+
+
+def test_a_machine_that_leaves_the_match_is_guarded_for_an_hour(tmp_path: Path) -> None:
+    rule = guard("off", match={"names": ["r1-*"]}, windows={"deny": [{"from": "2000-01-01T00:00", "reason": "keep"}]})
+    narrow = guard("off", match={"names": ["r2-*"]}, windows=rule[2]["windows"])
+    world = fleet(tmp_path, rule, *racks(count=1))
+    world.commit(declare(narrow, *racks("Off", count=1), revision="b" * 40))
+    world.run(3000)
+    assert off(world) == []
+    world.run(1200)
+    assert len(off(world)) == 5
+
+
+def test_an_override_of_the_old_guard_by_name_lets_the_loosening_commit_pass(tmp_path: Path) -> None:
+    world = fleet(tmp_path, ONE_A_RACK, *racks(count=1))
+    mine = Override("3f2a91", "guard/racks", "INC-7", "ada", world.now(), world.now() + timedelta(hours=2))
+    world.standing = msgspec.structs.replace(world.standing, overrides=(mine,))
+    world.commit(declare(*racks("Off", count=1), revision="b" * 40))
+    world.run(300)
+    assert len(off(world)) == 5
+
+
+def test_a_stricter_guard_is_in_force_at_once(tmp_path: Path) -> None:
+    loose = guard("racks", budget={"maxDisrupted": 5, "per": "rack"})
+    world = fleet(tmp_path, loose, *racks(count=1))
+    world.commit(declare(ONE_A_RACK, *racks("Off", count=1), revision="b" * 40))
+    world.run(1800)
+    assert off(world) == ["r1-00"]
+
+
+def test_a_machine_that_cannot_be_read_keeps_no_other_of_its_rack_waiting(tmp_path: Path) -> None:
+    from drivers.bmc.fake_faults import Fault, FaultKind
+
+    world = fleet(tmp_path, ONE_A_RACK, *racks(count=1))
+    world.bmc("r1-00").faults.add(Fault(FaultKind.UNREACHABLE, times=None))
+    world.commit(declare(ONE_A_RACK, *racks("Off", count=1), revision="b" * 40))
+    world.run(300)
+    assert off(world) == ["r1-01"]
