@@ -138,7 +138,7 @@ def _import(point: EntryPoint) -> object:
         return point.load()
     except (ImportError, AttributeError) as error:
         raise Rejected(
-            f"driver {point.name} ({point.value}) cannot be loaded: {error}; is its package whole?"
+            f"driver {point.name} ({point.value}) cannot be loaded: {error}; reinstall the package of the driver"
         ) from error
 
 

@@ -90,13 +90,13 @@ def _shallow(text: str, depth: int) -> str:
             if level == depth + 1:
                 kept += [text[begin : token.start()], "null"]
             elif level > _DEEPEST:
-                raise ValueError("it is nested too deeply")
+                raise ValueError("the JSON is nested too deeply")
         elif token[0] in "]}":
             if level == depth + 1:
                 begin = token.end()
             level -= 1
     if level > depth:
-        raise ValueError("it is nested too deeply, and ends before that does")
+        raise ValueError("the JSON is nested too deeply, and is not complete")
     return "".join([*kept, text[begin:]])
 
 

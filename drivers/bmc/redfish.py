@@ -83,7 +83,7 @@ class RedfishDriver:
         try:
             return tuple(sorted(_members(connector)[0]))
         except _NONSENSE as error:
-            raise Unreachable(f"{connector.url}: its list of systems makes no sense: {type(error).__name__}") from error
+            raise Unreachable(f"{connector.url}: the list of systems makes no sense: {type(error).__name__}") from error
 
     def _connector(self, endpoint: Endpoint) -> OneShotConnector:
         address = parse_bmc_address(endpoint.address, endpoint.tls)
@@ -235,7 +235,7 @@ class RedfishSystem:
     def _must_be_allowed(self, name: str, value: StrEnum | None, allowed: tuple[StrEnum, ...] | None) -> None:
         if value is not None and allowed is not None and value not in allowed:
             raise Unsupported(
-                f"{self._connector.url}: it has no {name} {value}, only {', '.join(allowed) or 'unknown ones'}"
+                f"{self._connector.url}: BMC offers no {name} {value}, only {', '.join(allowed) or 'unknown ones'}"
             )
 
     @contextmanager
@@ -247,7 +247,7 @@ class RedfishSystem:
             raise
         except _NONSENSE as error:
             why = excerpt(f"{type(error).__name__}: {error}", 400)
-            raise Unreachable(f"{self._connector.url}: its answer makes no sense: {why}") from error
+            raise Unreachable(f"{self._connector.url}: the answer makes no sense: {why}") from error
 
     def _look(self) -> ParsedSystem:
         if self._path is None:
@@ -277,14 +277,14 @@ class RedfishSystem:
         known = (", ".join(name[:_SHOWN] for name in sorted(paths)[:_NAMED]) or "none") + more
         if self._id is None:
             if len(paths) + odd != 1:
-                raise Rejected(f"{url}: bmc.systemId is needed, as this BMC has not exactly one system; it has {known}")
+                raise Rejected(f"{url}: BMC has not exactly one system; set bmc.systemId to one of: {known}")
             return next(iter(paths.values()))
         if self._id in paths:
             return paths[self._id]
         for path in paths.values():
             if self._connector.get(path).json().get("Id") == self._id:
                 return path
-        raise Rejected(f"{url}: there is no system {self._id}; set bmc.systemId to one it has: {known}")
+        raise Rejected(f"{url}: BMC has no system {self._id}; set bmc.systemId to one of: {known}")
 
     def _allowed_resets(self, system: ParsedSystem) -> tuple[ResetType, ...] | None:
         """Inline values are in the document; those behind ActionInfo cost a request, so they are asked for once."""
@@ -305,12 +305,12 @@ def _members(connector: OneShotConnector) -> tuple[dict[str, str], int]:
     for a list of which nothing does."""
     listed = connector.get(connector.systems_uri()).json().get("Members")
     if not isinstance(listed, list):
-        raise ValueError("its systems have no Members")
+        raise ValueError("the list of systems has no Members")
     found = [one["@odata.id"] for one in listed if isinstance(one, dict) and isinstance(one.get("@odata.id"), str)]
     paths = {path.rstrip("/").rpartition("/")[2]: path for path in found}
     odd = len(listed) - len(found)
     if odd and not paths:
-        raise ValueError("no member of its systems has a path")
+        raise ValueError("no member of the list of systems has a path")
     return paths, odd
 
 

@@ -72,7 +72,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if self._systems_uri is None:
             self._learn(self.get(SERVICE_ROOT).json())
         if self._systems_uri is None:
-            raise Unreachable(f"{self._url}: its service root names no systems; is it a machine's BMC?")
+            raise Unreachable(
+                f"{self._url}: the service root names no systems; check that bmc.address is the BMC of a machine"
+            )
         return self._systems_uri
 
     @property
@@ -135,7 +137,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._lock.acquire(timeout=REQUEST_SECONDS):
-            raise Unreachable(f"{self._url}: other requests to this BMC are still waiting for its answer")
+            raise Unreachable(f"{self._url}: earlier requests to the BMC are still waiting for an answer")
         try:
             if self._closed:
                 raise Unreachable(f"{self._url}: the connection was closed for good")
@@ -169,7 +171,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         try:
             parts = urlsplit(urljoin(base, reference))
         except ValueError:
-            raise Unreachable(f"{self._url}: it names a URL that cannot be: {excerpt(reference, _SHOWN)}") from None
+            raise Unreachable(f"{self._url}: BMC names a URL that is not valid: {excerpt(reference, _SHOWN)}") from None
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     # -- logging in ----------------------------------------------------------------------------------------------------
@@ -181,8 +183,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         credential = self.credential(peer)
         if self._tried == hash(credential) and scheduling.monotonic() < self._refused_until:
             raise AuthenticationFailed(
-                f"{self._url}: user or password was refused; it is not tried again for {REFUSED_SECONDS:.0f} s unless "
-                "it changes, so as not to lock the account"
+                f"{self._url}: BMC refused user or password; groundstate does not try the same login again for "
+                f"{REFUSED_SECONDS:.0f} s, so that the account is not locked; a changed credential is tried at once"
             )
         self._tried, self._meant = hash(credential), peer
         uri = self._sessions_uri(credential)
@@ -201,13 +203,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if status >= 300:
             # Out of sessions: 503 (iDRAC RAC0218) or 400. Basic authentication instead would hide a leak.
             raise Busy(
-                f"{self._url}: it gives no session (HTTP {status}); too many may be open, which pass by themselves",
+                f"{self._url}: BMC gives no session (HTTP {status}); too many may be open, and open "
+                "sessions expire; tried again later",
                 retry_after=retry_after(reply),
             )
         self._token = reply.headers.get("X-Auth-Token")
         self._session_uri = reply.headers.get("Location") or _odata_id(reply)
         if self._token is None:
-            raise Unreachable(f"{self._url}: it made a session but gave no X-Auth-Token")
+            raise Unreachable(f"{self._url}: BMC made a session but gave no X-Auth-Token")
         return True
 
     def _sessions_uri(self, credential: Credential) -> str | None:
@@ -223,7 +226,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         try:
             document = root.json()
         except ValueError as error:
-            raise Unreachable(f"{self._url}: its service root makes no sense: {error}") from None
+            raise Unreachable(f"{self._url}: the service root makes no sense: {error}") from None
         self._learn(document)
         return _link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
 
@@ -249,9 +252,11 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _refused(self) -> AuthenticationFailed:
         self._log_out()
         if self.credential is None:
-            return AuthenticationFailed(f"{self._url}: it wants a login; set bmc.credentialRef")
+            return AuthenticationFailed(f"{self._url}: BMC wants a login; set bmc.credentialRef")
         self._refused_until = scheduling.monotonic() + REFUSED_SECONDS
-        return AuthenticationFailed(f"{self._url}: user or password refused; check what bmc.credentialRef points to")
+        return AuthenticationFailed(
+            f"{self._url}: BMC refused user or password; check what bmc.credentialRef points to"
+        )
 
     def _log_out(self) -> None:
         self._token = self._session_uri = self._basic = self._meant = None

@@ -51,7 +51,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
     text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
     if 300 <= status < 400:
         where = _fit(str(reply.headers.get("Location")), session)
-        return Rejected(f"{text}it moved to {where}; set bmc.address to where it is")
+        return Rejected(f"{text}the resource moved to {where}; set bmc.address to where the BMC is")
     if status == 401:
         return AuthenticationFailed(text)
     if status == 403:

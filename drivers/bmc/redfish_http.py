@@ -77,7 +77,7 @@ class Reply:
         anything else (two documents: check_redfish#151)."""
         document = read_json(self.content, make=_kept)
         if not isinstance(document, dict):
-            raise ValueError("it is not a JSON object")
+            raise ValueError("the answer is not a JSON object")
         return document
 
 
@@ -126,7 +126,9 @@ class RedfishConnection:
         connection = self._connection or self._connect()
         if to is not None and self._peer(connection) != to:
             self.close()
-            raise PeerChanged(f"{self.address.url}: its name leads to another address than before")
+            raise PeerChanged(
+                f"{self.address.url}: the name leads to another address than before, and nothing was sent"
+            )
         try:
             return self._exchange(connection, method, path, headers, body)
         except _FAILED as error:
@@ -254,7 +256,7 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     try:
         content = unpacking.decompress(bytes(body), _MAX_BODY)
     except zlib.error:
-        raise ValueError("an answer that is not gzip, though it says so") from None
+        raise ValueError("an answer that is marked as gzip and is not") from None
     if not unpacking.eof:
         raise ValueError(f"a truncated answer, or one of more than {_MAX_BODY >> 20} MiB")
     return content
@@ -264,7 +266,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, _LOST) and not isinstance(error, ConnectionRefusedError):
-        return "it closed the connection before its answer was complete"
+        return "the BMC closed the connection before the answer was complete"
     if isinstance(error, http.client.HTTPException):
         return f"an answer that is not HTTP ({type(error).__name__})"
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -71,10 +71,10 @@ def to_insert(drives: tuple[Drive, ...], url: str) -> Request:
     ignored (Ironic's sushy, janders).
     """
     if not drives:
-        raise Unsupported("it has no virtual drive that takes a CD")
+        raise Unsupported("BMC has no virtual drive that takes a CD")
     free = next((drive for drive in drives if drive.image is None), None)
     if free is None:
-        raise Rejected(f"no virtual drive is free; in them are {', '.join(media_of(drives))}; eject one")
+        raise Rejected(f"no virtual drive is free; inserted are {', '.join(media_of(drives))}; eject one")
     if free.insert is None:
         return Request("PATCH", free.path, {"Image": url, "Inserted": True, "WriteProtected": True})
     return Request("POST", free.insert, {"Image": url})
@@ -150,4 +150,4 @@ def _target(document: RedfishDocument, name: str) -> str | None:
 
 def _why(error: PartUnreadable) -> DriverError:
     cause = error.__cause__
-    return cause if isinstance(cause, DriverError) else Rejected("its virtual drives cannot be read")
+    return cause if isinstance(cause, DriverError) else Rejected("the virtual drives cannot be read")

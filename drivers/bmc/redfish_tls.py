@@ -30,7 +30,7 @@ def context_for(tls: Tls) -> ssl.SSLContext:
     except OSError as error:
         reason = error.strerror or str(error)
         if isinstance(error, ssl.SSLError):
-            reason = "it holds no PEM certificate"
+            reason = "the file holds no PEM certificate"
         raise Unreachable(f"tls.caFile {tls.ca_file} cannot be used: {reason}") from None
 
 
@@ -40,7 +40,7 @@ def check_pin(connection: socket.socket, tls: Tls) -> None:
         return
     seen = fingerprint(connection)
     if seen != tls.fingerprint.lower():
-        raise Unreachable(f"its certificate is not the pinned one: {tls.fingerprint} is wanted, {seen} was seen")
+        raise Unreachable(f"the certificate is not the pinned one: {tls.fingerprint} is wanted, {seen} was seen")
 
 
 def fingerprint(connection: ssl.SSLSocket) -> str:
@@ -52,7 +52,7 @@ def distrust(error: ssl.SSLCertVerificationError, host: str, port: int) -> str:
     """Why the certificate was not trusted, and the three ways out, with the fingerprint that was seen."""
     seen = _seen(host, port)
     return (
-        f"its certificate is not trusted: {error.verify_message}. In tls, set caFile to the authority that signed it, "
+        f"the certificate is not trusted: {error.verify_message}. In tls, set caFile to the authority that signed it, "
         f"fingerprint to pin it{f' (seen: {seen})' if seen else ''}, or insecure: true"
     )
 

@@ -108,7 +108,7 @@ class EmbeddedIpam:
         with self._database.transaction() as run:
             statement = "UPDATE ipam_allocation SET about = ? WHERE owner = ? RETURNING owner"
             if not run(statement, _text(about), owner).fetchall():
-                raise Conflict(f"{owner} holds no address of which anything could be said; acquire one first")
+                raise Conflict(f"{owner} holds no address to describe; acquire one first")
 
     def transfer(self, owner: str, to: str) -> None:
         """See Ipam."""

@@ -77,7 +77,7 @@ class EmbeddedPools:
         if given is None:
             raise self._why_not(pool, number, known=outcome != "unknown")
         if where != name or number not in (None, given):
-            raise Conflict(f"{owner} holds {given} of pool {str(where)[1:]} already; give that back first")
+            raise Conflict(f"{owner} holds {given} of pool {str(where)[1:]} already; release that first")
         return given
 
     def release_number(self, owner: str) -> None:
@@ -165,7 +165,7 @@ def _write(run: Run, name: str, row: StoredPrefix | None, usable: list[Interval]
 def _refuse_loss(run: Run, pool: str, lost: list[Interval]) -> None:
     if lost:
         words = [f"{number} by {owner[1:]}" for owner, number in holders_within(run, f"#{pool}", lost)]
-        raise Conflict(f"pool {pool}: {listed(words, size(lost))} would go; give that back first, or keep the range")
+        raise Conflict(f"pool {pool}: {listed(words, size(lost))} would be lost; release that first, or keep the range")
 
 
 def _ranges(usable: Sequence[Interval]) -> tuple[IntegerRange, ...]:

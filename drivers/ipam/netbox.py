@@ -154,7 +154,7 @@ class NetboxIpam:
         """See Ipam. Raises Busy when somebody changes it at the same time."""
         row = self._held(owner)
         if row is None:
-            raise Conflict(f"{owner} holds no address of which anything could be said; acquire one first")
+            raise Conflict(f"{owner} holds no address to describe; acquire one first")
         if row.about == about:
             return
         tenant = self._records.tenants([about.project])[about.project]
@@ -170,7 +170,7 @@ class NetboxIpam:
         except NetboxRefused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise
-            raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
+            raise Busy(f"{row.url}: somebody else is changing the object; nothing was done") from None
 
     @_in_words
     def transfer(self, owner: str, to: str) -> None:
@@ -187,7 +187,7 @@ class NetboxIpam:
         except NetboxRefused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise
-            raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
+            raise Busy(f"{row.url}: somebody else is changing the object; nothing was done") from None
 
     @_in_words
     def release(self, owner: str) -> None:
@@ -200,7 +200,7 @@ class NetboxIpam:
             self._wire.delete(path, etag=self._still_ours(path, owner))
         except NetboxRefused as refused:
             if refused.status == HTTPStatus.PRECONDITION_FAILED:
-                raise Busy(f"{row.url}: somebody is changing it; nothing was done") from None
+                raise Busy(f"{row.url}: somebody else is changing the object; nothing was done") from None
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
 

@@ -184,7 +184,7 @@ class Networks:
         if lost := [row for row in held if subtract([(row.number, row.number)], usable)]:
             raise Conflict(
                 f"network {name}: {_named(lost)} would be outside of its prefixes or reserved; release that first, or "
-                "keep the prefix as it is"
+                "keep the prefix unchanged"
             )
         parts = [part for block in blocks for part in block.usable]
         gone = [
@@ -197,10 +197,12 @@ class Networks:
             words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:MAX_NAMED]], len(gone))
             raise Conflict(
                 f"network {name}: {words} would not be whole in one of its prefixes, or reserved; drop that child "
-                "first, or keep the prefix as it is"
+                "first, or keep the prefix unchanged"
             )
         if not blocks:
-            raise Rejected(f"network {name}: NetBox keeps a network as its prefixes, and this has none; declare one")
+            raise Rejected(
+                f"network {name}: NetBox keeps a network as its prefixes, and this network has none; declare a prefix"
+            )
 
 
 def _below(view: NetboxView, name: str, wanted: IpamNetwork) -> IpamNetwork:
@@ -217,8 +219,8 @@ def _below(view: NetboxView, name: str, wanted: IpamNetwork) -> IpamNetwork:
     namespace = above[0].namespace
     if wanted.namespace not in ("", namespace):
         raise Rejected(
-            f"network {name}: it is to be in namespace {wanted.namespace!r}, and its parent {wanted.parent} is in "
-            f"{namespace!r}; leave the namespace out, or take a parent in it"
+            f"network {name} is declared in namespace {wanted.namespace!r}, but its parent {wanted.parent} is in "
+            f"{namespace!r}; remove the namespace, or choose a parent in that namespace"
         )
     return msgspec.structs.replace(wanted, namespace=namespace)
 

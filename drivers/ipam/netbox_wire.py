@@ -139,7 +139,9 @@ class NetboxConnection:
             request.offset = 0
             page = list(request.get())
             if not all(isinstance(one, dict) and isinstance(one.get("id"), int) for one in page):
-                raise Unreachable(f"{self.url}: the answer to {path} is no list of objects; is this a NetBox?")
+                raise Unreachable(
+                    f"{self.url}: the answer to {path} is no list of objects; check that --ipam-url is a NetBox"
+                )
             return page, len(page) < request.count
 
     @contextlib.contextmanager
@@ -175,13 +177,17 @@ class NetboxConnection:
         body = _json(reply)
         words = f"{self.url}: {method} /api/{path}: {_told(status, body)}"
         if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and "token" in str(body).lower()):
-            return AuthenticationFailed(f"{words}; NetBox does not take the token: is it right, enabled, not expired?")
+            return AuthenticationFailed(
+                f"{words}; NetBox refused the token; check that the token is right, enabled and not expired"
+            )
         if status == HTTPStatus.FORBIDDEN:
-            return AuthenticationFailed(f"{words}; the token's user may not do this: give it the permission")
+            return AuthenticationFailed(
+                f"{words}; the user of the token may not do this; grant the permission in NetBox"
+            )
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return Busy(words, retry_after=_seconds(reply.headers.get("Retry-After")))
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            return Unreachable(f"{words}; it sends us elsewhere: correct --ipam-url, or the proxy in between")
+            return Unreachable(f"{words}; NetBox redirects elsewhere; correct --ipam-url, or the proxy in between")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or body is None:
             return Unreachable(words, maybe_sent=wrote)
         return NetboxRefused(words, status, body)
@@ -386,9 +392,9 @@ def _words_of(error: Exception) -> str:
         return f"no connection: {str(reason).rpartition(': ')[2]}"
     if _DISTRUST in text:
         why = text.partition(f"{_DISTRUST}] certificate verify failed: ")[2].partition(" (_ssl")[0]
-        return f"its certificate is not trusted: {why}; name the file of the CA that signed it with --ipam-ca-file"
+        return f"the certificate is not trusted: {why}; name the file of the CA that signed it with --ipam-ca-file"
     if isinstance(error, requests.ConnectionError | HTTPError):
-        return "it closed the connection before its answer was complete"
+        return "NetBox closed the connection before the answer was complete"
     if isinstance(error, NONSENSE) and not isinstance(error, ValueError):
         return "an answer that is not NetBox's"
     return str(error) or type(error).__name__

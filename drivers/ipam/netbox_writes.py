@@ -80,7 +80,7 @@ class NetworkWrites:
         except NetboxRefused as refused:
             # Mostly: somebody has made the same prefix by hand.
             raise Conflict(
-                f"network {name}: {refused}; it may be there already, made by hand or by another fleet"
+                f"network {name}: {refused}; the prefix may be there already, made by hand or by another fleet"
             ) from None
         return list(made)
 
@@ -109,8 +109,8 @@ class NetworkWrites:
                 self._records.wire.post(RANGES, bodies)
             except NetboxRefused as refused:
                 raise Conflict(
-                    f"network {name}: {refused}; a range made by hand may be in the way: mark it as populated, or take "
-                    "it away"
+                    f"network {name}: {refused}; a range made by hand may be in the way; mark that range as populated, "
+                    "or delete the range"
                 ) from None
         return [one for one in stale if one not in in_the_way]
 

@@ -75,7 +75,7 @@ def check_wanted(name: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> 
         if not text.isprintable():
             raise Rejected(f"network {name}: {text!r} is no name for a namespace or a project; give printable text")
     if lengths and wanted.parent is None:
-        raise Rejected(f"network {name}: it has no parent that a prefix could be chosen from; name one")
+        raise Rejected(f"network {name} has no parent to choose a prefix from; set a parent")
     for family, length in lengths.items():
         if family not in BITS or isinstance(length, bool) or not isinstance(length, int):
             raise Rejected(
@@ -104,8 +104,8 @@ def _below(run: Run, name: str, wanted: IpamNetwork) -> IpamNetwork:
         raise Rejected(f"network {name}: its parent {wanted.parent} is no container, as addresses are taken from it")
     if wanted.namespace not in ("", above[1]):
         raise Rejected(
-            f"network {name}: it is to be in namespace {wanted.namespace!r}, and its parent {wanted.parent} is in "
-            f"{above[1]!r}; leave the namespace out, or take a parent in it"
+            f"network {name} is declared in namespace {wanted.namespace!r}, but its parent {wanted.parent} is in "
+            f"{above[1]!r}; remove the namespace, or choose a parent in that namespace"
         )
     return msgspec.structs.replace(wanted, namespace=above[1])
 

@@ -43,14 +43,14 @@ class ExecSource:
         except OSError as error:
             raise SecretUnavailable(f"{name} cannot be run: {error.strerror}") from None
         except ValueError:
-            raise SecretUnavailable(f"{name} cannot be run: it or an argument holds a NUL character") from None
+            raise SecretUnavailable(f"{name} cannot be run: the command or an argument holds a NUL character") from None
         with process:
             try:
                 output, _ = process.communicate(timeout=self._timeout)
             except subprocess.TimeoutExpired:
                 _end(process)
                 raise SecretUnavailable(
-                    f"{name} did not end within {self._timeout:g} s; it must not ask anything"
+                    f"{name} did not end within {self._timeout:g} s; the command must not ask anything"
                 ) from None
             except BaseException:
                 _end(process)

@@ -260,9 +260,9 @@ def test_pages_go_on_after_the_last_id_so_that_a_deletion_hides_nothing() -> Non
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(401, {"detail": "Authentication credentials were not provided."}), "does not take the token"),
-        (Reply(403, {"detail": "Invalid token"}), "does not take the token"),
-        (Reply(403, {"detail": "You do not have permission to perform this action."}), "give it the permission"),
+        (Reply(401, {"detail": "Authentication credentials were not provided."}), "refused the token"),
+        (Reply(403, {"detail": "Invalid token"}), "refused the token"),
+        (Reply(403, {"detail": "You do not have permission to perform this action."}), "grant the permission"),
     ],
 )
 def test_who_may_not_is_told_what_to_do(reply: Reply, message: str) -> None:

@@ -256,7 +256,7 @@ def test_an_unpaired_surrogate_is_an_escape_from_the_wire_on(driver: RedfishDriv
 def test_the_ids_of_other_members_are_clean_in_messages(driver: RedfishDriver, pki: Pki) -> None:
     members = [{"@odata.id": SYSTEM}, {"@odata.id": f"{ROOT}/Systems/X\ud800\x1b[2J"}]
     with RedfishServer(pki.context, {**service(), f"{ROOT}/Systems": {"Members": members}}) as server:
-        with pytest.raises(Rejected, match=r"it has 1, X\\ud800\\x1b\[2J$") as refused:
+        with pytest.raises(Rejected, match=r"one of: 1, X\\ud800\\x1b\[2J$") as refused:
             driver.open(endpoint(server, pki.tls)).read()
         assert str(refused.value).isprintable()
         assert driver.open(endpoint(server, pki.tls, "1")).read().power is PowerState.ON
@@ -267,7 +267,7 @@ def test_a_member_without_a_path_hides_no_other(driver: RedfishDriver, pki: Pki)
     with RedfishServer(pki.context, {**service(), f"{ROOT}/Systems": {"Members": members}}) as server:
         assert driver.open(endpoint(server, pki.tls, "1")).read().power is PowerState.ON
         # It may be the machine and the other one a DPU, so which it is has to be said.
-        with pytest.raises(Rejected, match="systemId is needed"):
+        with pytest.raises(Rejected, match=r"set bmc\.systemId"):
             driver.open(endpoint(server, pki.tls)).read()
 
 
@@ -283,5 +283,5 @@ def test_a_link_that_cannot_be_a_url_is_unreachable(driver: RedfishDriver, pki: 
     documents = {**service(), f"{ROOT}/Systems": {"Members": [{"@odata.id": link}]}}
     if root is not None:
         documents[f"{ROOT}/"] = root
-    with RedfishServer(pki.context, documents) as server, pytest.raises(Unreachable, match="URL that cannot be"):
+    with RedfishServer(pki.context, documents) as server, pytest.raises(Unreachable, match="URL that is not valid"):
         driver.open(endpoint(server, pki.tls)).read()
