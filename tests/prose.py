@@ -11,7 +11,11 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = [ROOT / "cli.py", *sorted((ROOT / "reconciler").rglob("*.py"))]
+CODE = [
+    ROOT / "cli.py",
+    *sorted((ROOT / "reconciler").rglob("*.py")),
+    *(path for path in sorted((ROOT / "drivers").rglob("*.py")) if path.parent.name != "testing"),
+]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "reference").glob("*.md"))]
 
 _SENTENCE = re.compile(r"(?<=[.?!])[\"')*_]*\s+")

@@ -250,8 +250,8 @@ def open_ipam(_engine: Engine, settings: IpamSettings) -> NetboxIpam:
         raise Rejected("--ipam netbox needs --ipam-token, a reference: env:NAME or file:PATH")
     if is_readable_on_the_way(settings.url) and not settings.insecure:
         raise Rejected(
-            "--ipam-url: over plain http the token can be read on the way; use https, or a tunnel that ends on this "
-            "host, or allow it with --ipam-insecure (ipam-insecure = true in the settings)"
+            "--ipam-url: over plain http the token can be read on the way. Use https, or a tunnel that ends on this "
+            "host, or set --ipam-insecure (ipam-insecure = true in the settings)"
         )
     token = token_source(settings.token)
     return NetboxIpam(settings.url, token, ca_file=settings.ca_file or None, fleet=settings.fleet)

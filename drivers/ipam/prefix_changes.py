@@ -74,7 +74,7 @@ def _held(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequence[Bl
         words = named_holders(holders_within(run, name, lost), size(lost))
         raise Conflict(
             f"network {name}: {words} would be outside of its prefixes or reserved; release that first, or keep the "
-            "prefix as it is"
+            "prefix unchanged"
         )
     return held
 
