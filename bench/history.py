@@ -74,7 +74,7 @@ def machines(commits: int) -> Iterator[str]:
 
 def blame(repository: Path) -> float:
     """Seconds until every machine has its commit."""
-    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
 
     source = open_source(repository)

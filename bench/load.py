@@ -121,7 +121,7 @@ def _git(folder: Path, *args: str) -> None:
 
 def load_once(folder: Path, cache: Path) -> None:
     """In a fresh process: load the newest commit and print nothing but its own measurements, as JSON."""
-    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
 
     state = load_state(open_source(folder).snapshot(), cache).raise_for_errors()
@@ -131,7 +131,7 @@ def load_once(folder: Path, cache: Path) -> None:
 
 def resident(folder: Path, rounds: int = 5) -> dict[str, float]:
     """In this process: the median of reading a commit that changes ten of the files that are already known."""
-    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
     from reconciler.desired.rules import references
 

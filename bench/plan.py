@@ -32,7 +32,7 @@ TERRAFORM = 'resource "terraform_data" "m{n:05d}" {{\n  input = {{ name = "m{n:0
 def remember(store_file: Path, repository: Path, cache: Path) -> None:
     """A store in which every machine was seen, and every hundredth was off."""
     from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
-    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
     from reconciler.kinds.common.machine_facts import MachineFacts
     from reconciler.kinds.machine.ways_in import way_in

@@ -14,7 +14,7 @@ from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.source import DesiredSource
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.desired.load import Loaded, load_state
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventReason, EventType

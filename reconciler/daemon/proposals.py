@@ -15,8 +15,8 @@ import msgspec
 from reconciler import runtime
 from reconciler.applying.engine import Engine
 from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.proposal_branch import ProposalBranch
 from reconciler.desired.manifest.manifests import dump_yaml
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.event import Event, EventReason, EventType

@@ -19,8 +19,8 @@ from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
-from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.source import DesiredSource
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome

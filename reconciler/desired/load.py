@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.desired.git.source import Snapshot
+from reconciler.desired.git.sources.source import Snapshot
 from reconciler.desired.manifest import document_cache as disk
 from reconciler.desired.manifest.manifest_files import ManifestFile
 from reconciler.desired.rules.findings import Finding

@@ -10,8 +10,8 @@ from reconciler.operations.store_location import cache_dir
 def declared_names(kind: str, repo: str, ref: str | None, path: str, *, work_tree: bool) -> list[str]:
     """Of one kind, in order; of a broken revision those in its sound files. None where nothing can be read, or where a
     network would have to be asked."""
-    from reconciler.desired.git.open_source import open_source
     from reconciler.desired.git.plumbing import SourceError
+    from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
 
     if not Path(repo).is_dir():

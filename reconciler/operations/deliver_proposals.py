@@ -61,7 +61,7 @@ def _write(texts: dict[str, str], folder: Path, remark: Callable[[str], None]) -
 def _commit(
     texts: dict[str, str], where: Where, delivery: Delivery, branch: str, remark: Callable[[str], None]
 ) -> None:
-    from reconciler.desired.git.commit_branch import branch_exists, commit_on_branch, push
+    from reconciler.desired.git.branches.commit_branch import branch_exists, commit_on_branch, push
 
     repository = Path(where.repo)
     folder = PurePosixPath(where.path) / (delivery.out or FOLDER)

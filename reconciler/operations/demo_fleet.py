@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from reconciler import runtime
-from reconciler.desired.git.new_repository import begin_with_commit
+from reconciler.desired.git.branches.new_repository import begin_with_commit
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.model.event import Event
 from reconciler.model.resource import DesiredState
@@ -209,7 +209,7 @@ def _systems(example: Path) -> dict[str, list[str]]:
 
 
 def _sound(repository: Path, hint: str, *, work_tree: bool = False) -> DesiredState:
-    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.sources.open_source import open_source
     from reconciler.desired.load import load_state
 
     state = load_state(open_source(str(repository), work_tree=work_tree).snapshot()).state

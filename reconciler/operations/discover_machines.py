@@ -232,7 +232,7 @@ def _known(at: Workspace, observations: Any, delivery: Delivery) -> tuple[list[P
 
 
 def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
-    from reconciler.desired.git.commit_branch import branch_exists
+    from reconciler.desired.git.branches.commit_branch import branch_exists
     from reconciler.desired.load import load_state
     from reconciler.operations.store_location import cache_dir
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from reconciler.desired.git.new_repository import begin_repository, is_in_repository
+from reconciler.desired.git.branches.new_repository import begin_repository, is_in_repository
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.operations.operation_error import FailureReason, OperationError
 

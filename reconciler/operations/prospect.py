@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
-from reconciler.desired.git.source import DesiredSource
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import INVENTORIED, RECONCILED, is_made
 from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic, Severity

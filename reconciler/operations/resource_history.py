@@ -20,7 +20,7 @@ from reconciler.views.render.words import author, clean, moment
 from reconciler.views.render.words import commit as commit_in_words
 
 if TYPE_CHECKING:
-    from reconciler.desired.git.revisions import Moment
+    from reconciler.desired.git.history.revisions import Moment
 
 MOST_ENTRIES = 100_000
 

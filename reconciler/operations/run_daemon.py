@@ -13,9 +13,9 @@ from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Schedule
 from reconciler.daemon.service import Daemon, DaemonSettings, Propose
-from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.repository import Repository
-from reconciler.desired.git.source import DesiredSource
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
+from reconciler.desired.git.sources.repository import Repository
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.onboarding.discovery import HTTPS
 from reconciler.operations.deliver_proposals import FOLDER
 from reconciler.operations.operation_error import FailureReason, OperationError

@@ -24,7 +24,7 @@ from reconciler.operations.where import Where
 
 if TYPE_CHECKING:
     from drivers.registry import Registry
-    from reconciler.desired.git.source import DesiredSource, Snapshot
+    from reconciler.desired.git.sources.source import DesiredSource, Snapshot
     from reconciler.desired.load import Loaded
     from reconciler.observed.connections import Connections
     from reconciler.store import Store
@@ -194,7 +194,7 @@ class Workspace:
 
 def open_desired_source(where: Where) -> DesiredSource:
     """The git repository. Raises SourceError when there is none."""
-    from reconciler.desired.git.open_source import open_source
+    from reconciler.desired.git.sources.open_source import open_source
 
     # HEAD of a remote is asked for anew each time, where a name is looked up in what was fetched.
     ref = None if where.ref == "HEAD" else where.ref

@@ -17,7 +17,7 @@ from drivers.base import BootEnabled, BootOverride, BootTarget, PowerState, Syst
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.policy_state import PolicyState
-from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.load import load_state
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare

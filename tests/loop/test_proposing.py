@@ -16,9 +16,9 @@ from drivers.bmc.fake import FakeFleet
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import MetMachines
-from reconciler.desired.git.open_source import open_source
-from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.repository import Repository
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
+from reconciler.desired.git.sources.open_source import open_source
+from reconciler.desired.git.sources.repository import Repository
 from reconciler.kinds.machine.credentials import grants_from
 from reconciler.observed.connections import Connections, Drivers
 from tests.loop.world import World, declare, machine

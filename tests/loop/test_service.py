@@ -17,8 +17,8 @@ from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
-from reconciler.desired.git.open_source import open_source
-from reconciler.desired.git.source import Snapshot
+from reconciler.desired.git.sources.open_source import open_source
+from reconciler.desired.git.sources.source import Snapshot
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, machine_s
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Done

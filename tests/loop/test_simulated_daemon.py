@@ -23,8 +23,8 @@ from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
-from reconciler.desired.git.open_source import open_source
-from reconciler.desired.git.source import DesiredSource
+from reconciler.desired.git.sources.open_source import open_source
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.model.event import EventReason
 from reconciler.model.facts import Facts
 from reconciler.observed.connections import Connections, Drivers

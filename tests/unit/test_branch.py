@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.desired.git.commit_branch import branch_exists, commit_on_branch, push
+from reconciler.desired.git.branches.commit_branch import branch_exists, commit_on_branch, push
 from reconciler.desired.git.plumbing import SourceError
 from tests.unit.desired_worlds import Git
 

@@ -39,7 +39,7 @@ SUBJECTS = {
     "observed/ipam_backend.py": "the backend of networks, addresses, pools and numbers",
     "daemon/provisioning.py": "what the boot service asks of machines",
     "daemon/proposals.py": "proposed documents of found machines",
-    "desired/git/proposal_branch.py": "proposed documents of found machines",
+    "desired/git/branches/proposal_branch.py": "proposed documents of found machines",
     "applying/state.py": "counts of networks and pools for the metrics",
     "applying/settlement.py": "results of actions in words, and what a machine's own actions leave behind",
     "applying/drift.py": "what an observation teaches of a machine's life",

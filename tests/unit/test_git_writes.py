@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.desired.git.commit_branch import commit_on_branch
+from reconciler.desired.git.branches.commit_branch import commit_on_branch
+from reconciler.desired.git.branches.new_repository import begin_repository, begin_with_commit, is_in_repository
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.commit_objects import Identity, commit_writer
-from reconciler.desired.git.new_repository import begin_repository, begin_with_commit, is_in_repository
-from reconciler.desired.git.open_source import open_source
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.proposal_branch import ProposalBranch
+from reconciler.desired.git.sources.open_source import open_source
 from reconciler.onboarding.proposal import Start, Update
 from tests.unit.desired_worlds import PARTITION, Git
 
@@ -151,7 +151,7 @@ def test_a_calling_git_does_not_lead_it_elsewhere(fleet: Git, tmp_path: Path, mo
 
 
 def test_without_git_it_is_said_so(tmp_path: Path) -> None:
-    said = "from pathlib import Path\nfrom reconciler.desired.git.new_repository import begin_repository\n"
+    said = "from pathlib import Path\nfrom reconciler.desired.git.branches.new_repository import begin_repository\n"
     said += "from reconciler.desired.git.plumbing import SourceError\n"
     said += "try: begin_repository(Path('.'))\nexcept SourceError as error: print(error)\n"
     environment = {"PATH": str(tmp_path), "PYTHONPATH": str(Path.cwd())}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git.sources.open_source import open_source
 from reconciler.model.resource import ResourceKey
 from reconciler.views.render.change_history import Changed, Edit
 from tests.unit.desired_worlds import HEAD, TENANT, Git

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git.history.revisions import Moment
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.revisions import Moment
+from reconciler.desired.git.sources.open_source import open_source
 from tests.unit.desired_worlds import TENANT, Git
 
 

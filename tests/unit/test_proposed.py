@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.plumbing import SourceError, SourceUnavailable
-from reconciler.desired.git.proposal_branch import ProposalBranch
-from reconciler.desired.git.repository import Repository
+from reconciler.desired.git.sources.open_source import open_source
+from reconciler.desired.git.sources.repository import Repository
 from reconciler.model.resource import Revision
 from reconciler.onboarding.proposal import Branch, Start, Update
 from tests.unit.desired_worlds import PARTITION, Git, machine

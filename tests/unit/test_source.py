@@ -13,9 +13,9 @@ from queue import Empty, Queue
 import pytest
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.open_source import open_source
 from reconciler.desired.git.plumbing import SourceError, SourceUnavailable
-from reconciler.desired.git.source import DesiredSource, Snapshot
+from reconciler.desired.git.sources.open_source import open_source
+from reconciler.desired.git.sources.source import DesiredSource, Snapshot
 from reconciler.desired.load import load_state
 from reconciler.desired.manifest import manifest_files
 from reconciler.model.resource import ResourceKey
@@ -294,7 +294,7 @@ def test_a_tree_that_names_itself_over_and_over_is_given_up(repository: Git, mon
     for _ in range(8):
         tree = repository("mktree", stdin=b"".join(b"040000 tree %s\td%d\n" % (tree.encode(), n) for n in range(10)))
     repository("update-ref", "refs/heads/main", repository("commit-tree", tree, "-m", "bomb"))
-    monkeypatch.setattr("reconciler.desired.git.commit_snapshot.MAX_ENTRIES", 1000)
+    monkeypatch.setattr("reconciler.desired.git.sources.commit_snapshot.MAX_ENTRIES", 1000)
     assert "more than 1,000 files" in why_not(open_source(repository.folder).snapshot).what
 
 

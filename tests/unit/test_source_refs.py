@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import watchfiles
 
-from reconciler.desired.git import plumbing, remotes, watch
-from reconciler.desired.git.mirror import Mirror
-from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git import plumbing, remotes
 from reconciler.desired.git.plumbing import SourceError, SourceUnavailable
-from reconciler.desired.git.source import DesiredSource
+from reconciler.desired.git.sources import watch
+from reconciler.desired.git.sources.mirror import Mirror
+from reconciler.desired.git.sources.open_source import open_source
+from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.desired.load import load_state
 from reconciler.model.resource import ResourceKey
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine

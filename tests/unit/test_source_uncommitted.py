@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.git.open_source import open_source
+from reconciler.desired.git.sources.open_source import open_source
 from tests.unit.desired_worlds import PARTITION, TENANT, Git, machine
 
 

@@ -1,1 +1,4 @@
-"""git as the source: revisions, commits, blame, mirrors, work trees, proposal branches."""
+"""git: its command, its objects and its refs.
+
+Wings: `sources/` is what is read, `history/` is who changed what, `branches/` is what is written.
+"""

@@ -7,29 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import runtime
-from reconciler.desired.git import plumbing, revisions
-from reconciler.desired.git import watch as watching
-from reconciler.desired.git.blame import last_commits
+from reconciler.desired.git import plumbing
+from reconciler.desired.git.history import revisions
+from reconciler.desired.git.history.blame import last_commits
+from reconciler.desired.git.history.revisions import Moment
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.refs import refuse_sets
-from reconciler.desired.git.revisions import Moment
+from reconciler.desired.git.sources import watch as watching
 from reconciler.desired.manifest.manifest_files import (
     is_manifest,
 )
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 
 if TYPE_CHECKING:
-    from reconciler.desired.git.document_history import History
-from reconciler.desired.git.commit_snapshot import CommitSnapshot, list_manifests
-from reconciler.desired.git.ref_resolution import resolve_ref
-from reconciler.desired.git.repository_folder import (
+    from reconciler.desired.git.history.document_history import History
+from reconciler.desired.git.sources.commit_snapshot import CommitSnapshot, list_manifests
+from reconciler.desired.git.sources.ref_resolution import resolve_ref
+from reconciler.desired.git.sources.repository_folder import (
     RepositoryFolder,
     find_repository,
     folder_away,
     folder_identity,
     head_name,
 )
-from reconciler.desired.git.source import Remote, Snapshot
+from reconciler.desired.git.sources.source import Remote, Snapshot
 
 
 class Repository:
@@ -142,7 +143,7 @@ class Repository:
     def history(self, revision: Revision, key: ResourceKey) -> History:
         """Of a shallow clone, as far back as it goes."""
         # Imported here: it parses YAML, which a run in which nothing changed does not need.
-        from reconciler.desired.git.document_history import History
+        from reconciler.desired.git.history.document_history import History
 
         return History(self._place.git_dir, revision.id, key, self._path, self._boundary())
 

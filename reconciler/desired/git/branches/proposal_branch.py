@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.desired.git import plumbing
-from reconciler.desired.git.commit_branch import PUSH_SILENCE, checked
+from reconciler.desired.git.branches.commit_branch import PUSH_SILENCE, checked
 from reconciler.desired.git.commit_objects import commit_writer, identity_of
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.remotes import silent, unavailable, words
-from reconciler.desired.git.repository import Repository
-from reconciler.desired.git.source import Remote
+from reconciler.desired.git.sources.repository import Repository
+from reconciler.desired.git.sources.source import Remote
 from reconciler.desired.manifest.manifest_files import is_manifest
 from reconciler.desired.manifest.manifests import parse_manifest
 from reconciler.model.resource import Resource, Revision

@@ -194,7 +194,7 @@ class _Search:
 
     def _read_newest(self, path: str, shared: _Shared) -> None:
         """Which text of the file each document is, by the line on which it stands."""
-        from reconciler.desired.git.documents import document_lines, pieces
+        from reconciler.desired.git.history.documents import document_lines, pieces
 
         data = self._reader.contents(self._newest(path))
         texts, starts = pieces(data), document_lines(data)
@@ -251,7 +251,7 @@ class _Reader:
     def pieces(self, blob: str) -> frozenset[bytes]:
         """The texts of a file's documents."""
         if blob not in self._cut:
-            from reconciler.desired.git.documents import pieces
+            from reconciler.desired.git.history.documents import pieces
 
             data = self.contents(blob)
             self._bytes += len(data)
@@ -278,7 +278,7 @@ class _Reader:
         if found is None:
             if len(self._values) >= MAX_PARSED:
                 return {}
-            from reconciler.desired.git.documents import values
+            from reconciler.desired.git.history.documents import values
 
             found = self._values[text] = values(text)
         return found

@@ -6,12 +6,12 @@ import os
 import re
 from pathlib import Path
 
-from reconciler.desired.git.mirror import Mirror
 from reconciler.desired.git.plumbing import SourceError
-from reconciler.desired.git.repository import Repository
-from reconciler.desired.git.repository_folder import RepositoryFolder, find_repository, joined_path
-from reconciler.desired.git.source import DesiredSource
-from reconciler.desired.git.worktree import WorkTree
+from reconciler.desired.git.sources.mirror import Mirror
+from reconciler.desired.git.sources.repository import Repository
+from reconciler.desired.git.sources.repository_folder import RepositoryFolder, find_repository, joined_path
+from reconciler.desired.git.sources.source import DesiredSource
+from reconciler.desired.git.sources.worktree import WorkTree
 from reconciler.model.redact import redacted
 
 _REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|(?!-)(?:[^/@:\s]+@)?(?:\[[^]/\s]+\]|\w[\w.-]*):(?!:).)")

@@ -13,15 +13,15 @@ import msgspec
 
 from reconciler import runtime
 from reconciler.desired.git import plumbing
-from reconciler.desired.git import watch as watching
 from reconciler.desired.git.commit_objects import BLOB, git_object_id
+from reconciler.desired.git.sources import watch as watching
 from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
 
 if TYPE_CHECKING:
-    from reconciler.desired.git.document_history import History
-    from reconciler.desired.git.revisions import Moment
+    from reconciler.desired.git.history.document_history import History
+    from reconciler.desired.git.history.revisions import Moment
 
 _UNREADABLE = "unreadable"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from reconciler import runtime
-from reconciler.desired.git.revisions import Moment
+from reconciler.desired.git.history.revisions import Moment
 from reconciler.desired.manifest.manifest_files import (
     ManifestFile,
 )
@@ -19,7 +19,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 
 if TYPE_CHECKING:
-    from reconciler.desired.git.document_history import History
+    from reconciler.desired.git.history.document_history import History
 
 
 class Remote(msgspec.Struct, frozen=True):

@@ -15,11 +15,11 @@ import msgspec
 from drivers.base import note_secrets
 from reconciler import runtime
 from reconciler.desired.git import plumbing, remotes
-from reconciler.desired.git.commit_snapshot import CommitSnapshot
 from reconciler.desired.git.plumbing import Damaged, GitFailed, SourceError, SourceUnavailable
-from reconciler.desired.git.repository import Repository
-from reconciler.desired.git.repository_folder import RepositoryFolder
-from reconciler.desired.git.source import Remote, Snapshot
+from reconciler.desired.git.sources.commit_snapshot import CommitSnapshot
+from reconciler.desired.git.sources.repository import Repository
+from reconciler.desired.git.sources.repository_folder import RepositoryFolder
+from reconciler.desired.git.sources.source import Remote, Snapshot
 from reconciler.desired.manifest.manifest_files import (
     ManifestFile,
 )

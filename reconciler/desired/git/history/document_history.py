@@ -17,7 +17,7 @@ import msgspec
 
 from reconciler.desired.git import plumbing
 from reconciler.desired.git.commits import Blobs, Step, Touch, commit_at, log_failed, walk
-from reconciler.desired.git.documents import DocumentFinder
+from reconciler.desired.git.history.documents import DocumentFinder
 from reconciler.desired.git.plumbing import GitFailed
 from reconciler.desired.manifest.manifest_files import MAX_FILES, is_manifest
 from reconciler.model.resource import ResourceKey

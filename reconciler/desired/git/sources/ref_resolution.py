@@ -9,7 +9,7 @@ from reconciler.desired.git import plumbing, remotes
 from reconciler.desired.git.commits import commit_at
 from reconciler.desired.git.plumbing import Damaged, GitFailed, SourceError
 from reconciler.desired.git.refs import HASH, LOCAL, commit_hash, full_name
-from reconciler.desired.git.repository_folder import RepositoryFolder, head_name
+from reconciler.desired.git.sources.repository_folder import RepositoryFolder, head_name
 from reconciler.model.resource import Commit
 
 
