@@ -65,10 +65,12 @@ def remember(store_file: Path, repository: Path, cache: Path) -> None:
     store.close()
 
 
-def measure(command: list[str], cwd: Path, environment: dict[str, str], expected: int) -> tuple[float, float, float]:
+def measure(
+    command: list[str], cwd: Path, environment: dict[str, str], expected: int, stderr: int | None = None
+) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds and MiB of one whole process (and its children)."""
     begun = time.perf_counter()
-    child = subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
     _, status, used = os.wait4(child.pid, 0)
     wall = time.perf_counter() - begun
     child.returncode = os.waitstatus_to_exitcode(status)

@@ -57,6 +57,11 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
             _insert(connection, machine, slot)
 
 
+def keeps_slot(before: ResourceFacts, after: ResourceFacts) -> bool:
+    """Whether facts that follow others at once can be written in their place, as far as bindings are concerned."""
+    return _slot(before) == _slot(after)
+
+
 def _renamed(facts: Mapping[ResourceKey, ResourceFacts | None]) -> dict[str, str]:
     """The claims that get another name, by the name that goes with this very write."""
     return {

@@ -7,13 +7,14 @@ comes and goes, or says no, for a year is a few lines a week.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, Text, bindparam, func, insert, select, true
 
 from drivers.base import hidden, printable
 from reconciler.model.event import Event, EventReason
@@ -79,34 +80,55 @@ WORDINGS = 5
 A_WEEK = timedelta(days=7)
 """So long after it began, a story is told anew."""
 
+_Told = tuple[int, str]
+"""An event as it is kept, and its place in the ledger."""
+_NEVER = 2**62
+"""A place behind all events."""
+_INSERT = insert(tables.event).inline()
+_NEWEST = (
+    select(tables.event.c.seq, tables.event.c.value)
+    .where(tables.event.c.seq < bindparam("before"))
+    .order_by(tables.event.c.seq.desc())
+    .limit(bindparam("count"))
+)
+_OF_FLEET = _NEWEST.where(tables.event.c.kind.is_(None))
+_OF_ONE = _NEWEST.where(tables.event.c.kind == bindparam("of_kind"), tables.event.c.name == bindparam("of_name"))
+
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 
 
-def append(connection: Connection, events: list[Event]) -> None:
+def append(connection: Connection, events: Sequence[Event]) -> None:
     """Add to the ledger, in this order; nothing for none. A repeat is counted beside the event that it repeats."""
-    waiting: list[dict[str, Any]] = []
+    waiting: list[Event] = []
+    keys: set[ResourceKey | None] = set()
     for event in map(_kept, events):
-        if event.reason not in TOLD_EACH:
+        if event.reason not in TOLD_EACH and event.key in keys:
             # What it may repeat has to be there.
-            _insert(connection, waiting)
-            if _counted(connection, event):
-                continue
-        waiting.append(_row(event))
-    _insert(connection, waiting)
+            _append_each(connection, waiting)
+            waiting, keys = [], set()
+        waiting.append(event)
+        keys.add(event.key)
+    _append_each(connection, waiting)
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def _append_each(connection: Connection, events: Sequence[Event]) -> None:
+    """Events of which none can repeat another one."""
+    latest = _latest_of(connection, [event.key for event in events if event.reason not in TOLD_EACH])
+    rows = [
+        _row(event)
+        for event in events
+        if event.reason in TOLD_EACH or not _counted(connection, event, latest[event.key])
+    ]
     if rows:
-        connection.execute(insert(tables.event).inline(), rows)
-        rows.clear()
+        connection.execute(_INSERT, rows)
 
 
-def _counted(connection: Connection, event: Event) -> bool:
+def _counted(connection: Connection, event: Event, latest: Sequence[_Told]) -> bool:
     """Whether it repeats an event of the story that its resource, or the fleet, is in, and was counted there."""
     same: list[int] = []
     alike: list[int] = []
     since: set[str] = set()
-    for seq, before in _latest(connection, event.key):
+    for seq, before in _story(connection, event.key, latest):
         if before.reason in TOLD_EACH:
             break
         if _of_one_story(before, event):
@@ -130,18 +152,49 @@ def _told_before(event: Event, since: AbstractSet[str]) -> int:
     return 1 if event.reason in _REFUSED else TOLD
 
 
-def _latest(connection: Connection, key: ResourceKey | None) -> Iterator[tuple[int, Event]]:
-    """Of this resource, the newest first: a few at a time, as what repeats itself did so just before."""
-    table = tables.event
-    of_it = table.c.kind.is_(None) if key is None else and_(table.c.kind == key.kind, table.c.name == key.name)
-    wanted = select(table.c.seq, table.c.value).where(of_it).order_by(table.c.seq.desc())
-    for page in (PAGE, LOOKED_BACK - PAGE):
-        rows = connection.execute(wanted.limit(page)).all()
-        for seq, value in rows:
+def _story(connection: Connection, key: ResourceKey | None, latest: Sequence[_Told]) -> Iterator[tuple[int, Event]]:
+    """Of this resource, the newest first: the rest only after `latest`, as what repeats itself did so just before."""
+    for seq, value in latest:
+        yield seq, decoders.EVENT.decode(value)
+    if len(latest) == PAGE:
+        for seq, value in _page(connection, key, LOOKED_BACK - PAGE, before=latest[-1][0]):
             yield seq, decoders.EVENT.decode(value)
-        if len(rows) < page:
-            return
-        wanted = wanted.where(table.c.seq < rows[-1].seq)
+
+
+def _latest_of(connection: Connection, keys: Sequence[ResourceKey | None]) -> dict[ResourceKey | None, list[_Told]]:
+    """The newest events of each, the newest first: with one question where the database is another host's."""
+    found: dict[ResourceKey | None, list[_Told]] = {key: [] for key in keys}
+    some = [key for key in found if key is not None]
+    if connection.dialect.name == "sqlite" or len(some) < 2:
+        return {key: _page(connection, key, PAGE) for key in found}
+    if None in found:
+        found[None] = _page(connection, None, PAGE)
+    asked = {"kinds": [key.kind for key in some], "names": [key.name for key in some]}
+    for kind, name, seq, value in connection.execute(_latest_of_many(), asked):
+        found[ResourceKey(kind, name)].append((seq, value))
+    return {key: sorted(told, reverse=True) for key, told in found.items()}
+
+
+@cache
+def _latest_of_many() -> Any:
+    from sqlalchemy.dialects.postgresql import ARRAY
+
+    texts = ARRAY(Text)
+    wanted = func.unnest(bindparam("kinds", type_=texts), bindparam("names", type_=texts)).table_valued("kind", "name")
+    wanted = wanted.render_derived()
+    table = tables.event
+    newest = select(table.c.seq, table.c.value).where(table.c.kind == wanted.c.kind, table.c.name == wanted.c.name)
+    page = newest.order_by(table.c.seq.desc()).limit(PAGE).lateral()
+    return select(wanted.c.kind, wanted.c.name, page.c.seq, page.c.value).select_from(wanted.join(page, true()))
+
+
+def _page(connection: Connection, key: ResourceKey | None, count: int, before: int = _NEVER) -> list[_Told]:
+    asked: dict[str, Any] = {"before": before, "count": count}
+    if key is None:
+        found = connection.execute(_OF_FLEET, asked)
+    else:
+        found = connection.execute(_OF_ONE, {**asked, "of_kind": key.kind, "of_name": key.name})
+    return [(seq, value) for seq, value in found]
 
 
 def _of_one_story(before: Event, event: Event) -> bool:

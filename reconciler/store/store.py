@@ -8,31 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, Table, and_, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, Select, Table, and_, select
 
 from drivers.base import ErrorReason, clean
-from reconciler.kinds import INVENTORIED
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event, repeated
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
-from reconciler.store import bindings, instance, tables
 from reconciler.store import decoders as shapes
+from reconciler.store import instance, tables
 from reconciler.store.daemon_status import DaemonTable
 from reconciler.store.database import Database
-from reconciler.store.dialects import insert_for
 from reconciler.store.group_commit import GroupCommit, PendingWrite
-from reconciler.store.inventories import InventoryTable, forget
-from reconciler.store.ledger import append
+from reconciler.store.inventories import InventoryTable
+from reconciler.store.ledger_batch import upsert, write_all
 from reconciler.store.override_rows import OverrideTable
 from reconciler.store.retention import Retention
-from reconciler.store.store_errors import Fenced, StoreError
+from reconciler.store.store_errors import StoreError
 from reconciler.store.tokens import TokenTable
 
 T = TypeVar("T")
@@ -134,8 +131,7 @@ class Store:
         """
         with self._database.write() as connection:
             self._check_epochs(connection, writes)
-            for write in writes:
-                _carry_out(connection, write)
+            write_all(connection, writes)
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
         """The actions that were, or may have been, sent and are not settled."""
@@ -211,7 +207,7 @@ class Store:
         ]
         if rows:
             with self._database.write(durable=False) as connection:
-                _upsert(connection, tables.observation, rows)
+                upsert(connection, tables.observation, rows)
 
     def observations(self, types: Mapping[str, Any]) -> list[Observation]:
         """The latest look at each resource of the kinds in `types`, values read as the type given for their kind.
@@ -258,7 +254,7 @@ class Store:
     def put_meta(self, name: str, value: str) -> None:
         """Put a value under a name, such as the revision applied last."""
         with self._database.write() as connection:
-            _upsert(connection, tables.meta, [{"name": name, "value": value}])
+            upsert(connection, tables.meta, [{"name": name, "value": value}])
 
     def check(self) -> None:
         """Raise StoreGone when this is not the store that was opened, Fenced when another has taken it over."""
@@ -318,66 +314,3 @@ def _columns(key: ResourceKey) -> dict[str, Any]:
 
 def _is(table: Table, key: ResourceKey) -> Any:
     return and_(table.c.kind == key.kind, table.c.name == key.name)
-
-
-def _carry_out(connection: Connection, write: LedgerWrite) -> None:
-    match write:
-        case PutFacts(facts=facts):
-            _write_facts(connection, facts)
-        case BeginAction(flight=flight, facts=facts, event=event, epoch=epoch):
-            _begin(connection, flight, epoch)
-            _write_facts(connection, {flight.key: facts})
-            append(connection, [event])
-        case NoteAction(flight=flight, event=noted):
-            if _note(connection, flight) and noted is not None:
-                append(connection, [noted])
-        case EndAction(flight=flight, facts=facts, event=event):
-            _end(connection, flight)
-            _write_facts(connection, {flight.key: facts})
-            append(connection, [event])
-        case AppendEvents(events=events):
-            append(connection, list(events))
-        case _:
-            assert_never(write)
-
-
-def _begin(connection: Connection, flight: InFlight, epoch: int) -> None:
-    row = {**_columns(flight.key), "action_id": flight.id, "epoch": epoch, "value": _json(flight)}
-    try:
-        connection.execute(insert(tables.in_flight), row)
-    except IntegrityError as error:
-        raise StoreError(f"{flight.key}: an action is in flight already, so {flight.id} was not begun") from error
-
-
-def _note(connection: Connection, flight: InFlight) -> bool:
-    table = tables.in_flight
-    same = update(table).where(_is(table, flight.key), table.c.action_id == flight.id)
-    return connection.execute(same.values(value=_json(flight))).rowcount > 0
-
-
-def _end(connection: Connection, flight: InFlight) -> None:
-    table = tables.in_flight
-    gone = delete(table).where(_is(table, flight.key), table.c.action_id == flight.id)
-    if connection.execute(gone).rowcount == 0:
-        raise Fenced(f"{flight.key}: action {flight.id} is not in flight; another groundstate has settled it")
-
-
-def _write_facts(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
-    bindings.write_bindings(connection, facts)
-    ordered = sorted(facts.items(), key=lambda pair: pair[0])
-    rows = [{**_columns(key), "value": _json(value)} for key, value in ordered if value is not None]
-    if rows:
-        _upsert(connection, tables.facts, rows)
-    for key in (key for key, value in facts.items() if value is None):
-        connection.execute(delete(tables.facts).where(_is(tables.facts, key)))
-        connection.execute(delete(tables.observation).where(_is(tables.observation, key)))
-        if key.kind in INVENTORIED:
-            forget(connection, key.name)
-
-
-def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert, or overwrite rows of the same primary key."""
-    keys = [column.name for column in table.primary_key]
-    added = insert_for(connection)(table)
-    rest = {column.name: added.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(added.on_conflict_do_update(index_elements=keys, set_=rest), rows)
