@@ -45,7 +45,7 @@ def main() -> int:
     arguments = options.parse_args()
     open_files()
     runs = [run(arguments.machines, arguments.milliseconds / 1000) for _ in range(arguments.runs)]
-    wall, cpu = (median(one[part] for one in runs) for part in (0, 1))
+    wall, cpu = median(one[0] for one in runs), median(one[1] for one in runs)
     asked = runs[-1][2]
     logins, resets = asked[f"POST {SESSIONS}"], asked[f"POST {RESET}"]
     print(f"apply of {arguments.machines:,} power-ons at {arguments.milliseconds:g} ms a request")

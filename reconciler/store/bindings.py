@@ -57,9 +57,9 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
             _insert(connection, machine, slot)
 
 
-def keeps_slot(before: ResourceFacts, after: ResourceFacts) -> bool:
+def keeps_slot(key: ResourceKey, before: ResourceFacts, after: ResourceFacts) -> bool:
     """Whether facts that follow others at once can be written in their place, as far as bindings are concerned."""
-    return _slot(before) == _slot(after)
+    return _slot(key, before) == _slot(key, after)
 
 
 def _renamed(facts: Mapping[ResourceKey, ResourceFacts | None]) -> dict[str, str]:

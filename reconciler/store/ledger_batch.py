@@ -94,7 +94,7 @@ class _Batch:
 
     def _can_join(self, key: ResourceKey, facts: ResourceFacts | None) -> bool:
         before = self._facts.get(key)
-        return facts is not None and (before is None or keeps_slot(before, facts))
+        return facts is not None and (before is None or keeps_slot(key, before, facts))
 
     def flush(self) -> None:
         """Carry out what was put off."""
