@@ -113,7 +113,7 @@ def _read(file: SettingsFile) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 
-_AS_IT_IS = "Make it yours (chown, chmod go-w), or accept the file unchanged: --config {}"
+_AS_IT_IS = "Make the file yours (chown, chmod go-w), or name it: --config {}"
 
 
 def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:

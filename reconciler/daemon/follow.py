@@ -96,7 +96,8 @@ class Follower:
             return
         said = f"{self._source.location} has not answered in {START:.0f} s"
         self._complain(
-            EventReason.SOURCE_SLOW, f"{said}; {last[:10]}, the last revision in force, stays in force until then"
+            EventReason.SOURCE_SLOW,
+            f"{said}; {last[:10]}, the last revision in force, stays in force until the repository answers",
         )
         self._fall_back()
 

@@ -84,7 +84,7 @@ class NoBackend:
 
 def not_carried_out(action: Action, by: str) -> Unsupported:
     """The error of an action that came to a backend which does not carry it out: a defect of the kind's rules."""
-    return Unsupported(f"{action.name} of {action.key} is carried out by {by}")
+    return Unsupported(f"{action.name} of {action.key} came to the wrong backend: it belongs to {by}; report this bug")
 
 
 def no_tasks(key: ResourceKey) -> Unsupported:

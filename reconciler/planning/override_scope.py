@@ -17,7 +17,7 @@ OVERRIDABLE: dict[str, str] = {
     "disruption-budget": "more machines are taken down at once than the limit",
     "mass-removal": "more machines are removed from git than the limit",
     "empty-desired-state": "the desired state declares nothing, or no machine",
-    "unreachable-fleet": "disruptive changes go ahead although many BMCs cannot be read",
+    "unreachable-fleet": "disruptive changes continue although many BMCs cannot be read",
     "mass-release": "more addresses, numbers and networks are released than the limit",
     "mass-unclaim": "more claimed machines are released and wiped than the limit",
     "first-sight": "a one-time boot override is sent although it may already have been executed",

@@ -87,7 +87,7 @@ class GroupCommit:
             self._write_group(group)
         finally:
             for entry in group:
-                entry.refuse(StoreError("the thread that wrote to the store was ended; nothing was sent"))
+                entry.refuse(StoreError("the thread that writes to the store ended; nothing was sent"))
                 entry.call(to_lead=False)
             with self._lock:
                 following = self._waiting[0] if self._waiting else None

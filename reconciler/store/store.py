@@ -304,7 +304,7 @@ def _decode(decoder: msgspec.json.Decoder[T], value: str, table: str, row: objec
         return decoder.decode(value)
     except msgspec.MsgspecError as error:
         raise StoreError(
-            f"the store's {table} row {row} cannot be read: {error}; restore a backup or delete it"
+            f"the store's {table} row {row} cannot be read: {error}; restore a backup, or delete this row"
         ) from error
 
 

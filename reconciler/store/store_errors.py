@@ -49,7 +49,7 @@ _ADVICE = (
     ("database is locked", "another process holds it for too long; end that process, or try again"),
     ("malformed", "the file is damaged; put it aside and restore a backup"),
     ("not a database", "the file is no SQLite database; check the path of --store"),
-    ("disk i/o error", "the disk fails; look at the system's log"),
+    ("disk i/o error", "the disk reports an error; check the log of the operating system"),
     ("password authentication failed", "the user or the password is wrong; check the store's URL"),
     ("no such table", "its tables are gone; restore a backup, or check the path of --store"),
     ('relation "', "its tables are gone; restore a backup, or check the store's URL"),

@@ -41,7 +41,7 @@ DIAGNOSTICS: dict[str, str] = {
     "malformed-value": "The text is not in the form that the field asks for.",
     "out-of-range": "The value is too small, too large, too short or too long.",
     "schema": "The document does not fit the kind's schema in some other way.",
-    "credential-ref": "A credentialRef has not exactly one of name, env, file and exec.",
+    "credential-ref": "A credentialRef must have exactly one of name, env, file and exec.",
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL holds a user or a password; name a credential instead.",
     "not-guardable": "A Guard names a kind that is not reconciled, or that no guard guards.",

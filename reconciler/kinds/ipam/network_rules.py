@@ -280,7 +280,7 @@ def _occupied_hold(look: KindView) -> Iterator[Hold]:
     if len(leaving) == len(inside):
         reason, hint = (
             f"holds {named_tenants(inside)}, which will also be released",
-            "continues automatically when they are",
+            "continues automatically when these are released",
         )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:

@@ -84,7 +84,7 @@ def waits_for_project() -> Hold:
         HoldKind.BLOCKED,
         PROJECT,
         "Machine does not belong to the project yet",
-        "continues automatically when it does",
+        "continues automatically when the machine belongs to the project",
         IMAGE,
     )
 
