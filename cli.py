@@ -30,7 +30,7 @@ _COMMANDS = {
     "override": "reconciler.commands.override:override_command",
     "get": "reconciler.commands.get:get_resources_command",
     "describe": "reconciler.commands.get:describe_command",
-    "events": "reconciler.commands.get:events_command",
+    "events": "reconciler.commands.events:events_command",
     "history": "reconciler.commands.history:history_command",
     "ipam": "reconciler.commands.ipam:ipam_group",
     "boot": "reconciler.commands.boot:boot_group",

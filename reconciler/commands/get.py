@@ -1,10 +1,8 @@
-"""`groundstate get`, `describe` and `events`: what is declared, what was last seen, and what happened."""
+"""`groundstate get` and `describe`: what is declared, and what was last seen."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,33 +10,55 @@ import msgspec
 
 from drivers.base import clean, printable
 from reconciler.commands.options import (
+    TEMPLATES,
     filter_options,
     guard_options_of,
+    headers_option,
     option,
     output_option,
     policy_options,
     where_from,
     where_options,
 )
-from reconciler.commands.printing import dump, print_table
-from reconciler.commands.terminal import exit_in_words, on_terminal, say_notes
-from reconciler.kinds.claim.spec import display_key, of_claim
-from reconciler.kinds.common.column import ResourceView
-from reconciler.kinds.machine.labels import AGGREGATE
-from reconciler.model.event import Event, EventType
-from reconciler.operations.ledger_events import EventRequest, read_events
-from reconciler.operations.resource_views import Description, describe_resources, list_resources
+from reconciler.commands.printing import dump
+from reconciler.commands.resource_printer import ResourcePrinter
+from reconciler.commands.terminal import exit_in_words, say_notes
+from reconciler.kinds.claim.spec import of_claim
+from reconciler.operations.resource_views import (
+    Description,
+    ListRequest,
+    describe_resources,
+    list_resources,
+    watch_resources,
+)
 from reconciler.runtime import now
-from reconciler.views.columns import columns, short_age
+from reconciler.views.columns import short_age
+from reconciler.views.render.json_path import BadPath
 from reconciler.views.render.words import override_words as words_of
+from reconciler.views.resource_document import document_list, resource_document
 
 
 @click.command("get", short_help="List declared resources with their last observed state. Contacts no BMC.")
 @filter_options
 @where_options
 @policy_options
-@output_option("table", "wide", "json", "yaml", "name", default="table")
-def get_resources_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
+@option(
+    "--status", metavar="WORDS", default="", help="Only resources with this status, such as Stalled,Unknown or !Ready."
+)
+@option("--sort-by", metavar="COLUMN|PATH", default="", help="Sort by a column, or by a path such as .spec.power.")
+@click.option("--watch", "-w", is_flag=True, help="Keep running and print what changes.")
+@headers_option
+@output_option("table", "wide", "json", "yaml", "name", default="table", templates=TEMPLATES)
+def get_resources_command(
+    targets: tuple[str, ...],
+    selector: str,
+    status: str,
+    sort_by: str,
+    watch: bool,
+    no_headers: bool,
+    output: str,
+    **values: Any,
+) -> None:
     """List declared resources with the latest observation of the daemon or of `apply`. No BMC is contacted.
 
     \b
@@ -46,30 +66,36 @@ def get_resources_command(targets: tuple[str, ...], selector: str, output: str, 
       groundstate get machines
       groundstate get machine r12-01 r12-02
       groundstate get machine/r12-01 -o yaml
-      groundstate get machines -l rack=r12 -o wide
+      groundstate get machines -l rack=r12 -o wide --sort-by status
+      groundstate get machines --status '!Ready' -w
+      groundstate get machines --no-headers -o custom-columns=NAME:.metadata.name,POWER:.status.observed.power
+      groundstate get machines -o jsonpath='{.items[*].metadata.name}'
       groundstate get overrides
     """
     asked, where = guard_options_of(values), where_from(values)
     if targets in (("overrides",), ("override",)):
-        if selector:
-            raise click.UsageError("overrides have no labels; leave --selector out")
+        if selector or status or sort_by or watch or output.startswith(TEMPLATES):
+            raise click.UsageError("overrides are only listed; leave -l, --status, --sort-by, -w and templates out")
         from reconciler.commands.override import show_overrides
 
         with exit_in_words():
-            show_overrides(where, output)
+            show_overrides(where, output, headers=not no_headers)
         return
-    with exit_in_words():
-        listing = list_resources(where, asked, targets, selector)
-    say_notes(listing.notes)
-    views = listing.views
-    match output:
-        case "name":
-            for view in views:
-                click.echo(view.key)
-        case "json" | "yaml":
-            click.echo(dump([_document(view) for view in views], output))
-        case _:
-            _tables(views, wide=output == "wide")
+    request = ListRequest(targets, selector, tuple(filter(None, status.replace(" ", "").split(","))), sort_by)
+    printer = _printer(output, headers=not no_headers)
+    with exit_in_words(), suppress(KeyboardInterrupt):
+        if not watch:
+            printer.print(list_resources(where, asked, request))
+            return
+        for listing in watch_resources(where, asked, request):
+            printer.print_changed(listing)
+
+
+def _printer(output: str, *, headers: bool) -> ResourcePrinter:
+    try:
+        return ResourcePrinter(output, headers=headers)
+    except BadPath as error:
+        raise click.UsageError(f"-o {error}") from None
 
 
 @click.command("describe", short_help="Show everything about a resource.")
@@ -91,81 +117,15 @@ def describe_command(targets: tuple[str, ...], selector: str, output: str, **val
         described = describe_resources(where, asked, targets, selector)
     say_notes(described.notes)
     if output != "text":
-        found = [_document(one.view) | {"events": msgspec.to_builtins(one.events)} for one in described.found]
-        click.echo(dump(found, output))
+        found = [resource_document(one.view) | {"events": msgspec.to_builtins(one.events)} for one in described.found]
+        click.echo(dump(found[0] if described.single else document_list(found), output))
         return
     click.echo("\n\n".join(_described(one) for one in described.found))
 
 
-@click.command("events", short_help="Show events from the audit ledger.")
-@filter_options
-@where_options
-@option("--limit", "-n", default=50, type=click.IntRange(1, 100_000), help="How many of the newest events.")
-@option("--watch", "-w", is_flag=True, help="Keep running and print new events.")
-@output_option("table", "json", default="table")
-def events_command(
-    targets: tuple[str, ...], selector: str, limit: int, watch: bool, output: str, **values: Any
-) -> None:
-    """List events, oldest first, from the append-only ledger.
-
-    \b
-    Examples:
-      groundstate events -n 20
-      groundstate events machine/r12-01 --watch
-    """
-    request = EventRequest(targets, selector, limit, watch)
-    with exit_in_words(), suppress(KeyboardInterrupt):
-        for page in read_events(where_from(values), request):
-            say_notes(page.notes)
-            for event in page.events:
-                click.echo(_event_line(event, output))
-
-
-def _tables(views: list[ResourceView], *, wide: bool) -> None:
-    if not views:
-        click.echo("No resources found.", err=True)
-    for one in dict.fromkeys(one for view in views for one in view.overrides):
-        click.echo(clean(f"note: {words_of(one)}"), err=True)
-    at = now()
-    for index, kind in enumerate(dict.fromkeys(view.key.kind for view in views)):
-        if index:
-            click.echo()
-        found = {name.removeprefix(AGGREGATE) for view in views for name in view.derived if name.startswith(AGGREGATE)}
-        shown = columns(kind, wide=wide, aggregates=sorted(found))
-        rows = [[column.cell(view, at) for column in shown] for view in views if view.key.kind == kind]
-        print_table([column.title for column in shown], rows, narrow=not wide)
-
-
-def _document(view: ResourceView) -> dict[str, Any]:
-    seen = view.observation
-    status: dict[str, Any] = {"conditions": [msgspec.to_builtins(one) for one in view.conditions]}
-    if view.phase is not None:
-        status["phase"] = view.phase
-    if seen is not None:
-        status["observedAt"] = msgspec.to_builtins(seen.taken_at)
-        if seen.error is not None:
-            status["error"] = msgspec.to_builtins(seen.error)
-        elif seen.value is not None:
-            status["observed"] = msgspec.to_builtins(seen.value)
-    found: dict[str, Any] = {"apiVersion": "groundstate/v1", "kind": view.key.kind, "metadata": {"name": view.key.name}}
-    if view.resource is not None:
-        for name in ("labels", "annotations"):
-            if value := dict(getattr(view.resource, name)):
-                found["metadata"][name] = value
-        found["spec"] = msgspec.to_builtins(view.resource.spec)
-        if view.derived:
-            status["labels"] = dict(view.derived)
-        status["source"] = str(view.resource.source)
-    if view.overrides:
-        status["overrides"] = [msgspec.to_builtins(one) for one in view.overrides]
-    if view.machines:
-        status["machines"] = [msgspec.to_builtins(one) for one in view.machines]
-    return found | {"status": status}
-
-
 def _described(one: Description) -> str:
     at, view = now(), one.view
-    document = _document(view)
+    document = resource_document(view)
     lines = [str(view.key), f"Status:      {view.status}"]
     if view.phase is not None:
         lines.append(f"Phase:       {view.phase}")
@@ -211,15 +171,3 @@ def _clean(line: str) -> str:
 
 def _indented(value: object) -> str:
     return "\n".join("  " + line for line in dump(value, "yaml").splitlines())
-
-
-def _event_line(event: Event, output: str) -> str:
-    if output == "json":
-        return msgspec.json.encode(event).decode()
-    at: datetime = event.at
-    who = f"  [{clean(event.by)}]" if event.by else ""
-    whose = display_key(event.key) if event.key is not None else "fleet"
-    line = f"{at:%Y-%m-%d %H:%M:%S}Z  {event.type:<7}  {clean(whose)}  {event.reason}: {clean(event.message)}"
-    line += f"{event.times}{who}"
-    colour = "yellow" if event.type is EventType.WARNING and on_terminal(sys.stdout) else None
-    return click.style(line, fg=colour) if colour else line

@@ -46,11 +46,30 @@ OUTPUT_FORMATS = frozenset(["text", "table", "wide", "name", "json", "yaml", "ma
 """Of all commands."""
 
 
+TEMPLATES = ("custom-columns=", "jsonpath=")
+"""How formats begin that a person writes, as kubectl has them."""
+
+
 class _Format(click.Choice[str]):
     """A format. One that only other commands know, said in the environment for all of them, is not for this one."""
 
+    def __init__(self, choices: tuple[str, ...], templates: tuple[str, ...] = ()) -> None:
+        super().__init__(choices)
+        self.templates = templates
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Click's hook."""
+        return f"[{'|'.join([*self.choices, *(f'{one}...' for one in self.templates)])}]"
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Click's hook."""
+        more = f", {', '.join(f'{one}...' for one in self.templates)}" if self.templates else ""
+        return f"{super().get_invalid_choice_message(value, ctx).rstrip('.')}{more}."
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Click's hook."""
+        if isinstance(value, str) and self.templates and value.startswith(self.templates):
+            return value
         if ctx is not None and param is not None and value in OUTPUT_FORMATS - {*self.choices}:
             of_all = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
             value = param.get_default(ctx) if of_all else value
@@ -185,12 +204,17 @@ def filter_options(command: F) -> F:
     return click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)(command)
 
 
-def output_option(*formats: str, default: str) -> Callable[[F], F]:
+def headers_option(command: F) -> F:
+    """--no-headers, of tables."""
+    return option("--no-headers", is_flag=True, help="Print tables without their headings.")(command)
+
+
+def output_option(*formats: str, default: str, templates: tuple[str, ...] = ()) -> Callable[[F], F]:
     """-o, with the formats that the command knows."""
     return option(
         "--output",
         "-o",
-        type=_Format(formats),
+        type=_Format(formats, templates),
         default=default,
         envvar="GROUNDSTATE_OUTPUT",
         help="Output format.",

@@ -23,6 +23,7 @@ from reconciler.operations.guard_overrides import (
 from reconciler.operations.where import Where
 from reconciler.planning.override_scope import OVERRIDABLE, parse_duration
 from reconciler.views.columns import short_age
+from reconciler.views.resource_document import document_list
 
 _TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
@@ -58,7 +59,7 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 @click.option("--list", "listed", is_flag=True, help="Show the overrides in force, and those that ended.")
 @click.option("--revoke", default="", metavar="ID", help="End an override now.")
 @where_options
-@output_option("table", "json", "yaml", default="table")
+@output_option("table", "wide", "json", "yaml", "name", default="table")
 def override_command(
     guard: str | None,
     targets: tuple[str, ...],
@@ -109,15 +110,19 @@ def _show_begun(begun: OverrideBegun) -> None:
     click.echo(f"{begun.effect}; `groundstate override --revoke {one.id}` ends it", err=True)
 
 
-def show_overrides(where: Where, output: str) -> None:
+def show_overrides(where: Where, output: str, *, headers: bool = True) -> None:
     """A table, or their rows as JSON or YAML."""
     listing = list_overrides(where)
     say_notes(listing.notes)
     found, at = listing.overrides, listing.at
     if output in ("json", "yaml"):
-        click.echo(dump([msgspec.to_builtins(one) | {"state": _state(one, at)} for one in found], output))
+        rows = [msgspec.to_builtins(one) | {"state": _state(one, at)} for one in found]
+        click.echo(dump(document_list(rows, "OverrideList"), output))
+    elif output == "name":
+        for one in found:
+            click.echo(one.id)
     elif found:
-        print_table(_TITLES, [_row(one, at) for one in found], narrow=output != "wide")
+        print_table(_TITLES, [_row(one, at) for one in found], narrow=output != "wide", headers=headers)
     else:
         click.echo("No overrides.", err=True)
 

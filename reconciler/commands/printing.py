@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -12,8 +13,11 @@ from drivers.base import clean
 from reconciler.commands.terminal import on_terminal
 
 
-def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> None:
-    """A table; `narrow` cuts it to the terminal's width, from its widest columns."""
+def print_table(
+    titles: list[str], rows: list[list[str]], *, narrow: bool, headers: bool = True, least: Sequence[int] = ()
+) -> None:
+    """A table; `narrow` cuts it to the terminal's width, from its widest columns. `least`: how wide columns are at
+    least, so that rows stand below those that were printed before."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -21,10 +25,10 @@ def print_table(titles: list[str], rows: list[list[str]], *, narrow: bool) -> No
     terminal = on_terminal(sys.stdout)
     width = shutil.get_terminal_size().columns if terminal and narrow else 100_000
     console = Console(file=sys.stdout, width=width, no_color=not terminal, soft_wrap=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for title in titles:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_header=headers)
+    for index, title in enumerate(titles):
         # Columns that may wrap shrink one after the other, the widest first; their cells are cut and never wrap.
-        table.add_column(title)
+        table.add_column(title, min_width=least[index] if least else None)
     for row in rows:
         table.add_row(
             *(Text(clean(cell), _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row)

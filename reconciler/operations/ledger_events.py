@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
 
 import msgspec
 
 from reconciler import runtime
-from reconciler.model.event import Event
+from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.stored_facts import derived_labels, facts_of
@@ -18,15 +20,22 @@ from reconciler.runtime import now
 from reconciler.store import LedgerEntry, Store
 
 POLL_SECONDS = 1.0
+_SPAN = re.compile(r"(\d{1,6}[dhms])+")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 class EventRequest(msgspec.Struct, frozen=True):
-    """Which events: the newest `limit` of the chosen resources, or of all; with `watch` also those that come."""
+    """Which events: the newest `limit` of the chosen resources, or of all; with `watch` also those that come.
+
+    `since`: none that is older than a time span (`2h`), a time, or a commit; `type`: of this one alone.
+    """
 
     targets: tuple[str, ...] = ()
     selector: str = ""
     limit: int = 50
     watch: bool = False
+    since: str | None = None
+    type: EventType | None = None
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -50,7 +59,8 @@ def read_events(
             desired = at.read(at.source(), store)
             known = facts_of(store).resources
             keys = select(request.targets, request.selector, desired, known, lambda: derived_labels(store, desired))
-        entries = newest(store, request.limit, None) if keys is None else _newest_of(store, keys, request.limit)
+        begin = _begin(at, request.since) if request.since else None
+        entries = _newest_of(store, request, keys, begin)
         last = newest(store, 1, None)
         seen, latest = store.last_event(), last[-1].event.latest if last else now()
         yield EventPage([entry.event for entry in entries], at.notes)
@@ -59,7 +69,8 @@ def read_events(
             repeated, fresh = store.repeats(latest, seen), store.events(since_seq=seen)
             seen = max((entry.seq for entry in fresh), default=seen)
             latest = max((entry.event.latest for entry in (*repeated, *fresh)), default=latest)
-            yield EventPage([one.event for one in (*repeated, *fresh) if keys is None or one.event.key in keys])
+            told = [one.event for one in (*repeated, *fresh) if request.type in (None, one.event.type)]
+            yield EventPage([event for event in told if keys is None or event.key in keys])
 
 
 def newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntry]:
@@ -67,6 +78,22 @@ def newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntr
     return store.events(key, limit=limit, newest_first=True)[::-1]
 
 
-def _newest_of(store: Store, keys: Collection[ResourceKey], limit: int) -> list[LedgerEntry]:
-    found = [entry for key in keys for entry in newest(store, limit, key)]
+def _newest_of(
+    store: Store, request: EventRequest, keys: Collection[ResourceKey] | None, begin: datetime | None
+) -> list[LedgerEntry]:
+    limit, chosen = request.limit, [None] if keys is None else keys
+    found = [
+        entry
+        for key in chosen
+        for entry in store.events(key, since=begin, only=request.type, limit=limit, newest_first=True)
+    ]
     return sorted(found, key=lambda entry: (entry.event.latest, entry.seq))[-limit:]
+
+
+def _begin(at: Workspace, since: str) -> datetime:
+    """What `90m` or `2d` before now is; or what git makes of the text: a day, a time, `2 days ago`, a commit."""
+    if _SPAN.fullmatch(since.strip().lower()):
+        spans = re.findall(r"(\d+)([dhms])", since.lower())
+        return now() - sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in spans), timedelta())
+    source = at.source()
+    return source.moment(source.snapshot().revision, since).at

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from reconciler import runtime
 from reconciler.kinds import INVENTORIED, KINDS
 from reconciler.kinds.claim.spec import all_holders
 from reconciler.kinds.common.column import ResourceView
@@ -21,6 +22,7 @@ from reconciler.model.plan import Change, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.ledger_events import newest
+from reconciler.operations.operation_error import OperationError
 from reconciler.operations.stored_facts import (
     derived_labels,
     facts_in_force,
@@ -37,14 +39,31 @@ from reconciler.planning.selectors import select
 from reconciler.planning.standing import CommandLimits
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
-from reconciler.views.conditions import conditions, status_word
+from reconciler.views.conditions import STATUS_WORDS, conditions, status_word
+from reconciler.views.render.json_path import BadPath
+from reconciler.views.render.sorting import sorted_views
+from reconciler.views.resource_document import resource_document
+
+WATCH_SECONDS = 2.0
+
+
+class ListRequest(msgspec.Struct, frozen=True):
+    """Which resources: by KIND[/NAME] and labels, and of these the ones with one of the `statuses` (none: all; a status
+    with `!` before it is left out). `sort_by`: a path into the document, or a column's heading."""
+
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    statuses: tuple[str, ...] = ()
+    sort_by: str = ""
 
 
 class ResourceList(msgspec.Struct, frozen=True):
-    """The chosen resources in the kinds' order, and what people should know of how they were read."""
+    """The chosen resources in the kinds' order, or as they were to be sorted, and what people should know of how they
+    were read. `single`: one resource was asked for, by its name."""
 
     views: list[ResourceView]
     notes: tuple[str, ...] = ()
+    single: bool = False
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -58,20 +77,61 @@ class Description(msgspec.Struct, frozen=True):
 
 
 class Descriptions(msgspec.Struct, frozen=True):
-    """The chosen resources, and what people should know of how they were read."""
+    """The chosen resources, and what people should know of how they were read. `single` as in a ResourceList."""
 
     found: list[Description]
     notes: tuple[str, ...] = ()
+    single: bool = False
 
 
-def list_resources(where: Where, asked: CommandLimits, targets: Iterable[str], selector: str) -> ResourceList:
+def list_resources(where: Where, asked: CommandLimits, request: ListRequest) -> ResourceList:
     """The chosen resources with what the store knows of them. Raises OperationError."""
+    if wrong := [one for one in request.statuses if one.removeprefix("!") not in STATUS_WORDS]:
+        raise OperationError(f"there is no status {wrong[0]!r}; there are {', '.join(STATUS_WORDS)}")
     with Workspace(where) as at:
-        return ResourceList(_views(at, asked, targets, selector), at.notes)
+        views = _views(at, asked, request.targets, request.selector)
+        single = len(views) == 1 and not request.selector and _is_named(views[0].key, request.targets)
+        views = [view for view in views if _has_status(view, request.statuses)]
+        if request.sort_by:
+            try:
+                views = sorted_views(views, request.sort_by, now())
+            except BadPath as error:
+                raise OperationError(f"--sort-by {error}") from error
+        return ResourceList(views, at.notes, single)
+
+
+def watch_resources(
+    where: Where, asked: CommandLimits, request: ListRequest, wait: Callable[[float], None] = runtime.sleep
+) -> Iterator[ResourceList]:
+    """The list, and then for ever, every two seconds, what changed of it; also an empty one. Raises OperationError."""
+    shown: dict[ResourceKey, bytes] = {}
+    while True:
+        listing = list_resources(where, asked, request)
+        now_shown = {view.key: _fingerprint(view) for view in listing.views}
+        fresh = [view for view in listing.views if shown.get(view.key) != now_shown[view.key]]
+        yield msgspec.structs.replace(listing, views=fresh)
+        shown = now_shown
+        wait(WATCH_SECONDS)
+
+
+def _fingerprint(view: ResourceView) -> bytes:
+    """All that is shown but the time of the latest observation."""
+    document = resource_document(view)
+    document["status"].pop("observedAt", None)
+    return msgspec.json.encode(document)
+
+
+def _is_named(key: ResourceKey, targets: Iterable[str]) -> bool:
+    return any(key.name == target.rpartition("/")[2] for target in targets)
+
+
+def _has_status(view: ResourceView, statuses: tuple[str, ...]) -> bool:
+    wanted = [one for one in statuses if not one.startswith("!")]
+    return f"!{view.status}" not in statuses and (not wanted or view.status in wanted)
 
 
 def describe_resources(
-    where: Where, asked: CommandLimits, targets: Iterable[str], selector: str, *, events: int = 10
+    where: Where, asked: CommandLimits, targets: tuple[str, ...], selector: str, *, events: int = 10
 ) -> Descriptions:
     """The same, each with what is remembered, what is in it, and its newest events. Raises OperationError."""
     with Workspace(where) as at:
@@ -89,7 +149,8 @@ def describe_resources(
                 )
                 for view in views
             ]
-        return Descriptions(found, at.notes)
+        single = len(views) == 1 and not selector and _is_named(views[0].key, targets)
+        return Descriptions(found, at.notes, single)
 
 
 def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str) -> list[ResourceView]:

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, Table, and_, select
+from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select
 
 from drivers.base import ErrorReason, clean
 from reconciler.model.action import InFlight
-from reconciler.model.event import Event, repeated
+from reconciler.model.event import Event, EventType, repeated
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
@@ -151,11 +151,14 @@ class Store:
         *,
         of_fleet: bool = False,
         since_seq: int | None = None,
+        since: datetime | None = None,
         until: datetime | None = None,
+        only: EventType | None = None,
         limit: int = 1000,
         newest_first: bool = False,
     ) -> list[LedgerEntry]:
-        """At most `limit` events, of all or of one resource, that came after `since_seq` and not after `until`.
+        """At most `limit` events, of all or of one resource, that came after `since_seq`, not before `since` and not
+        after `until`; `only`: of this type.
 
         `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
         order in which they were first told.
@@ -164,8 +167,13 @@ class Store:
         conditions = [_is(table, key)] if key is not None else []
         if of_fleet:
             conditions.append(table.c.kind.is_(None))
+        if since is not None:
+            conditions.append(or_(table.c.at >= since, repeat.c.last >= since))
         if until is not None:
             conditions.append(table.c.at <= until)
+        if only is not None:
+            # A quotation mark in a text is escaped, so this is found at the field of that name alone.
+            conditions.append(table.c.value.contains(f'"type":"{only}"', autoescape=True))
         if since_seq is not None:
             conditions.append(table.c.seq > since_seq)
         wanted = _told().where(*conditions).limit(limit)

@@ -56,8 +56,15 @@ def conditions(
     return (*found, *_own(resource, remembered, observed.get(key)))
 
 
+STATUS_WORDS = (
+    *(READY, RECONCILING, ConditionReason.HELD, ConditionReason.OBSERVED, SUSPENDED, MAINTENANCE),
+    *(STALLED, "Unknown", ConditionReason.FORGOTTEN),
+)
+"""All that `status_word` says."""
+
+
 def status_word(found: tuple[Condition, ...]) -> str:
-    """Ready, Reconciling, Held, Observed, Suspended, Maintenance, Stalled, Unknown or Forgotten: a word for a table."""
+    """A word for a table."""
     true = {condition.type for condition in found if condition.status is Status.TRUE}
     ready = next(condition for condition in found if condition.type == READY)
     for word in (SUSPENDED, MAINTENANCE):

@@ -124,7 +124,7 @@ class TestLookingAtIt:
         assert lab.desk.run("get", "-l", "role=web", "-o", "name").out.split() == ["Machine/web"]
 
     def test_json_and_yaml_hold_the_document_and_its_status(self, lab: Lab) -> None:
-        [found] = lab.desk.run("get", "ip/front", "-o", "json").json
+        found = lab.desk.run("get", "ip/front", "-o", "json").json
         assert found["spec"] == {"network": "net", "address": "10.0.0.80"}
         assert found["status"]["observed"] == {
             "network": "net",
@@ -132,7 +132,7 @@ class TestLookingAtIt:
             "about": {"ephemeral": True},
         }
         assert found["status"]["conditions"][0]["type"] == "Ready"
-        assert yaml.safe_load(lab.desk.run("get", "ip/front", "-o", "yaml").out) == [found]
+        assert yaml.safe_load(lab.desk.run("get", "ip/front", "-o", "yaml").out) == found
 
     def test_describe_tells_spec_sight_conditions_and_events(self, lab: Lab) -> None:
         told = lab.desk.run("describe", "machine/web").out

@@ -75,7 +75,7 @@ def test_a_claim_is_explained_applied_and_shown_and_the_plan_is_empty_then(lab: 
         "the machines wait for `groundstate run`"
     )
     assert "MachineClaim" not in lab.run("plan").out
-    [shown] = lab.run("get", "claims", "-o", "json").json
+    [shown] = lab.run("get", "claims", "-o", "json").json["items"]
     assert shown["status"]["machines"] == [
         {"slot": 0, "machine": "m1", "phase": "Claimed"},
         {"slot": 1, "machine": "m2", "phase": "Claimed"},

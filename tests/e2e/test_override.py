@@ -101,14 +101,14 @@ def test_it_covers_what_is_selected_stands_in_every_plan_and_ends_when_it_is_rev
         assert "rack b moves" in plan
     listed = lab.run("get", "machines")
     assert f"note: override {name} of disruption-budget until " in listed.err
-    for row in lab.run("get", "machines", "-o", "json").json:
+    for row in lab.run("get", "machines", "-o", "json").json["items"]:
         covering = [one["id"] for one in row["status"].get("overrides", ())]
         assert covering == ([name] if row["metadata"]["labels"]["rack"] == "b" else [])
     assert f"In force:    override {name} of disruption-budget" in lab.run("describe", "machine/m4").out
     counted, ends = 'groundstate_overrides{guard="disruption-budget"}', "groundstate_override_end_timestamp_seconds"
     daemon.until(lambda: metric(daemon, counted) == 1, "the override in the metrics")
     assert metric(daemon, f'{ends}{{guard="disruption-budget",id="{name}"}}') > time.time() + 3600
-    [row] = lab.run("get", "overrides", "-o", "json").json
+    [row] = lab.run("get", "overrides", "-o", "json").json["items"]
     assert (row["state"], row["by"].split(",")[0], row["selector"]) == ("in force", "grace", "rack=b")
     assert lab.run("override", "--revoke", name).code == 0
     assert name not in lab.run("plan", "--no-refresh").out
@@ -149,7 +149,7 @@ def test_a_plan_has_the_limits_of_the_daemon_and_says_where_it_was_given_others(
         running.until(lambda: len(held(running)) == 3, "half of them held")
         running.until(lambda: len(reasons(lab)) == 3, "the looks in the store")
         assert all("the limit is 3 (50%)" in reason for reason in reasons(lab))
-        shown = lab.run("get", "machines", "-o", "json", env={"GROUNDSTATE_MAX_DISRUPTED": "1"}).json
+        shown = lab.run("get", "machines", "-o", "json", env={"GROUNDSTATE_MAX_DISRUPTED": "1"}).json["items"]
         told = [one["message"] for row in shown for one in row["status"]["conditions"] if one["reason"] == "Held"]
         assert len(told) == 3
         assert all("the limit is 3 (50%)" in one for one in told)

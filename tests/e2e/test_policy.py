@@ -122,7 +122,7 @@ def by_plan(desk: Desk, case: Case) -> Held:
 
 
 def by_get(desk: Desk, case: Case, *command: str) -> Held:
-    rows = desk.run(*(command or ("get", "machines")), "-o", "json", env=case.environment).json
+    rows = desk.run(*(command or ("get", "machines")), "-o", "json", env=case.environment).json["items"]
     return {
         (row["metadata"]["name"], one["message"].partition(":")[0])
         for row in rows

@@ -21,7 +21,7 @@ def saved(desk: Desk) -> Path:
 
 
 def held(desk: Desk) -> dict[str, str]:
-    found = desk.run("get", "ipaddresses", "-o", "json").json
+    found = desk.run("get", "ipaddresses", "-o", "json").json["items"]
     return {one["metadata"]["name"]: one["status"].get("observed", {}).get("address") for one in found}
 
 

@@ -102,7 +102,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "werkzeug": ("reconciler/services/boot/",),
     "cheroot": ("reconciler/services/boot/listener.py",),
     "cryptography": ("reconciler/services/boot/tls.py",),
-    "jmespath": ("reconciler/kinds/catalogue/aggregate.py", "reconciler/kinds/catalogue/inventory_path.py"),
+    "jmespath": ("reconciler/kinds/catalogue/", "reconciler/views/render/json_path.py"),
     "trustme": ("drivers/bmc/emulator.py",),
     "pytest": ("drivers/testing/",),
 }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.commands import get, printing
+from reconciler.commands import events, get, printing
 from reconciler.desired import report
 from reconciler.desired.git.commits import _step
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
@@ -35,7 +35,7 @@ def test_cells_of_tables_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lines_of_events_are_clean() -> None:
     event = Event(datetime(2026, 1, 1, tzinfo=UTC), EventType.WARNING, "AgentFailed", EVIL, KEY, by=EVIL)
-    assert is_clean(get._event_line(event, "text"))
+    assert is_clean(events._event_line(event, "text"))
 
 
 @pytest.mark.parametrize("form", report.REPORT_FORMATS)
