@@ -213,7 +213,7 @@ class Reconciler:
         ]
         self._state.save(changed)
         for key in over:
-            self._events.record(key, EventReason.ORDER_ENDED, why)
+            self._events.record(key, EventReason.BOOT_REQUEST_ENDED, why)
 
     # -- plan --------------------------------------------------------------------------------------------------------
 

@@ -85,14 +85,16 @@ def record_action(
             down = now if isinstance(action, OrderErasure) and purpose is Purpose.INSTALL else was.disrupted_at
             taken = down if down is not was.disrupted_at else was.taken_down_at
             ordered = msgspec.structs.replace(was, lifecycle=life, disrupted_at=down, taken_down_at=taken)
-            return _recorded(key, ordered, (EventReason.BOOT_ORDERED, f"to {purpose}, attempt {attempt}, order {name}"))
+            return _recorded(
+                key, ordered, (EventReason.BOOT_REQUESTED, f"to {purpose}, attempt {attempt}, order {name}")
+            )
         case Settle(failure=trouble):
             before = _lifecycle(facts, key)
             # At rest anybody may start it; after trouble what runs there is still what was started from here.
             stopped = before.stopped_at if trouble is not None else None
             life = msgspec.structs.replace(before, boot_request=None, failure=trouble, stopped_at=stopped)
             over = (
-                EventReason.ORDER_ENDED if before.boot_request is not None else EventReason.TROUBLE_OVER,
+                EventReason.BOOT_REQUEST_ENDED if before.boot_request is not None else EventReason.RECOVERED,
                 action.reason,
             )
             said = over if trouble is None else (trouble.reason, trouble.message)
@@ -116,7 +118,7 @@ def record_action(
             freed = msgspec.structs.replace(machine_facts(facts, key), project=None, image=None, lifecycle=life)
             told_both = {
                 key: (EventReason.FREED, f"by MachineClaim/{before.claim}; Machine is off and wiped"),
-                ResourceKey("MachineClaim", before.claim or ""): (EventReason.GIVEN_BACK, f"{key.name} is free again"),
+                ResourceKey("MachineClaim", before.claim or ""): (EventReason.RELEASED, f"{key.name} is free again"),
             }
             return Recorded({key: freed}, told_both)
         case RetireGuard():

@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler import runtime
 from reconciler.applying.engine import Engine
-from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.manifest.manifests import dump_yaml
@@ -55,7 +55,7 @@ class Proposer:
         branch: ProposalBranch,
         engine: Engine,
         ways: Connections,
-        met: MetMachines,
+        met: UndeclaredMachines,
         tell: Callable[[Event], None],
         now: Callable[[], datetime],
         schedule: Schedule,

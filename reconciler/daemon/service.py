@@ -18,7 +18,7 @@ from reconciler.daemon.housekeeping import Housekeeper
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
-from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.model.event import Event, EventReason, EventType
@@ -88,7 +88,7 @@ class Daemon:
             source, self._engine, self._loop, store, context.now, self._record_and_report, self._adopted, cache
         )
         self.metrics.broken_when(lambda: self._follower.broken)
-        self._met = MetMachines(store)
+        self._met = UndeclaredMachines(store)
         parts = Parts(store.inventories, self._record_and_report, context.now)
         self.lives = DaemonProvisioning(
             self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared

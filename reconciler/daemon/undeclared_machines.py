@@ -12,7 +12,7 @@ UNDECLARED = "met-machines"
 _FORM = msgspec.json.Decoder(tuple[UndeclaredMachine, ...])
 
 
-class MetMachines:
+class UndeclaredMachines:
     """What the boot service met. May be shared by threads. Every call may raise StoreError."""
 
     def __init__(self, store: Store) -> None:

@@ -17,7 +17,7 @@ from reconciler.onboarding.system_uuid import same_uuid, turned
 
 MAX_UNDECLARED = 256
 """Anybody in a network with discovery can say to be a new machine: of more than these, the newest are kept."""
-MET_KEPT = timedelta(days=30)
+UNDECLARED_KEPT = timedelta(days=30)
 _MOST_MACS = 32
 _MOST_NEIGHBOURS = 4
 _LONGEST = 80
@@ -75,7 +75,7 @@ def forge_text(text: str) -> str:
 
 def remembered(known: Sequence[UndeclaredMachine], new: UndeclaredMachine) -> tuple[UndeclaredMachine, ...]:
     """What is kept after one more was met, the newest last. One that comes again takes its own place."""
-    kept = (one for one in known if not _is_same(one, new) and new.at - one.at <= MET_KEPT)
+    kept = (one for one in known if not _is_same(one, new) and new.at - one.at <= UNDECLARED_KEPT)
     return (*kept, new)[-MAX_UNDECLARED:]
 
 

@@ -29,13 +29,13 @@ _MAX_MESSAGE = 16_000
 TOLD_EACH = frozenset(
     {
         EventReason.ACCESS_CHANGED,
-        EventReason.BOOT_ORDERED,
+        EventReason.BOOT_REQUESTED,
         EventReason.BOUND,
         EventReason.CLAIMED,
         EventReason.DISKS_WIPED,
         EventReason.FORGOTTEN,
         EventReason.FREED,
-        EventReason.GIVEN_BACK,
+        EventReason.RELEASED,
         EventReason.IMAGE_PINNED,
         EventReason.IMAGE_WRITTEN,
         EventReason.INVENTORY_ACCEPTED,

@@ -24,14 +24,14 @@ def test_a_power_cut_and_a_daemon_killed_at_each_step_end_well(tmp_path: Path) -
         fleet = LabFleet(lab)
         fleet.start()
         fleet.commit("Add m0", m0=fleet.machine(0))
-        for reason in ("BootOrdered", "ScriptServed", "AgentRegistered"):
+        for reason in ("BootRequested", "ScriptServed", "AgentRegistered"):
             fleet.wait_told(0, reason, 360)
             fleet.kill()
         fleet.wait_phase(0, "Available", 480)
         assert _register(fleet.token_of(0)) == 401, "a token that was used is refused"
         assert "TokenRefused" in fleet.reasons()
         fleet.commit("Claim one", web=fleet.claim())
-        fleet.wait_told(0, "BootOrdered", 120, times=2)
+        fleet.wait_told(0, "BootRequested", 120, times=2)
         fleet.kill()
         fleet.wait_told(0, "AgentRegistered", 480, times=2)
         fleet.kill()

@@ -83,7 +83,7 @@ def test_a_machine_at_whose_place_another_was_started_before_is_not_stopped_eith
     world.commit(declare(machine("m1", **MANAGED), revision="b" * 40))
     live(world, [metal], 7200)
     assert metal.bmc.writes == []
-    assert world.reasons("m1")[-2:] == ["OrderEnded", "Held"]
+    assert world.reasons("m1")[-2:] == ["BootRequestEnded", "Held"]
 
 
 @pytest.mark.parametrize("meanwhile", [{"lifecycle": {"mode": "Observe"}}, {**MANAGED, "maintenance": {"reason": "x"}}])
@@ -99,7 +99,7 @@ def test_what_people_started_while_the_machine_was_theirs_is_not_stopped_afterwa
     metal.bmc.state = replace(metal.bmc.state, power=PowerState.ON)
     live(world, [metal], 3600)
     writes = len(metal.bmc.writes)
-    ordered, *over = (world.reasons("m1").count(one) for one in ("BootOrdered", "OrderEnded", "AgentMissing"))
+    ordered, *over = (world.reasons("m1").count(one) for one in ("BootRequested", "BootRequestEnded", "AgentMissing"))
     assert ordered == sum(over), "the ledger has the end of each"
     world.commit(declare(machine("m1", **MANAGED), revision="c" * 40))
     live(world, [metal], 7200)
@@ -114,7 +114,7 @@ def test_an_order_of_which_nobody_knows_whether_it_arrived_is_replaced_by_anothe
     world.commit(declare(machine("m1", **MANAGED)))
     live(world, [metal], 600)
     assert at(world, "m1") is Phase.AVAILABLE
-    assert world.reasons("m1").count("BootOrdered") == 2
+    assert world.reasons("m1").count("BootRequested") == 2
     assert metal.bmc.booted_from == ["Pxe"]
 
 
@@ -641,7 +641,7 @@ def test_a_crash_loop_is_over_when_the_system_stays_up(world: World) -> None:
     assert trouble.reason == "CrashLoop"
     live(world, [metal], 600)
     assert world.machine(metal.key).lifecycle.failure is None
-    assert world.reasons("m1")[-1] == "TroubleOver"
+    assert world.reasons("m1")[-1] == "Recovered"
 
 
 def test_an_image_that_is_changed_while_another_is_written_is_written_after_it(world: World) -> None:

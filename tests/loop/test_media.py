@@ -181,7 +181,7 @@ def test_an_image_that_never_goes_in_ends_the_order_and_says_so(world: World, me
     world.commit(place(BY_MEDIA))
     live(world, [metal], 3600)
     assert at(world) is Phase.ERROR
-    assert world.reasons("m1").count("OrderNotTaken") == 3
+    assert world.reasons("m1").count("BootRequestFailed") == 3
     assert moves(metal).count("in") == 9
     assert metal.bmc.booted_from == []
 

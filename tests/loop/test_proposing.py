@@ -15,7 +15,7 @@ from drivers.base import AuthenticationFailed, Endpoint, FoundBmc, Inventory, Ni
 from drivers.bmc.fake import FakeFleet
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
-from reconciler.daemon.undeclared_machines import MetMachines
+from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.repository import Repository
@@ -80,7 +80,7 @@ class Office:
         drivers = Drivers(
             lambda _: self.hall, lambda _: pytest.fail("no credential"), self.world.ipam, self.world.pools
         )
-        self.met = MetMachines(self.world.store)
+        self.met = UndeclaredMachines(self.world.store)
         self.proposer = Proposer(
             ProposalBranch(source, "found", "machines"),
             self.world.engine,
@@ -318,4 +318,4 @@ def test_a_machine_that_is_declared_by_its_mac_is_not_named(office: Office) -> N
 def test_what_was_met_is_known_after_a_restart(office: Office) -> None:
     office.lives.found(UUID, [OTHER], {})
     office.world.restart()
-    assert [one.uuid for one in MetMachines(office.world.store).all()] == [UUID]
+    assert [one.uuid for one in UndeclaredMachines(office.world.store).all()] == [UUID]

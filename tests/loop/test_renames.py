@@ -114,7 +114,9 @@ class TestClaims:
             one.lifecycle.written is None or one.lifecycle.written.claim == "www" for one in world.machines().values()
         )
         assert WEB not in world.facts()
-        assert not [one for one in world.events[before:] if one.reason in ("Releasing", "BootOrdered", "DriftDetected")]
+        assert not [
+            one for one in world.events[before:] if one.reason in ("Releasing", "BootRequested", "DriftDetected")
+        ]
         assert not sent(world, "power-off", "release")
         assert not planned(world)
         assert "IPAddress/web:0:front:4" not in addresses(world)

@@ -102,8 +102,8 @@ def test_what_a_person_a_commit_or_an_order_did_is_told_each_time(store: Store, 
 
 
 def test_what_was_done_ends_the_story_before(store: Store) -> None:
-    rows = kept(store, [told(0, "Held", "why"), told(1, "BootOrdered", "to Install"), told(2, "Held", "why")])
-    assert rows == [("Held", 1), ("BootOrdered", 1), ("Held", 1)]
+    rows = kept(store, [told(0, "Held", "why"), told(1, "BootRequested", "to Install"), told(2, "Held", "why")])
+    assert rows == [("Held", 1), ("BootRequested", 1), ("Held", 1)]
 
 
 def test_a_story_is_told_anew_each_week(store: Store) -> None:

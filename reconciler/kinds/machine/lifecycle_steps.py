@@ -111,7 +111,7 @@ def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
             and life.boot_request is not None
             and failure.at >= life.boot_request.requested_at
         ):
-            return lifecycle.failed(life, EventReason.ORDER_NOT_TAKEN, f"{path}: {failure.message}", look.now)
+            return lifecycle.failed(life, EventReason.BOOT_REQUEST_FAILED, f"{path}: {failure.message}", look.now)
     return None
 
 

@@ -196,7 +196,7 @@ class Agent:
 
     def _stale(self, request: Request, grant: Grant, order: str) -> NoReturn:
         message = f"boot order {order[:100]} is not what {grant.machine or 'the machine'} is started for"
-        self._desk.refuse(request, 409, EventReason.BOOT_ORDER_NOT_CURRENT, message, grant.machine)
+        self._desk.refuse(request, 409, EventReason.BOOT_REQUEST_NOT_CURRENT, message, grant.machine)
 
     def _shown(
         self, request: Request, purposes: Collection[TokenPurpose], token: str | None = None

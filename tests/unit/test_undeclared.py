@@ -13,7 +13,7 @@ from drivers.base import Inventory, Nic, SystemState
 from reconciler.onboarding.discovery import Declared, FoundSystem
 from reconciler.onboarding.undeclared import (
     MAX_UNDECLARED,
-    MET_KEPT,
+    UNDECLARED_KEPT,
     UndeclaredMachine,
     forge_text,
     join,
@@ -101,7 +101,7 @@ def test_whatever_is_collected_is_one_line_without_marks(collected: dict[str, ob
         ([met("", MAC)], 1),
         ([met(B, MAC)], 2),
         ([met(B)], 2),
-        ([met(B, at=NOW - MET_KEPT - timedelta(seconds=1))], 1),
+        ([met(B, at=NOW - UNDECLARED_KEPT - timedelta(seconds=1))], 1),
         ([met(f"{n:032x}") for n in range(MAX_UNDECLARED)], MAX_UNDECLARED),
     ],
 )
