@@ -37,7 +37,7 @@ from drivers.base import (
 )
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import NotFound
-from drivers.bmc.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, parse_bmc_address
+from drivers.bmc.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, Reply, parse_bmc_address
 from drivers.bmc.redfish_inventory import read_inventory
 from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish_probe import probe
@@ -46,7 +46,7 @@ from drivers.bmc.redfish_tasks import Writes, accepted, read_task
 
 CLOSE_SECONDS = 30.0
 """For all BMCs together; a session that is not deleted by then expires by itself."""
-_CLOSERS = 32
+_CLOSERS = 128
 _NONSENSE = (
     *(exceptions.SushyError, ValueError, TypeError, AttributeError, LookupError),
     *(ArithmeticError, RecursionError, AssertionError),
@@ -123,30 +123,44 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_asked", "_connector", "_id", "_path", "_resets")
+    __slots__ = ("_action", "_asked", "_connector", "_id", "_last", "_path", "_resets")
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
         self._asked = False
         self._resets: tuple[ResetType, ...] | None = None
+        self._last: tuple[bytes, SystemState] | None = None
+        """The document that was read last, by its digest, and what it says."""
+        self._action: tuple[str, tuple[ResetType, ...] | None] | None = None
+        """Where a reset is sent, and which ones the BMC lists, as it said last."""
 
     def read(self, *, media: bool = False) -> SystemState:
         """One GET, once the system's path and its allowed resets are known; some more for media. Raises DriverError."""
         with self._understood():
-            system = self._look()
+            path, reply = self._get()
+            digest = reply.digest(self._connector.logins)
+            if self._last is not None and self._last[0] == digest and not media:
+                return self._last[1]  # Nearly every look finds what the last one did.
+            system = self._parsed(path, reply)
             state = system_state(system, self._allowed_resets(system))
+            self._last = None if system.is_merged else (digest, state)
+            self._action = self._reset_action(system) if system.reset_action is not None else None
             return msgspec.structs.replace(state, media=self._media(system)) if media else state
 
     def reset(self, reset_type: ResetType) -> Accepted:
-        """A look, and one POST. A value that the BMC does not list is not sent. Raises DriverError."""
+        """One POST, after a look where none was taken yet. A value that the BMC does not list is not sent. Raises
+        DriverError."""
         with self._understood():
-            system = self._look()
-            action, allowed = system.reset_action, self._allowed_resets(system)
-            if action is None:
-                raise Unsupported(f"{self._connector.url}: the system {system.path} has no Reset action")
+            target, allowed = self._action or self._reset_action(self._look())
             self._must_be_allowed("ResetType", reset_type, allowed)
-            return accepted(self._connector.post(action.target_uri, data={"ResetType": reset_type.value}))
+            self._action = None  # The next look says it anew, also when a firmware update has moved it.
+            return accepted(self._connector.post(target, data={"ResetType": reset_type.value}))
+
+    def _reset_action(self, system: ParsedSystem) -> tuple[str, tuple[ResetType, ...] | None]:
+        if system.reset_action is None:
+            raise Unsupported(f"{self._connector.url}: the system {system.path} has no Reset action")
+        return system.reset_action.target_uri, self._allowed_resets(system)
 
     def set_boot(self, override: BootOverride) -> Accepted:
         """A look, and one PATCH; two where a BMC keeps target and mode apart (NVIDIA GB200). Raises DriverError.
@@ -250,24 +264,31 @@ class RedfishSystem:
             raise Unreachable(f"{self._connector.url}: the answer makes no sense: {why}") from error
 
     def _look(self) -> ParsedSystem:
-        if self._path is None:
-            self._path = self._find()
+        return self._parsed(*self._get())
+
+    def _get(self) -> tuple[str, Reply]:
+        path = self._path = self._path or self._find()
         try:
-            reply = self._connector.get(self._path)
+            reply: Reply = self._connector.get(path)
         except NotFound:
             # A firmware update may have moved it.
-            self._path = None
+            self._path = self._last = self._action = None
             raise
+        return path, reply
+
+    def _parsed(self, path: str, reply: Reply) -> ParsedSystem:
         document = reply.json()
         etag = reply.headers.get("ETag") or document.get("@odata.etag")
-        system = ParsedSystem(self._connector, self._path, document, etag if isinstance(etag, str) else None)
+        system = ParsedSystem(self._connector, path, document, etag if isinstance(etag, str) else None)
         boot = system.boot
         if boot is None or (boot.target and boot.enabled) or system.settings_uri is None:
             return system
         # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
         settings = self._connector.get(system.settings_uri).json().get("Boot")
         document["Boot"] = {**(settings if isinstance(settings, dict) else {}), **document["Boot"]}
-        return ParsedSystem(self._connector, self._path, document, system._get_etag())
+        merged = ParsedSystem(self._connector, path, document, system._get_etag())
+        merged.is_merged = True
+        return merged
 
     def _find(self) -> str:
         """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313)."""

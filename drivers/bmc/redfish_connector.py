@@ -55,6 +55,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._basic: str | None = None
         self._meant: Peer | None = None
         self._tried: int | None = None
+        self.logins = 0
+        """How often it has logged in."""
         self._refused_until = 0.0
         self._not_matched = 0
         self._systems_uri: str | None = None
@@ -187,6 +189,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
                 f"{REFUSED_SECONDS:.0f} s, so that the account is not locked; a changed credential is tried at once"
             )
         self._tried, self._meant = hash(credential), peer
+        self.logins += 1
         uri = self._sessions_uri(credential)
         if uri is None or not self._make_session(uri, credential):
             self._basic = _basic(credential)
@@ -247,6 +250,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         peer = self._wire.peer()
         credential = self.credential(peer)
         self._tried, self._basic, self._meant = hash(credential), _basic(credential), peer
+        self.logins += 1
         return self._basic != had
 
     def _refused(self) -> AuthenticationFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import select
 import socket
@@ -71,6 +72,10 @@ class Reply:
 
     def __init__(self, status_code: int, headers: Message[str, str], content: bytes) -> None:
         self.status_code, self.headers, self.content = status_code, headers, content
+
+    def digest(self, login: int) -> bytes:
+        """By which the same answer under the same login is known again: a new login may have a new password to hide."""
+        return hashlib.blake2b(self.content, digest_size=16, salt=login.to_bytes(16, "big")).digest()
 
     def json(self) -> dict[str, Any]:
         """The body's one object, its text cleaned and without a password that it repeats. Raises ValueError for

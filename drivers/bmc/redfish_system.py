@@ -39,6 +39,8 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
     """sushy's System made from a document that was read already; its ETag is that look's."""
 
     boot: Any = _Boot("Boot")
+    is_merged = False
+    """Whether a part of it is of the Settings resource."""
 
     def __init__(self, connector: OneShotConnector, path: str, document: dict[str, Any], etag: str | None) -> None:
         self.document, self._etag = document, etag

@@ -45,7 +45,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 @guard_options
 @option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")
 @option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
-@option("--concurrency", default=64, type=click.IntRange(1, 1024), help="How many BMCs are handled in parallel.")
+@option("--concurrency", default=128, type=click.IntRange(1, 1024), help="How many BMCs are handled in parallel.")
 @option(
     "--keep-events",
     default=None,

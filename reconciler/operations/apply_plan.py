@@ -84,7 +84,7 @@ class Prepared(msgspec.Struct, frozen=True):
 class ApplySettings(msgspec.Struct, frozen=True):
     """How it is carried out: BMCs side by side, and the days that the ledger is kept; None: as the daemon was told."""
 
-    concurrency: int = 64
+    concurrency: int = 128
     keep_events: int | None = None
 
 

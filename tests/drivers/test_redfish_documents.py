@@ -10,11 +10,13 @@ from drivers.base import (
     BootOverride,
     BootTarget,
     IndicatorLED,
+    Power,
     PowerState,
     Rejected,
     ResetType,
     SystemState,
     Unreachable,
+    Unsupported,
 )
 from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
@@ -285,3 +287,34 @@ def test_a_link_that_cannot_be_a_url_is_unreachable(driver: RedfishDriver, pki: 
         documents[f"{ROOT}/"] = root
     with RedfishServer(pki.context, documents) as server, pytest.raises(Unreachable, match="URL that is not valid"):
         driver.open(endpoint(server, pki.tls)).read()
+
+
+def test_an_answer_that_changed_is_read_anew(driver: RedfishDriver, pki: Pki) -> None:
+    """The same answer is not read twice; one that differs in a byte is, and so is one that is partly the Settings'."""
+    documents = service()
+    with RedfishServer(pki.context, documents) as server:
+        bmc = driver.open(endpoint(server, pki.tls))
+        assert [bmc.read().power for _ in range(2)] == [PowerState.ON] * 2
+        server.documents[SYSTEM] = system(PowerState="Off")
+        assert [bmc.read().power for _ in range(2)] == [PowerState.OFF] * 2
+        server.documents[SYSTEM] = {**system(Boot={}), **SETTINGS}
+        server.documents[f"{SYSTEM}/Settings"] = {"Boot": BOOT}
+        assert bmc.read().boot == PXE_ONCE
+        server.documents[f"{SYSTEM}/Settings"] = {"Boot": {**BOOT, "BootSourceOverrideTarget": "Hdd"}}
+        assert bmc.read().boot == BootOverride(BootTarget.HDD, BootEnabled.ONCE, BootMode.UEFI)
+
+
+def test_a_reset_goes_where_the_last_look_said(driver: RedfishDriver, pki: Pki) -> None:
+    """What was read just before is not read once more, and what is not listed is not sent."""
+    with RedfishServer(pki.context, service()) as server:
+        bmc = driver.open(endpoint(server, pki.tls))
+        bmc.read()
+        looks = server.count("GET", SYSTEM)
+        assert isinstance(bmc, Power)
+        with pytest.raises(Unsupported):
+            bmc.reset(ResetType.NMI)
+        bmc.reset(ResetType.FORCE_OFF)
+        assert server.count("GET", SYSTEM) == looks
+        bmc.reset(ResetType.ON)
+        assert server.count("GET", SYSTEM) == looks + 1
+        assert [one.json()["ResetType"] for one in server.seen("POST", RESET)] == ["ForceOff", "On"]

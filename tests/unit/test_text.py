@@ -53,6 +53,17 @@ def test_any_json_comes_out_fit_for_every_reader(value: Any) -> None:
     assert cleaned(found) == found
 
 
+@given(ANY_JSON, st.sampled_from([None, 1, 2]))
+def test_json_in_which_nothing_is_wrong_is_read_like_any_other(value: Any, indent: int | None) -> None:
+    """Harmless answers take a shorter way, which must not be another one."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False).encode(errors="surrogatepass")
+    with_escapes = json.dumps(value, indent=indent)
+    for written in (text, with_escapes, with_escapes.replace("/", "\\/")):
+        found = json.loads(written.decode(errors="replace") if isinstance(written, bytes) else written, strict=False)
+        for depth in (1, 2, 64):
+            assert read_json(written, depth) == cleaned(found, depth)
+
+
 @given(st.binary() | st.binary().map(lambda raw: b'{"Model": "' + raw + b'"}'))
 def test_any_bytes_are_json_or_no_json(content: bytes) -> None:
     with contextlib.suppress(ValueError):
