@@ -196,8 +196,8 @@ class Networks:
         if gone:
             words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:MAX_NAMED]], len(gone))
             raise Conflict(
-                f"network {name}: {words} would not be whole in one of its prefixes, or reserved; drop that child "
-                "first, or keep the prefix unchanged"
+                f"network {name}: {words} would no longer fit into one of its prefixes, or would be reserved; "
+                "drop that child first, or keep the prefix unchanged"
             )
         if not blocks:
             raise Rejected(

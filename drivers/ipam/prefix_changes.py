@@ -89,8 +89,8 @@ def _children(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequenc
     lost = [f"{cidr_of(*part)} of {child}" for child, part in found if not _in_one(part, places)]
     if lost:
         raise Conflict(
-            f"network {name}: {listed(lost[:MAX_NAMED], len(lost))} would not be whole in one of its prefixes, or "
-            "reserved; drop that child first, or keep the prefix unchanged"
+            f"network {name}: {listed(lost[:MAX_NAMED], len(lost))} would no longer fit into one of its "
+            "prefixes, or would be reserved; drop that child first, or keep the prefix unchanged"
         )
     return joined(part for _, part in found)
 

@@ -177,8 +177,8 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
         Annotated[
             int | Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?%$")],
             Meta(
-                description="So many may be down because groundstate took them down: a number, or a share of the group "
-                "such as 10%, which is one machine at least.",
+                description="The maximum number of machines that groundstate takes down: a number, or a share "
+                "of the group such as 10%. A share allows at least one machine.",
             ),
         ]
         | None
