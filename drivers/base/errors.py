@@ -81,9 +81,17 @@ class Busy(DriverError):
 
 
 class AuthenticationFailed(DriverError):
-    """Wrong or missing credentials, a locked account, or a password that must be changed first."""
+    """Wrong or missing credentials, a locked account, or a password that must be changed first.
+
+    `retry_after`: seconds after which the driver may be called again, for one that by itself sends no login that was
+    refused before, and looks whether the credential was changed. None: the next call may send the same login.
+    """
 
     reason = ErrorReason.AUTHENTICATION_FAILED
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class SecretUnavailable(AuthenticationFailed):

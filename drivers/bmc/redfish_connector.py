@@ -7,6 +7,7 @@ falls silently back to basic authentication when a BMC is out of sessions.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -16,15 +17,37 @@ from urllib.parse import urljoin, urlsplit
 
 from sushy import connector
 
-from drivers.base import AuthenticationFailed, Busy, Credential, DriverError, Peer, Unreachable, excerpt, scheduling
-from drivers.bmc.redfish_errors import ChangedMeanwhile, error_of_reply, retry_after
+from drivers.base import (
+    AuthenticationFailed,
+    Busy,
+    Credential,
+    DriverError,
+    Peer,
+    Unreachable,
+    excerpt,
+    note_secrets,
+    scheduling,
+)
+from drivers.bmc.redfish_errors import (
+    ChangedMeanwhile,
+    OutOfSessions,
+    PasswordChangeRequired,
+    error_of_reply,
+    retry_after,
+)
 from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
 
 SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SHOWN = 200
-REFUSED_SECONDS = 300.0
-"""A refused login is left alone for this long unless it changes: five refusals lock it (ibm-openbmc/openbmc#90)."""
+REFUSED_SECONDS, MOST_REFUSED_SECONDS = 900.0, 3600.0
+"""A refused login is left alone for this long unless it changes, at each refusal in a row for twice as long: five
+refusals lock the account (ibm-openbmc/openbmc#90)."""
+LOOK_SECONDS = 30.0
+"""How soon a credential that was refused may be looked at for a change: that sends no login."""
+_MOVED = frozenset({301, 302, 307, 308})
+_NO_SESSIONS = frozenset({404, 405, 501})
+_OUT_OF_SESSIONS = frozenset({429, 503})
 
 # What sushy logs as warnings is either raised here as an error or normal (a BMC that lists no allowed values).
 logging.getLogger("sushy").setLevel(logging.CRITICAL)
@@ -58,6 +81,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self.logins = 0
         """How often it has logged in."""
         self._refused_until = 0.0
+        self._refusals = 0
+        self._why_refused = ""
+        self._doubt: DriverError | None = None
         self._not_matched = 0
         self._systems_uri: str | None = None
         self._expands = False
@@ -117,11 +143,14 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _op(self, method: str, path: str = "", data: Any = None, headers: Any = None, **_: Any) -> Reply:
         with self._turn():
             reply = self._logged_in(method, path, data, headers)
-            if reply.status_code == 401 and self._renew():
-                # The BMC did nothing, so that even a write may be sent now.
-                reply = self._request(method, path, data, headers)
+            for log_in_otherwise in (self._renew, self._without_session):
+                if reply.status_code == 401 and log_in_otherwise():
+                    # The BMC did nothing, so that even a write may be sent now.
+                    reply = self._request(method, path, data, headers)
             if reply.status_code == 401:
-                raise self._refused()
+                raise self._refused(self._doubt or error_of_reply(method, path, self._url, reply, self._token))
+            if reply.status_code < 400:
+                self._doubt, self._refusals = None, 0
         if not 200 <= reply.status_code < 300:
             raise error_of_reply(method, path, self._url, reply, self._token)
         return reply
@@ -159,9 +188,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         sent |= headers or {}
         target = self._target(SERVICE_ROOT, path)
         reply = self._wire.send(method, target, sent, body, self._meant)
-        if reply.status_code in (307, 308) or (method == "GET" and reply.status_code in (301, 302)):
-            # Older Supermicro move a path to the same with a slash (check_redfish#187); nothing was done yet.
-            target = self._target(target, reply.headers.get("Location", ""))
+        if reply.status_code in _MOVED:
+            moved = self._target(target, reply.headers.get("Location", ""))
+            # Older Supermicro and Lenovo move a path to the same with a slash (check_redfish#187): nothing was done.
+            slash = moved != target and moved.rstrip("/") == target.rstrip("/") and reply.status_code == 301
+            if reply.status_code not in (307, 308) and method != "GET" and not slash:
+                return reply
+            target = moved
             reply = self._wire.send(method, target, sent, body, self._meant)
         if reply.status_code == 406 and method == "GET":
             # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
@@ -183,11 +216,11 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             return
         peer = self._wire.peer()
         credential = self.credential(peer)
-        if self._tried == hash(credential) and scheduling.monotonic() < self._refused_until:
-            raise AuthenticationFailed(
-                f"{self._url}: BMC refused user or password; groundstate does not try the same login again for "
-                f"{REFUSED_SECONDS:.0f} s, so that the account is not locked; a changed credential is tried at once"
-            )
+        note_secrets(credential.password)
+        if self._tried != hash(credential):
+            self._refusals = 0
+        elif scheduling.monotonic() < self._refused_until:
+            raise AuthenticationFailed(self._why_refused, retry_after=LOOK_SECONDS)
         self._tried, self._meant = hash(credential), peer
         self.logins += 1
         uri = self._sessions_uri(credential)
@@ -195,26 +228,32 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._basic = _basic(credential)
 
     def _make_session(self, uri: str, credential: Credential) -> bool:
-        """False: the service has no sessions. What the BMC says is not repeated, as it may repeat the password."""
+        """False: basic authentication is to be tried, as the service has no sessions, or none that work
+        (stmcginnis/gofish#102). Raises Busy when too many sessions are open, which basic authentication would hide;
+        AuthenticationFailed for a password that must be changed first; what else kept the BMC from answering."""
         login = {"UserName": credential.username, "Password": credential.password}
         reply = self._request("POST", uri, login)
         status = reply.status_code
-        if status in (404, 405, 501):
+        if status in _NO_SESSIONS:
             return False
-        if status in (401, 403):
-            raise self._refused()
         if status >= 300:
-            # Out of sessions: 503 (iDRAC RAC0218) or 400. Basic authentication instead would hide a leak.
-            raise Busy(
-                f"{self._url}: BMC gives no session (HTTP {status}); too many may be open, and open "
-                "sessions expire; tried again later",
-                retry_after=retry_after(reply),
-            )
+            said = error_of_reply("POST", uri, self._url, reply, credential.password)
+            if status in _OUT_OF_SESSIONS or isinstance(said, OutOfSessions):
+                words = f"BMC gives no session (HTTP {status}); too many may be open. Open sessions expire"
+                raise Busy(f"{self._url}: {words}; the login is tried again", retry_after=retry_after(reply))
+            if isinstance(said, PasswordChangeRequired):
+                raise self._refused(said)
+            if not 400 <= status < 500:
+                raise said
+            self._doubt = said
+            return False
         self._token = reply.headers.get("X-Auth-Token")
         self._session_uri = reply.headers.get("Location") or _odata_id(reply)
         if self._token is None:
-            raise Unreachable(f"{self._url}: BMC made a session but gave no X-Auth-Token")
-        return True
+            self._doubt = Unreachable(f"{self._url}: BMC made a session but gave no X-Auth-Token")
+            self._leave(self._session_uri, {"Authorization": _basic(credential)})
+            self._session_uri = None
+        return self._token is not None
 
     def _sessions_uri(self, credential: Credential) -> str | None:
         """Where sessions are made; None: nowhere. They moved with Redfish 1.6 (dell/iDRAC-Redfish-Scripting#169)."""
@@ -223,7 +262,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             # DSP0266 wants the root open to all, but sushy-emulator wants a login there too.
             root = self._request("GET", SERVICE_ROOT, None, {"Authorization": _basic(credential)})
         if root.status_code == 401:
-            raise self._refused()
+            raise self._refused(error_of_reply("GET", SERVICE_ROOT, self._url, root, credential.password))
         if root.status_code != 200:
             raise error_of_reply("GET", SERVICE_ROOT, self._url, root)
         try:
@@ -240,10 +279,12 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _renew(self) -> bool:
         """After a 401: whether there is a new login to try. Sessions run out; a basic login may have been rotated."""
-        had, session = self._basic, self._token
+        had, session, old = self._basic, self._token, self._session_uri
         self._log_out()
         if session is not None:
             self._log_in()
+            # It may be there still: some BMCs answer 401 now and then (dsx-ai-factory/infra-controller#5349).
+            self._leave(old)
             return True
         if had is None or self.credential is None:
             return False
@@ -253,14 +294,45 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self.logins += 1
         return self._basic != had
 
-    def _refused(self) -> AuthenticationFailed:
+    def _without_session(self) -> bool:
+        """After a 401 to a session that was just made: whether basic authentication is to be tried."""
+        if self._token is None or self.credential is None:
+            return False
+        peer = self._wire.peer()
+        credential = self.credential(peer)
+        self._leave(self._session_uri)
+        self._log_out()
+        self._basic, self._meant = _basic(credential), peer
+        return True
+
+    def _leave(self, session_uri: str | None, headers: dict[str, str] | None = None) -> None:
+        """Delete a session that is not to be used any more; where the BMC refuses, the session is left to expire."""
+        if session_uri is not None:
+            with contextlib.suppress(DriverError):
+                self._request("DELETE", session_uri, None, headers)
+
+    def _refused(self, why: DriverError) -> AuthenticationFailed:
+        """The error of a login that the BMC refused, which is not tried again before long. `why`: in its own words."""
+        if self._token is not None:
+            self._leave(self._session_uri)
         self._log_out()
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: BMC wants a login; set bmc.credentialRef")
-        self._refused_until = scheduling.monotonic() + REFUSED_SECONDS
-        return AuthenticationFailed(
-            f"{self._url}: BMC refused user or password; check what bmc.credentialRef points to"
+        seconds = min(REFUSED_SECONDS * 2**self._refusals, MOST_REFUSED_SECONDS)
+        self._refusals = min(self._refusals + 1, 8)
+        self._refused_until = scheduling.monotonic() + seconds
+        what = (
+            "BMC wants the password changed"
+            if isinstance(why, PasswordChangeRequired)
+            else "BMC refused user or password"
         )
+        said = str(why).removeprefix(f"{self._url}: ")
+        self._why_refused = (
+            f"{self._url}: {what} ({said}). Check what bmc.credentialRef points to; a changed credential is used "
+            f"within a minute. The same one is tried again after {seconds / 60:.0f} min, as BMCs lock accounts"
+        )
+        self._doubt = None
+        return AuthenticationFailed(self._why_refused, retry_after=LOOK_SECONDS)
 
     def _log_out(self) -> None:
         self._token = self._session_uri = self._basic = self._meant = None

@@ -14,8 +14,10 @@ _NOT_NOW = re.compile(
     r"SYS518"  # iDRAC: data sources unavailable (sushy note)
     r"|InvalidOperationForSystemState"  # iLO, just after a power change (goldyfruit/ansible-ilo#1)
     r"|UnableToModifyDuringSystemPOST"  # iLO (LP 2136275)
-    r"|ServiceTemporarilyUnavailable|ServiceShuttingDown|ResourceInUse|SessionLimitExceeded"
+    r"|ServiceTemporarilyUnavailable|ServiceShuttingDown|ResourceInUse"
 )
+_CHANGE_PASSWORD = re.compile(r"PasswordChangeRequired")
+_SESSION_LIMIT = re.compile(r"SessionLimitExceeded|RAC0218")
 _BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _SAID_LIMIT = 400
@@ -35,6 +37,14 @@ class Forbidden(AuthenticationFailed):
     """403: the login holds, but may not do this, or its password must be changed first."""
 
 
+class PasswordChangeRequired(Forbidden):
+    """The password must be changed before the account may do anything else (DSP0266)."""
+
+
+class OutOfSessions(Busy):
+    """As many sessions are open as the BMC has."""
+
+
 class Broken(Unreachable):
     """500 and the like: the BMC is there, but this it cannot answer."""
 
@@ -52,6 +62,10 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
     if 300 <= status < 400:
         where = _fit(str(reply.headers.get("Location")), session)
         return Rejected(f"{text}the resource moved to {where}; set bmc.address to where the BMC is")
+    if _CHANGE_PASSWORD.search(ids):
+        return PasswordChangeRequired(text)
+    if _SESSION_LIMIT.search(ids):
+        return OutOfSessions(text, retry_after=retry_after(reply))
     if status == 401:
         return AuthenticationFailed(text)
     if status == 403:

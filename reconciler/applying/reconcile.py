@@ -153,7 +153,7 @@ class Reconciler:
         if before is None or before[0] != reason:
             self._events.record(seen.key, reason, seen.error.message, EventType.WARNING)
         policy = retry_policy(reason)
-        delay = policy.wait.delay(attempts, self._context.random())
+        delay = seen.error.retry_after or policy.wait.delay(attempts, self._context.random())
         return error_outcome(reason, seen.error.message, delay, terminal=policy.terminal)
 
     def _superseded(self, desired: DesiredState) -> Outcome | None:

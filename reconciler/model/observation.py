@@ -15,11 +15,13 @@ INTERNAL = ErrorReason.INTERNAL
 """The `reason` where groundstate, or a driver, failed in a way that it should not."""
 
 
-class ReadError(msgspec.Struct, frozen=True):
-    """Why a read gave nothing: the DriverError's `reason` (an ErrorReason's value), its text as `message`."""
+class ReadError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a read gave nothing: the DriverError's `reason` (an ErrorReason's value), its text as `message`.
+    `retry_after`: seconds, where the driver says how soon it may be asked again."""
 
     reason: str
     message: str
+    retry_after: float | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -54,8 +54,8 @@ POLICIES: dict[str, RetryPolicy] = {
     ErrorReason.BUSY: RetryPolicy(Backoff(5, 60), passing=True),
     # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
     ErrorReason.AUTHENTICATION_FAILED: RetryPolicy(Backoff(900, 3600)),
-    # No login went out, so that no account is locked; a source may ask a service that is away for a while.
-    ErrorReason.SECRET_UNAVAILABLE: RetryPolicy(Backoff(60, 900)),
+    # No login went out, so that no account is locked: the machines are back soon after their source is.
+    ErrorReason.SECRET_UNAVAILABLE: RetryPolicy(Backoff(10, 30)),
     ErrorReason.REJECTED: RetryPolicy(Backoff(300, 300), terminal=True),
     ErrorReason.UNSUPPORTED: RetryPolicy(Backoff(300, 300), terminal=True),
     ErrorReason.EXHAUSTED: RetryPolicy(Backoff(60, 300)),

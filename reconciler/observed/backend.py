@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from drivers.base import Accepted, DriverError, ErrorReason, Task, Unsupported, clean, excerpt
+from drivers.base import Accepted, AuthenticationFailed, DriverError, ErrorReason, Task, Unsupported, clean, excerpt
 from reconciler.kinds import KINDS
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
@@ -127,6 +127,7 @@ def _decoder(kind: str) -> msgspec.json.Decoder[Any] | None:
 def read_failure_of(error: Exception) -> ReadError:
     """Why a read failed, in words that can be kept and shown."""
     if isinstance(error, DriverError):
-        return ReadError(error.reason, redacted(clean(str(error))))
+        soon = error.retry_after if isinstance(error, AuthenticationFailed) else None
+        return ReadError(error.reason, redacted(clean(str(error))), soon)
     words = f"the driver failed unexpectedly: {type(error).__name__}: {error}"
     return ReadError(ErrorReason.INTERNAL, redacted(excerpt(words, 2 * _MAX_WORDS))[:_MAX_WORDS])

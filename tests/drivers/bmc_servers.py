@@ -246,7 +246,7 @@ class RedfishServer:
         if not (path == ROOT and request.method == "GET") and not self._is_let_in(request):
             return reply(401, extended("Log in first"))
         if request.method == "DELETE":
-            self.sessions.discard(request.headers.get("x-auth-token", ""))
+            self.sessions.discard(path.rpartition("/")[2])
         if request.method != "GET":
             return reply(204)
         if path.endswith(EXPAND) and path.removesuffix(EXPAND) in self.documents:

@@ -71,4 +71,4 @@ def test_a_secret_that_cannot_be_read_is_no_login_that_was_refused() -> None:
     with pytest.raises(SecretUnavailable) as raised:
         Registry().secret({"env": "GROUNDSTATE_NO_SUCH_LOGIN"})
     policy = retry_policy(read_failure_of(raised.value).reason)
-    assert (policy.terminal, policy.wait.first) == (False, 60.0)
+    assert (policy.terminal, policy.wait.longest) == (False, 30.0)

@@ -10,7 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import AuthenticationFailed, Bmc, Busy, Credential, DriverError, Peer, ResetType, Unreachable
+from drivers.base import (
+    AuthenticationFailed,
+    Bmc,
+    Busy,
+    Credential,
+    DriverError,
+    Peer,
+    ResetType,
+    Unreachable,
+    scheduling,
+)
 from drivers.bmc import redfish_http
 from drivers.bmc.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
@@ -152,6 +162,99 @@ def test_a_bmc_that_makes_no_sessions_gets_basic_authentication(bmc: Bmc, server
     assert bmc.read().power == "On"
 
 
+REFUSALS = {
+    "401": reply(401, extended("Basic Authentication required")),
+    "403": reply(403, extended("Forbidden")),
+    "400": reply(400, extended("The login attempt was not authorized", "Base.1.0.UnauthorizedLoginAttempt")),
+    "423": reply(423, extended("Locked")),
+    "no token": reply(201, {"@odata.id": f"{SESSIONS}/odd"}),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_sessions_that_do_not_work_are_replaced_by_basic_authentication(
+    bmc: Bmc, server: RedfishServer, refusal: str
+) -> None:
+    """stmcginnis/gofish#102, v1k0d3n/proxmox-redfish#42: sessions are linked, and only basic authentication works."""
+    server.misbehave("POST", SESSIONS, REFUSALS[refusal], times=None)
+    for _ in range(3):
+        assert bmc.read().power == "On"
+    assert server.count("POST", SESSIONS) == 1
+
+
+def test_a_session_that_is_not_accepted_is_replaced_by_basic_authentication(bmc: Bmc, server: RedfishServer) -> None:
+    def only_basic(request: Request) -> Answer:
+        return reply(200, system()) if "authorization" in request.headers else reply(401)
+
+    server.misbehave("GET", SYSTEM, only_basic, times=None)
+    assert bmc.read().power == "On"
+    assert not server.sessions
+
+
+@pytest.mark.parametrize("refusal", [name for name in REFUSALS if name != "no token"])
+def test_a_login_that_is_refused_both_ways_is_left_alone(bmc: Bmc, server: RedfishServer, refusal: str) -> None:
+    """DMTF/Redfish-Service-Validator#191: two vendors answer a wrong password with 400."""
+    server.misbehave("POST", SESSIONS, REFUSALS[refusal], times=None)
+    server.misbehave("GET", SYSTEM, reply(401), times=None)
+    server.misbehave("GET", f"{ROOT}/Systems", reply(401), times=None)
+    said = str(REFUSALS[refusal])
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed, match="refused user or password") as raised:
+            bmc.read()
+        assert raised.value.retry_after is not None
+        assert f"HTTP {refusal}" in str(raised.value), said
+    assert server.count("POST", SESSIONS) == 1
+    assert len([one for one in server.requests if "authorization" in one.headers]) == 1
+
+
+def test_a_login_whose_password_must_be_changed_is_tried_once(bmc: Bmc, server: RedfishServer) -> None:
+    """dsx-ai-factory/infra-controller#4724."""
+    must = extended("The password must be changed.", "Base.1.8.PasswordChangeRequired")
+    server.misbehave("POST", SESSIONS, reply(403, must), times=None)
+    for _ in range(5):
+        with pytest.raises(AuthenticationFailed, match=r"wants the password changed.*must be changed"):
+            bmc.read()
+    assert server.count("POST", SESSIONS) == 1
+    assert not [one for one in server.requests if "authorization" in one.headers]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", SYSTEM), ("GET", f"{ROOT}/"), ("GET", f"{ROOT}/Systems"), ("POST", SESSIONS)]
+)
+def test_one_odd_401_costs_one_more_request_and_leaves_no_session(
+    driver: RedfishDriver, bmc: Bmc, server: RedfishServer, method: str, path: str
+) -> None:
+    """dsx-ai-factory/infra-controller#5349: iLO, NVIDIA and AMI BMCs answer 401 now and then."""
+    server.misbehave(method, path, reply(401, extended("Invalid username or password")))
+    assert bmc.read().power == "On"
+    driver.close()
+    assert not server.sessions
+
+
+def test_a_session_that_is_refused_for_good_is_not_left_behind(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("GET", SYSTEM, reply(401), times=None)
+    with pytest.raises(AuthenticationFailed):
+        bmc.read()
+    assert not server.sessions
+
+
+def test_a_refused_login_is_left_alone_for_longer_each_time(
+    bmc: Bmc, server: RedfishServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [0.0]
+    monkeypatch.setattr(scheduling, "monotonic", lambda: at[0])
+    server.misbehave("POST", SESSIONS, reply(401), times=None)
+    server.misbehave("GET", f"{ROOT}/Systems", reply(401), times=None)
+    tried: list[int] = []
+    for minute in range(240):
+        at[0] = 60.0 * minute
+        with pytest.raises(AuthenticationFailed):
+            bmc.read()
+        if server.count("POST", SESSIONS) > len(tried):
+            tried.append(minute)
+    assert tried == [0, 15, 45, 105, 165, 225]
+
+
 def test_a_root_behind_a_login_is_read_with_one(driver: RedfishDriver, pki: Pki) -> None:
     with RedfishServer(pki.context, sessionless()) as server:
         server.misbehave("GET", f"{ROOT}/", reply(401))
@@ -284,6 +387,7 @@ def test_the_password_is_in_no_error(
     bmc: Bmc, server: RedfishServer, method: str, path: str, behaviour: Behaviour
 ) -> None:
     server.misbehave(method, path, behaviour, times=None)
+    server.misbehave("GET", SYSTEM, reply(401), times=None)
     with pytest.raises(DriverError) as raised:
         bmc.read()
     assert LOGIN.password not in "".join(traceback.format_exception(raised.value)) + repr(raised.value)

@@ -242,13 +242,25 @@ def test_a_412_now_and_then_does_not_cost_the_etag(bmc: Bmc, server: RedfishServ
     assert {one.headers.get("if-match") for one in server.seen("PATCH")} == {'W/"1"'}
 
 
-@pytest.mark.parametrize("status", [301, 302])
-def test_a_reset_does_not_follow_a_redirect_that_may_have_done_it(bmc: Bmc, server: RedfishServer, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "to"), [(301, f"{RESET}/done"), (302, f"{RESET}/done"), (302, f"{RESET}/"), (301, RESET)]
+)
+def test_a_reset_does_not_follow_a_redirect_that_may_have_done_it(
+    bmc: Bmc, server: RedfishServer, status: int, to: str
+) -> None:
     """Only 307 and 308 ask for the same request again (RFC 9110 15.4)."""
-    server.misbehave("POST", RESET, reply(status, None, f"Location: {RESET}/"), times=None)
+    server.misbehave("POST", RESET, reply(status, None, f"Location: {to}"), times=None)
     with pytest.raises(Rejected, match="moved"):
         bmc.reset(ResetType.FORCE_OFF)
     assert [one.path for one in server.seen("POST") if one.path.startswith(RESET)] == [RESET]
+
+
+@pytest.mark.parametrize("status", [301, 308])
+def test_a_write_follows_a_redirect_to_the_same_path_with_a_slash(bmc: Bmc, server: RedfishServer, status: int) -> None:
+    """PegaProx/project-pegaprox#609: Lenovo IMM2 moves every path without a slash at its end, for all methods."""
+    server.misbehave("POST", RESET, reply(status, None, f"Location: {server.address}{RESET}/"), times=None)
+    bmc.reset(ResetType.FORCE_OFF)
+    assert [one.path for one in server.seen("POST") if one.path.startswith(RESET)] == [RESET, f"{RESET}/"]
 
 
 def test_a_reset_never_carries_an_etag(bmc: Bmc, server: RedfishServer) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from drivers.base import BmcDriver
+from drivers.base import BmcDriver, Credential
 from drivers.bmc.redfish import open_driver
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.pacing import WRITES_AN_HOUR
-from tests.drivers.bmc_servers import DROP, Answer, RedfishServer, Request, extended, reply, service
+from tests.drivers.bmc_servers import DROP, LOGIN, SESSIONS, Answer, RedfishServer, Request, extended, reply, service
 from tests.loop.world import World, declare
 
 HOUR = 3600.0
@@ -110,6 +110,23 @@ def test_restarts_alter_nothing(tmp_path: Path, name: str) -> None:
     with Refusing(ANSWERS[name], OFF) as server:
         live(tmp_path, server, {"power": "On"}, lives=30, seconds=120)
         assert 1 <= server.most_in_an_hour <= WRITES_AN_HOUR
+
+
+def test_a_corrected_credential_is_used_within_a_minute_and_the_wrong_one_is_tried_once(tmp_path: Path) -> None:
+    """ibm-openbmc/dev#1544: agents fail to log in while a password is being changed."""
+    login = [Credential("operator", "mistyped")]
+    with Refusing(reply(204), OFF) as server:
+        server._login = LOGIN
+        world = server.world = World(tmp_path, driver=server.open_driver, secret=lambda _: login[0])
+        bmc = {"driver": "redfish", "address": server.address, "systemId": "1", "tls": {"insecure": True}}
+        bmc["credentialRef"] = {"env": "BMC"}
+        world.commit(declare(("Machine", "m1", {"partition": "lab", "bmc": bmc, "power": "Off"})))
+        world.run(600)
+        assert server.count("POST", SESSIONS) == 1
+        assert "AuthenticationFailed" in world.reasons("m1")
+        login[0] = LOGIN
+        world.run(60)
+        assert world.reasons("m1")[-1] == "ReadableAgain"
 
 
 def test_an_order_for_one_boot_is_never_given_twice(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import BmcDriver
+from drivers.base import BmcDriver, Credential
 from drivers.bmc.fake import FakeFleet
 from drivers.bmc.fake_machine import FakeMachine
 from drivers.ipam.embedded import EmbeddedIpam
@@ -23,6 +23,7 @@ from reconciler.applying.engine import Engine
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts, machine_s
 from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.machine.credentials import NO_GRANTS, FromDocuments, Grants
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome
@@ -36,6 +37,10 @@ from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+ON_LOOPBACK = Grants(
+    document_credentials=FromDocuments(env=("*",), networks=("127.0.0.0/8",), insecure=True),
+    bmc_networks=("127.0.0.0/8",),
+)
 EVERYTHING = FleetShare(percent=100)
 ALL = GuardLimits(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING)
 
@@ -62,9 +67,17 @@ class World:
     """Owns the time. `events` are all that was told, in order."""
 
     def __init__(
-        self, path: Path, limits: GuardLimits = ALL, driver: Callable[[], BmcDriver] | None = None, **latency: float
+        self,
+        path: Path,
+        limits: GuardLimits = ALL,
+        driver: Callable[[], BmcDriver] | None = None,
+        secret: Callable[[object], Credential] | None = None,
+        **latency: float,
     ) -> None:
-        """`driver`: opens one for real BMCs, anew for each process, in the place of the fake fleet."""
+        """`driver`: opens one for real BMCs, anew for each process, in the place of the fake fleet; `secret`: resolves
+        the references to their logins."""
+        self._secret = secret or _no_secret
+        self._grants = NO_GRANTS if secret is None else ON_LOOPBACK
         self.at = 0.0
         self._driver = driver
         self.fleet = FakeFleet(lambda: self.at, **latency)
@@ -137,7 +150,7 @@ class World:
         self.ipam = EmbeddedIpam(self.store.engine)
         self.pools = EmbeddedPools(self.store.engine)
         driver = self._driver() if self._driver is not None else self.fleet
-        drivers = Drivers(lambda _name: driver, _no_secret, self.ipam, self.pools)
+        drivers = Drivers(lambda _name: driver, self._secret, self.ipam, self.pools)
         with self.store.instance("run") as epoch:
             context = Context(
                 now=self.now,
@@ -150,7 +163,7 @@ class World:
                 moved=lambda keys: self.loop.put(keys, COMMIT),
             )
         facts = Facts(self.store.facts(), self.store.in_flight())
-        self.engine = Engine(self.store, Connections(drivers, self._path), facts, context)
+        self.engine = Engine(self.store, Connections(drivers, self._path, self._grants), facts, context)
         self.queue = WorkQueue()
         self.loop = Loop(
             self.queue,
