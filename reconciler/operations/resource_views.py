@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 
 import msgspec
 
 from reconciler import runtime
 from reconciler.kinds import INVENTORIED, KINDS
-from reconciler.kinds.claim.spec import all_holders
+from reconciler.kinds.claim.spec import ClaimedMachine, all_holders
 from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
 from reconciler.kinds.machine.shown_phases import claim_slots, shown_phase
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.observation import INTERNAL
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Condition, Status
+from reconciler.model.override import Override
 from reconciler.model.plan import Change, Unknown
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.ledger_events import newest
 from reconciler.operations.operation_error import OperationError
@@ -161,38 +163,59 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})
         judge, _ = standing_of(store, asked)
-    labels = labels_from_inventories(desired, inventories)
     at = now()
     planned = plan(desired, observed, facts, at, judge)
-    found: dict[ResourceKey, Change | Unknown] = {change.key: change for change in planned.changes}
-    found |= {item.key: item for item in planned.unknown}
+    fleet = _Fleet(
+        desired,
+        observed,
+        facts,
+        inventories,
+        labels_from_inventories(desired, inventories),
+        all_holders(facts.resources),
+        {**{one.key: one for one in planned.changes}, **{one.key: one for one in planned.unknown}},
+        planned.overrides,
+        at,
+    )
     order = list(KINDS)
-    views, holders = [], all_holders(facts.resources)
+    return [fleet.view(key) for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name))]
 
-    def view(key: ResourceKey) -> ResourceView:
+
+class _Fleet(msgspec.Struct, frozen=True):
+    """All that a view of one resource is made of."""
+
+    desired: DesiredState
+    observed: Mapping[ResourceKey, Observation]
+    facts: Facts
+    inventories: Mapping[str, MachineInventory]
+    labels: Mapping[ResourceKey, dict[str, str]]
+    holders: Mapping[str, tuple[ClaimedMachine, ...]]
+    planned: Mapping[ResourceKey, Change | Unknown]
+    overrides: tuple[Override, ...]
+    at: datetime
+
+    def view(self, key: ResourceKey) -> ResourceView:
+        """The resource; where something is odd about it, that it cannot be shown, as that must hide no other."""
+        try:
+            return self._view(key)
+        except Exception as error:  # noqa: BLE001  what is odd about one hides no other
+            odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
+            return ResourceView(key, self.desired.resources.get(key), None, "Unknown", (odd,), {})
+
+    def _view(self, key: ResourceKey) -> ResourceView:
+        desired, facts = self.desired, self.facts
         resource = desired.resources.get(key)
-        states = conditions(key, desired, observed, facts, at, found.get(key))
+        states = conditions(key, desired, self.observed, facts, self.at, self.planned.get(key))
         if key.kind in INVENTORIED:
-            known = inventories.get(key.name, NO_INVENTORY)
+            known = self.inventories.get(key.name, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
-        machines = claim_slots(key, holders, facts, resource)
-        derived = labels.get(key, {})
         return ResourceView(
             key,
             resource,
-            observed.get(key),
+            self.observed.get(key),
             status_word(states),
             states,
-            derived,
-            machines,
+            self.labels.get(key, {}),
+            claim_slots(key, self.holders, facts, resource),
             shown_phase(key, desired, facts),
-            tuple(one for one in planned.overrides if covers(one, key, desired, facts)),
+            tuple(one for one in self.overrides if covers(one, key, desired, facts)),
         )
-
-    for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name)):
-        try:
-            views.append(view(key))
-        except Exception as error:  # noqa: BLE001  what is odd about one hides no other
-            odd = Condition("Ready", Status.UNKNOWN, INTERNAL, f"it cannot be shown, which is {defect(error)}")
-            views.append(ResourceView(key, desired.resources.get(key), None, "Unknown", (odd,), {}))
-    return views

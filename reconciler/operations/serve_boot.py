@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,10 @@ from reconciler.operations.workspace import state_folder
 from reconciler.runtime import now
 from reconciler.services.provisioning_port import Provisioning
 from reconciler.store import Store
+
+if TYPE_CHECKING:
+    from reconciler.services.boot.boot_settings import BootSettings
+    from reconciler.services.boot.image_files import Files
 
 NO_IMAGE = "--boot-address needs --boot-image, the folder of the agent's image; ./dev image makes one"
 
@@ -61,29 +65,15 @@ def serve_boot(options: BootOptions, lives: Provisioning, store: Store, where: W
     if options.image is None:
         raise OperationError(NO_IMAGE)
     # Imported here: those who serve nothing need neither a web server nor TLS.
-    from reconciler.kinds.machine.virtual_media import IMAGE
-    from reconciler.services.boot.boot_settings import BootError, BootSettings
+    from reconciler.services.boot.boot_settings import BootError
     from reconciler.services.boot.image_files import Files
     from reconciler.services.boot.server import BootServer
 
     folder = state_folder(where) / "boot"
-    kept, image = options.files or folder / "files", options.image / IMAGE
+    kept = options.files or folder / "files"
     files = Files(kept)
     try:
-        kernel, initrd = (files.add(options.image / name) for name in ("vmlinuz", "initrd"))
-        settings = BootSettings(
-            address=options.address,
-            listen=place(options),
-            folder=folder,
-            kernel=kernel,
-            initrd=initrd,
-            http_port=options.port,
-            https_port=options.agent_port,
-            cert=options.cert,
-            key=options.key,
-            loaders=options.loaders,
-            media=image if image.exists() else None,
-        )
+        settings = _settings(options, options.address, options.image, folder, files)
         server = BootServer(settings, lives, store.tokens, files, now, log)
     except BootError as error:
         raise OperationError(str(error)) from error
@@ -100,3 +90,24 @@ def serve_boot(options: BootOptions, lives: Provisioning, store: Store, where: W
             files=str(kept),
         )
         yield
+
+
+def _settings(options: BootOptions, address: str, image: Path, folder: Path, files: Files) -> BootSettings:
+    """The settings of the service, with the kernel and the initrd of the agent's image among its files."""
+    from reconciler.kinds.machine.virtual_media import IMAGE
+    from reconciler.services.boot.boot_settings import BootSettings
+
+    kernel, initrd = (files.add(image / name) for name in ("vmlinuz", "initrd"))
+    return BootSettings(
+        address=address,
+        listen=place(options),
+        folder=folder,
+        kernel=kernel,
+        initrd=initrd,
+        http_port=options.port,
+        https_port=options.agent_port,
+        cert=options.cert,
+        key=options.key,
+        loaders=options.loaders,
+        media=image / IMAGE if (image / IMAGE).exists() else None,
+    )
