@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from reconciler.applying.record_actions import record_action
+from reconciler.kinds import record_action
 from reconciler.kinds.claim.spec import MachineClaimSpec
+from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, FactType, MachineFacts, machine_facts
 from reconciler.kinds.machine import lifecycle
 from reconciler.kinds.machine.lifecycle import BootStage, Phase, phase, purpose, stage
@@ -56,7 +57,7 @@ def _kind(facts: MachineFacts) -> object:
 
 
 def _after(action: RecordAction, remembered: dict[ResourceKey, MachineFacts], now: datetime) -> MachineFacts:
-    return machine_facts(record_action(action, remembered, now, "1").facts, KEY)
+    return machine_facts(record_action(action, remembered, Occasion(now, "1")).facts, KEY)
 
 
 def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:

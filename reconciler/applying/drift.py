@@ -7,13 +7,8 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import SystemState
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.kind import Field, drifted
-from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
-from reconciler.kinds.machine import lifecycle, virtual_media
-from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import PowerOff
+from reconciler.kinds.common.managed_field import Field, drifted
 from reconciler.model.facts import Applied, ResourceFacts
 from reconciler.model.resource import Resource
 
@@ -46,35 +41,9 @@ def learn(
             if prints.get(path) == failure.fingerprint or path not in paths
         },
     )
-    learned = _of_machine(kept, resource, value, fields, now) if isinstance(kept, MachineFacts) else kept
+    learned = KINDS[resource.key.kind].fact_rules.observed(kept, resource, value, fields, now)
     fresh = tuple(field for field in fields if field.path in drift and field.path not in facts.drift)
     return (facts if learned == facts else learned), fresh
-
-
-def _of_machine(
-    facts: MachineFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
-) -> MachineFacts:
-    return msgspec.structs.replace(
-        facts,
-        shutdown_ignored=facts.shutdown_ignored if _still_shutting_down(resource, fields) else None,
-        lifecycle=_lifecycle_after(resource, value, fields, facts, now),
-    )
-
-
-def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
-    """Not so while people work on it: after that it is asked again before its power is cut."""
-    if KINDS[resource.key.kind].paused(resource.spec):
-        return False
-    return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)
-
-
-def _lifecycle_after(
-    resource: Resource[Any], value: Any, fields: tuple[Field, ...], facts: MachineFacts, now: datetime
-) -> LifecycleFacts:
-    life = virtual_media.observe_media(facts.lifecycle, fields)
-    if not isinstance(resource.spec, MachineSpec) or not isinstance(value, SystemState):
-        return life
-    return lifecycle.observe_power(resource.spec, life, value, now)
 
 
 def drift_message(field: Field) -> str:

@@ -8,8 +8,8 @@ from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
-from reconciler.applying.lifecycle_reports import Reports, facts_at_start
 from reconciler.applying.reconcile import LEFT_TO_PEOPLE, Reconciler
+from reconciler.applying.reports import Reports, facts_for_listening
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import defect
@@ -37,7 +37,8 @@ class Engine:
     """Takes resources towards what is declared. Any thread may call it; one key is reconciled by one at a time."""
 
     def __init__(self, ledger: Ledger, connections: Connections, facts: Facts, context: Context) -> None:
-        remembered = {key: facts_at_start(one, context.now()) for key, one in facts.resources.items()}
+        now = context.now()
+        remembered = {key: facts_for_listening(key, one, now) for key, one in facts.resources.items()}
         self._context = context
         self._poller = Poller(connections, context.now)
         self._state = EngineState(ledger, Facts(remembered, facts.in_flight))

@@ -6,16 +6,11 @@ from collections.abc import Mapping
 
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
-from reconciler.kinds.claim.spec import claim_key
-from reconciler.kinds.common.machine_facts import NEWBORN, MachineFacts
-from reconciler.model.action import AcceptSystem, InsertMedia, PowerOn, RequestBoot, SetBoot
+from reconciler.kinds import KINDS
 from reconciler.model.event import Event, EventType
 from reconciler.model.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.views.render import words
-
-LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
-"""Fields of a managed machine that its life asks for, and no document of its own."""
 
 
 class EventRecorder:
@@ -77,19 +72,16 @@ class EventRecorder:
     def cause(self, change: Change, desired: DesiredState) -> str:
         """Why a change is made, in words: `commit 1a2b3c4 (author Ada, not verified)`.
 
-        What is done for a claim is done because of the claim's commit; what is done to have a machine back, because of
-        the one that gave it back."""
-        facts = self._state.of(change.key)
-        life = facts.lifecycle if isinstance(facts, MachineFacts) else NEWBORN
-        action = change.actions[0]
-        lived = action.path in LIFECYCLE_FIELDS and not isinstance(action, AcceptSystem)
-        if lived and life.release_cause is not None:
-            return life.release_cause
+        What is done on behalf of another resource is done because of that one's commit."""
+        rules = KINDS[change.key.kind].fact_rules
+        behalf = rules.on_behalf_of(change.actions[0], self._state.of(change.key))
+        if isinstance(behalf, str):
+            return behalf
         if change.cause.kind is CauseKind.LEAK:
             return "a leak"
         if change.cause.kind is CauseKind.DRIFT:
             return f"drift since {change.cause.since:%Y-%m-%d %H:%M:%S}Z"
-        speaks = (claim_key(life) if lived else None) or change.key
+        speaks = behalf or change.key
         commit = self._context.commit_of(speaks) if change.source else desired.revision.commit
         if commit is None:
             return str(desired.revision)

@@ -17,7 +17,6 @@ from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
-from reconciler.applying.record_actions import record_action
 from reconciler.applying.settlement import (
     Settled,
     describe,
@@ -29,12 +28,11 @@ from reconciler.applying.settlement import (
     settle,
 )
 from reconciler.applying.state import EngineState
-from reconciler.kinds import KINDS
+from reconciler.kinds import KINDS, record_action
 from reconciler.kinds.claim.renamed_from import olds_of
 from reconciler.kinds.claim.spec import display_key
-from reconciler.kinds.common.machine_facts import MachineFacts
+from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
-from reconciler.kinds.machine.lifecycle import uuid_of
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
@@ -208,12 +206,15 @@ class Reconciler:
 
     def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
         """Save what was learned, and report the boot requests that ended with it."""
-        over = [
-            key for key, one in changed.items() if one and _has_request(self._state.of(key)) and not _has_request(one)
-        ]
+        ended = {
+            key: KINDS[key.kind].fact_rules.ended(self._state.of(key), after)
+            for key, after in changed.items()
+            if after is not None and key.kind in KINDS
+        }
         self._state.save(changed)
-        for key in over:
-            self._events.record(key, EventReason.BOOT_REQUEST_ENDED, why)
+        for key, reason in ended.items():
+            if reason is not None:
+                self._events.record(key, reason, why)
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
@@ -296,7 +297,8 @@ class Reconciler:
         # With its time: a store that was restored from a backup counts again from what it had then, and an
         # installation that it has forgotten must not be taken for one of its own.
         name = f"{self._new_id()}-{now:%Y%m%d%H%M%S}"
-        recorded = record_action(action, self._state.facts, now, name, why, uuid_of(seen.value))
+        occasion = Occasion(now, name, why, seen.value)
+        recorded = record_action(action, self._state.facts, occasion)
         self._state.save(recorded.facts)
         for key, (reason, message) in recorded.events.items():
             self._events.record(key, reason, f"{message}, because of {why}")
@@ -371,10 +373,6 @@ class Reconciler:
     def moves(self, key: ResourceKey) -> None:
         """Something happens with it: when it waits again, that is a new wait."""
         self._since.pop(key, None)
-
-
-def _has_request(facts: ResourceFacts) -> bool:
-    return isinstance(facts, MachineFacts) and facts.lifecycle.boot_request is not None
 
 
 def hold_reason(change: Change) -> OutcomeReason:

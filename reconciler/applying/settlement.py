@@ -8,33 +8,11 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import BootEnabled, Busy, DriverError, ErrorReason, ResetType
+from drivers.base import Busy, DriverError, ErrorReason
 from reconciler.kinds import KINDS
+from reconciler.kinds.common.fact_rules import FactRules, taken_down, undone
 from reconciler.kinds.common.kind import KindView
-from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.common.renamed_facts import RenamedFacts
-from reconciler.kinds.ipam.ipaddress import AddressState
-from reconciler.kinds.ipam.network import NetworkState
-from reconciler.kinds.ipam.pool import NumberState
-from reconciler.kinds.machine import virtual_media
-from reconciler.kinds.machine.resend import is_repeatable
-from reconciler.kinds.machine.rules import confirms_order, ordered_boot
-from reconciler.kinds.machine.spec import MachineSpec, once_order
-from reconciler.model.action import (
-    Acquire,
-    AcquireNumber,
-    Action,
-    Disruption,
-    EjectMedia,
-    InFlight,
-    InsertMedia,
-    PowerOff,
-    PowerOn,
-    PutNetwork,
-    SetBoot,
-    SetIndicator,
-    Transfer,
-)
+from reconciler.model.action import Action, InFlight
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
@@ -103,7 +81,8 @@ def settle(
         return None
     elsewhere = _elsewhere(flight, resource)
     if not elsewhere and rules.confirmed(flight.action, seen.value):
-        told = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{_result_words(flight, seen)}")
+        result = _rules(flight).result(flight.action, seen.value)
+        told = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{f': {result}' if result else ''}")
         return Settled(_confirmed(flight, seen, resource, facts), told)
     if not elsewhere and flight.task is not None and flight.task.failed:
         return _task_failed(flight, seen, resource, facts, now)
@@ -127,7 +106,12 @@ def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, look
     """Whether it may never have been sent, and sending it again does no harm: a fleet whose daemon was killed in the
     middle of a start does not stay dark for all the patience that slow BMCs need."""
     late = (now - flight.sent_at).total_seconds() >= REPEAT
-    return not flight.accepted and late and looks >= LOOKS_BEFORE_REPEAT and is_repeatable(flight.action, seen.value)
+    return (
+        not flight.accepted
+        and late
+        and looks >= LOOKS_BEFORE_REPEAT
+        and _rules(flight).repeatable(flight.action, seen.value)
+    )
 
 
 def deadline(flight: InFlight, resource: Resource[Any] | None) -> datetime:
@@ -150,8 +134,8 @@ def refuse_action(
     if rule.terminal and not KINDS[flight.key.kind].refusal_is_final:
         # An IPAM refuses for what other resources are just now, which shows nowhere in what is observed of this one.
         rule = POLICIES[ErrorReason.CONFLICT]
-    if isinstance(flight.action, EjectMedia):
-        rule = POLICIES[ErrorReason.CONFLICT]  # It has to come out in the end.
+    if flight.action.insists:
+        rule = POLICIES[ErrorReason.CONFLICT]
     if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
         facts = uncount_write(facts, flight.action.path)
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
@@ -172,27 +156,7 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
     facts = undone(flight.action, facts)
     if flight.place:
         facts = count_write(facts, flight.action.path, goal, flight.sent_at)
-    if flight.action.disruption is Disruption.DISRUPTIVE:
-        return msgspec.structs.replace(facts, disrupted_at=flight.sent_at, taken_down_at=flight.sent_at)
-    if isinstance(flight.action, InsertMedia) and isinstance(facts, MachineFacts):
-        return msgspec.structs.replace(
-            facts, lifecycle=virtual_media.media_inserting(facts.lifecycle, flight.action.url)
-        )
-    return facts
-
-
-def undone(action: Action, facts: ResourceFacts) -> ResourceFacts:
-    """The facts from when the action is sent: what it undoes is not drift. Where it is done to repair drift, all that
-    it undoes is part of that story."""
-    applied = facts.applied.fields if facts.applied else {}
-    gone = [path for path in action.undoes if path in applied]
-    if not gone or facts.applied is None:
-        return facts
-    since = [facts.drift[path] for path in action.undoes if path in facts.drift]
-    if since:
-        return msgspec.structs.replace(facts, drift={**dict.fromkeys(gone, min(since)), **facts.drift})
-    kept = {path: value for path, value in applied.items() if path not in gone}
-    return msgspec.structs.replace(facts, applied=msgspec.structs.replace(facts.applied, fields=kept))
+    return _rules(flight).sent(flight.action, taken_down(flight.action, facts, flight.sent_at))
 
 
 def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
@@ -208,42 +172,25 @@ def _confirmed(
 ) -> ResourceFacts:
     failures = {path: failure for path, failure in facts.failures.items() if path != flight.action.path}
     facts = msgspec.structs.replace(facts, failures=failures)
-    match flight.action:
-        case Acquire() | Transfer():
-            return msgspec.structs.replace(facts, was=()) if isinstance(facts, RenamedFacts) else facts
-        case PowerOn() if isinstance(facts, MachineFacts):
-            serves = facts.lifecycle.claim is None or facts.lifecycle.phoned_home_at is not None
-            down = None if serves else facts.disrupted_at
-            return msgspec.structs.replace(facts, disrupted_at=down, shutdown_ignored=None)
-        case SetBoot(override=override) if (
-            override.enabled is BootEnabled.ONCE and resource is not None and isinstance(facts, MachineFacts)
-        ):
-            boot = ordered_boot(resource, facts, seen.value)
-            if boot is not None and boot.enabled is BootEnabled.ONCE and confirms_order(boot, override, seen.value):
-                life = facts.lifecycle
-                if life.boot_request is not None:  # Such an override is sent to a machine alone that is seen off.
-                    life = msgspec.structs.replace(life, stopped_at=seen.taken_at)
-                return msgspec.structs.replace(facts, once_done=once_order(boot), lifecycle=life)
-    return facts
+    return _rules(flight).confirmed(flight.action, facts, seen, resource)
 
 
 def _task_failed(
     flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
 ) -> Settled:
     """The other side says that what it accepted came to nothing, and nothing of it is seen."""
-    action = flight.action
-    once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
-    message = f"failed: its Task reports {flight.task}{_how_to_send_again(resource) if once else ''}"
+    action, rules = flight.action, _rules(flight)
+    message = f"failed: its Task reports {flight.task}{_how_to_send_again(flight, resource)}"
     event = _event(flight, now, EventReason.ACTION_FAILED, message, EventType.WARNING)
     reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} {message}"
-    failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), once, now)
+    failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), action.once, now)
     delay = write_delay(failed.failures[action.path].attempts, 0.0)
-    if not _is_graceful(action):
-        return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, once, delay))
+    ignored = rules.ignored(action, failed, now)
+    if ignored is None:
+        return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, action.once, delay))
     # The operating system has all the time that is declared for it, before its power is cut.
     rest = (deadline(flight, resource) - now).total_seconds()
-    ignored = msgspec.structs.replace(failed, shutdown_ignored=now)
-    settled = _retry_after(ignored, action, now, min(max(delay, rest), AN_HOUR))
+    settled = _retry_after(ignored.facts, action, now, min(max(delay, rest), AN_HOUR))
     return Settled(settled, event, Waiting(reason, words, requeue_delay(reason)))
 
 
@@ -251,15 +198,13 @@ def _expired(
     flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
 ) -> Settled:
     action, accepted = flight.action, flight.accepted
-    if _is_graceful(action) and accepted:
-        why = f"was accepted, but the machine did not shut down{flight.task_words}"
-        event = _event(flight, now, EventReason.SHUTDOWN_IGNORED, why, EventType.WARNING)
-        return Settled(msgspec.structs.replace(facts, shutdown_ignored=now), event)
-    once = isinstance(action, SetBoot) and action.override.enabled is BootEnabled.ONCE
-    # A power state may come late and is worth another try; what reads back as something else was not kept. An order
-    # for one boot is never given on a guess: the machine may have used the first one up.
-    terminal = once or (accepted and isinstance(action, SetBoot | SetIndicator))
-    message = f"{_WHY_NOT[accepted, once]}{flight.task_words}{_how_to_send_again(resource) if once else ''}"
+    ignored = _rules(flight).ignored(action, facts, now) if accepted else None
+    if ignored is not None:
+        why = f"was accepted, but {ignored.message}{flight.task_words}"
+        return Settled(ignored.facts, _event(flight, now, ignored.reason, why, EventType.WARNING))
+    # A power state may come late and is worth another try; what reads back as something else was not kept.
+    terminal = action.once or (accepted and action.reads_back)
+    message = f"{_why_not(flight)}{flight.task_words}{_how_to_send_again(flight, resource)}"
     event = _event(flight, now, EventReason.ACTION_NOT_CONFIRMED, message, EventType.WARNING)
     fingerprint = _fingerprint(flight, seen, resource, facts)
     failed = _failure(facts, flight, OutcomeReason.NOT_CONFIRMED, message, fingerprint, terminal, now)
@@ -269,14 +214,10 @@ def _expired(
     return Settled(_retry_after(failed, action, now, delay), event)
 
 
-def _is_graceful(action: Action) -> bool:
-    return isinstance(action, PowerOff) and action.reset_type is ResetType.GRACEFUL_SHUTDOWN
-
-
-def _how_to_send_again(resource: Resource[Any] | None) -> str:
-    """Of a boot override for one boot, which is not sent again by itself."""
-    declared = resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None
-    return "; to send it again, change spec.boot.request" if declared else ""
+def _how_to_send_again(flight: InFlight, resource: Resource[Any] | None) -> str:
+    """Of what is not sent again by itself."""
+    how = _rules(flight).to_send_again(flight.action, resource)
+    return f"; to send it again, {how}" if how else ""
 
 
 def _fingerprint(
@@ -296,12 +237,12 @@ def _retry_after(facts: ResourceFacts, action: Action, now: datetime, delay: flo
     return msgspec.structs.replace(facts, failures={**facts.failures, action.path: failure})
 
 
-_WHY_NOT = {
-    (True, False): "was accepted, but no observation shows its effect",
-    (True, True): "was accepted, but no observation shows its effect",
-    (False, False): "got no reply, and no observation shows its effect",
-    (False, True): "got no reply; the machine may already have booted with it, so it is not retried",
-}
+def _why_not(flight: InFlight) -> str:
+    if flight.accepted:
+        return "was accepted, but no observation shows its effect"
+    if flight.action.once:
+        return f"got no reply; {flight.action.doubt}, so it is not retried"
+    return "got no reply, and no observation shows its effect"
 
 
 def _failure(
@@ -321,21 +262,6 @@ def _failure(
     return msgspec.structs.replace(facts, failures={**facts.failures, path: failure})
 
 
-def _result_words(flight: InFlight, seen: Observation) -> str:
-    """What came of asking for any: the ledger says who got which address when."""
-    match flight.action, seen.value:
-        case Acquire(address=None), AddressState(address=given) if given:
-            return f": {given}"
-        case AcquireNumber(number=None), NumberState(number=number):
-            return f": {number}"
-        case AcquireNumber(number=None), NetworkState(vrf=vrf) if vrf is not None:
-            return f": {vrf.number}"
-        case PutNetwork(lengths=lengths), NetworkState(prefixes=prefixes) if lengths and prefixes:
-            return f": {', '.join(prefix.cidr for prefix in prefixes)}"
-        case _:
-            return ""
-
-
 def _event(flight: InFlight, now: datetime, reason: str, what: str, severity: EventType = EventType.NORMAL) -> Event:
     return Event(
         at=now,
@@ -350,13 +276,9 @@ def _event(flight: InFlight, now: datetime, reason: str, what: str, severity: Ev
 
 def describe(flight: InFlight) -> str:
     """The action in words: `power-off (GracefulShutdown)`."""
-    for name in ("reset_type", "led", "url", "address", "network", "pool"):
-        detail = getattr(flight.action, name, None)
-        if isinstance(detail, str):
-            return f"{flight.action.name} ({detail})"
-    if isinstance(flight.action, PutNetwork):
-        declared = ", ".join(prefix.cidr for prefix in flight.action.network.prefixes)
-        return f"put-network ({declared or f'of {flight.action.network.parent}'})"
-    if isinstance(flight.action, SetBoot):
-        return f"set-boot ({flight.action.override.target} {flight.action.override.enabled})"
-    return flight.action.name
+    detail = flight.action.detail
+    return f"{flight.action.name} ({detail})" if detail else flight.action.name
+
+
+def _rules(flight: InFlight) -> FactRules:
+    return KINDS[flight.key.kind].fact_rules

@@ -16,10 +16,8 @@ import msgspec
 from reconciler import runtime
 from reconciler.applying.context import Ledger, Pending
 from reconciler.kinds import KINDS, remembered_of
-from reconciler.kinds.common.kind import Field, KindView
-from reconciler.kinds.ipam.network import NetworkState
-from reconciler.kinds.ipam.occupancy import is_held
-from reconciler.kinds.ipam.pool import PoolState
+from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.common.managed_field import Field
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
@@ -191,7 +189,9 @@ class EngineState:
 
     def _overlook(self, key: ResourceKey) -> None:
         seen = self._observed.get(key)
-        if seen is None or not is_held(seen.value):  # What stays in the IPAM is another's to keep clear of.
+        if (
+            seen is None or key.kind not in KINDS or not KINDS[key.kind].is_held(seen.value)
+        ):  # What stays in the IPAM is another's to keep clear of.
             self.drop_observation(key)
 
     def drop_observation(self, key: ResourceKey) -> None:
@@ -248,14 +248,11 @@ class EngineState:
 
     def record(self, seen: Observation) -> None:
         """It is the last look from now on."""
-        if isinstance(seen.value, NetworkState) and seen.value.usage is not None:
-            # It is out of date with the first address that is taken, and the IPAM has the last word.
-            seen = msgspec.structs.replace(seen, value=msgspec.structs.replace(seen.value, usage=None))
+        kind = KINDS.get(seen.key.kind)
         believed = seen
-        if isinstance(seen.value, PoolState) and seen.value.pool is not None:
-            # So is this; who holds a number of it is looked at by itself.
-            pool = msgspec.structs.replace(seen.value.pool, held=0)
-            believed = msgspec.structs.replace(seen, value=PoolState(pool))
+        if kind is not None and seen.value is not None:
+            seen = _with_value(seen, kind.kept(seen.value))
+            believed = _with_value(seen, kind.believed(seen.value))
         with self.gate:
             before = self._observed.get(seen.key)
             if before is None or (before.value, before.error) != (believed.value, believed.error):
@@ -300,3 +297,7 @@ class EngineState:
 def _lately_down(facts: ResourceFacts, now: datetime) -> bool:
     at = facts.taken_down_at
     return facts.disrupted_at is not None or (at is not None and now - at < LONGEST_PACING)
+
+
+def _with_value(seen: Observation, value: Any) -> Observation:
+    return seen if value is seen.value else msgspec.structs.replace(seen, value=value)

@@ -8,11 +8,12 @@ from drivers.base import SystemState
 from reconciler.kinds.catalogue import aggregate, image, partition, reservation, size
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
+from reconciler.kinds.claim.claim_fact_rules import ClaimFactRules
 from reconciler.kinds.claim.columns import CLAIM_COLUMNS
 from reconciler.kinds.claim.rules import ClaimRules
 from reconciler.kinds.common.column import spec_column
+from reconciler.kinds.common.fact_rules import Occasion, Recorded
 from reconciler.kinds.common.kind import BMC, IPAM, Kind
-from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts, RenamedFactRules
 from reconciler.kinds.guard.check import check_guard
 from reconciler.kinds.guard.columns import GUARD_COLUMNS
 from reconciler.kinds.guard.memory import GuardFactRules
@@ -21,6 +22,7 @@ from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
+from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
 from reconciler.kinds.ipam.network_rules import NetworkRules
 from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
@@ -31,6 +33,7 @@ from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.machine_fact_rules import MachineFactRules
 from reconciler.kinds.machine.rules import MachineRules
+from reconciler.model.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import ResourceKey
 
@@ -93,6 +96,8 @@ KINDS: dict[str, Kind] = {
             backend=IPAM,
             absent=pool.PoolState(),
             columns=POOL_COLUMNS,
+            believed=pool.PoolState.without_count,
+            fact_rules=IpamFactRules(),
         ),
         Kind(
             "Network",
@@ -106,8 +111,10 @@ KINDS: dict[str, Kind] = {
             backend=IPAM,
             absent=network.NetworkState(),
             columns=NETWORK_COLUMNS,
+            kept=network.NetworkState.without_usage,
             is_held=is_held,
             leaks=leaks,
+            fact_rules=IpamFactRules(),
         ),
         Kind(
             "IPAddress",
@@ -123,7 +130,7 @@ KINDS: dict[str, Kind] = {
             columns=ADDRESS_COLUMNS,
             is_held=is_held,
             leaks=leaks,
-            fact_rules=RenamedFactRules(AddressFacts),
+            fact_rules=AddressFactRules(),
         ),
         Kind(
             "Number",
@@ -138,6 +145,7 @@ KINDS: dict[str, Kind] = {
             columns=NUMBER_COLUMNS,
             is_held=is_held,
             leaks=leaks,
+            fact_rules=IpamFactRules(),
         ),
         Kind(
             "Machine",
@@ -177,7 +185,7 @@ KINDS: dict[str, Kind] = {
             columns=CLAIM_COLUMNS,
             placed=True,
             joins=True,
-            fact_rules=RenamedFactRules(ClaimFacts),
+            fact_rules=ClaimFactRules(),
         ),
         Kind(
             "Guard",
@@ -222,6 +230,11 @@ def remembered_of(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) 
 def nothing_remembered(key: ResourceKey) -> ResourceFacts:
     """The facts of a resource of which nothing is remembered, as its kind's own."""
     return _NOTHING.get(key.kind, NO_FACTS)
+
+
+def record_action(action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
+    """What is remembered when an action is done that is done by writing it down."""
+    return KINDS[action.key.kind].fact_rules.record(action, facts, occasion)
 
 
 def find_kind(word: str) -> Kind | None:

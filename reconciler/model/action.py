@@ -11,6 +11,7 @@ import msgspec
 from drivers.base import (
     NO_ABOUT,
     About,
+    BootEnabled,
     BootOverride,
     BootTarget,
     IndicatorLED,
@@ -49,9 +50,26 @@ class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     undoes: ClassVar[tuple[str, ...]] = ()
     """The managed fields that are not as they were applied once it is done: that is no drift."""
 
+    reads_back: ClassVar[bool] = False
+    """What was accepted shows at once: where it reads back as something else, the endpoint has not kept it."""
+    insists: ClassVar[bool] = False
+    """It has to be done in the end: no refusal is final."""
+    doubt: ClassVar[str] = ""
+    """Why what got no reply is not sent again, where `once` holds."""
+
     key: ResourceKey
     reason: str = ""
     """For people. Never read back for a decision."""
+
+    @property
+    def once(self) -> bool:
+        """Whether it is never sent again on a guess: the other side may have used the first one up."""
+        return False
+
+    @property
+    def detail(self) -> str:
+        """What is asked for, in a word, such as the Redfish ResetType; empty where the action's word says it."""
+        return ""
 
     @property
     def name(self) -> str:
@@ -71,6 +89,11 @@ class PowerOn(_Action, frozen=True, tag="power-on"):
     goal: ClassVar[PowerState] = PowerState.ON
     reset_type: ResetType
 
+    @property
+    def detail(self) -> str:
+        """The ResetType."""
+        return self.reset_type
+
 
 class PowerOff(_Action, frozen=True, tag="power-off"):
     """Send the Reset that takes the machine down."""
@@ -80,19 +103,42 @@ class PowerOff(_Action, frozen=True, tag="power-off"):
     goal: ClassVar[PowerState] = PowerState.OFF
     reset_type: ResetType
 
+    @property
+    def detail(self) -> str:
+        """The ResetType."""
+        return self.reset_type
+
 
 class SetBoot(_Action, frozen=True, tag="set-boot"):
     """Write the boot override. `mode` None leaves the mode alone (ironcore-dev/metal-operator#81)."""
 
     path: ClassVar[str] = "spec.boot"
+    reads_back: ClassVar[bool] = True
+    doubt: ClassVar[str] = "the machine may already have booted with it"
     override: BootOverride
+
+    @property
+    def once(self) -> bool:
+        """An override for one boot."""
+        return self.override.enabled is BootEnabled.ONCE
+
+    @property
+    def detail(self) -> str:
+        """The target, and for how long."""
+        return f"{self.override.target} {self.override.enabled}"
 
 
 class SetIndicator(_Action, frozen=True, tag="set-indicator"):
     """Set the indicator LED."""
 
     path: ClassVar[str] = "spec.indicatorLED"
+    reads_back: ClassVar[bool] = True
     led: IndicatorLED
+
+    @property
+    def detail(self) -> str:
+        """The LED's state."""
+        return self.led
 
 
 class InsertMedia(_Action, frozen=True, tag="insert-media"):
@@ -101,12 +147,23 @@ class InsertMedia(_Action, frozen=True, tag="insert-media"):
     path: ClassVar[str] = "virtualMedia"
     url: str
 
+    @property
+    def detail(self) -> str:
+        """The image's URL."""
+        return self.url
+
 
 class EjectMedia(_Action, frozen=True, tag="eject-media"):
     """Take it out again."""
 
     path: ClassVar[str] = "virtualMedia"
+    insists: ClassVar[bool] = True
     url: str
+
+    @property
+    def detail(self) -> str:
+        """The image's URL."""
+        return self.url
 
 
 class PutNetwork(_Action, frozen=True, tag="put-network"):
@@ -116,6 +173,11 @@ class PutNetwork(_Action, frozen=True, tag="put-network"):
     path: ClassVar[str] = "spec.prefixes"
     network: IpamNetwork
     lengths: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def detail(self) -> str:
+        """The prefixes, or the parent from which they come."""
+        return ", ".join(prefix.cidr for prefix in self.network.prefixes) or f"of {self.network.parent}"
 
 
 class DropNetwork(_Action, frozen=True, tag="drop-network"):
@@ -133,6 +195,11 @@ class Acquire(_Action, frozen=True, tag="acquire"):
     family: int | None = None
     about: About = NO_ABOUT
 
+    @property
+    def detail(self) -> str:
+        """The address, or the network that it is of."""
+        return self.address or self.network
+
 
 class DescribeAddress(_Action, frozen=True, tag="describe-address"):
     """Change what the IPAM says about the address that the resource holds."""
@@ -149,6 +216,11 @@ class Release(_Action, frozen=True, tag="release"):
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     address: str
 
+    @property
+    def detail(self) -> str:
+        """The address."""
+        return self.address
+
 
 class Transfer(_Action, frozen=True, tag="transfer"):
     """What the IPAM holds for the owner `was` is the resource's from now on: the address stays as it is."""
@@ -156,6 +228,11 @@ class Transfer(_Action, frozen=True, tag="transfer"):
     path: ClassVar[str] = "metadata.name"
     was: str
     address: str
+
+    @property
+    def detail(self) -> str:
+        """The address."""
+        return self.address
 
 
 class PutPool(_Action, frozen=True, tag="put-pool"):
@@ -179,6 +256,11 @@ class AcquireNumber(_Action, frozen=True, tag="take-number"):
     number: int | None = None
     ephemeral: bool = False
 
+    @property
+    def detail(self) -> str:
+        """The pool."""
+        return self.pool
+
 
 class ReleaseNumber(_Action, frozen=True, tag="give-number-back"):
     """Give back the number that the resource holds."""
@@ -188,6 +270,11 @@ class ReleaseNumber(_Action, frozen=True, tag="give-number-back"):
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     pool: str
     number: int
+
+    @property
+    def detail(self) -> str:
+        """The pool."""
+        return self.pool
 
 
 class AcquireVrf(AcquireNumber, frozen=True, tag="take-vrf"):
@@ -315,9 +402,16 @@ IpamAction = (
 )
 """Actions that the IPAM carries out."""
 
-RecordAction = (
-    Bind | PinImage | Rename | Claim | Unclaim | RequestBoot | OrderErasure | Settle | AcceptSystem | Free | RetireGuard
-)
+MachineRecord = Bind | PinImage | RequestBoot | OrderErasure | Settle | AcceptSystem | Free
+"""Actions of machines that are done when they are written down."""
+
+ClaimRecord = Rename | Claim | Unclaim
+"""Actions of claims that are done when they are written down."""
+
+GuardRecord = RetireGuard
+"""Actions of guards that are done when they are written down."""
+
+RecordAction = MachineRecord | ClaimRecord | GuardRecord
 """Actions that are done when they are written down."""
 
 Action = BmcAction | IpamAction | RecordAction | Forget

@@ -8,7 +8,8 @@ from typing import Any
 
 from reconciler.kinds import KINDS, nothing_remembered, remembered_of
 from reconciler.kinds.claim.renamed_from import NAME
-from reconciler.kinds.common.kind import NO_BACKEND, Field, KindView, Rules, Steps, drifted
+from reconciler.kinds.common.kind import NO_BACKEND, KindView, Rules, Steps
+from reconciler.kinds.common.managed_field import Field, drifted
 from reconciler.model.action import Action, Forget, InFlight
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState

@@ -9,7 +9,8 @@ from msgspec import Meta
 
 from reconciler.kinds.common.column import observed_column
 from reconciler.kinds.common.fields import PartitionRef, Spec
-from reconciler.kinds.common.kind import Field, Kind, KindView, Steps
+from reconciler.kinds.common.kind import Kind, KindView, Steps
+from reconciler.kinds.common.managed_field import Field
 from reconciler.model.action import Action, Forget
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource

@@ -17,9 +17,10 @@ from drivers.ipam.embedded import EmbeddedIpam
 from drivers.ipam.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
-from reconciler.applying.record_actions import record_action
 from reconciler.desired.rules.implied import with_implied
+from reconciler.kinds import record_action
 from reconciler.kinds.claim.spec import of_claim, slot_addresses
+from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts
 from reconciler.model.action import Free
 from reconciler.model.facts import Facts
@@ -92,7 +93,7 @@ def addresses(world: World) -> set[str]:
 def free(world: World, name: str) -> None:
     """What the machine's own life comes to once it was wiped."""
     key = ResourceKey("Machine", name)
-    world.store.put_facts(dict(record_action(Free(key=key), world.facts(), world.now(), "").facts))
+    world.store.put_facts(dict(record_action(Free(key=key), world.facts(), Occasion(world.now(), "")).facts))
     world.restart()
 
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from drivers.base import PowerState, SystemState
 from drivers.bmc.fake_faults import Call, Fault, FaultKind
-from reconciler.applying.record_actions import record_action
+from reconciler.kinds import record_action
+from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import (
     BootRequest,
     FactType,
@@ -608,7 +609,7 @@ def test_a_word_that_accepts_a_system_does_nothing_else(releasing_at: datetime |
     """That the old system was seen off says nothing of the new one, and a wipe that failed is not tried again."""
     life = LifecycleFacts(claim="c", system="old", stopped_at=START, tried_request="claim's", releasing_at=releasing_at)
     accept = AcceptSystem(key=ResourceKey("Machine", "m1"), system="new", was="old", word="new")
-    recorded = record_action(accept, {accept.key: MachineFacts(lifecycle=life)}, START, "1").facts
+    recorded = record_action(accept, {accept.key: MachineFacts(lifecycle=life)}, Occasion(START, "1")).facts
     after = machine_facts(recorded, accept.key)
     assert (after.lifecycle.system, after.lifecycle.stopped_at) == ("new", None)
     assert (after.lifecycle.heeded_request, after.lifecycle.tried_request) == ("new", tried)

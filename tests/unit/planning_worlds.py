@@ -24,14 +24,14 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
-from reconciler.applying.record_actions import record_action
-from reconciler.kinds import nothing_remembered, remembered_of
+from reconciler.kinds import nothing_remembered, record_action, remembered_of
 from reconciler.kinds.catalogue.image import Classification, ImageSpec
 from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.kinds.claim.spec import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
 from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.fields import DeletionPolicy, Family, Quotas, Taint
 from reconciler.kinds.common.machine_facts import (
     BootRequest,
@@ -372,7 +372,7 @@ def carried_out(action: Action, world: World) -> World:
         rest = {k: f for k, f in world.facts.resources.items() if k != key}
         return msgspec.structs.replace(world, facts=Facts(rest, {}))
     if isinstance(action, RecordAction):
-        noted = record_action(action, world.facts.resources, NOW, "1-1")
+        noted = record_action(action, world.facts.resources, Occasion(NOW, "1-1"))
         return msgspec.structs.replace(world, facts=Facts({**world.facts.resources, **noted.facts}, {}))
     value, facts = _effect(action, world.observed[key].value, facts, world.desired)
     observed = world.observed | {key: seen(key, value)}

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from drivers.base import Busy, Conflict, ErrorReason, Rejected, ResetType, Unreachable
-from reconciler.applying.lifecycle_reports import apply_report, facts_at_start, is_over
 from reconciler.applying.reconcile import hold_reason
-from reconciler.applying.record_actions import record_action
 from reconciler.applying.settlement import lock_holder, new_flight, refuse_action
+from reconciler.kinds import record_action
+from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import (
     NO_MACHINE_FACTS,
     BootRequest,
@@ -24,6 +24,7 @@ from reconciler.kinds.common.machine_facts import (
     machine_s,
 )
 from reconciler.kinds.machine.lifecycle import SERVED_WITHIN
+from reconciler.kinds.machine.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Acquire, Bind, Claim, InFlight, PowerOn, Unclaim
 from reconciler.model.boot_purpose import Purpose
@@ -158,8 +159,9 @@ def test_a_system_reports_for_the_boot_request_that_installed_it() -> None:
 
 def test_an_agent_that_registers_names_the_system_at_the_bmc() -> None:
     heard = apply_report(ORDERED, FactType.REGISTERED, "", "uuid-1", NOW)
-    assert heard.facts.lifecycle.boot_request is not None
-    assert (heard.facts.lifecycle.system, heard.facts.lifecycle.boot_request.registered_at) == ("uuid-1", NOW)
+    life = machine_s(heard.facts).lifecycle
+    assert life.boot_request is not None
+    assert (life.system, life.boot_request.registered_at) == ("uuid-1", NOW)
 
 
 def test_a_report_at_the_wrong_time_changes_nothing() -> None:
@@ -171,7 +173,7 @@ def test_a_report_at_the_wrong_time_changes_nothing() -> None:
 def test_an_agent_s_silence_begins_with_the_process_that_listens() -> None:
     life = ORDERED.lifecycle.progressed(registered_at=NOW, last_heard_at=NOW)
     later = NOW + 2 * SERVED_WITHIN
-    begun = machine_s(facts_at_start(msgspec.structs.replace(ORDERED, lifecycle=life), later)).lifecycle.boot_request
+    begun = facts_at_start(msgspec.structs.replace(ORDERED, lifecycle=life), later).lifecycle.boot_request
     assert begun is not None
     assert begun.last_heard_at == later
 
@@ -184,13 +186,13 @@ def test_a_start_right_after_changes_nothing_of_a_machine_at_rest() -> None:
 
 
 def test_binding_is_remembered_and_reported() -> None:
-    recorded = record_action(Bind(key=M, project="blue", reason=""), {}, NOW, "1-1")
+    recorded = record_action(Bind(key=M, project="blue", reason=""), {}, Occasion(NOW, "1-1"))
     assert machine_facts(recorded.facts, M).project == "blue"
     assert recorded.events[M][0] == EventReason.BOUND
 
 
 def test_a_claim_gets_its_machines_in_one_piece() -> None:
-    recorded = record_action(Claim(key=WEB, project="blue", machines=((0, "m"), (1, "n"))), {}, NOW, "1-1")
+    recorded = record_action(Claim(key=WEB, project="blue", machines=((0, "m"), (1, "n"))), {}, Occasion(NOW, "1-1"))
     assert [
         (one.lifecycle.claim, one.lifecycle.slot, one.project)
         for one in (machine_facts(recorded.facts, M), machine_facts(recorded.facts, N))
@@ -207,6 +209,6 @@ def test_a_claim_gets_its_machines_in_one_piece() -> None:
 
 def test_a_machine_that_is_given_up_keeps_its_claim_until_it_is_wiped() -> None:
     facts = {M: MachineFacts(project="blue", lifecycle=LifecycleFacts(claim="web", slot=0))}
-    recorded = record_action(Unclaim(key=WEB, machines=("m",)), facts, NOW, "1-1", "commit 4f3c")
+    recorded = record_action(Unclaim(key=WEB, machines=("m",)), facts, Occasion(NOW, "1-1", "commit 4f3c"))
     life = machine_facts(recorded.facts, M).lifecycle
     assert (life.claim, life.releasing_at, life.release_cause) == ("web", NOW, "commit 4f3c")

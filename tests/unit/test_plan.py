@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, SystemState
-from reconciler.kinds.common.kind import Field
 from reconciler.kinds.common.machine_facts import MachineFacts
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
 from reconciler.kinds.machine.spec import BootSpec
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator

@@ -14,7 +14,7 @@ from drivers.base import (
     ResetType,
     SystemState,
 )
-from reconciler.kinds.machine.resend import is_repeatable
+from reconciler.kinds import KINDS
 from reconciler.model.action import (
     Acquire,
     Action,
@@ -28,7 +28,7 @@ from reconciler.model.action import (
 )
 from reconciler.model.resource import ResourceKey
 
-KEY = ResourceKey("Machine", "m1")
+KEY, ADDRESS = ResourceKey("Machine", "m1"), ResourceKey("IPAddress", "vip")
 
 
 def boot(enabled: BootEnabled, mode: BootMode | None = None) -> SetBoot:
@@ -53,9 +53,9 @@ def boot(enabled: BootEnabled, mode: BootMode | None = None) -> SetBoot:
         (boot(BootEnabled.ONCE), PowerState.OFF, False),
         (InsertMedia(key=KEY, url="https://x.example/a.iso"), PowerState.OFF, False),
         (EjectMedia(key=KEY, url="https://x.example/a.iso"), PowerState.OFF, False),
-        (Acquire(key=KEY, network="n"), PowerState.OFF, True),
-        (Release(key=KEY, address="10.0.0.1"), PowerState.OFF, False),
+        (Acquire(key=ADDRESS, network="n"), PowerState.OFF, True),
+        (Release(key=ADDRESS, address="10.0.0.1"), PowerState.OFF, False),
     ],
 )
 def test_what_may_be_repeated(action: Action, power: PowerState | None, expected: bool) -> None:
-    assert is_repeatable(action, SystemState(power=power)) is expected
+    assert KINDS[action.key.kind].fact_rules.repeatable(action, SystemState(power=power)) is expected

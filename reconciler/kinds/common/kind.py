@@ -12,45 +12,19 @@ from drivers.base import ErrorReason
 from reconciler.kinds.common.adoption import Adoption
 from reconciler.kinds.common.column import Column
 from reconciler.kinds.common.fact_rules import FactRules
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition
-from reconciler.model.plan import Hold, digest
+from reconciler.model.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 T = TypeVar("T")
 
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
-
-
-class Field(msgspec.Struct, frozen=True):
-    """A managed field: its path in the document, what is desired and what is observed (JSON-encodable), and whether
-    they mean the same. `once`: a one-time order, which is not a standing state. `along`: the path of the field with
-    which its value changes: an address is of a network, and is another one in another network."""
-
-    path: str
-    desired: Any
-    observed: Any
-    equal: bool
-    once: bool = False
-    along: str | None = None
-
-    def fingerprint(self, spec: Any) -> str:
-        """What a terminal failure holds for: the document and what is observed. A one-time order that failed is not
-        given again whatever is observed, or declared of something else."""
-        return digest((self.path, self.desired, None) if self.once else (self.path, spec, self.observed))
-
-
-def drifted(field: Field, fields: Iterable[Field], applied: Mapping[str, Any]) -> bool:
-    """Whether a field that differs was as declared, and git asks for nothing else since: neither of the field nor of
-    the one along with which it changes. `applied`: the values that were last seen to be as declared, by path."""
-    if field.equal or field.once or field.path not in applied or applied[field.path] != field.desired:
-        return False
-    leader = next((one for one in fields if one.path == field.along), None)
-    return leader is None or leader.equal or drifted(leader, (), applied)
 
 
 def _never_lifted(_guard: str) -> str | None:
@@ -155,6 +129,10 @@ def _at_rest(_facts: ResourceFacts) -> bool:
     return False
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 def _no_conditions(_resource: Resource[Any], _facts: ResourceFacts, _seen: Observation | None) -> Iterable[Condition]:
     return ()
 
@@ -183,6 +161,10 @@ class Kind(msgspec.Struct, frozen=True):
     """Whether an observed value shows something that a removal would give up."""
     leaks: Callable[[Any], bool] = _never
     """Whether an observed value has leaked where its owner is neither declared nor remembered."""
+    kept: Callable[[Any], Any] = _same
+    """What of an observed value is saved. The very same object where that is all."""
+    believed: Callable[[Any], Any] = _same
+    """What of it is decided by: not a count that is out of date with the next allocation."""
     endpoint: Callable[[Any], str] | None = None
     """Which system of which endpoint a spec means, whatever the resource is called: a BMC and the id of a system."""
     lock: Callable[[Any], str] | None = None

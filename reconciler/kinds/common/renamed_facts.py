@@ -36,8 +36,7 @@ class AddressFacts(RenamedFacts, frozen=True, omit_defaults=True):
 class RenamedFactRules(FactRules):
     """The rules of what can get another name."""
 
-    def __init__(self, facts_type: type[RenamedFacts]) -> None:
-        self.facts_type = facts_type
+    facts_type: type[ResourceFacts] = RenamedFacts
 
     def declared(
         self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState, _now: datetime

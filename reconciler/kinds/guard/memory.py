@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from reconciler.kinds.common.fact_rules import FactRules
+from reconciler.kinds.common.fact_rules import FactRules, Occasion, Recorded
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.spec import GuardSpec
-from reconciler.model.facts import ResourceFacts
-from reconciler.model.resource import DesiredState, Resource
+from reconciler.model.action import Action, GuardRecord
+from reconciler.model.event import EventReason
+from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 LOOSENS_AFTER = timedelta(hours=1)
 """For so long the former spec judges beside a looser one."""
@@ -45,6 +48,14 @@ class GuardFactRules(FactRules):
     ) -> ResourceFacts:
         """A former spec stays in force for an hour where the new one is looser; a stricter one is in force at once."""
         return _after(guard_s(facts), resource.spec, now)
+
+    def record(self, action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
+        """A former spec is in force no more."""
+        if not isinstance(action, GuardRecord):
+            return super().record(action, facts, occasion)
+        after = msgspec.structs.replace(guard_s(facts.get(action.key) or NO_FACTS), former=())
+        told = (EventReason.GUARD_LOOSENED, "its former, stricter spec is in force no more")
+        return Recorded({action.key: after}, {action.key: told})
 
     def removed(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """The last spec stays in force for an hour."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.memory import guard_s, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec

@@ -13,7 +13,8 @@ from reconciler.kinds.claim.renamed_from import NAME
 from reconciler.kinds.claim.renames import RENAMED, cannot_be, renames
 from reconciler.kinds.claim.spec import ClaimedMachine, OfClaim, display_key, machines_of_claim, of_claim, surplus
 from reconciler.kinds.common.fields import FAMILIES, DeletionPolicy
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.conflicts import address_holder, conflict_hold, waited_for
 from reconciler.kinds.ipam.free_addresses import short_of_addresses
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone

@@ -151,6 +151,10 @@ class NetworkState(msgspec.Struct, frozen=True, omit_defaults=True):
     vrf: Number | None = None
     usage: tuple[Usage, ...] | None = None
 
+    def without_usage(self) -> NetworkState:
+        """The same without how full it is, which is out of date with the first address that is acquired."""
+        return self if self.usage is None else msgspec.structs.replace(self, usage=None)
+
     @property
     def prefixes(self) -> tuple[Prefix, ...] | None:
         """Its prefixes; None when the IPAM does not know it."""

@@ -9,7 +9,8 @@ import msgspec
 
 from drivers.base import IpamNetwork
 from reconciler.kinds.common.fields import DeletionPolicy
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.conflicts import conflict_hold, prefix_holders, waited_for
 from reconciler.kinds.ipam.free_numbers import number_holds
 from reconciler.kinds.ipam.free_prefixes import children_of, short_of_prefixes

@@ -67,6 +67,12 @@ class PoolState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     pool: Pool | None = None
 
+    def without_count(self) -> PoolState:
+        """The same without how many numbers are held: who holds one is observed by itself."""
+        if self.pool is None or not self.pool.held:
+            return self
+        return PoolState(msgspec.structs.replace(self.pool, held=0))
+
 
 class NumberState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The number that the resource holds; None: none."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.kinds.common.fields import DeletionPolicy
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.free_numbers import holders_of_pool, number_holds
 from reconciler.kinds.ipam.pool import NumberSpec, PoolSpec, number_state, number_steps, pool_state, range_words, ranges
 from reconciler.model.action import AcquireNumber, Action, DropPool, Forget, PutPool, ReleaseNumber

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.claim.spec import MachineClaimSpec, display_key, slot_addresses
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import LifecycleFacts, facts_in
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.machine import lifecycle, virtual_media
 from reconciler.kinds.machine.lifecycle import BootStage

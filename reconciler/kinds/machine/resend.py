@@ -5,19 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.base import BootEnabled, PowerState, ResetType, SystemState
-from reconciler.model.action import (
-    Acquire,
-    AcquireNumber,
-    Action,
-    DescribeAddress,
-    PowerOff,
-    PowerOn,
-    PutNetwork,
-    PutPool,
-    SetBoot,
-    SetIndicator,
-    Transfer,
-)
+from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 
 
 def is_repeatable(action: Action, seen: Any) -> bool:
@@ -36,7 +24,5 @@ def is_repeatable(action: Action, seen: Any) -> bool:
             return override.enabled is not BootEnabled.ONCE and override.mode is None
         case SetIndicator():
             return True
-        case Acquire() | DescribeAddress() | Transfer() | PutNetwork() | PutPool() | AcquireNumber():
-            return True  # The owner of it asks once more, and gets the same.
         case _:
             return False

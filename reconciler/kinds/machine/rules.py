@@ -19,8 +19,9 @@ from drivers.base import (
     SystemState,
 )
 from reconciler.kinds.common.bmc_access import at_place
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts, facts_in
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.machine import binding, lifecycle, virtual_media
 from reconciler.kinds.machine.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order

@@ -13,8 +13,9 @@ import msgspec
 
 from drivers.base import BootTarget, PowerState, SystemState
 from reconciler.kinds.catalogue.partition import PartitionSpec, StartFrom, service
-from reconciler.kinds.common.kind import Field, KindView, Steps
+from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import Inserted, LifecycleFacts, MachineFacts, facts_in
+from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import EjectMedia, InsertMedia
 from reconciler.model.facts import Failure, ResourceFacts

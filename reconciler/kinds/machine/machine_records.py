@@ -1,4 +1,4 @@
-"""Actions that are done when they are written down: what is remembered after each, and how it is told. Pure."""
+"""What machines do by writing it down: whose a machine is, its boot requests, and how they end. Pure."""
 
 from __future__ import annotations
 
@@ -8,43 +8,20 @@ from typing import assert_never
 
 import msgspec
 
-from reconciler.applying.settlement import undone
+from reconciler.kinds.common.fact_rules import Recorded
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, machine_facts
-from reconciler.kinds.common.renamed_facts import ClaimFacts
-from reconciler.kinds.guard.memory import guard_s
-from reconciler.model.action import (
-    AcceptSystem,
-    Bind,
-    Claim,
-    Free,
-    OrderErasure,
-    PinImage,
-    RecordAction,
-    Rename,
-    RequestBoot,
-    RetireGuard,
-    Settle,
-    Unclaim,
-)
+from reconciler.model.action import AcceptSystem, Bind, Free, MachineRecord, OrderErasure, PinImage, RequestBoot, Settle
 from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
-from reconciler.model.facts import NO_FACTS, ResourceFacts
+from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 
 
-class Recorded(msgspec.Struct, frozen=True):
-    """The facts that are different now, and the event of each: (reason, message)."""
-
-    facts: dict[ResourceKey, ResourceFacts]
-    events: Mapping[ResourceKey, tuple[str, str]]
-
-
-def record_action(
-    action: RecordAction,
+def record_machine_action(
+    action: MachineRecord,
     facts: Mapping[ResourceKey, ResourceFacts],
     now: datetime,
     name: str,
-    why: str = "",
     uuid: str | None = None,
 ) -> Recorded:
     """What is remembered when the action is done. `name`: of the order, where it gives one; `why`: its cause; `uuid`:
@@ -61,15 +38,6 @@ def record_action(
         case PinImage(image=image):
             changed = msgspec.structs.replace(machine_facts(facts, key), image=image)
             return _recorded(key, changed, (EventReason.IMAGE_PINNED, f"image {image or 'none'}"))
-        case Rename():
-            return _renamed(action, facts)
-        case Claim():
-            return _claimed(action, facts, now)
-        case Unclaim(machines=machines):
-            noted = _unclaimed(key, machines, facts, now, why)
-            if key in facts and (claim := undone(action, facts[key])) is not facts[key]:
-                noted.facts[key] = claim
-            return noted
         case RequestBoot(purpose=purpose, attempt=attempt, word=word, media=media, target=target):
             life = msgspec.structs.replace(
                 _lifecycle(facts, key),
@@ -121,59 +89,8 @@ def record_action(
                 ResourceKey("MachineClaim", before.claim or ""): (EventReason.RELEASED, f"{key.name} is free again"),
             }
             return Recorded({key: freed}, told_both)
-        case RetireGuard():
-            guard = msgspec.structs.replace(guard_s(facts.get(key) or NO_FACTS), former=())
-            return _recorded(key, guard, (EventReason.GUARD_LOOSENED, "its former, stricter spec is in force no more"))
         case _:
             assert_never(action)
-
-
-def _renamed(action: Rename, facts: Mapping[ResourceKey, ResourceFacts]) -> Recorded:
-    """All of it moved when the state took force; now it is told."""
-    before = ", ".join(f"MachineClaim/{name}" for name in action.was)
-    kept = f"keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
-    told = {action.key: (EventReason.RENAMED, f"renamed from {before}; {kept}; no machine is wiped")}
-    told |= {
-        ResourceKey("Machine", name): (EventReason.RENAMED, f"its claim {before} is {action.key}")
-        for name in action.machines
-    }
-    return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, ClaimFacts()), was=())}, told)
-
-
-def _claimed(action: Claim, facts: Mapping[ResourceKey, ResourceFacts], now: datetime) -> Recorded:
-    changed, told = dict[ResourceKey, ResourceFacts](), {}
-    for slot, name in action.machines:
-        key = ResourceKey("Machine", name)
-        before = machine_facts(facts, key)
-        life = msgspec.structs.replace(
-            before.lifecycle, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
-        )
-        changed[key] = msgspec.structs.replace(before, project=action.project, image=None, lifecycle=life)
-        told[key] = (EventReason.CLAIMED, f"by {action.key}, slot {slot}, for project {action.project}")
-    named = ", ".join(name for _, name in action.machines)
-    told[action.key] = (EventReason.PLACED, f"{named}")
-    return Recorded(changed, told)
-
-
-def _unclaimed(
-    claim: ResourceKey, machines: tuple[str, ...], facts: Mapping[ResourceKey, ResourceFacts], now: datetime, why: str
-) -> Recorded:
-    changed, told = dict[ResourceKey, ResourceFacts](), {}
-    for name in machines:
-        key = ResourceKey("Machine", name)
-        before = machine_facts(facts, key)
-        life = msgspec.structs.replace(
-            before.lifecycle,
-            boot_request=None,
-            releasing_at=now,
-            release_cause=why or None,
-            attempts=0,
-            failure=None,
-        )
-        changed[key] = msgspec.structs.replace(before, lifecycle=life)
-        told[key] = (EventReason.RELEASING, f"by {claim}: it is stopped, wiped and free again")
-    told[claim] = (EventReason.RELEASING, ", ".join(machines))
-    return Recorded(changed, told)
 
 
 def _lifecycle(facts: Mapping[ResourceKey, ResourceFacts], key: ResourceKey) -> LifecycleFacts:
