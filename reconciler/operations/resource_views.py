@@ -204,7 +204,8 @@ class _Fleet(msgspec.Struct, frozen=True):
     def _view(self, key: ResourceKey) -> ResourceView:
         desired, facts = self.desired, self.facts
         resource = desired.resources.get(key)
-        states = conditions(key, desired, self.observed, facts, self.at, self.planned.get(key))
+        change = self.planned.get(key)
+        states = conditions(key, desired, self.observed, facts, self.at, change)
         if key.kind in INVENTORIED:
             known = self.inventories.get(key.name, NO_INVENTORY)
             states = (*states, *inventory_conditions(resource, known, desired))
@@ -218,4 +219,5 @@ class _Fleet(msgspec.Struct, frozen=True):
             claim_slots(key, self.holders, facts, resource),
             shown_phase(key, desired, facts),
             tuple(one for one in self.overrides if covers(one, key, desired, facts)),
+            change.held_by if isinstance(change, Change) else (),
         )

@@ -74,9 +74,9 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
     return (empty, removed, unreachable, released, given_back)
 
 
-def disruption_budget(limits: GuardLimits) -> Guard:
-    """How much of the whole fleet may be down at once."""
-    budget = Budget(
+def fleet_budget(limits: GuardLimits) -> Budget:
+    """How much of the whole fleet may be down at once; the whole fleet is the group of the empty name."""
+    return Budget(
         "disruption-budget",
         limits.max_disrupted,
         limits.window,
@@ -84,7 +84,11 @@ def disruption_budget(limits: GuardLimits) -> Guard:
         group=lambda _, world: Group("machines", world.survey.machines),
         hint=lambda change, down: _hint("disruption-budget", change.key, f"--max-disrupted {down}"),
     )
-    return partial(budget_holds, budget)
+
+
+def disruption_budget(limits: GuardLimits) -> Guard:
+    """Holds what is beyond the budget of the whole fleet."""
+    return partial(budget_holds, fleet_budget(limits))
 
 
 def hold_until_observed(limits: GuardLimits) -> Guard:

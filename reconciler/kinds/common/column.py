@@ -11,6 +11,7 @@ import msgspec
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
 from reconciler.model.override import Override
+from reconciler.model.plan import Hold
 from reconciler.model.resource import Resource, ResourceKey
 
 NOTHING = "-"
@@ -41,6 +42,8 @@ class ResourceView(msgspec.Struct, frozen=True):
     """Of a machine whose life is managed."""
     overrides: tuple[Override, ...] = ()
     """Those in force that cover it."""
+    holds: tuple[Hold, ...] = ()
+    """What keeps its change back, by a plan of what was seen last."""
 
 
 class Column(msgspec.Struct, frozen=True):
