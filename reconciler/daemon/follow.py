@@ -35,7 +35,8 @@ _LONGEST = 500
 
 
 class Follower:
-    """Loads revisions and puts them in force. `tell` writes an event to the ledger, the log and the metrics."""
+    """Loads revisions and puts them in force. `tell` writes an event to the ledger, the log and the metrics; `read` is
+    called after each read of the source, with whether it could be read."""
 
     def __init__(
         self,
@@ -46,10 +47,12 @@ class Follower:
         now: Callable[[], datetime],
         tell: Callable[[Event], None],
         adopted: Callable[[DesiredState], None],
+        read: Callable[[bool], None],
         cache: Path | None = None,
     ) -> None:
         self._source, self._engine, self._loop, self._store = source, engine, loop, store
         self._now, self._tell, self._adopted, self._cache = now, tell, adopted, cache
+        self._read = read
         self._loaded: Loaded | None = None
         self._seen: str | None = None
         self._complaint = ""
@@ -73,6 +76,7 @@ class Follower:
                     self._note(note)
                     self._take_in()
             except SourceError as error:
+                self._read(False)
                 self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
                 stop.wait(interval)
 
@@ -127,6 +131,7 @@ class Follower:
         """Look at the newest revision once; True when it is in force afterwards."""
         try:
             snapshot = self._source.snapshot()
+            self._read(True)
             if snapshot.revision.id == self._seen:
                 # A branch that was taken back, and put forward again, is at what is in force.
                 in_force = self._engine.desired
@@ -137,6 +142,7 @@ class Follower:
                 return self._fall_back()
             loaded = load_state(snapshot, cache=self._cache, previous=self._loaded)
         except SourceError as error:
+            self._read(False)
             self._complain(EventReason.SOURCE_UNAVAILABLE, f"{error}; the revision in force stays")
             return self._fall_back()
         self._seen = snapshot.revision.id

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +15,10 @@ from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.kinds import PLACED
 from reconciler.model.outcome import Outcome, Waiting
-from reconciler.model.plan import HoldKind, Plan
+from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.override_scope import in_force
-from reconciler.services.metrics import Metrics
+from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
 from reconciler.store.store_errors import StoreError
 from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
@@ -87,7 +88,7 @@ class Housekeeper:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
         its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
         does."""
-        self._metrics.counted(_states(planned), len(planned.unknown), self._engine.in_flight)
+        self._metrics.counted(work_count(planned.changes, planned.unknown, self._engine.in_flight, self._loop.lag()))
         self._put([one.key for one in planned.changes if one.goes and one.key in self._waiting])
 
     def _put(self, keys: Collection[ResourceKey]) -> None:
@@ -129,9 +130,20 @@ class Housekeeper:
             self._put([one.key for kind in PLACED for one in desired.of_kind(kind)])
 
 
-def _states(planned: Plan) -> dict[str, int]:
-    counts = {"waiting": 0, "held": 0, "failed": 0}
-    for change in planned.changes:
-        held = change.held(HoldKind.GUARD) or change.held(HoldKind.DECLARED)
-        counts["held" if held else "failed" if change.held(HoldKind.FAILED) else "waiting"] += 1
-    return counts
+def work_count(changes: Iterable[Change], unknown: Iterable[Unknown], in_flight: int, lag: float) -> WorkCount:
+    """What there is left to do. What a document pauses (maintenance, suspend) is apart from what a guard holds."""
+    states = Counter(dict.fromkeys(("waiting", "held", "paused", "failed"), 0))
+    holds = Counter[str]()
+    for change in changes:
+        states[_state(change)] += 1
+        holds.update({hold.by for hold in change.held_by if hold.kind is HoldKind.GUARD})
+    unread = Counter((one.key.kind, one.reason) for one in unknown)
+    return WorkCount(states, holds, unread, in_flight, lag)
+
+
+def _state(change: Change) -> str:
+    if change.held(HoldKind.DECLARED):
+        return "paused"
+    if change.held(HoldKind.GUARD):
+        return "held"
+    return "failed" if change.held(HoldKind.FAILED) else "waiting"

@@ -85,7 +85,15 @@ class Daemon:
         self._standing = standing
         standing.tell, standing.changed = self._report, self._house.judge_anew
         self._follower = Follower(
-            source, self._engine, self._loop, store, context.now, self._record_and_report, self._adopted, cache
+            source,
+            self._engine,
+            self._loop,
+            store,
+            context.now,
+            self._record_and_report,
+            self._adopted,
+            self._source_read,
+            cache,
         )
         self.metrics.broken_when(lambda: self._follower.broken)
         self._met = UndeclaredMachines(store)
@@ -197,6 +205,9 @@ class Daemon:
         self._reader.adopt(state)
         self._wake_proposer()
         self._house.relabel()
+
+    def _source_read(self, is_up: bool) -> None:
+        self.metrics.source_read(self._now().timestamp() if is_up else None)
 
     def _wake_proposer(self) -> None:
         if self._proposer is not None:

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
 from reconciler.model.override import Override
 from reconciler.planning.override_scope import OVERRIDABLE
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series a counter.
+
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30)
+
+
+class WorkCount(msgspec.Struct, frozen=True):
+    """What there is to do. `states`: changes by state (`waiting`, `held`, `paused`, `failed`); `holds`: changes by the
+    guard that holds them; `unknown`: resources that cannot be read, by (kind, reason)."""
+
+    states: Mapping[str, int]
+    holds: Mapping[str, int]
+    unknown: Mapping[tuple[str, str], int]
+    in_flight: int
+    lag: float
+    """Seconds since the key that has waited longest was due."""
 
 
 class Metrics:
@@ -32,7 +55,19 @@ class Metrics:
             "groundstate_changes", "Resources that are not as declared.", ["state"], registry=self.registry
         )
         self._resources = Gauge("groundstate_resources", "Declared resources.", ["kind"], registry=self.registry)
-        self._unknown = Gauge("groundstate_unknown", "Resources that cannot be read.", registry=self.registry)
+        self._holds = Gauge("groundstate_holds", "Changes that a guard holds.", ["guard"], registry=self.registry)
+        self._unknown = Gauge(
+            "groundstate_unknown", "Resources that cannot be read.", ["kind", "reason"], registry=self.registry
+        )
+        self._lag = Gauge(
+            "groundstate_queue_lag_seconds", "How long the next resource has been due.", registry=self.registry
+        )
+        self._source_up = Gauge("groundstate_source_up", "1 while the repository can be read.", registry=self.registry)
+        self._source_read = Gauge(
+            "groundstate_source_read_timestamp_seconds", "When the repository was last read.", registry=self.registry
+        )
+        build = Gauge("groundstate_build_info", "The version that runs.", ["version"], registry=self.registry)
+        build.labels(_version()).set(1)
         self._flying = Gauge("groundstate_actions_in_flight", "Actions sent and not confirmed.", registry=self.registry)
         self._revision = Gauge(
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
@@ -61,12 +96,20 @@ class Metrics:
         """An event was told."""
         self._events.labels(event.type, event.reason).inc()
 
-    def counted(self, changes: Mapping[str, int], unknown: int, flying: int) -> None:
-        """The fleet was counted: changes by state (`waiting`, `held`, `failed`)."""
-        for state, number in changes.items():
+    def counted(self, work: WorkCount) -> None:
+        """The fleet was counted."""
+        for state, number in work.states.items():
             self._changes.labels(state).set(number)
-        self._unknown.set(unknown)
-        self._flying.set(flying)
+        _replace(self._holds, {(guard,): number for guard, number in work.holds.items()})
+        _replace(self._unknown, work.unknown)
+        self._flying.set(work.in_flight)
+        self._lag.set(work.lag)
+
+    def source_read(self, at: float | None) -> None:
+        """The repository was read at this Unix time; None: it could not be."""
+        self._source_up.set(at is not None)
+        if at is not None:
+            self._source_read.set(at)
 
     def overridden(self, overrides: Iterable[Override]) -> None:
         """These are in force now, and no others."""
@@ -97,3 +140,17 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+
+def _replace(gauge: Gauge, values: Mapping[tuple[str], int] | Mapping[tuple[str, str], int]) -> None:
+    """These series and no others."""
+    gauge.clear()
+    for labels, number in values.items():
+        gauge.labels(*labels).set(number)
+
+
+def _version() -> str:
+    try:
+        return version("groundstate")
+    except PackageNotFoundError:
+        return "unknown"

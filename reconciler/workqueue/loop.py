@@ -76,6 +76,11 @@ class Loop:
         self._puts += 1
         self.wake()
 
+    def lag(self) -> float:
+        """Seconds since the key that has waited longest for a worker was due."""
+        due = self._queue.next_due()
+        return max(0.0, (self._now() - due).total_seconds()) if due is not None else 0.0
+
     def turn(self, min_priority: int = SUSPECT) -> bool:
         """Handle one due key. False when none is due."""
         key = self._take(min_priority)

@@ -61,3 +61,13 @@ def asked(port: int, path: str) -> tuple[int, bytes]:
     found = answer.status, answer.read()
     connection.close()
     return found
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+def test_head_is_answered_as_get_is_without_a_body(port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("HEAD", path)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    assert int(answer.headers["Content-Length"]) > 0
+    connection.close()
