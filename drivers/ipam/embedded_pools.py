@@ -110,8 +110,8 @@ class EmbeddedPools:
         ranges = ", ".join(f"{lo}-{hi}" for lo, hi in row.block.usable) or "none"
         if number is None:
             return Exhausted(
-                f"pool {pool} has no free number: all {size(row.block.usable)} of it ({ranges}) are held; "
-                "release some, or add a range"
+                f"pool {pool} has no free number: all {size(row.block.usable)} of it ({ranges}) are held; give some "
+                "back, or add a range"
             )
         if held:
             return Conflict(f"{number} of pool {pool} is held by {held[0][0][1:]}; ask for another")

@@ -217,7 +217,7 @@ class NetboxIpam:
 
     def rebuild(self) -> None:
         """See Ipam. NetBox works out what is free each time."""
-        raise Unsupported("--rebuild does not apply to NetBox; correct by hand what the check lists")
+        raise Unsupported("NetBox keeps nothing that could be written anew; put right by hand what the check names")
 
     @_in_words
     def list(self, *, network: str | None = None) -> list[Allocation]:

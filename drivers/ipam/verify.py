@@ -32,7 +32,7 @@ from drivers.ipam.embedded_pools import pool_block, pool_usable
 from drivers.ipam.rows import MAX_NAMED, listed, prefix_of, refill, scope_of
 from drivers.ipam.statements import Run
 
-REBUILD = "compute the free blocks again (groundstate ipam check --rebuild)"
+REBUILD = "have what is free written anew (ipam check --rebuild)"
 
 _NETWORKS = "SELECT name, parent, namespace, container FROM ipam_network ORDER BY name"
 _PREFIXES = "SELECT id, network, family, scope, cidr, lo, hi, declared FROM ipam_prefix ORDER BY network, position, id"
@@ -115,14 +115,14 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
             continue
         parent = networks.get(network.parent)
         if parent is None:
-            yield f"network {name} is a child of {network.parent}, which does not exist; apply that network again"
+            yield f"network {name} is a child of {network.parent}, which does not exist; put that network again"
             continue
         if not parent.container:
             yield f"network {name} is a child of {network.parent}, which is no container; drop it or move it elsewhere"
         if parent.namespace != network.namespace:
             yield (
                 f"network {name} is in namespace {network.namespace!r}, and its parent {network.parent} in "
-                f"{parent.namespace!r}; apply it again"
+                f"{parent.namespace!r}; put it again"
             )
         above, seen = network, {name}
         while above.parent in networks and above.parent not in seen:
@@ -219,7 +219,7 @@ def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
         for one, other in _overlapping(spans[scope]):
             yield f"{one} overlaps {other}, in one scope; drop one of them, or change its prefixes"
     yield from (
-        f"pool {name[1:]} has no row of numbers; apply it again"
+        f"pool {name[1:]} has no row of numbers; put it again"
         for name in networks
         if name.startswith("#") and name not in pools
     )

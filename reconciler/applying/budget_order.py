@@ -1,4 +1,4 @@
-"""Who is taken down next: a step sees one change, and budgets must judge it beside the others that want the same.
+"""Who is taken down next: a step sees one change, and guards must judge it beside the others that want the same.
 
 So that machines go in the order of their names, as in the plan, the changes that would take a machine down are kept
 from step to step. Only for who holds the gate.
@@ -17,14 +17,14 @@ from reconciler.kinds import FLEET
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.budgets import takes_down
-from reconciler.planning.guards import GuardWorld, Lifted
-from reconciler.planning.plan_isolation import judge_budgets
+from reconciler.planning.guards import Guard, GuardWorld, Lifted
+from reconciler.planning.plan_isolation import judge_changes
 
 STUCK = timedelta(minutes=2)
 """What may go and has not gone for so long keeps no other waiting."""
 
 Wanting = Callable[[set[ResourceKey]], Iterable[Change]]
-"""Plans these keys, and gives the changes as they are before budgets judge them."""
+"""Plans these keys, and gives the changes as they are before guards judge them."""
 
 
 class BudgetOrder:
@@ -39,7 +39,7 @@ class BudgetOrder:
         self._version = 0
 
     def planned(self, keys: Iterable[ResourceKey], changes: Iterable[Change]) -> None:
-        """These keys were planned, with these changes before budgets judged them."""
+        """These keys were planned, with these changes before guards judged them."""
         found = {change.key: change for change in changes if change.goes and takes_down(change)}
         for key in keys:
             self._unplanned.discard(key)
@@ -51,17 +51,21 @@ class BudgetOrder:
             if (new is None) is not (old is None) or (new and old and _kind_of(new) != _kind_of(old)):
                 self._version += 1
 
-    def judge(self, changes: tuple[Change, ...], world: GuardWorld, lifted: Lifted) -> tuple[Change, ...]:
-        """The changes of a step, with what the budgets hold of them beside all others."""
+    def judge(
+        self, changes: tuple[Change, ...], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
+    ) -> tuple[Change, ...]:
+        """The changes of a step, with what the guards hold of them beside all others."""
         self._follow(world.desired)
         self.planned([change.key for change in changes], changes)
         mine = [change.key for change in changes if change.key in self._wanting]
         if not mine:
-            return changes
+            return judge_changes(changes, world, waits, lifted)
         self._plan_others()
-        judged = self._judged(mine, world, lifted)
-        waits = self._waits_for_looks(mine, judged, world, lifted)
-        return tuple(_as_judged(one, judged.get(one.key), waits.get(one.key)) for one in changes)
+        judged = self._judged(mine, world, waits, lifted)
+        looks = self._waits_for_looks(mine, judged, world, waits, lifted)
+        others = judge_changes(tuple(one for one in changes if one.key not in judged), world, waits, lifted)
+        alone = {one.key: one for one in others}
+        return tuple(alone.get(one.key) or _as_judged(one, judged[one.key], looks.get(one.key)) for one in changes)
 
     def _follow(self, desired: DesiredState) -> None:
         if desired is not self._desired:
@@ -75,15 +79,17 @@ class BudgetOrder:
         if due:
             self.planned(due, self._plan_wanting(due))
 
-    def _judged(self, mine: list[ResourceKey], world: GuardWorld, lifted: Lifted) -> dict[ResourceKey, Change]:
-        """Each that wants to go, as the budgets judge it beside the others; kept as long as nothing changes."""
+    def _judged(
+        self, mine: list[ResourceKey], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
+    ) -> dict[ResourceKey, Change]:
+        """Each that wants to go, as the guards judge it beside the others; kept as long as nothing changes."""
         now = world.now
         stuck = [key for key in mine if not self._counts(key, now)]
         at = (self._version, world.survey.disrupted, world.standing.overrides, stuck)
         kept: tuple[object, dict[ResourceKey, Change]] | None = world.survey.memo.get("budget order")
         if kept is None or kept[0] != at:
             some = tuple(self._wanting[key] for key in sorted(self._wanting) if key in stuck or self._counts(key, now))
-            found = {one.key: one for one in judge_budgets(some, world, lifted)}
+            found = {one.key: one for one in judge_changes(some, world, waits, lifted)}
             kept = world.survey.memo["budget order"] = (at, found)
             self._allowed = {key: self._allowed.get(key, now) for key, one in found.items() if one.goes}
         return kept[1]
@@ -96,7 +102,12 @@ class BudgetOrder:
         return alive and (since is None or now - since < STUCK)
 
     def _waits_for_looks(
-        self, mine: list[ResourceKey], judged: dict[ResourceKey, Change], world: GuardWorld, lifted: Lifted
+        self,
+        mine: list[ResourceKey],
+        judged: dict[ResourceKey, Change],
+        world: GuardWorld,
+        waits: tuple[Guard, ...],
+        lifted: Lifted,
     ) -> dict[ResourceKey, Hold]:
         """The holds on what would go too early if machines before it, which were not observed yet, want to go too."""
         unseen = [key for key in self._unplanned if key < max(mine) and self._context.follows(key)]
@@ -105,21 +116,20 @@ class BudgetOrder:
             return {}
         model = self._wanting[going[0]]
         some = {**self._wanting, **{key: msgspec.structs.replace(model, key=key) for key in unseen}}
-        found = {one.key: one for one in judge_budgets(tuple(some[key] for key in sorted(some)), world, lifted)}
+        every = tuple(some[key] for key in sorted(some))
+        found = {one.key: one for one in judge_changes(every, world, waits, lifted)}
         reason = f"{len(unseen)} machines before it have not been observed yet, and may be taken down first"
         hold = Hold(HoldKind.BLOCKED, "first-look", reason, "continues automatically when they have been observed")
         return {key: hold for key in going if not found[key].goes}
 
 
 def _kind_of(change: Change) -> object:
-    """What budgets look at beside the key."""
+    """What guards look at beside the key."""
     return change.cause.kind, change.source is None, [action.name for action in change.actions]
 
 
-def _as_judged(change: Change, judged: Change | None, wait: Hold | None) -> Change:
-    """The change with the holds that the budgets put on its like."""
-    if judged is None:
-        return change
+def _as_judged(change: Change, judged: Change, wait: Hold | None) -> Change:
+    """The change with the holds that the guards put on its like."""
     holds = tuple(hold for hold in judged.held_by if hold not in change.held_by)
     return msgspec.structs.replace(
         change,

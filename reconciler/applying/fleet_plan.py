@@ -19,8 +19,8 @@ from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import dated, place_all
 from reconciler.placement.placement_result import Placements
 from reconciler.planning.fleet_survey import FleetSurvey, disrupted, survey
-from reconciler.planning.guards import GuardWorld, Lifted
-from reconciler.planning.plan_isolation import Budgets, judge_budgets
+from reconciler.planning.guards import Guard, GuardWorld, Lifted
+from reconciler.planning.plan_isolation import Judging, judge_changes
 from reconciler.planning.planner import plan
 
 SURVEY_SECONDS = 1.0
@@ -50,10 +50,12 @@ class FleetPlanner:
         return planned
 
     def _wanting(self, select: set[ResourceKey]) -> list[Change]:
-        """The changes of these resources before budgets judge them."""
+        """The changes of these resources before guards judge them."""
         found: list[Change] = []
 
-        def noting(changes: tuple[Change, ...], _world: GuardWorld, _lifted: Lifted) -> tuple[Change, ...]:
+        def noting(
+            changes: tuple[Change, ...], _world: GuardWorld, _waits: tuple[Guard, ...], _lifted: Lifted
+        ) -> tuple[Change, ...]:
             found[:] = changes
             return changes
 
@@ -83,7 +85,7 @@ class FleetPlanner:
         select: set[ResourceKey] | None = None,
         fleet: Callable[[], FleetSurvey] | None = None,
         placements: Callable[[], Placements] | None = None,
-        budgets: Budgets = judge_budgets,
+        judging: Judging = judge_changes,
     ) -> Plan:
         now, standing, waits = self._context.now(), self._context.standing(), self._context.waits
         return plan(
@@ -96,7 +98,7 @@ class FleetPlanner:
             select=select,
             fleet=fleet,
             placements=placements,
-            budgets=budgets,
+            judging=judging,
         )
 
     def _set_aside(self, planned: Plan, observed: ObservedState) -> None:

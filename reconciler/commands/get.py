@@ -148,6 +148,7 @@ def _described(one: Description) -> str:
         )
         lines.append(f"Inventory:   {kept.origin}, {taken}")
     lines += [f"In force:    {clean(words_of(one))}" for one in view.overrides]
+    lines += [f"Holds:       {clean(', '.join(map(str, view.held_changes)))}"] if view.held_changes else []
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]
     if flight := one.flight:

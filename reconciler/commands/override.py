@@ -44,7 +44,7 @@ class _Span(click.ParamType[timedelta]):
 
 
 def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in OVERRIDABLE if name.startswith(incomplete)]
+    return [name for name in [*OVERRIDABLE, "guard/"] if name.startswith(incomplete)]
 
 
 @click.command("override", short_help="Override a guard for a limited time.")
@@ -77,7 +77,8 @@ def override_command(
     The override is in force within seconds for the daemon, `apply` and every plan. Do not stop the daemon for it.
 
     Guards: disruption-budget, mass-removal, empty-desired-state, unreachable-fleet, mass-release, mass-unclaim; and
-    first-sight, for named or selected machines. For other guards, change the document.
+    first-sight, for named or selected machines; and declared guards, as guard/NAME. For other guards, change the
+    document.
 
     Exit codes: 0 done, 1 refused; the text says why.
 
@@ -85,6 +86,7 @@ def override_command(
     Examples:
       groundstate override disruption-budget machine/r1-03 --for 1h --reason INC-7
       groundstate override disruption-budget -l rack=r1 --for 2h --reason "rack r1 moves"
+      groundstate override guard/db-racks -l rack=r1 --for 2h --reason INC-7
       groundstate override --list
       groundstate override --revoke 3f2a91
     """

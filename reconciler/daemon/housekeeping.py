@@ -17,6 +17,7 @@ from reconciler.kinds import PLACED
 from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
+from reconciler.planning.guard_report import open_windows
 from reconciler.planning.override_scope import in_force
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
@@ -88,6 +89,8 @@ class Housekeeper:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
         its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
         does."""
+        if self._engine.desired is not None:
+            self._metrics.windows_judged(open_windows(self._engine.desired, self._now()))
         self._metrics.counted(work_count(planned.changes, planned.unknown, self._engine.in_flight, self._loop.lag()))
         self._put([one.key for one in planned.changes if one.goes and one.key in self._waiting])
 

@@ -71,7 +71,7 @@ KINDS: dict[str, Kind] = {
             "SizeReservation",
             "sizereservations",
             ("reservation", "reservations"),
-            "Machines of a size that are reserved for a project.",
+            "Machines of a size that are kept back for a project.",
             reservation.SizeReservationSpec,
             check=reservation.check_reservation,
         ),

@@ -176,7 +176,7 @@ class Connections:
         if not own and not matches(str(path), self._grants.ca_files):
             line = f"ca_files = {json.dumps([str(path)])}"
             raise Rejected(
-                f"tls.caFile {named} is not below {base}, so a document may not name it: write {line} in {WHERE}"
+                f"tls.caFile {named} is not below {base}, and documents may name no other: write {line} in {WHERE}"
             )
         return str(path)
 

@@ -13,6 +13,7 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
+from reconciler.planning.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
 from reconciler.planning.selectors import select
 from reconciler.planning.universe import universe
@@ -64,6 +65,7 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
     if not request.reason.strip():
         raise OperationError("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
     with Workspace(where) as at:
+        _refuse_absolute(at, request.guard)
         covered = _covered(at, request)
         begins = now()
         one = Override(
@@ -78,7 +80,7 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
         )
         with at.changing(create=True) as store:
             store.overrides.add(one)
-        return OverrideBegun(one, covered, OVERRIDABLE[one.guard], at.notes)
+        return OverrideBegun(one, covered, _effect(one.guard), at.notes)
 
 
 def revoke_override(where: Where, name: str, by: str = "") -> Override:
@@ -97,6 +99,24 @@ def _covered(at: Workspace, request: OverrideRequest) -> int | None:
         return len(
             select(request.targets, request.selector, desired, everything, lambda: derived_labels(store, desired))
         )
+
+
+def _refuse_absolute(at: Workspace, guard: str) -> None:
+    """Raise OperationError for a declared guard that there is not, or that no override lifts."""
+    key = declared_guard_key(guard)
+    if key is None:
+        return
+    with at.store() as store:
+        desired, facts = at.read(at.source(), store), facts_of(store)
+    if key not in desired.resources and key not in facts.resources:
+        select([guard], "", desired)  # Raises Unmatched, with the nearest name.
+    if is_absolute_guard(guard, desired, facts):
+        why = f"{key} is Absolute, or was so within the hour: no override lifts its holds; change its document"
+        raise OperationError(why)
+
+
+def _effect(guard: str) -> str:
+    return OVERRIDABLE.get(guard, f"changes that {guard} holds go ahead")
 
 
 def _decided_by(by: str) -> str:

@@ -20,7 +20,7 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.override import Override
-from reconciler.model.plan import Change, Unknown
+from reconciler.model.plan import Change, Unknown, typed
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.ledger_events import newest
@@ -174,10 +174,20 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         all_holders(facts.resources),
         {**{one.key: one for one in planned.changes}, **{one.key: one for one in planned.unknown}},
         planned.overrides,
+        _held_by(planned.changes),
         at,
     )
     order = list(KINDS)
     return [fleet.view(key) for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name))]
+
+
+def _held_by(changes: Iterable[Change]) -> dict[str, tuple[ResourceKey, ...]]:
+    """Whose changes each guard holds, by the guard's name."""
+    found: dict[str, tuple[ResourceKey, ...]] = {}
+    for change in changes:
+        for name in {hold.by for hold in change.held_by}:
+            found[name] = (*found.get(name, ()), change.key)
+    return found
 
 
 class _Fleet(msgspec.Struct, frozen=True):
@@ -191,6 +201,7 @@ class _Fleet(msgspec.Struct, frozen=True):
     holders: Mapping[str, tuple[ClaimedMachine, ...]]
     planned: Mapping[ResourceKey, Change | Unknown]
     overrides: tuple[Override, ...]
+    held_by: Mapping[str, tuple[ResourceKey, ...]]
     at: datetime
 
     def view(self, key: ResourceKey) -> ResourceView:
@@ -220,4 +231,5 @@ class _Fleet(msgspec.Struct, frozen=True):
             shown_phase(key, desired, facts),
             tuple(one for one in self.overrides if covers(one, key, desired, facts)),
             change.held_by if isinstance(change, Change) else (),
+            self.held_by.get(typed(key), ()),
         )

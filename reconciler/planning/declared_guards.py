@@ -69,7 +69,7 @@ class GuardInForce(msgspec.Struct, frozen=True, dict=True):
 def guards_in_force(world: GuardWorld) -> tuple[GuardInForce, ...]:
     """All that judge now: those that are declared, and the former specs that are in force for an hour."""
     former = world.survey.once("former guards", lambda: _former(world.survey))
-    return (*_declared(world.desired), *(one for one in former if one.until is None or world.now < one.until))
+    return (*declared_guards(world.desired), *(one for one in former if one.until is None or world.now < one.until))
 
 
 def guards_of(key: ResourceKey, world: GuardWorld) -> list[GuardInForce]:
@@ -117,7 +117,7 @@ def marked(desired: DesiredState, resource: Resource[Any], facts: ResourceFacts,
     those that its document took leave of. The very same object where nothing is new."""
     found = {
         guard.name: Guarded(_group(guard, resource, facts))
-        for guard in (_declared(desired) if resource.key.kind != GUARD else ())
+        for guard in (declared_guards(desired) if resource.key.kind != GUARD else ())
         if matches_guard(guard, resource, facts)
     }
     left = {
@@ -148,7 +148,7 @@ def hold_declared(changes: Iterable[Change], world: GuardWorld) -> Mapping[Resou
 def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator[Hold]:
     """The holds of the guard's windows and of its protection on a change that it guards."""
     if guard.spec.windows is not None and judges(guard.spec, change) and begins(change, world):
-        state = window_of(guard, world)
+        state = window_of(guard, world.now)
         if not state.open:
             yield _hold(guard, window_words(guard, state), _wait_hint(guard, change, state))
     taken = protected(guard.spec.protection, change)
@@ -191,12 +191,12 @@ def protected(protection: Protection | None, change: Change) -> str | None:
     return None
 
 
-def window_of(guard: GuardInForce, world: GuardWorld) -> WindowState:
-    """Whether the guard's windows are open now. The guard must have windows."""
+def window_of(guard: GuardInForce, now: datetime) -> WindowState:
+    """Whether the guard's windows are open then. The guard must have windows."""
     assert guard.spec.windows is not None  # noqa: S101
     kept = guard.known.get("window")
-    if kept is None or not kept[0] <= world.now or (kept[1].until is not None and kept[1].until <= world.now):
-        kept = guard.known["window"] = (world.now, window_state(guard.spec.windows, world.now))
+    if kept is None or not kept[0] <= now or (kept[1].until is not None and kept[1].until <= now):
+        kept = guard.known["window"] = (now, window_state(guard.spec.windows, now))
     found: WindowState = kept[1]
     return found
 
@@ -346,7 +346,8 @@ def _is_gone(resource: Resource[Any], world: GuardWorld) -> bool:
 # -- which guards there are --------------------------------------------------------------------------------------------
 
 
-def _declared(desired: DesiredState) -> tuple[GuardInForce, ...]:
+def declared_guards(desired: DesiredState) -> tuple[GuardInForce, ...]:
+    """Those that documents declare."""
     return desired.derived("guards in force", _build_declared)
 
 

@@ -28,13 +28,16 @@ from reconciler.planning.resource_plan import plan_resource
 from reconciler.planning.standing import Standing
 from reconciler.planning.universe import sorted_keys
 
-Budgets = Callable[[tuple[Change, ...], GuardWorld, Lifted], tuple[Change, ...]]
-"""Judges changes, which the other guards have judged, by the budgets."""
+Judging = Callable[[tuple[Change, ...], GuardWorld, tuple[Guard, ...], Lifted], tuple[Change, ...]]
+"""Judges changes by all guards of the policy, and by what a running program waits for besides."""
 
 
-def judge_budgets(changes: tuple[Change, ...], world: GuardWorld, lifted: Lifted) -> tuple[Change, ...]:
-    """The changes beside each other, with what the budgets hold."""
-    return hold_back(changes, policy(world).budgets, world, lifted)
+def judge_changes(
+    changes: tuple[Change, ...], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
+) -> tuple[Change, ...]:
+    """The changes beside each other, with what the guards hold."""
+    judges = policy(world)
+    return hold_back(changes, (*judges.guards, *waits, *judges.budgets), world, lifted)
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -57,7 +60,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
     standing: Standing
     waits: tuple[Guard, ...]
     lifted: Lifted
-    budgets: Budgets = judge_budgets
+    judging: Judging = judge_changes
 
     def each(self, observed: ObservedState) -> Judged:
         """Each by itself."""
@@ -97,8 +100,7 @@ class PlanJudge(msgspec.Struct, frozen=True):
         def guarded() -> tuple[Change, ...]:
             surveyed = fleet() if fleet else survey(desired, observed, facts)
             world = GuardWorld(desired, observed, facts, surveyed, self.standing, now)
-            guarded = hold_back(changes, (*policy(world).guards, *self.waits), world, self.lifted)
-            return self.budgets(guarded, world, self.lifted)
+            return self.judging(changes, world, self.waits, self.lifted)
 
         changes = _or_held(placed, changes, lacks_machines, "placing", faults)
         changes = _or_held(held, changes, claims_something, "quotas", faults)

@@ -23,7 +23,7 @@ from reconciler.planning.advice import on_images, on_quotas, on_renames
 from reconciler.planning.fleet_survey import FleetSurvey
 from reconciler.planning.guards import Guard
 from reconciler.planning.override_scope import in_force, lifting
-from reconciler.planning.plan_isolation import Budgets, PlanJudge, judge_all, judge_budgets
+from reconciler.planning.plan_isolation import Judging, PlanJudge, judge_all, judge_changes
 from reconciler.planning.resource_plan import unknown_resource
 from reconciler.planning.standing import Standing
 from reconciler.planning.universe import sorted_keys, universe
@@ -41,7 +41,7 @@ def plan(
     selected_by: str = "",
     fleet: Callable[[], FleetSurvey] | None = None,
     placements: Callable[[], Placements] | None = None,
-    budgets: Budgets = judge_budgets,
+    judging: Judging = judge_changes,
     diagnostics: tuple[Diagnostic, ...] = (),
 ) -> Plan:
     """What would be done now, and what not and why.
@@ -49,12 +49,12 @@ def plan(
     `standing`: limits and overrides, which with the documents make the policy; `waits`: what a running program
     waits for besides. `select` limits the plan to those keys (None: all); guards judge the whole fleet all the same.
     `fleet` gives a survey that the caller has at hand, and is asked only when there are changes to judge; `placements`
-    likewise gives what claims get, and is asked only when one lacks machines. `budgets` judges what the other guards
-    let pass, where the caller knows of more changes than these.
+    likewise gives what claims get, and is asked only when one lacks machines. `judging` judges the changes,
+    where the caller knows of more than these.
     """
     keys = universe(desired, facts, observed) if select is None else sorted_keys(select)
     lifted = lifting(standing.overrides, desired, facts, now)
-    judge = PlanJudge(keys, desired, facts, now, standing, tuple(waits), lifted, budgets)
+    judge = PlanJudge(keys, desired, facts, now, standing, tuple(waits), lifted, judging)
     judged, odd = judge_all(judge, observed, fleet, placements)
     observed = {**observed, **odd} if odd else observed
     times = [observed[key].taken_at for key in keys if key in observed]

@@ -72,6 +72,9 @@ class Metrics:
         self._revision = Gauge(
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
+        self._windows = Gauge(
+            "groundstate_window_open", "1 while the windows of the guard are open.", ["guard"], registry=self.registry
+        )
         self._overrides = Gauge(
             "groundstate_overrides", "Overrides of the guard that are active.", ["guard"], registry=self.registry
         )
@@ -95,6 +98,10 @@ class Metrics:
     def count_event(self, event: Event) -> None:
         """An event was told."""
         self._events.labels(event.type, event.reason).inc()
+
+    def windows_judged(self, windows: Mapping[str, bool]) -> None:
+        """Whether the windows of each declared guard are open."""
+        _replace(self._windows, {(guard,): int(is_open) for guard, is_open in windows.items()})
 
     def counted(self, work: WorkCount) -> None:
         """The fleet was counted."""

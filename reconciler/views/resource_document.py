@@ -43,6 +43,8 @@ def _status(view: ResourceView) -> dict[str, Any]:
         status["source"] = str(view.resource.source)
     if view.overrides:
         status["overrides"] = [msgspec.to_builtins(one) for one in view.overrides]
+    if view.held_changes:
+        status["holds"] = [str(key) for key in view.held_changes]
     if view.machines:
         status["machines"] = [msgspec.to_builtins(one) for one in view.machines]
     return status

@@ -60,19 +60,19 @@ def prefix(network: str, at: int = 0) -> str:
 WRONG = {
     "a lost address": (
         f"UPDATE ipam_free SET lo = {{192.168.0.5}} WHERE prefix = {prefix('lan')}",
-        "1 of prefix 192.168.0.0/29 of network lan are neither free nor held: 192.168.0.4; compute the free",
+        "1 of prefix 192.168.0.0/29 of network lan are neither free nor held: 192.168.0.4; have what is free written",
     ),
     "an address that is free and held": (
         f"UPDATE ipam_free SET lo = {{192.168.0.3}} WHERE prefix = {prefix('lan')}",
-        "192.168.0.3 of prefix 192.168.0.0/29 of network lan is held by IPAddress/two and free; compute",
+        "192.168.0.3 of prefix 192.168.0.0/29 of network lan is held by IPAddress/two and free; have",
     ),
     "a reserved address that is free": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('lan')}, {{192.168.0.1}}, {{192.168.0.1}})",
-        "192.168.0.1 is free, and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; compute",
+        "192.168.0.1 is free, and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; have",
     ),
     "free intervals that touch": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('lan', 1)}, {{2001:db8::8}}, {{2001:db8::9}})",
-        "free intervals of prefix 2001:db8::/64 of network lan touch or overlap at 2001:db8::8; compute",
+        "free intervals of prefix 2001:db8::/64 of network lan touch or overlap at 2001:db8::8; have",
     ),
     "a reserved address that is held": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('o', {prefix('lan')}, {{192.168.0.1}})",
@@ -92,11 +92,11 @@ WRONG = {
     ),
     "free intervals in a container": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('super')}, {{10.0.0.32}}, {{10.0.0.33}})",
-        "prefix 10.0.0.0/24 of network super has free intervals, and is a container; compute",
+        "prefix 10.0.0.0/24 of network super has free intervals, and is a container; have",
     ),
     "free blocks in a plain network": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('lan')}, 30, {{192.168.0.4}})",
-        "prefix 192.168.0.0/29 of network lan has free blocks, and is no container; compute",
+        "prefix 192.168.0.0/29 of network lan has free blocks, and is no container; have",
     ),
     "a lost block": (
         f"DELETE FROM ipam_block WHERE prefix = {prefix('super')} AND length = 27",
@@ -104,20 +104,20 @@ WRONG = {
     ),
     "a block in a child": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('super')}, 28, {{10.0.0.0}})",
-        "10.0.0.0 of prefix 10.0.0.0/24 of network super is in a and free; compute",
+        "10.0.0.0 of prefix 10.0.0.0/24 of network super is in a and free; have",
     ),
     "a reserved block that is free": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('super')}, 29, {{10.0.0.240}})",
-        "10.0.0.240/29 is free, and outside of prefix 10.0.0.0/24 of network super, or reserved in it; compute",
+        "10.0.0.240/29 is free, and outside of prefix 10.0.0.0/24 of network super, or reserved in it; have",
     ),
     "a block of no alignment": (
         "UPDATE ipam_block SET lo = {10.0.0.24} WHERE lo = {10.0.0.16} AND length = 28",
-        "the free block 10.0.0.24/28 of prefix 10.0.0.0/24 of network super is none; compute",
+        "the free block 10.0.0.24/28 of prefix 10.0.0.0/24 of network super is none; have",
     ),
     "two buddies free": (
         f"""UPDATE ipam_block SET length = 28 WHERE prefix = {prefix("super")} AND length = 27;
         INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix("super")}, 28, {{10.0.0.48}})""",
-        "10.0.0.32/28 of prefix 10.0.0.0/24 of network super and its buddy are free as two blocks, not one; compute",
+        "10.0.0.32/28 of prefix 10.0.0.0/24 of network super and its buddy are free as two blocks, not one; have",
     ),
     "children that overlap": (
         "UPDATE ipam_prefix SET lo = {10.0.0.8}, hi = {10.0.0.15}, cidr = '10.0.0.8/29' WHERE network = 'b'",
@@ -133,7 +133,7 @@ WRONG = {
     ),
     "a prefix of another scope": (
         "UPDATE ipam_prefix SET scope = ':' WHERE network = 'b'",
-        "prefix 10.0.0.64/26 of network b is in scope ':', not '/super'; compute",
+        "prefix 10.0.0.64/26 of network b is in scope ':', not '/super'; have",
     ),
     "a prefix of two minds": (
         "UPDATE ipam_prefix SET cidr = '10.0.0.64/27' WHERE network = 'b'",
@@ -153,7 +153,7 @@ WRONG = {
     ),
     "a child in another namespace": (
         "UPDATE ipam_network SET namespace = 'blue' WHERE name = 'a'",
-        "network a is in namespace 'blue', and its parent super in 'red'; apply it again",
+        "network a is in namespace 'blue', and its parent super in 'red'; put it again",
     ),
     "networks within each other": (
         "UPDATE ipam_network SET parent = 'a', container = 1 WHERE name = 'super'",
@@ -169,11 +169,11 @@ WRONG = {
     ),
     "a lost number": (
         f"DELETE FROM ipam_free WHERE prefix = {prefix('#vrf')} AND lo = {{8}}",
-        "2 of pool vrf are neither free nor held: 8-9; compute",
+        "2 of pool vrf are neither free nor held: 8-9; have",
     ),
     "a number free and held": (
         f"UPDATE ipam_free SET lo = {{1}} WHERE prefix = {prefix('#vrf')} AND lo = {{2}}",
-        "1 of pool vrf is held by Network/lan and free; compute",
+        "1 of pool vrf is held by Network/lan and free; have",
     ),
     "a number outside": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('#o', {prefix('#vrf')}, {{7}})",
@@ -181,7 +181,7 @@ WRONG = {
     ),
     "a pool without numbers": (
         "DELETE FROM ipam_prefix WHERE family = 0",
-        "pool vrf has no row of numbers; apply it again",
+        "pool vrf has no row of numbers; put it again",
     ),
     "a pool in a namespace of networks": (
         "UPDATE ipam_prefix SET scope = ':' WHERE family = 0",
@@ -199,7 +199,7 @@ def test_each_fault_is_found_and_told(engine: Engine, name: str) -> None:
     assert all("; " in sentence for sentence in found), "the way out is missing"
 
 
-@pytest.mark.parametrize("name", [name for name, (_, told) in WRONG.items() if told.endswith(("; compute", "written"))])
+@pytest.mark.parametrize("name", [name for name, (_, told) in WRONG.items() if told.endswith(("; have", "written"))])
 def test_rebuilding_cures_what_follows_from_the_rest(engine: Engine, name: str) -> None:
     statements, _ = WRONG[name]
     corrupt(engine, *statements.split(";"))

@@ -44,6 +44,8 @@ class ResourceView(msgspec.Struct, frozen=True):
     """Those in force that cover it."""
     holds: tuple[Hold, ...] = ()
     """What keeps its change back, by a plan of what was seen last."""
+    held_changes: tuple[ResourceKey, ...] = ()
+    """Of a guard: whose changes it holds."""
 
 
 class Column(msgspec.Struct, frozen=True):

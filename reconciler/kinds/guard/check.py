@@ -58,7 +58,7 @@ def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
     if not absolute and not entry.days:
         yield RuleFinding("malformed-window", path, "the window says nothing", "add days, from or to")
     elif any(absolute) and (entry.days or not all(absolute)):
-        what = "a window cannot mix dates with days or daily times"
+        what = "a window with a day and a time has no days, and no time of each day"
         yield RuleFinding("malformed-window", path, what, "write both as 2026-12-20T00:00, or both as 22:00")
     elif entry.from_ == "24:00":
         yield RuleFinding("malformed-window", f"{path}.from", "no window begins at 24:00", "write 00:00")

@@ -187,8 +187,8 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
         Annotated[
             int | Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?%$")],
             Meta(
-                description="The minimum number of machines that stay available: a number, or a share, rounded "
-                "up. Machines that are unavailable for any reason count as missing.",
+                description="So many must stay available: a number, or a share, which is rounded up. Machines that are "
+                "unavailable for any reason count against it.",
             ),
         ]
         | None

@@ -16,9 +16,10 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 def shown_phase(key: ResourceKey, desired: DesiredState, facts: Facts) -> str | None:
     """The phase of a managed machine; None for what has none."""
-    resource, remembered = desired.resources.get(key), machine_facts(facts.resources, key)
+    resource = desired.resources.get(key)
     if key.kind != "Machine" or resource is None or not managed(resource.spec):
         return None
+    remembered = machine_facts(facts.resources, key)
     return str(phase(remembered, claim_spec(remembered, desired)))
 
 

@@ -1,0 +1,109 @@
+"""What each guard says of one resource at one time, whether or not something is to be done with it now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from reconciler.kinds import FLEET
+from reconciler.kinds.guard.windows import WindowState
+from reconciler.model.plan import Change, Hold
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.planning.budgets import Budget, group_state
+from reconciler.planning.declared_guards import (
+    DECLARED,
+    GuardInForce,
+    budget_of,
+    declared_guards,
+    guards_of,
+    window_of,
+)
+from reconciler.planning.guards import GuardWorld
+
+
+class BudgetReport(msgspec.Struct, frozen=True):
+    """How much of the resource's group is down, in machines."""
+
+    group: str
+    """What is counted, in words: `guarded machines of rack r1`."""
+    size: int
+    allowed: int
+    down: int
+    unavailable: int
+    next_at: datetime | None = None
+    """When one of those that are down counts no more, where there is no room now."""
+
+
+class GuardVerdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one guard says of a resource."""
+
+    guard: str
+    level: str
+    holds: bool
+    """Whether it holds the resource's change now."""
+    reasons: tuple[str, ...] = ()
+    description: str | None = None
+    in_force_until: datetime | None = None
+    """Of the former spec of a guard that was loosened or removed."""
+    time_zone: str | None = None
+    window: WindowState | None = None
+    budget: BudgetReport | None = None
+    protection: str | None = None
+
+
+def guard_verdicts(
+    key: ResourceKey, change: Change | None, world: GuardWorld, built_in: Budget
+) -> tuple[GuardVerdict, ...]:
+    """Every declared guard that guards the resource, the budget of the whole fleet, and whatever else holds the change
+    as a guard."""
+    declared = [_verdict(one, key, change, world) for one in guards_of(key, world)]
+    holds = [*change.held_by, *change.advice] if change is not None else []
+    if key.kind in FLEET:
+        mine = _reasons(holds, built_in.guard)
+        report = budget_report(built_in, key, world)
+        declared.append(GuardVerdict(built_in.guard, "Mandatory", bool(mine), mine, budget=report))
+    named = {one.guard for one in declared}
+    others = dict.fromkeys(hold.by for hold in holds if hold.kind == "guard" and hold.by not in named)
+    return (*declared, *(GuardVerdict(name, "Mandatory", True, _reasons(holds, name)) for name in others))
+
+
+def budget_report(budget: Budget, key: ResourceKey, world: GuardWorld) -> BudgetReport | None:
+    """How much of the resource's group is down; None for what the budget does not count."""
+    name = budget.group_of(key, world)
+    if name is None:
+        return None
+    state = group_state(budget, name, world)
+    soonest = min(state.down.values(), default=None) if not state.room else None
+    return BudgetReport(
+        state.group.words, state.group.size, state.allowed, len(state.down), len(state.unavailable), soonest
+    )
+
+
+def open_windows(desired: DesiredState, world_now: datetime) -> dict[str, bool]:
+    """Whether work may begin now, by each declared guard that has windows."""
+    guards = [one for one in declared_guards(desired) if one.spec.windows is not None]
+    return {one.name.removeprefix(DECLARED): window_of(one, world_now).open for one in guards}
+
+
+def _verdict(guard: GuardInForce, key: ResourceKey, change: Change | None, world: GuardWorld) -> GuardVerdict:
+    spec = guard.spec
+    held = _reasons(change.held_by, guard.name) if change is not None else ()
+    advised = _reasons(change.advice, guard.name) if change is not None else ()
+    return GuardVerdict(
+        guard.name,
+        str(spec.level),
+        bool(held),
+        held or advised,
+        spec.description,
+        guard.until,
+        spec.windows.time_zone if spec.windows is not None else None,
+        window_of(guard, world.now) if spec.windows is not None else None,
+        budget_report(budget_of(guard), key, world) if spec.budget is not None else None,
+        str(spec.protection) if spec.protection is not None else None,
+    )
+
+
+def _reasons(holds: Iterable[Hold], guard: str) -> tuple[str, ...]:
+    return tuple(hold.reason for hold in holds if hold.by == guard)

@@ -1,0 +1,178 @@
+"""Guards of documents, with real git: plan, apply, get, explain-guard and the daemon say and do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from drivers.bmc.emulator import EmulatorFleet
+from tests.e2e.desk import Desk, Done, Running, machine, partition
+from tests.e2e.test_daemon import get
+
+NAMES = ["a1", "a2", "b1", "b2"]
+ID = "5a1f0000-0000-4000-{:04x}-000000000001"
+
+
+def guard(name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "groundstate/v1", "kind": "Guard", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.fixture(scope="module")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorFleet]:
+    """A BMC for each machine, which keeps its state between commands."""
+    layout = [[ID.format(number)] for number in range(len(NAMES))]
+    with EmulatorFleet(tmp_path_factory.mktemp("emulators") / "bmcs", layout, (0, 1)) as running:
+        yield running
+
+
+class Lab(NamedTuple):
+    """A desk, and the BMCs of its four machines in two racks."""
+
+    desk: Desk
+    emulators: EmulatorFleet
+
+    def commit(self, power: str, *guards: dict[str, Any]) -> None:
+        """Declare the machines with this power, and these guards."""
+        trust = {"credentialRef": {"name": "lab"}, "tls": {"caFile": str(self.emulators.ca_file)}}
+        machines = [
+            machine(name, address, system=ID.format(number), power=power, rack=name[0])
+            for number, (name, address) in enumerate(zip(NAMES, self.emulators.addresses, strict=True))
+        ]
+        self.desk.commit(f"All {power}", lab=[partition(driver="redfish", **trust), *machines], guards=guards)
+
+    def run(self, *arguments: str) -> Done:
+        """A command."""
+        return self.desk.run(*arguments)
+
+    def daemon(self, *arguments: str) -> Any:
+        """A daemon."""
+        return self.desk.daemon(*arguments)
+
+
+ONE_A_RACK = guard("racks", budget={"maxDisrupted": 1, "per": "rack"}, match={"kinds": ["Machine"]})
+FREEZE = guard("freeze", windows={"deny": [{"from": "2000-01-01T00:00", "to": "2999-01-01T00:00", "reason": "why"}]})
+NO_LIMIT = ("--max-disrupted", "100%")
+
+
+@pytest.fixture
+def lab(desk: Desk, emulators: EmulatorFleet) -> Lab:
+    """Four machines that run, and a guard that lets one of each rack go."""
+    desk.environment |= {"LAB_BMC_USERNAME": emulators.username, "LAB_BMC_PASSWORD": emulators.password}
+    desk.allow("lab", "LAB_BMC", emulators.ca_file)
+    found = Lab(desk, emulators)
+    found.commit("On", ONE_A_RACK)
+    done = found.run("apply", "--yes", *NO_LIMIT)
+    assert done.code == 0, done
+    return found
+
+
+def going(lab: Lab, *options: str) -> list[str]:
+    changes = lab.run("plan", "-o", "json", *NO_LIMIT, *options).json["changes"]
+    return [change["key"]["name"] for change in changes if change["goes"]]
+
+
+def off(lab: Lab) -> list[str]:
+    """By what the store saw last."""
+    machines = lab.run("get", "machines", "-o", "json").json
+    return [one["metadata"]["name"] for one in machines if one["status"]["observed"]["power"] == "Off"]
+
+
+def taken_down(lab: Lab) -> list[str]:
+    """By the ledger."""
+    sent = (event for event in lab.desk.told("ActionSent") if "power-off" in event.message)
+    return sorted(event.key.name for event in sent if event.key is not None)
+
+
+def test_apply_does_what_plan_shows_and_nothing_else(lab: Lab) -> None:
+    lab.commit("Off", ONE_A_RACK)
+    assert going(lab) == ["a1", "b1"]
+    done = lab.run("apply", "--yes", *NO_LIMIT)
+    assert done.code == 3, done
+    assert off(lab) == ["a1", "b1"]
+    assert going(lab) == []
+
+
+def test_the_daemon_does_what_plan_shows_and_says_it_in_the_same_words(lab: Lab) -> None:
+    lab.commit("Off", ONE_A_RACK)
+    shown = {
+        change["key"]["name"]: change["held_by"][0]["reason"]
+        for change in lab.run("plan", "-o", "json", *NO_LIMIT).json["changes"]
+        if not change["goes"]
+    }
+    assert sorted(shown) == ["a2", "b2"]
+    with lab.daemon(*NO_LIMIT) as running:
+        for name in ("a1", "b1"):
+            running.logged("ActionConfirmed", key=f"Machine/{name}")
+        held = {name: running.logged("Held", key=f"Machine/{name}")["message"] for name in shown}
+        running.until(
+            lambda: 'groundstate_holds{guard="guard/racks"} 2.0' in get(running, "/metrics").text, "the metric"
+        )
+    assert all(held[name].startswith(f"guard/racks: {shown[name]}; to proceed:") for name in shown)
+    assert taken_down(lab) == ["a1", "b1"]
+
+
+def test_get_and_explain_say_who_is_held_and_by_what(lab: Lab) -> None:
+    lab.commit("Off", ONE_A_RACK, FREEZE)
+    assert going(lab) == []
+    table = lab.run("get", "guards", "-o", "wide").out
+    assert "closed" in table
+    assert "Sun 2999" not in table
+    freeze = next(one for one in lab.run("get", "guards", "-o", "json").json if one["metadata"]["name"] == "freeze")
+    assert freeze["status"]["holds"] == [f"Machine/{name}" for name in NAMES]
+    found = lab.run("explain-guard", "machine/a1", *NO_LIMIT, "-o", "json")
+    assert (found.code, found.json["held"]) == (3, True)
+    by_name = {one["guard"]: one for one in found.json["guards"]}
+    assert by_name["guard/freeze"]["holds"] is True
+    assert by_name["guard/racks"]["budget"]["allowed"] == 1
+    later = lab.run("explain-guard", "machine/a1", *NO_LIMIT, "--at", "2999-01-02T00:00Z")
+    assert later.code == 0, later.out
+    assert "guard/freeze (Mandatory): lets it pass" in later.out
+
+
+def test_an_override_by_name_lets_it_pass_and_is_refused_for_what_is_not_there(lab: Lab) -> None:
+    lab.commit("Off", FREEZE)
+    assert going(lab) == []
+    done = lab.run("override", "guard/freeze", "machine/a1", "--for", "1h", "--reason", "INC-7")
+    assert done.code == 0, done.err
+    assert going(lab) == ["a1"]
+
+
+def test_an_unknown_guard_cannot_be_overridden(lab: Lab) -> None:
+    done = lab.run("override", "guard/rack", "--for", "1h", "--reason", "INC-7")
+    assert done.code == 1
+    assert "did you mean racks?" in done.err
+
+
+def test_an_absolute_guard_cannot_be_overridden(lab: Lab) -> None:
+    lab.commit("On", {**FREEZE, "spec": {**FREEZE["spec"], "level": "Absolute"}})
+    done = lab.run("override", "guard/freeze", "--for", "1h", "--reason", "INC-7")
+    assert done.code == 1
+    assert "Absolute" in done.err
+
+
+def test_a_commit_does_not_use_what_it_loosens_in_plan_and_apply(lab: Lab) -> None:
+    loose = guard("racks", budget={"maxDisrupted": 4, "per": "rack"}, match={"kinds": ["Machine"]})
+    lab.commit("Off", loose)
+    assert going(lab) == ["a1", "b1"]
+    lab.run("apply", "--yes", *NO_LIMIT)
+    assert off(lab) == ["a1", "b1"]
+    plan = lab.run("plan", *NO_LIMIT).out
+    assert "its former spec judges beside it until" in plan
+
+
+def test_the_daemon_keeps_a_removed_guard_for_an_hour_also_after_a_restart(lab: Lab) -> None:
+    lab.commit("Off")
+
+    def settled(running: Running) -> None:
+        for name in ("a2", "b2"):
+            running.logged("Held", key=f"Machine/{name}")
+
+    with lab.daemon(*NO_LIMIT) as running:
+        running.logged("GuardLoosening", key="Guard/racks")
+        settled(running)
+    with lab.daemon(*NO_LIMIT) as running:
+        settled(running)
+        assert get(running, "/healthz").status == 200
+    assert taken_down(lab) == ["a1", "b1"]
