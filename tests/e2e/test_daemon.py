@@ -65,6 +65,18 @@ class TestHealth:
                 lambda: metric(daemon, 'groundstate_reconcile_total{kind="IPAddress",result="done"}') > 1, "a resync"
             )
 
+    def test_metrics_show_whether_the_repository_can_be_read(self, desk: Desk) -> None:
+        desk.commit(lab=[network()])
+        away = desk.repo.with_name("away")
+        with desk.daemon() as daemon:
+            daemon.logged("RevisionApplied")
+            assert metric(daemon, "groundstate_source_up") == 1
+            assert metric(daemon, "groundstate_source_read_timestamp_seconds") > 1.7e9
+            desk.repo.rename(away)
+            daemon.until(lambda: metric(daemon, "groundstate_source_up") == 0, "the repository to be missed")
+            away.rename(desk.repo)
+            daemon.until(lambda: metric(daemon, "groundstate_source_up") == 1, "the repository to be back")
+
     def test_an_unknown_path_says_what_there_is(self, desk: Desk) -> None:
         desk.commit(lab=[network()])
         with desk.daemon() as daemon:
