@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.kinds import KINDS, nothing_remembered, remembered_of
 from reconciler.kinds.claim.renamed_from import NAME
-from reconciler.kinds.common.kind import NO_BACKEND, KindView, Rules, Steps
+from reconciler.kinds.common.kind import NO_BACKEND, Kind, KindView, Rules, Steps
 from reconciler.kinds.common.managed_field import Field, drifted
 from reconciler.model.action import Action, Forget, InFlight
 from reconciler.model.facts import Facts, ResourceFacts
@@ -43,16 +43,10 @@ def plan_resource(
     kind = KINDS.get(key.kind)
     if kind is None or kind.rules is None:
         return None
-    rules = kind.rules
     resource, seen = desired.resources.get(key), observed.get(key)
-    remembered = remembered_of(facts.resources, key)
-    if kind.backend == NO_BACKEND:
-        seen = Observation(key, now, kind.absent)
-    elif resource is None and not kind.made:
-        seen = seen or Observation(key, now)
-    elif seen is None or seen.error is not None:
+    usable = _usable(kind, key, resource is not None, seen, now)
+    if usable is None:
         return unknown_resource(key, seen)
-    stray = resource is None and key not in facts.resources
     memo = {} if memo is None else memo
 
     def barred() -> Collection[ResourceKey]:
@@ -63,12 +57,12 @@ def plan_resource(
 
     look = KindView(
         key,
-        seen.value,
-        remembered,
+        usable.value,
+        remembered_of(facts.resources, key),
         observed,
         desired,
         facts.resources,
-        stray,
+        resource is None and key not in facts.resources,
         memo,
         now,
         barred,
@@ -76,12 +70,28 @@ def plan_resource(
     )
     flight = facts.in_flight.get(key)
     if resource is None:
-        steps = rules.removal(look)
+        steps = kind.rules.removal(look)
         return _removal(steps, look, flight, now) if steps.actions else None
-    return _difference(rules, resource, look, flight, now, seen.taken_at)
+    return _difference(kind.rules, resource, look, flight, now, usable.taken_at)
+
+
+def _usable(
+    kind: Kind, key: ResourceKey, is_declared: bool, seen: Observation | None, now: datetime
+) -> Observation | None:
+    """The observation that the plan goes by; None: there is none, or reading failed, and nothing is planned from that.
+
+    What no backend observes is as its kind says. What is found and not made, such as a machine, is forgotten without a
+    look at it.
+    """
+    if kind.backend == NO_BACKEND:
+        return Observation(key, now, kind.absent)
+    if not is_declared and not kind.made:
+        return seen or Observation(key, now)
+    return seen if seen is not None and seen.error is None else None
 
 
 def unknown_resource(key: ResourceKey, seen: Observation | None) -> Unknown:
+    """Why nothing is planned of the resource."""
     if seen is None or seen.error is None:
         return Unknown(key, "NotObserved", "not observed yet")
     return Unknown(key, seen.error.reason, seen.error.message, seen.taken_at)

@@ -164,27 +164,7 @@ def _refused(
 ) -> Iterator[Hold]:
     """What the IPAM would refuse, told beforehand; and what only the rules between projects forbid."""
     if spec.parent is not None:
-        above = look.observed.get(ResourceKey("Network", spec.parent))
-        if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
-            reason = f"its parent Network/{spec.parent} is not in the IPAM yet"
-            yield Hold(
-                HoldKind.BLOCKED,
-                f"Network/{spec.parent}",
-                reason,
-                f"continues automatically when Network/{spec.parent} exists",
-            )
-        elif outside := _not_there_yet(want, above.value.network, look):
-            reason = f"its parent Network/{spec.parent} does not have {outside} yet"
-            yield Hold(
-                HoldKind.BLOCKED,
-                f"Network/{spec.parent}",
-                reason,
-                f"continues automatically when Network/{spec.parent} has {outside}",
-            )
-        elif lengths:
-            if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
-                yield from _named_first(spec.parent, look)
-            yield from short_of_prefixes(spec.parent, lengths, PREFIXES, look)
+        yield from _without_parent(spec.parent, want, lengths, look)
     yield from _taken(look.key, want, look)
     if seen is None:
         return
@@ -192,6 +172,26 @@ def _refused(
         reason = "a shared network cannot be unshared: other projects may hold addresses in it"
         hint = "keep spec.type: Shared, or create a new network and move to it"
         yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
+    yield from _in_use(want, lengths, seen, look)
+
+
+def _without_parent(parent: str, want: IpamNetwork, lengths: dict[int, int], look: KindView) -> Iterator[Hold]:
+    """What the parent lacks for the network: itself, a prefix, or a free block."""
+    place, above = f"Network/{parent}", look.observed.get(ResourceKey("Network", parent))
+    if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
+        reason = f"its parent {place} is not in the IPAM yet"
+        yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} exists")
+    elif outside := _not_there_yet(want, above.value.network, look):
+        reason = f"its parent {place} does not have {outside} yet"
+        yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} has {outside}")
+    elif lengths:
+        if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
+            yield from _named_first(parent, look)
+        yield from short_of_prefixes(parent, lengths, PREFIXES, look)
+
+
+def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look: KindView) -> Iterator[Hold]:
+    """A hold when what would go is still held by others."""
     inside = occupants(look.key.name, look)
     gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
     if want.container != seen.container or want.namespace != seen.namespace:
