@@ -51,7 +51,7 @@ def daemon(folder: Path, environment: dict[str, str], resync: float) -> Iterator
 
 def cpu_seconds(process: psutil.Process) -> float:
     """User and system time, its children's included."""
-    return sum(process.cpu_times()[:4])
+    return float(sum(process.cpu_times()[:4]))
 
 
 def main() -> int:

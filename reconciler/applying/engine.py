@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
@@ -175,6 +175,12 @@ class Engine:
         """The last observation of each resource of a kind."""
         with self._gate:
             return [seen for key, seen in self._state.observed.items() if key.kind == kind]
+
+    def unobserved(self, kinds: Collection[str]) -> int:
+        """How many declared resources of these kinds have not been observed since the start."""
+        with self._gate:
+            desired, observed = self._state.desired, self._state.observed
+            return sum(one.key not in observed for kind in kinds for one in desired.of_kind(kind)) if desired else 0
 
     @property
     def in_flight(self) -> int:

@@ -21,6 +21,7 @@ from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.source import DesiredSource
+from reconciler.kinds import INVENTORIED
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
@@ -37,6 +38,8 @@ from reconciler.store.store_errors import Fenced, StoreError
 from reconciler.workqueue.loop import CONFIRM, Loop
 from reconciler.workqueue.queue import WorkQueue
 
+FIRST_LOOK_SECONDS = 120.0
+"""For so long inventories wait for the first look at every machine."""
 BESIDE_SECONDS = 8.0
 """For the threads beside the workers to finish what they have in hand, all together."""
 
@@ -76,6 +79,7 @@ class Daemon:
     ) -> None:
         self._store, self._pace, self._log = store, pace, log
         self._now, self._random = context.now, context.random
+        self._patient_until = runtime.monotonic() + FIRST_LOOK_SECONDS
         self._stop = runtime.flag()
         self._broke: list[Exception] = []
         self.metrics = Metrics()
@@ -103,7 +107,12 @@ class Daemon:
         )
         """What the boot service speaks to."""
         self._reader = InventoryReader(
-            connections, store.inventories, self._record_and_report, context.now, context.random
+            connections,
+            store.inventories,
+            self._record_and_report,
+            context.now,
+            context.random,
+            begins=self._has_looked_at_all,
         )
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
 
@@ -196,6 +205,16 @@ class Daemon:
         self.metrics.stepped(key.kind, outcome, runtime.monotonic() - begun)
         self._house.note_outcome(key, outcome)
         return outcome
+
+    def _has_looked_at_all(self) -> bool:
+        """Whether each BMC has been asked once, or all but a tenth after two minutes: dead ones take their time. An
+        inventory is up to 200 requests, and a first look is waited for."""
+        desired = self._engine.desired
+        if desired is None:
+            return False
+        missing = self._engine.unobserved(INVENTORIED)
+        machines = sum(len(desired.of_kind(kind)) for kind in INVENTORIED)
+        return not missing or (runtime.monotonic() > self._patient_until and missing * 10 <= machines)
 
     def _adopted(self, state: DesiredState) -> None:
         counts: dict[str, int] = {}

@@ -7,6 +7,7 @@ take turns.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -31,6 +32,7 @@ EVERY = timedelta(hours=24)
 CONCURRENCY = 4
 """An inventory is up to 200 requests; a BMC is looked at for its power meanwhile."""
 _CHECK_SECONDS = 5.0
+_BEGIN_SECONDS = 0.5
 KEEP_SECONDS = 5.0
 """For what is being read when it is time to stop."""
 _NAMED = 5
@@ -76,6 +78,7 @@ class InventoryReader:
     """Reads machines' inventories from their BMCs. `tell` is given the events, which are in nobody's ledger yet.
 
     `adopt` says which machines there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
+    `begins`: whether BMCs have time for it; nothing is read before it has said so once.
     """
 
     def __init__(
@@ -86,8 +89,9 @@ class InventoryReader:
         now: Callable[[], datetime],
         random: Callable[[], float],
         pace: InventorySchedule = DAILY,
+        begins: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._connections, self._keeps, self._tell = connections, keeps, tell
+        self._connections, self._keeps, self._tell, self._begins = connections, keeps, tell, begins
         self._now, self._random, self._pace = now, random, pace
         self._lock = runtime.lock()
         self._wake = runtime.flag()
@@ -125,11 +129,17 @@ class InventoryReader:
         """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is
         gone."""
         reading: dict[runtime.Future[None], ResourceKey] = {}
+        # Worked out once for many: to look through the whole fleet after each read would be the square of it.
+        waiting: deque[ResourceKey] = deque()
         try:
+            while not (stop.is_set() or self._begins()):
+                stop.wait(_BEGIN_SECONDS)
             while not stop.is_set():
-                self._wake.clear()
-                free = self._pace.concurrency - len(reading)
-                for key in [key for key in self.due() if key not in reading.values()][:free]:
+                if self._wake.is_set() or not waiting:
+                    self._wake.clear()
+                    waiting = deque(key for key in self.due() if key not in reading.values())
+                while waiting and len(reading) < self._pace.concurrency:
+                    key = waiting.popleft()
                     reading[self._begin(key)] = key
                 if not reading:
                     self._wake.wait(_CHECK_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,8 +33,15 @@ class World:
         self.store = Store.open("sqlite://")
         self.read: list[ResourceKey] = []
 
-    def reader(self) -> InventoryReader:
-        return InventoryReader(self, self.store.inventories, self.events.append, lambda: self.now, lambda: 0.0)  # type: ignore[arg-type]
+    def reader(self, begins: Callable[[], bool] = lambda: True) -> InventoryReader:
+        return InventoryReader(
+            self,  # type: ignore[arg-type]
+            self.store.inventories,
+            self.events.append,
+            lambda: self.now,
+            lambda: 0.0,
+            begins=begins,
+        )
 
     def bmc(self, key: ResourceKey, _way: object) -> Any:
         self.read.append(key)
@@ -175,6 +183,45 @@ def test_a_run_reads_all_that_is_due_and_ends_when_it_is_told(world: World) -> N
     reader.adopt(fleet(*names))
     reader.run(stop)
     assert set(world.store.inventories.all()) == set(names)
+
+
+def test_nothing_is_read_before_bmcs_have_time_for_it(world: World) -> None:
+    """An inventory is up to 200 requests; a first look at the whole fleet waits for none."""
+    stop, asked = threading.Event(), list[int]()
+
+    def begins() -> bool:
+        asked.append(len(world.read))
+        if len(asked) == 3:
+            stop.set()
+        return False
+
+    world.answers["m1"] = TWO
+    reader = world.reader(begins)
+    reader.adopt(fleet("m1"))
+    reader.run(stop)
+    assert asked == [0, 0, 0]
+    assert world.read == []
+
+
+def test_the_fleet_is_not_looked_through_after_each_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start with 10,000 machines would be the square of that."""
+    names = [f"m{number}" for number in range(200)]
+    world.answers = dict.fromkeys(names, TWO)
+    reader, stop, times = world.reader(), threading.Event(), list[int]()
+    due = reader.due
+
+    def counted() -> list[ResourceKey]:
+        found = due()
+        times.append(len(found))
+        if not found:
+            stop.set()
+        return found
+
+    monkeypatch.setattr(reader, "due", counted)
+    reader.adopt(fleet(*names))
+    reader.run(stop)
+    assert sorted(world.read) == sorted(ResourceKey("Machine", name) for name in names)
+    assert len(times) < 30
 
 
 def test_a_run_that_is_told_to_end_keeps_what_it_is_reading_first(
