@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Accepted, DriverError, Task, Unreachable
+from drivers.base import Accepted, Busy, DriverError, Rejected, Task, Unreachable
 from reconciler.applying.context import Context
 from reconciler.applying.drift import drift_message, learn
 from reconciler.applying.events import EventRecorder
@@ -20,12 +20,14 @@ from reconciler.applying.fleet_plan import FleetPlanner
 from reconciler.applying.settlement import (
     Settled,
     describe,
+    failure_event,
     is_awaited,
     lock_holder,
     new_flight,
     refuse_action,
     sent_facts,
     settle,
+    wait_out,
 )
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, record_action
@@ -34,7 +36,7 @@ from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
-from reconciler.model.event import EventReason, EventType
+from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
@@ -98,7 +100,9 @@ class Reconciler:
         believed only when a later look at the resource shows nothing either."""
         seen = self._observe(key, desired)
         flight = self._state.flights.get(key)
-        if flight is None or flight.handle is None or not is_awaited(flight, seen, desired.resources.get(key)):
+        if flight is None or flight.handle is None or (flight.task and flight.task.failed):
+            return seen
+        if not is_awaited(flight, seen, desired.resources.get(key)):
             return seen
         try:
             task = self._backends.of(key).task(flight.handle, key, desired)
@@ -111,13 +115,12 @@ class Reconciler:
     def _progress(self, flight: InFlight, task: Task) -> None:
         """Write down what the Task says; what is more than another percentage is an event."""
         noted, event = msgspec.structs.replace(flight, task=task), None
-        if not task.failed and (flight.task is None or flight.task.state is not task.state):
+        if task.failed:
+            event = failure_event(noted, self._state.of(flight.key), self._context.now())
+        elif flight.task is None or flight.task.state is not task.state:
             message = f"{describe(flight)}: its Task reports {task}"
             event = self._events.event(flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id)
-        with self._state.changing():
-            self._state.note(noted, event)
-            if event is not None:
-                self._events.report_afterwards(event)
+        self._note(noted, event)
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """What the resource shows. What it holds under a former name decides too, so that must be readable as well."""
@@ -328,7 +331,7 @@ class Reconciler:
             if isinstance(error, Unreachable) and error.maybe_sent:
                 message = f"{describe(flight)}: {error}; it may have been executed; observe before sending again"
                 return Waiting(OutcomeReason.CONFIRMING, message, MAYBE_SENT)
-            return self._refused(flight, error, desired.resources.get(flight.key), seen)
+            return self._refused(flight, error, desired, seen)
         self._accept(flight, accepted)
         return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was sent", FIRST_CONFIRM if flight.place else 0.0)
 
@@ -336,13 +339,36 @@ class Reconciler:
         """Remember that the other side took the action. A Task's handle must outlast this process."""
         taken = msgspec.structs.replace(flight, accepted=True, handle=accepted.handle, task=accepted.task)
         if accepted.handle is not None or accepted.task is not None:
-            with self._state.changing():
-                self._state.note(taken)
+            self._note(taken, failure_event(taken, self._state.of(flight.key), self._context.now()))
             return
         with self._state.gate:
             self._state.believe(taken)
 
-    def _refused(
+    def _note(self, flight: InFlight, event: Event | None) -> None:
+        with self._state.changing():
+            self._state.note(flight, event)
+            if event is not None:
+                self._events.report_afterwards(event)
+
+    def _refused(self, flight: InFlight, error: DriverError, desired: DesiredState, seen: Observation) -> Outcome:
+        """The other side said no. Some BMCs say no and do it all the same, so the resource is observed once more."""
+        resource = desired.resources.get(flight.key)
+        if flight.place and isinstance(error, Rejected | Busy):
+            seen = self._observe(flight.key, desired)
+            if seen.error is None and not is_awaited(flight, seen, resource):
+                with self._state.changing():
+                    self.settle(flight, seen, resource)
+                return waiting(
+                    OutcomeReason.RECORDED, f"{describe(flight)} took effect, though it was refused: {error}"
+                )
+        with self._state.gate:
+            waits = wait_out(flight, error, seen, self._state.of(flight.key), self._context.now())
+        if waits is not None:
+            self._note(*waits)
+            return Waiting(OutcomeReason.CONFIRMING, f"{describe(flight)} was refused: {error}", FIRST_CONFIRM)
+        return self._end_refused(flight, error, resource, seen)
+
+    def _end_refused(
         self, flight: InFlight, error: DriverError, resource: Resource[Any] | None, seen: Observation
     ) -> Outcome:
         fields = self._state.compare(resource, seen) if resource else ()

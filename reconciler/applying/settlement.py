@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Busy, DriverError, ErrorReason
+from drivers.base import Busy, DriverError, ErrorReason, Rejected, Unsupported
 from reconciler.kinds import KINDS
 from reconciler.kinds.common.fact_rules import FactRules, taken_down, undone
 from reconciler.kinds.common.kind import KindView
@@ -16,17 +16,15 @@ from reconciler.model.action import Action, InFlight
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.outcome import Failed, Outcome, OutcomeReason, Reason, Waiting
+from reconciler.model.outcome import Failed, Outcome, OutcomeReason, Reason
 from reconciler.model.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
-    AN_HOUR,
     LOOKS_BEFORE_REPEAT,
     POLICIES,
     REPEAT,
     error_outcome,
     refused_delay,
-    requeue_delay,
     retry_policy,
     write_delay,
 )
@@ -84,7 +82,7 @@ def settle(
         result = _rules(flight).result(flight.action, seen.value)
         told = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{f': {result}' if result else ''}")
         return Settled(_confirmed(flight, seen, resource, facts), told)
-    if not elsewhere and flight.task is not None and flight.task.failed:
+    if not elsewhere and flight.task is not None and flight.task.failed and not _may_be_ignored(flight, facts, now):
         return _task_failed(flight, seen, resource, facts, now)
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):
         return None
@@ -179,28 +177,50 @@ def _task_failed(
     flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
 ) -> Settled:
     """The other side says that what it accepted came to nothing, and nothing of it is seen."""
-    action, rules = flight.action, _rules(flight)
-    message = f"failed: its Task reports {flight.task}{_how_to_send_again(flight, resource)}"
+    action = flight.action
+    message = f"{_failure_words(flight)}{_how_to_send_again(flight, resource)}"
     event = _event(flight, now, EventReason.ACTION_FAILED, message, EventType.WARNING)
     reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} {message}"
     failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), action.once, now)
     delay = write_delay(failed.failures[action.path].attempts, 0.0)
-    ignored = rules.ignored(action, failed, now)
-    if ignored is None:
-        return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, action.once, delay))
-    # The operating system has all the time that is declared for it, before its power is cut.
-    rest = (deadline(flight, resource) - now).total_seconds()
-    settled = _retry_after(ignored.facts, action, now, min(max(delay, rest), AN_HOUR))
-    return Settled(settled, event, Waiting(reason, words, requeue_delay(reason)))
+    return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, action.once, delay))
+
+
+def _failure_words(flight: InFlight) -> str:
+    return f"failed: its Task reports {flight.task}"
+
+
+def failure_event(flight: InFlight, facts: ResourceFacts, now: datetime) -> Event | None:
+    """That the Task of an action failed that ends at its deadline alone, as its effect may come all the same: an
+    operating system has all the time that is declared for it. None for any other action, or Task."""
+    if flight.task is None or not flight.task.failed or not _may_be_ignored(flight, facts, now):
+        return None
+    return _event(flight, now, EventReason.ACTION_FAILED, _failure_words(flight), EventType.WARNING)
+
+
+def wait_out(
+    flight: InFlight, error: DriverError, seen: Observation, facts: ResourceFacts, now: datetime
+) -> tuple[InFlight, Event] | None:
+    """What may be ignored, as a graceful shutdown, and was refused stays in flight until its deadline, when its kind
+    decides what follows: the action, and what is reported. None for what is refused in the usual way: any other
+    action, an error of the way to the endpoint, and the first "not now" of one that is busy."""
+    if not isinstance(error, Rejected | Unsupported | Busy) or not _may_be_ignored(flight, facts, now):
+        return None
+    first = flight.action.path not in facts.failures
+    if isinstance(error, Busy) and first and not _rules(flight).begun(flight.action, seen.value):
+        return None
+    event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING)
+    return msgspec.structs.replace(flight, accepted=True, refusal=str(error)), event
 
 
 def _expired(
     flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts, now: datetime
 ) -> Settled:
     action, accepted = flight.action, flight.accepted
-    ignored = _rules(flight).ignored(action, facts, now) if accepted else None
+    ignored = _rules(flight).ignored(action, facts, now) if _arrived(flight, seen, facts) else None
     if ignored is not None:
-        why = f"was accepted, but {ignored.message}{flight.task_words}"
+        answer = "was refused" if flight.refusal else "was accepted" if accepted else "got no reply"
+        why = f"{answer}, and {ignored.message}{flight.task_words}"
         return Settled(ignored.facts, _event(flight, now, ignored.reason, why, EventType.WARNING))
     # A power state may come late and is worth another try; what reads back as something else was not kept.
     terminal = action.once or (accepted and action.reads_back)
@@ -212,6 +232,17 @@ def _expired(
     # What may never have been sent is not waited for once more, the first time.
     delay = 0.0 if attempts == 1 and not accepted else write_delay(attempts, 0.0)
     return Settled(_retry_after(failed, action, now, delay), event)
+
+
+def _may_be_ignored(flight: InFlight, facts: ResourceFacts, now: datetime) -> bool:
+    return _rules(flight).ignored(flight.action, facts, now) is not None
+
+
+def _arrived(flight: InFlight, seen: Observation, facts: ResourceFacts) -> bool:
+    """Whether the other side has the action: it said so, or shows it at work, or did not answer twice."""
+    before = facts.failures.get(flight.action.path)
+    unanswered = before is not None and before.reason == OutcomeReason.NOT_CONFIRMED
+    return flight.accepted or unanswered or _rules(flight).begun(flight.action, seen.value)
 
 
 def _how_to_send_again(flight: InFlight, resource: Resource[Any] | None) -> str:

@@ -424,6 +424,7 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     `place`: the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be looked at to confirm it.
     Until `deadline` the machine is looked at and nothing else is sent to it. `accepted`: the other side is known to
     have taken the action; `handle`: of the Task that carries it out there; `task`: what was last read of that Task.
+    `refusal`: why the other side refused it, where the action is waited for all the same.
     """
 
     id: str
@@ -437,11 +438,13 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     accepted: bool = False
     handle: str | None = None
     task: Task | None = None
+    refusal: str | None = None
 
     @property
     def task_words(self) -> str:
-        """What its Task reports, to follow a sentence; empty where there is none."""
-        return f"; its Task reports {self.task}" if self.task is not None else ""
+        """What the other side says of it, to follow a sentence; empty where that is nothing."""
+        task = f"; its Task reports {self.task}" if self.task is not None else ""
+        return f"{task}; refused: {self.refusal}" if self.refusal is not None else task
 
     @property
     def bmc(self) -> str:

@@ -13,7 +13,19 @@ from drivers.base import BmcDriver, Credential
 from drivers.bmc.redfish import open_driver
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.pacing import WRITES_AN_HOUR
-from tests.drivers.bmc_servers import DROP, LOGIN, SESSIONS, Answer, RedfishServer, Request, extended, reply, service
+from tests.drivers.bmc_servers import (
+    DROP,
+    LOGIN,
+    RESET,
+    SESSIONS,
+    SYSTEM,
+    Answer,
+    RedfishServer,
+    Request,
+    extended,
+    reply,
+    service,
+)
 from tests.loop.world import World, declare
 
 HOUR = 3600.0
@@ -110,6 +122,79 @@ def test_restarts_alter_nothing(tmp_path: Path, name: str) -> None:
     with Refusing(ANSWERS[name], OFF) as server:
         live(tmp_path, server, {"power": "On"}, lives=30, seconds=120)
         assert 1 <= server.most_in_an_hour <= WRITES_AN_HOUR
+
+
+GRACEFUL = {
+    "400": reply(400, extended("The operating system has no management agent", "Base.1.8.ActionNotSupported")),
+    "409": reply(409, extended("Not now")),
+    "500": reply(500, extended("InternalError")),
+    "501": reply(501, extended("Not implemented")),
+    "ignored": reply(204),
+    "a task that fails": reply(202, {"TaskState": "Exception", "Messages": [{"Message": "No agent"}]}),
+}
+
+
+@pytest.mark.parametrize("shown", ["On", "PoweringOff"])
+@pytest.mark.parametrize("name", GRACEFUL)
+@pytest.mark.parametrize("escalate", ["Force", "Never"])
+def test_a_graceful_shutdown_that_does_not_happen_comes_to_escalate_at_its_deadline(
+    tmp_path: Path, name: str, escalate: str, shown: str
+) -> None:
+    """metal3-io/baremetal-operator#294, RackHD/RackHD#382, ironcore-dev/metal-operator#129 (it shows PoweringOff)."""
+    kinds: list[tuple[float, str]] = []
+
+    def answer(request: Request) -> Answer:
+        kinds.append((server.world.at, request.json()["ResetType"]))
+        if kinds[-1][1] == "ForceOff":
+            server.documents[SYSTEM] = {**server.documents[SYSTEM], "PowerState": "Off"}
+            return reply(204)
+        server.documents[SYSTEM] = {**server.documents[SYSTEM], "PowerState": shown}
+        return GRACEFUL[name]
+
+    with Refusing(reply(204), ON) as server:
+        server.misbehave("POST", RESET, answer, times=None)
+        wanted = {"power": "Off", "shutdown": {"escalate": escalate, "timeoutSeconds": 60}}
+        world = live(tmp_path, server, wanted, lives=1, seconds=600)
+        forced = [at for at, kind in kinds if kind == "ForceOff"]
+        assert "ShutdownIgnored" in world.reasons("m1")
+        if escalate == "Force":
+            assert len(forced) == 1
+            assert forced[0] >= 60
+            assert world.reasons("m1")[-1] == "ActionConfirmed"
+        else:
+            assert forced == []
+            (change,) = world.engine.plan().changes
+            assert "the graceful shutdown was ignored" in " ".join(hold.reason for hold in change.held_by)
+        assert world.crashes == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown", "after"),
+    [
+        ({"power": "On"}, OFF, {"PowerState": "On"}),
+        ({"indicatorLED": "Lit"}, ON, {"IndicatorLED": "Lit"}),
+        ({"power": "Off", "shutdown": {"escalate": "Never"}}, ON, {"PowerState": "Off"}),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 409])
+def test_what_was_refused_and_done_all_the_same_counts_as_done(
+    tmp_path: Path, status: int, wanted: Mapping[str, Any], shown: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """F19: ansible-collections/community.general#5091, apache/cloudstack#12921."""
+
+    def answer(request: Request) -> Answer:
+        server.documents[SYSTEM] = {**server.documents[SYSTEM], **after}
+        return reply(status, extended("The request failed"))
+
+    with Refusing(reply(204), shown) as server:
+        for method, path in (("POST", RESET), ("PATCH", SYSTEM)):
+            server.misbehave(method, path, answer, times=None)
+        world = live(tmp_path, server, wanted, lives=1, seconds=5)
+        assert [reason for reason in world.reasons("m1") if reason.startswith("Action")] == [
+            "ActionSent",
+            "ActionConfirmed",
+        ]
+        assert not world.engine.plan().changes
 
 
 def test_a_corrected_credential_is_used_within_a_minute_and_the_wrong_one_is_tried_once(tmp_path: Path) -> None:

@@ -151,6 +151,8 @@ def test_a_graceful_shutdown_whose_task_failed_is_escalated_at_its_deadline(tmp_
     assert [write.value for write in writes] == ["GracefulShutdown", "ForceOff"]
     assert writes[1].at >= 120
     assert len(messages(world, EventReason.ACTION_FAILED)) == 1
+    (ignored,) = messages(world, EventReason.SHUTDOWN_IGNORED)
+    assert "The power supply is not ready." in ignored
 
 
 def test_a_graceful_shutdown_whose_task_failed_is_never_forced_where_the_document_forbids_it(tmp_path: Path) -> None:

@@ -122,6 +122,10 @@ class FactRules:
         """Of an action that asks somebody who may ignore it; None: that it has no effect is a failure."""
         return None
 
+    def begun(self, _action: Action, _value: Any) -> bool:
+        """Whether what is observed shows that the action is being carried out."""
+        return False
+
     def to_send_again(self, _action: Action, _resource: Resource[Any] | None) -> str:
         """How a person has an action sent again that is not sent again by itself; empty: there is no way."""
         return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import BootEnabled, ResetType, SystemState
+from drivers.base import BootEnabled, PowerState, ResetType, SystemState
 from reconciler.kinds.claim.spec import claim_key
 from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Recorded, ReportOutcome, Slot
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
@@ -114,6 +114,11 @@ class MachineFactRules(FactRules):
             return None
         noted = msgspec.structs.replace(machine_s(facts), shutdown_ignored=now)
         return Ignored(noted, EventReason.SHUTDOWN_IGNORED, "the machine did not shut down")
+
+    def begun(self, action: Action, value: Any) -> bool:
+        """A machine that is shutting down shows PoweringOff."""
+        shuts_down = isinstance(value, SystemState) and value.power is PowerState.POWERING_OFF
+        return shuts_down and isinstance(action, PowerOff)
 
     def to_send_again(self, action: Action, resource: Resource[Any] | None) -> str:
         """Of an override for one boot, which is not sent again by itself."""

@@ -345,7 +345,9 @@ def _led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
 
 
 def _power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
-    if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF):
+    # A graceful shutdown that hangs may show as PoweringOff for ever (ironcore-dev/metal-operator#129).
+    hangs = state.power is PowerState.POWERING_OFF and spec.power == "Off" and facts_in(look).shutdown_ignored
+    if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF) and not hangs:
         reason = f"BMC reports power {state.power}"
         return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "wait; the machine is observed again shortly"),))
     if state.power is None:
