@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 import msgspec
 
 from reconciler import runtime
+from reconciler.daemon.reconcile_requests import ReconcileRequests
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
+from reconciler.model.resource import ResourceKey
 from reconciler.planning.override_scope import in_force
 from reconciler.planning.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.store import Store
@@ -33,6 +35,9 @@ class PolicyState:
         self.tell: Callable[[Event], None] = lambda _: None
         self.changed: Callable[[], None] = lambda: None
         """Is called when an override has begun or ended."""
+        self.requested: Callable[[Collection[ResourceKey]], None] = lambda _: None
+        """Is called with what a person asked to be reconciled now; of a daemon alone."""
+        self._requests = None if daemon is None else ReconcileRequests(store, now())
 
     def standing(self) -> Standing:
         """The limits and overrides that judge now."""
@@ -68,6 +73,8 @@ class PolicyState:
                 self.tell(Event(now, EventType.WARNING, EventReason.OVERRIDE_IN_FORCE, message, by=one.by))
         if before != self._in_force:
             self.changed()
+        if self._requests is not None and (keys := self._requests.take(now)):
+            self.requested(keys)
         if self._daemon is not None and self._epoch and self._late(now):
             self._store.daemon.heartbeat(self._epoch, now)
             self._seen_at = now

@@ -35,7 +35,7 @@ from reconciler.services.metrics import Metrics
 from reconciler.store import Store
 from reconciler.store.retention import EVENTS_KEPT
 from reconciler.store.store_errors import Fenced, StoreError
-from reconciler.workqueue.loop import CONFIRM, Loop
+from reconciler.workqueue.loop import COMMIT, CONFIRM, Loop
 from reconciler.workqueue.queue import WorkQueue
 
 FIRST_LOOK_SECONDS = 120.0
@@ -88,6 +88,7 @@ class Daemon:
         self._house = Housekeeper(store, self._engine, self._loop, self.metrics, standing, pace.keep, context.now, log)
         self._standing = standing
         standing.tell, standing.changed = self._report, self._house.judge_anew
+        standing.requested = self._requested
         self._follower = Follower(
             source,
             self._engine,
@@ -198,6 +199,9 @@ class Daemon:
 
     def _moved(self, keys: Collection[ResourceKey]) -> None:
         self._loop.put(keys, CONFIRM)
+
+    def _requested(self, keys: Collection[ResourceKey]) -> None:
+        self._loop.put([key for key in keys if self._engine.knows(key)], COMMIT)
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = runtime.monotonic()

@@ -44,6 +44,7 @@ class EventReason(StrEnum):
     ACCESS_CHANGED = "AccessChanged"
     IPAM_IMPORTED = "IpamImported"
     IPAM_REBUILT = "IpamRebuilt"
+    RECONCILE_REQUESTED = "ReconcileRequested"
     OVERRIDE_BEGAN = "OverrideBegan"
     OVERRIDE_REVOKED = "OverrideRevoked"
     OVERRIDE_EXPIRED = "OverrideExpired"

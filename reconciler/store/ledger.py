@@ -45,6 +45,7 @@ TOLD_EACH = frozenset(
         EventReason.OVERRIDE_EXPIRED,
         EventReason.OVERRIDE_REVOKED,
         EventReason.PLACED,
+        EventReason.RECONCILE_REQUESTED,
         EventReason.RELEASING,
         EventReason.REVISION_APPLIED,
         EventReason.REVISION_REWOUND,

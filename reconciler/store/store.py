@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select
 
 from drivers.base import ErrorReason, clean
 from reconciler.model.action import InFlight
-from reconciler.model.event import Event, EventType, repeated
+from reconciler.model.event import Event, EventReason, EventType, repeated
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
@@ -154,11 +154,12 @@ class Store:
         since: datetime | None = None,
         until: datetime | None = None,
         only: EventType | None = None,
+        reason: EventReason | None = None,
         limit: int = 1000,
         newest_first: bool = False,
     ) -> list[LedgerEntry]:
         """At most `limit` events, of all or of one resource, that came after `since_seq`, not before `since` and not
-        after `until`; `only`: of this type.
+        after `until`; `only`: of this type; `reason`: for this reason alone.
 
         `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
         order in which they were first told.
@@ -174,6 +175,8 @@ class Store:
         if only is not None:
             # A quotation mark in a text is escaped, so this is found at the field of that name alone.
             conditions.append(table.c.value.contains(f'"type":"{only}"', autoescape=True))
+        if reason is not None:
+            conditions.append(table.c.value.contains(f'"reason":"{reason}"', autoescape=True))
         if since_seq is not None:
             conditions.append(table.c.seq > since_seq)
         wanted = _told().where(*conditions).limit(limit)

@@ -1,0 +1,60 @@
+"""Asking the daemon that is at work on the store to observe and reconcile resources now."""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconciler.kinds import RECONCILED
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.resource import ResourceKey
+from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.operator_name import operator
+from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.selectors import filter_words, select
+from reconciler.planning.standing import DaemonReport
+from reconciler.planning.universe import universe
+from reconciler.runtime import now
+from reconciler.store import Store
+
+
+class ReconcileRequest(msgspec.Struct, frozen=True):
+    """The resources that were asked for, and the daemon that is to reconcile them."""
+
+    keys: tuple[ResourceKey, ...]
+    daemon: DaemonReport
+    notes: tuple[str, ...] = ()
+
+
+def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> ReconcileRequest:
+    """Write the request into the ledger, where the daemon finds it within seconds. Guards, pacing and all that is
+    remembered hold as ever. Raises OperationError, also where no daemon is at work."""
+    if not targets and not selector:
+        raise OperationError("name what to reconcile, such as machine/r12-01, or select it with -l")
+    with Workspace(where) as at:
+        with at.store() as store:
+            daemon = _daemon(store)
+            desired, facts = at.read(at.source(), store), facts_of(store)
+            everything = universe(desired, facts)
+            chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
+        keys = tuple(key for key in everything if key in chosen and key.kind in RECONCILED)
+        if not keys:
+            why = f"nothing that is reconciled is meant by {filter_words(targets, selector)}"
+            raise OperationError(why, FailureReason.NOT_FOUND)
+        with at.changing() as store:
+            by, time, reason = operator("reconcile"), now(), EventReason.RECONCILE_REQUESTED
+            said = "asked the daemon to observe and reconcile it now"
+            store.append([Event(time, EventType.NORMAL, reason, said, key, by=by) for key in keys])
+        return ReconcileRequest(keys, daemon, at.notes)
+
+
+def _daemon(store: Store) -> DaemonReport:
+    daemon = store.daemon.get()
+    if daemon is None or not daemon.at_work(now()):
+        raise OperationError(
+            "no daemon is at work on this store, so nothing was asked for; `groundstate apply` does it without one, "
+            "and `groundstate status` shows the last daemon",
+            FailureReason.UNAVAILABLE,
+        )
+    return daemon
