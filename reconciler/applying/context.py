@@ -1,4 +1,4 @@
-"""What the engine is given from outside: a ledger that loses nothing, and time, chance, limits and who is told."""
+"""What the engine is given from outside: a ledger that loses nothing, and time, chance, limits and who is informed."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ class Context(msgspec.Struct, frozen=True):
     follows: Callable[[ResourceKey], bool] = lambda _: True
     """Whether the key is looked after here, and not given up: others may wait for it."""
     moved: Callable[[Collection[ResourceKey]], None] = lambda _: None
-    """Is told of keys for which something is to do now because of another one."""
+    """Is informed of keys for which something is to do now because of another one."""

@@ -1,4 +1,4 @@
-"""What is told: to the ledger, which is the audit trail, and to whoever listens."""
+"""What is reported: to the ledger, which is the audit trail, and to listeners."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class EventRecorder:
             self.report_afterwards(event)
 
     def report_afterwards(self, event: Event) -> None:
-        """Tell whoever listens, once all that is changed now is on disk."""
+        """Tell listeners, once all that is changed now is on disk."""
         self._state.afterwards(lambda: self._context.report(event))
 
     def cause(self, change: Change, desired: DesiredState) -> str:

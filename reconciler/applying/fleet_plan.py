@@ -28,7 +28,7 @@ SURVEY_SECONDS = 1.0
 
 
 class FleetPlanner:
-    """Plans from what is remembered and observed. Whoever calls holds the state's gate, but for `plan_all`."""
+    """Plans from what is remembered and observed. The caller holds the state's gate, but for `plan_all`."""
 
     def __init__(self, state: EngineState, context: Context) -> None:
         self._state, self._context = state, context

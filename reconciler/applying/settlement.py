@@ -158,7 +158,7 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
 
 
 def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
-    """Whether what is looked at under this name by now is not the system that it was sent to."""
+    """Whether what is observed under this name by now is not the system that it was sent to."""
     kind = KINDS[flight.key.kind]
     if resource is None:
         return not kind.made

@@ -1,4 +1,4 @@
-"""`groundstate adopt`: take over machines that were only looked at, by an edit of their documents."""
+"""`groundstate adopt`: take over machines that were only observed, by an edit of their documents."""
 
 from __future__ import annotations
 

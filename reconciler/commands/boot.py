@@ -1,4 +1,4 @@
-"""`groundstate boot`: what the DHCP server of a partition is to be told."""
+"""`groundstate boot`: the configuration of a partition's DHCP server."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ FOUND_MAY_SET = frozenset(
 )
 """What a file that travels with the repository may say for everybody: how it is shown, and how often it is looked.
 
-Whatever is new may not, until it stands here. What is looked at may not either: a pull request with `ref = "main"` or
+Whatever is new may not, until it stands here. What is observed may not either: a pull request with `ref = "main"` or
 another `path` would be planned as no change at all."""
 
 NEVER_SETTINGS = {"yes", "allow_empty"}
@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def user_file() -> Path | None:
-    """Where whoever runs groundstate has settings (XDG base directories); None for a user without a home."""
+    """Where the operator has settings (XDG base directories); None for a user without a home."""
     try:
         root = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     except RuntimeError:
@@ -117,7 +117,7 @@ _AS_IT_IS = "Make the file yours (chown, chmod go-w), or name it: --config {}"
 
 
 def _distrust(opened: os.stat_result, file: SettingsFile) -> str | None:
-    """Why a file that nobody named is not believed. With sudo, the files of whoever called it are one's own."""
+    """Why a file that nobody named is not believed. With sudo, the files of the caller are one's own."""
     owners = {0, os.geteuid()}
     caller = os.environ.get("SUDO_UID", "")
     if os.geteuid() == 0 and caller.isascii() and caller.isdigit():

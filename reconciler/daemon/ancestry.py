@@ -44,7 +44,7 @@ def judge(
     allowed: Allowed | None,
     now: datetime,
 ) -> AncestryVerdict:
-    """Whether `sha` may follow `last`. `descends`: None where it cannot be told. `asked`: the ref that is followed now;
+    """Whether `sha` may follow `last`. `descends`: None if that is unknown. `asked`: the ref that is followed now;
     `last_asked`: the one by which `last` was found. Another one was given on the command line, so it is meant."""
     if descends:
         return AncestryVerdict.FOLLOWS

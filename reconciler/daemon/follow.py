@@ -29,7 +29,7 @@ START = 3.0
 """Seconds that the first look at the source may take. After that the last good revision is in force meanwhile: not at
 once, as nothing should be done by a revision that was just replaced."""
 SLOW = 90.0
-"""Seconds after which a look that is still under way is told of."""
+"""Seconds after which a read that is still in progress is reported."""
 _LOOK_OUT = 1.0
 _LONGEST = 500
 
@@ -244,7 +244,7 @@ class Follower:
         return False
 
     def _complain(self, reason: str, message: str) -> None:
-        # Once for each new trouble: an outage of an hour is one line, not sixty.
+        # Once for each new failure: an outage of an hour is one line, not sixty.
         if message != self._complaint:
             self._complaint = message
             self._say(EventType.WARNING, reason, message, None)

@@ -116,7 +116,7 @@ class Housekeeper:
         return self._store.retention.trim_some(self._now() - self._kept)
 
     def _collect(self) -> None:
-        with suppress(DriverError):  # An IPAM that is down is told of by the steps that need it.
+        with suppress(DriverError):  # An IPAM that is down is reported by the steps that need it.
             self._loop.put(self._engine.collect(), RESYNC)
 
     def _count_overrides(self) -> None:

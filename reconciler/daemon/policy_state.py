@@ -23,7 +23,7 @@ HEARTBEAT = timedelta(seconds=15)
 
 class PolicyState:
     """The policy of one process that acts, as of a moment ago. `standing` may be called from any thread, and asks no
-    database; whoever acts has `watch` running in a thread of its own."""
+    database; the actor has `watch` running in a thread of its own."""
 
     def __init__(
         self, store: Store, asked: CommandLimits, now: Callable[[], datetime], daemon: DaemonReport | None = None

@@ -2,7 +2,7 @@
 
 It works beside the reconciling, in a thread of its own: it looks through the partitions' BMC networks now and then, as
 `groundstate discover` does, and brings the branch up to date after each look, after each revision that takes force and
-after each machine that the boot service met. What does not succeed is told once and tried again later.
+after each machine that the boot service met. What does not succeed is reported once and tried again later.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Proposer:
         every = min(self._schedule.soon, self._schedule.every) if is_met else self._schedule.every
         return every - waited
 
-    # -- what is told --------------------------------------------------------------------------------------------------
+    # -- what is reported ----------------------------------------------------------------------------------------------
 
     def _report_proposed(self, desired: DesiredState, this: Update, proposals: Iterable[Proposal], commit: str) -> None:
         names = [f"Machine/{one.name}" for one in proposals]
@@ -190,7 +190,7 @@ class Proposer:
         return min(self._schedule.every, PROPOSAL.delay(self._failures))
 
     def _complain(self, reason: str, text: str) -> None:
-        """Told once, as it would be told again after each look."""
+        """Reported once, as it would be reported again after each look."""
         if text not in self._complained:
             if len(self._complained) >= _MAX_REPORTED:
                 self._complained.clear()

@@ -1,4 +1,4 @@
-"""The machines' lives as the boot service sees them: who asks, what it is to do, and what it reports."""
+"""The machines' lifecycles as the boot service sees them: who asks, what it is to do, and what it reports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Parts:
         self._index = None
 
     def macs(self, name: str) -> list[str]:
-        """The MAC addresses of a machine as its BMC or the agent told them, in lower case."""
+        """The MAC addresses of a machine as its BMC or the agent reported them, in lower case."""
         return _macs(self._keeps.of(name))
 
     def unwiped(self, name: str, proof: str) -> list[str]:
@@ -82,8 +82,8 @@ class Parts:
 
 
 class DaemonProvisioning:
-    """See services.lives.Lives. `moved` is told which machine has something new, so that it is looked at soon.
-    `met` is given each machine that nobody declared. It may raise StoreError."""
+    """See services.lives.Lives. `moved` is informed which machine has something new, so that it is observed soon.
+    `met` is given each undeclared machine. It may raise StoreError."""
 
     def __init__(
         self,
@@ -118,13 +118,13 @@ class DaemonProvisioning:
         return key if fits and self._shows(key, uuid) else None
 
     def _shows(self, key: ResourceKey, uuid: str) -> bool:
-        """Whether the UUID is what the machine's BMC told, if it ever told one: a MAC alone is known to all neighbours.
-        While the BMC does not answer, what it told before counts."""
+        """Whether the UUID is what the machine's BMC reported, if it ever told one: a MAC alone is known to all
+        neighbours. While the BMC does not answer, what it told before counts."""
         known = self._uuid(key, self._seen(key))
         return known is None or known == uuid.lower()
 
     def _uuid(self, key: ResourceKey, seen: object) -> str | None:
-        """The UUID that its BMC told last, at this look or before."""
+        """The UUID that its BMC reported last, at this look or before."""
         if isinstance(seen, SystemState) and (found := names_uuid(seen.uuid or "")):
             return found
         life = self._facts(key).lifecycle

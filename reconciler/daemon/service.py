@@ -118,7 +118,7 @@ class Daemon:
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
 
     def _wired(self, context: Context, standing: PolicyState) -> Context:
-        """The context, with this daemon as the one that is told and asked."""
+        """The context, with this daemon as the one that is informed and asked."""
         return msgspec.structs.replace(
             context,
             standing=standing.standing,

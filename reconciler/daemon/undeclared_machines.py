@@ -1,4 +1,4 @@
-"""The machines that nobody declared and that the boot service met, kept over a restart."""
+"""Undeclared machines that the boot service found, kept over a restart."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """How much was looked at."""
+    """How much was read."""
 
     files: int
     resources: int
@@ -31,7 +31,7 @@ class Counts(msgspec.Struct, frozen=True):
 def render_diagnostics(
     name: str, diagnostics: Sequence[Diagnostic], *, files: int = 0, resources: int = 0, color: bool = False
 ) -> str:
-    """The diagnostics in one of FORMATS; `files` and `resources` are how many were looked at. Raises KeyError."""
+    """The diagnostics in one of FORMATS; `files` and `resources` are how many were read. Raises KeyError."""
     diagnostics = [_printable(one) for one in diagnostics]
     if name == "text":
         return diagnostics_text(diagnostics, Counts(files, resources), color=color)

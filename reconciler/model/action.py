@@ -209,7 +209,7 @@ class DescribeAddress(_Action, frozen=True, tag="describe-address"):
 
 
 class Release(_Action, frozen=True, tag="release"):
-    """Give back the address that the resource holds."""
+    """Release the address that the resource holds."""
 
     path: ClassVar[str] = "spec.address"
     undoes: ClassVar[tuple[str, ...]] = ("spec.address", "spec.network", "spec")
@@ -263,7 +263,7 @@ class AcquireNumber(_Action, frozen=True, tag="take-number"):
 
 
 class ReleaseNumber(_Action, frozen=True, tag="give-number-back"):
-    """Give back the number that the resource holds."""
+    """Release the number that the resource holds."""
 
     path: ClassVar[str] = "spec.number"
     undoes: ClassVar[tuple[str, ...]] = ("spec.number", "spec.pool")
@@ -284,14 +284,14 @@ class AcquireVrf(AcquireNumber, frozen=True, tag="take-vrf"):
 
 
 class ReleaseVrf(ReleaseNumber, frozen=True, tag="give-vrf-back"):
-    """Give back the number of a network's VRF."""
+    """Release the number of a network's VRF."""
 
     path: ClassVar[str] = "spec.vrf"
     undoes: ClassVar[tuple[str, ...]] = ("spec.vrf",)
 
 
 class Bind(_Action, frozen=True, tag="bind"):
-    """Remember whose machine it is; None: nobody's. Nothing is sent to the outside."""
+    """Remember whose machine it is; None: unclaimed. Nothing is sent to the outside."""
 
     path: ClassVar[str] = "spec.project"
     project: str | None
@@ -368,7 +368,7 @@ class AcceptSystem(_Action, frozen=True, tag="accept-system"):
 
 
 class Free(_Action, frozen=True, tag="free"):
-    """The machine is off and wiped: it is nobody's any more. Nothing is sent."""
+    """The machine is off and wiped: it is unclaimed. Nothing is sent."""
 
     path: ClassVar[str] = "spec.lifecycle"
 
@@ -421,8 +421,8 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     """An action that was, or may have been, sent and is not yet known to have taken effect.
 
     Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift;
-    `place`: the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be looked at to confirm it.
-    Until `deadline` the machine is looked at and nothing else is sent to it. `accepted`: the other side is known to
+    `place`: the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be observed to confirm it.
+    Until `deadline` the machine is observed and nothing else is sent to it. `accepted`: the other side is known to
     have taken the action; `handle`: of the Task that carries it out there; `task`: what was last read of that Task.
     `refusal`: why the other side refused it, where the action is waited for all the same.
     """

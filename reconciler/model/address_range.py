@@ -37,7 +37,7 @@ def address_range(text: str) -> IPRange:
 
 
 def is_within(address: IPv4Address | IPv6Address, ranges: Iterable[str]) -> bool:
-    """Whether the address lies in one of the ranges. Raises ValueError for a range that is none."""
+    """Whether the address is in one of the ranges. Raises ValueError for a range that is none."""
     from netaddr import IPAddress
 
     return IPAddress(int(address), address.version) in _together(tuple(ranges))

@@ -10,7 +10,7 @@ from reconciler.model.resource import Source
 
 
 class Severity(StrEnum):
-    """Errors refuse the revision; warnings are told and pass."""
+    """Errors refuse the revision; warnings are shown and pass."""
 
     ERROR = "error"
     WARNING = "warning"

@@ -83,7 +83,7 @@ class Verb(StrEnum):
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """One resource that is not as declared, and the actions, in order, that would make it so.
 
-    `source` and `observed_at` are None where nothing is declared, or nothing was looked at. `passes`: the guards that
+    `source` and `observed_at` are None where nothing is declared, or nothing was observed. `passes`: the guards that
     would hold it, and that an override lifts; `lifted_by`: the ids of these overrides, in the same order.
     `advice`: what Advisory guards would hold.
     """
@@ -141,7 +141,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class PlanScope(msgspec.Struct, frozen=True):
-    """How much was looked at: `looked_at` of `total` resources, `machines` of `total_machines`; the filter in words."""
+    """How much was observed: `looked_at` of `total` resources, `machines` of `total_machines`; the filter in words."""
 
     total: int
     looked_at: int
@@ -168,7 +168,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nothing_read(self) -> bool:
-        """Whether none of what was to be looked at could be read: then no difference says anything."""
+        """Whether none of what was to be observed could be read: then no difference says anything."""
         return bool(self.unknown) and len(self.unknown) == self.scope.looked_at
 
     @property

@@ -1,4 +1,4 @@
-"""Every back-off of the program: how long until what failed is tried again, and what waits is looked at again. Pure.
+"""Every back-off of the program: how long until what failed is tried again, and what waits is observed again. Pure.
 
 All figures are seconds. Callers add the result to their own clock, so that a simulation owns the time.
 """

@@ -16,7 +16,7 @@ class TokenPurpose(StrEnum):
     BOOT = "boot"
     """Once: the agent of a machine with a boot order begins its session."""
     DISCOVER = "discover"
-    """Once: the agent of a machine that nobody declared tells what it runs on."""
+    """Once: the agent of an undeclared machine tells what it runs on."""
     SESSION = "session"
     """As often as it likes: the agent asks for work and reports."""
     PHONE_HOME = "phone-home"
@@ -24,7 +24,7 @@ class TokenPurpose(StrEnum):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What a token stands for. `machine` None: one that nobody declared. `order`: the boot order's id, or another word
+    """What a token stands for. `machine` None: an undeclared one. `order`: the boot order's id, or another word
     that only tokens for the same thing share. `uuid` and `macs` (in the form of services/boot/identifiers.py) are
     those of the machine that asked, matched against what its BMC and its document say."""
 

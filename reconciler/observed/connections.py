@@ -165,7 +165,7 @@ class Connections:
 
     def _ca_file(self, named: str | None) -> str | None:
         """A file of the base's own, symbolic links followed, or one that the settings allow; whether another is there
-        is not told."""
+        is not reported."""
         if named is None:
             return None
         path, base = self._base / named, os.path.realpath(self._base)

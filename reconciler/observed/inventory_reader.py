@@ -30,7 +30,7 @@ from reconciler.onboarding.inventory_comparison import summary
 
 EVERY = timedelta(hours=24)
 CONCURRENCY = 4
-"""An inventory is up to 200 requests; a BMC is looked at for its power meanwhile."""
+"""An inventory is up to 200 requests; a BMC is observed for its power meanwhile."""
 _CHECK_SECONDS = 5.0
 _BEGIN_SECONDS = 0.5
 KEEP_SECONDS = 5.0

@@ -1,4 +1,5 @@
-"""DHCP leases, as dnsmasq and Kea write them. Pure, and forgiving: a line that makes no sense is told and left out."""
+"""DHCP leases, as dnsmasq and Kea write them. Pure, and forgiving: a line that makes no sense is reported and left
+out."""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ def _kea(lines: list[str]) -> Iterator[tuple[int, _Read]]:
 def _address(text: str) -> str:
     try:
         if "%" in text:
-            # What lies behind an interface of the DHCP server is not there for others.
+            # What is behind an interface of the DHCP server cannot be reached by others.
             raise ValueError
         return str(ipaddress.ip_address(text))
     except ValueError:

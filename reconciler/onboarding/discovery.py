@@ -42,7 +42,7 @@ class ScanRange(msgspec.Struct, frozen=True):
         return self.last - self.first + 1
 
     def within(self, other: ScanRange) -> bool:
-        """Whether all of it lies in the other, whatever the ports."""
+        """Whether all of it is in the other, whatever the ports."""
         return self.version == other.version and other.first <= self.first and self.last <= other.last
 
     def hosts(self) -> Iterator[str]:
@@ -220,7 +220,7 @@ def slug(text: str) -> str:
 
 
 def document(name: str, found: FoundSystem, macs: Sequence[str]) -> dict[str, Any]:
-    """The Machine as it is to stand in git: it is looked at, and nothing is sent to it, until somebody adopts it."""
+    """The Machine for git: it is observed, and nothing is sent to it, until a person adopts it."""
     state = found.state
     said = {"manufacturer": state.manufacturer, "model": state.model, "serial": state.serial, "uuid": state.uuid}
     annotations = {key: text for key, value in said.items() if (text := _line(value))}

@@ -122,7 +122,7 @@ def _is_gpu(node: _Node) -> bool:
 
 
 def _nics(links: object, addresses: object, tree: list[_Node]) -> tuple[Nic, ...] | None:
-    """Interfaces of the machine itself: those that a bus has, where lshw tells; else all that are no kernel's own."""
+    """Interfaces of the machine itself: those that a bus has, where lshw reports; else all that are no kernel's own."""
     listed = links if isinstance(links, list) else addresses
     if not isinstance(listed, list):
         return None

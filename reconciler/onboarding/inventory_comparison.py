@@ -78,7 +78,7 @@ def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: 
 
 
 def labels_from_inventories(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
-    """The labels that follow from the machines' inventories; a machine of which none can be told has none."""
+    """The labels that follow from the machines' inventories; a machine of which none is known has none."""
     found = {}
     for one in desired.of_kind("Machine"):
         if one.key.name in inventories:

@@ -1,4 +1,4 @@
-"""Which addresses are looked at for BMCs, and how each would be logged in to. Pure."""
+"""Which addresses are probed for BMCs, and how each would be logged in to. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reconciler.onboarding.discovery import (
 
 
 class ProbeTarget(msgspec.Struct, frozen=True):
-    """An address to be looked at, and what its partition says of BMCs."""
+    """An address to be probed, and what its partition says of BMCs."""
 
     url: str
     partition: str

@@ -1,4 +1,4 @@
-"""Machines that nobody declared and that the boot service met: what is kept of each, and whose BMC is found. Pure."""
+"""Undeclared machines that the boot service found: what is kept of each, and whose BMC is found. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_PLAIN = re.compile(r"[^\w .:/+(),-]")
 
 
 class UndeclaredMachine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A machine that the agent told of, last at `at`. UUID and MACs in lower case; `parts` and `neighbours` (switch
+    """A machine that the agent reported, last at `at`. UUID and MACs in lower case; `parts` and `neighbours` (switch
     and port) in words. It says all this itself, and nobody has checked it."""
 
     at: datetime
@@ -99,8 +99,8 @@ def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[Undecl
 def join(
     found: Sequence[FoundSystem], met: Sequence[UndeclaredMachine]
 ) -> tuple[list[FoundSystem], list[UndeclaredMachine]]:
-    """The systems that were found, each with what the machine itself told, where it is clear which one it is; and the
-    machines whose BMC is not among them.
+    """The systems that were found, each with what the machine itself reported, where it is clear which one it is; and
+    the machines whose BMC is not among them.
 
     The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so
     are MACs of the interface between host and BMC), so what fits twice is not joined, nor what has the UUID and not one

@@ -41,7 +41,7 @@ from reconciler.workqueue.queue import WorkQueue
 
 
 class Ending(StrEnum):
-    """How an apply ended; whoever called it makes an exit code of it."""
+    """How an apply ended; the caller makes an exit code of it."""
 
     AS_DECLARED = "AsDeclared"
     HELD = "Held"
@@ -267,7 +267,7 @@ def carry_out(
         if not progress.open:
             stop.set()
         loop.run(stop, min(settings.concurrency, max(2, len(prepared.changes) + 1)))
-        # What was seen can be looked at again, old events can go next time; the summary cannot be had again.
+        # What was seen can be observed again, old events can go next time; the summary cannot be had again.
         with suppress(StoreError):
             engine.flush()
             days = settings.keep_events
@@ -322,7 +322,7 @@ def _watch(standing: PolicyState, stop: runtime.Flag) -> None:
 
 def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
     """Whether each action of the change was shown. How a machine is taken down or up may be chosen anew: force after
-    an ignored shutdown is the document's own word. A claim gets, and gives back, the machines that were shown."""
+    an ignored shutdown is the document's own word. A claim gets, and releases, the machines that were shown."""
     shown = approved.get(change.key)
     return shown is not None and all(any(_alike(action, other) for other in shown.actions) for action in change.actions)
 

@@ -1,4 +1,4 @@
-"""Where the documents of found machines go: files in a folder, or a commit on a branch; else whoever asked has them."""
+"""Where the documents of found machines go: files in a folder, or a commit on a branch; else the caller has them."""
 
 from __future__ import annotations
 

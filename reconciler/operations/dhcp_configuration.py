@@ -1,4 +1,4 @@
-"""What the DHCP server of partitions is to be told, so that their machines start from the boot service."""
+"""The configuration of the DHCP server of partitions, so that their machines start from the boot service."""
 
 from __future__ import annotations
 

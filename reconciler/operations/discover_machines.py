@@ -176,7 +176,7 @@ class _Search:
             raise OperationError(str(error)) from error
 
     def _leased(self) -> Iterator[ScanRange]:
-        """Of leases that lie in no declared bmcNetworks none: those of machines' systems stand in the same file, and
+        """Of leases that are in no declared bmcNetworks none: those of machines' systems stand in the same file, and
         whoever sits there could ask for the BMCs' login."""
         request = self._request
         networks = [parse_scan_range(text) for one in self._chosen() for text in one.spec.bmc_networks]

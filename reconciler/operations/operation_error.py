@@ -9,7 +9,7 @@ from reconciler.model.diagnostic import Diagnostic, Invalid
 
 
 class FailureReason(StrEnum):
-    """Why an operation did nothing, or not all; whoever called it makes an exit code or an HTTP status of it."""
+    """Why an operation did nothing, or not all; the caller makes an exit code or an HTTP status of it."""
 
     REFUSED = "Refused"
     """What was asked for must not be, or something is missing in the request."""

@@ -1,4 +1,4 @@
-"""The name of whoever acts, for the ledger."""
+"""The name of the actor, for the ledger."""
 
 from __future__ import annotations
 

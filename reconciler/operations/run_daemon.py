@@ -107,7 +107,7 @@ def _daemon(
 
 
 def _leave(standing: PolicyState) -> None:
-    with suppress(StoreError):  # What ended the daemon is what is to be told.
+    with suppress(StoreError):  # What ended the daemon is what is to be reported.
         standing.leave()
 
 

@@ -138,7 +138,7 @@ class Workspace:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The store, to be looked at: nothing of it is changed. An empty one in memory stands in for one that does not
+        """The store, to be read: nothing of it is changed. An empty one in memory stands in for one that does not
         exist yet. Raises StoreError."""
         store = self._read_only_store()
         try:

@@ -41,7 +41,7 @@ def place_claims(
 
 
 def lacks_machines(change: Change) -> bool:
-    """Whether it is a declared claim that neither gives back nor is held for what it says; what is left is to place."""
+    """Whether it is a declared claim that neither releases nor is held for what it says; what is left is to place."""
     return (
         change.key.kind == "MachineClaim"
         and change.source is not None

@@ -39,7 +39,7 @@ from reconciler.placement.reservations import Shelf, SizePlace
 from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine, best, rule, spread_labels
 
 _TAKEN = FilterReason("claimed", "a claim that is placed earlier gets the machine")
-"""Of a machine that is nobody's yet."""
+"""Of an unclaimed machine."""
 
 
 def place_all(
@@ -55,7 +55,7 @@ def place_all(
 ) -> Placements:
     """What claims have and would get now.
 
-    `only`: those that are asked for; the others are placed as far as these depend on them, and not told. `explain`:
+    `only`: those that are asked for; the others are placed as far as these depend on them, and not reported. `explain`:
     claims whose candidates are wanted. `tally`: one of these very states.
     """
     odd: dict[str, Placement] = {}
@@ -295,7 +295,7 @@ class _Pass:
             self._neighbours.add(self._neighbour(machine, spec.project, spread_labels(spec)))
 
     def _settled(self) -> Iterator[PlacedMachine]:
-        """The machines that projects have already, but for those on their way back."""
+        """The machines that projects have already, but for those being released."""
         desired = self._fleet.desired
         for key, one in all_machine_facts(self._fleet.facts.resources).items():
             machine = desired.resources.get(key) if one.project is not None else None

@@ -17,7 +17,7 @@ _Claim = Resource[MachineClaimSpec]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A machine that was looked at for a claim, and everything that keeps it from it."""
+    """A machine that was observed for a claim, and everything that keeps it from it."""
 
     machine: str
     partition: str
@@ -38,7 +38,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
 class Placement(msgspec.Struct, frozen=True):
     """What becomes of one claim. `held`: what it has; `lacks`: slots without a machine; `candidates`: of a claim that
-    is explained, all that were looked at, in the order in which they would be preferred."""
+    is explained, all that were observed, in the order in which they would be preferred."""
 
     claim: str
     held: tuple[ClaimedMachine, ...] = ()
@@ -53,7 +53,7 @@ Placements = Mapping[str, Placement]
 
 
 def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
-    """What stops a claim before any machine is looked at."""
+    """What stops a claim before any machine is observed."""
     spec = claim.spec
     if surplus(spec, held) or any(one.project != spec.project for one in held if not one.releasing):
         return (
@@ -69,7 +69,7 @@ def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ..
 
 
 def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) -> Hold:
-    """Why there are too few, in numbers. `firsts`: how many of the machines that were looked at each reason keeps away
+    """Why there are too few, in numbers. `firsts`: how many of the machines that were observed each reason keeps away
     as the first one; None: those that it may have."""
     spec, name = claim.spec, claim.key.name
     away = {code: number for code, number in firsts.items() if code is not None and number}

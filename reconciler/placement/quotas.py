@@ -154,7 +154,7 @@ def _accounts(
 
 
 def _claimed(facts: Facts) -> dict[str, list[ResourceKey]]:
-    """The machines that claims have got, by project; those on their way back among them."""
+    """The machines that claims have got, by project; those being released among them."""
     found: dict[str, list[ResourceKey]] = {}
     for key, one in all_machine_facts(facts.resources).items():
         if one.lifecycle.claim is not None and one.project is not None:
@@ -164,7 +164,7 @@ def _claimed(facts: Facts) -> dict[str, list[ResourceKey]]:
 
 def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> bool:
     """Whether it is there, or may be: a machine that is bound; what the IPAM holds; what is under way; and what could
-    not be looked at, so that nothing new takes its place."""
+    not be observed, so that nothing new takes its place."""
     if key.kind == "Machine":
         return machine_facts(facts.resources, key).project is not None
     seen = observed.get(key)

@@ -32,7 +32,7 @@ class PlacedMachine(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """How many machines lie in each rack, as one claim counts them: the project's, and those that share a label."""
+    """How many machines are in each rack, as one claim counts them: the project's, and those that share a label."""
 
     mine: Counter[Rack]
     alike: Counter[Rack]

@@ -58,7 +58,7 @@ def on_quotas(desired: DesiredState, observed: ObservedState, facts: Facts) -> t
 def on_renames(
     keys: Collection[ResourceKey], desired: DesiredState, facts: Facts, observed: ObservedState
 ) -> tuple[Diagnostic, ...]:
-    """The names of before of which nothing is known, while the new one is not as declared yet: a slip of the pen. Later
+    """The names of before of which nothing is known, while the new one is not as declared yet: a typing error. Later
     the old name may stand there for good."""
     found = []
     for key in keys:

@@ -92,7 +92,7 @@ def disruption_budget(limits: GuardLimits) -> Guard:
 
 
 def hold_until_observed(limits: GuardLimits) -> Guard:
-    """For a program that looks while it works: nothing is taken down while those that were not looked at yet could, by
+    """For a program that looks while it works: nothing is taken down while those that were not observed yet could, by
     being unreachable, forbid it. After a start into an outage the first to answer are those that are well."""
 
     def unseen(changes: Iterable[Change], world: GuardWorld) -> Holds:

@@ -323,7 +323,7 @@ def _groups_by_derived(budget: DisruptionBudget | None) -> bool:
 
 
 def _unavailable(world: GuardWorld) -> frozenset[ResourceKey]:
-    """The machines of the fleet that are off, unreachable, paused or in trouble, whatever the reason."""
+    """The machines of the fleet that are off, unreachable, paused or failed, whatever the reason."""
 
     def build() -> frozenset[ResourceKey]:
         return frozenset(

@@ -49,16 +49,17 @@ Work = Wait | PowerOffNow | Install | Wipe
 
 
 class Provisioning(Protocol):
-    """The machines' lives, as the services see them. Calls come from many threads, and are durable when they return.
+    """The machines' lifecycles, as the services see them. Calls come from many threads, and are durable when they
+    return.
 
-    Every call may raise StoreError: then nothing was taken up, and whoever asked is to ask again.
+    Every call may raise StoreError: then nothing was taken up, and the caller is to ask again.
     """
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
         """The declared machine with this UUID (as its BMC says) and one of these MACs, in any case; None when there is
         none, or when the two point to different machines.
 
-        Where its BMC told a UUID, that has to be shown. A MAC in a document goes before what BMCs say: no BMC takes
+        Where its BMC reported a UUID, that has to be shown. A MAC in a document goes before what BMCs say: no BMC takes
         another machine's place by telling its UUID or MAC.
         """
 
@@ -86,7 +87,7 @@ class Provisioning(Protocol):
         """Keep what the agent found in the machine."""
 
     def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
-        """Keep what the agent found in a machine that nobody declared. May come again for the same one."""
+        """Keep what the agent found in an undeclared machine. May come again for the same one."""
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """Tell that somebody was turned away, as a warning of that reason (CamelCase)."""

@@ -30,7 +30,7 @@ MANY = 500
 def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
     """Make the rows of these machines be what their facts say, in the transaction that writes the facts.
 
-    A machine goes from one slot to another only by way of none, and to none only by being given back: who has not heard
+    A machine goes from one slot to another only by way of none, and to none only by being released: who has not heard
     of a binding cannot write it away. With a claim that gets another name, as the same facts say of it, its machines
     keep their slots. Raises AlreadyBound; the transaction is then lost.
     """

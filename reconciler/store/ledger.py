@@ -54,7 +54,7 @@ TOLD_EACH = frozenset(
         EventReason.UNBOUND,
     }
 )
-"""Events that are told each time, and end the story of their resource: what a person, a commit or an order did."""
+"""Events that are reported each time, and end the story of their resource: what a person, a commit or an order did."""
 EXACT = frozenset(
     {
         EventReason.ACTION_ABANDONED,
@@ -148,7 +148,7 @@ def _counted(connection: Connection, event: Event, latest: Sequence[_Told]) -> b
 def _told_before(event: Event, since: AbstractSet[str]) -> int:
     """After how many of the same it is counted; `since`: the reasons of what was told after the newest of these."""
     if event.reason == EventReason.ACTION_SENT:
-        # What was sent and is not told of yet is another thing than what was sent before.
+        # What was sent and is not reported yet is another thing than what was sent before.
         return 1 if since & _REFUSED else TOLD if since - {EventReason.ACTION_SENT} else LOOKED_BACK
     return 1 if event.reason in _REFUSED else TOLD
 

@@ -71,7 +71,7 @@ class Store:
 
     @classmethod
     def read_only(cls, url: str) -> Store:
-        """Open it to be looked at; nothing of it is changed. Raises NoStore when there is none yet, StoreError."""
+        """Open it to be read; nothing of it is changed. Raises NoStore when there is none yet, StoreError."""
         return cls(Database.read_only(url))
 
     @property

@@ -26,7 +26,7 @@ class Fenced(StoreError):
 
 
 class StoreGone(Fenced):
-    """The store's file was deleted, or another lies in its place: what is written goes nowhere."""
+    """The store's file was deleted, or another is in its place: what is written goes nowhere."""
 
 
 class AlreadyBound(StoreError):

@@ -1,4 +1,4 @@
-"""The keyed work queue: what is to be looked at, from when on, and how urgently. No clock inside: times are passed in.
+"""The keyed work queue: what is to be observed, from when on, and how urgently. No clock inside: times are passed in.
 
 The queue is in memory alone: whoever starts puts every key, so that nothing of it must outlive the process.
 

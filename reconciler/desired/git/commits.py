@@ -84,7 +84,7 @@ def log_failed(error: GitFailed) -> SourceError:
 
 
 class Blobs:
-    """Contents by id, from one `cat-file --batch` that lives as long as the block."""
+    """Contents by id, from one `cat-file --batch` that lasts as long as the block."""
 
     def __init__(self, git_dir: Path) -> None:
         self._git_dir = git_dir

@@ -1,6 +1,6 @@
 """Which entries of a tree are manifests, and which are refused. Pure.
 
-Manifests are `*.yaml` and `*.yml`. A path with any part that starts with a dot is not looked at (`.github`,
+Manifests are `*.yaml` and `*.yml`. A path with any part that starts with a dot is not read (`.github`,
 `.pre-commit-config.yaml`); other files are not either.
 """
 
@@ -35,7 +35,7 @@ class ManifestFile(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 
 
 def is_manifest(path: bytes) -> bool:
-    """Whether a file of this path is looked at."""
+    """Whether a file of this path is read."""
     return path.endswith(SUFFIXES) and not _is_hidden(path)
 
 

@@ -3,7 +3,7 @@
 `python -m reconciler.desired.manifest.schemas` writes the files under `schemas/v1/`.
 A test holds that they are what this makes.
 The types say everything once; two things differ by intent. A schema refuses `null`, since an empty value in a
-document is a slip of the pen, where the types use None for "not declared". And a schema names formats.
+document is a typing error, where the types use None for "not declared". And a schema names formats.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def _asked_for(
 
 
 def _may_be_chosen(span: IPRange, there: list[_Prefix], chosen: set[int], above: Iterable[_Prefix]) -> bool:
-    """Whether it may lie in a prefix that the IPAM has yet to choose for a child."""
+    """Whether it may be in a prefix that the IPAM has yet to choose for a child."""
     if span.version not in chosen - {prefix.span.version for prefix in there}:
         return False
     return any(span in prefix.span for prefix in above)

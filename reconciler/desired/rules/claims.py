@@ -22,7 +22,7 @@ def check_claims(state: DesiredState) -> Iterator[Finding]:
 
 
 def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
-    """A name that was before is nobody's any more, and went to one."""
+    """A former name belongs to no document any more, and went to one other name."""
     owners: dict[str, Resource[Any]] = {}
     for resource in state.of_kind(kind):
         given = isinstance(resource.spec.renamed_from, str)
@@ -44,8 +44,8 @@ def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
 
 
 def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:
-    """A host name is one machine's in a project: DNS, monitoring and people know machines by it. A claim is told of the
-    first claim before it with which it has one in common."""
+    """A host name is one machine's in a project: DNS, monitoring and people know machines by it. A claim is informed of
+    the first claim before it with which it has one in common."""
     owners: dict[tuple[str, str], Resource[MachineClaimSpec]] = {}
     for claim in claims:
         shared: dict[ResourceKey, tuple[Resource[MachineClaimSpec], list[str]]] = {}

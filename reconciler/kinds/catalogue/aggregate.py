@@ -126,7 +126,7 @@ def item_value(item: AggregateItem, document: Mapping[str, Any]) -> int | float 
     try:
         found = compiled(item.source_path).search(document)
     except (JMESPathError, Malformed, ArithmeticError, TypeError, ValueError, RecursionError):
-        # A function of a filter was given what it does not take, such as a text that is not told.
+        # A function of a filter was given what it does not take, such as a text that is not reported.
         return None
     if found is None:
         return None

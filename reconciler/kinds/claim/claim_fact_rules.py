@@ -18,7 +18,7 @@ class ClaimFactRules(RenamedFactRules):
     facts_type = ClaimFacts
 
     def record(self, action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
-        """Machines that it gets and gives back."""
+        """Machines that it gets and releases."""
         if isinstance(action, ClaimRecord):
             return record_claim_action(action, facts, occasion.now, occasion.cause)
         return super().record(action, facts, occasion)

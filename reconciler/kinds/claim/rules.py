@@ -1,4 +1,4 @@
-"""What is done about a claim: machines are given back here; which ones it gets is for the plan as a whole to say. Pure.
+"""What is done about a claim: machines are released here; which ones it gets is for the plan as a whole to say. Pure.
 
 A claim is judged by which machines are remembered to be its own. New ones are chosen by `placement/place.py`, which
 sees all claims at once, and added to the change there.
@@ -26,8 +26,8 @@ class ClaimRules:
     """The reconciled half of MachineClaim."""
 
     def fields(self, resource: Resource[MachineClaimSpec], look: KindView) -> tuple[Field, ...]:
-        """How many machines it has, not counting those on their way back; whether it names them, where it names any;
-        which of those it is not to have are not its own, or on their way back; for which project it got them."""
+        """How many machines it has, not counting those being released; whether it names them, where it names any;
+        which of those it is not to have are not its own, or being released; for which project it got them."""
         spec, held = resource.spec, machines_of_claim(resource.key.name, look)
         live = [one for one in held if not one.releasing]
         settled = not lacking(spec.count, held) and not too_many(spec, held)
@@ -49,7 +49,7 @@ class ClaimRules:
         )
 
     def steps(self, resource: Resource[MachineClaimSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Give back what it is not to have, and what is too much without that: the highest slots."""
+        """Release what it is not to have, and what is too much without that: the highest slots."""
         spec, held = resource.spec, machines_of_claim(resource.key.name, look)
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
@@ -67,7 +67,7 @@ class ClaimRules:
         return Steps((*named_anew, *((_unclaim(look, over, ", ".join(sorted(why))),) if over else ())))
 
     def removal(self, look: KindView) -> Steps:
-        """All of its machines are given back; it is forgotten when each is free again."""
+        """All of its machines are released; it is forgotten when each is free again."""
         held = machines_of_claim(look.key.name, look)
         live = tuple(one for one in held if not one.releasing)
         forget = Forget(key=look.key, reason="no longer declared, and has no machines left")

@@ -161,7 +161,7 @@ class ClaimState(msgspec.Struct, frozen=True):
 
 
 class ClaimedMachine(msgspec.Struct, frozen=True, order=True):
-    """A machine that is a claim's, and in which slot. `leaving`: it is on its way back."""
+    """A machine that is a claim's, and in which slot. `leaving`: it is being released."""
 
     slot: int
     machine: str
@@ -210,7 +210,7 @@ def display_key(key: ResourceKey) -> str:
 
 
 def claim_of(desired: DesiredState, life: LifecycleFacts) -> Resource[MachineClaimSpec] | None:
-    """The claim whose machine it is, as it is declared now; None for nobody's, and when the claim is gone from git."""
+    """The claim whose machine it is, as it is declared now; None if unclaimed, and when the claim is gone from git."""
     key = claim_key(life)
     return desired.resources.get(key) if key is not None else None
 
@@ -259,14 +259,14 @@ def machines_of_claim(claim: str, look: KindView) -> tuple[ClaimedMachine, ...]:
 
 
 def surplus(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:
-    """Those to be given back, in order of slot: which the claim is not to have, or does not name where it names its
+    """Those to be released, in order of slot: which the claim is not to have, or does not name where it names its
     machines; and those that are too many without them."""
     live = [one for one in held if not one.releasing]
     return tuple(sorted({*(one for one in live if unwanted(spec, one.machine)), *too_many(spec, live)}))
 
 
 def returning(claim: str, held: Iterable[ClaimedMachine], desired: DesiredState) -> list[ClaimedMachine]:
-    """Those of the claim's machines that are on their way back, or are to be: git does not ask for them any more."""
+    """Those of the claim's machines that are being released, or are to be: git does not ask for them any more."""
     declared = desired.resources.get(ResourceKey("MachineClaim", claim))
     if declared is None:
         return list(held)
@@ -287,7 +287,7 @@ def too_many(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[Cl
 
 
 def lacking(count: int, held: Iterable[ClaimedMachine]) -> tuple[int, ...]:
-    """The slots that are to be filled: the lowest without a machine, or with one that is on its way back."""
+    """The slots that are to be filled: the lowest without a machine, or with one that is being released."""
     there = {one.slot for one in held if not one.releasing}
     open_ = (slot for slot in range(count + len(there)) if slot not in there)
     return tuple(islice(open_, max(0, count - len(there))))

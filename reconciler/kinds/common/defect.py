@@ -19,7 +19,7 @@ _LONGEST = 500
 
 
 def to_blame(candidates: Sequence[T], works_without: Callable[[Collection[T]], bool]) -> list[T] | None:
-    """Those without whom it works, in their order and as few as can be told; None when it does not even work without
+    """Those without whom it works, in their order and as few as is known; None when it does not even work without
     all of them. It is not to work with all of them. For k of n this takes about 2 k log n tries."""
     if not works_without(candidates):
         return None

@@ -168,7 +168,7 @@ class FactRules:
         return None
 
     def leaves_slot(self, _facts: ResourceFacts) -> bool:
-        """Whether it is being given back, so that it may be in none from now on."""
+        """Whether it is being released, so that it may be in none from now on."""
         return False
 
 

@@ -78,7 +78,7 @@ def _joined(first: Inventory, second: Inventory) -> Inventory:
 
 
 def as_json(inventory: Inventory) -> dict[str, Any]:
-    """The inventory as paths see it: a part of which nothing is known is absent, and so is a number not told."""
+    """The inventory as paths see it: a part of which nothing is known is absent, and so is a number not reported."""
     found: dict[str, Any] = {}
     for name in (*_LISTED, *_OPTIONAL):
         value = getattr(inventory, name)

@@ -14,7 +14,7 @@ _COMMA = re.compile(r",(?![^(]*\))")
 
 
 class Unmatched(ValueError):
-    """A target or selector that means nothing here; the text says what was meant instead, as far as can be told."""
+    """A target or selector that means nothing here; the text says what was meant instead, as far as known."""
 
 
 class Requirement(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ class BootRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     target: BootTarget | None = None
     """The boot target that stands for either at its BMC."""
     uuid: str | None = None
-    """The UUID that its BMC told when the request was given; whoever asks for its script has to show it."""
+    """The UUID that its BMC reported when the request was given; whoever asks for its script has to show it."""
     served_at: datetime | None = None
     """When its boot program got the script that leads to the agent."""
     registered_at: datetime | None = None
@@ -114,7 +114,7 @@ class LifecycleFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     claimed_at: datetime | None = None
     """Since when the claim has it."""
     releasing_at: datetime | None = None
-    """Since when it is on its way back from the claim."""
+    """Since when the claim is releasing it."""
     release_cause: str | None = None
     """Why it is, in words: the commit."""
     boot_request: BootRequest | None = None
@@ -122,7 +122,7 @@ class LifecycleFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     stopped_at: datetime | None = None
     """Since when it was seen off and has been started by groundstate alone."""
     system: str | None = None
-    """The UUID that its BMC told when an agent called last, else `serial:` and its serial number."""
+    """The UUID that its BMC reported when an agent called last, else `serial:` and its serial number."""
     attempts: int = 0
     """How many boot requests were given for the present purpose."""
     tried_request: str | None = None
@@ -185,7 +185,7 @@ def machine_facts(remembered: Mapping[ResourceKey, ResourceFacts], key: Resource
 
 
 def facts_in(look: KindView) -> MachineFacts:
-    """What is remembered of the machine that is looked at. Raises TypeError for what is no machine's."""
+    """What is remembered of the machine that is observed. Raises TypeError for what is no machine's."""
     return machine_s(look.facts)
 
 

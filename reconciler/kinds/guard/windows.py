@@ -49,7 +49,7 @@ def window_state(windows: Windows, now: datetime) -> WindowState:
 
 
 def open_spans(windows: Windows, first: datetime, last: datetime) -> list[OpenSpan]:
-    """The spans between two moments in which work may begin, in order and apart from each other. What lies at the very
+    """The spans between two moments in which work may begin, in order and apart from each other. What is at the very
     edges may be cut off there."""
     zone = ZoneInfo(windows.time_zone)
     # A window that closes soon after `last` closes for the start of work before that.

@@ -1,4 +1,4 @@
-"""Whose turn it is, among those that leave the choice to the IPAM: that of names, whoever is looked at first. Pure."""
+"""Whose turn it is, among those that leave the choice to the IPAM: that of names, whoever is observed first. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _places(spec: object, desired: DesiredState) -> Iterator[_NetworkFamily]:
 
 
 def _has(key: ResourceKey, place: _NetworkFamily, desired: DesiredState, observed: ObservedState) -> bool:
-    """Whether it has been given one; not, where it was not looked at yet."""
+    """Whether it has been given one; not, where it was not observed yet."""
     seen = observed.get(key)
     what, of = place
     match seen.value if seen is not None else None:

@@ -117,7 +117,7 @@ def number_room(look: KindView) -> Room:
 
 
 def releases(key: ResourceKey, look: KindView, *, ephemeral: bool) -> bool:
-    """Whether something that nobody declares is given up, as far as this look tells."""
+    """Whether something that is not declared is given up, as far as this look tells."""
     if look.desired is None or key in look.desired.resources:
         return False
     facts = look.remembered.get(key)
@@ -229,7 +229,7 @@ def prefix_holders(key: ResourceKey, want: IpamNetwork, look: KindView) -> Itera
 
 
 def _declared_too(found: Overlap, look: KindView) -> bool:
-    """Whether the documents overlap: such a state is refused, and none of them is told of the other here."""
+    """Whether the documents overlap: such a state is refused, and none of them is informed of the other here."""
     resource = look.desired.resources.get(found.holder) if look.desired is not None else None
     return resource is not None and any(overlap(found.cidr, prefix.cidr) for prefix in resource.spec.prefixes)
 

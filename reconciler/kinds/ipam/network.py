@@ -214,7 +214,7 @@ def families(spec: NetworkSpec, parent: NetworkSpec | None) -> set[int]:
 
 
 def within(inner: str, outer: str) -> bool:
-    """Whether a prefix lies in another."""
+    """Whether a prefix is in another."""
     one, other = ip_network(inner), ip_network(outer)
     return (
         one.version == other.version

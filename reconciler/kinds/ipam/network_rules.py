@@ -219,7 +219,7 @@ def _taken(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Hold
 
 
 def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str:
-    """A prefix that lies in none of its parent's as they are, and in one of them as they are declared."""
+    """A prefix that is in none of its parent's as they are, and in one of them as they are declared."""
     declared = (
         look.desired.resources.get(ResourceKey("Network", want.parent or "")) if look.desired is not None else None
     )
@@ -234,8 +234,8 @@ def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str
 
 
 def _stray_vrf(state: NetworkState, look: KindView) -> Steps:
-    """A network that nobody declares is kept with its number; a number whose network is gone has leaked (what is known
-    as D09: the VRF was acquired first, and not given back when the network failed)."""
+    """A network that is not declared is kept with its number; a number whose network is gone has leaked (what is known
+    as D09: the VRF was acquired first, and not released when the network failed)."""
     if state.network is not None or state.vrf is None:
         return Steps()
     why = "leak: the network is neither declared nor in the IPAM"

@@ -151,7 +151,7 @@ def number_steps(
     *,
     ephemeral: bool = False,
 ) -> list[Action]:
-    """Give back what is held and not wanted, and take what is wanted; `take` and `give` serve the field in question."""
+    """Release what is held and not wanted, and take what is wanted; `take` and `give` serve the field in question."""
     actions: list[Action] = []
     if held is not None:
         why = "a different number is declared" if pool else "no number is declared"

@@ -92,7 +92,7 @@ class NumberRules:
         )
 
     def steps(self, resource: Resource[NumberSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Take it; where another is held, that one is given back first."""
+        """Take it; where another is held, that one is released first."""
         if all(field.equal for field in fields):
             return Steps()
         spec, held = resource.spec, number_state(look.value).held(look.key)

@@ -26,7 +26,7 @@ def comes_from(key: ResourceKey, look: KindView) -> tuple[ResourceKey, AddressSt
 
 
 def goes_to(key: ResourceKey, look: KindView) -> ResourceKey | None:
-    """Whose the address is that the IPAM holds under this name, which is nobody's any more."""
+    """The new owner of the address that the IPAM holds under this name, which no document has any more."""
     if look.desired is None or key in look.desired.resources or _stays(key, look):
         return None
     desired = look.desired

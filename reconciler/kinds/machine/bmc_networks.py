@@ -1,4 +1,4 @@
-"""Which addresses a BMC may have: decided from the settings of whoever runs groundstate, never from a document."""
+"""Which addresses a BMC may have: decided from the settings of the operator, never from a document."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Host(msgspec.Struct, frozen=True):
 
 def build(spec: MachineClaimSpec, host: Host, home: PhoneHome | None = MARKS) -> dict[str, str]:
     """The files, by name. With an Ignition config of the claim no others for the system, as it says everything itself;
-    only what the agent tells the installation by."""
+    only what identifies the installation for the agent."""
     data = spec.user_data
     if data is not None and is_ignition(data):
         return {META: f"instance-id: {_json(instance_id(host.machine, host.instance))}", IGNITION: data}

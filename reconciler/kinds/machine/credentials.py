@@ -1,4 +1,4 @@
-"""Who may have which login: the decision, from the settings of whoever runs groundstate, never from a document."""
+"""Who may have which login: the decision, from the settings of the operator, never from a document."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ AGGREGATE = "aggregate/"
 
 
 class SizeFound(msgspec.Struct, frozen=True):
-    """The one size that fits, or why none can be told. `settled`: more knowledge would not change it."""
+    """The one size that fits, or why none is known. `settled`: more knowledge would not change it."""
 
     name: str | None
     why: str

@@ -1,6 +1,6 @@
-"""A managed machine's life: what its facts come to, and what they ask for next. Pure.
+"""A managed machine's lifecycle: what its facts come to, and what they ask for next. Pure.
 
-The phases are derived each time and never stored. A machine that is nobody's is off; nothing is ever written to a disk,
+The phases are derived each time and never stored. An unclaimed machine is off; nothing is ever written to a disk,
 or wiped off it, but under an order that was given for just that, to a machine that was seen to be off before.
 """
 
@@ -46,7 +46,7 @@ MAX_ATTEMPTS = 3
 
 
 class Phase(StrEnum):
-    """Where a managed machine is in its life."""
+    """Where a managed machine is in its lifecycle."""
 
     DISCOVERED = "Discovered"
     INSPECTING = "Inspecting"
@@ -85,7 +85,7 @@ def stage(life: LifecycleFacts) -> BootStage:
 
 
 def phase(facts: MachineFacts, claim: MachineClaimSpec | None) -> Phase:
-    """Where the machine is in its life. A machine whose trouble is final is in Error, whosever it is."""
+    """Where the machine is in its lifecycle. A machine whose failure is final is in Error, whosever it is."""
     life = facts.lifecycle
     if life.failure is not None and life.failure.final:
         return Phase.ERROR
@@ -204,7 +204,7 @@ def _driven(
         if claim is None or not installed(facts, claim):
             return None, None
         return (boot if given or off else None), "On"
-    return None, None  # Whoever started a machine that is nobody's had a reason.
+    return None, None  # Whoever started an unclaimed machine had a reason.
 
 
 def stands(
@@ -224,7 +224,7 @@ def stands(
 
 
 def left_to_people(spec: MachineSpec) -> bool:
-    """Whether nothing is done in its life at present, by what the document says."""
+    """Whether nothing is done in its lifecycle at present, by what the document says."""
     return not managed(spec) or spec.suspend is not None or spec.maintenance is not None
 
 
@@ -273,7 +273,7 @@ def system_of(state: SystemState, *, by_serial: bool | None = None) -> str | Non
 
 
 def uuid_of(seen: object) -> str | None:
-    """The UUID that the machine's BMC told at a look; None where it told none, or could not be read."""
+    """The UUID that the machine's BMC reported at a look; None where it told none, or could not be read."""
     return seen.uuid if isinstance(seen, SystemState) else None
 
 
@@ -381,12 +381,12 @@ def missing_home(life: LifecycleFacts, now: datetime) -> bool:
 
 
 def retry_at(life: LifecycleFacts) -> datetime | None:
-    """When the next order may be given after trouble; None: at once."""
+    """When the next order may be given after a failure; None: at once."""
     return None if life.failure is None else life.failure.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
 
 
 def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
-    """Trouble that ends an order: the last of so many attempts is final."""
+    """A failure that ends an order: the last of so many attempts is final."""
     final = life.attempts >= MAX_ATTEMPTS
     tried = f"; attempt {life.attempts} of {MAX_ATTEMPTS}"
     return LifecycleFailure(reason, message + tried, now, final)

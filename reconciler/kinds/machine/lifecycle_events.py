@@ -1,4 +1,4 @@
-"""Which fact may come when in a machine's life, and what it makes of it. Pure."""
+"""Which fact may come when in a machine's lifecycle, and what it makes of it. Pure."""
 
 from __future__ import annotations
 

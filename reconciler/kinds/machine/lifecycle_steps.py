@@ -1,4 +1,5 @@
-"""What is done next in a managed machine's life: an order, its end, or the machine's freedom; or why it waits. Pure."""
+"""What is done next in a managed machine's lifecycle: an order, its end, or the machine's freedom; or why it waits.
+Pure."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
     if purpose is None:
         return _at_rest(life, state, look)
     again = lifecycle.retry_at(life)
-    # Trouble of a later time than now was told by a clock that has been put back.
+    # A failure of a later time than now was told by a clock that has been put back.
     if life.failure is not None and again is not None and life.failure.at <= look.now < again:
         when = f"wait; the next attempt is at {again:%H:%M:%S}Z"
         return _waits(HoldKind.IN_FLIGHT, life.failure.reason, life.failure.message, when)
@@ -153,7 +154,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
 
 
 def _started_by_others(life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether a machine that is nobody's runs, for which nothing was ordered."""
+    """Whether an unclaimed machine runs, for which nothing was ordered."""
     return life.claim is None and life.boot_request is None and state.power is PowerState.ON
 
 
@@ -239,7 +240,7 @@ def _without_address(life: LifecycleFacts, look: KindView) -> Iterator[str]:
 
 
 def _asked_anew(spec: MachineSpec, life: LifecycleFacts, claim: MachineClaimSpec | None) -> bool:
-    """Whether a person has asked for another try since the trouble began."""
+    """Whether a person has asked for another try since the failure began."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
     if life.claim is not None and life.releasing_at is None:
         return claim is not None and (claim.request != life.tried_request or word not in (None, life.heeded_request))

@@ -25,7 +25,7 @@ def record_machine_action(
     uuid: str | None = None,
 ) -> Recorded:
     """What is remembered when the action is done. `name`: of the boot request, where it gives one; `uuid`: what the
-    machine's BMC told last."""
+    machine's BMC reported last."""
     key, was = action.key, machine_facts(facts, action.key)
     match action:
         case Bind(project=project):

@@ -286,7 +286,7 @@ def check_machine(resource: Resource[MachineSpec]) -> list[RuleFinding]:
 
 
 def observes(spec: MachineSpec) -> bool:
-    """Whether the machine is only looked at, and nothing is sent to it."""
+    """Whether the machine is only observed, and nothing is sent to it."""
     return spec.lifecycle is not None and spec.lifecycle.mode is Mode.OBSERVE
 
 

@@ -33,7 +33,7 @@ _REPORTS = {
 """What an agent may report. The other facts are the service's own to state."""
 
 DETAIL, PROOF = 500, 16_000
-"""Most characters that are kept of what an agent tells, and of its proof of wiping."""
+"""Most characters that are kept of what an agent reports, and of its proof of wiping."""
 
 BEGIN = (TokenPurpose.BOOT, TokenPurpose.DISCOVER)
 
@@ -121,7 +121,7 @@ class Agent:
             raise RequestRefused(400, f"{said.type!r} is not a report type; report types are {', '.join(_REPORTS)}")
         if not self._desk.reports.allows(grant.order, self._desk.now()):
             raise RequestRefused(503, "too many reports; try again later", retry=30)
-        # A machine that nobody declared has no life that a fact could belong to.
+        # An undeclared machine has no life that a fact could belong to.
         if grant.machine is not None and not self._desk.lives.report(
             grant.machine, grant.order, fact, _kept(fact, said.detail)
         ):

@@ -68,7 +68,7 @@ class Application:
             return endpoint, self._pages[endpoint](request, **arguments)
         except HTTPException as known:
             return endpoint, _in_words(known, request)
-        except Exception:  # noqa: BLE001  nothing may get out of here; whoever asked comes again
+        except Exception:  # noqa: BLE001  nothing may get out of here; the caller comes again
             self._log.exception("RequestFailed", listener=self._name, page=endpoint, client=request.remote_addr)
             failed = RequestRefused(503, "the service cannot answer now; ask again", retry=5)
             return endpoint, _in_words(failed, request)

@@ -107,7 +107,7 @@ class Files:
             if known is None or known[0] != look:
                 good = hashlib.file_digest(file, "sha256").hexdigest() == name
                 file.seek(0)
-                # What was written to while it was read is looked at again the next time.
+                # What was written to while it was read is read again the next time.
                 known = (look, good and _stat(os.fstat(file.fileno())) == look)
                 self._known[name] = known
             return known[1]

@@ -261,7 +261,7 @@ class _Server(Server):
         if conn.counted is not None:
             super().process_conn(conn)
         elif self._admit(conn):
-            # To be looked at when there is something to read; closed when there is nothing for too long.
+            # To be handled when there is something to read; closed when there is nothing for too long.
             self.put_conn(conn)
         else:
             self._log.debug("ConnectionRefused", client=conn.remote_addr)

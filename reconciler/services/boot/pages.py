@@ -28,7 +28,7 @@ NEIGHBOURS = 35
 """Seconds for which an agent listens for the switch, if it says nothing before: they speak every 30 (IEEE 802.1AB)."""
 
 DISCOVER = "discover"
-"""What the order of a machine that nobody declared begins with."""
+"""What the order of an undeclared machine begins with."""
 
 
 class Pages:

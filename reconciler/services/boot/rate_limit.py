@@ -31,7 +31,7 @@ class EventGate:
         self._lock = runtime.lock()
 
     def passes(self, kind: str, address: str, now: datetime) -> int | None:
-        """None: it is not told. Else the number of the kind, from anywhere, that were not told before it."""
+        """None: it is not reported. Else the number of the kind, from anywhere, that were not reported before it."""
         place = (kind, client_network(address))
         with self._lock:
             recent = [at for at in self._told.get(kind, []) if now - at < QUIET]

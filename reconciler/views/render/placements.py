@@ -30,7 +30,7 @@ def placement_lines(claim: Resource[MachineClaimSpec], found: Placement) -> Iter
 
 
 def candidate_rows(found: Placement) -> list[list[str]]:
-    """A row for each machine that was looked at: where it is, and why it was chosen or not."""
+    """A row for each machine that was observed: where it is, and why it was chosen or not."""
     chosen = {one.machine: one.slot for one in found.chosen}
     return [
         [one.machine, one.partition, one.rack or "-", one.size or "-", _why(one, chosen, found)]

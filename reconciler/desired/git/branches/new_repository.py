@@ -16,7 +16,7 @@ _PATIENCE = 60.0
 
 
 def is_in_repository(folder: Path) -> bool:
-    """Whether the folder is a repository's, or lies in one. Raises SourceError when there is no git."""
+    """Whether the folder is a repository's, or is in one. Raises SourceError when there is no git."""
     with _gitpython():
         from git import InvalidGitRepositoryError, Repo
 

@@ -85,7 +85,7 @@ class ProposalBranch:
         with commit_writer(self._source.git_dir) as writer:
             made = writer.commit(writer.tree_with(start, files), parents, message, identity)
         try:
-            # Without a force, so that the remote refuses it when its branch is not the one that was looked at.
+            # Without a force, so that the remote refuses it when its branch is not the one that was read.
             arguments = (
                 "push",
                 "--progress",

@@ -18,9 +18,9 @@ from reconciler.desired.git.commits import Blobs, Step, Touch, walk
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 
 MAX_STEPS = 5_000
-"""Commits behind the newest that are looked at for documents that share a file."""
+"""Commits behind the newest that are read for documents that share a file."""
 _MAX_BYTES = 64 << 20
-"""Of all file contents that are looked at."""
+"""Of all file contents that are read."""
 MAX_PARSED = 2_000
 """Documents that are compared by value; behind that, another text counts as another value."""
 MAX_ORIGINS = 50

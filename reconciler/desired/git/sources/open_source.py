@@ -31,7 +31,7 @@ def open_source(
     """The source at a folder (a repository, any folder in one, a bare one) or a URL (https, ssh, file).
 
     `ref`: branch, tag or commit; the default is HEAD. `path`: the folder to read, from `location`. `work_tree`: what
-    lies on disk, committed or not; then `location` need not be in a repository. `cache_dir`: where mirrors of remotes
+    is on disk, committed or not; then `location` need not be in a repository. `cache_dir`: where mirrors of remotes
     are kept; a remote needs it. Raises SourceError. Touches no network.
     """
     text = os.fspath(location)

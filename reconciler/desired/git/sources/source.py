@@ -73,7 +73,7 @@ class DesiredSource(Protocol):
         """
 
     def descends(self, revision: str, ancestor: str) -> bool | None:
-        """Whether the commit `revision` has `ancestor` among its ancestors; None where that cannot be told."""
+        """Whether the commit `revision` has `ancestor` among its ancestors; None if that is unknown."""
 
     def shallow(self) -> bool:
         """Whether its history ends before its beginning."""
@@ -95,5 +95,5 @@ class DesiredSource(Protocol):
         Never raises for a network that is down: the next `snapshot` says so.
 
         Local repositories and work trees are watched, and looked at every `interval` seconds as well, in case the
-        operating system forgot to say; remotes are only looked at. `jitter()` seconds are added to each interval.
+        operating system forgot to say; remotes are only read. `jitter()` seconds are added to each interval.
         """

@@ -1,4 +1,4 @@
-"""A work tree as a source: what lies on disk now, committed or not, under the same rules as a commit."""
+"""A work tree as a source: what is on disk now, committed or not, under the same rules as a commit."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class WorkTree:
         return "work tree"
 
     def branch(self) -> None:
-        """What lies on disk is of no branch."""
+        """What is on disk is of no branch."""
 
     def shallow(self) -> bool:
         """It has no history at all."""
         return False
 
     def descends(self, revision: str, ancestor: str) -> None:
-        """It cannot be told: nothing is kept."""
+        """It is unknown: nothing is kept."""
 
     @property
     def location(self) -> str:
@@ -78,7 +78,7 @@ class WorkTree:
         return str(self._root)
 
     def snapshot(self, at: str | None = None) -> WorkTreeSnapshot:
-        """What lies on disk now. Raises SourceError when the folder is gone, and for any `at`: nothing is kept."""
+        """What is on disk now. Raises SourceError when the folder is gone, and for any `at`: nothing is kept."""
         if at is not None:
             raise plumbing.SourceError("a work tree has no earlier state", "", "read the commit without --work-tree")
         top = self._root / self._path
@@ -99,7 +99,7 @@ class WorkTree:
         return WorkTreeSnapshot(revision, files, tuple(listing.diagnostics), contents)
 
     def commits_for(self, state: DesiredState, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Commit]:
-        """Nothing: what lies on disk need not be in any commit."""
+        """Nothing: what is on disk need not be in any commit."""
         return {}
 
     def history(self, revision: Revision, key: ResourceKey) -> History:
@@ -111,7 +111,7 @@ class WorkTree:
         raise _no_history()
 
     def uncommitted(self) -> int:
-        """None: what lies on disk is what is read."""
+        """None: what is on disk is what is read."""
         return 0
 
     def watch(self, stop: runtime.Flag, interval: float, jitter: Callable[[], float]) -> Iterator[str | None]:
