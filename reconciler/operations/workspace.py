@@ -95,6 +95,16 @@ class Workspace:
         """
         return self.read_all(source, store)[0]
 
+    def read_commit(self, source: DesiredSource, commit: str) -> DesiredState | None:
+        """The desired state of another commit; None where it is broken, or not in the clone."""
+        from reconciler.desired.git.plumbing import SourceError
+        from reconciler.desired.load import load_state
+
+        try:
+            return load_state(source.snapshot(commit), cache=cache_dir()).state
+        except SourceError:
+            return None
+
     def read_all(
         self, source: DesiredSource, store: Store | None = None
     ) -> tuple[DesiredState, tuple[Diagnostic, ...]]:

@@ -75,7 +75,7 @@ def going(lab: Lab, *options: str) -> list[str]:
 
 def off(lab: Lab) -> list[str]:
     """By what the store saw last."""
-    machines = lab.run("get", "machines", "-o", "json").json
+    machines = lab.run("get", "machines", "-o", "json").json["items"]
     return [one["metadata"]["name"] for one in machines if one["status"]["observed"]["power"] == "Off"]
 
 
@@ -119,7 +119,9 @@ def test_get_and_explain_say_who_is_held_and_by_what(lab: Lab) -> None:
     table = lab.run("get", "guards", "-o", "wide").out
     assert "closed" in table
     assert "Sun 2999" not in table
-    freeze = next(one for one in lab.run("get", "guards", "-o", "json").json if one["metadata"]["name"] == "freeze")
+    freeze = next(
+        one for one in lab.run("get", "guards", "-o", "json").json["items"] if one["metadata"]["name"] == "freeze"
+    )
     assert freeze["status"]["holds"] == [f"Machine/{name}" for name in NAMES]
     found = lab.run("explain-guard", "machine/a1", *NO_LIMIT, "-o", "json")
     assert (found.code, found.json["held"]) == (3, True)
@@ -176,3 +178,21 @@ def test_the_daemon_keeps_a_removed_guard_for_an_hour_also_after_a_restart(lab: 
         settled(running)
         assert get(running, "/healthz").status == 200
     assert taken_down(lab) == ["a1", "b1"]
+
+
+def test_a_plan_without_a_store_is_judged_by_the_guards_of_the_commit_before(lab: Lab) -> None:
+    """As in a pull request, where no daemon's store is at hand: the guards that are in force are those of git."""
+    empty = ("--store", str(lab.desk.folder / "other.db"))
+    lab.commit("Off", guard("racks", budget={"maxDisrupted": 4, "per": "rack"}))
+    assert going(lab, *empty) == ["a1", "b1"]
+    lab.commit("Off")
+    assert going(lab, *empty) == ["a1", "a2", "b1", "b2"], "the guard before lets four go"
+
+
+def test_an_apply_to_a_new_store_does_not_forget_the_guard_that_its_commit_removes(lab: Lab) -> None:
+    empty = ("--store", str(lab.desk.folder / "other.db"))
+    lab.commit("Off")
+    for _ in range(2):
+        assert lab.run("apply", "--yes", *NO_LIMIT, *empty).code != 0
+    assert going(lab, *empty) == []
+    assert len(lab.run("plan", "-o", "json", *NO_LIMIT, *empty).json["changes"]) == 3

@@ -125,6 +125,21 @@ class Repository:
             return None if ends and self._hides(revision, ancestor, ends) else False
         return True
 
+    def base(self, revision: str) -> str | None:
+        """Where the commit left the remote's default branch, as far as the clone knows that branch; else its first
+        parent, as for a commit that is on that branch already."""
+        for branch in ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master"):
+            try:
+                found = plumbing.run(self.git_dir, "merge-base", revision, branch).decode().strip()
+            except GitFailed:
+                continue
+            if found and found != revision:
+                return found
+        try:
+            return plumbing.run(self.git_dir, "rev-parse", "--verify", "--quiet", f"{revision}^1").decode().strip()
+        except GitFailed:
+            return None
+
     def _hides(self, revision: str, ancestor: str, ends: frozenset[str]) -> bool:
         """Whether `ancestor` may lie behind one of the `ends` of a shallow clone. Not behind those that are its own
         ancestors, such as all there are of a branch that was taken back."""

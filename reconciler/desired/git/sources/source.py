@@ -75,6 +75,10 @@ class DesiredSource(Protocol):
     def descends(self, revision: str, ancestor: str) -> bool | None:
         """Whether the commit `revision` has `ancestor` among its ancestors; None if that is unknown."""
 
+    def base(self, revision: str) -> str | None:
+        """The commit that a commit follows: where it left the remote's default branch, else its first parent. None
+        where there is none, or it cannot be told."""
+
     def shallow(self) -> bool:
         """Whether its history ends before its beginning."""
 

@@ -72,6 +72,9 @@ class WorkTree:
     def descends(self, revision: str, ancestor: str) -> None:
         """It is unknown: nothing is kept."""
 
+    def base(self, revision: str) -> None:
+        """It cannot be told: nothing is kept."""
+
     @property
     def location(self) -> str:
         """The repository's folder."""
