@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 import msgspec
 import sushy
@@ -20,6 +19,7 @@ from drivers.base import (
     Bmc,
     BootOverride,
     BootTarget,
+    Busy,
     DriverError,
     Endpoint,
     FoundBmc,
@@ -35,8 +35,9 @@ from drivers.base import (
     excerpt,
     scheduling,
 )
+from drivers.bmc.redfish_boot import pending_override, read_or_none, send_override
 from drivers.bmc.redfish_connector import OneShotConnector
-from drivers.bmc.redfish_errors import NotFound
+from drivers.bmc.redfish_errors import Broken, Forbidden, NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, Reply, parse_bmc_address
 from drivers.bmc.redfish_inventory import read_inventory
 from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
@@ -123,12 +124,12 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_action", "_asked", "_connector", "_id", "_last", "_path", "_resets")
+    __slots__ = ("_action", "_asked", "_connector", "_id", "_is_pending", "_last", "_path", "_resets")
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
-        self._asked = False
+        self._asked = self._is_pending = False
         self._resets: tuple[ResetType, ...] | None = None
         self._last: tuple[bytes, SystemState] | None = None
         """The document that was read last, by its digest, and what it says."""
@@ -163,7 +164,7 @@ class RedfishSystem:
         return system.reset_action.target_uri, self._allowed_resets(system)
 
     def set_boot(self, override: BootOverride) -> Accepted:
-        """A look, and one PATCH; two where a BMC keeps target and mode apart (NVIDIA GB200). Raises DriverError.
+        """A look, and one PATCH, or a second one: see `send_override`. Raises DriverError.
 
         The Settings resource is used where the BMC has one for boot. `enabled` belongs in every override: Supermicro
         falls back to Once without it (story 2008547).
@@ -174,13 +175,9 @@ class RedfishSystem:
                 raise Unsupported(f"{self._connector.url}: the system {system.path} has no boot override")
             allowed = some_of(BootTarget, system.boot.allowed_values)
             self._must_be_allowed("BootSourceOverrideTarget", override.target, allowed)
-            writes = system.through(Writes(self._connector))
-            system.set_system_boot_options(
-                target=_sushy(sushy.BootSource, override.target),
-                enabled=_sushy(sushy.BootSourceOverrideEnabled, override.enabled),
-                mode=_sushy(sushy.BootSourceOverrideMode, override.mode),
-            )
-            return writes.accepted
+            accepted_as, self._is_pending = send_override(system, self._connector, override)
+            self._last = None
+            return accepted_as
 
     def set_indicator(self, led: IndicatorLED) -> Accepted:
         """A look, and one PATCH of IndicatorLED or of LocationIndicatorActive. Raises DriverError."""
@@ -281,11 +278,20 @@ class RedfishSystem:
         etag = reply.headers.get("ETag") or document.get("@odata.etag")
         system = ParsedSystem(self._connector, path, document, etag if isinstance(etag, str) else None)
         boot = system.boot
-        if boot is None or (boot.target and boot.enabled) or system.settings_uri is None:
+        if boot is None or system.settings_uri is None:
             return system
-        # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
-        settings = self._connector.get(system.settings_uri).json().get("Boot")
-        document["Boot"] = {**(settings if isinstance(settings, dict) else {}), **document["Boot"]}
+        if boot.target and boot.enabled:
+            # AMI shows what its Settings resource took there alone, until the machine boots (Redfish-Tacklebox#127).
+            shown = pending_override(self._connector, system.settings_uri) if self._is_pending else None
+            self._is_pending = shown is not None
+            if shown is None:
+                return system
+            document["Boot"] = {**document["Boot"], **shown}
+        else:
+            # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
+            settings = read_or_none(self._connector, system.settings_uri)
+            more = settings.json().get("Boot") if settings is not None else None
+            document["Boot"] = {**(more if isinstance(more, dict) else {}), **document["Boot"]}
         merged = ParsedSystem(self._connector, path, document, system._get_etag())
         merged.is_merged = True
         return merged
@@ -315,7 +321,7 @@ class RedfishSystem:
         if action.allowed_values:
             return some_of(ResetType, action.allowed_values)
         if action.action_info_uri and not self._asked:
-            with contextlib.suppress(Rejected, Unsupported, *_NONSENSE):
+            with contextlib.suppress(Rejected, Unsupported, Busy, Broken, Forbidden, *_NONSENSE):
                 self._resets = some_of(ResetType, action.get_allowed_values(system))
             self._asked = True
         return self._resets
@@ -343,7 +349,3 @@ def _close_all(left: deque[OneShotConnector], deadline: float) -> None:
             return
         with contextlib.suppress(DriverError, *_NONSENSE):
             connector.close()
-
-
-def _sushy(kind: Any, value: StrEnum | None) -> Any:
-    return None if value is None else kind(value.value)

@@ -321,3 +321,93 @@ def test_boot_is_written_to_the_system_where_its_settings_have_no_boot(driver: R
     with RedfishServer(pki.context, documents) as server:
         driver.open(endpoint(server, pki.tls)).set_boot(PXE_ONCE)
         assert [one.path for one in server.seen("PATCH")] == [SYSTEM]
+
+
+SETTINGS = f"{SYSTEM}/SD"
+FUTURE = extended(f"Support of this Operation for Boot Properties is moved to FutureState URI({SETTINGS})")
+
+
+def with_settings(**boot: object) -> dict[str, Any]:
+    """A service whose system has a Settings resource."""
+    documents: dict[str, Any] = service(**{"@Redfish.Settings": {"SettingsObject": {"@odata.id": SETTINGS}}})
+    documents[SETTINGS] = {"@odata.id": SETTINGS, "Boot": {**system()["Boot"], **boot}}
+    return documents
+
+
+def test_a_boot_property_that_a_refusal_misses_is_sent_as_it_was_read(bmc: Bmc, server: RedfishServer) -> None:
+    """ansible-collections/community.general#11542."""
+    wants_mode = reply(
+        400, extended("The property BootSourceOverrideMode is a required property and must be included.")
+    )
+    server.misbehave("PATCH", SYSTEM, wants_mode)
+    bmc.set_boot(PXE_ONCE)
+    assert [one.json()["Boot"].get("BootSourceOverrideMode") for one in server.seen("PATCH")] == [None, "UEFI"]
+
+
+def test_an_override_that_is_switched_off_keeps_the_target_where_none_is_refused(
+    driver: RedfishDriver, pki: Pki
+) -> None:
+    """ironcore-dev/metal-operator#998: iLO wants a real target."""
+    boot = {**system()["Boot"], "BootSourceOverrideEnabled": "Continuous", "BootSourceOverrideTarget": "Pxe"}
+    with RedfishServer(pki.context, service(Boot=boot)) as server:
+        words = "BootSourceOverrideEnabled cannot be set while BootSourceOverrideTarget is None"
+        server.misbehave("PATCH", SYSTEM, reply(400, extended(words)))
+        driver.open(endpoint(server, pki.tls)).set_boot(BootOverride(BootTarget.NONE, BootEnabled.DISABLED))
+        targets = [one.json()["Boot"]["BootSourceOverrideTarget"] for one in server.seen("PATCH")]
+        assert targets == ["None", "Pxe"]
+
+
+def test_a_target_that_was_asked_for_is_never_replaced_by_what_is_there(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("PATCH", SYSTEM, reply(400, extended("BootSourceOverrideTarget Pxe is not possible")), times=None)
+    with pytest.raises(Rejected):
+        bmc.set_boot(PXE_ONCE)
+    assert server.count("PATCH") == 1
+
+
+def test_a_refusal_that_names_nothing_is_not_sent_again(bmc: Bmc, server: RedfishServer) -> None:
+    server.misbehave("PATCH", SYSTEM, reply(400, extended("No")), times=None)
+    with pytest.raises(Rejected):
+        bmc.set_boot(PXE_ONCE)
+    assert server.count("PATCH") == 1
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["the system refuses", "the system takes it"])
+def test_a_settings_resource_that_cannot_be_read_keeps_no_override_from_being_sent(
+    driver: RedfishDriver, pki: Pki, moved: bool
+) -> None:
+    """DMTF/Redfish-Tacklebox#55, #111: AMI's Settings resource takes PATCH, and GET fails."""
+    with RedfishServer(pki.context, with_settings()) as server:
+        server.misbehave("GET", SETTINGS, reply(404, extended("Not found")), times=None)
+        if moved:
+            server.misbehave("PATCH", SYSTEM, reply(400, FUTURE), times=None)
+        driver.open(endpoint(server, pki.tls)).set_boot(PXE_ONCE)
+        assert [one.path for one in server.seen("PATCH")] == ([SYSTEM, SETTINGS] if moved else [SYSTEM])
+
+
+@pytest.mark.parametrize("status", [404, 403, 500, 503])
+def test_a_settings_resource_that_cannot_be_read_stops_no_look(driver: RedfishDriver, pki: Pki, status: int) -> None:
+    documents = with_settings()
+    documents[SYSTEM] = {**documents[SYSTEM], "Boot": {"BootSourceOverrideMode": "UEFI"}}
+    with RedfishServer(pki.context, documents) as server:
+        server.misbehave("GET", SETTINGS, reply(status, extended("No")), times=None)
+        assert driver.open(endpoint(server, pki.tls)).read().power == "On"
+
+
+def test_an_override_that_shows_in_the_settings_alone_counts_as_given(driver: RedfishDriver, pki: Pki) -> None:
+    """DMTF/Redfish-Tacklebox#127: AMI shows the override at the system only after the next boot."""
+    with RedfishServer(pki.context, with_settings()) as server:
+
+        def take(request: Request) -> Answer:
+            boot = {**server.documents[SETTINGS]["Boot"], **request.json()["Boot"]}
+            server.documents[SETTINGS] = {**server.documents[SETTINGS], "Boot": boot}
+            return reply(204)
+
+        server.misbehave("PATCH", SETTINGS, take, times=None)
+        bmc = driver.open(endpoint(server, pki.tls))
+        bmc.set_boot(PXE_ONCE)
+        assert bmc.read().boot == BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.UEFI)
+        server.documents[SETTINGS] = with_settings()[SETTINGS]
+        assert bmc.read().boot == BootOverride(BootTarget.NONE, BootEnabled.DISABLED, BootMode.UEFI)
+        asked = server.count("GET", SETTINGS)
+        bmc.read()
+        assert server.count("GET", SETTINGS) == asked, "a steady look is one request"
