@@ -61,6 +61,8 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
     options.add_argument("targets", nargs="*", metavar="TARGET", help=f"of: {', '.join(TARGETS)}")
     asked = options.parse_args()
+    if strange := [name for name in asked.targets if name not in TARGETS]:
+        options.error(f"there is no target {', '.join(strange)}; there are {', '.join(TARGETS)}")
     left = {name: TARGETS[name] for name in asked.targets or TARGETS}
     until, number, cases, failed = time.monotonic() + asked.minutes * 60, asked.seed, Counter[str](), dict[str, str]()
     while left and time.monotonic() < until:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import Message
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ from drivers.base import (
     Prefix,
     ResetType,
     SystemState,
+    mac_address,
+    mac_fault,
 )
 from drivers.base.clean_text import read_json
 from drivers.bmc.redfish import RedfishSystem
@@ -52,7 +55,9 @@ from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, item_v
 from reconciler.kinds.catalogue.inventory_path import Malformed, element
 from reconciler.kinds.common.inventory import as_json
 from reconciler.kinds.common.label_selector import Unmatched, parse_selector
+from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.inventory_diff import inventory_differences
+from reconciler.model.address_range import address_range, is_within
 from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Revision
 from reconciler.onboarding.dhcp_leases import read_leases
@@ -538,6 +543,29 @@ KEA = (
 )
 
 
+ADDRESSES = [
+    *(b"52:54:00:ab:cd:ef", b"5254.00ab.cdef", b"525400-abcdef", b"52:54:0:ab:cd:ef", b"52 54 00 ab cd ef"),
+    *(b"10.0.0.7", b"10.0.0.10-10.0.0.50", b"10.0.0.0/24", b"2001:db8::/64", b"::ffff:10.0.0.1", b"fe80::1%eth0"),
+]
+
+
+def read_address(content: bytes) -> None:
+    """What takes a MAC address or a range takes one spelling of each, and says why it takes no other."""
+    text = content.decode(errors="surrogateescape")
+    mac = mac_address(text)
+    assert mac == (None if mac_fault(text) else mac_address(mac or ""))
+    mac_vendor(text)
+    shown(mac_fault(text))
+    try:
+        found = address_range(text)
+    except ValueError as error:
+        shown(str(error))
+        return
+    assert found.first <= found.last
+    last = IPv4Address(found.last) if found.version == 4 else IPv6Address(found.last)
+    assert is_within(last, [text])
+
+
 def _documents() -> st.SearchStrategy[bytes]:
     # JSON is YAML, and its escapes are YAML's.
     whole = st.sampled_from(PARSED).flatmap(around).map(lambda one: json.dumps(one).encode())
@@ -560,6 +588,7 @@ TARGETS: dict[str, Target] = {
     ),
     "agent": Target(as_bytes(around(REGISTRATION) | around({"type": "wiped", "detail": "sda 1 bytes: 0"})), read_agent),
     "in-band": Target(around(COLLECTED), read_inventory_of_agent),
+    "addresses": Target(mangled(st.sampled_from(ADDRESSES)), read_address),
     "leases": Target(mangled(mangled(st.sampled_from([DNSMASQ, KEA]))), read_lease_file),
 }
 

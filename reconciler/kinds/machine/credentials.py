@@ -152,7 +152,7 @@ def _wrong_scopes(grants: Grants) -> list[str]:
             try:
                 address_range(text)
             except ValueError as error:
-                wrong.append(f"{name}: {text}: {error}; write a prefix, or a range first-last")
+                wrong.append(f"{name}: {text!r}: {error}; write a prefix, or a range first-last")
     return wrong
 
 
