@@ -30,7 +30,12 @@ from reconciler.operations.discover_machines import DiscoverRequest, discover_ma
     "--rate", default=50.0, type=click.FloatRange(0.1, 10_000), help=("Maximum number of addresses probed in a second.")
 )
 @option("--concurrency", default=32, type=click.IntRange(1, 1024), help="How many addresses are probed in parallel.")
-@option("--timeout", default=2.0, type=click.FloatRange(0.1, 60), help="Seconds that a connection may take.")
+@option(
+    "--connect-timeout",
+    default=2.0,
+    type=click.FloatRange(0.1, 60),
+    help="Seconds that a connection may take.",
+)
 @click.option("--insecure", is_flag=True, help="Trust any certificate; it is written into the documents.")
 @click.option("--ca-file", metavar="FILE", help="Trust these authorities; it is written into the documents.")
 @click.option("--fingerprint", metavar="SHA256", help="Trust this certificate; it is written into the documents.")
@@ -62,6 +67,7 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
     tls = _trust(values)
     if tls is not None and len(tls) > 1:
         raise click.UsageError("--insecure, --ca-file and --fingerprint exclude each other")
+    values["timeout"] = values.pop("connect_timeout")
     request = DiscoverRequest(tls=tls, many=values.pop("yes"), delivery=Delivery(out, branch, push), **values)
     with exit_in_words(), fleet_bar("Looking for BMCs") as probed:
         found = discover_machines(where, request, _say, probed)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_name
-from reconciler.commands.options import option, output_option, where_from, where_options
+from reconciler.commands.options import headers_option, option, output_option, where_from, where_options
 from reconciler.commands.plan import fleet_bar
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, say_notes
@@ -59,9 +59,10 @@ def explain_placement_command(claim: str, refresh: bool, output: str, **values: 
 @click.command("capacity", short_help="Count machines by partition and size: total, free, reserved.")
 @where_options
 @_refresh
+@headers_option
 @output_option("table", "wide", "json", "yaml", default="table")
 @option("--partition", metavar="NAME", help="Only this partition.")
-def capacity_command(partition: str | None, refresh: bool, output: str, **values: Any) -> None:
+def capacity_command(partition: str | None, refresh: bool, no_headers: bool, output: str, **values: Any) -> None:
     """Count the machines of each size in each partition, from the latest observations in the store.
 
     No BMC is contacted without --refresh. Each machine is counted once. Free machines can be claimed now. Claimed
@@ -82,7 +83,7 @@ def capacity_command(partition: str | None, refresh: bool, output: str, **values
         return
     wide = output == "wide"
     titles = [*_CAPACITY_TITLES, *(["LEAVING", "ASKED", "FAULTY MACHINES"] if wide else [])]
-    print_table(titles, [_row(one, wide=wide) for one in found], narrow=not wide)
+    print_table(titles, [_row(one, wide=wide) for one in found], narrow=not wide, headers=not no_headers)
 
 
 def _row(one: Capacity, *, wide: bool) -> list[str]:

@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_kind
-from reconciler.commands.options import option, output_option, where_from, where_options
+from reconciler.commands.options import output_option, where_from, where_options
+from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
 from reconciler.kinds import KINDS, find_kind
 from reconciler.operations.validate_state import validate_state
@@ -85,13 +86,13 @@ def schema_command(kind: str | None) -> None:
 
 
 @click.command("version", short_help="Print versions.")
-@option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="Output format.")
+@output_option("text", "json", "yaml", default="text")
 def version_command(output: str) -> None:
     """Print the versions of groundstate and of its libraries."""
     parts = {name: _version(name) for name in ("groundstate", "sushy", "sqlalchemy", "gitpython")}
     parts["python"] = platform.python_version()
-    if output == "json":
-        click.echo(msgspec.json.encode(parts).decode())
+    if output != "text":
+        click.echo(dump(parts, output))
         return
     click.echo(f"groundstate {parts.pop('groundstate')}")
     for name, number in parts.items():

@@ -11,7 +11,7 @@ import msgspec
 
 from drivers.base import Allocation, Usage, clean
 from reconciler.commands.completion import complete_name
-from reconciler.commands.options import option, output_option, where_from, where_options
+from reconciler.commands.options import headers_option, option, output_option, where_from, where_options
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
 from reconciler.kinds.claim.spec import display_key
@@ -82,8 +82,9 @@ def _marks() -> TreeMarks:
 @ipam_group.command("get", short_help="Who holds what.")
 @click.argument("wanted", nargs=-1, metavar="[NETWORK|POOL|OWNER|ADDRESS|NUMBER]...")
 @where_options
+@headers_option
 @output_option("table", "wide", "json", "yaml", default="table")
-def get_addresses_command(wanted: tuple[str, ...], output: str, **values: Any) -> None:
+def get_addresses_command(wanted: tuple[str, ...], no_headers: bool, output: str, **values: Any) -> None:
     """List addresses and numbers with their owners: all, or those of a network, pool or owner, or the one named.
 
     \b
@@ -99,7 +100,7 @@ def get_addresses_command(wanted: tuple[str, ...], output: str, **values: Any) -
         form = {"addresses": found.addresses, "numbers": found.numbers}
         click.echo(dump(msgspec.to_builtins(form), output))
         return
-    _print_held(found, wide=output == "wide")
+    _print_held(found, wide=output == "wide", headers=not no_headers)
 
 
 def _owner(allocation: Allocation) -> str:
@@ -111,16 +112,16 @@ def _owner(allocation: Allocation) -> str:
 _HELD_TITLES = ["ADDRESS", "NETWORK", "OWNER", "TYPE", "PROJECT", "DNS NAME", "TAGS"]
 
 
-def _print_held(found: Allocations, *, wide: bool) -> None:
+def _print_held(found: Allocations, *, wide: bool, headers: bool) -> None:
     if found.addresses:
         shown = len(_HELD_TITLES) if wide else 5
         rows = [_held_row(one)[:shown] for one in found.addresses]
-        print_table(_HELD_TITLES[:shown], rows, narrow=not wide)
+        print_table(_HELD_TITLES[:shown], rows, narrow=not wide, headers=headers)
     if found.numbers:
         if found.addresses:
             click.echo()
         rows = [[str(one.number), one.pool, one.owner] for one in found.numbers]
-        print_table(["NUMBER", "POOL", "OWNER"], rows, narrow=not wide)
+        print_table(["NUMBER", "POOL", "OWNER"], rows, narrow=not wide, headers=headers)
     if not (found.addresses or found.numbers):
         click.echo("No allocation is held.", err=True)
 
@@ -140,8 +141,9 @@ def _held_row(one: Allocation) -> list[str]:
 @ipam_group.command("usage", short_help="How full each prefix and pool is.")
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
 @where_options
+@headers_option
 @output_option("table", "json", "yaml", default="table")
-def usage_command(networks: tuple[str, ...], output: str, **values: Any) -> None:
+def usage_command(networks: tuple[str, ...], no_headers: bool, output: str, **values: Any) -> None:
     """Show for each prefix and pool its size, what is used and what is free.
 
     \b
@@ -161,7 +163,7 @@ def usage_command(networks: tuple[str, ...], output: str, **values: Any) -> None
         size = sum(span.last - span.first + 1 for span in pool.ranges)
         free = f"{size - pool.held:,}"
         rows.append([f"Pool/{name}", "-", f"{size:,}", f"{pool.held:,}", bar(pool.held, size), free])
-    print_table(["NETWORK", "PREFIX", "SIZE", "USED", "", "FREE"], rows, narrow=False)
+    print_table(["NETWORK", "PREFIX", "SIZE", "USED", "", "FREE"], rows, narrow=False, headers=not no_headers)
 
 
 def _free(one: Usage) -> str:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_target
-from reconciler.commands.options import output_option, where_from, where_options
+from reconciler.commands.options import headers_option, output_option, where_from, where_options
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.override import Override
@@ -59,6 +59,7 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 @click.option("--list", "listed", is_flag=True, help="Show the overrides in force, and those that ended.")
 @click.option("--revoke", default="", metavar="ID", help="End an override now.")
 @where_options
+@headers_option
 @output_option("table", "wide", "json", "yaml", "name", default="table")
 def override_command(
     guard: str | None,
@@ -69,6 +70,7 @@ def override_command(
     by: str,
     listed: bool,
     revoke: str,
+    no_headers: bool,
     output: str,
     **values: Any,
 ) -> None:
@@ -96,7 +98,7 @@ def override_command(
         raise click.UsageError("name a guard to override, or pass --list, or --revoke ID; one of the three")
     with exit_in_words():
         if listed:
-            show_overrides(where, output)
+            show_overrides(where, output, headers=not no_headers)
         elif revoke:
             ended = revoke_override(where, revoke, by)
             click.echo(f"override {ended.id} of guard {ended.guard} is revoked")

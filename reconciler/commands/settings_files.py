@@ -25,7 +25,7 @@ from reconciler.operations.store_location import top_level
 FOUND_MAY_SET = frozenset(
     (
         *("output", "full", "depth", "limit", "events", "watch", "fail_on_unknown", "log_format"),
-        *("refresh", "concurrency", "rate", "port", "timeout", "interval", "resync"),
+        *("refresh", "concurrency", "rate", "port", "timeout", "connect_timeout", "interval", "resync"),
     )
 )
 """What a file that travels with the repository may say for everybody: how it is shown, and how often it is looked.

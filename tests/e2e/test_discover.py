@@ -182,7 +182,7 @@ def test_of_a_bmc_that_lets_nobody_in_the_lease_tells_who_made_its_network_card(
 def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall: Hall) -> None:
     with silence() as quiet:
         hosts = [quiet.addresses[0].removeprefix("https://"), "127.0.1.99:1", hall.ranges[0]]
-        done = open_desk.run("discover", *hosts, "--timeout", "0.5")
+        done = open_desk.run("discover", *hosts, "--connect-timeout", "0.5")
     assert done.code == 0
     assert list(machines(done.out)) == [ONE]
 
