@@ -235,7 +235,8 @@ class Reconciler:
         if not self._context.approves(change):
             message = "the change differs from the approved plan; plan again"
             return Failed(OutcomeReason.STALE, message, True, requeue_delay(OutcomeReason.STALE))
-        busy = lock_holder(change.key, desired, self._state.flights.values(), self._context.now())
+        lock = KINDS[change.key.kind].lock_of(desired.resources.get(change.key))
+        busy = lock_holder(change.key, desired, self._state.flights_on(lock) if lock else (), self._context.now())
         if busy is not None:
             return waiting(OutcomeReason.BMC_BUSY, f"its BMC is busy with {busy}")
         first = self._first_in_order(change.actions[0], desired)

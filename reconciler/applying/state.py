@@ -67,6 +67,9 @@ class EngineState:
         self._unsaved: dict[ResourceKey, Observation] = {}
         self._changed: set[ResourceKey] = set()
         self._cells: dict[str, MutableMapping[ResourceKey, Any]] = {_FACTS: self._facts, _FLIGHTS: self._flights}
+        self._busy: dict[str, dict[ResourceKey, InFlight]] = {}
+        for flight in self._flights.values():
+            self._move_flight(None, flight)
         self._changing: _ChangeSet | None = None
         # In the order in which they were handed over; of some it is known by now that they are on disk.
         self._undecided: list[_ChangeSet] = []
@@ -154,6 +157,8 @@ class EngineState:
 
     def _set(self, name: str, key: ResourceKey, value: Any) -> None:
         cells = self._cells[name]
+        if name == _FLIGHTS:
+            self._move_flight(cells.get(key), value)
         if value is None:
             cells.pop(key, None)
         else:
@@ -162,6 +167,19 @@ class EngineState:
         if name == _FACTS:
             is_down = value is not None and (value.disrupted_at or value.taken_down_at)
             (self._down.add if is_down else self._down.discard)(key)
+
+    def _move_flight(self, before: InFlight | None, after: InFlight | None) -> None:
+        if before is not None:
+            there = self._busy.get(before.bmc, {})
+            there.pop(before.key, None)
+            if not there:
+                self._busy.pop(before.bmc, None)
+        if after is not None:
+            self._busy.setdefault(after.bmc, {})[after.key] = after
+
+    def flights_on(self, bmc: str) -> Iterable[InFlight]:
+        """What is in flight on a BMC, or on what else an action has to itself."""
+        return self._busy.get(bmc, {}).values()
 
     def afterwards(self, follow: Callable[[], None]) -> None:
         """Call this once all that is changed now is on disk, without the gate."""
