@@ -91,3 +91,9 @@ def descriptions() -> Iterator[str]:
 
     for path in sorted((ROOT / "schemas" / "v1").glob("*.json")):
         yield from walk(json.loads(path.read_text("utf-8")))
+
+
+def docstrings(path: Path) -> list[str]:
+    """The docstrings of a module, and of its classes, functions and constants."""
+    found = (node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Expr))
+    return [value.value for value in found if isinstance(value, ast.Constant) and isinstance(value.value, str)]

@@ -185,7 +185,7 @@ def _located(name: str, value: Any, base: Path) -> Any:
 
 
 def _located_grants(own: dict[str, Any], base: Path) -> dict[str, Any]:
-    """The same for the files of credentials; what has another shape than it should is told later."""
+    """The same for the files of credentials; what has another shape than it should is reported later."""
     named = own.get("credentials")
     for one in named.values() if isinstance(named, dict) else ():
         if isinstance(one, dict) and isinstance(one.get("file"), str):

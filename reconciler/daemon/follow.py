@@ -82,7 +82,7 @@ class Follower:
 
     def watch_remote(self, stop: runtime.Flag) -> None:
         """Beside `follow`, in a thread of its own, for a source that takes long: at the start the last good revision
-        takes force meanwhile, and later it is told what is waited for. Raises StoreError."""
+        takes force meanwhile, and later an event names what is waited for. Raises StoreError."""
         if not self._looked.wait(START) and not stop.is_set():
             self.stand_in()
         while not stop.wait(_LOOK_OUT):
@@ -160,7 +160,7 @@ class Follower:
         return True
 
     def _may_follow(self, revision: Revision) -> bool:
-        """Whether the revision descends from the one in force, or an operator said that it need not; told loudly."""
+        """Whether the revision descends from the one in force, or an operator allowed it; reported as a warning."""
         last, sha = self._store.get_meta(LAST_GOOD), revision.id
         if not last or last == sha or revision.commit is None or last.startswith("worktree:"):
             return True

@@ -124,7 +124,7 @@ class Housekeeper:
 
     def _label(self) -> None:
         """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
-        looked at."""
+        requeued."""
         desired = self._engine.desired
         if desired is None or (not self._relabel and are_current(self._store, desired)):
             return

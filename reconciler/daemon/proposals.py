@@ -1,4 +1,4 @@
-"""Proposes the machines that were found, and that nobody declared, as a branch for a pull request.
+"""Proposes found, undeclared machines as a branch for a pull request.
 
 It works beside the reconciling, in a thread of its own: it looks through the partitions' BMC networks now and then, as
 `groundstate discover` does, and brings the branch up to date after each look, after each revision that takes force and

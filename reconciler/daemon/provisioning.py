@@ -38,7 +38,7 @@ INDEX_KEPT = timedelta(seconds=30)
 
 
 class Parts:
-    """What is known of the parts of machines, as far as lives need it. `told` takes events for ledger and log."""
+    """What is known of the parts of machines, as far as lives need it. Its `told` takes events for ledger and log."""
 
     def __init__(self, keeps: InventoryTable, told: Callable[[Event], None], now: Callable[[], datetime]) -> None:
         self._keeps, self._told, self._now = keeps, told, now
@@ -56,7 +56,7 @@ class Parts:
 
     def unwiped(self, name: str, proof: str) -> list[str]:
         """The disks that the agent has found in the machine, now or before, and that the proof does not name as large
-        as they are. Which of those of now one of before is, is told by what it is: names change between two starts."""
+        as they are. Which of those of now one of before is, is known by what it is: names change between two starts."""
         kept = self._keeps.of(name).in_band
         now = kept.value.disks if kept is not None and kept.value is not None else ()
         before = kept.previous.disks if kept is not None and kept.previous is not None else ()
@@ -73,7 +73,7 @@ class Parts:
         return sorted(left)
 
     def machine_of(self, mac: str) -> str | None:
-        """The name of the machine whose BMC, or whose agent, told this MAC address."""
+        """The name of the machine whose BMC, or whose agent, reported this MAC address."""
         now = self._now()
         if self._index is None or now - self._index[0] > INDEX_KEPT:
             every = self._keeps.all()
@@ -118,8 +118,8 @@ class DaemonProvisioning:
         return key if fits and self._shows(key, uuid) else None
 
     def _shows(self, key: ResourceKey, uuid: str) -> bool:
-        """Whether the UUID is what the machine's BMC reported, if it ever told one: a MAC alone is known to all
-        neighbours. While the BMC does not answer, what it told before counts."""
+        """Whether the UUID is what the machine's BMC reported, if it ever reported one: a MAC alone is known to all
+        neighbours. While the BMC does not answer, its earlier report counts."""
         known = self._uuid(key, self._seen(key))
         return known is None or known == uuid.lower()
 
@@ -322,7 +322,7 @@ def _proved(proof: str) -> Iterable[tuple[str, float]]:
 
 
 def _may_be(one: Disk, other: Disk) -> bool:
-    """Whether it may be the same disk. Whether a serial is told may depend on the agent's tools."""
+    """Whether it may be the same disk. Whether a serial is reported may depend on the agent's tools."""
     known = bool(one.serial and other.serial)
     same = one.serial == other.serial if known else one.name == other.name or one.model == other.model
     return same and one.size == other.size

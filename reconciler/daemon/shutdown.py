@@ -69,7 +69,7 @@ def _listen(reading: int, stop: runtime.Flag, told: Callable[[], None]) -> None:
 class Deadline:
     """Ends the process with exit code 1 when it is still there `seconds` after `stop` was set, whatever its threads
     wait for; `report` is given where they stand. Nothing is lost by that: what was sent is on record as in flight, and
-    looked at before anything is sent again."""
+    observed before anything is sent again."""
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ def keep_inventory(keeps: Keeps, key: ResourceKey, origin: Origin, value: Invent
 
 
 class InventoryReader:
-    """Reads machines' inventories from their BMCs. `tell` is given the events, which are in nobody's ledger yet.
+    """Reads machines' inventories from their BMCs. `tell` is given the events, which are in no ledger yet.
 
     `adopt` says which machines there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
     `begins`: whether BMCs have time for it; nothing is read before it has said so once.

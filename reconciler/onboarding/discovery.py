@@ -19,7 +19,7 @@ from reconciler.model.address_range import address_range, is_within
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
 
 MOST_ADDRESSES = 1 << 16
-"""That are looked through without being told twice."""
+"""That are probed without a confirmation."""
 HTTPS = 443
 _NOT_FOR_NAMES = re.compile(r"[^a-z0-9.-]+")
 _LONGEST_NAME = 63
@@ -88,7 +88,7 @@ def _single(text: str, port: int, partition: str | None) -> ScanRange:
 
 
 def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
-    """The partition in whose BMC networks the address lies, the narrowest first; or else the only one there is."""
+    """The partition in whose BMC networks the address is, the narrowest first; or else the only one there is."""
     every = list(partitions)
     number = ipaddress.ip_address(address.strip("[]"))
     around = [

@@ -84,7 +84,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class ApplySettings(msgspec.Struct, frozen=True):
-    """How it is carried out: BMCs side by side, and the days that the ledger is kept; None: as the daemon was told."""
+    """How it is carried out: BMCs side by side, and the days that the ledger is kept; None: the daemon's value."""
 
     concurrency: int = 128
     keep_events: int | None = None
@@ -313,7 +313,7 @@ def _wired(
 
 @contextmanager
 def _watched(store: Store, asked: CommandLimits, stop: runtime.Flag) -> Iterator[PolicyState]:
-    """Limits and overrides, looked at again every few seconds until `stop`."""
+    """Limits and overrides, read again every few seconds until `stop`."""
     standing = PolicyState(store, asked, now)
     standing.refresh()
     runtime.thread(partial(_watch, standing, stop), "standing").start()

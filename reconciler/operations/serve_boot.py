@@ -40,7 +40,7 @@ class BootOptions(msgspec.Struct, frozen=True):
 
 
 def place(options: BootOptions) -> str:
-    """Where it listens: where it was told to, or else where machines reach it."""
+    """Where it listens: on the address of the option, or else where machines reach it."""
     return options.listen or listen_at(options.address or "")
 
 

@@ -157,7 +157,7 @@ def _odd(
     """The looks to blame for the faults, as unknowns: by what is seen without them fails only what always does.
 
     A look is what can be left out, as anything may be unreadable. Documents and what is remembered cannot: a machine
-    would seem to be removed, or nobody's."""
+    would seem to be removed, or unclaimed."""
     seen = [key for key in sorted_keys(observed.keys()) if observed[key].error is None]
     unknown = {key: _unjudged_observation(observed[key], faults) for key in seen}
     blind = {**observed, **unknown}

@@ -1,7 +1,7 @@
 """The one policy: the guards that judge every plan. `plan`, `get`, `apply` and the daemon all plan by it.
 
 It follows from the documents and from what stands in the store, never from which command asks. One hold is not part of
-it, `first-look`: it is how a daemon that has just been started waits until it has looked at the fleet.
+it, `first-look`: it is how a daemon that has just been started waits until it has observed the fleet.
 """
 
 from __future__ import annotations

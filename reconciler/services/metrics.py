@@ -96,7 +96,7 @@ class Metrics:
         self._seconds.labels(kind).observe(seconds)
 
     def count_event(self, event: Event) -> None:
-        """An event was told."""
+        """An event was recorded."""
         self._events.labels(event.type, event.reason).inc()
 
     def windows_judged(self, windows: Mapping[str, bool]) -> None:

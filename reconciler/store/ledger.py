@@ -73,13 +73,13 @@ EXACT = frozenset(
 _REFUSED = frozenset({EventReason.ACTION_REFUSED, EventReason.ACTION_FAILED, EventReason.ACTION_NOT_CONFIRMED})
 """An action that comes to nothing is tried again and again: that is counted from the second time on."""
 TOLD = 3
-"""So often in a week anything else is told before it is counted."""
+"""So often in a week anything else is recorded before it is counted."""
 LOOKED_BACK, PAGE = 64, 6
 """Events of the resource among which the same one is sought, and how many of them at first."""
 WORDINGS = 5
-"""So many events of one reason, each in other words, are told; the next ones are counted beside the newest of them."""
+"""So many events of one reason, each in other words, are recorded; the next ones are counted beside the newest."""
 A_WEEK = timedelta(days=7)
-"""So long after it began, a story is told anew."""
+"""So long after it began, a story begins anew."""
 
 _Told = tuple[int, str]
 """An event as it is kept, and its place in the ledger."""
@@ -146,7 +146,7 @@ def _counted(connection: Connection, event: Event, latest: Sequence[_Told]) -> b
 
 
 def _told_before(event: Event, since: AbstractSet[str]) -> int:
-    """After how many of the same it is counted; `since`: the reasons of what was told after the newest of these."""
+    """After how many of the same it is counted; `since`: the reasons of what was recorded after the newest of these."""
     if event.reason == EventReason.ACTION_SENT:
         # What was sent and is not reported yet is another thing than what was sent before.
         return 1 if since & _REFUSED else TOLD if since - {EventReason.ACTION_SENT} else LOOKED_BACK

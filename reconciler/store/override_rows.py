@@ -63,7 +63,7 @@ class OverrideTable:
         return msgspec.structs.replace(found, revoked_at=at, revoked_by=by)
 
     def expire(self, now: datetime) -> tuple[Event, ...]:
-        """Tell the ledger, once, of those that have ended by themselves; returns what was told."""
+        """Tell the ledger, once, of those that have ended by themselves; returns what was recorded."""
         over = (
             override_table.c.until <= now,
             override_table.c.revoked_at.is_(None),

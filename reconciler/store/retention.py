@@ -17,7 +17,7 @@ BATCH = 500
 BATCHES = 10
 """Such transactions at a time: a process that ends soon, or has other work, takes out a part."""
 KEPT_FOR = "ledger-kept-for-days"
-"""In `meta`: what the daemon was told last, so that an `apply` takes out no more."""
+"""In `meta`: what the daemon was started with last, so that an `apply` takes out no more."""
 KEPT_FROM = "ledger-kept-from"
 """In `meta`: the database itself refuses to take out an event that is not older than this (migration 0008)."""
 

@@ -162,7 +162,7 @@ class Store:
         after `until`; `only`: of this type; `reason`: for this reason alone.
 
         `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
-        order in which they were first told.
+        order in which they were first recorded.
         """
         table, repeat = tables.event, tables.repeat
         conditions = [_is(table, key)] if key is not None else []

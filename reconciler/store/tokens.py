@@ -18,7 +18,7 @@ from reconciler.store.database import Database
 from reconciler.store.tables import token
 
 _TOKENS_KEPT = timedelta(days=1)
-"""How long a token that is over can still be told from one that never was."""
+"""How long a token that is over is still distinguished from one that never was."""
 
 PREFIX = "gs-"
 """What every token begins with: it is found where it should not be, and is a string in YAML whatever follows."""

@@ -39,7 +39,7 @@ SUSPECT_REASONS = frozenset(
 
 
 class Loop:
-    """Keys in, outcomes out. `settled` is told each outcome; `resync` seconds pass between two looks at a key that is
+    """Keys in, outcomes out. `settled` gets each outcome; `resync` seconds pass between two looks at a key that is
     as declared (None: it is dropped from the queue instead). `suspects`: those whose BMC is known to be silent.
     `everything`: what there is, to be queued anew when the clock was put back."""
 
@@ -101,7 +101,7 @@ class Loop:
         """Serve the queue with threads until `stop`, then let each finish the key that it has in hand.
 
         One that hangs on a silent BMC is left behind after STOP_SECONDS; what it sent is on record. When the queue, or
-        whoever is told the outcomes, fails, all stop and the error is raised.
+        the receiver of the outcomes, fails, all stop and the error is raised.
         """
         reserved = max(1, workers // 4)
         all_keys, no_suspects = (SUSPECT, runtime.lock()), (RESYNC, runtime.lock())

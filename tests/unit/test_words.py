@@ -1,4 +1,4 @@
-"""The words and sentences of messages, help texts, schema descriptions and pages, by docs/style.md."""
+"""The words and sentences of messages, help texts, schema descriptions, docstrings and pages, by docs/style.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli import main
-from tests.prose import CODE, PAGES, ROOT, descriptions, helps, length, messages, paragraphs, sentences
+from tests.prose import CODE, PAGES, ROOT, descriptions, docstrings, helps, length, messages, paragraphs, sentences
 
 MOST_WORDS = 25
 BANNED = re.compile(
@@ -19,6 +19,12 @@ BANNED = re.compile(
 )
 BANNED_IN_PAGES = re.compile(
     BANNED.pattern + r"|\b(told|tells?|telling|trouble|lives|lies|giv(e|es|ing) back|somebody)\b",
+    re.IGNORECASE,
+)
+BANNED_IN_DOCSTRINGS = re.compile(
+    r"\b(that nobody declare[sd]|given back|giv(e|es) back|on (its|their) way back|slip of the pen|way out"
+    r"|(is|are|was|were) looked at|nobody's|cannot be told)\b"
+    r"|(?<!`)\btold\b(?!`)",
     re.IGNORECASE,
 )
 NO_PROSE = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|WITH|PRAGMA)\b|^\(\?i\)|\\[dsw]", re.IGNORECASE)
@@ -46,6 +52,12 @@ def test_no_message_help_text_or_description_holds_a_banned_word() -> None:
 def test_no_sentence_of_a_message_a_help_text_or_a_description_is_too_long() -> None:
     found = {text for text in texts() if too_long(text)}
     assert sorted(found) == []
+
+
+def test_no_docstring_of_the_reconciler_holds_a_banned_word() -> None:
+    paths = [path for path in CODE if "drivers" not in path.relative_to(ROOT).parts]
+    found = {f"{path.relative_to(ROOT)}: {text}" for path in paths for text in docstrings(path)}
+    assert sorted(text for text in found if BANNED_IN_DOCSTRINGS.search(text)) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

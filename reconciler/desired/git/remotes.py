@@ -20,7 +20,7 @@ _SHOWN = 8
 
 
 def unavailable(name: str, stderr: str) -> SourceUnavailable:
-    """The remote `name` does not give what was asked for; `stderr` is git's, and ends up in it with a way out."""
+    """The remote `name` does not give what was asked for; `stderr` is git's, and ends up in it with a hint."""
     why = words(stderr)
     if "Host key verification failed" in stderr or "HOST IDENTIFICATION HAS CHANGED" in stderr:
         hint = "compare the host's key with its owner's, and put it into known_hosts"

@@ -44,7 +44,7 @@ def _is_hidden(path: bytes) -> bool:
 
 
 class Listing:
-    """The manifests of a tree, as its entries are told one by one."""
+    """The manifests of a tree, as its entries are added one by one."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []

@@ -28,7 +28,7 @@ def check_catalogue(desired: DesiredState, claimed: Collection[ResourceKey] = ()
 
 
 def _sizes(sizes: list[Resource[SizeSpec]]) -> Iterator[Finding]:
-    """A size that contradicts itself fits no machine; of two that can fit the same one, neither can be told."""
+    """A size that contradicts itself fits no machine; of two that can fit the same one, neither is certain."""
     path = ("spec", "constraints")
     sound = []
     for size in sizes:

@@ -1,7 +1,7 @@
 """Paths over the inventory: JMESPath, as far as a path yields one value or one collection. Pure.
 
-That is checked against the inventory's type before there is any inventory, so that a typing error is told when it is
-made. The library parses and searches; what is allowed is decided here.
+That is checked against the inventory's type before there is any inventory, so that a typing error is reported when
+it is made. The library parses and searches; what is allowed is decided here.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def example(*sizes: Constraints) -> Example | None:
     """A machine that is of all these sizes, or None when there is none.
 
     Both searches in it are bounded (`globs.MOST_STATES`, `MOST_TRIES`): for dozens of patterns that intertwine, None
-    may mean that none was found. A machine that is of two sizes is then still told as such when it is observed.
+    may mean that none was found. A machine that is of two sizes is then still reported as such when it is observed.
     """
     memory = _parts(ConstraintType.MEMORY, sizes)
     processors = memory and _parts(ConstraintType.CORES, sizes)

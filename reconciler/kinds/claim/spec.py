@@ -204,7 +204,7 @@ def of_claim(key: ResourceKey) -> OfClaim | None:
 
 
 def display_key(key: ResourceKey) -> str:
-    """The key as people are told of it: of an address that nobody declared by itself, for which claim it is."""
+    """The key as people see it: of an address that a claim implies, the claim with slot, network and family."""
     meant = of_claim(key)
     return str(key) if meant is None else f"{key} ({meant})"
 

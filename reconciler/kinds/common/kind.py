@@ -174,7 +174,7 @@ class Kind(msgspec.Struct, frozen=True):
     in_fleet: bool = False
     """Guards count it: as declared, lost, unreachable, taken down."""
     joins: bool = False
-    """Those that are first declared while others of the kind go are told apart from those that were there before."""
+    """Those that are first declared while others of the kind go are kept apart from those that were there before."""
     placed: bool = False
     """It gets resources of another kind, as a claim gets machines: it waits while none fits, and is observed again when
     one may fit."""

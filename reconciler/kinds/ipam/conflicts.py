@@ -253,7 +253,7 @@ def _by_scope(look: KindView) -> dict[tuple[bool, str], list[tuple[ResourceKey, 
 
 
 def _scope(network: IpamNetwork) -> tuple[bool, str]:
-    """Within which prefixes may not overlap: the parent, or, of nobody's child, the namespace."""
+    """Within which prefixes may not overlap: the parent, or, without a parent, the namespace."""
     return (True, network.parent) if network.parent is not None else (False, network.namespace)
 
 

@@ -162,7 +162,7 @@ def _vrf_field(spec: NetworkSpec, state: NetworkState) -> Field:
 def _refused(
     spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, look: KindView
 ) -> Iterator[Hold]:
-    """What the IPAM would refuse, told beforehand; and what only the rules between projects forbid."""
+    """What the IPAM would refuse, reported beforehand; and what only the rules between projects forbid."""
     if spec.parent is not None:
         yield from _without_parent(spec.parent, want, lengths, look)
     yield from _taken(look.key, want, look)

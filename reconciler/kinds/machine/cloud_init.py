@@ -42,7 +42,7 @@ MARKS = PhoneHome(
 
 
 class SeedAddress(msgspec.Struct, frozen=True):
-    """An address that the machine has: of which Network, its prefix length there, and the way out, if it has one."""
+    """An address that the machine has: of which Network, its prefix length there, and the gateway, if it has one."""
 
     network: str
     address: str
@@ -123,7 +123,7 @@ def netplan(host: Host) -> dict[str, Any]:
 
 
 def _routes(addresses: Sequence[SeedAddress]) -> dict[int, dict[str, Any]]:
-    """The way out of each family: that of the first address that has one. Two would be a coin toss for each packet."""
+    """The gateway of each family: that of the first address that has one. Two would be a coin toss for each packet."""
     found: dict[int, dict[str, Any]] = {}
     for one in addresses:
         if one.gateway is None:

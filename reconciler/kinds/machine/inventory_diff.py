@@ -14,7 +14,7 @@ import msgspec
 from drivers.base import Inventory
 
 MEMORY_SLACK = 0.01
-"""Where no modules are told, memory is what the kernel left over, which a new kernel changes a little."""
+"""Where no modules are reported, memory is what the kernel left over, which a new kernel changes a little."""
 ORIGINS_SLACK = 0.05
 """Between BMC and agent: memory that the firmware keeps for itself, and disks counted in other units."""
 

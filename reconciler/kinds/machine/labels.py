@@ -28,7 +28,7 @@ class SizeFound(msgspec.Struct, frozen=True):
 
 
 def size_by_inventory(machine: Resource[MachineSpec], inventory: Inventory | None, desired: DesiredState) -> SizeFound:
-    """The machine's size by its inventory: exactly one fits, or none is told."""
+    """The machine's size by its inventory: exactly one fits, or none is given."""
     if inventory is None:
         return SizeFound(None, f"inventory of {machine.key} is not known yet", settled=False)
     # A fleet has few models of machines: each is held against the sizes once for a revision.

@@ -247,7 +247,7 @@ def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, n
 
 
 def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
-    """What an order waits for since a later time than now, which a clock told that has been put back, counts from now
+    """What an order waits for since a later time than now, by a clock that has been put back, counts from now
     on: what is overdue would be noticed when the clock has caught up, perhaps in years."""
     request = life.boot_request
     if request is None:
@@ -273,12 +273,12 @@ def system_of(state: SystemState, *, by_serial: bool | None = None) -> str | Non
 
 
 def uuid_of(seen: object) -> str | None:
-    """The UUID that the machine's BMC reported at a look; None where it told none, or could not be read."""
+    """The UUID that the machine's BMC reported at a look; None where it reported none, or could not be read."""
     return seen.uuid if isinstance(seen, SystemState) else None
 
 
 def like_before(life: LifecycleFacts, state: SystemState) -> str | None:
-    """The same of what answers now, told as it was told of the system whose life this is."""
+    """The same of what answers now, in the same form as that of the recorded system."""
     return system_of(state, by_serial=life.system.startswith(SERIAL)) if life.system is not None else None
 
 

@@ -37,7 +37,7 @@ change nothing, but for a system that calls from a machine that is being release
 
 
 class FactApplied(msgspec.Struct, frozen=True):
-    """A fact taken up: the life after it, and how it is told; no reason: not worth telling. `expected` False: nothing
+    """A fact taken up: the life after it, and how it is reported; no reason: no event. `expected` False: nothing
     has moved but `trouble`."""
 
     lifecycle: LifecycleFacts

@@ -74,7 +74,7 @@ class MachineRules:
         return tuple(found)
 
     def steps(self, resource: Resource[MachineSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Whose it is first; boot before power, so that a machine comes up from where it was told to; the LED last."""
+        """Whose it is first; boot before power, so that a machine boots from the declared target; the LED last."""
         state = _state(look.value)
         spec = _effective(resource.spec, look)
         parts = _binding_steps(spec, look, fields)

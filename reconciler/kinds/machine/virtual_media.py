@@ -70,7 +70,7 @@ def media_is_watched(facts: ResourceFacts) -> bool:
 
 
 def media_ready(life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether the machine may be told to start for its order, as far as the virtual drive goes."""
+    """Whether the machine may be started for its order, as far as the virtual drive goes."""
     return life.boot_request is None or life.boot_request.media is None or _is_in(life, state)
 
 

@@ -1,6 +1,6 @@
 """The agent's CD image: as it was built, with the way to this service written into it.
 
-The image starts the same kernel and initrd as the network does. What the kernel is told stands in its boot loader's
+The image starts the same kernel and initrd as the network does. The kernel's arguments are in its boot loader's
 configuration, in a room of fixed size that the build leaves (deploy/discovery/media.py), so that nothing moves.
 """
 

@@ -27,7 +27,7 @@ TFTP_ROOT = "/usr/lib/ipxe"
 
 
 class DhcpPartition(msgspec.Struct, frozen=True):
-    """One partition: its name, what it says of booting, and what else its machines are told."""
+    """One partition: its name, what it says of booting, and what else its machines get."""
 
     name: str
     boot: BootService

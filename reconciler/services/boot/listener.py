@@ -153,7 +153,7 @@ class Turns(queue.Queue[Any]):
 
 
 def _place(item: Any) -> str:
-    """cheroot's own word to stop is nobody's."""
+    """cheroot's own word to stop has no effect here."""
     return str(getattr(item, "place", ""))
 
 

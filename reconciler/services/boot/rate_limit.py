@@ -22,7 +22,7 @@ REMEMBERED = 4096
 
 
 class EventGate:
-    """Decides of each (kind, address) whether it is told. Safe for use by several threads."""
+    """Decides of each (kind, address) whether it is reported. Safe for use by several threads."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[str, str], datetime] = OrderedDict()

@@ -70,15 +70,15 @@ class RequestContext:
         machine: ResourceKey | None = None,
         answer: str | None = None,
     ) -> NoReturn:
-        """Turn the request away, in the words of `answer` or else of the message. The ledger is told the message,
-        unless it was told the like of it shortly before."""
+        """Turn the request away, in the words of `answer` or else of the message. The ledger gets the message,
+        unless it got a similar one shortly before."""
         address = request.remote_addr or ""
         request.environ[REFUSED] = reason
         self.warn(address, reason, message, machine)
         raise RequestRefused(status, answer or message)
 
     def warn(self, address: str, reason: str, message: str, machine: ResourceKey | None = None) -> None:
-        """Tell the ledger that somebody was turned away, unless it was told the like of it shortly before."""
+        """Record that a request was refused, unless a similar one was recorded shortly before."""
         untold = self._gate.passes(reason, address, self.now())
         if untold is not None:
             others = f"; {untold} more like it were not reported" if untold else ""

@@ -17,7 +17,7 @@ CONSOLES = "console=tty0 console=ttyS0,115200 panic=60"
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """What the agent is told on its kernel's command line. `pin`: of the API's public key, in curl's form. `mac`: of
+    """What the agent gets on its kernel's command line. `pin`: of the API's public key, in curl's form. `mac`: of
     the card that the machine was started over, where that is known."""
 
     api: str

@@ -87,7 +87,7 @@ def _kind_of_trust(change: AccessChange) -> str:
 
 
 def _around(address: str) -> str:
-    """The network of a number, or the domain of a name, with scheme and port where they are told."""
+    """The network of a number, or the domain of a name, with scheme and port where they are given."""
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""

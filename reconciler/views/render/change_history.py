@@ -1,4 +1,4 @@
-"""What became of one document, commit by commit: versions compared by value, and told together with the ledger. Pure.
+"""What became of one document, commit by commit: versions compared by value, and shown together with the ledger. Pure.
 
 Documents of old commits need not be valid today, so they are compared as they were written, not as their kind's type.
 """

@@ -93,7 +93,7 @@ def holds(change: Change) -> tuple[Hold, ...]:
 
 
 def to_proceed(hold: Hold, group: Sequence[Change]) -> str:
-    """The way out of a hold that `holds` gave, as it is typed for these changes; for many, by their labels."""
+    """The hint of a hold that `holds` gave, as it is typed for these changes; for many, by their labels."""
     these = " ".join(typed(change.key) for change in group)
     return hold.hint.replace(_THESE, these if len(group) <= _NAMED else "-l SELECTOR")
 

@@ -159,7 +159,7 @@ def commit_words(this: Commit) -> str:
 
 
 def author(this: Commit) -> str:
-    """`author Ada, not verified`: anybody can commit in anybody's name, so an author is never told without this."""
+    """`author Ada, not verified`: anybody can commit in anybody's name, so an author is never shown without this."""
     return f"author {clean(this.author)}, not verified"
 
 
@@ -179,7 +179,7 @@ def cause(this: Cause, *, since: bool = True) -> str:
 
 
 def name(change: Change) -> str:
-    """`Machine r12-01`; of an address that nobody declared by itself, for which claim it is."""
+    """`Machine r12-01`; of an address that a claim implies, for which claim it is."""
     meant = of_claim(change.key)
     return clean(f"{change.key.kind} {change.key.name}" + (f" ({meant})" if meant is not None else ""))
 

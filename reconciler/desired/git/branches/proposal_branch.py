@@ -1,4 +1,4 @@
-"""The branch on which the daemon proposes what it found, as the remote has it: looked at, and gone on with.
+"""The branch on which the daemon proposes what it found, as the remote has it: read, and continued.
 
 Nothing of the followed repository moves: commits are made by git's plumbing, go to the remote by their hash, and no
 local branch, work tree or index knows of them. Nothing is ever forced: somebody who pushed meanwhile wins, and the

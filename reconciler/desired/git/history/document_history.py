@@ -234,7 +234,7 @@ class _Walk:
 
 
 def _joined(edits: Iterator[Edit]) -> Iterator[Edit]:
-    """What ends a time in which the document could not be read is told by what differs from before that time."""
+    """What ends a time in which the document could not be read is reported by what differs from before that time."""
     waiting: list[Edit] = []
     for edit in edits:
         waiting.append(edit)

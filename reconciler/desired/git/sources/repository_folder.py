@@ -42,7 +42,7 @@ def find_repository(folder: Path) -> RepositoryFolder | SourceError:
 
 
 def folder_identity(folder: Path, place: RepositoryFolder) -> tuple[Path, int, int] | None:
-    """By which a repository that was replaced is told; None while it is away."""
+    """Identifies the repository, so that a replaced one is noticed; None while it is away."""
     try:
         found = place.git_dir.stat()
         return folder.resolve(strict=True), found.st_dev, found.st_ino

@@ -98,6 +98,6 @@ class DesiredSource(Protocol):
 
         Never raises for a network that is down: the next `snapshot` says so.
 
-        Local repositories and work trees are watched, and looked at every `interval` seconds as well, in case the
+        Local repositories and work trees are watched, and read every `interval` seconds as well, in case the
         operating system forgot to say; remotes are only read. `jitter()` seconds are added to each interval.
         """
