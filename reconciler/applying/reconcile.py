@@ -34,6 +34,7 @@ from reconciler.kinds import KINDS, record_action
 from reconciler.kinds.claim.renamed_from import olds_of
 from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.fact_rules import Occasion
+from reconciler.kinds.common.kind import REFUSALS
 from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
 from reconciler.model.event import Event, EventReason, EventType
@@ -267,7 +268,7 @@ class Reconciler:
                 return key
             change = self._plan(key, desired)
             tried = self._state.of(key).failures
-            if change is None or not change.goes or any(action.path in tried for action in change.actions):
+            if change is None or not change.goes or any(action.served_path in tried for action in change.actions):
                 continue
             if is_automatic(change.actions) and self._context.approves(change):
                 return key
@@ -290,7 +291,7 @@ class Reconciler:
         lifted += "".join(f"; {hold.by} advises against it: {hold.reason}" for hold in change.advice)
         message = f"{describe(flight)}, because of {cause}{lifted}"
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)
-        wanted = next((one.desired for one in change.differences if one.path == action.path), action.name)
+        wanted = next((one.desired for one in change.differences if one.path == action.served_path), action.name)
         facts = sent_facts(flight, self._state.of(change.key), digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
         self._events.report_afterwards(event)
@@ -373,7 +374,7 @@ class Reconciler:
         self, flight: InFlight, error: DriverError, resource: Resource[Any] | None, seen: Observation
     ) -> Outcome:
         fields = self._state.compare(resource, seen) if resource else ()
-        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.path)
+        prints = (f.fingerprint(resource.spec) for f in fields if resource and f.path == flight.action.served_path)
         with self._state.changing():
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
@@ -381,7 +382,23 @@ class Reconciler:
             now, random = self._context.now(), self._context.random()
             settled, outcome = refuse_action(flight, error, next(prints, None), before, now, random)
             self._end(flight, settled)
-        return outcome
+            return self._others_first(flight, error, outcome)
+
+    def _others_first(self, flight: InFlight, error: DriverError, outcome: Outcome) -> Outcome:
+        """What was refused for itself holds up no other field and no other item: these go at once. An endpoint that is
+        busy, or lets nobody in, is left alone; so is one whose writes are not paced by what is remembered."""
+        desired = self._state.desired
+        if (
+            not flight.place
+            or desired is None
+            or error.reason not in REFUSALS
+            or not isinstance(outcome, Waiting | Failed)
+        ):
+            return outcome
+        change = self._plan(flight.key, desired)
+        if change is None or not change.goes or change.actions[0].served_path == flight.action.served_path:
+            return outcome
+        return Waiting(outcome.reason, outcome.message, 0.0)
 
     # -- requeue -----------------------------------------------------------------------------------------------------
 

@@ -135,9 +135,9 @@ def refuse_action(
     if flight.action.insists:
         rule = POLICIES[ErrorReason.CONFLICT]
     if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
-        facts = uncount_write(facts, flight.action.path)
+        facts = uncount_write(facts, flight.action.served_path)
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
-    failure = remembered.failures[flight.action.path]
+    failure = remembered.failures[flight.action.served_path]
     floor = error.retry_after if isinstance(error, Busy) else None
     if flight.place:
         delay = write_delay(failure.attempts, jitter, base=rule.wait.first, floor=floor)
@@ -153,7 +153,7 @@ def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFac
     this machine is being taken down; and what is not as it was applied any more by our own doing."""
     facts = undone(flight.action, facts)
     if flight.place:
-        facts = count_write(facts, flight.action.path, goal, flight.sent_at)
+        facts = count_write(facts, flight.action.served_path, goal, flight.sent_at)
     return _rules(flight).sent(flight.action, taken_down(flight.action, facts, flight.sent_at))
 
 
@@ -168,7 +168,7 @@ def _elsewhere(flight: InFlight, resource: Resource[Any] | None) -> bool:
 def _confirmed(
     flight: InFlight, seen: Observation, resource: Resource[Any] | None, facts: ResourceFacts
 ) -> ResourceFacts:
-    failures = {path: failure for path, failure in facts.failures.items() if path != flight.action.path}
+    failures = {path: failure for path, failure in facts.failures.items() if path != flight.action.served_path}
     facts = msgspec.structs.replace(facts, failures=failures)
     return _rules(flight).confirmed(flight.action, facts, seen, resource)
 
@@ -182,7 +182,7 @@ def _task_failed(
     event = _event(flight, now, EventReason.ACTION_FAILED, message, EventType.WARNING)
     reason, words = OutcomeReason.TASK_FAILED, f"{describe(flight)} {message}"
     failed = _failure(facts, flight, reason, message, _fingerprint(flight, seen, resource, facts), action.once, now)
-    delay = write_delay(failed.failures[action.path].attempts, 0.0)
+    delay = write_delay(failed.failures[action.served_path].attempts, 0.0)
     return Settled(_retry_after(failed, action, now, delay), event, Failed(reason, words, action.once, delay))
 
 
@@ -206,7 +206,7 @@ def wait_out(
     action, an error of the way to the endpoint, and the first "not now" of one that is busy."""
     if not isinstance(error, Rejected | Unsupported | Busy) or not _may_be_ignored(flight, facts, now):
         return None
-    first = flight.action.path not in facts.failures
+    first = flight.action.served_path not in facts.failures
     if isinstance(error, Busy) and first and not _rules(flight).begun(flight.action, seen.value):
         return None
     event = _event(flight, now, EventReason.ACTION_REFUSED, f"was refused: {error}", EventType.WARNING)
@@ -228,7 +228,7 @@ def _expired(
     event = _event(flight, now, EventReason.ACTION_NOT_CONFIRMED, message, EventType.WARNING)
     fingerprint = _fingerprint(flight, seen, resource, facts)
     failed = _failure(facts, flight, OutcomeReason.NOT_CONFIRMED, message, fingerprint, terminal, now)
-    attempts = failed.failures[action.path].attempts
+    attempts = failed.failures[action.served_path].attempts
     # What may never have been sent is not waited for once more, the first time.
     delay = 0.0 if attempts == 1 and not accepted else write_delay(attempts, 0.0)
     return Settled(_retry_after(failed, action, now, delay), event)
@@ -240,7 +240,7 @@ def _may_be_ignored(flight: InFlight, facts: ResourceFacts, now: datetime) -> bo
 
 def _arrived(flight: InFlight, seen: Observation, facts: ResourceFacts) -> bool:
     """Whether the other side has the action: it said so, or shows it at work, or did not answer twice."""
-    before = facts.failures.get(flight.action.path)
+    before = facts.failures.get(flight.action.served_path)
     unanswered = before is not None and before.reason == OutcomeReason.NOT_CONFIRMED
     return flight.accepted or unanswered or _rules(flight).begun(flight.action, seen.value)
 
@@ -259,13 +259,13 @@ def _fingerprint(
     if rules is None or resource is None:
         return None
     fields = rules.fields(resource, KindView(flight.key, seen.value, facts, {flight.key: seen}))
-    return next((f.fingerprint(resource.spec) for f in fields if f.path == flight.action.path), None)
+    return next((f.fingerprint(resource.spec) for f in fields if f.path == flight.action.served_path), None)
 
 
 def _retry_after(facts: ResourceFacts, action: Action, now: datetime, delay: float) -> ResourceFacts:
     """The facts, with the time from which on the action that failed may be sent again."""
-    failure = msgspec.structs.replace(facts.failures[action.path], retry_at=now + timedelta(seconds=delay))
-    return msgspec.structs.replace(facts, failures={**facts.failures, action.path: failure})
+    failure = msgspec.structs.replace(facts.failures[action.served_path], retry_at=now + timedelta(seconds=delay))
+    return msgspec.structs.replace(facts, failures={**facts.failures, action.served_path: failure})
 
 
 def _why_not(flight: InFlight) -> str:
@@ -285,7 +285,7 @@ def _failure(
     terminal: bool,
     now: datetime,
 ) -> ResourceFacts:
-    path = flight.action.path
+    path = flight.action.served_path
     previous = facts.failures.get(path)
     fingerprint = fingerprint or digest(flight.action.name)
     attempts = previous.attempts + 1 if previous and previous.fingerprint == fingerprint else 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -41,6 +42,12 @@ class Prerequisite(msgspec.Struct, frozen=True):
     hint: str
 
 
+def item_path(field: str, item: str) -> str:
+    """The path of one item of a managed field, such as a port: `spec.ports[swp1]`. Its hold, failure and drift are
+    its own."""
+    return f"{field}[{item}]"
+
+
 class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     disruption: ClassVar[Disruption] = Disruption.NONE
     path: ClassVar[str] = "metadata"
@@ -60,6 +67,15 @@ class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
     key: ResourceKey
     reason: str = ""
     """For people. Never read back for a decision."""
+
+    @property
+    def served_path(self) -> str:
+        """The managed field that it serves, or the one item of it."""
+        return self.path
+
+    def is_held_by(self, paths: Container[str | None]) -> bool:
+        """Whether a hold on one of these paths is on it: of its field, or of its item."""
+        return self.served_path in paths
 
     @property
     def once(self) -> bool:
@@ -379,6 +395,31 @@ class RetireGuard(_Action, frozen=True, tag="retire-guard"):
     path: ClassVar[str] = "spec"
 
 
+class SetValue(_Action, frozen=True, tag="set-value", omit_defaults=True):
+    """Make a managed field, or one item of it, be as declared, in the way that the kind's backend knows: the action of
+    kinds whose endpoint needs no other."""
+
+    field: str
+    """The managed field's path."""
+    value: Any
+    item: str | None = None
+    """Which item of the field it is about, such as a port; None: all of it."""
+
+    @property
+    def served_path(self) -> str:
+        """Of the field, or of its item."""
+        return self.field if self.item is None else item_path(self.field, self.item)
+
+    def is_held_by(self, paths: Container[str | None]) -> bool:
+        """A hold on the whole field is on each of its items."""
+        return self.field in paths or self.served_path in paths
+
+    @property
+    def detail(self) -> str:
+        """What becomes what."""
+        return f"{self.served_path} {self.value}"
+
+
 class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
@@ -386,20 +427,12 @@ class Forget(_Action, frozen=True, tag="forget"):
 BmcAction = PowerOn | PowerOff | SetBoot | SetIndicator | InsertMedia | EjectMedia
 """Actions that a BMC carries out."""
 
-IpamAction = (
-    PutNetwork
-    | DropNetwork
-    | Acquire
-    | DescribeAddress
-    | Release
-    | Transfer
-    | PutPool
-    | DropPool
-    | AcquireNumber
-    | ReleaseNumber
-    | AcquireVrf
-    | ReleaseVrf
-)
+AddressAction = Acquire | DescribeAddress | Release | Transfer
+NetworkAction = PutNetwork | DropNetwork | AcquireVrf | ReleaseVrf
+PoolAction = PutPool | DropPool
+NumberAction = AcquireNumber | ReleaseNumber
+
+IpamAction = AddressAction | NetworkAction | PoolAction | NumberAction
 """Actions that the IPAM carries out."""
 
 MachineRecord = Bind | PinImage | RequestBoot | OrderErasure | Settle | AcceptSystem | Free
@@ -414,7 +447,10 @@ GuardRecord = RetireGuard
 RecordAction = MachineRecord | ClaimRecord | GuardRecord
 """Actions that are done when they are written down."""
 
-Action = BmcAction | IpamAction | RecordAction | Forget
+MachineAction = BmcAction | MachineRecord | Forget
+"""All that is done with machines."""
+
+Action = BmcAction | IpamAction | RecordAction | SetValue | Forget
 
 
 class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):

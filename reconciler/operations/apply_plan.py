@@ -335,4 +335,4 @@ def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
 def _alike(action: Action, other: Action) -> bool:
     if isinstance(action, Claim | Unclaim) and isinstance(other, Claim | Unclaim) and action.machines != other.machines:
         return False
-    return type(action) is type(other) and action.path == other.path
+    return type(action) is type(other) and action.served_path == other.served_path

@@ -138,7 +138,7 @@ def _difference(
         verb=_verb(look, fields),
         cause=_cause(differences, look.facts, seen_at),
         differences=differences,
-        actions=tuple(action for action in steps.actions if action.path not in held),
+        actions=tuple(action for action in steps.actions if not action.is_held_by(held)),
         held_by=(*_flying(flight, now), *holds),
         source=resource.source,
         observed_at=seen_at,
@@ -179,9 +179,9 @@ def _with_prerequisites(actions: tuple[Action, ...], holds: tuple[Hold, ...]) ->
     """The holds, and those of actions that need another field that is held."""
     held = {hold.path for hold in holds}
     more = (
-        Hold(HoldKind.BLOCKED, need.path, need.reason, need.hint, action.path)
+        Hold(HoldKind.BLOCKED, need.path, need.reason, need.hint, action.served_path)
         for action in actions
-        if (need := action.needs) is not None and need.path in held and action.path not in held
+        if (need := action.needs) is not None and need.path in held and not action.is_held_by(held)
     )
     return (*holds, *dict.fromkeys(more))
 

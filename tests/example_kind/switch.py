@@ -11,7 +11,7 @@ from reconciler.kinds.common.column import observed_column
 from reconciler.kinds.common.fields import PartitionRef, Spec
 from reconciler.kinds.common.kind import Kind, KindView, Steps
 from reconciler.kinds.common.managed_field import Field
-from reconciler.model.action import Action, Forget
+from reconciler.model.action import Action, Forget, SetValue, item_path
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
@@ -37,33 +37,47 @@ class SwitchState(msgspec.Struct, frozen=True):
     ports: dict[str, bool]
 
 
+PORTS = "spec.ports"
+
+
 class SwitchRules:
-    """Implements Rules: a field for each port."""
+    """Implements Rules: each port is an item of one field, with a hold, a failure and a drift of its own."""
 
     def fields(self, resource: Resource[SwitchSpec], look: KindView) -> tuple[Field, ...]:
         """Each port by its own path."""
         seen = look.value.ports
         return tuple(
-            Field(f"spec.ports.{port.name}", port.enabled, seen.get(port.name), seen.get(port.name) == port.enabled)
+            Field(item_path(PORTS, port.name), port.enabled, up := seen.get(port.name), up == port.enabled)
             for port in resource.spec.ports
         )
 
     def steps(self, resource: Resource[SwitchSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
-        """A port that the switch does not have is held by itself."""
-        missing = (one for one in fields if one.observed is None)
-        return Steps((), tuple(Hold(HoldKind.BLOCKED, "port", "no such port", "plug it in", m.path) for m in missing))
+        """The ports that differ. One that the switch does not have is held by itself."""
+        wanted = {item_path(PORTS, port.name): port for port in resource.spec.ports}
+        differing = [field for field in fields if not field.equal]
+        return Steps(
+            tuple(
+                SetValue(key=look.key, field=PORTS, item=wanted[one.path].name, value=one.desired, reason="it differs")
+                for one in differing
+            ),
+            tuple(
+                Hold(HoldKind.BLOCKED, "port", "the switch has no such port", "plug the module in", one.path)
+                for one in differing
+                if one.observed is None
+            ),
+        )
 
     def removal(self, look: KindView) -> Steps:
         """It is forgotten."""
         return Steps((Forget(key=look.key, reason="no longer declared"),))
 
     def confirmed(self, action: Action, value: Any) -> bool:
-        """Nothing is sent to it."""
-        return False
+        """Whether the port is so now."""
+        return isinstance(action, SetValue) and value.ports.get(action.item) == action.value
 
     def patience(self, action: Action, resource: Resource[Any] | None) -> float:
-        """Nothing is sent to it."""
-        return 0.0
+        """A switch answers when it is done."""
+        return 10.0
 
 
 SWITCH = Kind(
@@ -78,5 +92,6 @@ SWITCH = Kind(
     made=False,
     endpoint=lambda spec: spec.address,
     lock=lambda spec: spec.address,
+    refusal_is_final=True,
     columns=(observed_column("UP", lambda state: sum(state.ports.values())),),
 )

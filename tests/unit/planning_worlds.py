@@ -85,6 +85,7 @@ from reconciler.model.action import (
     SetBoot,
     SetIndicator,
     Settle,
+    SetValue,
     Transfer,
     Unclaim,
 )
@@ -440,5 +441,7 @@ def _effect(action: Action, value: Any, facts: ResourceFacts, wanted: DesiredSta
             | RetireGuard()
         ):
             raise AssertionError("it is done when it is written down")
+        case SetValue():
+            raise AssertionError("no kind of these worlds is changed by it")
         case _:
             assert_never(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -21,7 +21,7 @@ from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddress
 from reconciler.kinds.ipam.network import NetworkState, family_of
 from reconciler.kinds.ipam.occupancy import leaks
 from reconciler.kinds.ipam.renamed_addresses import comes_from, goes_to
-from reconciler.model.action import Acquire, Action, DescribeAddress, Forget, Release, Transfer
+from reconciler.model.action import Acquire, Action, AddressAction, DescribeAddress, Forget, Release, Transfer
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -128,6 +128,8 @@ class IPAddressRules:
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the IPAM now has it so."""
+        if not isinstance(action, AddressAction):
+            return False
         state = _state(value)
         match action:
             case Acquire(network=network, address=address):
@@ -142,7 +144,7 @@ class IPAddressRules:
             case Transfer(address=address):
                 return state.address == address
             case _:
-                return False
+                assert_never(action)
 
     def patience(self, action: Action, resource: Resource[IPAddressSpec] | None) -> float:
         """The IPAM answers when it is done, and to ask it twice does no harm."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -56,6 +56,8 @@ class IpamFactRules(FactRules):
                 return True
             case Release() | ReleaseNumber() | DropNetwork() | DropPool():
                 return False
+            case _:
+                assert_never(action)
 
 
 class AddressFactRules(RenamedFactRules, IpamFactRules):

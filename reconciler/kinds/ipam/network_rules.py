@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -27,7 +27,7 @@ from reconciler.kinds.ipam.network import (
 )
 from reconciler.kinds.ipam.occupancy import Occupant, named_tenants, occupants
 from reconciler.kinds.ipam.pool import number_steps
-from reconciler.model.action import AcquireVrf, Action, DropNetwork, Forget, PutNetwork, ReleaseVrf
+from reconciler.model.action import AcquireVrf, Action, DropNetwork, Forget, NetworkAction, PutNetwork, ReleaseVrf
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
@@ -106,6 +106,8 @@ class NetworkRules:
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the IPAM now has it so."""
+        if not isinstance(action, NetworkAction):
+            return False
         state = _state(value)
         match action:
             case PutNetwork(network=want, lengths=lengths):
@@ -117,7 +119,7 @@ class NetworkRules:
             case ReleaseVrf():
                 return state.vrf is None
             case _:
-                return False
+                assert_never(action)
 
     def patience(self, action: Action, resource: Resource[NetworkSpec] | None) -> float:
         """The IPAM answers when it is done, and to ask it twice does no harm."""

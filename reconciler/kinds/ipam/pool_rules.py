@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from reconciler.kinds.common.fields import DeletionPolicy
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.free_numbers import holders_of_pool, number_holds
 from reconciler.kinds.ipam.pool import NumberSpec, PoolSpec, number_state, number_steps, pool_state, range_words, ranges
-from reconciler.model.action import AcquireNumber, Action, DropPool, Forget, PutPool, ReleaseNumber
+from reconciler.model.action import (
+    AcquireNumber,
+    Action,
+    DropPool,
+    Forget,
+    NumberAction,
+    PoolAction,
+    PutPool,
+    ReleaseNumber,
+)
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
@@ -64,6 +73,8 @@ class PoolRules:
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether it is so now."""
+        if not isinstance(action, PoolAction):
+            return False
         pool = pool_state(value).pool
         match action:
             case PutPool(ranges=wanted):
@@ -71,7 +82,7 @@ class PoolRules:
             case DropPool():
                 return pool is None
             case _:
-                return False
+                assert_never(action)
 
     def patience(self, action: Action, resource: Resource[PoolSpec] | None) -> float:
         """The store answers when it is done."""
@@ -125,6 +136,8 @@ class NumberRules:
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether it is so now."""
+        if not isinstance(action, NumberAction):
+            return False
         state = number_state(value)
         match action:
             case AcquireNumber(pool=pool, number=number):
@@ -132,7 +145,7 @@ class NumberRules:
             case ReleaseNumber():
                 return state.number is None
             case _:
-                return False
+                assert_never(action)
 
     def patience(self, action: Action, resource: Resource[NumberSpec] | None) -> float:
         """The store answers when it is done."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from drivers.base import BootEnabled, PowerState, ResetType, SystemState
-from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
+from reconciler.model.action import Action, BmcAction, EjectMedia, InsertMedia, PowerOff, PowerOn, SetBoot, SetIndicator
 
 
 def is_repeatable(action: Action, seen: Any) -> bool:
@@ -15,6 +15,8 @@ def is_repeatable(action: Action, seen: Any) -> bool:
     system that may be on its way; a PushPowerButton, which does the opposite the second time; a boot mode, which
     queues a BIOS job (ironcore-dev/metal-operator#81); what is in a virtual drive; and whatever gives something up.
     """
+    if not isinstance(action, BmcAction):
+        return False
     match action:
         case PowerOn(reset_type=ResetType.ON | ResetType.FORCE_ON):
             return isinstance(seen, SystemState) and seen.power is PowerState.OFF
@@ -24,5 +26,7 @@ def is_repeatable(action: Action, seen: Any) -> bool:
             return override.enabled is not BootEnabled.ONCE and override.mode is None
         case SetIndicator():
             return True
-        case _:
+        case PowerOn() | PowerOff() | InsertMedia() | EjectMedia():
             return False
+        case _:
+            assert_never(action)

@@ -4,7 +4,7 @@ groundstate's to manage."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -29,11 +29,12 @@ from reconciler.model.action import (
     AcceptSystem,
     Action,
     Bind,
-    Claim,
+    BmcAction,
     EjectMedia,
     Forget,
     Free,
     InsertMedia,
+    MachineAction,
     PinImage,
     PowerOff,
     PowerOn,
@@ -41,7 +42,6 @@ from reconciler.model.action import (
     SetBoot,
     SetIndicator,
     Settle,
-    Unclaim,
 )
 from reconciler.model.boot_purpose import Purpose
 from reconciler.model.plan import Hold, HoldKind, override_hint
@@ -121,6 +121,8 @@ class MachineRules:
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether the BMC now says what the action asked for."""
+        if not isinstance(action, MachineAction):
+            return False
         state = _state(value)
         match action:
             case PowerOn() | PowerOff():
@@ -133,13 +135,17 @@ class MachineRules:
                 return state.holds(url) is True
             case EjectMedia(url=url):
                 return state.holds(url) is False
-            case Bind() | PinImage() | Claim() | Unclaim() | RequestBoot() | Settle() | AcceptSystem() | Free():
+            case Bind() | PinImage() | RequestBoot() | Settle() | AcceptSystem() | Free():
                 return True  # written down is done
-            case _:
+            case Forget():
                 return False
+            case _:
+                assert_never(action)
 
     def patience(self, action: Action, resource: Resource[MachineSpec] | None) -> float:
         """Some BMCs say Off for three minutes after power on (openbmc/openbmc#804)."""
+        if not isinstance(action, BmcAction):
+            return 0.0
         match action:
             case PowerOff(reset_type=ResetType.GRACEFUL_SHUTDOWN):
                 return float(resource.spec.shutdown.timeout_seconds) if resource else 300.0
@@ -147,8 +153,10 @@ class MachineRules:
                 return 300.0
             case PowerOff() | InsertMedia():
                 return 120.0  # Some BMCs fetch the whole image first.
-            case _:
+            case SetBoot() | SetIndicator() | EjectMedia():
                 return 60.0
+            case _:
+                assert_never(action)
 
 
 def _in_order(life: LifecycleFacts) -> tuple[tuple[str, Callable[[MachineSpec, SystemState, KindView], Steps]], ...]:

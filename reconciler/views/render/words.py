@@ -35,6 +35,7 @@ from reconciler.model.action import (
     SetBoot,
     SetIndicator,
     Settle,
+    SetValue,
     Transfer,
     Unclaim,
 )
@@ -136,6 +137,8 @@ def action(this: Action) -> str:
             return clean(f"{this.name} {', '.join(name for _, name in machines)}")
         case Unclaim(machines=machines):
             return clean(f"{this.name} {', '.join(machines)}")
+        case SetValue(value=to):
+            return clean(f"{this.name} {this.served_path} to {value_words(to)}")
         case RequestBoot(purpose=purpose, attempt=attempt):
             return f"{this.name} to {purpose}" + (f", attempt {attempt}" if attempt > 1 else "")
         case Settle(failure=trouble):

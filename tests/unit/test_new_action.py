@@ -1,0 +1,82 @@
+"""Whoever adds an action is told by the type checker what it still lacks, all of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+NEW = {
+    "BmcAction": "SetFan",
+    "AddressAction": "Reserve",
+    "MachineRecord": "Retire",
+    "ClaimRecord": "Merge",
+}
+"""The group of actions -> the one that is added to it."""
+
+MISSING = {
+    "SetFan": {
+        ("reconciler/observed/bmc_backend.py", "send"),
+        ("reconciler/kinds/machine/rules.py", "confirmed"),
+        ("reconciler/kinds/machine/rules.py", "patience"),
+        ("reconciler/kinds/machine/resend.py", "is_repeatable"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+    "Reserve": {
+        ("reconciler/observed/ipam_backend.py", "send"),
+        ("reconciler/kinds/ipam/ipaddress_rules.py", "confirmed"),
+        ("reconciler/kinds/ipam/ipam_fact_rules.py", "repeatable"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+    "Retire": {
+        ("reconciler/kinds/machine/machine_records.py", "record_machine_action"),
+        ("reconciler/kinds/machine/rules.py", "confirmed"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+    "Merge": {
+        ("reconciler/kinds/claim/claim_records.py", "record_claim_action"),
+        ("reconciler/views/render/words.py", "action"),
+    },
+}
+"""How it is sent, seen to have taken effect, waited for, repeated after a crash, written down, and shown."""
+
+
+def test_what_a_new_action_lacks_is_named_by_the_type_checker(tmp_path: Path) -> None:
+    for room in ("reconciler", "drivers"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    module = tmp_path / "reconciler" / "model" / "action.py"
+    text = module.read_text("utf-8")
+    for group, name in NEW.items():
+        added = f'class {name}(_Action, frozen=True, tag="{name.lower()}"):\n    """New."""\n\n\n'
+        text = text.replace("class Forget(", f"{added}class Forget(", 1)
+        text, found = re.subn(rf"^{group} = ", f"{group} = {name} | ", text, flags=re.MULTILINE)
+        assert found == 1, group
+    module.write_text(text, "utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-incremental", "reconciler"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    named: dict[str, set[tuple[str, str]]] = {}
+    for path, line, said in re.findall(
+        r'^(\S+?):(\d+): error: Argument 1 to "assert_never".*?"(.+?)";', checked.stdout, re.MULTILINE
+    ):
+        for name in re.findall(r"\w+", said):
+            if name in MISSING:
+                named.setdefault(name, set()).add((path, function_at(tmp_path / path, int(line))))
+    assert named == MISSING, checked.stdout
+
+
+def function_at(path: Path, line: int) -> str:
+    """The innermost function around a line."""
+    around = [
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(around, key=lambda node: node.lineno).name
