@@ -346,7 +346,7 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
     machines: tuple[str, ...]
 
 
-class RequestBoot(_Action, frozen=True, tag="order-boot"):
+class RequestBoot(_Action, frozen=True, tag="request-boot"):
     """Write down that the machine is to start the agent once, and for what: from the network, or from the CD image at
     the URL `media`, by the boot target `target`. `heeded`: the `request` of the machine's document, where that is
     heeded with it. Nothing is sent by this alone."""
@@ -360,7 +360,7 @@ class RequestBoot(_Action, frozen=True, tag="order-boot"):
     target: BootTarget | None = None
 
 
-class OrderErasure(RequestBoot, frozen=True, tag="order-erasure"):
+class RequestErasure(RequestBoot, frozen=True, tag="request-erasure"):
     """The same, for what ends what is on the disks: to wipe them, or to write an image over another."""
 
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
@@ -420,6 +420,12 @@ class SetValue(_Action, frozen=True, tag="set-value", omit_defaults=True):
         return f"{self.served_path} {self.value}"
 
 
+class SetValueDisruptively(SetValue, frozen=True, tag="set-value-disruptively", omit_defaults=True):
+    """The same, where it takes something down that others use, such as a port with a host behind it."""
+
+    disruption: ClassVar[Disruption] = Disruption.DISRUPTIVE
+
+
 class Forget(_Action, frozen=True, tag="forget"):
     """Stop knowing a resource that git no longer declares. Nothing is sent to the outside."""
 
@@ -435,7 +441,7 @@ NumberAction = AcquireNumber | ReleaseNumber
 IpamAction = AddressAction | NetworkAction | PoolAction | NumberAction
 """Actions that the IPAM carries out."""
 
-MachineRecord = Bind | PinImage | RequestBoot | OrderErasure | Settle | AcceptSystem | Free
+MachineRecord = Bind | PinImage | RequestBoot | RequestErasure | Settle | AcceptSystem | Free
 """Actions of machines that are done when they are written down."""
 
 ClaimRecord = Rename | Claim | Unclaim
@@ -450,7 +456,7 @@ RecordAction = MachineRecord | ClaimRecord | GuardRecord
 MachineAction = BmcAction | MachineRecord | Forget
 """All that is done with machines."""
 
-Action = BmcAction | IpamAction | RecordAction | SetValue | Forget
+Action = BmcAction | IpamAction | RecordAction | SetValue | SetValueDisruptively | Forget
 
 
 class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -15,7 +15,7 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.override import Override
 from reconciler.model.resource import Commit, ResourceKey, Revision, Source
 
-FORMAT_VERSION = "3.1"
+FORMAT_VERSION = "4.0"
 """Major: a reader must change. Minor: something was added."""
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.model.action import Disruption, OrderErasure
+from reconciler.model.action import Disruption, RequestErasure
 from reconciler.model.boot_purpose import Purpose
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
@@ -71,7 +71,7 @@ class GroupState(msgspec.Struct, frozen=True):
 def takes_down(change: Change) -> bool:
     """Whether a machine stops doing its work: by a power-off, or by an installation over what it has."""
     return change.disruption is Disruption.DISRUPTIVE or any(
-        isinstance(a, OrderErasure) and a.purpose is Purpose.INSTALL for a in change.actions
+        isinstance(a, RequestErasure) and a.purpose is Purpose.INSTALL for a in change.actions
     )
 
 

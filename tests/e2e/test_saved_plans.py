@@ -84,7 +84,7 @@ def test_what_a_later_commit_took_out_is_stale(desk: Desk) -> None:
         ("nonsense", "not a saved plan"),
         ("[1]", "not a saved plan"),
         ('{"format_version": "9.0"}', "this plan has format '9.0'"),
-        ('{"format_version": "3.0"}', "damaged"),
+        ('{"format_version": "4.0"}', "damaged"),
     ],
 )
 def test_what_is_no_plan_is_refused_in_words(desk: Desk, content: str, why: str) -> None:

@@ -11,7 +11,7 @@ from reconciler.kinds.common.column import observed_column
 from reconciler.kinds.common.fields import PartitionRef, Spec
 from reconciler.kinds.common.kind import Kind, KindView, Steps
 from reconciler.kinds.common.managed_field import Field
-from reconciler.model.action import Action, Forget, SetValue, item_path
+from reconciler.model.action import Action, Forget, SetValue, SetValueDisruptively, item_path
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
@@ -56,10 +56,7 @@ class SwitchRules:
         wanted = {item_path(PORTS, port.name): port for port in resource.spec.ports}
         differing = [field for field in fields if not field.equal]
         return Steps(
-            tuple(
-                SetValue(key=look.key, field=PORTS, item=wanted[one.path].name, value=one.desired, reason="it differs")
-                for one in differing
-            ),
+            tuple(_set(wanted[one.path], look) for one in differing),
             tuple(
                 Hold(HoldKind.BLOCKED, "port", "the switch has no such port", "plug the module in", one.path)
                 for one in differing
@@ -78,6 +75,12 @@ class SwitchRules:
     def patience(self, action: Action, resource: Resource[Any] | None) -> float:
         """A switch answers when it is done."""
         return 10.0
+
+
+def _set(port: PortSpec, look: KindView) -> SetValue:
+    """A port that goes down may have a host behind it."""
+    action = SetValue if port.enabled else SetValueDisruptively
+    return action(key=look.key, field=PORTS, item=port.name, value=port.enabled, reason="it differs")
 
 
 SWITCH = Kind(

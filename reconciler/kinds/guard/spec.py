@@ -73,8 +73,10 @@ class GuardedAction(StrEnum):
     RENAME = "rename"
     CLAIM = "claim"
     UNCLAIM = "unclaim"
-    ORDER_BOOT = "order-boot"
-    ORDER_ERASURE = "order-erasure"
+    REQUEST_BOOT = "request-boot"
+    REQUEST_ERASURE = "request-erasure"
+    SET_VALUE = "set-value"
+    SET_VALUE_DISRUPTIVELY = "set-value-disruptively"
     FORGET = "forget"
 
 

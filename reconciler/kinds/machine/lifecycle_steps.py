@@ -14,7 +14,7 @@ from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.machine import lifecycle, virtual_media
 from reconciler.kinds.machine.lifecycle import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
-from reconciler.model.action import AcceptSystem, Free, OrderErasure, PowerOn, RequestBoot, SetBoot, Settle
+from reconciler.model.action import AcceptSystem, Free, PowerOn, RequestBoot, RequestErasure, SetBoot, Settle
 from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.event import EventReason
 from reconciler.model.plan import Hold, HoldKind
@@ -183,7 +183,7 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
         why = f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} not acquired yet"
         return _waits(HoldKind.BLOCKED, "addresses", why, "continues automatically when the addresses are acquired")
     written = facts.lifecycle.written
-    order = RequestBoot if written is None else OrderErasure
+    order = RequestBoot if written is None else RequestErasure
     reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
     return _order(order, Purpose.INSTALL, claim.request, reason, spec, state, look)
 
@@ -196,7 +196,7 @@ def _wipe(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
         return _waits(HoldKind.IN_FLIGHT, "release", why, "continues automatically when power is Off")
     reason = f"MachineClaim/{facts_in(look).lifecycle.claim} has released the machine"
     word = spec.lifecycle.request if spec.lifecycle is not None else None
-    return _order(OrderErasure, Purpose.WIPE, word, reason, spec, state, look)
+    return _order(RequestErasure, Purpose.WIPE, word, reason, spec, state, look)
 
 
 def _order(

@@ -10,7 +10,16 @@ import msgspec
 
 from reconciler.kinds.common.fact_rules import Recorded
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts, machine_facts
-from reconciler.model.action import AcceptSystem, Bind, Free, MachineRecord, OrderErasure, PinImage, RequestBoot, Settle
+from reconciler.model.action import (
+    AcceptSystem,
+    Bind,
+    Free,
+    MachineRecord,
+    PinImage,
+    RequestBoot,
+    RequestErasure,
+    Settle,
+)
 from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
@@ -59,7 +68,7 @@ def _boot_requested(action: RequestBoot, was: MachineFacts, now: datetime, name:
         failure=None,
     )
     requested = msgspec.structs.replace(was, lifecycle=life)
-    if isinstance(action, OrderErasure) and action.purpose is Purpose.INSTALL:
+    if isinstance(action, RequestErasure) and action.purpose is Purpose.INSTALL:
         # From here until its new system calls, it does not do what its project has it for.
         requested = msgspec.structs.replace(requested, disrupted_at=now, taken_down_at=now)
     event = (EventReason.BOOT_REQUESTED, f"to {action.purpose}, attempt {action.attempt}, order {name}")
