@@ -175,7 +175,7 @@ def test_an_override_goes_to_the_recorded_system_and_leaves_the_mode_alone(
 def test_of_several_recorded_systems_none_is_guessed(tree: str, ids: str, driver: RedfishDriver, pki: Pki) -> None:
     with (
         RedfishServer(pki.context, recording(tree)) as several,
-        pytest.raises(Rejected, match=f"bmc.systemId is needed.*{ids}"),
+        pytest.raises(Rejected, match=rf"set bmc\.systemId.*{ids}"),
     ):
         driver.open(endpoint(several, pki.tls)).read()
 
