@@ -99,7 +99,7 @@ def read_document_at(where: Where, key: ResourceKey, time: str) -> PastDocument:
         if found is None or last is None:
             raise OperationError(_missing(key, when, last), FailureReason.NOT_FOUND)
         if found.version.value is None:
-            raise OperationError(f"{key} cannot be told {when}: {found.file}: {clean(found.version.fault)}")
+            raise OperationError(f"{key} is unknown {when}: {found.file}: {clean(found.version.fault)}")
         first = f"{clean(str(key))} {when}, as of commit {commit_in_words(last.commit)} in {clean(found.file)}"
         remarks = (first, *(clean(line) for line in _in_force(at, asked, commit)))
         return PastDocument(key, when, masked_value(found.version.value), remarks, at.notes)

@@ -77,7 +77,7 @@ class DesiredSource(Protocol):
 
     def base(self, revision: str) -> str | None:
         """The commit that a commit follows: where it left the remote's default branch, else its first parent. None
-        where there is none, or it cannot be told."""
+        where there is none, or if it is unknown."""
 
     def shallow(self) -> bool:
         """Whether its history ends before its beginning."""

@@ -73,7 +73,7 @@ class WorkTree:
         """It is unknown: nothing is kept."""
 
     def base(self, revision: str) -> None:
-        """It cannot be told: nothing is kept."""
+        """It is unknown: nothing is kept."""
 
     @property
     def location(self) -> str:
