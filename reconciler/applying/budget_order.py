@@ -14,11 +14,13 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
+from reconciler.model.override import Override
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.budgets import takes_down
-from reconciler.planning.guards import Guard, GuardWorld, Lifted
+from reconciler.planning.guards import Guard, GuardWorld, Lifted, hold_back
 from reconciler.planning.plan_isolation import judge_changes
+from reconciler.planning.policy import policy
 
 STUCK = timedelta(minutes=2)
 """What may go and has not gone for so long keeps no other waiting."""
@@ -36,7 +38,8 @@ class BudgetOrder:
         self._unplanned: set[ResourceKey] = set()
         self._wanting: dict[ResourceKey, Change] = {}
         self._allowed: dict[ResourceKey, datetime] = {}
-        self._version = 0
+        self._kept: _Kept | None = None
+        self._looks: tuple[dict[ResourceKey, Change], set[ResourceKey]] | None = None
 
     def planned(self, keys: Iterable[ResourceKey], changes: Iterable[Change]) -> None:
         """These keys were planned, with these changes before guards judged them."""
@@ -48,8 +51,8 @@ class BudgetOrder:
                 self._wanting[key] = new
             else:
                 self._wanting.pop(key, None)
-            if (new is None) is not (old is None) or (new and old and _kind_of(new) != _kind_of(old)):
-                self._version += 1
+            if new is not None and (old is None or _kind_of(new) != _kind_of(old)):
+                self._kept = None
 
     def judge(
         self, changes: tuple[Change, ...], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
@@ -63,15 +66,18 @@ class BudgetOrder:
         self._plan_others()
         judged = self._judged(mine, world, waits, lifted)
         looks = self._waits_for_looks(mine, judged, world, waits, lifted)
-        others = judge_changes(tuple(one for one in changes if one.key not in judged), world, waits, lifted)
-        alone = {one.key: one for one in others}
-        return tuple(alone.get(one.key) or _as_judged(one, judged[one.key], looks.get(one.key)) for one in changes)
+        # The other guards judge anew each time: a window may have closed just now.
+        own = hold_back(changes, (*policy(world).guards, *waits), world, lifted)
+        return tuple(
+            _as_judged(one, judged[one.key], looks.get(one.key)) if one.key in mine else one
+            for one in judge_rest(own, mine, world, lifted)
+        )
 
     def _follow(self, desired: DesiredState) -> None:
         if desired is not self._desired:
             self._desired, self._wanting = desired, {}
             self._unplanned = {one.key for kind in FLEET for one in desired.of_kind(kind)}
-            self._version += 1
+            self._kept = None
 
     def _plan_others(self) -> None:
         """Plan whatever was not planned since the state took force. What was not observed yet is left for later."""
@@ -83,16 +89,18 @@ class BudgetOrder:
         self, mine: list[ResourceKey], world: GuardWorld, waits: tuple[Guard, ...], lifted: Lifted
     ) -> dict[ResourceKey, Change]:
         """Each that wants to go, as the guards judge it beside the others; kept as long as nothing changes."""
-        now = world.now
-        stuck = [key for key in mine if not self._counts(key, now)]
-        at = (self._version, world.survey.disrupted, world.standing.overrides, stuck)
-        kept: tuple[object, dict[ResourceKey, Change]] | None = world.survey.memo.get("budget order")
-        if kept is None or kept[0] != at:
-            some = tuple(self._wanting[key] for key in sorted(self._wanting) if key in stuck or self._counts(key, now))
+        now, overrides, kept = world.now, world.standing.overrides, self._kept
+        if (
+            kept is None
+            or kept.overrides is not overrides
+            or not kept.is_fresh(now)
+            or not kept.found.keys() >= set(mine)
+        ):
+            some = tuple(self._wanting[key] for key in sorted(self._wanting) if key in mine or self._counts(key, now))
             found = {one.key: one for one in judge_changes(some, world, waits, lifted)}
-            kept = world.survey.memo["budget order"] = (at, found)
+            kept = self._kept = _Kept(now, overrides, found)
             self._allowed = {key: self._allowed.get(key, now) for key, one in found.items() if one.goes}
-        return kept[1]
+        return kept.found
 
     def _counts(self, key: ResourceKey, now: datetime) -> bool:
         """Whether it is still to be reckoned with: it can be read, it is looked after, and it is not stuck."""
@@ -114,13 +122,40 @@ class BudgetOrder:
         going = [key for key in mine if key in judged and judged[key].goes]
         if not unseen or not going:
             return {}
-        model = self._wanting[going[0]]
-        some = {**self._wanting, **{key: msgspec.structs.replace(model, key=key) for key in unseen}}
-        every = tuple(some[key] for key in sorted(some))
-        found = {one.key: one for one in judge_changes(every, world, waits, lifted)}
+        if self._looks is None or self._looks[0] is not judged:
+            model = self._wanting[going[0]]
+            some = {**self._wanting, **{key: msgspec.structs.replace(model, key=key) for key in unseen}}
+            every = tuple(some[key] for key in sorted(some))
+            found = judge_changes(every, world, waits, lifted)
+            self._looks = (judged, {one.key for one in found if not one.goes})
         reason = f"{len(unseen)} machines before it have not been observed yet, and may be taken down first"
         hold = Hold(HoldKind.BLOCKED, "first-look", reason, "continues automatically when they have been observed")
-        return {key: hold for key in going if not found[key].goes}
+        return {key: hold for key in going if key in self._looks[1]}
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """All that wanted to go at one time, as they were judged beside each other.
+
+    It stays right while those that may go begin, as they count as down from then on. It is too strict for a while when
+    one serves again: then it is made anew, the seldomer the more they are.
+    """
+
+    at: datetime
+    overrides: tuple[Override, ...]
+    found: dict[ResourceKey, Change]
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether it is used again; not after a clock was put back."""
+        return timedelta() <= now - self.at < timedelta(seconds=max(1.0, len(self.found) / 500))
+
+
+def judge_rest(
+    changes: tuple[Change, ...], mine: list[ResourceKey], world: GuardWorld, lifted: Lifted
+) -> tuple[Change, ...]:
+    """The changes, of which those that take nothing down are judged by the budgets by themselves."""
+    rest = tuple(one for one in changes if one.key not in mine)
+    judged = {one.key: one for one in hold_back(rest, policy(world).budgets, world, lifted)}
+    return tuple(judged.get(one.key, one) for one in changes)
 
 
 def _kind_of(change: Change) -> object:
@@ -129,12 +164,17 @@ def _kind_of(change: Change) -> object:
 
 
 def _as_judged(change: Change, judged: Change, wait: Hold | None) -> Change:
-    """The change with the holds that the guards put on its like."""
-    holds = tuple(hold for hold in judged.held_by if hold not in change.held_by)
+    """The change with the holds that the guards put on its like beside the others."""
+    known = {hold.by for hold in (*change.held_by, *change.advice)} | set(change.passes)
+    pairs = [pair for pair in zip(judged.passes, judged.lifted_by, strict=True) if pair[0] not in known]
     return msgspec.structs.replace(
         change,
-        held_by=(*change.held_by, *holds, *((wait,) if wait is not None else ())),
-        passes=judged.passes,
-        lifted_by=judged.lifted_by,
-        advice=judged.advice,
+        held_by=(
+            *change.held_by,
+            *(hold for hold in judged.held_by if hold.by not in known),
+            *((wait,) if wait is not None else ()),
+        ),
+        passes=(*change.passes, *(name for name, _ in pairs)),
+        lifted_by=(*change.lifted_by, *(name for _, name in pairs)),
+        advice=(*change.advice, *(hold for hold in judged.advice if hold.by not in known)),
     )

@@ -84,20 +84,28 @@ def is_guarded(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> bool
     resource, mark = world.desired.resources.get(key), facts.guarded.get(guard.name)
     if resource is None:
         return mark is not None
-    if matches_guard(guard, resource, facts):
+    if mark_of(guard, resource, facts) is not None:
         return True
     return mark is not None and mark.until is not None and world.now < mark.until
 
 
-def matches_guard(guard: GuardInForce, resource: Resource[Any], facts: ResourceFacts) -> bool:
-    """Whether the guard's match holds for the resource by its document and its facts."""
+def mark_of(guard: GuardInForce, resource: Resource[Any], facts: ResourceFacts) -> Guarded | None:
+    """That the guard's match holds for the resource by its document and its facts, with its group; None: it does not.
+    What follows from the document alone is worked out once."""
     if guard.dynamic:
-        return guards_resource(guard.spec.match, guard.selector, resource, labels_of(resource, facts), _project(facts))
-    found = guard.known.get(resource.key)
-    if found is None:
-        found = guards_resource(guard.spec.match, guard.selector, resource, resource.labels, None)
-        guard.known[resource.key] = found
-    return bool(found)
+        return _mark(guard, resource, labels_of(resource, facts), _project(facts))
+    if resource.key not in guard.known:
+        guard.known[resource.key] = _mark(guard, resource, resource.labels, None)
+    found: Guarded | None = guard.known[resource.key]
+    return found
+
+
+def _mark(
+    guard: GuardInForce, resource: Resource[Any], labels: Mapping[str, str], project: str | None
+) -> Guarded | None:
+    if not guards_resource(guard.spec.match, guard.selector, resource, labels, project):
+        return None
+    return Guarded(group_of_resource(guard.spec.budget, resource, labels)) if guard.spec.budget else Guarded()
 
 
 def _project(facts: ResourceFacts) -> str | None:
@@ -115,11 +123,10 @@ def labels_of(resource: Resource[Any], facts: ResourceFacts) -> Mapping[str, str
 def marked(desired: DesiredState, resource: Resource[Any], facts: ResourceFacts, now: datetime) -> ResourceFacts:
     """The facts with the guards that guard the resource when this state takes force: those that match, and for an hour
     those that its document took leave of. The very same object where nothing is new."""
-    found = {
-        guard.name: Guarded(_group(guard, resource, facts))
-        for guard in (declared_guards(desired) if resource.key.kind != GUARD else ())
-        if matches_guard(guard, resource, facts)
-    }
+    guards = declared_guards(desired) if resource.key.kind != GUARD else ()
+    found = {one.name: mark for one in guards if (mark := mark_of(one, resource, facts)) is not None}
+    if found == facts.guarded:
+        return facts
     left = {
         name: mark if mark.until is not None else Guarded(mark.group, now + LOOSENS_AFTER)
         for name, mark in facts.guarded.items()
@@ -161,9 +168,8 @@ def judges(spec: GuardSpec, change: Change) -> bool:
     """Whether the change has an action and a cause that the guard is about."""
     if spec.causes and not _causes(change) & set(spec.causes):
         return False
-    words = set(map(str, spec.actions))
     return any(
-        str(action.disruption) in words or action.name in words
+        action.disruption.value in spec.actions or action.name in spec.actions
         for action in change.actions
         if not isinstance(action, PowerOn)
     )
@@ -292,8 +298,8 @@ def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[
         for kind in FLEET:
             for resource in world.desired.of_kind(kind):
                 facts = world.facts.resources.get(resource.key, NO_FACTS)
-                if matches_guard(guard, resource, facts):
-                    found.setdefault(_group(guard, resource, facts), []).append(resource.key)
+                if (mark := mark_of(guard, resource, facts)) is not None:
+                    found.setdefault(mark.group, []).append(resource.key)
         return {name: tuple(keys) for name, keys in found.items()}
 
     if guard.dynamic:
@@ -306,16 +312,13 @@ def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[
 
 def _group_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> str | None:
     """The group of a machine, by its document or by what it was when it last matched."""
-    if key.kind not in FLEET or not is_guarded(guard, key, world):
+    if key.kind not in FLEET:
         return None
     facts, resource = world.facts.resources.get(key, NO_FACTS), world.desired.resources.get(key)
-    if resource is None or not matches_guard(guard, resource, facts):
-        return facts.guarded[guard.name].group
-    return _group(guard, resource, facts)
-
-
-def _group(guard: GuardInForce, resource: Resource[Any], facts: ResourceFacts) -> str:
-    return group_of_resource(guard.spec.budget, resource, labels_of(resource, facts)) if guard.spec.budget else ""
+    now_so = mark_of(guard, resource, facts) if resource is not None else None
+    if now_so is not None:
+        return now_so.group
+    return facts.guarded[guard.name].group if is_guarded(guard, key, world) else None
 
 
 def _groups_by_derived(budget: DisruptionBudget | None) -> bool:
