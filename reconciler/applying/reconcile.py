@@ -125,9 +125,7 @@ class Reconciler:
 
     def _observe(self, key: ResourceKey, desired: DesiredState) -> Observation:
         """What the resource shows. What it holds under a former name decides too, so that must be readable as well."""
-        with self._state.gate:
-            before = self._state.of(key)
-        seen = self._poller.observe(key, desired, before)
+        seen = self._poller.observe(key, desired, self._state.of(key))
         former = [self._poller.observe(old, desired) for old in self._former_names(key, desired, seen)]
         seen = next((msgspec.structs.replace(seen, error=one.error) for one in former if one.error), seen)
         with self._state.gate:
@@ -137,11 +135,14 @@ class Reconciler:
 
     def _former_names(self, key: ResourceKey, desired: DesiredState, seen: Observation) -> list[ResourceKey]:
         """The names under which something of it may be held: while it holds nothing, or one held something last."""
-        holds = KINDS[key.kind].is_held
-        with self._state.gate:
-            last = self._state.observed
-            olds = olds_of(key, desired, self._state.of(key))
-            return [old for old in olds if not holds(seen.value) or (old in last and holds(last[old].value))]
+        # One look-up each, so without the gate: most reconciles find nothing to do, and would only queue for it.
+        holds, last = KINDS[key.kind].is_held, self._state.observed
+        olds = olds_of(key, desired, self._state.of(key))
+        return [
+            old
+            for old in olds
+            if not holds(seen.value) or ((before := last.get(old)) is not None and holds(before.value))
+        ]
 
     def _unread(self, seen: Observation) -> Outcome | None:
         """An observation that failed is "unknown": nothing follows from it but another try. None: it was readable."""
@@ -404,13 +405,13 @@ class Reconciler:
 
     def _requeue(self, key: ResourceKey, outcome: Outcome) -> Outcome:
         """The outcome says when the key comes back; whoever waited for the key comes at once."""
-        with self._state.gate:
-            if isinstance(outcome, Done):
-                self.moves(key)
-                self._held.pop(key, None)
-            waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
-            behind = set() if waits else self._behind.pop(key, set())
-        if behind:
+        if isinstance(outcome, Done):
+            self.moves(key)
+            self._held.pop(key, None)
+        waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
+        if key in self._behind and not waits:  # Who comes behind it from now on sees what became of it.
+            with self._state.gate:
+                behind = self._behind.pop(key, set())
             self._context.moved(behind)
         return outcome
 
