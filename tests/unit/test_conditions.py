@@ -8,7 +8,17 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from drivers.base import BootEnabled, BootOverride, BootTarget, IndicatorLED, PowerState, ResetType, SystemState
+from drivers.base import (
+    BootEnabled,
+    BootOverride,
+    BootTarget,
+    IndicatorLED,
+    PowerState,
+    ResetType,
+    SystemState,
+    Task,
+    TaskState,
+)
 from reconciler.kinds.catalogue.tenancy import TenantSpec
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
@@ -151,6 +161,14 @@ def test_an_action_under_way_is_said_with_its_time_and_when_it_is_overdue() -> N
     assert told(found) == {"Ready": "False Confirming", "Reconciling": "True Confirming"}
     assert found[0].since == flight.sent_at
     assert "overdue" in found[0].message
+
+
+def test_the_progress_of_its_task_is_said_of_an_action_under_way() -> None:
+    action = PowerOff(key=KEY, reset_type=ResetType.FORCE_OFF)
+    task = Task(TaskState.RUNNING, "OK", 40, ("Powering off.",))
+    flight = InFlight("1", KEY, action, NOW, NOW + timedelta(minutes=5), "ada@host", "", handle="/tasks/1", task=task)
+    found = of(msgspec.structs.replace(world(power="Off"), facts=Facts({}, {KEY: flight})))
+    assert found[0].message.endswith("; its Task reports Running, 40 %: Powering off.")
 
 
 @pytest.mark.parametrize(("known", "word"), [(20, "Forgotten"), (2, "Held")])
