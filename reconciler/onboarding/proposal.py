@@ -147,8 +147,11 @@ def proposal_message(this: Update, proposals: Sequence[Proposal], lone: Sequence
         lines += ["", "Declared meanwhile:", ""] if proposals else ["Declared meanwhile:", ""]
         lines += [f"- {path}" for path in this.remove]
     if lone:
-        lines += ["", "Met by the boot service, and no BMC of theirs was found. A document of such a machine needs its"]
-        lines += ["bmc.address, which a person has to find out:", ""]
+        lines += [
+            "",
+            "Found by the boot service, without a matching BMC. A document needs the bmc.address of the machine,",
+        ]
+        lines += ["so a person must find that address:", ""]
         lines += [f"- {one}" for one in lone[:_LISTED]]
         lines += [f"- and {len(lone) - _LISTED} more"] if len(lone) > _LISTED else []
     return "\n".join(lines) + "\n"

@@ -285,7 +285,7 @@ def test_a_machine_that_was_met_is_joined_with_its_bmc(office: Office) -> None:
     office.hall.add(1, UUID, MAC)
     office.round(1)
     assert f"macs:\n  - '{MAC}'\n  - '{OTHER}'\n" in office.show("s1")
-    assert "the boot service met it" in office.git("log", "-1", "--format=%B", office.tip)
+    assert "found by the boot service" in office.git("log", "-1", "--format=%B", office.tip)
     assert office.told("BmcNotFound") == []
 
 
