@@ -92,7 +92,7 @@ class BudgetOrder:
         now, overrides, kept = world.now, world.standing.overrides, self._kept
         if (
             kept is None
-            or kept.overrides is not overrides
+            or kept.overrides != overrides
             or not kept.is_fresh(now)
             or not kept.found.keys() >= set(mine)
         ):
