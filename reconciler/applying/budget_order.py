@@ -90,12 +90,7 @@ class BudgetOrder:
     ) -> dict[ResourceKey, Change]:
         """Each that wants to go, as the guards judge it beside the others; kept as long as nothing changes."""
         now, overrides, kept = world.now, world.standing.overrides, self._kept
-        if (
-            kept is None
-            or kept.overrides != overrides
-            or not kept.is_fresh(now)
-            or not kept.found.keys() >= set(mine)
-        ):
+        if kept is None or kept.overrides != overrides or not kept.is_fresh(now) or not kept.found.keys() >= set(mine):
             some = tuple(self._wanting[key] for key in sorted(self._wanting) if key in mine or self._counts(key, now))
             found = {one.key: one for one in judge_changes(some, world, waits, lifted)}
             kept = self._kept = _Kept(now, overrides, found)

@@ -29,6 +29,7 @@ from reconciler.onboarding.inventory_comparison import relabelled
 from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
+from reconciler.planning.base_guards import guards_of_base
 from reconciler.planning.carry_over import carried_over
 from reconciler.planning.declared_guards import loosening_words
 
@@ -78,18 +79,22 @@ class Engine:
         with self._gate:
             return admit(desired, self._state.everything())
 
-    def adopt(self, desired: DesiredState) -> list[ResourceKey]:
-        """Put a desired state in force; return the keys that it concerns. Raises StoreError."""
+    def adopt(self, desired: DesiredState, base: DesiredState | None = None) -> list[ResourceKey]:
+        """Put a desired state in force; return the keys that it concerns. `base`: the state before, whose guards are
+        those in force where nothing is remembered. Raises StoreError."""
         with self._state.changing():  # In the ledger before a login goes there.
             changed = {one.key: access_words(one) for one in self._access_changes(desired)}
             self._events.record_each(changed, EventReason.ACCESS_CHANGED, EventType.WARNING, of=desired)
         with self._state.changing():
             keys = self.affected(desired)
-            carried = carried_over(desired, self._state.facts, self._context.now())
+            now = self._context.now()
+            guards = guards_of_base(base, now) if base is not None and not self._state.facts else {}
+            known = {**guards, **self._state.facts} if guards else self._state.facts
+            carried = {**guards, **carried_over(desired, known, now)}
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
             self._planner.survey_again()
-            loosened = loosening_words(carried, self._state.facts)
+            loosened = loosening_words(carried, known)
             self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
             self._reconciler.keep(carried, "spec.bmc now points to another BMC or system")
             # What was in flight under a name that is gone is settled too.

@@ -197,12 +197,22 @@ class Follower:
                 self._say(EventType.WARNING, EventReason.REVISION_REWOUND, said, sha)
         return True
 
+    def _base(self, state: DesiredState) -> DesiredState | None:
+        """The state before, for a store that remembers nothing: its guards are those in force."""
+        if state.revision.commit is None or self._engine.everything():
+            return None
+        before = self._source.base(state.revision.id)
+        try:
+            return None if before is None else load_state(self._source.snapshot(before), cache=self._cache).state
+        except SourceError:
+            return None
+
     def _put_in_force(self, state: DesiredState) -> None:
         concerned = self._engine.affected(state)
         # Before it is in force, as what is sent from then on is put down to these.
         with suppress(SourceError):  # Who changed it is worth less than that it is changed.
             self._commits |= self._source.commits_for(state, concerned)
-        keys = self._engine.adopt(state)
+        keys = self._engine.adopt(state, self._base(state))
         commit = state.revision.commit
         by = f" {words.commit_words(commit)}" if commit else ""
         self._say(

@@ -22,7 +22,6 @@ from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
-from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
@@ -31,7 +30,6 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.base_guards import guards_of_base
 from reconciler.planning.resource_plan import still_wanted
 from reconciler.planning.standing import CommandLimits
 from reconciler.runtime import now
@@ -196,11 +194,8 @@ def put_in_force(at: Workspace, asked: CommandLimits, prepared: Prepared) -> Non
 
 
 def _engine(at: Workspace, store: Store, context: Context, prospect: Prospect) -> Engine:
-    facts = facts_of(store)
-    if prospect.base is not None:
-        facts = Facts({**guards_of_base(prospect.base, now()), **facts.resources}, facts.in_flight)
-    engine = Engine(store, at.connections(store), facts, context)
-    engine.adopt(prospect.desired)
+    engine = Engine(store, at.connections(store), facts_of(store), context)
+    engine.adopt(prospect.desired, prospect.base)
     if not are_current(store, prospect.desired):
         label(store, engine, prospect.desired)
     engine.absorb(prospect.observations)

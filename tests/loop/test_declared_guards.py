@@ -176,3 +176,24 @@ def test_a_machine_that_cannot_be_read_keeps_no_other_of_its_rack_waiting(tmp_pa
     world.commit(declare(ONE_A_RACK, *racks("Off", count=1), revision="b" * 40))
     world.run(300)
     assert off(world) == ["r1-01"]
+
+
+def test_a_new_store_takes_the_guards_of_the_state_before_and_remembers_those_that_stay(tmp_path: Path) -> None:
+    stays = guard("stays", protection="Delete")
+    before, after = declare(ONE_A_RACK, stays, *racks("On", count=1)), declare(stays, *racks("Off", count=1))
+    world = fleet_of(tmp_path, after)
+    world.desired = after
+    world.loop.put(world.engine.adopt(after, before), COMMIT)
+    world.run(600)
+    assert off(world) == ["r1-00"]
+    assert {key.name for key in world.facts() if key.kind == "Guard"} == {"racks", "stays"}
+
+
+def fleet_of(path: Path, state: DesiredState) -> World:
+    """Machines that run, of which nothing is remembered."""
+    world = World(path, ALL, off_after=5.0, on_after=5.0)
+    for key in state.resources:
+        if key.kind == "Machine":
+            bmc = world.bmc(key.name)
+            bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON)
+    return world
