@@ -4,6 +4,7 @@
 choosing are the reconciler's work, so that `plan` can show it. The words are Redfish's own (DSP0268, ComputerSystem).
 
 errors.py         the errors and their reasons
+backoff.py        how waits grow, and how long a refused login is left alone
 bmc.py            what a BMC can do, by capability, and who opens it
 endpoint.py       where a BMC is, and how it is trusted
 system_state.py   Redfish's words, and one look at a system
@@ -18,6 +19,9 @@ scheduling.py     locks, threads and the clock, which a simulation may replace
 known_secrets.py  text without the secrets that this process has read
 """
 
+from drivers.base.backoff import CREDENTIAL_CHECK as CREDENTIAL_CHECK
+from drivers.base.backoff import REFUSED_LOGIN as REFUSED_LOGIN
+from drivers.base.backoff import Backoff as Backoff
 from drivers.base.bmc import Bmc as Bmc
 from drivers.base.bmc import BmcDriver as BmcDriver
 from drivers.base.bmc import BmcFinder as BmcFinder

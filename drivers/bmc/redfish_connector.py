@@ -18,6 +18,8 @@ from urllib.parse import urljoin, urlsplit
 from sushy import connector
 
 from drivers.base import (
+    CREDENTIAL_CHECK,
+    REFUSED_LOGIN,
     AuthenticationFailed,
     Busy,
     Credential,
@@ -40,11 +42,6 @@ from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnec
 SERVICE_ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SHOWN = 200
-REFUSED_SECONDS, MOST_REFUSED_SECONDS = 900.0, 3600.0
-"""A refused login is left alone for this long unless it changes, at each refusal in a row for twice as long: five
-refusals lock the account (ibm-openbmc/openbmc#90)."""
-LOOK_SECONDS = 30.0
-"""How soon a credential that was refused may be looked at for a change: that sends no login."""
 _MOVED = frozenset({301, 302, 307, 308})
 _NO_SESSIONS = frozenset({404, 405, 501})
 _OUT_OF_SESSIONS = frozenset({429, 503})
@@ -220,7 +217,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if self._tried != hash(credential):
             self._refusals = 0
         elif scheduling.monotonic() < self._refused_until:
-            raise AuthenticationFailed(self._why_refused, retry_after=LOOK_SECONDS)
+            raise AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
         self._tried, self._meant = hash(credential), peer
         self.logins += 1
         uri = self._sessions_uri(credential)
@@ -318,8 +315,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         self._log_out()
         if self.credential is None:
             return AuthenticationFailed(f"{self._url}: BMC wants a login; set bmc.credentialRef")
-        seconds = min(REFUSED_SECONDS * 2**self._refusals, MOST_REFUSED_SECONDS)
-        self._refusals = min(self._refusals + 1, 8)
+        self._refusals += 1
+        seconds = REFUSED_LOGIN.delay(self._refusals)
         self._refused_until = scheduling.monotonic() + seconds
         what = (
             "BMC wants the password changed"
@@ -332,7 +329,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             f"within a minute. The same one is tried again after {seconds / 60:.0f} min, as BMCs lock accounts"
         )
         self._doubt = None
-        return AuthenticationFailed(self._why_refused, retry_after=LOOK_SECONDS)
+        return AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)
 
     def _log_out(self) -> None:
         self._token = self._session_uri = self._basic = self._meant = None

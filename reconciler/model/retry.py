@@ -1,5 +1,6 @@
 """Every back-off of the program: how long until what failed is tried again, and what waits is observed again. Pure.
 
+What a driver must keep to as well, so that no caller can lock an account, stands in `drivers/base/backoff.py`.
 All figures are seconds. Callers add the result to their own clock, so that a simulation owns the time.
 """
 
@@ -7,24 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from drivers.base import ErrorReason
+from drivers.base import REFUSED_LOGIN, ErrorReason
+from drivers.base import Backoff as Backoff
 from reconciler.model.outcome import Failed, OutcomeReason, Waiting
 
 AN_HOUR = 3600.0
-
-
-class Backoff(msgspec.Struct, frozen=True):
-    """Waits that grow with each failure: `first`, then `growth` times the wait before, and `longest` at most."""
-
-    first: float
-    longest: float
-    growth: float = 2.0
-
-    def delay(self, attempt: int, jitter: float = 0.0) -> float:
-        """The wait after the `attempt`th failure (from 1). `jitter` in [0, 1) takes up to a quarter off, so that a rack
-        that went away together does not come back together."""
-        raw: float = min(self.longest, self.first * self.growth ** min(attempt - 1, 20))
-        return raw * (1 - jitter / 4)
 
 
 class Polling(msgspec.Struct, frozen=True):
@@ -52,8 +40,7 @@ POLICIES: dict[str, RetryPolicy] = {
     ErrorReason.UNREACHABLE: RetryPolicy(Backoff(5, 300), passing=True),
     ErrorReason.UNREADABLE: RetryPolicy(Backoff(60, 300)),
     ErrorReason.BUSY: RetryPolicy(Backoff(5, 60), passing=True),
-    # A BMC locks the account after about five refused logins (ibm-openbmc/openbmc#90).
-    ErrorReason.AUTHENTICATION_FAILED: RetryPolicy(Backoff(900, 3600)),
+    ErrorReason.AUTHENTICATION_FAILED: RetryPolicy(REFUSED_LOGIN),
     # No login went out, so that no account is locked: the machines are back soon after their source is.
     ErrorReason.SECRET_UNAVAILABLE: RetryPolicy(Backoff(10, 30)),
     ErrorReason.REJECTED: RetryPolicy(Backoff(300, 300), terminal=True),
