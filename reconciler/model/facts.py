@@ -54,6 +54,15 @@ class Wish(msgspec.Struct, frozen=True):
     """When it was written, the latest last. Only the latest few are kept (`planning.pacing`)."""
 
 
+class LeftGroup(msgspec.Struct, frozen=True):
+    """A group of a guard's budget that the resource was in before a commit."""
+
+    group: str
+    """Its name."""
+    until: datetime
+    """The resource is counted in it until then."""
+
+
 class Guarded(msgspec.Struct, frozen=True, omit_defaults=True):
     """That a guard guards the resource."""
 
@@ -61,6 +70,8 @@ class Guarded(msgspec.Struct, frozen=True, omit_defaults=True):
     """The group in which the guard's budget counts it."""
     until: datetime | None = None
     """The document took leave of the guard, which guards it until then."""
+    left: tuple[LeftGroup, ...] = ()
+    """The groups that it was in before, in which the guard's budget counts it too."""
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):

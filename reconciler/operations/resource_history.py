@@ -21,6 +21,7 @@ from reconciler.views.render.words import commit as commit_in_words
 
 if TYPE_CHECKING:
     from reconciler.desired.git.history.revisions import Moment
+    from reconciler.desired.git.sources.source import DesiredSource
 
 MOST_ENTRIES = 100_000
 
@@ -101,7 +102,7 @@ def read_document_at(where: Where, key: ResourceKey, time: str) -> PastDocument:
         if found.version.value is None:
             raise OperationError(f"{key} is unknown {when}: {found.file}: {clean(found.version.fault)}")
         first = f"{clean(str(key))} {when}, as of commit {commit_in_words(last.commit)} in {clean(found.file)}"
-        remarks = (first, *(clean(line) for line in _in_force(at, asked, commit)))
+        remarks = (first, *(clean(line) for line in _in_force(at, source, asked, commit)))
         return PastDocument(key, when, masked_value(found.version.value), remarks, at.notes)
 
 
@@ -112,7 +113,7 @@ def _missing(key: ResourceKey, when: str, last: Edit | None) -> str:
     return f"{key} did not exist {when} any more: {who} removed it"
 
 
-def _in_force(at: Workspace, asked: Moment, commit: Commit) -> Iterable[str]:
+def _in_force(at: Workspace, source: DesiredSource, asked: Moment, commit: Commit) -> Iterable[str]:
     """What the ledger says of the time, or of when the commit that was named took force."""
     until: datetime | None = None if asked.named else asked.until
     with at.store() as store:
@@ -122,4 +123,16 @@ def _in_force(at: Workspace, asked: Moment, commit: Commit) -> Iterable[str]:
         times = [one.at for one in applied if one.revision == commit.sha]
         yield from [f"in force since {moment(times[-1])}"] if times else []
     elif applied:
-        yield f"in force then: {applied[0].message.partition(';')[0]}, since {moment(applied[0].at)}"
+        yield f"in force then: {_revision_words(source, applied[0])}, since {moment(applied[0].at)}"
+
+
+def _revision_words(source: DesiredSource, applied: Event) -> str:
+    """The revision of the event, as a commit where git has it still."""
+    from reconciler.desired.git.plumbing import SourceError
+
+    revision = applied.revision or ""
+    try:
+        commit = source.moment(source.snapshot().revision, revision).commit
+    except SourceError:
+        commit = None
+    return commit_in_words(commit) if commit is not None and commit.sha == revision else clean(revision[:21])

@@ -15,7 +15,7 @@ from reconciler.kinds.guard.memory import LOOSENS_AFTER
 from reconciler.model.facts import NO_FACTS, Facts, Guarded, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.carry_over import with_changes
-from reconciler.planning.declared_guards import GUARD, marked
+from reconciler.planning.declared_guards import GUARD, after_move, marked
 
 
 def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:
@@ -25,7 +25,8 @@ def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, Resou
 
 
 def with_base_marks(base: DesiredState, facts: Facts, now: datetime) -> Facts:
-    """The facts, in which resources that the state before had guarded are guarded for an hour more."""
+    """The facts, in which resources that the state before had guarded are guarded for an hour more, and counted
+    in the groups that they left."""
     changed: dict[ResourceKey, ResourceFacts | None] = {}
     for key, remembered in facts.resources.items():
         before = base.resources.get(key)
@@ -33,6 +34,7 @@ def with_base_marks(base: DesiredState, facts: Facts, now: datetime) -> Facts:
             continue
         old = marked(base, before, msgspec.structs.replace(NO_FACTS, labels=remembered.labels), now).guarded
         left = {name: Guarded(one.group, now + LOOSENS_AFTER) for name, one in old.items()}
-        if any(name not in remembered.guarded for name in left):
-            changed[key] = msgspec.structs.replace(remembered, guarded={**left, **remembered.guarded})
+        here = {name: after_move(one, old.get(name), now) for name, one in remembered.guarded.items()}
+        if {**left, **here} != remembered.guarded:
+            changed[key] = msgspec.structs.replace(remembered, guarded={**left, **here})
     return Facts(with_changes(facts.resources, changed), facts.in_flight) if changed else facts

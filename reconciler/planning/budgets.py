@@ -30,14 +30,14 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """How much of each group may be down. `group_of`: the group of a machine, by a name of its own; None: none, the
-    budget does not judge it. `hint`: how to proceed, given the change and how many would be down. `pacing`: the least
-    time between two that are taken down in a group. `also`: what is added to each reason."""
+    """How much of each group may be down. `groups_of`: the groups of a machine, each by a name of its own; none where
+    the budget does not judge it. `hint`: how to proceed, given the change and how many would be down. `pacing`: the
+    least time between two that are taken down in a group. `also`: what is added to each reason."""
 
     guard: str
     limit: FleetShare
     within: timedelta
-    group_of: Callable[[ResourceKey, GuardWorld], str | None]
+    groups_of: Callable[[ResourceKey, GuardWorld], tuple[str, ...]]
     group: Callable[[str, GuardWorld], Group]
     hint: Callable[[Change, int], str]
     judges: Callable[[Change], bool] = lambda _: True
@@ -100,12 +100,12 @@ def budget_holds(budget: Budget, changes: Iterable[Change], world: GuardWorld) -
     wanting: dict[str, list[Change]] = {}
     for change in changes:
         if change.goes and takes_down(change) and budget.judges(change):
-            name = budget.group_of(change.key, world)
-            if name is not None:
+            for name in budget.groups_of(change.key, world):
                 wanting.setdefault(name, []).append(change)
     holds: dict[ResourceKey, tuple[Hold, ...]] = {}
     for name, some in wanting.items():
-        holds.update(_group_holds(budget, some, group_state(budget, name, world), world.now))
+        for key, more in _group_holds(budget, some, group_state(budget, name, world), world.now).items():
+            holds[key] = (*holds.get(key, ()), *more)
     return holds
 
 
@@ -137,7 +137,7 @@ def _room(budget: Budget, state: GroupState, now: datetime) -> tuple[int, dateti
 
 
 def _of_group(budget: Budget, name: str, world: GuardWorld) -> dict[ResourceKey, Disrupted]:
-    return {key: one for key, one in world.survey.disrupted.items() if budget.group_of(key, world) == name}
+    return {key: one for key, one in world.survey.disrupted.items() if name in budget.groups_of(key, world)}
 
 
 def _counts(one: Disrupted, within: timedelta, now: datetime) -> bool:

@@ -80,7 +80,7 @@ def fleet_budget(limits: GuardLimits) -> Budget:
         "disruption-budget",
         limits.max_disrupted,
         limits.window,
-        group_of=lambda key, _: "" if key.kind in FLEET else None,
+        groups_of=lambda key, _: ("",) if key.kind in FLEET else (),
         group=lambda _, world: Group("machines", world.survey.machines),
         hint=lambda change, down: _hint("disruption-budget", change.key, f"--max-disrupted {down}"),
     )

@@ -23,7 +23,7 @@ from reconciler.kinds.guard.spec import DisruptionBudget, GuardCause, GuardSpec,
 from reconciler.kinds.guard.windows import EARLIEST, WindowState, window_state
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.action import Disruption, PowerOn
-from reconciler.model.facts import NO_FACTS, Facts, Guarded, ResourceFacts
+from reconciler.model.facts import NO_FACTS, Facts, Guarded, LeftGroup, ResourceFacts
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.budgets import Budget, Group, budget_holds
@@ -86,7 +86,10 @@ def is_guarded(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> bool
         return mark is not None
     if mark_of(guard, resource, facts) is not None:
         return True
-    return mark is not None and mark.until is not None and world.now < mark.until
+    if mark is None or (mark.until is not None and world.now >= mark.until):
+        return False
+    # A former spec guards what the new one guards: the same commit may have changed the document along with the match.
+    return mark.until is not None or guard.until is not None
 
 
 def mark_of(guard: GuardInForce, resource: Resource[Any], facts: ResourceFacts) -> Guarded | None:
@@ -124,16 +127,31 @@ def marked(desired: DesiredState, resource: Resource[Any], facts: ResourceFacts,
     """The facts with the guards that guard the resource when this state takes force: those that match, and for an hour
     those that its document took leave of. The very same object where nothing is new."""
     guards = declared_guards(desired) if resource.key.kind != GUARD else ()
-    found = {one.name: mark for one in guards if (mark := mark_of(one, resource, facts)) is not None}
+    found = {
+        one.name: after_move(mark, facts.guarded.get(one.name), now)
+        for one in guards
+        if (mark := mark_of(one, resource, facts)) is not None
+    }
     if found == facts.guarded:
         return facts
     left = {
-        name: mark if mark.until is not None else Guarded(mark.group, now + LOOSENS_AFTER)
+        name: mark if mark.until is not None else Guarded(mark.group, now + LOOSENS_AFTER, mark.left)
         for name, mark in facts.guarded.items()
         if name not in found and (mark.until is None or now < mark.until)
     }
     after = found | left
     return facts if after == facts.guarded else msgspec.structs.replace(facts, guarded=after)
+
+
+def after_move(mark: Guarded, before: Guarded | None, now: datetime) -> Guarded:
+    """The mark, with the groups that the document took leave of: for an hour the budget counts it in them too."""
+    if before is None or (before.group == mark.group and not before.left):
+        return mark
+    left = {one.group: one for one in before.left if now < one.until}
+    if before.until is None or now < before.until:
+        left.setdefault(before.group, LeftGroup(before.group, now + LOOSENS_AFTER))
+    left.pop(mark.group, None)
+    return Guarded(mark.group, left=tuple(left.values()))
 
 
 # -- windows and protection --------------------------------------------------------------------------------------------
@@ -271,7 +289,7 @@ def _budget(guard: GuardInForce) -> Budget:
     counts_all = block.count_unavailable or least is not None
 
     def group(name: str, world: GuardWorld) -> Group:
-        members = group_members(guard, world).get(name, ())
+        members = {*group_members(guard, world).get(name, ()), *_left_members(guard, world).get(name, ())}
         gone = _unavailable(world).intersection(members) if counts_all else frozenset()
         return Group(group_words(block, name), len(members), gone)
 
@@ -279,7 +297,7 @@ def _budget(guard: GuardInForce) -> Budget:
         guard.name,
         FleetShare.parse(str(block.max_disrupted or 0)),
         parse_duration_text(block.within),
-        group_of=lambda key, world: _group_of(guard, key, world),
+        groups_of=lambda key, world: _groups_of(guard, key, world),
         group=group,
         hint=lambda change, _: _or_override(guard, change, ""),
         judges=lambda change: judges(guard.spec, change),
@@ -310,15 +328,33 @@ def group_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, tuple[
     return kept
 
 
-def _group_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> str | None:
-    """The group of a machine, by its document or by what it was when it last matched."""
+def _left_members(guard: GuardInForce, world: GuardWorld) -> Mapping[str, list[ResourceKey]]:
+    """The declared machines that left a group of the guard within the hour, by that group."""
+
+    def build() -> dict[ResourceKey, ResourceFacts]:
+        known = world.facts.resources.items()
+        return {key: one for key, one in known if any(mark.left for mark in one.guarded.values())}
+
+    found: dict[str, list[ResourceKey]] = {}
+    for key, facts in world.survey.once("moved between groups", build).items():
+        mark = facts.guarded.get(guard.name)
+        for one in mark.left if mark is not None and key in world.desired.resources else ():
+            if world.now < one.until:
+                found.setdefault(one.group, []).append(key)
+    return found
+
+
+def _groups_of(guard: GuardInForce, key: ResourceKey, world: GuardWorld) -> tuple[str, ...]:
+    """The groups of a machine, by its document and by what it was when it last matched."""
     if key.kind not in FLEET:
-        return None
+        return ()
     facts, resource = world.facts.resources.get(key, NO_FACTS), world.desired.resources.get(key)
     now_so = mark_of(guard, resource, facts) if resource is not None else None
-    if now_so is not None:
-        return now_so.group
-    return facts.guarded[guard.name].group if is_guarded(guard, key, world) else None
+    before = facts.guarded.get(guard.name)
+    if before is None or not is_guarded(guard, key, world):
+        return () if now_so is None else (now_so.group,)
+    left = [one.group for one in before.left if world.now < one.until]
+    return tuple(dict.fromkeys([before.group if now_so is None else now_so.group, *left]))
 
 
 def _groups_by_derived(budget: DisruptionBudget | None) -> bool:

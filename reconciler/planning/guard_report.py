@@ -70,11 +70,12 @@ def guard_verdicts(
 
 
 def budget_report(budget: Budget, key: ResourceKey, world: GuardWorld) -> BudgetReport | None:
-    """How much of the resource's group is down; None for what the budget does not count."""
-    name = budget.group_of(key, world)
-    if name is None:
+    """How much of the resource's group is down; None for what the budget does not count. Of several groups: the one
+    with the least room."""
+    states = [group_state(budget, name, world) for name in budget.groups_of(key, world)]
+    if not states:
         return None
-    state = group_state(budget, name, world)
+    state = min(states, key=lambda one: one.room)
     soonest = min(state.down.values(), default=None) if not state.room else None
     return BudgetReport(
         state.group.words, state.group.size, state.allowed, len(state.down), len(state.unavailable), soonest

@@ -86,17 +86,24 @@ def test_the_revision_that_was_in_force_is_told(lived: Desk) -> None:
     first = lived.git("rev-parse", "HEAD~1")
     store = Store.open(f"sqlite:///{lived.store}")
     at = datetime.now(UTC)
-    store.append(
-        [Event(at, EventType.NORMAL, "RevisionApplied", f"main@{first[:10]} by Ada; 2 resources", revision=first)]
-    )
+    store.append([Event(at, EventType.NORMAL, "RevisionApplied", "in any words; 2 resources", revision=first)])
     store.close()
     then = f"{at:%Y-%m-%d %H:%M:%S}Z"
     assert (
-        f"# in force then: main@{first[:10]} by Ada, since {then}"
+        f'# in force then: {first[:10]} "Declare it" (author Ada, not verified), since {then}'
         in lived.run("history", "ip/front", "--at", (at + timedelta(seconds=1)).isoformat()).out
     )
     assert f"# in force since {then}" in lived.run("history", "ip/front", "--at", first).out
     assert "in force" not in lived.run("history", "ip/front", "--at", "HEAD").out
+
+
+def test_a_revision_in_force_that_git_has_no_more_is_shown_by_its_hash(lived: Desk) -> None:
+    store = Store.open(f"sqlite:///{lived.store}")
+    at = datetime.now(UTC)
+    store.append([Event(at, EventType.NORMAL, "RevisionApplied", "main@abc; 2 resources", revision="c" * 40)])
+    store.close()
+    done = lived.run("history", "ip/front", "--at", (at + timedelta(seconds=1)).isoformat())
+    assert f"# in force then: {'c' * 21}, since " in done.out
 
 
 def test_a_broken_newest_commit_and_a_leaked_password_are_no_trouble(lived: Desk) -> None:

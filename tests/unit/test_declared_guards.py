@@ -13,10 +13,11 @@ from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts
 from reconciler.model.override import Override
-from reconciler.model.resource import ResourceKey
+from reconciler.model.resource import Resource, ResourceKey
+from reconciler.planning.base_guards import with_base_marks
 from reconciler.planning.standing import Standing
 from tests.unit.guard_worlds import OPEN, change_of, fleet, going, guard, holders, key, planned_at, racked
-from tests.unit.planning_worlds import NOW, seen, unreachable
+from tests.unit.planning_worlds import NOW, World, desired, seen, unreachable
 
 FREEZE = {"deny": [{"from": "2026-01-01T00:00", "to": "2027-01-01T00:00", "reason": "year-end freeze"}]}
 NIGHT = {"timeZone": "Europe/Berlin", "allow": [{"from": "22:00", "to": "04:00"}]}
@@ -221,6 +222,52 @@ class TestBudget:
         before = fleet(rule, racked("r1-1"), racked("r1-9", "Off"), facts=facts)
         after = fleet(rule, racked("r1-1", "Off"), facts=dict(before.facts.resources))
         assert going(planned_at(after)) == ["r1-9"], "which is only forgotten"
+
+
+class TestNoCommitUsesWhatItLoosens:
+    """hashicorp/terraform#17599, by other ways than the removal of the guard."""
+
+    def after(self, before: World, *resources: Resource[Any]) -> list[str]:
+        """Those that go at once when these are declared after the fleet before."""
+        return going(planned_at(fleet(*resources, facts=dict(before.facts.resources))))
+
+    def roles(self, power: str, first: str, second: str) -> tuple[Resource[Any], Resource[Any]]:
+        return racked("r1-1", power, {"role": first}), racked("r1-9", labels={"role": second})
+
+    def test_a_share_of_a_match_that_was_widened(self) -> None:
+        share = {"maxDisrupted": "10%"}
+        others = [racked(f"r2-{n}") for n in range(40)]
+        before = fleet(guard("g", match={"names": ["r1-*"]}, budget=share), *map(racked, ("r1-1", "r1-2")), *others)
+        wide = guard("g", budget=share)
+        assert self.after(before, wide, racked("r1-1", "Off"), racked("r1-2", "Off"), *others) == ["r1-1"]
+
+    def test_a_machine_that_is_relabelled_along_with_the_match(self) -> None:
+        before = fleet(guard("g", match={"selector": "role=db"}, windows=FREEZE), *self.roles("On", "db", "db"))
+        opened = guard("g", match={"selector": "role=web"}, windows={"allow": [{}], "timeZone": "UTC"})
+        assert self.after(before, opened, *self.roles("Off", "web", "db")) == []
+
+    @pytest.mark.parametrize("moved", [("web", "db"), ("db", "web")])
+    def test_a_machine_that_moves_to_another_group(self, moved: tuple[str, str]) -> None:
+        rule = guard("g", budget={"maxDisrupted": 1, "per": "label:role"})
+        down = {key("r1-9"): MachineFacts(disrupted_at=NOW - timedelta(minutes=5))}
+        before = fleet(rule, *self.roles("On", "db", "db"), facts=down)
+        assert self.after(before, rule, *self.roles("Off", *moved)) == []
+
+    def test_an_unavailable_machine_that_moves_to_another_group(self) -> None:
+        rule = guard("g", budget={"maxDisrupted": 1, "per": "label:role", "countUnavailable": True})
+        before = fleet(rule, *self.roles("On", "db", "db"))
+        after = fleet(rule, *self.roles("Off", "db", "web"), facts=dict(before.facts.resources))
+        after = msgspec.structs.replace(after, observed=after.observed | {key("r1-9"): unreachable(key("r1-9"))})
+        assert going(planned_at(after)) == []
+        assert going(planned_at(after, NOW + timedelta(hours=1))) == ["r1-1"]
+
+    def test_a_machine_that_moves_to_another_group_in_a_plan_without_a_store(self) -> None:
+        rule = guard("g", budget={"maxDisrupted": 1, "per": "label:role", "countUnavailable": True})
+        base = desired(rule, *self.roles("On", "db", "db"))
+        after = fleet(rule, *self.roles("Off", "db", "web"))
+        looks = after.observed | {key("r1-9"): unreachable(key("r1-9"))}
+        after = msgspec.structs.replace(after, observed=looks, facts=with_base_marks(base, after.facts, NOW))
+        assert going(planned_at(after)) == []
 
 
 def test_no_guard_guards_a_guard() -> None:

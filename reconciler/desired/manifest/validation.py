@@ -128,10 +128,10 @@ def _explain(error: Any) -> Iterator[Problem]:
         case "additionalProperties":
             yield from _unknown_fields(path, value, schema)
         case "required":
-            name = next((name for name in wanted if f"{name!r} is a required" in error.message), "?")
-            summary = f"{name} is missing" + (f" in {_dotted(path)}" if path else "")
-            words = _words(schema.get("properties", {}).get(name, {}))
-            yield Problem("missing-field", path, summary, words, f"add `{name}:`")
+            for name in (one for one in wanted if one not in value):
+                summary = f"{name} is missing" + (f" in {_dotted(path)}" if path else "")
+                words = _words(schema.get("properties", {}).get(name, {}))
+                yield Problem("missing-field", path, summary, words, f"add `{name}:`")
         case _ if value is None:
             yield Problem(
                 "empty-value", path, f"{_dotted(path)} has no value", hint="write a value, or remove the line"

@@ -47,7 +47,11 @@ def _loosened(old: GuardSpec, new: GuardSpec) -> Iterator[str]:
         yield "causes"
     if old.windows is not None and (new.windows is None or not _windows_as_strict(old.windows, new.windows)):
         yield "windows"
-    if old.budget is not None and (new.budget is None or not _budget_as_strict(old.budget, new.budget)):
+    if old.budget is not None and (
+        new.budget is None
+        or not _budget_as_strict(old.budget, new.budget)
+        or (old.match != new.match and _grows_with_its_group(old.budget))
+    ):
         yield "budget"
     if not _PROTECTED[old.protection] <= _PROTECTED[new.protection]:
         yield "protection"
@@ -112,6 +116,11 @@ def _budget_as_strict(old: DisruptionBudget, new: DisruptionBudget) -> bool:
         )
         and (new.count_unavailable or not old.count_unavailable)
     )
+
+
+def _grows_with_its_group(budget: DisruptionBudget) -> bool:
+    """Whether more may be down where the group is larger: a tenth of everything is more than a tenth of ten."""
+    return budget.min_available is not None or FleetShare.parse(str(budget.max_disrupted)).percent is not None
 
 
 def _fewer(old: DisruptionBudget, new: DisruptionBudget) -> bool:
