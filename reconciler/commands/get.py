@@ -35,6 +35,7 @@ from reconciler.runtime import now
 from reconciler.views.columns import short_age
 from reconciler.views.render.json_path import BadPath
 from reconciler.views.render.words import override_words as words_of
+from reconciler.views.render.words import pause_words
 from reconciler.views.resource_document import document_list, resource_document
 
 
@@ -71,15 +72,18 @@ def get_resources_command(
       groundstate get machines --no-headers -o custom-columns=NAME:.metadata.name,POWER:.status.observed.power
       groundstate get machines -o jsonpath='{.items[*].metadata.name}'
       groundstate get overrides
+      groundstate get pauses
     """
     asked, where = guard_options_of(values), where_from(values)
-    if targets in (("overrides",), ("override",)):
+    if targets in (("overrides",), ("override",), ("pauses",), ("pause",)):
         if selector or status or sort_by or watch or output.startswith(TEMPLATES):
-            raise click.UsageError("overrides are only listed; leave -l, --status, --sort-by, -w and templates out")
+            raise click.UsageError(f"{targets[0]} are only listed; leave -l, --status, --sort-by, -w and templates out")
         from reconciler.commands.override import show_overrides
+        from reconciler.commands.pause import show_pauses
 
+        show = show_pauses if targets[0].startswith("pause") else show_overrides
         with exit_in_words():
-            show_overrides(where, output, headers=not no_headers)
+            show(where, output, headers=not no_headers)
         return
     request = ListRequest(targets, selector, tuple(filter(None, status.replace(" ", "").split(","))), sort_by)
     printer = _printer(output, headers=not no_headers)
@@ -148,6 +152,7 @@ def _described(one: Description) -> str:
         )
         lines.append(f"Inventory:   {kept.origin}, {taken}")
     lines += [f"In force:    {clean(words_of(one))}" for one in view.overrides]
+    lines += [f"Paused:      {clean(pause_words(one))}" for one in view.pauses]
     lines += [f"Holds:       {clean(', '.join(map(str, view.held_changes)))}"] if view.held_changes else []
     lines.append("Conditions:")
     lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]

@@ -4,6 +4,7 @@ file; the command line beats the environment, which beats the file."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from reconciler.kinds.machine.credentials import NO_GRANTS
 from reconciler.operations.store_location import top_level
 from reconciler.operations.where import Where
 from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.override_scope import parse_duration
 from reconciler.planning.standing import CommandLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,6 +76,24 @@ class _Format(click.Choice[str]):
             of_all = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
             value = param.get_default(ctx) if of_all else value
         return super().convert(value, param, ctx)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """`2h`, `90m`, `1d`."""
+
+    name = "TIME"
+
+    def __init__(self, most: timedelta) -> None:
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Click's hook."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return parse_duration(str(value), self._most)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def option(*names: str, **kwargs: Any) -> Callable[[F], F]:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from reconciler.commands.completion import complete_target
-from reconciler.commands.options import headers_option, output_option, where_from, where_options
+from reconciler.commands.options import DurationType, headers_option, output_option, where_from, where_options
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.override import Override
@@ -21,26 +21,11 @@ from reconciler.operations.guard_overrides import (
     revoke_override,
 )
 from reconciler.operations.where import Where
-from reconciler.planning.override_scope import OVERRIDABLE, parse_duration
+from reconciler.planning.override_scope import MAX_OVERRIDE, OVERRIDABLE
 from reconciler.views.columns import short_age
 from reconciler.views.resource_document import document_list
 
 _TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
-
-
-class _Span(click.ParamType[timedelta]):
-    """`2h`, `90m`, `1d`."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Click's hook."""
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -53,7 +38,7 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 @click.option(
     "--selector", "-l", default="", metavar="LABELS", help=("Only for resources with these labels (key=value,...).")
 )
-@click.option("--for", "lasting", type=_Span(), help="How long, such as 30m, 2h or 1d; at most 7d.")
+@click.option("--for", "lasting", type=DurationType(MAX_OVERRIDE), help="How long, such as 30m, 2h or 1d; at most 7d.")
 @click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")
 @click.option("--by", default="", metavar="NAME", help="The person who decided it, if it was another one.")
 @click.option("--list", "listed", is_flag=True, help="Show the overrides in force, and those that ended.")

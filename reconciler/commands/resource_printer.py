@@ -18,7 +18,7 @@ from reconciler.operations.resource_views import ResourceList
 from reconciler.runtime import now
 from reconciler.views.columns import columns
 from reconciler.views.render.json_path import parse_custom_columns, render_json_path
-from reconciler.views.render.words import override_words
+from reconciler.views.render.words import override_words, pause_words
 from reconciler.views.resource_document import document_list, resource_document
 
 _CUSTOM, _JSON_PATH = TEMPLATES
@@ -82,6 +82,8 @@ class ResourcePrinter:
         """A table for each kind."""
         for one in dict.fromkeys(one for view in views for one in view.overrides):
             click.echo(clean(f"note: {override_words(one)}"), err=True)
+        for pause in dict.fromkeys(one for view in views for one in view.pauses):
+            click.echo(clean(f"note: paused: {pause_words(pause)}"), err=True)
         at = now()
         for index, kind in enumerate(dict.fromkeys(view.key.kind for view in views)):
             if index:

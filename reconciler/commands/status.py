@@ -24,8 +24,8 @@ from reconciler.views.render.words import ansi, unpainted
 def status_command(output: str, **values: Any) -> None:
     """Show whether a daemon is at work, which revision is in force, and how many resources have which status.
 
-    It also shows what guards hold, the overrides in force, and what is left of the disruption budget. No BMC is
-    contacted.
+    It also shows what guards hold, the pauses and overrides in force, and what is left of the disruption budget. No BMC
+    is contacted.
 
     Exit codes: 0 a daemon is at work and the newest revision is in force, 1 otherwise.
 
@@ -43,6 +43,8 @@ def status_command(output: str, **values: Any) -> None:
     else:
         form = msgspec.to_builtins(found) | {"healthy": found.healthy}
         form.pop("notes")
+        for pause in form["pauses"]:
+            pause.pop("known", None)
         click.echo(dump(form, output))
     raise click.exceptions.Exit(0 if found.healthy else EXIT_ERROR)
 
@@ -54,7 +56,7 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     yield from revision_lines(revision.in_force, revision.ref, revision.since, revision.broken, found.at, paint)
     yield "Resources:"
     yield from status_lines(found.statuses, paint)
-    yield from held_lines(found.held, found.overrides)
+    yield from held_lines(found.held, found.overrides, found.pauses)
     budget = found.budget
     left = max(0, budget.allowed - budget.down)
     yield f"Budget:     {budget.down} of {budget.allowed} machines are down because of groundstate; {left} left"

@@ -15,10 +15,12 @@ from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.kinds import PLACED
 from reconciler.model.outcome import Outcome, Waiting
+from reconciler.model.pause import PAUSED
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guard_report import open_windows
 from reconciler.planning.override_scope import in_force
+from reconciler.planning.pauses import standing_pauses
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
 from reconciler.store.store_errors import StoreError
@@ -80,7 +82,7 @@ class Housekeeper:
             (self._waiting.add if isinstance(outcome, Waiting) else self._waiting.discard)(key)
 
     def judge_anew(self) -> None:
-        """An override has begun or ended: what a guard holds, or let pass, is judged anew at once."""
+        """An override or a pause has begun or ended: what a guard holds, or let pass, is judged anew at once."""
         self._count_overrides()
         if self._engine.desired is not None:
             self._put([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
@@ -120,7 +122,9 @@ class Housekeeper:
             self._loop.put(self._engine.collect(), RESYNC)
 
     def _count_overrides(self) -> None:
-        self._metrics.overridden(in_force(self._standing.standing().overrides, self._now()))
+        standing, now = self._standing.standing(), self._now()
+        self._metrics.overridden(in_force(standing.overrides, now))
+        self._metrics.paused(standing_pauses(standing.pauses, now))
 
     def _label(self) -> None:
         """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
@@ -134,7 +138,8 @@ class Housekeeper:
 
 
 def work_count(changes: Iterable[Change], unknown: Iterable[Unknown], in_flight: int, lag: float) -> WorkCount:
-    """What there is left to do. What a document pauses (maintenance, suspend) is apart from what a guard holds."""
+    """What there is left to do. What is paused, by its document (maintenance, suspend) or by a person, is apart
+    from what a guard holds."""
     states = Counter(dict.fromkeys(("waiting", "held", "paused", "failed"), 0))
     holds = Counter[str]()
     for change in changes:
@@ -145,7 +150,7 @@ def work_count(changes: Iterable[Change], unknown: Iterable[Unknown], in_flight:
 
 
 def _state(change: Change) -> str:
-    if change.held(HoldKind.DECLARED):
+    if change.held(HoldKind.DECLARED) or any(hold.by == PAUSED for hold in change.held_by):
         return "paused"
     if change.held(HoldKind.GUARD):
         return "held"

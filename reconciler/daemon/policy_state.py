@@ -1,4 +1,4 @@
-"""What a process that acts goes by beside the desired state, kept at hand: the overrides, and limits."""
+"""What a process that acts goes by beside the desired state, kept at hand: overrides, pauses and limits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from reconciler import runtime
 from reconciler.daemon.reconcile_requests import ReconcileRequests
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.override_scope import in_force
+from reconciler.planning.pauses import standing_pauses
 from reconciler.planning.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.store import Store
 
@@ -31,19 +33,20 @@ class PolicyState:
         self._store, self._asked, self._now = store, asked, now
         self._daemon, self._epoch, self._seen_at = daemon, 0, None if daemon is None else daemon.since
         self._overrides: tuple[Override, ...] = store.overrides.all()
-        self._in_force = {one.id for one in in_force(self._overrides, now())}
+        self._pauses: tuple[ResourcePause, ...] = store.pauses.all()
+        self._in_force = self._ids_in_force(now())
         self.tell: Callable[[Event], None] = lambda _: None
         self.changed: Callable[[], None] = lambda: None
-        """Is called when an override has begun or ended."""
+        """Is called when an override or a pause has begun or ended."""
         self.requested: Callable[[Collection[ResourceKey]], None] = lambda _: None
         """Is called with what a person asked to be reconciled now; of a daemon alone."""
         self._requests = None if daemon is None else ReconcileRequests(store, now())
 
     def standing(self) -> Standing:
-        """The limits and overrides that judge now."""
+        """The limits, overrides and pauses that judge now."""
         now = self._now()
         me = self._daemon and msgspec.structs.replace(self._daemon, seen_at=now)
-        return standing_in_force(self._asked, me, self._overrides, now)[0]
+        return standing_in_force(self._asked, me, self._overrides, now, self._pauses)[0]
 
     def begin(self, epoch: int) -> None:
         """Say in the store that this daemon is at work. Raises StoreError."""
@@ -61,16 +64,20 @@ class PolicyState:
             self.refresh()
 
     def refresh(self) -> None:
-        """Look again: overrides that others wrote or ended, those that have run out; and give a sign of life."""
+        """Look again: overrides and pauses that others wrote or ended, or that ran out; and give a sign of life."""
         now = self._now()
-        for event in self._store.overrides.expire(now):
+        for event in (*self._store.overrides.expire(now), *self._store.pauses.expire(now)):
             self.tell(event)
-        self._overrides = self._store.overrides.all()
-        before, self._in_force = self._in_force, {one.id for one in in_force(self._overrides, now)}
+        self._overrides, self._pauses = self._store.overrides.all(), self._store.pauses.all()
+        before, self._in_force = self._in_force, self._ids_in_force(now)
         for one in self._overrides:
             if one.id in self._in_force - before:
                 message = f"{one.id}: guard {one.guard} is overridden for {one.covers}: {one.reason}"
                 self.tell(Event(now, EventType.WARNING, EventReason.OVERRIDE_IN_FORCE, message, by=one.by))
+        for pause in self._pauses:
+            if pause.id in self._in_force - before:
+                message = f"{pause.id}: {pause.covers} is paused {pause.lasts}: {pause.reason}"
+                self.tell(Event(now, EventType.WARNING, EventReason.PAUSE_IN_FORCE, message, by=pause.by))
         if before != self._in_force:
             self.changed()
         if self._requests is not None and (keys := self._requests.take(now)):
@@ -78,6 +85,10 @@ class PolicyState:
         if self._daemon is not None and self._epoch and self._late(now):
             self._store.daemon.heartbeat(self._epoch, now)
             self._seen_at = now
+
+    def _ids_in_force(self, now: datetime) -> set[str]:
+        overrides, pauses = in_force(self._overrides, now), standing_pauses(self._pauses, now)
+        return {one.id for one in overrides} | {one.id for one in pauses}
 
     def _late(self, now: datetime) -> bool:
         """Whether a sign of life is due; also when the clock was put back."""

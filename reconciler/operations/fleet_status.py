@@ -10,6 +10,7 @@ import msgspec
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.model.event import Event, EventReason
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.model.plan import HoldKind
 from reconciler.operations.resource_views import ListRequest, list_resources
 from reconciler.operations.stored_facts import facts_in_force, facts_under, observed_types, standing_of
@@ -20,6 +21,7 @@ from reconciler.planning.builtin_guards import fleet_budget
 from reconciler.planning.fleet_survey import survey
 from reconciler.planning.guards import GuardWorld
 from reconciler.planning.override_scope import in_force
+from reconciler.planning.pauses import standing_pauses
 from reconciler.planning.standing import CommandLimits, DaemonReport, Standing
 from reconciler.runtime import now
 from reconciler.store import Store
@@ -47,8 +49,8 @@ class BudgetStatus(msgspec.Struct, frozen=True):
 
 class FleetStatus(msgspec.Struct, frozen=True):
     """`daemon`: the last one that was at work on the store, `at_work`: whether it still is. `statuses`: resources by
-    kind and status. `held`: how many resources each guard keeps back, by a plan of what was seen last. `overrides`:
-    those in force. `in_flight`: actions that were sent and are not confirmed."""
+    kind and status. `held`: how many resources each guard keeps back, by a plan of what was seen last. `overrides`
+    and `pauses`: those in force. `in_flight`: actions that were sent and are not confirmed."""
 
     at: datetime
     daemon: DaemonReport | None
@@ -58,6 +60,7 @@ class FleetStatus(msgspec.Struct, frozen=True):
     held: dict[str, int]
     budget: BudgetStatus
     overrides: tuple[Override, ...]
+    pauses: tuple[ResourcePause, ...]
     in_flight: int
     notes: tuple[str, ...] = ()
 
@@ -86,6 +89,7 @@ def fleet_status(where: Where, asked: CommandLimits) -> FleetStatus:
             dict(held.most_common()),
             _budget(at, store, standing, time),
             in_force(standing.overrides, time),
+            standing_pauses(standing.pauses, time),
             len(store.in_flight()),
             tuple(dict.fromkeys((*listing.notes, *at.notes))),
         )

@@ -20,6 +20,7 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import INTERNAL, Observation
 from reconciler.model.outcome import Condition, Status
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.model.plan import Change, Unknown, typed
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
@@ -36,6 +37,7 @@ from reconciler.operations.stored_facts import (
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.override_scope import covers
+from reconciler.planning.pauses import pauses, standing_pauses
 from reconciler.planning.planner import plan
 from reconciler.planning.selectors import select
 from reconciler.planning.standing import CommandLimits
@@ -174,6 +176,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         all_holders(facts.resources),
         {**{one.key: one for one in planned.changes}, **{one.key: one for one in planned.unknown}},
         planned.overrides,
+        standing_pauses(judge.pauses, at),
         _held_by(planned.changes),
         at,
     )
@@ -201,6 +204,7 @@ class _Fleet(msgspec.Struct, frozen=True):
     holders: Mapping[str, tuple[ClaimedMachine, ...]]
     planned: Mapping[ResourceKey, Change | Unknown]
     overrides: tuple[Override, ...]
+    pauses: tuple[ResourcePause, ...]
     held_by: Mapping[str, tuple[ResourceKey, ...]]
     at: datetime
 
@@ -232,4 +236,5 @@ class _Fleet(msgspec.Struct, frozen=True):
             tuple(one for one in self.overrides if covers(one, key, desired, facts)),
             change.held_by if isinstance(change, Change) else (),
             self.held_by.get(typed(key), ()),
+            tuple(one for one in self.pauses if pauses(one, key, desired, facts)),
         )

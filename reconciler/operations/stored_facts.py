@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Diagnostic, ...]]:
     """The policy that judges every plan on this store, whichever command asks, and what is to be reported of it."""
-    return standing_in_force(asked, store.daemon.get(), store.overrides.all(), now())
+    return standing_in_force(asked, store.daemon.get(), store.overrides.all(), now(), store.pauses.all())
 
 
 def facts_of(store: Store) -> Facts:

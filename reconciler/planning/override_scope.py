@@ -8,6 +8,7 @@ from reconciler.kinds.common.duration import parse_duration_text
 from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.model.facts import Facts
 from reconciler.model.override import Override
+from reconciler.model.pause import PAUSED
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.guards import Lifted
@@ -33,6 +34,7 @@ NEVER: dict[str, str] = {
     "running": "power the machine off; see docs/reference/guards.md",
     "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
     "unjudged": "the effect of the change cannot be counted; report the bug, or change the document",
+    PAUSED: "`groundstate resume` ends a pause; `groundstate get pauses` shows which stand",
     "claimed": "declare the machine until its claim has released it",
 }
 """Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""
@@ -40,11 +42,11 @@ NEVER: dict[str, str] = {
 MAX_OVERRIDE = timedelta(days=7)
 
 
-def parse_duration(text: str) -> timedelta:
-    """`2h`, `90m`, `1h30m`, `1d`: at most seven days. Raises ValueError saying what is accepted."""
+def parse_duration(text: str, most: timedelta = MAX_OVERRIDE) -> timedelta:
+    """`2h`, `90m`, `1h30m`, `1d`: at most `most`. Raises ValueError saying what is accepted."""
     found = parse_duration_text(text)
-    if not timedelta() < found <= MAX_OVERRIDE:
-        raise ValueError(f"{text!r} is out of range: an override lasts more than 0 s and at most 7d")
+    if not timedelta() < found <= most:
+        raise ValueError(f"{text!r} is out of range: give more than 0 s and at most {most.days}d")
     return found
 
 

@@ -11,6 +11,7 @@ import msgspec
 from reconciler.planning.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
 from reconciler.planning.declared_guards import declared_budgets, hold_declared
 from reconciler.planning.guards import Guard, GuardWorld
+from reconciler.planning.pauses import hold_paused
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -25,6 +26,6 @@ def policy(world: GuardWorld) -> Policy:
     standing = world.standing
     served = () if standing.boot_address is not None else (hold_without_boot_service(standing.last_boot),)
     return Policy(
-        (*served, *standard_guards(standing.limits), hold_declared),
+        (hold_paused, *served, *standard_guards(standing.limits), hold_declared),
         (*declared_budgets(world), disruption_budget(standing.limits)),
     )

@@ -12,6 +12,7 @@ import msgspec
 
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.planning.guard_limits import GuardLimits
 
 SILENT = timedelta(minutes=2)
@@ -43,16 +44,22 @@ class CommandLimits(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True):
     """What judges a plan beside the documents. `boot_address`: of the boot service that machines are started from;
     None: none is there.
-    `last_boot`: in words, when one was last heard of. `overrides`: rows of the store, also those that are over."""
+    `last_boot`: in words, when one was last heard of. `overrides` and `pauses`: rows of the store, also
+    those that are over."""
 
     limits: GuardLimits = GuardLimits()
     boot_address: str | None = None
     last_boot: str = ""
     overrides: tuple[Override, ...] = ()
+    pauses: tuple[ResourcePause, ...] = ()
 
 
 def standing_in_force(
-    asked: CommandLimits, daemon: DaemonReport | None, overrides: tuple[Override, ...], now: datetime
+    asked: CommandLimits,
+    daemon: DaemonReport | None,
+    overrides: tuple[Override, ...],
+    now: datetime,
+    pauses: tuple[ResourcePause, ...] = (),
 ) -> tuple[Standing, tuple[Diagnostic, ...]]:
     """What is in force, and what is to be reported of it.
 
@@ -60,11 +67,11 @@ def standing_in_force(
     one of them, and the plan says so.
     """
     if daemon is None or not daemon.at_work(now):
-        return Standing(asked.limits, None, _last_boot(daemon), overrides), ()
+        return Standing(asked.limits, None, _last_boot(daemon), overrides, pauses), ()
     given = {name: getattr(asked.limits, name) for name in sorted(asked.given)}
     other = {name: value for name, value in given.items() if value != getattr(daemon.limits, name)}
     limits = msgspec.structs.replace(daemon.limits, **given)
-    return Standing(limits, daemon.boot_address, "", overrides), tuple(_differs(other, daemon))
+    return Standing(limits, daemon.boot_address, "", overrides, pauses), tuple(_differs(other, daemon))
 
 
 def _last_boot(daemon: DaemonReport | None) -> str:

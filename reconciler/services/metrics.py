@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,6 +19,7 @@ from prometheus_client import (
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.planning.override_scope import OVERRIDABLE
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series a counter.
@@ -85,6 +87,13 @@ class Metrics:
             registry=self.registry,
         )
         self._ends: set[tuple[str, str]] = set()
+        self._pauses = Gauge("groundstate_pauses", "Pauses that stand.", registry=self.registry)
+        self._pause_ends = Gauge(
+            "groundstate_pause_end_timestamp_seconds",
+            "When a pause ends automatically; +Inf: when it is resumed.",
+            ["id"],
+            registry=self.registry,
+        )
         self._broken = Gauge(
             "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
         )
@@ -133,6 +142,12 @@ class Metrics:
             self._override_ends.labels(*labels).set(end)
         self._ends = set(ends)
 
+    def paused(self, pauses: Iterable[ResourcePause]) -> None:
+        """These stand now, and no others."""
+        ends = {(one.id,): one.until.timestamp() if one.until else math.inf for one in pauses}
+        self._pauses.set(len(ends))
+        _replace(self._pause_ends, ends)
+
     def adopted(self, resources: Mapping[str, int], at: float) -> None:
         """A revision took force."""
         self._resources.clear()
@@ -149,7 +164,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _replace(gauge: Gauge, values: Mapping[tuple[str], int] | Mapping[tuple[str, str], int]) -> None:
+def _replace(gauge: Gauge, values: Mapping[tuple[str], float] | Mapping[tuple[str, str], int]) -> None:
     """These series and no others."""
     gauge.clear()
     for labels, number in values.items():

@@ -28,6 +28,7 @@ from reconciler.store.group_commit import GroupCommit, PendingWrite
 from reconciler.store.inventories import InventoryTable
 from reconciler.store.ledger_batch import upsert, write_all
 from reconciler.store.override_rows import OverrideTable
+from reconciler.store.pause_rows import PauseTable
 from reconciler.store.retention import Retention
 from reconciler.store.store_errors import StoreError
 from reconciler.store.tokens import TokenTable
@@ -57,6 +58,8 @@ class Store:
         """What machines show to the services."""
         self.overrides = OverrideTable(database)
         """Guards that somebody overrides for a while."""
+        self.pauses = PauseTable(database)
+        """What nothing is to be written to for a while."""
         self.daemon = DaemonTable(database)
         """What the daemon says of itself."""
 

@@ -136,6 +136,34 @@ override_table = Table(
     Column("expired_at", UtcTime),
 )
 
+pause_table = Table(
+    "pause",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("targets", Text, nullable=False),
+    Column("selector", Text, nullable=False),
+    Column("known", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("until", UtcTime),
+    Column("ended_at", UtcTime),
+    Column("ended_by", Text),
+)
+
+restart_table = Table(
+    "restart_request",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+)
+
 daemon = Table(
     "daemon",
     metadata,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.common.column import ResourceView
+from reconciler.model.pause import ResourcePause
 from reconciler.model.resource import API_VERSION
 
 
@@ -43,11 +44,18 @@ def _status(view: ResourceView) -> dict[str, Any]:
         status["source"] = str(view.resource.source)
     if view.overrides:
         status["overrides"] = [msgspec.to_builtins(one) for one in view.overrides]
+    if view.pauses:
+        status["pauses"] = [pause_document(one) for one in view.pauses]
     if view.held_changes:
         status["holds"] = [str(key) for key in view.held_changes]
     if view.machines:
         status["machines"] = [msgspec.to_builtins(one) for one in view.machines]
     return status
+
+
+def pause_document(pause: ResourcePause) -> dict[str, Any]:
+    """The pause without all else that it covers."""
+    return {name: value for name, value in msgspec.to_builtins(pause).items() if name != "known"}
 
 
 def document_list(documents: Iterable[dict[str, Any]], kind: str = "List") -> dict[str, Any]:

@@ -18,6 +18,7 @@ READERS = {
     "plan of part": ["plan", "machine/m0"],
     "get": ["get", "machines"],
     "get overrides": ["get", "overrides"],
+    "get pauses": ["get", "pauses"],
     "describe": ["describe", "machine/m0"],
     "events": ["events"],
     "history": ["history", "machine/m0"],

@@ -203,6 +203,12 @@ def of_claim(key: ResourceKey) -> OfClaim | None:
     return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
 
 
+def implied_by(key: ResourceKey) -> ResourceKey | None:
+    """The claim whose address it is; None for one that somebody declared, and for other kinds."""
+    found = of_claim(key)
+    return None if found is None else ResourceKey("MachineClaim", found.claim)
+
+
 def display_key(key: ResourceKey) -> str:
     """The key as people see it: of an address that a claim implies, the claim with slot, network and family."""
     meant = of_claim(key)

@@ -11,6 +11,7 @@ import msgspec
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.model.plan import Hold
 from reconciler.model.resource import Resource, ResourceKey
 
@@ -46,6 +47,8 @@ class ResourceView(msgspec.Struct, frozen=True):
     """What keeps its change back, by a plan of what was seen last."""
     held_changes: tuple[ResourceKey, ...] = ()
     """Of a guard: whose changes it holds."""
+    pauses: tuple[ResourcePause, ...] = ()
+    """Those that stand and cover it."""
 
 
 class Column(msgspec.Struct, frozen=True):

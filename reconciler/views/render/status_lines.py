@@ -7,9 +7,10 @@ from datetime import datetime
 
 from reconciler.model.event import Event
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.planning.standing import DaemonReport
 from reconciler.views.columns import short_age
-from reconciler.views.render.words import Paint, clean, override_words, unpainted
+from reconciler.views.render.words import Paint, clean, override_words, pause_words, unpainted
 
 _COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}
 
@@ -53,8 +54,11 @@ def status_lines(statuses: Mapping[str, Mapping[str, int]], paint: Paint = unpai
         yield f"  {kind:<{width}}  {words}"
 
 
-def held_lines(held: Mapping[str, int], overrides: tuple[Override, ...]) -> Iterator[str]:
-    """What guards keep back, and which of them are overridden."""
+def held_lines(
+    held: Mapping[str, int], overrides: tuple[Override, ...], pauses: tuple[ResourcePause, ...] = ()
+) -> Iterator[str]:
+    """What guards keep back, which of them are overridden, and what is paused."""
     words = ", ".join(f"{number:,} by {guard}" for guard, number in held.items())
     yield f"Held:       {words or 'nothing'}"
     yield from (f"Override:   {clean(override_words(one))}" for one in overrides)
+    yield from (f"Paused:     {clean(pause_words(one))}" for one in pauses)

@@ -40,6 +40,7 @@ from reconciler.model.action import (
     Unclaim,
 )
 from reconciler.model.override import Override
+from reconciler.model.pause import ResourcePause
 from reconciler.model.plan import Cause, CauseKind, Change, Difference
 from reconciler.model.resource import Commit
 
@@ -199,6 +200,11 @@ def override_words(this: Override) -> str:
         f"override {this.id} of {this.guard} until {moment(this.until)} by {this.by}: {this.reason}; "
         f"covers {this.covers}"
     )
+
+
+def pause_words(this: ResourcePause) -> str:
+    """`machine/r1-03 until 2026-01-31 12:03:00Z by ada@ops: INC-7 (pause 3f2a91)`."""
+    return f"{this.covers} {this.lasts} by {this.by}: {this.reason} (pause {this.id})"
 
 
 def moment(at: datetime) -> str:

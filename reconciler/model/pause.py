@@ -1,0 +1,44 @@
+"""A pause: nothing that it covers is written to while it stands, by somebody who says why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+PAUSED = "paused"
+"""What holds, as plans, metrics and `status` call it."""
+
+
+class ResourcePause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of the store's pauses; never changed but for its end.
+
+    `targets` (`machine/r1-01`, `machines`) and `selector` (as in `-l`) narrow what it covers; neither: everything.
+    `known`: what the selector meant when it began (`Machine/r1-01`), for resources whose labels are gone with their
+    documents. `at` and `until` are aware times; no `until`: it stands until it is ended.
+    """
+
+    id: str
+    reason: str
+    by: str
+    at: datetime
+    until: datetime | None = None
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    known: frozenset[str] = frozenset()
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it holds at `now`."""
+        return self.ended_at is None and (self.until is None or now < self.until)
+
+    @property
+    def covers(self) -> str:
+        """What it covers, in words: `machine/r1-01`, `-l rack=r1`, or `everything`."""
+        return " ".join([*self.targets, *([f"-l {self.selector}"] if self.selector else [])]) or "everything"
+
+    @property
+    def lasts(self) -> str:
+        """Until when, in words."""
+        return "until it is resumed" if self.until is None else f"until {self.until:%Y-%m-%d %H:%M:%S}Z"
