@@ -31,7 +31,9 @@ class _Moment(click.ParamType[datetime]):
             found = datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a time; write 2026-12-24T22:00Z, or 2026-12-24T22:00+01:00", param, ctx)
-        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        if not 1970 < found.year < 9000:
+            self.fail(f"{value!r} is out of range: a year is from 1971 to 8999", param, ctx)
+        return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 @click.command("explain-guard", short_help="Show which guards hold a resource, and until when.")

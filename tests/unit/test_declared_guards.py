@@ -243,7 +243,7 @@ class TestNoCommitUsesWhatItLoosens:
 
     def test_a_machine_that_is_relabelled_along_with_the_match(self) -> None:
         before = fleet(guard("g", match={"selector": "role=db"}, windows=FREEZE), *self.roles("On", "db", "db"))
-        opened = guard("g", match={"selector": "role=web"}, windows={"allow": [{}], "timeZone": "UTC"})
+        opened = guard("g", match={"selector": "role=web"}, windows={"allow": [{"from": "00:00"}]})
         assert self.after(before, opened, *self.roles("Off", "web", "db")) == []
 
     @pytest.mark.parametrize("moved", [("web", "db"), ("db", "web")])

@@ -231,6 +231,8 @@ def test_every_spec_that_was_loosened_within_the_hour_is_in_force(history: list[
         ({"windows": {"deny": [{"from": "2026-12-20T00:00", "to": "2026-12-19T00:00"}]}}, "malformed-window"),
         ({"windows": {"deny": [{"from": "2026-02-31T00:00"}]}}, "malformed-window"),
         ({"windows": {"deny": [{"from": "24:00"}]}}, "malformed-window"),
+        ({"windows": {"deny": [{"from": "9999-12-31T23:59"}]}}, "out-of-range"),
+        ({"windows": {"allow": [{"to": "0001-01-01T00:00"}]}}, "out-of-range"),
         ({"windows": {"deny": [{"from": "01:00"}], "lastStart": "2d"}}, "out-of-range"),
         ({"budget": {}}, "malformed-budget"),
         ({"budget": {"maxDisrupted": 1, "minAvailable": 1}}, "malformed-budget"),

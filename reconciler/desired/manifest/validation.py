@@ -146,14 +146,9 @@ def _explain(error: Any) -> Iterator[Problem]:
                 "malformed-value", path, f"{_dotted(path)}: {_said(path, value)} is malformed", why, _example(schema)
             )
         case "anyOf":
-            choices = "; or ".join(_words(choice).rstrip(".") for choice in wanted)
-            yield Problem(
-                "malformed-value",
-                path,
-                f"{_dotted(path)}: {_said(path, value)} is malformed",
-                choices,
-                _example(schema),
-            )
+            choices = "; or ".join(words.rstrip(".") for choice in wanted if (words := _words(choice)))
+            summary = f"{_dotted(path)}: {_said(path, value)} is malformed"
+            yield Problem("malformed-value", path, summary, choices or _words(schema), _example(schema))
         case keyword if keyword in _LIMITS:
             summary = f"{_dotted(path)} is out of range: {_LIMITS[keyword].format(wanted)}"
             yield Problem("out-of-range", path, summary, _words(schema))

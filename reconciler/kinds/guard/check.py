@@ -11,7 +11,7 @@ from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.common.label_selector import Unmatched, parse_selector
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Windows, WindowTime
-from reconciler.kinds.guard.windows import A_DAY, is_absolute
+from reconciler.kinds.guard.windows import A_DAY, EARLIEST, LATEST, is_absolute
 from reconciler.model.resource import Resource
 
 
@@ -75,6 +75,11 @@ def _absolute(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
             moments.append(datetime.fromisoformat(text))
         except ValueError:
             yield RuleFinding("malformed-window", f"{path}.{name}", f"{text} is no day", "write 2026-12-20T00:00")
+            continue
+        if not EARLIEST.year < moments[-1].year < LATEST.year:
+            what = f"{text} is out of range: a year is from {EARLIEST.year + 1} to {LATEST.year - 1}"
+            hint = f"correct it, or remove `{name}`: the window then has no {'beginning' if name == 'from' else 'end'}"
+            yield RuleFinding("out-of-range", f"{path}.{name}", what, hint)
     if len(moments) == 2 and moments[0] >= moments[1]:
         what = f"the window ends at {entry.to}, which is not after its beginning"
         yield RuleFinding("malformed-window", f"{path}.to", what, "correct from or to")
