@@ -75,6 +75,8 @@ from drivers.base.known_secrets import hidden as hidden
 from drivers.base.known_secrets import note_secrets as note_secrets
 from drivers.base.mac_address import mac_address as mac_address
 from drivers.base.mac_address import mac_fault as mac_fault
+from drivers.base.measured import BmcRequest as BmcRequest
+from drivers.base.measured import MeasuredBmc as MeasuredBmc
 from drivers.base.options import DriverOptions as DriverOptions
 from drivers.base.options import options_type as options_type
 from drivers.base.options import read_options as read_options

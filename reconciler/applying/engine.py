@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
@@ -13,6 +14,7 @@ from reconciler.applying.reports import Reports, facts_for_listening
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.kind_metrics import FillLevel
 from reconciler.kinds.common.machine_facts import FactType
 from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic
@@ -32,6 +34,7 @@ from reconciler.planning.affected import affected_keys
 from reconciler.planning.base_guards import guards_of_base
 from reconciler.planning.carry_over import carried_over
 from reconciler.planning.declared_guards import loosening_words
+from reconciler.planning.guards import GuardWorld
 
 
 class Engine:
@@ -42,6 +45,7 @@ class Engine:
         remembered = {key: facts_for_listening(key, one, now) for key, one in facts.resources.items()}
         self._context = context
         self._poller = Poller(connections, context.now)
+        self._levels: Mapping[ResourceKey, tuple[FillLevel, ...]] = {}
         self._state = EngineState(ledger, Facts(remembered, facts.in_flight))
         self._gate = self._state.gate
         self._events = EventRecorder(self._state, context)
@@ -141,10 +145,18 @@ class Engine:
     def collect(self) -> list[ResourceKey]:
         """Observe all that the IPAM holds for owners that are neither declared nor remembered; return the keys of what
         has leaked, whose reconciles release it. Raises DriverError."""
-        found = self._poller.strays(self._state.keys())
+        known = self._state.keys()
+        held = self._poller.holdings()
+        self._levels = _levels(held)
+        found = self._poller.strays(held, known)
         for seen in found:
             self._state.record(seen)
         return [seen.key for seen in found if KINDS[seen.key.kind].leaks(seen.value)]
+
+    @property
+    def levels(self) -> Mapping[ResourceKey, tuple[FillLevel, ...]]:
+        """How full everything is that something is given out of, as of the last `collect`."""
+        return self._levels
 
     def label(self, labels: Mapping[ResourceKey, Mapping[str, str]]) -> list[ResourceKey]:
         """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
@@ -187,6 +199,15 @@ class Engine:
             desired, observed = self._state.desired, self._state.observed
             return sum(one.key not in observed for kind in kinds for one in desired.of_kind(kind)) if desired else 0
 
+    def world(self) -> GuardWorld:
+        """What guards judge by, as of now. A desired state must be in force."""
+        with self._gate:
+            desired = self._state.desired
+            assert desired is not None  # noqa: S101
+            fleet, standing = self._planner.fleet(), self._context.standing()
+            observed, facts = self._state.copy()
+            return GuardWorld(desired, observed, facts, fleet, standing, self._context.now())
+
     @property
     def in_flight(self) -> int:
         """How many actions are in flight."""
@@ -195,3 +216,8 @@ class Engine:
     def flush(self) -> None:
         """Save what was observed since the last time."""
         self._state.flush()
+
+
+def _levels(held: Mapping[ResourceKey, Any]) -> dict[ResourceKey, tuple[FillLevel, ...]]:
+    gauges = {key: KINDS[key.kind].levels for key in held}
+    return {key: tuple(gauge.levels_of(held[key])) for key, gauge in gauges.items() if gauge is not None}

@@ -18,12 +18,14 @@ from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.pause import PAUSED
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guard_report import open_windows
+from reconciler.planning.builtin_guards import fleet_budget
+from reconciler.planning.guard_report import budget_levels, open_windows
 from reconciler.planning.override_scope import in_force
 from reconciler.planning.pauses import standing_pauses
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
 from reconciler.store.store_errors import StoreError
+from reconciler.views.resource_tally import ResourceTally
 from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
 
 FLUSH_SECONDS = 5.0
@@ -52,6 +54,7 @@ class Housekeeper:
         self._waiting: set[ResourceKey] = set()
         self._failing: dict[str, str] = {}
         self._relabel = False
+        self._tally = ResourceTally()
 
     def run(self, stop: runtime.Flag) -> None:
         """Do it until `stop`. Raises StoreError: without the store there is no work."""
@@ -91,8 +94,10 @@ class Housekeeper:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
         its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
         does."""
-        if self._engine.desired is not None:
-            self._metrics.windows_judged(open_windows(self._engine.desired, self._now()))
+        world = self._engine.world()
+        self._metrics.windows_judged(open_windows(world.desired, world.now))
+        self._metrics.resources_counted(self._tally.count(world, planned))
+        self._metrics.budgets_counted(budget_levels(world, fleet_budget(world.standing.limits)))
         self._metrics.counted(work_count(planned.changes, planned.unknown, self._engine.in_flight, self._loop.lag()))
         self._put([one.key for one in planned.changes if one.goes and one.key in self._waiting])
 
@@ -120,6 +125,7 @@ class Housekeeper:
     def _collect(self) -> None:
         with suppress(DriverError):  # An IPAM that is down is reported by the steps that need it.
             self._loop.put(self._engine.collect(), RESYNC)
+            self._metrics.filled(self._engine.levels)
 
     def _count_overrides(self) -> None:
         standing, now = self._standing.standing(), self._now()

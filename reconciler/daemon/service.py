@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.base import BmcRequest
 from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
@@ -83,6 +84,7 @@ class Daemon:
         self._stop = runtime.flag()
         self._broke: list[Exception] = []
         self.metrics = Metrics()
+        connections = connections.measured(self._bmc_asked)
         self._engine = Engine(store, connections, facts, self._wired(context, standing))
         self._loop = self._queue_of(store)
         self._house = Housekeeper(store, self._engine, self._loop, self.metrics, standing, pace.keep, context.now, log)
@@ -228,6 +230,9 @@ class Daemon:
         self._reader.adopt(state)
         self._wake_proposer()
         self._house.relabel()
+
+    def _bmc_asked(self, one: BmcRequest) -> None:
+        self.metrics.bmc_asked(one.driver, one.operation, one.seconds, one.error)
 
     def _source_read(self, is_up: bool) -> None:
         self.metrics.source_read(self._now().timestamp() if is_up else None)

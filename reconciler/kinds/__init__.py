@@ -23,6 +23,7 @@ from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
+from reconciler.kinds.ipam.ipam_metrics import NETWORK_ADDRESSES, POOL_NUMBERS
 from reconciler.kinds.ipam.network_rules import NetworkRules
 from reconciler.kinds.ipam.occupancy import is_held, leaks
 from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
@@ -32,6 +33,7 @@ from reconciler.kinds.machine.columns import MACHINE_COLUMNS
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
 from reconciler.kinds.machine.machine_fact_rules import MachineFactRules
+from reconciler.kinds.machine.machine_metrics import MACHINE_PHASES
 from reconciler.kinds.machine.rules import MachineRules
 from reconciler.model.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
@@ -98,6 +100,7 @@ KINDS: dict[str, Kind] = {
             columns=POOL_COLUMNS,
             believed=pool.PoolState.without_count,
             fact_rules=IpamFactRules(),
+            levels=POOL_NUMBERS,
         ),
         Kind(
             "Network",
@@ -112,6 +115,7 @@ KINDS: dict[str, Kind] = {
             absent=network.NetworkState(),
             columns=NETWORK_COLUMNS,
             kept=network.NetworkState.without_usage,
+            levels=NETWORK_ADDRESSES,
             is_held=is_held,
             leaks=leaks,
             fact_rules=IpamFactRules(),
@@ -171,6 +175,7 @@ KINDS: dict[str, Kind] = {
             adoption=MACHINE_ADOPTION,
             unavailable=machine_unavailable,
             under_way=machine_under_way,
+            counted=(MACHINE_PHASES,),
         ),
         Kind(
             "MachineClaim",

@@ -17,9 +17,11 @@ from drivers.base import (
     Bmc,
     BmcDriver,
     BmcFinder,
+    BmcRequest,
     Credential,
     Endpoint,
     Ipam,
+    MeasuredBmc,
     Peer,
     Pools,
     Rejected,
@@ -71,12 +73,19 @@ class Connections:
         self._grants = grants
         self._lock = runtime.lock()
         self._open: dict[ResourceKey, tuple[Access, Bmc]] = {}
+        self._report: Callable[[BmcRequest], None] | None = None
 
     def over(self, ipam: Ipam, pools: Pools) -> Connections:
         """The same connections to BMCs, with this IPAM and these pools."""
         drivers = msgspec.structs.replace(self._drivers, ipam=ipam, pools=pools)
         found = Connections(drivers, self._base, self._grants)
-        found._lock, found._open = self._lock, self._open
+        found._lock, found._open, found._report = self._lock, self._open, self._report
+        return found
+
+    def measured(self, report: Callable[[BmcRequest], None]) -> Connections:
+        """The same ways, each request of which is reported when it is over."""
+        found = Connections(self._drivers, self._base, self._grants)
+        found._report = report
         return found
 
     @property
@@ -102,7 +111,8 @@ class Connections:
         if held is None or held[0] != way:
             driver = self._drivers.bmc(way.driver)
             self._decide(way, offline=getattr(driver, "offline", False))
-            held = (way, with_all(driver.open(self.endpoint(way)), way.driver))
+            bmc = with_all(driver.open(self.endpoint(way)), way.driver)
+            held = (way, bmc if self._report is None else MeasuredBmc(bmc, way.driver, self._report))
             with self._lock:
                 self._open[key] = held
         return held[1]

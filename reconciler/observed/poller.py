@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.observation import Observation
@@ -37,9 +38,13 @@ class Poller:
         for backend, asked in self._backends.grouped(keys):
             yield from backend.observe_all(asked, desired, facts or {}, concurrency)
 
-    def strays(self, known: Collection[ResourceKey]) -> list[Observation]:
-        """What the backends hold for owners of which nothing is known. Raises DriverError."""
-        found, at = self._backends.holdings(), self._now()
+    def holdings(self) -> Mapping[ResourceKey, Any]:
+        """All that the backends hold for resources that groundstate makes, whoever owns it. Raises DriverError."""
+        return self._backends.holdings()
+
+    def strays(self, held: Mapping[ResourceKey, Any], known: Collection[ResourceKey]) -> list[Observation]:
+        """Those that are held for owners of which nothing is known."""
+        at = self._now()
         return [
-            checked_observation(Observation(key, at, value=value)) for key, value in found.items() if key not in known
+            checked_observation(Observation(key, at, value=value)) for key, value in held.items() if key not in known
         ]

@@ -10,13 +10,14 @@ import msgspec
 
 from drivers.base import SystemState
 from reconciler.kinds.claim.spec import all_holders, lacking
+from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource
 from reconciler.placement import reservations
-from reconciler.placement.filters import CRITICAL
+from reconciler.placement.filters import CRITICAL, PlacementFleet
 from reconciler.placement.reservations import SizePlace
 
 
@@ -63,9 +64,10 @@ def _of(
     facts: Facts,
 ) -> Capacity:
     shelf = reservations.shelf(place, desired, observed, facts)
+    fleet = PlacementFleet(desired, observed, facts)
     sorts: dict[str, list[str]] = {"free": [], "claimed": [], "faulty": [], "waiting": []}
     for machine in machines:
-        sorts[_sort(machine, shelf.free, observed, facts)].append(machine.key.name)
+        sorts[_sort(machine, fleet)].append(machine.key.name)
     leaving = tuple(
         machine.key.name
         for machine in machines
@@ -77,16 +79,31 @@ def _of(
     return Capacity(partition, size or None, len(machines), releasing=leaving, reserved=kept, asked=asked, **names)
 
 
-def _sort(machine: Resource[MachineSpec], free: frozenset[ResourceKey], observed: ObservedState, facts: Facts) -> str:
-    remembered = machine_facts(facts.resources, machine.key)
+def _sort(machine: Resource[MachineSpec], fleet: PlacementFleet) -> str:
+    remembered = fleet.remembered(machine)
     if remembered.project is not None or remembered.lifecycle.claim is not None:
         return "claimed"
-    look = observed.get(machine.key)
+    look = fleet.observed.get(machine.key)
     if look is not None and (look.error is not None or _critical(look.value)):
         return "faulty"
     if remembered.lifecycle.failure is not None:
         return "faulty"
-    return "free" if machine.key in free else "waiting"
+    return "free" if reservations.can_be_given_out(machine, fleet) else "waiting"
+
+
+def _place_and_sort(
+    machine: Resource[MachineSpec], desired: DesiredState, observed: ObservedState, facts: Facts
+) -> LabelValues:
+    fleet = PlacementFleet(desired, observed, facts)
+    return machine.spec.partition, fleet.size(machine) or "", _sort(machine, fleet)
+
+
+MACHINE_CAPACITY = CountedGauge(
+    "groundstate_machine_capacity",
+    "Machines by partition, size, and whether they can be had.",
+    ("partition", "size", "state"),
+    _place_and_sort,
+)
 
 
 def _critical(value: object) -> bool:

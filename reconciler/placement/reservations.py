@@ -134,23 +134,30 @@ def _count(
     free: set[ResourceKey] = set()
     waiting, fleet = [], PlacementFleet(desired, observed, facts)
     for machine in machines:
-        owner, spec = machine_facts(facts.resources, machine.key).project, machine.spec
+        owner = fleet.remembered(machine).project
         if owner is not None:
             has[owner] = has.get(owner, 0) + 1
             continue
-        if spec.lifecycle is not None:
-            # Such a machine is bound by claims alone.
-            if is_allocatable(machine, fleet):
-                free.add(machine.key)
-            continue
-        seen = observed.get(machine.key)
-        if spec.taints or (seen is not None and seen.error is not None):
-            continue
-        if not (spec.maintenance or spec.suspend):
+        if can_be_given_out(machine, fleet):
             free.add(machine.key)
-        if spec.project is not None:
+        # One that is managed is bound by claims alone.
+        if machine.spec.lifecycle is None and machine.spec.project is not None and _is_sound(machine, fleet):
             waiting.append(machine)
     return has, free, waiting
+
+
+def can_be_given_out(machine: Resource[Any], fleet: PlacementFleet) -> bool:
+    """Whether it could be given out now, whatever is reserved: to a claim, or by name where it is not managed."""
+    if fleet.remembered(machine).project is not None:
+        return False
+    if machine.spec.lifecycle is not None:
+        return is_allocatable(machine, fleet)
+    return _is_sound(machine, fleet) and not (machine.spec.maintenance or machine.spec.suspend)
+
+
+def _is_sound(machine: Resource[Any], fleet: PlacementFleet) -> bool:
+    seen = fleet.observed.get(machine.key)
+    return not machine.spec.taints and (seen is None or seen.error is None)
 
 
 def reservation_hold(

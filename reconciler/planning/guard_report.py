@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -17,6 +17,7 @@ from reconciler.planning.declared_guards import (
     GuardInForce,
     budget_of,
     declared_guards,
+    group_members,
     guards_of,
     window_of,
 )
@@ -80,6 +81,29 @@ def budget_report(budget: Budget, key: ResourceKey, world: GuardWorld) -> Budget
     return BudgetReport(
         state.group.words, state.group.size, state.allowed, len(state.down), len(state.unavailable), soonest
     )
+
+
+class BudgetLevel(msgspec.Struct, frozen=True):
+    """How much of one group's budget is used, in machines. `group`: empty where the whole match is one group."""
+
+    guard: str
+    group: str
+    used: int
+    allowed: int
+
+
+def budget_levels(world: GuardWorld, built_in: Budget) -> Iterator[BudgetLevel]:
+    """Of the whole fleet, and of every group of each declared guard that has a budget."""
+    yield _level(built_in, "", world)
+    for guard in declared_guards(world.desired):
+        if guard.spec.budget is not None:
+            for group in sorted(group_members(guard, world)):
+                yield _level(budget_of(guard), group, world)
+
+
+def _level(budget: Budget, group: str, world: GuardWorld) -> BudgetLevel:
+    state = group_state(budget, group, world)
+    return BudgetLevel(budget.guard, group, state.counted, state.allowed)
 
 
 def open_windows(desired: DesiredState, world_now: datetime) -> dict[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -16,15 +17,22 @@ from prometheus_client import (
     generate_latest,
 )
 
+from reconciler.kinds import KINDS
+from reconciler.kinds.common.kind_metrics import FillLevel, LabelValues
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
 from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.guard_report import BudgetLevel
 from reconciler.planning.override_scope import OVERRIDABLE
+from reconciler.services.gauge_table import GaugeTable
+from reconciler.views.resource_tally import GAUGES
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series a counter.
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30)
+_LEVELS = {name: kind.levels for name, kind in KINDS.items() if kind.levels is not None}
 
 
 class WorkCount(msgspec.Struct, frozen=True):
@@ -56,11 +64,9 @@ class Metrics:
         self._changes = Gauge(
             "groundstate_changes", "Resources that are not as declared.", ["state"], registry=self.registry
         )
-        self._resources = Gauge("groundstate_resources", "Declared resources.", ["kind"], registry=self.registry)
-        self._holds = Gauge("groundstate_holds", "Changes that a guard holds.", ["guard"], registry=self.registry)
-        self._unknown = Gauge(
-            "groundstate_unknown", "Resources that cannot be read.", ["kind", "reason"], registry=self.registry
-        )
+        self._resources = self._table("groundstate_resources", "Declared resources.", "kind")
+        self._holds = self._table("groundstate_holds", "Changes that a guard holds.", "guard")
+        self._unknown = self._table("groundstate_unknown", "Resources that cannot be read.", "kind", "reason")
         self._lag = Gauge(
             "groundstate_queue_lag_seconds", "How long the next resource has been due.", registry=self.registry
         )
@@ -74,25 +80,43 @@ class Metrics:
         self._revision = Gauge(
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
-        self._windows = Gauge(
-            "groundstate_window_open", "1 while the windows of the guard are open.", ["guard"], registry=self.registry
+        self._windows = self._table("groundstate_window_open", "1 while the windows of the guard are open.", "guard")
+        self._overrides = self._table("groundstate_overrides", "Overrides of the guard that are active.", "guard")
+        self._override_ends = self._table(
+            "groundstate_override_end_timestamp_seconds", "When an active override ends automatically.", "guard", "id"
         )
-        self._overrides = Gauge(
-            "groundstate_overrides", "Overrides of the guard that are active.", ["guard"], registry=self.registry
+        self._budget_used = self._table(
+            "groundstate_budget_used", "Machines of the group that count against the budget.", "guard", "group"
         )
-        self._override_ends = Gauge(
-            "groundstate_override_end_timestamp_seconds",
-            "When an active override ends automatically.",
-            ["guard", "id"],
+        self._budget_allowed = self._table(
+            "groundstate_budget_allowed", "Machines of the group that may be down.", "guard", "group"
+        )
+        self._bmc_seconds = Histogram(
+            "groundstate_bmc_request_seconds",
+            "Time of a driver's request to a BMC.",
+            ["driver", "operation"],
+            buckets=_SECONDS,
             registry=self.registry,
         )
-        self._ends: set[tuple[str, str]] = set()
+        self._bmc_errors = Counter(
+            "groundstate_bmc_errors_total",
+            "Requests to BMCs that failed.",
+            ["driver", "reason"],
+            registry=self.registry,
+        )
+        self._counted = {name: self._table(name, meaning, *labels) for name, meaning, labels in GAUGES}
+        self._levels = {
+            name: (
+                self._table(gauge.name, gauge.meaning, *gauge.labels),
+                self._table(f"{gauge.name}_used", f"{gauge.meaning} Those that are given out.", *gauge.labels),
+            )
+            for name, gauge in _LEVELS.items()
+        }
         self._pauses = Gauge("groundstate_pauses", "Pauses that stand.", registry=self.registry)
-        self._pause_ends = Gauge(
+        self._pause_ends = self._table(
             "groundstate_pause_end_timestamp_seconds",
             "When a pause ends automatically; +Inf: when it is resumed.",
-            ["id"],
-            registry=self.registry,
+            "id",
         )
         self._broken = Gauge(
             "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
@@ -110,14 +134,14 @@ class Metrics:
 
     def windows_judged(self, windows: Mapping[str, bool]) -> None:
         """Whether the windows of each declared guard are open."""
-        _replace(self._windows, {(guard,): int(is_open) for guard, is_open in windows.items()})
+        self._windows.replace({(guard,): int(is_open) for guard, is_open in windows.items()})
 
     def counted(self, work: WorkCount) -> None:
         """The fleet was counted."""
         for state, number in work.states.items():
             self._changes.labels(state).set(number)
-        _replace(self._holds, {(guard,): number for guard, number in work.holds.items()})
-        _replace(self._unknown, work.unknown)
+        self._holds.replace({(guard,): number for guard, number in work.holds.items()})
+        self._unknown.replace({(kind, reason): number for (kind, reason), number in work.unknown.items()})
         self._flying.set(work.in_flight)
         self._lag.set(work.lag)
 
@@ -129,30 +153,50 @@ class Metrics:
 
     def overridden(self, overrides: Iterable[Override]) -> None:
         """These are in force now, and no others."""
-        by_guard = dict.fromkeys(OVERRIDABLE, 0)
-        ends = {}
-        for one in overrides:
-            by_guard[one.guard] = by_guard.get(one.guard, 0) + 1
-            ends[one.guard, one.id] = one.until.timestamp()
-        for guard, number in by_guard.items():
-            self._overrides.labels(guard).set(number)
-        for labels in self._ends - ends.keys():
-            self._override_ends.remove(*labels)
-        for labels, end in ends.items():
-            self._override_ends.labels(*labels).set(end)
-        self._ends = set(ends)
+        active = tuple(overrides)
+        by_guard = Counts(dict.fromkeys(map(str, OVERRIDABLE), 0))
+        by_guard.update(str(one.guard) for one in active)
+        self._overrides.replace({(guard,): number for guard, number in by_guard.items()})
+        self._override_ends.replace({(str(one.guard), one.id): one.until.timestamp() for one in active})
+
+    def bmc_asked(self, driver: str, operation: str, seconds: float, error: str | None) -> None:
+        """A request to a BMC is over; `error`: the reason of its failure."""
+        self._bmc_seconds.labels(driver, operation).observe(seconds)
+        if error is not None:
+            self._bmc_errors.labels(driver, error).inc()
+
+    def resources_counted(self, series: Mapping[str, Mapping[LabelValues, int]]) -> None:
+        """How many resources there are, by gauge and labels."""
+        for name, values in series.items():
+            self._counted[name].replace(values)
+
+    def budgets_counted(self, levels: Iterable[BudgetLevel]) -> None:
+        """How much of each budget is used."""
+        known = tuple(levels)
+        self._budget_used.replace({(one.guard, one.group): one.used for one in known})
+        self._budget_allowed.replace({(one.guard, one.group): one.allowed for one in known})
+
+    def filled(self, levels: Mapping[ResourceKey, Iterable[FillLevel]]) -> None:
+        """How full all is that something is given out of."""
+        sizes: dict[str, dict[LabelValues, float]] = {kind: {} for kind in self._levels}
+        used: dict[str, dict[LabelValues, float]] = {kind: {} for kind in self._levels}
+        for key, parts in levels.items():
+            for one in parts:
+                sizes[key.kind][key.name, *one.part] = one.size
+                used[key.kind][key.name, *one.part] = one.used
+        for kind, (of_size, of_used) in self._levels.items():
+            of_size.replace(sizes[kind])
+            of_used.replace(used[kind])
 
     def paused(self, pauses: Iterable[ResourcePause]) -> None:
         """These stand now, and no others."""
-        ends = {(one.id,): one.until.timestamp() if one.until else math.inf for one in pauses}
+        ends: dict[LabelValues, float] = {(one.id,): one.until.timestamp() if one.until else math.inf for one in pauses}
         self._pauses.set(len(ends))
-        _replace(self._pause_ends, ends)
+        self._pause_ends.replace(ends)
 
     def adopted(self, resources: Mapping[str, int], at: float) -> None:
         """A revision took force."""
-        self._resources.clear()
-        for kind, number in resources.items():
-            self._resources.labels(kind).set(number)
+        self._resources.replace({(kind,): number for kind, number in resources.items()})
         self._revision.set(at)
 
     def broken_when(self, refused: Callable[[], bool]) -> None:
@@ -163,12 +207,8 @@ class Metrics:
         """The exposition format."""
         return generate_latest(self.registry)
 
-
-def _replace(gauge: Gauge, values: Mapping[tuple[str], float] | Mapping[tuple[str, str], int]) -> None:
-    """These series and no others."""
-    gauge.clear()
-    for labels, number in values.items():
-        gauge.labels(*labels).set(number)
+    def _table(self, name: str, meaning: str, *labels: str) -> GaugeTable:
+        return GaugeTable(name, meaning, labels, self.registry)
 
 
 def _version() -> str:

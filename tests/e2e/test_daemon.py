@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psutil
 
 from tests.e2e.bmcs import Bmcs, at, silence
-from tests.e2e.desk import Desk, Running, address, machine, network, partition
+from tests.e2e.desk import Desk, Running, address, document, machine, network, partition
 
 
 class Answer(NamedTuple):
@@ -65,6 +65,15 @@ class TestHealth:
                 lambda: metric(daemon, 'groundstate_reconcile_total{kind="IPAddress",result="done"}') > 1, "a resync"
             )
 
+    def test_metrics_show_how_full_networks_are(self, desk: Desk) -> None:
+        desk.commit(lab=[network(cidr="10.0.0.0/29"), address("web")])
+        assert desk.run("apply", "--yes").code == 0
+        place = 'family="IPv4",network="net",prefix="10.0.0.0/29"'
+        with desk.daemon() as daemon:
+            daemon.until(lambda: f"groundstate_network_addresses{{{place}}}" in get(daemon, "/metrics").text, "a count")
+            assert metric(daemon, f"groundstate_network_addresses{{{place}}}") == 6
+            assert metric(daemon, f"groundstate_network_addresses_used{{{place}}}") == 1
+
     def test_metrics_show_whether_the_repository_can_be_read(self, desk: Desk) -> None:
         desk.commit(lab=[network()])
         away = desk.repo.with_name("away")
@@ -76,6 +85,31 @@ class TestHealth:
             daemon.until(lambda: metric(daemon, "groundstate_source_up") == 0, "the repository to be missed")
             away.rename(desk.repo)
             daemon.until(lambda: metric(daemon, "groundstate_source_up") == 1, "the repository to be back")
+
+    def test_metrics_show_machines_budgets_and_what_bmcs_answer(self, desk: Desk, bmcs: Bmcs) -> None:
+        system = bmcs.system()
+        bmcs.let_in(desk)
+        managed, lost = {"mode": "Managed"}, "https://127.0.0.1:1"
+        racks = {"budget": {"maxDisrupted": 1, "per": "rack"}, "match": {"kinds": ["Machine"]}}
+        desk.commit(
+            lab=[bmcs.partition(), document("Guard", "racks", **racks)],
+            machines=[
+                at(system, "here", rack="r1", power="Off"),
+                at(system._replace(address=lost), "lost", rack="r2", lifecycle=managed),
+            ],
+        )
+        with desk.daemon() as daemon:
+            daemon.until(lambda: 'state="faulty"' in get(daemon, "/metrics").text, "both to be counted")
+            capacity = 'groundstate_machine_capacity{partition="lab",size="",state="%s"}'
+            assert [metric(daemon, capacity % state) for state in ("free", "faulty")] == [1, 1]
+            assert metric(daemon, 'groundstate_machine_phase{phase="Discovered"}') == 1
+            assert metric(daemon, 'groundstate_machine_phase{phase="Error"}') == 0
+            assert metric(daemon, 'groundstate_resource_status{kind="Machine",status="Ready"}') == 1
+            assert metric(daemon, 'groundstate_resource_status{kind="Machine",status="Unknown"}') == 1
+            assert metric(daemon, 'groundstate_budget_allowed{group="r1",guard="guard/racks"}') == 1
+            assert metric(daemon, 'groundstate_budget_used{group="",guard="disruption-budget"}') == 0
+            assert metric(daemon, 'groundstate_bmc_request_seconds_count{driver="redfish",operation="read"}') >= 2
+            assert metric(daemon, 'groundstate_bmc_errors_total{driver="redfish",reason="Unreachable"}') >= 1
 
     def test_an_unknown_path_says_what_there_is(self, desk: Desk) -> None:
         desk.commit(lab=[network()])

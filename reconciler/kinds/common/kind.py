@@ -12,6 +12,7 @@ from drivers.base import ErrorReason
 from reconciler.kinds.common.adoption import Adoption
 from reconciler.kinds.common.column import Column
 from reconciler.kinds.common.fact_rules import FactRules
+from reconciler.kinds.common.kind_metrics import CountedGauge, LevelGauge
 from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
@@ -194,6 +195,10 @@ class Kind(msgspec.Struct, frozen=True):
     """Whether something was begun with it that is to be ended, so that no window holds it."""
     adoption: Adoption | None = None
     """How one that is only observed is taken over; None: groundstate manages all that are declared."""
+    counted: tuple[CountedGauge, ...] = ()
+    """What the metrics count of it, beside its status."""
+    levels: LevelGauge | None = None
+    """How full it is, for the metrics; None: nothing is given out of it."""
 
     @property
     def facts(self) -> type[ResourceFacts] | None:

@@ -1,0 +1,103 @@
+"""Resources counted for the metrics: by kind and status, and by what their kinds count. Pure.
+
+What was worked out of a resource is kept until something of it is new, as a fleet is counted every few seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import FLEET, KINDS, RECONCILED
+from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
+from reconciler.model.facts import Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.plan import Change, Plan, Unknown
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.placement.capacity import MACHINE_CAPACITY
+from reconciler.planning.guards import GuardWorld
+from reconciler.views.conditions import conditions, status_word
+
+RESOURCE_STATUS = "groundstate_resource_status"
+
+_BY_KIND: Mapping[str, tuple[CountedGauge, ...]] = {
+    name: (*kind.counted, *((MACHINE_CAPACITY,) if name in FLEET else ())) for name, kind in KINDS.items()
+}
+
+COUNTED = tuple(gauge for gauges in _BY_KIND.values() for gauge in gauges)
+"""Every gauge that counts resources of one kind."""
+
+GAUGES: tuple[tuple[str, str, LabelValues], ...] = (
+    (RESOURCE_STATUS, "Resources by their status, as `get` shows it.", ("kind", "status")),
+    *((one.name, one.meaning, one.labels) for one in COUNTED),
+)
+"""Name, meaning and labels of every gauge that is counted here."""
+
+Series = Mapping[str, Mapping[LabelValues, int]]
+"""Of each gauge, how many resources there are by the values of its labels."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """What a resource was counted by, and in which gauges with which labels."""
+
+    basis: tuple[Any, ...]
+    classes: tuple[tuple[str, LabelValues], ...]
+
+
+class ResourceTally:
+    """Counts one fleet again and again. For one thread."""
+
+    def __init__(self) -> None:
+        self._desired: DesiredState | None = None
+        self._entries: dict[ResourceKey, _Entry] = {}
+
+    def count(self, world: GuardWorld, planned: Plan) -> Series:
+        """The fleet as it is; `planned`: everything that is not as declared, or unknown."""
+        # What a resource is counted as may follow from other documents, a machine's from its claim's.
+        before = self._entries if self._desired is world.desired else {}
+        said: dict[ResourceKey, Change | Unknown] = {one.key: one for one in planned.changes}
+        said.update((one.key, one) for one in planned.unknown)
+        keys = {*world.desired.resources, *world.facts.resources}
+        self._desired = world.desired
+        self._entries = {
+            key: _entry(key, world, said.get(key), before.get(key)) for key in keys if key.kind in RECONCILED
+        }
+        found: dict[str, Counter[LabelValues]] = {
+            gauge.name: Counter(dict.fromkeys(gauge.always, 0)) for gauge in COUNTED
+        }
+        found[RESOURCE_STATUS] = Counter()
+        for entry in self._entries.values():
+            for name, labels in entry.classes:
+                found[name][labels] += 1
+        return found
+
+
+def _entry(key: ResourceKey, world: GuardWorld, said: Change | Unknown | None, before: _Entry | None) -> _Entry:
+    facts = world.facts
+    basis = (facts.resources.get(key), world.observed.get(key), facts.in_flight.get(key), said)
+    if before is not None and all(one is other for one, other in zip(basis, before.basis, strict=True)):
+        return before
+    return _Entry(basis, tuple(_classes(key, world.desired, world.observed, facts, world.now, said)))
+
+
+def _classes(
+    key: ResourceKey,
+    desired: DesiredState,
+    observed: ObservedState,
+    facts: Facts,
+    now: datetime,
+    said: Change | Unknown | None,
+) -> list[tuple[str, LabelValues]]:
+    status = status_word(conditions(key, desired, observed, facts, now, said))
+    resource = desired.resources.get(key)
+    found: list[tuple[str, LabelValues]] = [(RESOURCE_STATUS, (key.kind, status))]
+    if resource is not None:
+        for gauge in _BY_KIND[key.kind]:
+            labels = gauge.labels_of(resource, desired, observed, facts)
+            if labels is not None:
+                found.append((gauge.name, labels))
+    return found
