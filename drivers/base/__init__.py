@@ -29,6 +29,7 @@ from drivers.base.bmc import Boot as Boot
 from drivers.base.bmc import FoundBmc as FoundBmc
 from drivers.base.bmc import Indicator as Indicator
 from drivers.base.bmc import InventorySource as InventorySource
+from drivers.base.bmc import ListedSystems as ListedSystems
 from drivers.base.bmc import Power as Power
 from drivers.base.bmc import System as System
 from drivers.base.bmc import Tasks as Tasks

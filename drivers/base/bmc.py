@@ -171,6 +171,13 @@ class FoundBmc(msgspec.Struct, frozen=True):
     product: str = ""
 
 
+class ListedSystems(msgspec.Struct, frozen=True):
+    """The ids of a BMC's systems, by name. `unread`: why there may be more; None: these are all."""
+
+    ids: tuple[str, ...]
+    unread: str | None = None
+
+
 @runtime_checkable
 class BmcFinder(Protocol):
     """A BmcDriver that can tell BMCs from other hosts."""
@@ -179,5 +186,5 @@ class BmcFinder(Protocol):
         """Ask, without a login, whether this is a BMC; None: nobody listens, or something else does. `seconds`: how
         long a connection may take. Never raises for what it finds. Raises Rejected for a malformed address."""
 
-    def systems(self, endpoint: Endpoint) -> tuple[str, ...]:
+    def systems(self, endpoint: Endpoint) -> ListedSystems:
         """The ids of the systems behind the BMC. Logs in. Raises DriverError."""

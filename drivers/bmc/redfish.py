@@ -19,12 +19,12 @@ from drivers.base import (
     Bmc,
     BootOverride,
     BootTarget,
-    Busy,
     DriverError,
     Endpoint,
     FoundBmc,
     IndicatorLED,
     Inventory,
+    ListedSystems,
     Rejected,
     ResetType,
     SystemState,
@@ -37,23 +37,25 @@ from drivers.base import (
 )
 from drivers.bmc.redfish_boot import pending_override, read_or_none, send_override
 from drivers.bmc.redfish_connector import OneShotConnector
-from drivers.bmc.redfish_errors import Broken, Forbidden, NotFound
+from drivers.bmc.redfish_errors import Forbidden, NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, Reply, parse_bmc_address
 from drivers.bmc.redfish_inventory import read_inventory
+from drivers.bmc.redfish_list import can_go_on, find_system, list_systems
 from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish_probe import probe
+from drivers.bmc.redfish_reader import PartUnreadable
 from drivers.bmc.redfish_system import ParsedSystem, some_of, system_state
 from drivers.bmc.redfish_tasks import Writes, accepted, read_task
 
 CLOSE_SECONDS = 30.0
 """For all BMCs together; a session that is not deleted by then expires by itself."""
 _CLOSERS = 128
+_ASKS = 3
+"""Times that an ActionInfo is asked for which the BMC does not give; it may hang each time."""
 _NONSENSE = (
     *(exceptions.SushyError, ValueError, TypeError, AttributeError, LookupError),
-    *(ArithmeticError, RecursionError, AssertionError),
+    *(ArithmeticError, RecursionError, AssertionError, PartUnreadable),
 )
-_NAMED, _SHOWN = 20, 100
-"""Systems in a message, and characters of each name."""
 
 
 class RedfishDriver:
@@ -78,11 +80,11 @@ class RedfishDriver:
         """Whether this is a BMC, without a login. Raises Rejected for a malformed address."""
         return probe(address, tls, seconds)
 
-    def systems(self, endpoint: Endpoint) -> tuple[str, ...]:
+    def systems(self, endpoint: Endpoint) -> ListedSystems:
         """The ids of the BMC's systems, by name. Logs in, at most once. Raises DriverError."""
         connector = self._connector(endpoint)
         try:
-            return tuple(sorted(_members(connector)[0]))
+            return list_systems(connector).told
         except _NONSENSE as error:
             raise Unreachable(f"{connector.url}: the list of systems makes no sense: {type(error).__name__}") from error
 
@@ -124,12 +126,12 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_action", "_asked", "_connector", "_id", "_is_pending", "_last", "_path", "_resets")
+    __slots__ = ("_action", "_asks_left", "_connector", "_id", "_is_pending", "_last", "_path", "_resets")
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
-        self._asked = self._is_pending = False
+        self._is_pending, self._asks_left = False, _ASKS
         self._resets: tuple[ResetType, ...] | None = None
         self._last: tuple[bytes, SystemState] | None = None
         """The document that was read last, by its digest, and what it says."""
@@ -264,7 +266,7 @@ class RedfishSystem:
         return self._parsed(*self._get())
 
     def _get(self) -> tuple[str, Reply]:
-        path = self._path = self._path or self._find()
+        path = self._path = self._path or find_system(self._connector, self._id)
         try:
             reply: Reply = self._connector.get(path)
         except NotFound:
@@ -296,23 +298,6 @@ class RedfishSystem:
         merged.is_merged = True
         return merged
 
-    def _find(self) -> str:
-        """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313)."""
-        url = self._connector.url
-        paths, odd = _members(self._connector)
-        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-        known = (", ".join(name[:_SHOWN] for name in sorted(paths)[:_NAMED]) or "none") + more
-        if self._id is None:
-            if len(paths) + odd != 1:
-                raise Rejected(f"{url}: BMC has not exactly one system; set bmc.systemId to one of: {known}")
-            return next(iter(paths.values()))
-        if self._id in paths:
-            return paths[self._id]
-        for path in paths.values():
-            if self._connector.get(path).json().get("Id") == self._id:
-                return path
-        raise Rejected(f"{url}: BMC has no system {self._id}; set bmc.systemId to one of: {known}")
-
     def _allowed_resets(self, system: ParsedSystem) -> tuple[ResetType, ...] | None:
         """Inline values are in the document; those behind ActionInfo cost a request, so they are asked for once."""
         action = system.reset_action
@@ -320,25 +305,19 @@ class RedfishSystem:
             return ()
         if action.allowed_values:
             return some_of(ResetType, action.allowed_values)
-        if action.action_info_uri and not self._asked:
-            with contextlib.suppress(Rejected, Unsupported, Busy, Broken, Forbidden, *_NONSENSE):
+        if action.action_info_uri and self._asks_left > 0:
+            self._asks_left -= 1
+            try:
                 self._resets = some_of(ResetType, action.get_allowed_values(system))
-            self._asked = True
+                self._asks_left = 0
+            except DriverError as error:
+                if not can_go_on(error):
+                    raise
+                if isinstance(error, Rejected | Unsupported | Forbidden):
+                    self._asks_left = 0
+            except _NONSENSE:
+                self._asks_left = 0
         return self._resets
-
-
-def _members(connector: OneShotConnector) -> tuple[dict[str, str], int]:
-    """The paths of the BMC's systems by their ids, and how many members make no sense. Raises ValueError, DriverError
-    for a list of which nothing does."""
-    listed = connector.get(connector.systems_uri()).json().get("Members")
-    if not isinstance(listed, list):
-        raise ValueError("the list of systems has no Members")
-    found = [one["@odata.id"] for one in listed if isinstance(one, dict) and isinstance(one.get("@odata.id"), str)]
-    paths = {path.rstrip("/").rpartition("/")[2]: path for path in found}
-    odd = len(listed) - len(found)
-    if odd and not paths:
-        raise ValueError("no member of the list of systems has a path")
-    return paths, odd
 
 
 def _close_all(left: deque[OneShotConnector], deadline: float) -> None:

@@ -35,6 +35,7 @@ from drivers.bmc.redfish_errors import (
     OutOfSessions,
     PasswordChangeRequired,
     error_of_reply,
+    is_error,
     retry_after,
 )
 from drivers.bmc.redfish_http import REQUEST_SECONDS, PeerChanged, RedfishConnection, Reply
@@ -148,7 +149,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
                 raise self._refused(self._doubt or error_of_reply(method, path, self._url, reply, self._token))
             if reply.status_code < 400:
                 self._doubt, self._refusals = None, 0
-        if not 200 <= reply.status_code < 300:
+        if not 200 <= reply.status_code < 300 or (method == "GET" and is_error(reply)):
             raise error_of_reply(method, path, self._url, reply, self._token)
         return reply
 

@@ -18,6 +18,7 @@ _NOT_NOW = re.compile(
 )
 _CHANGE_PASSWORD = re.compile(r"PasswordChangeRequired")
 _SESSION_LIMIT = re.compile(r"SessionLimitExceeded|RAC0218")
+_MISSING = re.compile(r"ResourceMissingAtURI|ResourceNotFound")
 _BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _SAID_LIMIT = 400
@@ -59,6 +60,8 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
     status = reply.status_code
     said, ids = _said(reply, session)
     text = f"{url}: {method} {path} was answered with HTTP {status}{': ' if said or status < 400 else ''}{said}"
+    if status < 300:
+        text = f"{url}: {method} {path} was answered with HTTP {status} and an error{': ' if said else ''}{said}"
     if 300 <= status < 400:
         where = _fit(str(reply.headers.get("Location")), session)
         return Rejected(f"{text}the resource moved to {where}; set bmc.address to where the BMC is")
@@ -74,13 +77,25 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return ChangedMeanwhile(text)
     if status in _BUSY or _NOT_NOW.search(ids):
         return Busy(text, retry_after=retry_after(reply))
-    if status in (404, 410):
+    if status in (404, 410) or (status < 300 and _MISSING.search(ids)):
         return NotFound(text)
     if status == 501:
         return Unsupported(text)
-    if status >= 500:
+    if status >= 500 or status < 300:
         return Broken(text, maybe_sent=method != "GET")
     return BadRequest(text) if status == 400 and said else Rejected(text)
+
+
+def is_error(reply: Reply) -> bool:
+    """Whether an answer that is called a success holds an error in place of the resource (ibm-openbmc/bmcweb#246; an
+    Intel S2600BPB). A resource always says where it is."""
+    if b'"error"' not in reply.content:
+        return False
+    try:
+        document = reply.json()
+    except ValueError:
+        return False
+    return isinstance(document.get("error"), dict) and not document.keys() & {"@odata.id", "@odata.type", "Id"}
 
 
 def retry_after(reply: Reply) -> float | None:

@@ -146,7 +146,7 @@ def _disks(reader: Reader, system: RedfishDocument) -> list[Disk] | None:
 
 def _drives(reader: Reader, storages: list[RedfishDocument]) -> list[Disk]:
     # Two controllers may list the same drive.
-    listed = [drive for storage in storages for drive in _list(storage.get("Drives"))]
+    listed = [drive for storage in storages for drive in reader.linked(storage, "Drives")]
     return [_disk(one, ("Id", "Name")) for one in reader.documents(listed)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from drivers.base import AuthenticationFailed, DriverError, Unreachable, scheduling
 from drivers.bmc.redfish_errors import Broken, Forbidden, NotFound
@@ -28,7 +29,7 @@ class Reader:
         self._was_silent = False
 
     def members(self, link: object) -> list[RedfishDocument]:
-        """A collection's members that are in the machine. Raises Unread, AuthenticationFailed, Unreachable."""
+        """A collection's members that are in the machine. Raises PartUnreadable, AuthenticationFailed, Unreachable."""
         return self.documents(list(self._listed(path_of(link))))
 
     def documents(self, listed: object) -> list[RedfishDocument]:
@@ -41,6 +42,19 @@ class Reader:
         by_path = {path_of(one): one for one in listed}
         found = (self._document(path, by_path[path]) for path in sorted(by_path))
         return [one for one in found if one is not None and not is_absent(one)]
+
+    def linked(self, document: RedfishDocument, name: str) -> list[object]:
+        """What a list of links within a document has, on all its pages (DSP0266, partial results). Raises as
+        `members`."""
+        found: list[object] = []
+        page = document
+        while True:
+            listed = page.get(name, page.get("Members"))
+            found += listed if isinstance(listed, list) else []
+            following = next_page(page, name) or next_page(page, "Members")
+            if following is None:
+                return found
+            page = self._read(following)
 
     def _document(self, path: str, given: RedfishDocument) -> RedfishDocument | None:
         if any(not name.startswith("@odata.") for name in given):
@@ -62,10 +76,11 @@ class Reader:
             if not isinstance(members, list):
                 raise PartUnreadable
             yield from members
-            if page.get("Members@odata.nextLink") is None:
+            following = next_page(page, "Members")
+            if following is None:
                 return
             # A BMC that links pages in a circle ends at the bound of requests.
-            page = self._read(path_of({"@odata.id": page["Members@odata.nextLink"]}))
+            page = self._read(following)
 
     def _first_page(self, path: str) -> RedfishDocument:
         if self._expands:
@@ -80,7 +95,8 @@ class Reader:
         return self._read(path)
 
     def _read(self, path: str) -> RedfishDocument:
-        """One GET. Raises NotFound; Unread; AuthenticationFailed; Unreachable at the second GET without an answer."""
+        """One GET. Raises NotFound; PartUnreadable; AuthenticationFailed; Unreachable at the second GET without an
+        answer."""
         if self._left <= 0 or scheduling.monotonic() >= self._until:
             raise PartUnreadable
         self._left -= 1
@@ -108,8 +124,24 @@ def part(read: Callable[[], T]) -> T | None:
         return None
 
 
+def next_page(page: RedfishDocument, name: str) -> str | None:
+    """Where the rest of a list is that this page has a part of; None: it is whole. Raises PartUnreadable for what is no
+    link. Some write a whole URL, whose host is dropped, and some an object."""
+    link = page.get(f"{name}@odata.nextLink")
+    if link is None or link == "":
+        return None
+    text = link.get("@odata.id") if isinstance(link, dict) else link
+    try:
+        parts = urlsplit(text) if isinstance(text, str) else None
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise PartUnreadable
+    return path_of({"@odata.id": parts.path + (f"?{parts.query}" if parts.query else "")})
+
+
 def path_of(link: object) -> str:
-    """Where a link leads. Raises Unread for what is no link."""
+    """Where a link leads. Raises PartUnreadable for what is no link."""
     path = link.get("@odata.id") if isinstance(link, dict) else None
     if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
         raise PartUnreadable

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
-from drivers.base import BmcFinder, DriverError, Endpoint, FoundBmc, Tls
+from drivers.base import AuthenticationFailed, BmcFinder, DriverError, Endpoint, FoundBmc, Tls
 from reconciler import runtime
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.resource import ResourceKey
@@ -85,17 +85,30 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
 
 def identify(
     connections: Connections, finder: BmcFinder, candidate: ProbeTarget, way: Access, tls: dict[str, Any] | None
-) -> list[FoundSystem]:
-    """Log in once and read who is there. Raises DriverError; the login is not tried again."""
-    ids: Sequence[str] = finder.systems(connections.endpoint(way))
-    found = []
-    for system in ids:
-        own = msgspec.structs.replace(way, system_id=system if len(ids) > 1 else None)
+) -> tuple[list[FoundSystem], list[str]]:
+    """Log in once and read who is there; and of which systems nothing could be read, in words. Raises DriverError when
+    that goes for all of them, or the login is refused; the login is not tried again."""
+    listed = finder.systems(connections.endpoint(way))
+    found, unread = [], list[str]()
+    failed: DriverError | None = None
+    for system in listed.ids:
+        is_alone = len(listed.ids) == 1 and listed.unread is None
+        own = msgspec.structs.replace(way, system_id=None if is_alone else system)
         bmc = connections.bmc(ResourceKey("Machine", f"{candidate.url}#{system}"), own)
-        state = bmc.read()
+        try:
+            state = bmc.read()
+        except AuthenticationFailed:
+            raise
+        except DriverError as error:
+            # A baseboard of accelerators does not answer while its host is off (dsx-ai-factory/infra-controller#5418).
+            failed = failed or error
+            unread.append(f"system {system}: {error.reason}: {error}")
+            continue
         try:
             inventory = bmc.inventory()
         except DriverError:
             inventory = None  # A document without MAC addresses is better than none.
         found.append(FoundSystem(way.address, candidate.partition, state, inventory, own.system_id, tls))
-    return found
+    if failed is not None and not found:
+        raise failed
+    return found, [*unread, *([f"some of its systems: {listed.unread}"] if listed.unread else [])]

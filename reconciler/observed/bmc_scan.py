@@ -30,16 +30,18 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 class UnreadableBmc(msgspec.Struct, frozen=True):
-    """A BMC that was found and not read, and why. `refused`: it did not take the login."""
+    """A BMC that was found and not read, and why. `refused`: it did not take the login. Not `is_whole`: others of its
+    systems were read."""
 
     url: str
     product: str
     why: str
     refused: bool = False
+    is_whole: bool = True
 
     def __str__(self) -> str:
         named = f" ({self.product})" if self.product else ""
-        return f"{self.url}: a BMC{named}, not read; {self.why}"
+        return f"{self.url}: a BMC{named}, {'not read' if self.is_whole else 'not read whole'}; {self.why}"
 
 
 def probe_addresses(
@@ -75,32 +77,34 @@ def read_found(
     """Log in to each BMC once, and read its systems, in the order of addresses."""
     by_name = {one.key.name: one for one in partitions}
 
-    def read(at: int) -> list[FoundSystem] | UnreadableBmc:
+    def read(at: int) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
         candidate, seen = in_order[at]
         return _read(ways, candidate, seen, by_name[candidate.partition], manner)
 
     in_order = sorted(found, key=lambda one: one[0].url)
     results = dict(paced(read, iter(range(len(in_order))), manner.rate, manner.concurrency))
     said = [results[at] for at in range(len(in_order))]
-    unread = [one for one in said if isinstance(one, UnreadableBmc)]
-    return [system for one in said if not isinstance(one, UnreadableBmc) for system in one], unread
+    return [one for systems, _ in said for one in systems], [one for _, unread in said for one in unread]
 
 
 def _read(
     ways: Connections, candidate: ProbeTarget, seen: FoundBmc, partition: Partition, manner: Manner
-) -> list[FoundSystem] | UnreadableBmc:
+) -> tuple[list[FoundSystem], list[UnreadableBmc]]:
     bmc, tls = partition.spec.bmc, manner.tls
     trusted = trust(seen, candidate.way, is_declared=tls is not None or bool(bmc and bmc.tls), pins=manner.pins)
     if trusted.refused is not None:
-        return UnreadableBmc(candidate.url, seen.product, trusted.refused)
+        return [], [UnreadableBmc(candidate.url, seen.product, trusted.refused)]
     if candidate.way.credential_ref is None:
         why = f"Partition/{candidate.partition} declares no bmc.credentialRef, so groundstate does not log in"
-        return UnreadableBmc(candidate.url, seen.product, why)
+        return [], [UnreadableBmc(candidate.url, seen.product, why)]
     way = msgspec.structs.replace(candidate.way, tls=trusted.tls)
     finder = ways.finder(way.driver)
     try:
-        return identify(ways, finder, candidate, way, tls or trusted.document) if finder is not None else []
+        if finder is None:
+            return [], []
+        found, left_out = identify(ways, finder, candidate, way, tls or trusted.document)
+        return found, [UnreadableBmc(candidate.url, seen.product, why, is_whole=False) for why in left_out]
     except Exception as error:  # noqa: BLE001  what is wrong with one BMC must not stop the others
         failed = read_failure_of(error)
         refused = failed.reason == ErrorReason.AUTHENTICATION_FAILED
-        return UnreadableBmc(candidate.url, seen.product, f"{failed.reason}: {failed.message}", refused)
+        return [], [UnreadableBmc(candidate.url, seen.product, f"{failed.reason}: {failed.message}", refused)]

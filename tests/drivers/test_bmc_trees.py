@@ -303,4 +303,6 @@ def test_a_recorded_bmc_is_found_and_its_systems_are_listed(tree: str, driver: R
         found = driver.probe(server.address, pki.tls, 2.0)
         assert found is not None
         assert (found.sure, found.trusted) == (True, True)
-        assert {one.system_id for one in RECORDED if one.tree == tree} <= set(driver.systems(endpoint(server, pki.tls)))
+        assert {one.system_id for one in RECORDED if one.tree == tree} <= set(
+            driver.systems(endpoint(server, pki.tls)).ids
+        )

@@ -88,7 +88,7 @@ def test_a_malformed_address_is_refused(driver: RedfishDriver, text: str) -> Non
 
 
 def test_the_systems_of_a_bmc_are_listed(driver: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
-    ids = driver.systems(endpoint(server, pki.tls))
+    ids = driver.systems(endpoint(server, pki.tls)).ids
     assert [driver.open(endpoint(server, pki.tls, one)).read().power is not None for one in ids] == [True]
     assert server.count("POST") == 1
 

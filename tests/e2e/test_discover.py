@@ -16,6 +16,7 @@ from drivers.bmc.emulator import EmulatorFleet
 from reconciler.desired.manifest.yaml_reader import read_documents
 from reconciler.kinds.common.inventory import Origin
 from reconciler.store import Store
+from tests.drivers.bmc_servers import LOGIN, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service
 from tests.e2e.bmcs import silence
 from tests.e2e.desk import Desk, machine, partition
 
@@ -291,3 +292,20 @@ def test_an_inventory_is_read_kept_compared_and_accepted(observed: Desk, hall: H
         "InventoryTaken",
         "InventoryAccepted",
     ]
+
+
+def test_a_system_that_cannot_be_read_is_named_and_the_other_is_found(desk: Desk, tmp_path: Path) -> None:
+    """dsx-ai-factory/infra-controller#5418: the baseboard of a DGX H100 that is off answers 503."""
+    pki = Pki(tmp_path)
+    board = f"{ROOT}/Systems/HGX"
+    documents = {**service(), f"{ROOT}/Systems": {"Members": [{"@odata.id": board}, {"@odata.id": SYSTEM}]}}
+    desk.environment |= {"HALL_USERNAME": LOGIN.username, "HALL_PASSWORD": LOGIN.password}
+    desk.allow("hall", "HALL", pki.ca_file)
+    desk.commit(partition=[partition(credentialRef={"name": "hall"}, tls={"caFile": str(pki.ca_file)})])
+    with RedfishServer(pki.context, documents) as server:
+        server.misbehave("GET", board, reply(503, extended("No HMC")), times=None)
+        done = desk.run("discover", server.address.removeprefix("https://"))
+    assert [one["bmc"] for one in machines(done.out).values()] == [{"address": server.address, "systemId": "1"}]
+    assert re.search(r"a BMC.*, not read whole; system HGX: Busy: .*No HMC", done.err)
+    assert "1 BMC found, 1 system read" in done.err
+    assert done.code == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from drivers.base import AuthenticationFailed, Endpoint, FoundBmc, Inventory, Nic, Tls
+from drivers.base import AuthenticationFailed, Endpoint, FoundBmc, Inventory, ListedSystems, Nic, Tls
 from drivers.bmc.fake import FakeFleet
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
@@ -58,12 +58,12 @@ class Hall(FakeFleet):
             else None
         )
 
-    def systems(self, endpoint: Endpoint) -> tuple[str, ...]:
+    def systems(self, endpoint: Endpoint) -> ListedSystems:
         """See Finder."""
         self.asked.append(endpoint.address)
         if endpoint.address in self.locked:
             raise AuthenticationFailed("wrong password")
-        return ("1",)
+        return ListedSystems(("1",))
 
 
 class Office:
