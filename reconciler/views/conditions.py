@@ -12,6 +12,7 @@ from datetime import datetime
 from drivers.base import ErrorReason
 from reconciler.kinds import KINDS, remembered_of
 from reconciler.kinds.common.kind import MAINTENANCE, SUSPENDED
+from reconciler.model.action import Action
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, Status
@@ -47,10 +48,10 @@ def conditions(
     resource, remembered = desired.resources.get(key), remembered_of(facts.resources, key)
     if isinstance(change, Unknown):
         found = tuple(_unknown(change))
-    elif resource is None:
-        found = (_gone(change),)
     elif change is None:
-        found = (_reconciled(resource, remembered, desired),)
+        found = (_gone(()) if resource is None else _reconciled(resource, remembered, desired),)
+    elif resource is None and change.goes and key not in facts.in_flight:
+        found = (_gone(change.actions),)
     else:
         found = tuple(_differing(change, remembered, facts, now))
     return (*found, *_own(resource, remembered, observed.get(key)))
@@ -85,10 +86,8 @@ def _unknown(change: Unknown) -> Iterator[Condition]:
         yield Condition(STALLED, Status.TRUE, change.reason, change.message, change.at)
 
 
-def _gone(change: Change | None) -> Condition:
-    if change is not None and change.held(HoldKind.GUARD):
-        return _held(change)
-    message = "; ".join(action.reason for action in change.actions) if change else "not declared"
+def _gone(actions: tuple[Action, ...]) -> Condition:
+    message = "; ".join(action.reason for action in actions) or "not declared"
     return Condition(READY, Status.FALSE, ConditionReason.FORGOTTEN, message)
 
 
@@ -113,7 +112,9 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         yield _held(change)
     elif change.held(HoldKind.DECLARED):
         hold = _first(change, HoldKind.DECLARED)
-        yield Condition(READY, Status.FALSE, _DECLARED[hold.by], hold.reason, change.cause.since)
+        yield Condition(
+            READY, Status.FALSE, _DECLARED.get(hold.by, ConditionReason.HELD), hold.reason, change.cause.since
+        )
     elif change.held(HoldKind.FAILED):
         yield from _stalled(change, remembered)
     elif change.held(HoldKind.BLOCKED):

@@ -22,6 +22,7 @@ from drivers.base import (
 from reconciler.kinds.catalogue.tenancy import TenantSpec
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.guard.memory import FormerGuard, GuardFacts
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.kinds.machine.spec import BootSpec, LifecycleSpec, Mode, Pause, once_order
@@ -29,7 +30,7 @@ from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
-from reconciler.model.plan import Change, Unknown
+from reconciler.model.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.universe import universe
 from reconciler.views.conditions import conditions, status_word
@@ -177,6 +178,25 @@ def test_a_machine_that_git_no_longer_declares_is_forgotten_or_held(known: int, 
     facts = Facts({KEY: MachineFacts()} | {one.key: MachineFacts() for one in rest}, {})
     state = World(desired(*rest), {one.key: seen(one.key, ON) for one in rest}, facts)
     assert status_word(of(state)) == word
+
+
+def test_a_removed_guard_that_still_holds_is_not_called_forgotten() -> None:
+    key = ResourceKey("Guard", "g")
+    kept = GuardFacts(former=(FormerGuard({"protection": "All"}, NOW + timedelta(minutes=30)),))
+    found = of(World(desired(machine("m1")), {}, Facts({key: kept}, {})), key)
+    assert status_word(found) == "Reconciling"
+    assert "its former spec judges beside it until" in found[0].message
+    later = msgspec.structs.replace(kept, former=())
+    assert status_word(of(World(desired(machine("m1")), {}, Facts({key: later}, {})), key)) == "Forgotten"
+
+
+def test_a_hold_of_a_documents_field_that_no_word_is_kept_for_is_shown_as_held() -> None:
+    """A kind that is added may have fields of its own that hold."""
+    hold = Hold(HoldKind.DECLARED, "frozen", "Switch is frozen", "remove spec.frozen from the document")
+    change = Change(KEY, Verb.UPDATE, Cause(CauseKind.COMMIT), held_by=(hold,))
+    state = world()
+    found = conditions(KEY, state.desired, state.observed, state.facts, NOW, change)
+    assert (status_word(found), found[0].message) == ("Held", "Switch is frozen")
 
 
 @pytest.mark.parametrize(

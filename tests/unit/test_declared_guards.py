@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.model.action import InFlight, PowerOff
+from reconciler.kinds.guard.spec import GuardedAction
+from reconciler.model.action import Action, Disruption, InFlight, PowerOff
 from reconciler.model.facts import Facts
 from reconciler.model.override import Override
 from reconciler.model.resource import Resource, ResourceKey
@@ -268,6 +269,24 @@ class TestNoCommitUsesWhatItLoosens:
         looks = after.observed | {key("r1-9"): unreachable(key("r1-9"))}
         after = msgspec.structs.replace(after, observed=looks, facts=with_base_marks(base, after.facts, NOW))
         assert going(planned_at(after)) == []
+
+
+def test_every_action_can_be_named_by_a_guard_or_is_never_held() -> None:
+    never = {
+        "power-on": "no guard keeps a machine down",
+        "eject-media": "ends what was begun",
+        "settle": "writes down what has happened",
+        "free": "writes down what has happened",
+        "accept-system": "a person asks for it by the document",
+        "retire-guard": "no guard guards a guard",
+    }
+    classes = {one.value for one in Disruption if one is not Disruption.NONE}
+    names = {str(one.__struct_config__.tag) for one in union_members(Action)}
+    assert {one.value for one in GuardedAction} == classes | names - never.keys()
+
+
+def union_members(union: Any) -> list[Any]:
+    return [one for part in get_args(union) for one in union_members(part)] or [union]
 
 
 def test_no_guard_guards_a_guard() -> None:
