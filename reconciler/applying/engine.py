@@ -31,8 +31,8 @@ from reconciler.onboarding.inventory_comparison import relabelled
 from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
-from reconciler.planning.base_guards import guards_of_base
-from reconciler.planning.carry_over import carried_over
+from reconciler.planning.base_guards import guards_of_base, with_base_marks
+from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.declared_guards import loosening_words
 from reconciler.planning.guards import GuardWorld
 
@@ -95,6 +95,8 @@ class Engine:
             guards = guards_of_base(base, now) if base is not None and not self._state.facts else {}
             known = {**guards, **self._state.facts} if guards else self._state.facts
             carried = {**guards, **carried_over(desired, known, now)}
+            if base is not None and not self._state.facts:
+                carried |= with_base_marks(base, Facts(with_changes(known, carried), {}), now).resources
             # From here on nothing depends on what the documents say.
             self._state.desired = desired
             self._planner.survey_again()

@@ -19,6 +19,7 @@ from reconciler.planning.declared_guards import (
     declared_guards,
     group_members,
     guards_of,
+    holds_on,
     window_of,
 )
 from reconciler.planning.guards import GuardWorld
@@ -114,8 +115,8 @@ def open_windows(desired: DesiredState, world_now: datetime) -> dict[str, bool]:
 
 def _verdict(guard: GuardInForce, key: ResourceKey, change: Change | None, world: GuardWorld) -> GuardVerdict:
     spec = guard.spec
-    held = _reasons(change.held_by, guard.name) if change is not None else ()
-    advised = _reasons(change.advice, guard.name) if change is not None else ()
+    held = _own_reasons(change.held_by, guard, change, world) if change is not None else ()
+    advised = _own_reasons(change.advice, guard, change, world) if change is not None else ()
     return GuardVerdict(
         guard.name,
         str(spec.level),
@@ -127,6 +128,21 @@ def _verdict(guard: GuardInForce, key: ResourceKey, change: Change | None, world
         window_of(guard, world.now) if spec.windows is not None else None,
         budget_report(budget_of(guard), key, world) if spec.budget is not None else None,
         str(spec.protection) if spec.protection is not None else None,
+    )
+
+
+def _own_reasons(holds: Iterable[Hold], guard: GuardInForce, change: Change, world: GuardWorld) -> tuple[str, ...]:
+    """Of what holds by the guard's name, what this spec says: a former spec has the same name as the one after it."""
+    said = {
+        one.until: {hold.reason for hold in holds_on(one, change, world)}
+        for one in guards_of(change.key, world)
+        if one.name == guard.name
+    }
+    others = set().union(*said.values())
+    return tuple(
+        reason
+        for reason in _reasons(holds, guard.name)
+        if reason in said.get(guard.until, ()) or (guard.spec.budget is not None and reason not in others)
     )
 
 

@@ -128,6 +128,22 @@ def test_a_looser_guard_is_not_used_by_the_commit_that_loosens_it(tmp_path: Path
     assert EventReason.GUARD_LOOSENED in world.reasons("racks")
 
 
+def test_with_a_new_store_a_machine_that_its_commit_moves_to_another_rack_is_counted_in_both(tmp_path: Path) -> None:
+    """As a plan without a store says."""
+    world = World(tmp_path, ALL, off_after=5.0, on_after=5.0)
+    for name in ("m1", "m2"):
+        bmc = world.bmc(name)
+        bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON)
+    base = declare(ONE_A_RACK, machine("m1", rack="r1"), machine("m2", rack="r1"), revision="a" * 40)
+    moved = [machine("m1", rack="r1", power="Off"), machine("m2", rack="r2", power="Off")]
+    world.desired = declare(ONE_A_RACK, *moved, revision="b" * 40)
+    world.queue.put_all((key, COMMIT, world.now()) for key in world.engine.adopt(world.desired, base))
+    world.run(1800)
+    assert off(world) == ["m1"]
+    world.run(3600)
+    assert off(world) == ["m1", "m2"]
+
+
 def test_a_removed_guard_holds_for_an_hour_and_is_forgotten_then(tmp_path: Path) -> None:
     rule = guard("db", protection="Delete", match={"names": ["r1-00"]})
     world = fleet(tmp_path, rule, *racks(count=1))

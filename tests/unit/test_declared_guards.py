@@ -16,6 +16,10 @@ from reconciler.model.facts import Facts
 from reconciler.model.override import Override
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.planning.base_guards import with_base_marks
+from reconciler.planning.builtin_guards import fleet_budget
+from reconciler.planning.fleet_survey import survey
+from reconciler.planning.guard_report import guard_verdicts
+from reconciler.planning.guards import GuardWorld
 from reconciler.planning.standing import Standing
 from tests.unit.guard_worlds import OPEN, change_of, fleet, going, guard, holders, key, planned_at, racked
 from tests.unit.planning_worlds import NOW, World, desired, seen, unreachable
@@ -223,6 +227,21 @@ class TestBudget:
         before = fleet(rule, racked("r1-1"), racked("r1-9", "Off"), facts=facts)
         after = fleet(rule, racked("r1-1", "Off"), facts=dict(before.facts.resources))
         assert going(planned_at(after)) == ["r1-9"], "which is only forgotten"
+
+
+def test_an_explanation_says_which_of_two_specs_of_a_name_holds() -> None:
+    before = fleet(guard("g", windows=FREEZE), racked("r1-1"))
+    opened = guard("g", windows={"allow": [{"from": "00:00"}]})
+    after = fleet(opened, racked("r1-1", "Off"), facts=dict(before.facts.resources))
+    standing = Standing(OPEN, "10.0.0.1")
+    numbers = survey(after.desired, after.observed, after.facts)
+    world = GuardWorld(after.desired, after.observed, after.facts, numbers, standing, NOW)
+    change = change_of(planned_at(after), "r1-1")
+    found = guard_verdicts(key("r1-1"), change, world, fleet_budget(OPEN))
+    assert [(one.in_force_until is not None, one.holds) for one in found if one.guard == "guard/g"] == [
+        (False, False),
+        (True, True),
+    ]
 
 
 class TestNoCommitUsesWhatItLoosens:
