@@ -91,6 +91,8 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `allowed_resets`: what the BMC offers, inline or by ActionInfo; None when it does not say. `media`: the URLs of the
     images in its virtual drives that can be started from; None when that was not asked, or was not to be had.
+    `unreported`: of `boot` and `indicator`, what the BMC has, or may have, and does not say now. None without that is
+    what it does not have.
     """
 
     power: PowerState | None = None
@@ -105,6 +107,7 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     allowed_resets: tuple[ResetType, ...] | None = None
     allowed_boot_targets: tuple[BootTarget, ...] | None = None
     media: tuple[str, ...] | None = None
+    unreported: tuple[str, ...] = ()
 
     def holds(self, url: str) -> bool | None:
         """Whether the image is in one of its virtual drives; None: unknown."""

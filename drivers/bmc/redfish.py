@@ -10,7 +10,6 @@ from enum import StrEnum
 from functools import partial
 
 import msgspec
-import sushy
 from sushy import exceptions
 
 from drivers.base import (
@@ -35,11 +34,12 @@ from drivers.base import (
     excerpt,
     scheduling,
 )
-from drivers.bmc.redfish_boot import pending_override, read_or_none, send_override
+from drivers.bmc.redfish_boot import pending_override, send_override, settings_boot
 from drivers.bmc.redfish_connector import OneShotConnector
 from drivers.bmc.redfish_errors import Forbidden, NotFound
 from drivers.bmc.redfish_http import REQUEST_SECONDS, BmcAddress, RedfishConnection, Reply, parse_bmc_address
 from drivers.bmc.redfish_inventory import read_inventory
+from drivers.bmc.redfish_led import ChassisLight, change, light_of
 from drivers.bmc.redfish_list import can_go_on, find_system, list_systems
 from drivers.bmc.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish_probe import probe
@@ -126,11 +126,12 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_action", "_asks_left", "_connector", "_id", "_is_pending", "_last", "_path", "_resets")
+    __slots__ = ("_action", "_asks_left", "_connector", "_id", "_is_pending", "_last", "_light", "_path", "_resets")
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
+        self._light = ChassisLight(connector)
         self._is_pending, self._asks_left = False, _ASKS
         self._resets: tuple[ResetType, ...] | None = None
         self._last: tuple[bytes, SystemState] | None = None
@@ -144,12 +145,23 @@ class RedfishSystem:
             path, reply = self._get()
             digest = reply.digest(self._connector.logins)
             if self._last is not None and self._last[0] == digest and not media:
-                return self._last[1]  # Nearly every look finds what the last one did.
+                return self._lit(self._last[1])  # Nearly every look finds what the last one did.
             system = self._parsed(path, reply)
             state = system_state(system, self._allowed_resets(system))
+            self._light.follow(system.document)
             self._last = None if system.is_merged else (digest, state)
             self._action = self._reset_action(system) if system.reset_action is not None else None
-            return msgspec.structs.replace(state, media=self._media(system)) if media else state
+            return self._lit(msgspec.structs.replace(state, media=self._media(system)) if media else state)
+
+    def _lit(self, state: SystemState) -> SystemState:
+        """The same with the LED of the chassis, where the system shows none."""
+        if state.indicator is not None:
+            return state
+        light = self._light.read()
+        if light.led is None and light.known:
+            return state
+        unreported = {*state.unreported, "indicator"} if light.led is None else {*state.unreported} - {"indicator"}
+        return msgspec.structs.replace(state, indicator=light.led, unreported=tuple(sorted(unreported)))
 
     def reset(self, reset_type: ResetType) -> Accepted:
         """One POST, after a look where none was taken yet. A value that the BMC does not list is not sent. Raises
@@ -182,19 +194,16 @@ class RedfishSystem:
             return accepted_as
 
     def set_indicator(self, led: IndicatorLED) -> Accepted:
-        """A look, and one PATCH of IndicatorLED or of LocationIndicatorActive. Raises DriverError."""
+        """A look, and one PATCH of IndicatorLED or of LocationIndicatorActive: the system's, or else those of its
+        chassis. Raises DriverError."""
         with self._understood():
             system = self._look()
+            if light_of(system.document).led is None:
+                self._light.follow(system.document)
+                return self._light.set(led)
             writes = system.through(Writes(self._connector))
-            if system.lights_by_location:
-                if led is IndicatorLED.BLINKING:
-                    raise Unsupported(f"{self._connector.url}: the indicator LED can be Lit or Off, not Blinking")
-                data = {"LocationIndicatorActive": led is IndicatorLED.LIT}
-                writes.patch(system.path, data=data, etag=system._get_etag())
-            elif system.indicator_led is not None:
-                system.set_indicator_led(sushy.IndicatorLED(led.value))
-            else:
-                raise Unsupported(f"{self._connector.url}: the system {system.path} has no indicator LED")
+            data = change(self._connector.url, system.document, led)
+            writes.patch(system.path, data=data, etag=system._get_etag())
             return writes.accepted
 
     def insert_media(self, url: str) -> Accepted:
@@ -279,24 +288,24 @@ class RedfishSystem:
         document = reply.json()
         etag = reply.headers.get("ETag") or document.get("@odata.etag")
         system = ParsedSystem(self._connector, path, document, etag if isinstance(etag, str) else None)
-        boot = system.boot
-        if boot is None or system.settings_uri is None:
+        uri, boot = system.settings_uri, system.boot
+        if uri is None:
             return system
-        if boot.target and boot.enabled:
+        is_cut_short, shown = False, document["Boot"] if isinstance(document.get("Boot"), dict) else {}
+        if boot is not None and boot.target and boot.enabled:
             # AMI shows what its Settings resource took there alone, until the machine boots (Redfish-Tacklebox#127).
-            shown = pending_override(self._connector, system.settings_uri) if self._is_pending else None
-            self._is_pending = shown is not None
-            if shown is None:
-                return system
-            document["Boot"] = {**document["Boot"], **shown}
+            pending = pending_override(self._connector, uri) if self._is_pending else None
+            self._is_pending = pending is not None
+            merged = {**shown, **(pending or {})}
         else:
             # Newer BMCs say in the Settings resource what they leave out here (sushy note check-for-boot-attrs).
-            settings = read_or_none(self._connector, system.settings_uri)
-            more = settings.json().get("Boot") if settings is not None else None
-            document["Boot"] = {**(more if isinstance(more, dict) else {}), **document["Boot"]}
-        merged = ParsedSystem(self._connector, path, document, system._get_etag())
-        merged.is_merged = True
-        return merged
+            more, is_cut_short = settings_boot(self._connector, uri)
+            merged = {**more, **{name: value for name, value in shown.items() if value is not None or name not in more}}
+        if merged == shown and not is_cut_short:
+            return system
+        found = ParsedSystem(self._connector, path, {**document, "Boot": merged}, system._get_etag())
+        found.is_merged, found.is_cut_short = True, is_cut_short
+        return found
 
     def _allowed_resets(self, system: ParsedSystem) -> tuple[ResetType, ...] | None:
         """Inline values are in the document; those behind ActionInfo cost a request, so they are asked for once."""

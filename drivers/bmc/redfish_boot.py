@@ -10,7 +10,7 @@ import sushy
 
 from drivers.base import Accepted, BootEnabled, BootOverride, DriverError, Rejected
 from drivers.bmc.redfish_connector import OneShotConnector
-from drivers.bmc.redfish_errors import Forbidden
+from drivers.bmc.redfish_errors import Forbidden, NotFound
 from drivers.bmc.redfish_http import Reply
 from drivers.bmc.redfish_reader import RedfishDocument
 from drivers.bmc.redfish_system import ParsedSystem
@@ -98,6 +98,17 @@ def pending_override(connector: OneShotConnector, settings_uri: str) -> RedfishD
     if not isinstance(boot, dict) or boot.get(ENABLED) not in (BootEnabled.ONCE, BootEnabled.CONTINUOUS):
         return None
     return {name: boot[name] for name in _OVERRIDE if isinstance(boot.get(name), str)}
+
+
+def settings_boot(connector: OneShotConnector, settings_uri: str) -> tuple[RedfishDocument, bool]:
+    """What the Settings resource says of boot, and whether it could not be read just now."""
+    try:
+        boot = connector.get(settings_uri).json().get("Boot")
+    except NotFound:
+        return {}, False  # AMI's takes PATCH, and GET never works (DMTF/Redfish-Tacklebox#55).
+    except (DriverError, ValueError):
+        return {}, True
+    return (boot if isinstance(boot, dict) else {}), False
 
 
 def _sushy(kind: Any, value: StrEnum | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -41,6 +41,8 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
     boot: Any = _Boot("Boot")
     is_merged = False
     """Whether a part of it is of the Settings resource."""
+    is_cut_short = False
+    """Whether the Settings resource should have told more of Boot, and could not be read."""
 
     def __init__(self, connector: OneShotConnector, path: str, document: dict[str, Any], etag: str | None) -> None:
         self.document, self._etag = document, etag
@@ -96,7 +98,18 @@ def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> Syst
         model=firmware_text(system.model),
         allowed_resets=resets,
         allowed_boot_targets=some_of(BootTarget, system.boot.allowed_values) if system.boot else None,
+        unreported=tuple(_unreported(system)),
     )
+
+
+def _unreported(system: ParsedSystem) -> Iterator[str]:
+    """What the document names without a value, or where it stands could not be read."""
+    boot = _object(system.document, "Boot")
+    named = any(name.startswith("BootSourceOverride") and "@" not in name for name in boot)
+    if _override(system.boot) is None and (named or system.is_cut_short):
+        yield "boot"
+    if _indicator(system) is None and system.document.keys() & {"IndicatorLED", "LocationIndicatorActive"}:
+        yield "indicator"
 
 
 def one_of(kind: type[E], value: object) -> E | None:

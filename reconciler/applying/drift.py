@@ -30,6 +30,7 @@ def learn(
         for field in fields
         if not field.equal and not field.once and (drifted(field, fields, known) or field.path in facts.drift)
     }
+    unknown = {field.path for field in fields if field.unknown}
     prints = {field.path: field.fingerprint(resource.spec) for field in fields if not field.equal}
     kept = msgspec.structs.replace(
         facts,
@@ -38,7 +39,7 @@ def learn(
         failures={
             path: failure
             for path, failure in facts.failures.items()
-            if prints.get(path) == failure.fingerprint or path not in paths
+            if prints.get(path) == failure.fingerprint or path not in paths or path in unknown
         },
     )
     learned = KINDS[resource.key.kind].fact_rules.observed(kept, resource, value, fields, now)

@@ -24,9 +24,9 @@ from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, agent_task,
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event, EventReason
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.system_uuid import turned
 from reconciler.observed.inventory_reader import keep_inventory
 from reconciler.onboarding.inband import read_inband
-from reconciler.onboarding.system_uuid import turned
 from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
 from reconciler.services.boot.identifiers import uuid as names_uuid
 from reconciler.services.boot.rate_limit import EventGate

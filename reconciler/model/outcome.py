@@ -106,6 +106,8 @@ class ConditionReason(StrEnum):
     """It differs, and no action would help now."""
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     """It waits for another resource."""
+    NOT_REPORTED = "NotReported"
+    """It was observed, and a value is not said just now."""
     DECLARED = "Declared"
     """The document says so."""
     FINAL = "Final"

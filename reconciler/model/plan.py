@@ -58,6 +58,10 @@ class HoldKind(StrEnum):
     ADVISORY = "advisory"
 
 
+UNREPORTED = "bmc-report"
+"""`Hold.by` where what is there does not say its value now, so that nobody knows whether it differs."""
+
+
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     """What holds a change back, and the flag or edit that lets it pass.
 

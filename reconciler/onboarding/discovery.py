@@ -17,6 +17,7 @@ from reconciler.kinds.common.mac_vendor import mac_vendors
 from reconciler.kinds.machine.spec import MachineSpec, Mode
 from reconciler.model.address_range import address_range, is_within
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
+from reconciler.model.system_uuid import turned
 
 MOST_ADDRESSES = 1 << 16
 """That are probed without a confirmation."""
@@ -174,8 +175,9 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
 
     def proposal(one: FoundSystem) -> Proposal | Skipped:
         uuid = (one.state.uuid or "").lower()
-        if uuid and uuid in uuids:
-            return Skipped(one.address, f"its UUID {uuid} is that of Machine/{uuids[uuid]}")
+        owner = uuids.get(uuid) or uuids.get(turned(uuid))
+        if uuid and owner is not None:
+            return Skipped(one.address, f"its UUID {uuid} is that of Machine/{owner}")
         alone = serials.count(one.state.serial) == 1
         name = unique_name(one, names, alone=alone)
         own = [mac for mac in _macs(one.inventory) if mac not in macs]

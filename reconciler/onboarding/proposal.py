@@ -10,6 +10,7 @@ import msgspec
 from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
+from reconciler.model.system_uuid import turned
 from reconciler.onboarding.discovery import Declared, FoundSystem, Proposal
 from reconciler.onboarding.undeclared import UndeclaredMachine, forge_text
 
@@ -73,7 +74,8 @@ def stale(branch: Branch, machines: Iterable[Resource[MachineSpec]], there: Decl
     def is_declared(one: Resource[MachineSpec]) -> bool:
         ids = systems.get(same_bmc(one.spec.bmc.address), set())
         own = one.spec.bmc.system_id
-        is_known = one.annotations.get("uuid", "").lower() in there.uuids or one.key.name in there.names
+        uuid = one.annotations.get("uuid", "").lower()
+        is_known = bool({uuid, turned(uuid)} & there.uuids.keys()) or one.key.name in there.names
         return is_known or bool(ids & {own, None}) or (own is None and bool(ids))
 
     mine = (one for one in branch.files if one.added and one.only and one.machines and not one.merged)

@@ -16,7 +16,7 @@ from reconciler.model.action import Action
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, Status
-from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, Unknown
+from reconciler.model.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
@@ -117,6 +117,9 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         )
     elif change.held(HoldKind.FAILED):
         yield from _stalled(change, remembered)
+    elif any(hold.by == UNREPORTED for hold in change.held_by):
+        hold = next(hold for hold in change.held_by if hold.by == UNREPORTED)
+        yield Condition(READY, Status.UNKNOWN, ConditionReason.NOT_REPORTED, f"{hold.reason}; {hold.hint}")
     elif change.held(HoldKind.BLOCKED):
         yield from _under_way(ConditionReason.DEPENDENCY_NOT_READY, _first(change, HoldKind.BLOCKED).reason, None)
     else:

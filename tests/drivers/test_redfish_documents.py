@@ -24,6 +24,7 @@ from tests.drivers.bmc_servers import (
     ROOT,
     SESSIONS,
     SYSTEM,
+    Answer,
     Document,
     Pki,
     RedfishServer,
@@ -129,6 +130,34 @@ def test_what_the_system_leaves_out_of_boot_is_read_from_its_settings(driver: Re
     documents = {**service(Boot={"BootOrder": []}, **SETTINGS), f"{SYSTEM}/Settings": {"Boot": BOOT}}
     with RedfishServer(pki.context, documents) as server:
         assert driver.open(endpoint(server, pki.tls)).read().boot == PXE_ONCE
+
+
+@pytest.mark.parametrize("boot", [..., None, {}, dict.fromkeys(BOOT)])
+def test_a_boot_override_that_only_the_settings_show_is_read_there(
+    driver: RedfishDriver, pki: Pki, boot: object
+) -> None:
+    documents = {**service(Boot=boot, **SETTINGS), f"{SYSTEM}/Settings": {"Id": "S", "Boot": BOOT}}
+    with RedfishServer(pki.context, documents) as server:
+        state = driver.open(endpoint(server, pki.tls)).read()
+    assert (state.boot, state.unreported) == (PXE_ONCE, ())
+
+
+@pytest.mark.parametrize(
+    ("boot", "answer", "unreported"),
+    [
+        (..., reply(500), ("boot",)),
+        ({}, reply(503), ("boot",)),
+        (..., reply(404), ()),
+        (dict.fromkeys(BOOT), reply(404), ("boot",)),
+    ],
+)
+def test_a_boot_override_that_cannot_be_read_is_unknown_and_not_absent(
+    driver: RedfishDriver, pki: Pki, boot: object, answer: Answer, unreported: tuple[str, ...]
+) -> None:
+    with RedfishServer(pki.context, service(Boot=boot, **SETTINGS)) as server:
+        server.misbehave("GET", f"{SYSTEM}/Settings", answer, times=None)
+        state = driver.open(endpoint(server, pki.tls)).read()
+    assert (state.boot, state.unreported) == (None, unreported)
 
 
 def test_settings_are_not_read_where_the_system_says_it_all(driver: RedfishDriver, pki: Pki) -> None:

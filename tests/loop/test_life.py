@@ -567,6 +567,11 @@ def test_where_a_bmc_tells_no_uuid_the_serial_number_says_which_system_it_is(wor
         ("serial:S1", "U1", "S1", False),
         ("serial:S1", "U1", "S2", True),
         ("serial:S1", "U1", None, False),
+        # metal-stack/go-hal#57: a BIOS update turned the first three fields round.
+        ("005CB4E7-0989-EB11-8000-7CC255106AFE", "E7B45C00-8909-11EB-8000-7CC255106AFE", None, False),
+        ("e7b45c00-8909-11eb-8000-7cc255106afe", "005CB4E7-0989-EB11-8000-7CC255106AFE", None, False),
+        ("005CB4E7-0989-EB11-8000-7CC255106AFE", "E7B45C00-8909-11EB-8000-7CC255106AFF", None, True),
+        ("serial:AB-CD-EF-G", None, "BA-DC-FE-G", True),
     ],
 )
 def test_a_system_is_another_only_by_what_was_told_of_both(

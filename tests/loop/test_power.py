@@ -16,6 +16,7 @@ from drivers.bmc.fake_faults import READS, WRITES, Fault, FaultKind
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.override import Override
+from reconciler.model.plan import UNREPORTED
 from reconciler.model.resource import DesiredState
 from reconciler.planning.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
@@ -179,6 +180,27 @@ def test_drift_is_attributed_and_repaired(world: World) -> None:
     assert world.bmc("m1").state.power is PowerState.ON
     assert world.reasons("m1")[2:] == ["DriftDetected", "ActionSent", "ActionConfirmed"]
     assert "drift since" in world.events[-2].message
+
+
+@pytest.mark.parametrize("part", ["power", "boot", "indicator"])
+def test_what_is_not_reported_is_no_drift_and_nothing_is_sent(world: World, part: str) -> None:
+    """ibm-openbmc/bmcweb#246, #306: PowerState is left off while the BMC starts."""
+    boot = {"target": "Hdd", "enabled": "Continuous"}
+    world.commit(declare(machine("m1", power="On", boot=boot, indicatorLED="Lit")))
+    world.run(120)
+    bmc, before = world.bmc("m1"), len(world.fleet.writes)
+    whole = bmc.state
+    bmc.state = msgspec.structs.replace(whole, **{part: None}, unreported=() if part == "power" else (part,))
+    world.run(600)
+    (change,) = world.engine.plan().changes
+    assert [hold.by for hold in change.held_by] == [UNREPORTED]
+    assert "remove" not in change.held_by[0].hint
+    assert len(world.fleet.writes) == before
+    bmc.state = whole
+    world.run(120)
+    assert not world.engine.plan().changes
+    assert "DriftDetected" not in world.reasons("m1")
+    assert len(world.fleet.writes) == before
 
 
 def test_shutdown_is_graceful_first(world: World) -> None:

@@ -213,6 +213,13 @@ def test_a_once_order_that_reads_continuous_is_said_and_does_not_stop_it_being_r
     assert status_word(found) == "Ready"
 
 
+def test_a_value_that_is_not_reported_is_unknown_and_no_failure() -> None:
+    """ibm-openbmc/bmcweb#246."""
+    found = of(world(state=SystemState(), power="On"))
+    assert told(found) == {"Ready": "Unknown NotReported"}
+    assert status_word(found) == "Unknown"
+
+
 def test_an_address_waits_for_its_network() -> None:
     net = resource("Network", "net", NetworkSpec(prefixes=(PrefixSpec(cidr="10.0.0.0/24"),)))
     vip = resource("IPAddress", "vip", IPAddressSpec(network="net"))

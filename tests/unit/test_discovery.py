@@ -115,6 +115,14 @@ def test_a_system_that_is_declared_elsewhere_or_was_found_twice_is_skipped_by_it
     ]
 
 
+def test_a_uuid_is_known_with_its_first_fields_either_way_round() -> None:
+    """metal-stack/go-hal#57."""
+    one, turned = "005cb4e7-0989-eb11-8000-7cc255106afe", "e7b45c00-8909-11eb-8000-7cc255106afe"
+    proposals, skipped = propose([found(uuid=turned)], msgspec.structs.replace(NOBODY, uuids={one: "r1-01"}))
+    assert not proposals
+    assert [one.why for one in skipped] == [f"its UUID {turned} is that of Machine/r1-01"]
+
+
 def test_a_mac_address_that_another_machine_has_is_left_out_and_told() -> None:
     one, two = "52:54:00:00:00:01", "52:54:00:00:00:02"
     (first, second), _ = propose([found(1, (one, one), serial="a"), found(2, (one, two), serial="b")], NOBODY)

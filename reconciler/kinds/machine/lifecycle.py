@@ -21,6 +21,7 @@ from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.event import EventReason
 from reconciler.model.resource import DesiredState
 from reconciler.model.retry import BOOT_REQUEST
+from reconciler.model.system_uuid import same_uuid
 
 SERVED_WITHIN = timedelta(minutes=20)
 """From an order to the agent's first word: a graceful shutdown, the firmware's start (ten minutes are not rare on
@@ -285,7 +286,14 @@ def like_before(life: LifecycleFacts, state: SystemState) -> str | None:
 def another_system(life: LifecycleFacts, state: SystemState) -> bool:
     """Whether what answers at the BMC's address is not the system whose life this is."""
     now = like_before(life, state)
-    return life.system is not None and now is not None and now.lower() != life.system.lower()
+    return life.system is not None and now is not None and not same_system(now, life.system)
+
+
+def same_system(one: str, other: str) -> bool:
+    """Whether two words of `system_of` tell of one system. An update of the firmware may turn the UUID's first three
+    fields round (metal-stack/go-hal#57)."""
+    one, other = one.lower(), other.lower()
+    return one == other or (not one.startswith(SERIAL) and same_uuid(one, other))
 
 
 def held_for_another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState) -> bool:
@@ -293,7 +301,7 @@ def held_for_another_system(spec: MachineSpec, life: LifecycleFacts, state: Syst
     Another word may have been said for another reason, of another machine."""
     asked = spec.lifecycle.request if spec.lifecycle is not None else None
     new = like_before(life, state)
-    return another_system(life, state) and (new or "").lower() not in (asked or "").lower().split()
+    return another_system(life, state) and not any(same_system(new or "", word) for word in (asked or "").split())
 
 
 class AgentTask(StrEnum):

@@ -44,7 +44,7 @@ from reconciler.model.action import (
     Settle,
 )
 from reconciler.model.boot_purpose import Purpose
-from reconciler.model.plan import Hold, HoldKind, override_hint
+from reconciler.model.plan import UNREPORTED, Hold, HoldKind, override_hint
 from reconciler.model.resource import Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
@@ -68,9 +68,10 @@ class MachineRules:
         if spec.boot is not None:
             found.append(_boot_field(spec.boot, state, look))
         if spec.power is not None:
-            found.append(Field(POWER, spec.power, state.power, state.power == spec.power))
+            found.append(Field(POWER, spec.power, state.power, state.power == spec.power, unknown=state.power is None))
         if spec.indicator_led is not None:
-            found.append(Field(LED, spec.indicator_led, state.indicator, state.indicator == spec.indicator_led))
+            is_lit = state.indicator == spec.indicator_led
+            found.append(Field(LED, spec.indicator_led, state.indicator, is_lit, unknown=state.indicator is None))
         return tuple(found)
 
     def steps(self, resource: Resource[MachineSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
@@ -228,15 +229,15 @@ def _other_machine(life: LifecycleFacts, state: SystemState) -> Hold:
 
 def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
     """Other machines whose system that is."""
-    wanted = (lifecycle.like_before(facts_in(look).lifecycle, state) or "").lower()
+    wanted = lifecycle.like_before(facts_in(look).lifecycle, state) or ""
     by_serial = wanted.startswith(lifecycle.SERIAL)
     lives = {
         key
         for key, facts in all_machine_facts(look.remembered).items()
-        if (facts.lifecycle.system or "").lower() == wanted
+        if lifecycle.same_system(facts.lifecycle.system or "", wanted)
     }
     told = ((key, lifecycle.system_of(_state(one.value), by_serial=by_serial)) for key, one in look.observed.items())
-    seen = {key for key, system in told if (system or "").lower() == wanted}
+    seen = {key for key, system in told if lifecycle.same_system(system or "", wanted)}
     return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
 
 
@@ -259,6 +260,12 @@ def _observed(path: str | None) -> Hold:
     )
 
 
+def _unreported(path: str, reason: str) -> Steps:
+    """What a BMC does not say now, as while it starts (ibm-openbmc/bmcweb#246), it may say at the next look."""
+    hint = "nothing is sent while it is unknown; the machine is observed again; check the BMC if it stays so"
+    return Steps(holds=(Hold(HoldKind.BLOCKED, UNREPORTED, reason, hint, path),))
+
+
 def _refused(path: str, reason: str, hint: str) -> Steps:
     return Steps(holds=(Hold(HoldKind.FAILED, "unsupported", reason, hint, path),))
 
@@ -277,7 +284,7 @@ def _boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
     if boot.mode is not None and boot.enabled is not BootEnabled.ONCE and seen is not None:
         equal = equal and seen.mode == boot.mode
     observed = None if seen is None else msgspec.to_builtins(seen)
-    return Field(BOOT, desired, observed, equal, once=boot.enabled is BootEnabled.ONCE)
+    return Field(BOOT, desired, observed, equal, once=boot.enabled is BootEnabled.ONCE, unknown=seen is None)
 
 
 def _kept(asked: BootOverride, seen: BootOverride) -> bool:
@@ -302,6 +309,8 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     boot = spec.boot
     if boot is None:
         return Steps()
+    if state.boot is None and "boot" in state.unreported:
+        return _unreported(BOOT, "BMC does not report its boot override")
     if state.boot is None:
         return _refused(BOOT, "the BMC has no boot override", "remove spec.boot")
     if boot.mode is not None and state.boot.mode is None:
@@ -347,6 +356,8 @@ def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) ->
 def _led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if spec.indicator_led is None:
         return Steps()
+    if state.indicator is None and "indicator" in state.unreported:
+        return _unreported(LED, "BMC does not report its indicator LED")
     if state.indicator is None:
         return _refused(LED, "the BMC has no indicator LED", "remove spec.indicatorLED")
     return Steps((SetIndicator(key=look.key, led=IndicatorLED(spec.indicator_led), reason="indicator LED differs"),))
@@ -359,9 +370,7 @@ def _power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps
         reason = f"BMC reports power {state.power}"
         return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "wait; the machine is observed again shortly"),))
     if state.power is None:
-        return _refused(
-            POWER, "BMC reports no power state", "check the BMC; no power action is sent while the state is unknown"
-        )
+        return _unreported(POWER, "BMC reports no power state")
     return _power_on(state, look) if spec.power == "On" else _power_off(spec, state, look)
 
 
