@@ -42,9 +42,10 @@ Series = Mapping[str, Mapping[LabelValues, int]]
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """What a resource was counted by, and in which gauges with which labels."""
+    """What a resource was counted by (`said`: by the plan), and in which gauges with which labels."""
 
     basis: tuple[Any, ...]
+    said: Change | Unknown | None
     classes: tuple[tuple[str, LabelValues], ...]
 
 
@@ -78,10 +79,15 @@ class ResourceTally:
 
 def _entry(key: ResourceKey, world: GuardWorld, said: Change | Unknown | None, before: _Entry | None) -> _Entry:
     facts = world.facts
-    basis = (facts.resources.get(key), world.observed.get(key), facts.in_flight.get(key), said)
-    if before is not None and all(one is other for one, other in zip(basis, before.basis, strict=True)):
+    basis = (facts.resources.get(key), world.observed.get(key), facts.in_flight.get(key))
+    if (
+        before is not None
+        and all(one is other for one, other in zip(basis, before.basis, strict=True))
+        # Every plan has changes of its own, which are mostly the same as before.
+        and (said is before.said or said == before.said)
+    ):
         return before
-    return _Entry(basis, tuple(_classes(key, world.desired, world.observed, facts, world.now, said)))
+    return _Entry(basis, said, tuple(_classes(key, world.desired, world.observed, facts, world.now, said)))
 
 
 def _classes(
