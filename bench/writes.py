@@ -40,8 +40,8 @@ from reconciler.model.facts import Facts  # noqa: E402
 from reconciler.model.ledger_write import LedgerWrite  # noqa: E402
 from reconciler.model.resource import Commit, DesiredState, Revision  # noqa: E402
 from reconciler.observed.connections import Connections, Drivers  # noqa: E402
-from reconciler.planning.guard_limits import GuardLimits  # noqa: E402
-from reconciler.planning.standing import Standing  # noqa: E402
+from reconciler.planning.guards.guard_limits import GuardLimits  # noqa: E402
+from reconciler.planning.guards.standing import Standing  # noqa: E402
 from reconciler.store import Store  # noqa: E402
 from reconciler.store.group_commit import GroupCommit  # noqa: E402
 from tests.databases import NoPostgresql, start_server, stop_server  # noqa: E402

@@ -17,10 +17,10 @@ from reconciler.kinds import FLEET
 from reconciler.model.override import Override
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.budgets import takes_down
-from reconciler.planning.guards import Guard, GuardWorld, Lifted, hold_back
+from reconciler.planning.guards.budgets import takes_down
+from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted, hold_back
+from reconciler.planning.guards.policy import policy
 from reconciler.planning.plan_isolation import judge_changes
-from reconciler.planning.policy import policy
 
 STUCK = timedelta(minutes=2)
 """What may go and has not gone for so long keeps no other waiting."""

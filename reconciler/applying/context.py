@@ -13,8 +13,8 @@ from reconciler.model.ledger_write import LedgerWrite
 from reconciler.model.observation import Observation
 from reconciler.model.plan import Change
 from reconciler.model.resource import Commit, ResourceKey
-from reconciler.planning.guards import Guard
-from reconciler.planning.standing import Standing
+from reconciler.planning.guards.guard import Guard
+from reconciler.planning.guards.standing import Standing
 
 
 class Pending(Protocol):

@@ -33,8 +33,8 @@ from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
 from reconciler.planning.base_guards import guards_of_base, with_base_marks
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.declared_guards import loosening_words
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards.declared_guards import loosening_words
+from reconciler.planning.guards.guard import GuardWorld
 
 
 class Engine:

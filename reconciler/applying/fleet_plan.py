@@ -18,8 +18,8 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import dated, place_all
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.fleet_survey import FleetSurvey, disrupted, survey
-from reconciler.planning.guards import Guard, GuardWorld, Lifted
+from reconciler.planning.guards.fleet_survey import FleetSurvey, disrupted, survey
+from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted
 from reconciler.planning.plan_isolation import Judging, judge_changes
 from reconciler.planning.planner import plan
 

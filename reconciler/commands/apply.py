@@ -31,7 +31,7 @@ from reconciler.operations.apply_plan import (
 )
 from reconciler.operations.prospect import PlanRequest
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.standing import CommandLimits
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.views.render import plan_from_json
 

@@ -18,9 +18,9 @@ from reconciler.kinds.guard.fleet_share import TENTH, FleetShare
 from reconciler.kinds.machine.credentials import NO_GRANTS
 from reconciler.operations.store_location import top_level
 from reconciler.operations.where import Where
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.override_scope import parse_duration
-from reconciler.planning.standing import CommandLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -26,7 +26,7 @@ from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal,
 from reconciler.model.plan import Plan
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_fleet, save_plan
 from reconciler.operations.where import Where
-from reconciler.planning.standing import CommandLimits
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.views.render import render_json, render_markdown, render_text, render_yaml
 
 if TYPE_CHECKING:

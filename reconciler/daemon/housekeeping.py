@@ -18,10 +18,10 @@ from reconciler.model.outcome import Outcome, Waiting
 from reconciler.model.pause import PAUSED
 from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.builtin_guards import fleet_budget
-from reconciler.planning.guard_report import budget_levels, open_windows
+from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.guards.guard_report import budget_levels, open_windows
+from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.override_scope import in_force
-from reconciler.planning.pauses import standing_pauses
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
 from reconciler.store.store_errors import StoreError

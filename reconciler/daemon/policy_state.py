@@ -13,9 +13,9 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
+from reconciler.planning.guards.pauses import standing_pauses
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import in_force
-from reconciler.planning.pauses import standing_pauses
-from reconciler.planning.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.store import Store
 
 _REFRESH_SECONDS = 2.0

@@ -30,7 +30,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
 from reconciler.onboarding.undeclared import UndeclaredMachine
-from reconciler.planning.builtin_guards import hold_until_observed
+from reconciler.planning.guards.builtin_guards import hold_until_observed
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store

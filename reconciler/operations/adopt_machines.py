@@ -8,13 +8,13 @@ import msgspec
 
 from reconciler.kinds import ADOPTED, KINDS, find_kind
 from reconciler.kinds.common.adoption import Adoption
+from reconciler.kinds.selectors import filter_words
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.selectors import filter_words
-from reconciler.planning.standing import CommandLimits
+from reconciler.planning.guards.standing import CommandLimits
 
 
 class AdoptRequest(msgspec.Struct, frozen=True):

@@ -30,8 +30,8 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_in, unwatched
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.resource_plan import still_wanted
-from reconciler.planning.standing import CommandLimits
 from reconciler.runtime import now
 from reconciler.store import Store
 from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError

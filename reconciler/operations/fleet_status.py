@@ -16,13 +16,13 @@ from reconciler.operations.resource_views import ListRequest, list_resources
 from reconciler.operations.stored_facts import facts_in_force, facts_under, observed_types, standing_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.budgets import group_state
-from reconciler.planning.builtin_guards import fleet_budget
-from reconciler.planning.fleet_survey import survey
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards.budgets import group_state
+from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.guards.fleet_survey import survey
+from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.pauses import standing_pauses
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing
 from reconciler.planning.override_scope import in_force
-from reconciler.planning.pauses import standing_pauses
-from reconciler.planning.standing import CommandLimits, DaemonReport, Standing
 from reconciler.runtime import now
 from reconciler.store import Store
 

@@ -7,19 +7,19 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds import RECONCILED
+from reconciler.kinds.selectors import select
 from reconciler.model.plan import Change
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.stored_facts import facts_in_force, facts_under, observed_types, standing_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.builtin_guards import fleet_budget
-from reconciler.planning.fleet_survey import survey
-from reconciler.planning.guard_report import GuardVerdict, guard_verdicts
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.guards.fleet_survey import survey
+from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_report import GuardVerdict, guard_verdicts
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan
-from reconciler.planning.selectors import select
-from reconciler.planning.standing import CommandLimits
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler import runtime
+from reconciler.kinds.selectors import select
 from reconciler.model.override import Override
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.declared_guards import declared_guard_key, is_absolute_guard
+from reconciler.planning.guards.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
-from reconciler.planning.selectors import select
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler import runtime
+from reconciler.kinds.selectors import select
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.selectors import select
 from reconciler.runtime import now
 from reconciler.store import LedgerEntry, Store
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.kinds import KINDS
+from reconciler.kinds.selectors import select
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.planning.selectors import select
 
 
 def one_resource(name: str, kinds: Sequence[str], desired: DesiredState) -> Resource[Any]:

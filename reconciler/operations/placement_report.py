@@ -19,7 +19,7 @@ from reconciler.operations.workspace import Workspace
 from reconciler.placement.capacity import Capacity, capacity
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement
-from reconciler.planning.standing import CommandLimits
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.runtime import now
 
 

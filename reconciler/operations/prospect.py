@@ -11,6 +11,7 @@ import msgspec
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import INVENTORIED, RECONCILED, is_made
+from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
@@ -33,9 +34,8 @@ from reconciler.operations.workspace import Workspace
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
 from reconciler.planning.base_guards import guards_of_base, with_base_marks
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan, with_commits
-from reconciler.planning.selectors import filter_words, select
-from reconciler.planning.standing import CommandLimits
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 from reconciler.views.render import render_json

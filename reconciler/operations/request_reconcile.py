@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.kinds import RECONCILED
+from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
@@ -12,8 +13,7 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.selectors import filter_words, select
-from reconciler.planning.standing import DaemonReport
+from reconciler.planning.guards.standing import DaemonReport
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 from reconciler.store import Store

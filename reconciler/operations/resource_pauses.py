@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler import runtime
+from reconciler.kinds.selectors import filter_words, select
 from reconciler.model.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
@@ -15,8 +16,7 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import derived_labels, facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.pauses import pauses, standing_pauses
-from reconciler.planning.selectors import filter_words, select
+from reconciler.planning.guards.pauses import pauses, standing_pauses
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 

@@ -14,6 +14,7 @@ from reconciler.kinds.common.column import ResourceView
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import NO_INVENTORY, MachineInventory
 from reconciler.kinds.machine.shown_phases import claim_slots, shown_phase
+from reconciler.kinds.selectors import select
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, ResourceFacts
@@ -36,11 +37,10 @@ from reconciler.operations.stored_facts import (
 )
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.pauses import pauses, standing_pauses
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.override_scope import covers
-from reconciler.planning.pauses import pauses, standing_pauses
 from reconciler.planning.planner import plan
-from reconciler.planning.selectors import select
-from reconciler.planning.standing import CommandLimits
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
 from reconciler.views.conditions import STATUS_WORDS, conditions, status_word

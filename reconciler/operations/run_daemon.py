@@ -25,7 +25,7 @@ from reconciler.operations.store_location import cache_dir
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
-from reconciler.planning.standing import CommandLimits, DaemonReport
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.runtime import now
 from reconciler.services.http import HealthServer
 from reconciler.store import Store

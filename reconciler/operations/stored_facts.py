@@ -8,7 +8,7 @@ from reconciler.kinds import KINDS
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.standing import CommandLimits, Standing, standing_in_force
+from reconciler.planning.guards.standing import CommandLimits, Standing, standing_in_force
 from reconciler.runtime import now
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from reconciler.kinds.guard.memory import LOOSENS_AFTER
 from reconciler.model.facts import NO_FACTS, Facts, Guarded, ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.carry_over import with_changes
-from reconciler.planning.declared_guards import GUARD, after_move, marked
+from reconciler.planning.guards.declared_guards import GUARD, after_move, marked
 
 
 def guards_of_base(base: DesiredState, now: datetime) -> dict[ResourceKey, ResourceFacts]:

@@ -11,7 +11,7 @@ from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.claim.renamed_from import carried
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.declared_guards import GUARD, marked
+from reconciler.planning.guards.declared_guards import GUARD, marked
 
 
 def carried_over(

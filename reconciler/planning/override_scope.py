@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from reconciler.kinds.common.duration import parse_duration_text
 from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.selectors import means
 from reconciler.model.facts import Facts
 from reconciler.model.override import Override
 from reconciler.model.pause import PAUSED
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.declared_guards import declared_guard_key, is_absolute_guard
-from reconciler.planning.guards import Lifted
-from reconciler.planning.selectors import means
+from reconciler.planning.guards.declared_guards import declared_guard_key, is_absolute_guard
+from reconciler.planning.guards.guard import Lifted
 
 OVERRIDABLE: dict[str, str] = {
     "disruption-budget": "more machines are taken down at once than the limit",

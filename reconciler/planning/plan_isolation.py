@@ -21,11 +21,11 @@ from reconciler.model.plan import (
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.claim_admission import claims_something, hold_claims, lacks_machines, place_claims
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.fleet_survey import FleetSurvey, survey
-from reconciler.planning.guards import Guard, GuardWorld, Lifted, hold_back, unjudged
-from reconciler.planning.policy import policy
+from reconciler.planning.guards.fleet_survey import FleetSurvey, survey
+from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted, hold_back, unjudged
+from reconciler.planning.guards.policy import policy
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.resource_plan import plan_resource
-from reconciler.planning.standing import Standing
 from reconciler.planning.universe import sorted_keys
 
 Judging = Callable[[tuple[Change, ...], GuardWorld, tuple[Guard, ...], Lifted], tuple[Change, ...]]

@@ -20,12 +20,12 @@ from reconciler.model.plan import (
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.placement.placement_result import Placements
 from reconciler.planning.advice import on_images, on_quotas, on_renames
-from reconciler.planning.fleet_survey import FleetSurvey
-from reconciler.planning.guards import Guard
+from reconciler.planning.guards.fleet_survey import FleetSurvey
+from reconciler.planning.guards.guard import Guard
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.override_scope import in_force, lifting
 from reconciler.planning.plan_isolation import Judging, PlanJudge, judge_all, judge_changes
 from reconciler.planning.resource_plan import unknown_resource
-from reconciler.planning.standing import Standing
 from reconciler.planning.universe import sorted_keys, universe
 
 

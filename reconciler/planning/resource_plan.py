@@ -26,7 +26,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement.quotas import over_quota
-from reconciler.planning.guards import Lifted, nothing_lifted, passing
+from reconciler.planning.guards.guard import Lifted, nothing_lifted, passing
 from reconciler.planning.pacing import pace
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import delete, insert, select, update
 
-from reconciler.planning.standing import DaemonReport
+from reconciler.planning.guards.standing import DaemonReport
 from reconciler.store import instance, tables
 from reconciler.store.database import Database
 from reconciler.store.store_errors import StoreError

@@ -19,7 +19,7 @@ from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Plan, Unknown
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.capacity import MACHINE_CAPACITY
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards.guard import GuardWorld
 from reconciler.views.conditions import conditions, status_word
 
 RESOURCE_STATUS = "groundstate_resource_status"

@@ -27,8 +27,8 @@ from reconciler.model.plan import Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.operations.stored_facts import facts_of, observed_types
-from reconciler.planning.guard_limits import GuardLimits
-from reconciler.planning.standing import CommandLimits, DaemonReport
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.planning.universe import universe
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition

@@ -22,8 +22,8 @@ from reconciler.model.plan import CauseKind, Verb
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.backend import observation_of
 from reconciler.observed.connections import Connections, Drivers
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
-from reconciler.planning.standing import Standing
 from reconciler.store import Store
 from reconciler.views.columns import columns
 from reconciler.views.conditions import conditions, status_word

@@ -29,7 +29,7 @@ from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.standing import Standing
+from reconciler.planning.guards.standing import Standing
 from reconciler.store import AlreadyBound, Store
 from tests.loop.world import ALL, START, World, declare, machine
 

@@ -15,7 +15,7 @@ from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import EventReason
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.world import ALL, World, declare, machine
 

@@ -26,7 +26,7 @@ from reconciler.model.event import Event, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, LedgerWrite, PutFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.store import Store, StoreError
 from reconciler.store.group_commit import GroupCommit, PendingWrite
 from tests.loop.world import EVERYTHING, START, World, declare, keys, machine

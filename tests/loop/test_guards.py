@@ -11,7 +11,7 @@ import pytest
 from drivers.base import PowerState
 from drivers.bmc.fake_faults import Fault, FaultKind
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from tests.loop.world import World, declare, machine
 
 NAMES = [f"m{n:02d}" for n in range(20)]

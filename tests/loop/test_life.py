@@ -28,7 +28,7 @@ from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live
 from tests.loop.test_claims import fleet

@@ -13,7 +13,7 @@ import pytest
 from drivers.base import About, Rejected
 from reconciler.kinds.ipam.exhaustion import in_order
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import RESYNC
 from tests.loop.world import World, declare, machine
 

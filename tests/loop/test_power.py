@@ -18,7 +18,7 @@ from reconciler.model.outcome import Done, Failed, Waiting
 from reconciler.model.override import Override
 from reconciler.model.plan import UNREPORTED
 from reconciler.model.resource import DesiredState
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.world import World, declare, keys, machine
 

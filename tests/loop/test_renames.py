@@ -32,7 +32,7 @@ from reconciler.observed.connections import Connections, Drivers
 from reconciler.observed.ipam_backend import IpamBackend
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.fleet_survey import survey
+from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.planner import plan
 from reconciler.planning.universe import universe
 from tests.loop.test_claims import WEB, addresses, fleet, inspected, renamed, whose

@@ -24,7 +24,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.outcome import Done
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.standing import CommandLimits, DaemonReport
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.services.log import logger
 from reconciler.store import Store
 from reconciler.store.store_errors import Fenced

@@ -28,7 +28,7 @@ from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.model.event import EventReason
 from reconciler.model.facts import Facts
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.standing import CommandLimits
+from reconciler.planning.guards.standing import CommandLimits
 from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.e2e.desk import Desk, machine, partition

@@ -29,9 +29,9 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.connections import Connections, Drivers
-from reconciler.planning.builtin_guards import hold_until_observed
-from reconciler.planning.guard_limits import GuardLimits
-from reconciler.planning.standing import Standing
+from reconciler.planning.guards.builtin_guards import hold_until_observed
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import Standing
 from reconciler.store import Store
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue

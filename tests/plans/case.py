@@ -26,9 +26,9 @@ from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan, with_commits
-from reconciler.planning.standing import Standing
 from reconciler.views.render import unfold
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -17,9 +17,9 @@ from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.plan import Change, HoldKind, Plan
 from reconciler.model.resource import Resource, ResourceKey, Source
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
-from reconciler.planning.standing import Standing
 from tests.unit.planning_worlds import NOW, World, desired, resource, seen
 
 ALL = FleetShare(percent=100.0)

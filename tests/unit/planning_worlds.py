@@ -94,9 +94,9 @@ from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan, PlanScope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan, with_commits
-from reconciler.planning.standing import Standing
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMIT = Commit("3f2a91c0de1122334455667788990011aabbccdd", "Ada", NOW - timedelta(hours=1), "Boot from disk")

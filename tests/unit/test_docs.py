@@ -145,7 +145,7 @@ def reasons(module: Path) -> Iterator[str]:
 
 
 def test_every_guard_is_described() -> None:
-    source = (ROOT / "reconciler" / "planning" / "builtin_guards.py").read_text("utf-8")
+    source = (ROOT / "reconciler" / "planning" / "guards" / "builtin_guards.py").read_text("utf-8")
     held_by = set(re.findall(r'(?:_hold_all|Budget)\([^"]*"([a-z-]+)"', source))
     assert len(held_by) == 6
     assert held_by <= names_in("guards.md")

@@ -30,8 +30,8 @@ GENERIC = (
 SUBJECTS = {
     "desired/rules/": "rules between documents of these kinds",
     "desired/driver_options.py": "the options of BMC drivers, in machines and their partitions",
-    "planning/declared_guards.py": "guards that documents declare",
-    "planning/fleet_survey.py": "former specs of guards",
+    "planning/guards/declared_guards.py": "guards that documents declare",
+    "planning/guards/fleet_survey.py": "former specs of guards",
     "planning/admission.py": "images and machines that are in use",
     "planning/advice.py": "warnings about images and sizes",
     "observed/address_scan.py": "the search for BMCs, which become machines",

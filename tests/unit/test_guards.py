@@ -16,10 +16,10 @@ from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.fleet_survey import Disrupted, disrupted
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.fleet_survey import Disrupted, disrupted
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
-from reconciler.planning.standing import Standing
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, resource, seen, unreachable
 
 

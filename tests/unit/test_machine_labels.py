@@ -15,10 +15,10 @@ from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
 from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.kinds.machine.labels import SIZE, effective_labels, size_by_inventory
+from reconciler.kinds.selectors import select
 from reconciler.model.observation import ReadError
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories, on_sizes
-from reconciler.planning.selectors import select
 from tests.unit import desired_worlds as worlds
 from tests.unit.planning_worlds import desired, machine, resource
 

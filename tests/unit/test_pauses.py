@@ -17,9 +17,9 @@ from reconciler.model.facts import Facts
 from reconciler.model.pause import PAUSED, ResourcePause
 from reconciler.model.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.override_scope import override_refusal
 from reconciler.planning.planner import plan
-from reconciler.planning.standing import Standing
 from tests.unit.planning_worlds import NOW, World, worlds
 from tests.unit.test_overrides import fleet, override
 

@@ -17,9 +17,9 @@ from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.plan import CauseKind, HoldKind, Verb
 from reconciler.model.resource import ResourceKey
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.resource_plan import plan_resource
-from reconciler.planning.standing import Standing
 from reconciler.planning.universe import universe
 from reconciler.views.render import plan_from_json, render_json
 from tests.unit.planning_worlds import COMMIT, NOW, World, desired, machine, planned, resource, seen, unreachable

@@ -20,11 +20,11 @@ from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
 from reconciler.planning import plan_isolation as planning
-from reconciler.planning.fleet_survey import FleetSurvey
-from reconciler.planning.guard_limits import GuardLimits
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards.fleet_survey import FleetSurvey
+from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
-from reconciler.planning.standing import Standing
 from tests.unit import planning_worlds as made
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

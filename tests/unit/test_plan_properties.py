@@ -16,8 +16,8 @@ from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.resource import DesiredState
-from reconciler.planning.fleet_survey import disrupted
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.fleet_survey import disrupted
+from reconciler.planning.guards.guard_limits import GuardLimits
 from tests.unit.planning_worlds import NOW, World, carried_out, desired, machine, planned, seen, worlds
 
 K = TypeVar("K")

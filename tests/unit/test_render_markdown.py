@@ -14,7 +14,7 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Commit
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.planner import with_commits
 from reconciler.views.render import fold, render_markdown
 from reconciler.views.render.markdown import code

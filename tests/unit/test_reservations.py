@@ -14,8 +14,8 @@ from reconciler.model.facts import Facts
 from reconciler.model.plan import HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.placement.reservations import Stock
+from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan
-from reconciler.planning.standing import Standing
 from tests.unit.planning_worlds import NOW, World, desired, machine, planned, reserved, seen, unreachable
 
 projects = st.sampled_from(["red", "blue", "green"])

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.placement.capacity import MACHINE_CAPACITY, capacity
-from reconciler.planning.builtin_guards import fleet_budget
-from reconciler.planning.fleet_survey import survey
-from reconciler.planning.guard_report import BudgetLevel, budget_levels
-from reconciler.planning.guards import GuardWorld
-from reconciler.planning.standing import Standing
+from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.guards.fleet_survey import survey
+from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_report import BudgetLevel, budget_levels
+from reconciler.planning.guards.standing import Standing
 from reconciler.views.resource_tally import RESOURCE_STATUS, ResourceTally, Series
 from tests.unit.guard_worlds import fleet, guard, key, racked
 from tests.unit.planning_worlds import LIMITS, NOW, World, planned, seen, unreachable, worlds

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.selectors import select
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.selectors import select
 from tests.unit.planning_worlds import desired, machine
 
 DECLARED = desired(*(machine(name) for name in ("r12-01", "r12-02", "web")))

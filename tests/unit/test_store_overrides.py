@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.kinds.guard.fleet_share import FleetShare
+from reconciler.kinds.selectors import means
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
-from reconciler.planning.guard_limits import GuardLimits
-from reconciler.planning.selectors import means
-from reconciler.planning.standing import DaemonReport
+from reconciler.planning.guards.guard_limits import GuardLimits
+from reconciler.planning.guards.standing import DaemonReport
 from reconciler.store import Store, StoreError
 from reconciler.store.override_rows import OVERRIDES_KEPT, UNREADABLE_OVERRIDE
 from reconciler.store.store_errors import Fenced

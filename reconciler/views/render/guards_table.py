@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from reconciler.model.plan import Change
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.declared_guards import local_words
-from reconciler.planning.guard_report import BudgetReport, GuardVerdict
+from reconciler.planning.guards.declared_guards import local_words
+from reconciler.planning.guards.guard_report import BudgetReport, GuardVerdict
 from reconciler.views.render.words import action, clean, moment
 
 

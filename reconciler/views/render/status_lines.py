@@ -8,7 +8,7 @@ from datetime import datetime
 from reconciler.model.event import Event
 from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
-from reconciler.planning.standing import DaemonReport
+from reconciler.planning.guards.standing import DaemonReport
 from reconciler.views.columns import short_age
 from reconciler.views.render.words import Paint, clean, override_words, pause_words, unpainted
 

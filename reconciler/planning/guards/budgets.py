@@ -16,8 +16,8 @@ from reconciler.model.action import Disruption, RequestErasure
 from reconciler.model.boot_purpose import Purpose
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.fleet_survey import Disrupted
-from reconciler.planning.guards import GuardWorld, Holds
+from reconciler.planning.guards.fleet_survey import Disrupted
+from reconciler.planning.guards.guard import GuardWorld, Holds
 
 
 class Group(msgspec.Struct, frozen=True):

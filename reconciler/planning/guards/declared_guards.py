@@ -26,9 +26,9 @@ from reconciler.model.action import Disruption, PowerOn
 from reconciler.model.facts import NO_FACTS, Facts, Guarded, LeftGroup, ResourceFacts
 from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.budgets import Budget, Group, budget_holds
-from reconciler.planning.fleet_survey import FleetSurvey
-from reconciler.planning.guards import Guard, GuardWorld
+from reconciler.planning.guards.budgets import Budget, Group, budget_holds
+from reconciler.planning.guards.fleet_survey import FleetSurvey
+from reconciler.planning.guards.guard import Guard, GuardWorld
 
 GUARD = "Guard"
 DECLARED = f"{GUARD.lower()}/"

@@ -13,7 +13,7 @@ import msgspec
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
-from reconciler.planning.guard_limits import GuardLimits
+from reconciler.planning.guards.guard_limits import GuardLimits
 
 SILENT = timedelta(minutes=2)
 """A daemon that was not heard of for so long is not at work: it was killed, or its host is gone."""

@@ -9,9 +9,9 @@ from reconciler.kinds import FLEET
 from reconciler.model.action import Disruption, RequestBoot, Unclaim
 from reconciler.model.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
-from reconciler.planning.budgets import Budget, Group, budget_holds
-from reconciler.planning.guard_limits import FEW, GuardLimits
-from reconciler.planning.guards import Guard, GuardWorld, Holds
+from reconciler.planning.guards.budgets import Budget, Group, budget_holds
+from reconciler.planning.guards.guard import Guard, GuardWorld, Holds
+from reconciler.planning.guards.guard_limits import FEW, GuardLimits
 
 
 def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.planning.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
-from reconciler.planning.declared_guards import declared_budgets, hold_declared
-from reconciler.planning.guards import Guard, GuardWorld
-from reconciler.planning.pauses import hold_paused
+from reconciler.planning.guards.builtin_guards import disruption_budget, hold_without_boot_service, standard_guards
+from reconciler.planning.guards.declared_guards import declared_budgets, hold_declared
+from reconciler.planning.guards.guard import Guard, GuardWorld
+from reconciler.planning.guards.pauses import hold_paused
 
 
 class Policy(msgspec.Struct, frozen=True):

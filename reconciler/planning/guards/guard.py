@@ -15,8 +15,8 @@ from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.fleet_survey import FleetSurvey
-from reconciler.planning.standing import Standing
+from reconciler.planning.guards.fleet_survey import FleetSurvey
+from reconciler.planning.guards.standing import Standing
 
 
 class GuardWorld(msgspec.Struct, frozen=True):

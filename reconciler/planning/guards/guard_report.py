@@ -11,8 +11,8 @@ from reconciler.kinds import FLEET
 from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.budgets import Budget, group_state
-from reconciler.planning.declared_guards import (
+from reconciler.planning.guards.budgets import Budget, group_state
+from reconciler.planning.guards.declared_guards import (
     DECLARED,
     GuardInForce,
     budget_of,
@@ -22,7 +22,7 @@ from reconciler.planning.declared_guards import (
     holds_on,
     window_of,
 )
-from reconciler.planning.guards import GuardWorld
+from reconciler.planning.guards.guard import GuardWorld
 
 
 class BudgetReport(msgspec.Struct, frozen=True):

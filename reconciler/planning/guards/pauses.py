@@ -8,12 +8,12 @@ from datetime import datetime
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.spec import implied_by
 from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.selectors import means
 from reconciler.model.facts import Facts
 from reconciler.model.pause import PAUSED, ResourcePause
 from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards import GuardWorld, Holds
-from reconciler.planning.selectors import means
+from reconciler.planning.guards.guard import GuardWorld, Holds
 
 
 def standing_pauses(pauses: tuple[ResourcePause, ...], now: datetime) -> tuple[ResourcePause, ...]:
