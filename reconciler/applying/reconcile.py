@@ -68,6 +68,8 @@ class Reconciler:
         self._ids = 0
         # What is known as long as the process lives. Of actions in flight: how many observations showed nothing of one.
         self._in_vain: dict[str, int] = {}
+        # When their machines were taken down before them, which counts again when they are refused.
+        self._down_before: dict[str, tuple[datetime | None, datetime | None]] = {}
         # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
         self._since: dict[ResourceKey, datetime] = {}
         self._held: dict[ResourceKey, str] = {}
@@ -195,6 +197,7 @@ class Reconciler:
         self._state.end(flight, settled.facts, settled.event)
         self._events.report_afterwards(settled.event)
         self._in_vain.pop(flight.id, None)
+        self._down_before.pop(flight.id, None)
 
     # -- learn -------------------------------------------------------------------------------------------------------
 
@@ -293,7 +296,9 @@ class Reconciler:
         message = f"{describe(flight)}, because of {cause}{lifted}"
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)
         wanted = next((one.desired for one in change.differences if one.path == action.served_path), action.name)
-        facts = sent_facts(flight, self._state.of(change.key), digest(wanted))
+        before = self._state.of(change.key)
+        self._down_before[flight.id] = (before.disrupted_at, before.taken_down_at)
+        facts = sent_facts(flight, before, digest(wanted))
         self._state.begin(flight, facts, event, self._context.epoch)
         self._events.report_afterwards(event)
         return flight
@@ -379,7 +384,8 @@ class Reconciler:
         with self._state.changing():
             before = self._state.of(flight.key)
             if flight.action.disruption is Disruption.DISRUPTIVE:
-                before = msgspec.structs.replace(before, disrupted_at=None, taken_down_at=None)
+                down, last = self._down_before.get(flight.id, (None, None))
+                before = msgspec.structs.replace(before, disrupted_at=down, taken_down_at=last)
             now, random = self._context.now(), self._context.random()
             settled, outcome = refuse_action(flight, error, next(prints, None), before, now, random)
             self._end(flight, settled)

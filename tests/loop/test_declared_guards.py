@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
+from drivers.bmc.fake_faults import Call, Fault, FaultKind
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import EventReason
 from reconciler.model.override import Override
@@ -142,6 +143,21 @@ def test_with_a_new_store_a_machine_that_its_commit_moves_to_another_rack_is_cou
     assert off(world) == ["m1"]
     world.run(3600)
     assert off(world) == ["m1", "m2"]
+
+
+def test_a_refused_power_off_leaves_what_was_taken_down_before_it_counted(tmp_path: Path) -> None:
+    """The operating system may still follow the graceful shutdown before it."""
+    rule = guard("one", budget={"maxDisrupted": 1})
+    stubborn = {"timeoutSeconds": 60, "escalate": "Force"}
+    world = fleet(tmp_path, rule, machine("m1"), machine("m2"))
+    world.bmc("m1").faults.add(Fault(FaultKind.SHUTDOWN_IGNORED))
+    off_now = [machine("m1", power="Off", shutdown=stubborn), machine("m2", power="Off")]
+    world.commit(declare(rule, *off_now, revision="b" * 40))
+    world.run(30)
+    world.bmc("m1").faults.add(Fault(FaultKind.REJECTED, on=frozenset({Call.RESET}), times=None))
+    world.run(1800)
+    assert EventReason.ACTION_REFUSED in world.reasons("m1")
+    assert world.bmc("m2").writes == []
 
 
 def test_a_removed_guard_holds_for_an_hour_and_is_forgotten_then(tmp_path: Path) -> None:
