@@ -24,6 +24,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.observed.backends import Backends
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller
@@ -35,6 +36,7 @@ from reconciler.planning.base_guards import guards_of_base, with_base_marks
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.guards.declared_guards import loosening_words
 from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.restarts import first_of_each
 
 
 class Engine:
@@ -166,6 +168,26 @@ class Engine:
             changed = relabelled(self._state.facts, labels)
             self._state.save(changed)
             return list(changed)
+
+    def take_restarts(self, requests: Iterable[RestartRequest]) -> tuple[list[ResourceKey], list[RestartResult]]:
+        """Take up the restarts that were asked for and are new. Returns the keys of these, and how others have ended.
+        `requests`: the oldest first. Raises StoreError."""
+        with self._state.changing():
+            changed: dict[ResourceKey, ResourceFacts | None] = {}
+            results: list[RestartResult] = []
+            desired = self._state.desired
+            for one in first_of_each(requests) if desired is not None else ():
+                facts = self._state.facts.get(one.key)
+                if facts is None or desired is None or one.key not in desired.resources:
+                    results.append(RestartResult(one.id, one.key, "the machine is not declared any more"))
+                    continue
+                rules = KINDS[one.key.kind].fact_rules
+                result, after = rules.restart_result(facts, one), rules.restart_asked(facts, one)
+                results += [] if result is None else [result]
+                if after is not facts:
+                    changed[one.key] = after
+            self._state.save(changed)
+        return list(changed), results
 
     def report(self, key: ResourceKey, order: str | None, fact: FactType, detail: str = "") -> bool:
         """Take in what the boot service, the agent or an installed system reports of a machine.

@@ -13,6 +13,7 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
+from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import in_force
@@ -40,6 +41,8 @@ class PolicyState:
         """Is called when an override or a pause has begun or ended."""
         self.requested: Callable[[Collection[ResourceKey]], None] = lambda _: None
         """Is called with what a person asked to be reconciled now; of a daemon alone."""
+        self.restarts: Callable[[tuple[RestartRequest, ...]], list[RestartResult]] = lambda _: []
+        """Is given the restarts that have not ended, and says which of them have ended by now."""
         self._requests = None if daemon is None else ReconcileRequests(store, now())
 
     def standing(self) -> Standing:
@@ -80,6 +83,9 @@ class PolicyState:
                 self.tell(Event(now, EventType.WARNING, EventReason.PAUSE_IN_FORCE, message, by=pause.by))
         if before != self._in_force:
             self.changed()
+        if asked := self._store.restarts.open():
+            for event in self._store.restarts.end(self.restarts(asked), now):
+                self.tell(event)
         if self._requests is not None and (keys := self._requests.take(now)):
             self.requested(keys)
         if self._daemon is not None and self._epoch and self._late(now):

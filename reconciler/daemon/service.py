@@ -27,6 +27,7 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
+from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
 from reconciler.onboarding.undeclared import UndeclaredMachine
@@ -90,7 +91,7 @@ class Daemon:
         self._house = Housekeeper(store, self._engine, self._loop, self.metrics, standing, pace.keep, context.now, log)
         self._standing = standing
         standing.tell, standing.changed = self._report, self._house.judge_anew
-        standing.requested = self._requested
+        standing.requested, standing.restarts = self._requested, self._take_restarts
         self._follower = Follower(
             source,
             self._engine,
@@ -204,6 +205,11 @@ class Daemon:
 
     def _requested(self, keys: Collection[ResourceKey]) -> None:
         self._loop.put([key for key in keys if self._engine.knows(key)], COMMIT)
+
+    def _take_restarts(self, requests: tuple[RestartRequest, ...]) -> list[RestartResult]:
+        keys, results = self._engine.take_restarts(requests)
+        self._loop.put(keys, COMMIT)
+        return results
 
     def _step(self, key: ResourceKey) -> Outcome:
         begun = runtime.monotonic()

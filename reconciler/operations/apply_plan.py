@@ -263,6 +263,7 @@ def carry_out(
     run = _Run(prepared.changes, progress, report, stop)
     with at.changing(create=True) as store, store.instance("apply") as epoch, _watched(store, asked, stop) as standing:
         engine, loop = _wired(at, store, epoch, standing, prepared, run)
+        standing.restarts = lambda requests: engine.take_restarts(requests)[1]
         loop.put(run.open_keys(), COMMIT)
         if not progress.open:
             stop.set()
@@ -270,6 +271,7 @@ def carry_out(
         # What was seen can be observed again, old events can go next time; the summary cannot be had again.
         with suppress(StoreError):
             engine.flush()
+            standing.refresh()
             days = settings.keep_events
             kept = timedelta(days=days) if days is not None else store.retention.kept()
             store.retention.trim_some(now() - kept)

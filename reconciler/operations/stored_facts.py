@@ -22,7 +22,9 @@ def standing_of(store: Store, asked: CommandLimits) -> tuple[Standing, tuple[Dia
 
 def facts_of(store: Store) -> Facts:
     """Everything that the store remembers, for a plan."""
-    return Facts(resources=store.facts(), in_flight=store.in_flight())
+    from reconciler.planning.restarts import with_restarts
+
+    return with_restarts(Facts(resources=store.facts(), in_flight=store.in_flight()), store.restarts.open())
 
 
 def facts_under(store: Store, desired: DesiredState) -> Facts:

@@ -29,6 +29,7 @@ from reconciler.store.inventories import InventoryTable
 from reconciler.store.ledger_batch import upsert, write_all
 from reconciler.store.override_rows import OverrideTable
 from reconciler.store.pause_rows import PauseTable
+from reconciler.store.restart_rows import RestartTable
 from reconciler.store.retention import Retention
 from reconciler.store.store_errors import StoreError
 from reconciler.store.tokens import TokenTable
@@ -60,6 +61,8 @@ class Store:
         """Guards that somebody overrides for a while."""
         self.pauses = PauseTable(database)
         """What nothing is to be written to for a while."""
+        self.restarts = RestartTable(database)
+        """Restarts that people asked for."""
         self.daemon = DaemonTable(database)
         """What the daemon says of itself."""
 

@@ -18,6 +18,7 @@ from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.restart import RestartRequest, RestartResult
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -136,6 +137,16 @@ class FactRules:
 
     def on_behalf_of(self, _action: Action, _facts: ResourceFacts) -> str | ResourceKey | None:
         """For whom the action is done: a cause in words, or the resource whose commit is the cause. None: itself."""
+        return None
+
+    # -- by requests of people ---------------------------------------------------------------------------------------
+
+    def restart_asked(self, facts: ResourceFacts, _request: RestartRequest) -> ResourceFacts:
+        """What is remembered once a restart is asked for; the very same object where it is known already."""
+        return facts
+
+    def restart_result(self, _facts: ResourceFacts, _request: RestartRequest) -> RestartResult | None:
+        """How the restart ended; None: it has not."""
         return None
 
     # -- by observations and reports ---------------------------------------------------------------------------------

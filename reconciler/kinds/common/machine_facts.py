@@ -155,6 +155,31 @@ class LifecycleFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 NEWBORN = LifecycleFacts()
 
 
+class Restart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A restart that a person asked for. It stays when it has ended, so that it is not done again."""
+
+    id: str
+    """Of the request."""
+    reason: str
+    """Why, as the person said."""
+    by: str
+    """Who asked for it."""
+    until: datetime
+    """Before when it must begin."""
+    sent: bool = False
+    """Its power-off was recorded, and sent or about to be."""
+    forced: bool = False
+    """That was one that cuts the power."""
+    watched: bool = True
+    """The same process has been at work since then."""
+    seen_off: bool = False
+    """The machine was seen off."""
+    ended: bool = False
+    """Nothing is done for it any more."""
+    failure: str = ""
+    """Why it was not done, or may not have been done; empty: it was."""
+
+
 class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """What is remembered of a machine."""
 
@@ -174,6 +199,8 @@ class MachineFacts(ResourceFacts, frozen=True, omit_defaults=True):
     """What groundstate did with it, where it inspects, installs and wipes it."""
     access: dict[str, str] = msgspec.field(default_factory=dict)
     """By which way it was to be reached, as `AccessChange` has it; empty: not known."""
+    restart: Restart | None = None
+    """The latest restart that a person asked for."""
 
 
 NO_MACHINE_FACTS = MachineFacts()

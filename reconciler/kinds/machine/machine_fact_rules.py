@@ -13,7 +13,7 @@ from reconciler.kinds.claim.spec import claim_key
 from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Recorded, ReportOutcome, Slot
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.common.managed_field import Field
-from reconciler.kinds.machine import lifecycle, virtual_media
+from reconciler.kinds.machine import lifecycle, machine_restart, virtual_media
 from reconciler.kinds.machine.machine_records import record_machine_action
 from reconciler.kinds.machine.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.resend import is_repeatable
@@ -34,6 +34,7 @@ from reconciler.model.event import EventReason
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.restart import RestartRequest, RestartResult
 
 LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
 """Fields of a managed machine that its lifecycle asks for, and no document of its own."""
@@ -76,9 +77,11 @@ class MachineFactRules(FactRules):
 
     def sent(self, action: Action, facts: ResourceFacts) -> ResourceFacts:
         """An image may be in the virtual drive from the moment at which it is sent for."""
+        known = machine_s(facts)
+        if isinstance(action, PowerOff):
+            return machine_restart.sent(known, action)
         if not isinstance(action, InsertMedia):
             return facts
-        known = machine_s(facts)
         inserting = virtual_media.media_inserting(known.lifecycle, action.url)
         return msgspec.structs.replace(known, lifecycle=inserting)
 
@@ -92,6 +95,8 @@ class MachineFactRules(FactRules):
                 serves = known.lifecycle.claim is None or known.lifecycle.phoned_home_at is not None
                 down = None if serves else known.disrupted_at
                 return msgspec.structs.replace(known, disrupted_at=down, shutdown_ignored=None)
+            case PowerOff():
+                return machine_restart.confirmed(known)
             case SetBoot(override=override) if action.once and resource is not None:
                 boot = ordered_boot(resource, known, seen.value)
                 if boot is None or boot.enabled is not BootEnabled.ONCE:
@@ -132,10 +137,23 @@ class MachineFactRules(FactRules):
         uuid = lifecycle.uuid_of(occasion.value)
         return record_machine_action(action, facts, occasion.now, occasion.name, uuid)
 
+    def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
+        """See `machine_restart.asked`."""
+        return machine_restart.asked(machine_s(facts), request)
+
+    def restart_result(self, facts: ResourceFacts, request: RestartRequest) -> RestartResult | None:
+        """By the latest restart."""
+        one = machine_s(facts).restart
+        if one is None or one.id != request.id or not one.ended:
+            return None
+        return RestartResult(request.id, request.key, one.failure)
+
     def on_behalf_of(self, action: Action, facts: ResourceFacts) -> str | ResourceKey | None:
         """What is done for a claim is done because of the claim's commit; what is done to have a machine back, because
         of the commit that gave it back."""
-        life = machine_s(facts).lifecycle
+        life, asked = machine_s(facts).lifecycle, machine_s(facts).restart
+        if asked is not None and not asked.ended and action.path == PowerOff.path:
+            return f"restart {asked.id} by {asked.by}: {asked.reason}"
         if action.path not in LIFECYCLE_FIELDS or isinstance(action, AcceptSystem):
             return None
         return life.release_cause if life.release_cause is not None else claim_key(life)
@@ -149,11 +167,12 @@ class MachineFactRules(FactRules):
         if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
             life = lifecycle.observe_power(resource.spec, life, value, now)
         ignored = known.shutdown_ignored if _still_shutting_down(resource, fields) else None
-        return msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
+        after = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
+        return machine_restart.observed(after, resource.spec, value, now)
 
     def at_start(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
-        """See `machine_reports.facts_at_start`."""
-        return facts_at_start(machine_s(facts), now)
+        """See `machine_reports.facts_at_start`, and `machine_restart.at_start`."""
+        return machine_restart.at_start(facts_at_start(machine_s(facts), now))
 
     def ended(self, before: ResourceFacts, after: ResourceFacts) -> EventReason | None:
         """Its boot request."""

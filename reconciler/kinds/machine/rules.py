@@ -3,7 +3,8 @@ groundstate's to manage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, assert_never
 
 import msgspec
@@ -20,9 +21,15 @@ from drivers.base import (
 )
 from reconciler.kinds.common.bmc_access import at_place
 from reconciler.kinds.common.kind import KindView, Steps
-from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, all_machine_facts, facts_in
+from reconciler.kinds.common.machine_facts import (
+    LifecycleFacts,
+    MachineFacts,
+    all_machine_facts,
+    facts_in,
+    machine_facts,
+)
 from reconciler.kinds.common.managed_field import Field
-from reconciler.kinds.machine import binding, lifecycle, virtual_media
+from reconciler.kinds.machine import binding, lifecycle, machine_restart, virtual_media
 from reconciler.kinds.machine.lifecycle_steps import LIFECYCLE_PATH, lifecycle_field, lifecycle_steps
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, Mode, managed, observes, once_order
 from reconciler.model.action import (
@@ -44,8 +51,10 @@ from reconciler.model.action import (
     Settle,
 )
 from reconciler.model.boot_purpose import Purpose
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import ObservedState
 from reconciler.model.plan import UNREPORTED, Hold, HoldKind, override_hint
-from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path
 
@@ -168,6 +177,32 @@ def _in_order(life: LifecycleFacts) -> tuple[tuple[str, Callable[[MachineSpec, S
 
 
 def _effective(spec: MachineSpec, look: KindView) -> MachineSpec:
+    spec = _for_lifecycle(spec, look)
+    return msgspec.structs.replace(spec, power="Off") if _turns_off(spec, look) else spec
+
+
+def declared_power(
+    resource: Resource[MachineSpec],
+    desired: DesiredState,
+    remembered: Mapping[ResourceKey, ResourceFacts],
+    observed: ObservedState,
+    now: datetime,
+) -> str | None:
+    """What power is asked of the machine, by its document or for its claim, whatever restart is under way."""
+    seen, facts = observed.get(resource.key), machine_facts(remembered, resource.key)
+    value = seen.value if seen is not None else None
+    return _for_lifecycle(
+        resource.spec, KindView(resource.key, value, facts, observed, desired, remembered, now=now)
+    ).power
+
+
+def _turns_off(spec: MachineSpec, look: KindView) -> bool:
+    """For a restart. One that is off already has only to be powered on."""
+    running = _state(look.value).power is not PowerState.OFF
+    return spec.power == "On" and running and machine_restart.turns_off(facts_in(look), look.now)
+
+
+def _for_lifecycle(spec: MachineSpec, look: KindView) -> MachineSpec:
     if not managed(spec) and facts_in(look).lifecycle.claim is None:
         return spec
     claim = lifecycle.claim_spec(facts_in(look), look.desired)
@@ -371,7 +406,14 @@ def _power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps
         return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "wait; the machine is observed again shortly"),))
     if state.power is None:
         return _unreported(POWER, "BMC reports no power state")
-    return _power_on(state, look) if spec.power == "On" else _power_off(spec, state, look)
+    if spec.power == "On":
+        return _power_on(state, look)
+    off, asked = _power_off(spec, state, look), facts_in(look).restart
+    if off.actions and asked is not None and machine_restart.turns_off(facts_in(look), look.now):
+        why = f"restart {asked.id} by {asked.by}: {asked.reason}"
+        both = (*off.actions, *_power_on(state, look).actions)
+        return Steps(tuple(msgspec.structs.replace(action, reason=why) for action in both))
+    return off
 
 
 def _power_on(state: SystemState, look: KindView) -> Steps:

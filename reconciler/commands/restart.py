@@ -1,0 +1,52 @@
+"""`groundstate restart`: one power cycle of a machine, by the guards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from reconciler.commands.completion import complete_target
+from reconciler.commands.options import DurationType, where_from, where_options
+from reconciler.commands.terminal import exit_in_words, say_notes
+from reconciler.operations.restart_machine import restart_machine
+from reconciler.views.render.words import clean
+
+
+@click.command("restart", short_help="Restart a machine: one power cycle, by the guards.")
+@click.argument("target", metavar="machine/NAME", shell_complete=complete_target)
+@click.option("--reason", default="", metavar="WHY", help="The reason, recorded in the ledger.")
+@click.option(
+    "--within",
+    type=DurationType(timedelta(days=7)),
+    default="1h",
+    show_default=True,
+    help="The restart is given up if it cannot begin within this time.",
+)
+@where_options
+def restart_command(target: str, reason: str, within: timedelta, **values: Any) -> None:
+    """Ask for one power cycle of a machine: a shutdown, and then power on, as declared.
+
+    The running daemon carries it out; without a daemon `groundstate apply machine/NAME` does. Guards, budgets and
+    pauses hold it as they hold any power-off. The shutdown is graceful; spec.shutdown decides what follows if the
+    machine ignores it. The restart is sent at most once, also if groundstate is killed meanwhile.
+
+    It is refused for a machine that is declared Off, in maintenance, suspended, only observed, or being provisioned.
+
+    Exit codes: 0 it was asked for, 1 refused; the text says why.
+
+    \b
+    Examples:
+      groundstate restart machine/r1-03 --reason INC-7
+      groundstate restart machine/r1-03 --reason "kernel hangs" --within 10m
+      groundstate events machine/r1-03 --watch
+    """
+    with exit_in_words():
+        asked = restart_machine(where_from(values), target, reason, within)
+    say_notes(asked.notes)
+    one = asked.request
+    click.echo(clean(f"restart {one.id} of {one.key} is asked for, to begin before {one.until:%Y-%m-%d %H:%M:%S}Z"))
+    name = f"machine/{one.key.name}"
+    who = "the daemon carries it out" if asked.at_work else f"no daemon is at work; `groundstate apply {name}` does it"
+    click.echo(clean(f"{who}; follow it with `groundstate events {name} --watch`"), err=True)

@@ -1,0 +1,117 @@
+"""A restart that a person asked for, as it stands in a machine's facts: off, and then on as declared. Pure.
+
+It is sent at most once. The facts say that it is sent in the transaction that records the action, so that no crash
+makes it be sent again. Only who has watched the machine since then may cut its power where it ignored the shutdown:
+after a crash nobody knows whether the machine was off meanwhile.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from drivers.base import PowerState, ResetType, SystemState
+from reconciler.kinds.common.machine_facts import MachineFacts, Restart
+from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
+from reconciler.model.action import PowerOff
+from reconciler.model.restart import RestartRequest
+
+LATE = "it could not begin in time; ask again if it is still wanted"
+IN_DOUBT = (
+    "the power-off was sent, and the machine was not seen off; it may have been restarted, and nothing is sent again"
+)
+NOT_WANTED = "the machine is off, and declared Off by now"
+IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"
+
+
+def asked(facts: MachineFacts, request: RestartRequest) -> MachineFacts:
+    """With this request, unless it is known already, or another one is under way."""
+    known = facts.restart
+    if known is not None and (known.id == request.id or not known.ended):
+        return facts
+    fresh = Restart(request.id, request.reason, request.by, request.until)
+    return msgspec.structs.replace(facts, restart=fresh)
+
+
+def turns_off(facts: MachineFacts, now: datetime) -> bool:
+    """Whether the machine is to be off now, for its restart."""
+    one = facts.restart
+    if one is None or one.ended or one.seen_off or facts.lifecycle.boot_request is not None:
+        return False
+    if one.sent:
+        return one.watched and not one.forced and facts.shutdown_ignored is not None
+    return now < one.until
+
+
+def sent(facts: MachineFacts, action: PowerOff) -> MachineFacts:
+    """From the moment at which its power-off is recorded. That the machine is off then is no drift."""
+    one = facts.restart
+    if one is None or one.ended or one.seen_off:
+        return facts
+    forced = action.reset_type is not ResetType.GRACEFUL_SHUTDOWN
+    applied = facts.applied
+    if applied is not None:
+        left = {path: value for path, value in applied.fields.items() if path != PowerOff.path}
+        applied = msgspec.structs.replace(applied, fields=left)
+    return msgspec.structs.replace(
+        facts, applied=applied, restart=msgspec.structs.replace(one, sent=True, forced=one.forced or forced)
+    )
+
+
+def confirmed(facts: MachineFacts) -> MachineFacts:
+    """It was seen off."""
+    one = facts.restart
+    if one is None or one.ended or not one.sent:
+        return facts
+    return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, seen_off=True))
+
+
+def at_start(facts: MachineFacts) -> MachineFacts:
+    """Nobody has watched it while no process was there."""
+    one = facts.restart
+    if one is None or one.ended or not one.sent or not one.watched:
+        return facts
+    return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, watched=False))
+
+
+def observed(facts: MachineFacts, spec: Any, value: Any, now: datetime) -> MachineFacts:
+    """What an observation says of it, while nothing is in flight."""
+    one = facts.restart
+    if one is None or one.ended or not isinstance(spec, MachineSpec) or not isinstance(value, SystemState):
+        return facts
+    failure: str | None = None
+    if not one.seen_off and value.power is PowerState.OFF:
+        return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, seen_off=True))
+    if one.seen_off:
+        failure = "" if value.power is PowerState.ON else NOT_WANTED if spec.power == "Off" else None
+    elif not one.sent:
+        failure = LATE if now >= one.until else None
+    elif facts.shutdown_ignored is not None and spec.shutdown.escalate is not Escalate.FORCE:
+        failure = IGNORED
+    elif not turns_off(facts, now):
+        failure = IN_DOUBT
+    if failure is None:
+        return facts
+    return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, ended=True, failure=failure))
+
+
+def refusal(spec: MachineSpec, power: str | None, facts: MachineFacts) -> str | None:
+    """Why the machine cannot be restarted now, and how to proceed; None: it can. `power`: what is asked of it, by its
+    document or for its claim."""
+    if spec.maintenance is not None:
+        return f"it is in maintenance: {spec.maintenance.reason}; remove spec.maintenance first"
+    if spec.suspend is not None:
+        return f"it is suspended: {spec.suspend.reason}; remove spec.suspend first"
+    if observes(spec):
+        return "it is only observed (spec.lifecycle.mode is Observe); `groundstate adopt` takes it over"
+    if facts.lifecycle.boot_request is not None:
+        return "it is being provisioned; wait until that has ended (`groundstate describe` shows it)"
+    if facts.lifecycle.releasing_at is not None:
+        return "it is being released; wait until that has ended"
+    if power == "Off":
+        return "it is declared Off; set spec.power to On to power it on"
+    if power is None:
+        return "its power is not managed: set spec.power, or claim it"
+    return None
