@@ -59,5 +59,6 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     yield from held_lines(found.held, found.overrides, found.pauses)
     budget = found.budget
     left = max(0, budget.allowed - budget.down)
-    yield f"Budget:     {budget.down} of {budget.allowed} machines are down because of groundstate; {left} left"
+    limit = f"the limit is {budget.allowed}; {left} left"
+    yield f"Budget:     {budget.down} machines are down because of groundstate; {limit}"
     yield f"In flight:  {found.in_flight}"

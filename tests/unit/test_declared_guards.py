@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
+from reconciler.desired.rules.guard_references import check_guards
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.spec import GuardedAction
 from reconciler.model.action import Action, Disruption, InFlight, PowerOff
@@ -288,6 +289,12 @@ class TestNoCommitUsesWhatItLoosens:
         looks = after.observed | {key("r1-9"): unreachable(key("r1-9"))}
         after = msgspec.structs.replace(after, observed=looks, facts=with_base_marks(base, after.facts, NOW))
         assert going(planned_at(after)) == []
+
+
+@pytest.mark.parametrize(("kinds", "codes"), [(["Network"], ["not-guardable"]), (["Network", "Machine"], []), ([], [])])
+def test_a_budget_of_what_no_budget_counts_is_refused(kinds: list[str], codes: list[str]) -> None:
+    rule = guard("g", match={"kinds": kinds}, budget={"maxDisrupted": 1})
+    assert [one.code for one in check_guards(desired(rule))] == codes
 
 
 def test_every_action_can_be_named_by_a_guard_or_is_never_held() -> None:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from reconciler.desired.rules.findings import Finding
-from reconciler.kinds import RECONCILED
+from reconciler.kinds import FLEET, RECONCILED
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
@@ -26,6 +26,10 @@ def _named(guard: Resource[GuardSpec], desired: DesiredState, claimed: Collectio
         if kind not in GUARDABLE:
             what, path = f"no guard guards the kind {kind}", ("spec", "match", "kinds", index)
             yield Finding("not-guardable", guard, path, what, "", _hint(kind, GUARDABLE))
+    if guard.spec.budget is not None and match.kinds and not set(match.kinds) & set(FLEET):
+        what = f"a budget counts {' and '.join(FLEET)} alone, and the guard matches none, so the budget holds nothing"
+        hint = "add the kind to spec.match.kinds, or remove spec.budget"
+        yield Finding("not-guardable", guard, ("spec", "budget"), what, "", hint)
     for field, kind, names in (("partitions", "Partition", match.partitions), ("projects", "Project", match.projects)):
         for index, name in enumerate(names):
             if ResourceKey(kind, name) not in desired.resources and ResourceKey(kind, name) not in claimed:
