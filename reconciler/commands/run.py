@@ -43,10 +43,18 @@ from reconciler.store.retention import EVENTS_KEPT
     default="auto",
     help="auto: text on a terminal, else JSON.",
 )
+@option("--observe", is_flag=True, help="Only observe and report drift; send nothing to any BMC or IPAM.")
 @propose_options
 @boot_options
 def run_command(
-    interval: float, resync: float, concurrency: int, keep_events: int, listen: str, log_format: str, **values: Any
+    interval: float,
+    resync: float,
+    concurrency: int,
+    keep_events: int,
+    listen: str,
+    log_format: str,
+    observe: bool,
+    **values: Any,
 ) -> None:
     """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
 
@@ -57,6 +65,7 @@ def run_command(
       groundstate run --repo https://git.example/fleet.git --store postgresql:///groundstate
       groundstate run --work-tree          take up edits as files are saved
       groundstate run --boot-address 10.77.0.1 --boot-image /srv/groundstate/agent
+      groundstate run --observe            report drift, and send nothing
       groundstate run --propose-branch found   propose machines that are found, for a pull request
     """
     settings = RunSettings(
@@ -67,6 +76,7 @@ def run_command(
         timedelta(days=keep_events),
         boot_from(values),
         propose_from(values),
+        observe,
     )
     asked, where = guard_options_of(values), where_from(values)
     as_json = default_json() if log_format == "auto" else log_format == "json"

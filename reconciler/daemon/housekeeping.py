@@ -20,7 +20,7 @@ from reconciler.model.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.guard_report import budget_levels, open_windows
-from reconciler.planning.guards.pauses import standing_pauses
+from reconciler.planning.guards.pauses import OBSERVE_ONLY, standing_pauses
 from reconciler.planning.override_scope import in_force
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
@@ -156,7 +156,7 @@ def work_count(changes: Iterable[Change], unknown: Iterable[Unknown], in_flight:
 
 
 def _state(change: Change) -> str:
-    if change.held(HoldKind.DECLARED) or any(hold.by == PAUSED for hold in change.held_by):
+    if change.held(HoldKind.DECLARED) or any(hold.by in (PAUSED, OBSERVE_ONLY) for hold in change.held_by):
         return "paused"
     if change.held(HoldKind.GUARD):
         return "held"

@@ -32,6 +32,7 @@ from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
 from reconciler.onboarding.undeclared import UndeclaredMachine
 from reconciler.planning.guards.builtin_guards import hold_until_observed
+from reconciler.planning.guards.pauses import hold_everything
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
@@ -92,6 +93,7 @@ class Daemon:
         self._standing = standing
         standing.tell, standing.changed = self._report, self._house.judge_anew
         standing.requested, standing.restarts = self._requested, self._take_restarts
+        self.metrics.observing(hold_everything in context.waits)
         self._follower = Follower(
             source,
             self._engine,

@@ -41,6 +41,8 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
             machine = one_resource(target, tuple(INVENTORIED), desired)
             looks = {one.key: one for one in store.observations(observed_types())}
             daemon = store.daemon.get()
+        if daemon is not None and daemon.at_work(now()) and daemon.observes_only:
+            raise OperationError(f"{machine.key} is not restarted: the daemon only observes (run --observe)")
         _check(machine.key, machine.key in facts.resources)
         power = declared_power(machine, desired, facts.resources, looks, now())
         why = refusal(machine.spec, power, machine_facts(facts.resources, machine.key))

@@ -25,6 +25,7 @@ from reconciler.operations.store_location import cache_dir
 from reconciler.operations.stored_facts import facts_of
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.pauses import hold_everything
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.runtime import now
 from reconciler.services.http import HealthServer
@@ -52,6 +53,8 @@ class RunSettings(msgspec.Struct, frozen=True):
     keep_events: timedelta = EVENTS_KEPT
     boot: BootOptions = BootOptions()
     propose: ProposeOptions = ProposeOptions()
+    observe: bool = False
+    """Only observe and report; send nothing."""
 
 
 def run_daemon(
@@ -68,12 +71,16 @@ def run_daemon(
     """
     if settings.boot.address is not None and settings.boot.image is None:
         raise OperationError(NO_IMAGE)
+    if settings.observe and settings.boot.address is not None:
+        raise OperationError("--observe sends nothing, and a boot service starts machines; leave --boot-address out")
     with Workspace(where) as at:
         at.keep_to_branch()
         source = at.source()
         propose = _proposal(settings.propose, source, at.where)
         with at.changing(create=True) as store, stoppable, store.instance("run") as epoch, closing(at):
-            me = DaemonReport(operator("run"), now(), asked.limits, settings.boot.address)
+            me = DaemonReport(
+                operator("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe
+            )
             standing = PolicyState(store, asked, now, me)
             daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
             with (
@@ -81,7 +88,8 @@ def run_daemon(
                 serve_boot(settings.boot, daemon.lives, store, at.where, log),
                 ExitStack() as leaving,
             ):
-                log.info("Started", repository=source.location, store=store.where, port=health.port)
+                mode = {"observes_only": True} if settings.observe else {}
+                log.info("Started", repository=source.location, store=store.where, port=health.port, **mode)
                 standing.begin(epoch)
                 leaving.callback(_leave, standing)
                 daemon.run(stop)
@@ -98,7 +106,8 @@ def _daemon(
     log: Any,
     propose: Propose | None,
 ) -> Daemon:
-    context = Context(now=now, random=runtime.random, by=operator("run"), epoch=epoch)
+    waits = (hold_everything,) if settings.observe else ()
+    context = Context(now=now, random=runtime.random, by=operator("run"), epoch=epoch, waits=waits)
     pace = DaemonSettings(
         git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
     )

@@ -13,6 +13,7 @@ from reconciler.model.pause import PAUSED
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.guards.guard import Lifted
+from reconciler.planning.guards.pauses import OBSERVE_ONLY
 
 OVERRIDABLE: dict[str, str] = {
     "disruption-budget": "more machines are taken down at once than the limit",
@@ -35,6 +36,7 @@ NEVER: dict[str, str] = {
     "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
     "unjudged": "the effect of the change cannot be counted; report the bug, or change the document",
     PAUSED: "`groundstate resume` ends a pause; `groundstate get pauses` shows which stand",
+    OBSERVE_ONLY: "stop the daemon, and start `groundstate run` without --observe",
     "claimed": "declare the machine until its claim has released it",
 }
 """Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""

@@ -112,6 +112,9 @@ class Metrics:
             )
             for name, gauge in _LEVELS.items()
         }
+        self._observes = Gauge(
+            "groundstate_observes_only", "1 while the daemon sends nothing (run --observe).", registry=self.registry
+        )
         self._pauses = Gauge("groundstate_pauses", "Pauses that stand.", registry=self.registry)
         self._pause_ends = self._table(
             "groundstate_pause_end_timestamp_seconds",
@@ -193,6 +196,10 @@ class Metrics:
         ends: dict[LabelValues, float] = {(one.id,): one.until.timestamp() if one.until else math.inf for one in pauses}
         self._pauses.set(len(ends))
         self._pause_ends.replace(ends)
+
+    def observing(self, only: bool) -> None:
+        """Whether the daemon only observes."""
+        self._observes.set(int(only))
 
     def adopted(self, resources: Mapping[str, int], at: float) -> None:
         """A revision took force."""

@@ -15,6 +15,16 @@ from reconciler.model.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard import GuardWorld, Holds
 
+OBSERVE_ONLY = "observe-only"
+"""What holds in a daemon that only observes, as metrics and the log call it."""
+
+
+def hold_everything(changes: Iterable[Change], _world: GuardWorld) -> Holds:
+    """The guard of a daemon that only observes: nothing is sent, and nothing is recorded as done."""
+    hint = "stop it, and start `groundstate run` without --observe"
+    hold = Hold(HoldKind.GUARD, OBSERVE_ONLY, "this daemon only observes (run --observe)", hint)
+    return {change.key: (hold,) for change in changes}
+
 
 def standing_pauses(pauses: tuple[ResourcePause, ...], now: datetime) -> tuple[ResourcePause, ...]:
     """Those that hold something now."""

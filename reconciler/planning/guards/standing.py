@@ -28,6 +28,8 @@ class DaemonReport(msgspec.Struct, frozen=True, omit_defaults=True):
     boot_address: str | None = None
     seen_at: datetime | None = None
     ended: bool = False
+    observes_only: bool = False
+    """It reports drift, and sends nothing (`run --observe`)."""
 
     def at_work(self, now: datetime) -> bool:
         """Whether it can be taken to run. The clocks of two hosts may differ by seconds."""

@@ -21,7 +21,8 @@ def daemon_line(daemon: DaemonReport | None, at_work: bool, now: datetime, paint
         return paint("yellow", "Daemon:     none was ever at work on this store; `groundstate run` starts one")
     since = f"{clean(daemon.by)}, started {short_age(daemon.since, now)} ago"
     if at_work:
-        return f"Daemon:     at work, {since}, seen {short_age(daemon.seen_at, now)} ago"
+        only = paint("yellow", "only observes, sends nothing; ") if daemon.observes_only else ""
+        return f"Daemon:     at work, {only}{since}, seen {short_age(daemon.seen_at, now)} ago"
     ended = "ended" if daemon.ended else "silent; its host or process may be down"
     last = f"{since}, last seen {short_age(daemon.seen_at, now)} ago"
     return paint("red", f"Daemon:     {ended}: {last}; `groundstate run` starts one")

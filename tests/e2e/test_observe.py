@@ -1,0 +1,24 @@
+"""`run --observe`: drift is reported, and nothing is sent."""
+
+from __future__ import annotations
+
+from tests.e2e.desk import Desk, address, machine, network, partition
+from tests.e2e.test_daemon import metric
+
+
+def test_a_daemon_that_only_observes_sends_nothing(desk: Desk) -> None:
+    desk.commit(lab=[partition(), machine("m0", power="On"), network(), address("a", network="net")])
+    with desk.daemon("--observe") as daemon:
+        for key in ("Machine/m0", "Network/net"):
+            assert "observe-only" in daemon.logged("Held", key=key)["message"]
+        assert "at work, only observes, sends nothing" in desk.run("status").out
+        assert metric(daemon, "groundstate_observes_only") == 1
+        assert "the daemon only observes" in desk.run("restart", "machine/m0", "--reason", "x").err
+    assert desk.told("ActionSent") == []
+    assert desk.told("Forgotten") == []
+
+
+def test_it_cannot_be_a_boot_service(desk: Desk) -> None:
+    desk.commit(lab=[partition()])
+    done = desk.run("run", "--observe", "--boot-address", "127.0.0.1", "--boot-image", str(desk.store.parent))
+    assert (done.code, "leave --boot-address out" in done.err) == (1, True), done
