@@ -11,12 +11,16 @@ from drivers.base.secret import Credential
 
 
 class Tls(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a BMC's certificate is trusted. All unset: the system's CAs. At most one of the three is set."""
+    """How a BMC's certificate is trusted. All unset: the system's CAs. At most one of the first three is set.
+
+    `old_ciphers`: key exchange without forward secrecy, SHA-1 and short keys are taken too, as with `insecure`.
+    """
 
     ca_file: str | None = None
     fingerprint: str | None = None
     """`sha256:` and 64 hex digits of the leaf certificate's DER form."""
     insecure: bool = False
+    old_ciphers: bool = False
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -40,7 +44,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     it has one.
 
     `connects`: asked for the IP address that the host stands for, before a connection is made to it. It raises Rejected
-    where the settings name no network for that.
+    where the settings name no network for that. `timeout`: seconds that the BMC may take for a connection or an answer;
+    None: as long as the driver gives all.
     """
 
     driver: str
@@ -50,3 +55,4 @@ class Endpoint(msgspec.Struct, frozen=True):
     credential: Callable[[Peer], Credential] | None = None
     options: DriverOptions | None = None
     connects: Callable[[str], None] | None = None
+    timeout: float | None = None

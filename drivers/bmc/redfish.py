@@ -68,7 +68,7 @@ class RedfishDriver:
     def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
         self._seconds = seconds
         self._lock = scheduling.lock()
-        self._connectors: dict[tuple[BmcAddress, Tls, object], OneShotConnector] = {}
+        self._connectors: dict[tuple[BmcAddress, Tls, object, float], OneShotConnector] = {}
         self._turns: dict[BmcAddress, scheduling.Lock] = {}
         self._closed = False
 
@@ -93,11 +93,12 @@ class RedfishDriver:
         with self._lock:
             if self._closed:
                 raise Unreachable(f"{address.url}: the driver is closed")
-            way = (address, endpoint.tls, endpoint.credential)
+            seconds = endpoint.timeout or self._seconds
+            way = (address, endpoint.tls, endpoint.credential, seconds)
             connector = self._connectors.get(way)
             if connector is None:
                 turn = self._turns.setdefault(address, scheduling.lock())
-                wire = RedfishConnection(address, endpoint.tls, self._seconds, endpoint.connects)
+                wire = RedfishConnection(address, endpoint.tls, seconds, endpoint.connects)
                 connector = OneShotConnector(wire, endpoint.credential, turn)
                 self._connectors[way] = connector
         return connector

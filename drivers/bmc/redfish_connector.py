@@ -165,7 +165,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=REQUEST_SECONDS):
+        if not self._lock.acquire(timeout=max(REQUEST_SECONDS, self._wire.seconds)):
             raise Unreachable(f"{self._url}: earlier requests to the BMC are still waiting for an answer")
         try:
             if self._closed:

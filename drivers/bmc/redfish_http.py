@@ -17,7 +17,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json, scheduling
-from drivers.bmc.redfish_tls import CONNECT_SECONDS, check_pin, context_for, distrust
+from drivers.bmc.redfish_tls import (
+    CONNECT_SECONDS,
+    HANDSHAKE_SECONDS,
+    OLD_CIPHERS,
+    check_pin,
+    context_for,
+    distrust,
+    is_too_old,
+)
 from drivers.bounded_http import ends_at
 
 REQUEST_SECONDS = 15.0
@@ -45,7 +53,7 @@ class BmcAddress(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """As a URL, IPv6 in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.host.replace('%', '%25', 1)}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
@@ -56,6 +64,7 @@ def parse_bmc_address(text: str, tls: Tls) -> BmcAddress:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
+    host = None if host is None else host.replace("%25", "%", 1)  # A zone, as RFC 6874 writes it.
     # The text is not shown where it may hold a password.
     if not host or "@" in text or parts.scheme not in ("https", "http") or parts.path.strip("/") or parts.query:
         shown = "bmc.address" if "@" in text else f"bmc.address {text!r}"
@@ -96,7 +105,7 @@ class RedfishConnection:
     `connects`: see Endpoint; each call but `close` raises what it raises.
     """
 
-    __slots__ = ("_connection", "_connects", "_seconds", "_tls", "address")
+    __slots__ = ("_connect_seconds", "_connection", "_connects", "_handshake_seconds", "_tls", "address", "seconds")
 
     def __init__(
         self,
@@ -105,7 +114,11 @@ class RedfishConnection:
         seconds: float = REQUEST_SECONDS,
         connects: Callable[[str], None] | None = None,
     ) -> None:
-        self.address, self._tls, self._seconds, self._connects = address, tls, seconds, connects
+        self.address, self._tls, self.seconds, self._connects = address, tls, seconds, connects
+        # Whoever asked for more patience than all have, has it for the connection too.
+        more = seconds if seconds > REQUEST_SECONDS else 0.0
+        self._connect_seconds = max(min(CONNECT_SECONDS, seconds), more)
+        self._handshake_seconds = max(min(HANDSHAKE_SECONDS, seconds), more)
         self._connection: http.client.HTTPConnection | None = None
 
     def peer(self) -> Peer:
@@ -140,7 +153,8 @@ class RedfishConnection:
             self.close()
             if kept and method == "GET" and isinstance(error, _LOST):
                 return self.send(method, path, headers, body, to)
-            raise Unreachable(f"{self.address.url}: {_words(error)}", maybe_sent=method != "GET") from None
+            why = f"{self.address.url}: {_words(error, self.seconds)}"
+            raise Unreachable(why, maybe_sent=method != "GET") from None
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -153,15 +167,19 @@ class RedfishConnection:
             name = connection.sock.getpeername()
         except OSError as error:
             self.close()
-            raise Unreachable(f"{self.address.url}: {_words(error)}") from None
+            raise Unreachable(f"{self.address.url}: {_words(error, self.seconds)}") from None
         return Peer(str(name[0]), self.address.scheme == "https" and not self._tls.insecure)
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: Any
     ) -> Reply:
-        deadline = scheduling.monotonic() + self._seconds
-        connection.sock.settimeout(self._seconds)
-        connection.request(method, path, body=body, headers=dict(headers))
+        deadline = scheduling.monotonic() + self.seconds
+        connection.sock.settimeout(self.seconds)
+        sent = dict(headers)
+        if "%" in self.address.host:
+            # A zone is of this machine alone (RFC 6874, 1).
+            sent["Host"] = f"[{self.address.host.partition('%')[0]}]:{self.address.port}"
+        connection.request(method, path, body=body, headers=sent)
         # mypy knows response_class as a class; http.client only ever calls it.
         connection.response_class = ends_at(deadline)  # type: ignore[assignment]
         response = connection.getresponse()
@@ -180,7 +198,7 @@ class RedfishConnection:
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port, url = self.address.host, self.address.port, self.address.url
-        seconds = min(CONNECT_SECONDS, self._seconds)
+        seconds = self._connect_seconds
         try:
             if self.address.scheme == "https":
                 context = context_for(self._tls)
@@ -191,8 +209,7 @@ class RedfishConnection:
                 connection = http.client.HTTPConnection(host, port, timeout=seconds)
             with contextlib.ExitStack() as unless_trusted:
                 unless_trusted.callback(connection.close)
-                if self._connects is not None:
-                    connection._create_connection = self._open_socket  # type: ignore[attr-defined]
+                connection._create_connection = self._open_socket  # type: ignore[attr-defined]
                 connection.connect()
                 check_pin(connection.sock, self._tls)
                 unless_trusted.pop_all()
@@ -201,7 +218,11 @@ class RedfishConnection:
         except ssl.SSLCertVerificationError as error:
             raise Unreachable(f"{url}: {distrust(error, host, port)}") from None
         except (OSError, UnicodeError) as error:
-            raise Unreachable(f"{url}: no connection: {_words(error)}") from None
+            if is_too_old(error):
+                why = f"{error.reason}. It may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
+                raise Unreachable(f"{url}: no connection: {why}") from None
+            longest = self._handshake_seconds if self.address.scheme == "https" else seconds
+            raise Unreachable(f"{url}: no connection: {_words(error, longest)}") from None
         self._connection = connection
         return connection
 
@@ -215,7 +236,9 @@ class RedfishConnection:
             try:
                 if self._connects is not None:
                     self._connects(number)
-                return socket.create_connection((number, to[1]), seconds, source)
+                opened = socket.create_connection((number, to[1]), seconds, source)
+                opened.settimeout(self._handshake_seconds)
+                return opened
             except Rejected as error:
                 refused.append(error)
             except OSError as error:
@@ -267,9 +290,9 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     return content
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return f"no answer in time, which is {seconds:g} s; bmc.timeoutSeconds gives a slow BMC more"
     if isinstance(error, _LOST) and not isinstance(error, ConnectionRefusedError):
         return "the BMC closed the connection before the answer was complete"
     if isinstance(error, http.client.HTTPException):

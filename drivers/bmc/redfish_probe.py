@@ -57,7 +57,7 @@ def _certificate(address: BmcAddress, tls: Tls, seconds: float) -> str | None:
 
 
 def _root(address: BmcAddress, seen: str) -> Reply | None:
-    wire = RedfishConnection(address, Tls(fingerprint=seen))
+    wire = RedfishConnection(address, Tls(fingerprint=seen, old_ciphers=True))
     try:
         reply = wire.send("GET", SERVICE_ROOT, _HEADERS)
         if reply.status_code in (301, 302, 307, 308):

@@ -26,7 +26,6 @@ from drivers.base import (
     Pools,
     Rejected,
     SecretUnavailable,
-    Tls,
     read_options,
     with_all,
 )
@@ -151,10 +150,11 @@ class Connections:
             driver=way.driver,
             address=way.address,
             system_id=way.system_id,
-            tls=Tls(self._ca_file(way.tls.ca_file), way.tls.fingerprint, way.tls.insecure),
+            tls=msgspec.structs.replace(way.tls, ca_file=self._ca_file(way.tls.ca_file)),
             credential=None if way.credential_ref is None else Login(self, way.credential_ref, way.address, way.driver),
             options=read_options(self._drivers.bmc(way.driver), way.driver, way.options),
             connects=partial(self._connects, way),
+            timeout=way.timeout,
         )
 
     def log_in(self, reference: CredentialRef, way: Way) -> Credential:

@@ -93,4 +93,6 @@ def _way(url: str, partition: Partition, said: dict[str, Any] | None) -> Access:
     if said is not None:
         tls = Tls(said.get("caFile"), said.get("fingerprint"), bool(said.get("insecure")))
     driver = bmc.driver if bmc and bmc.driver else DEFAULT_DRIVER
-    return Access(driver, url, None, tls, bmc.credential_ref if bmc else None, bmc.options if bmc else {})
+    if bmc is None:
+        return Access(driver, url, None, tls, None)
+    return Access(driver, url, None, tls, bmc.credential_ref, bmc.options, bmc.timeout_seconds)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from drivers.base import Bmc, DriverError, Endpoint, Rejected, ResetType, Tls, Unreachable
@@ -232,6 +233,29 @@ def test_a_bmc_that_never_answers_holds_nobody(hasty: RedfishDriver, server: Red
         bmc.read()
 
 
+def test_the_message_says_how_long_was_waited_and_what_gives_more(
+    hasty: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    """bb-Ricardo/check_redfish#40, ansible/ansible#54130."""
+    server.misbehave("GET", SYSTEM, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
+    with pytest.raises(Unreachable, match=r"no answer in time, which is 0\.3 s; bmc\.timeoutSeconds gives"):
+        hasty.open(endpoint(server, pki.tls)).read()
+
+
+def test_a_slow_bmc_is_given_the_time_that_its_document_says(
+    hasty: RedfishDriver, server: RedfishServer, pki: Pki
+) -> None:
+    late = threading.Event()
+
+    def slow(_: Request) -> Answer:
+        late.wait(0.8)
+        return reply(200, system())
+
+    server.misbehave("GET", SYSTEM, slow, times=None)
+    patient = msgspec.structs.replace(endpoint(server, pki.tls), timeout=30.0)
+    assert hasty.open(patient).read().power == "On"
+
+
 def test_a_reset_that_is_never_answered_arrives_once(hasty: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
     bmc = hasty.open(endpoint(server, pki.tls))
     server.misbehave("POST", RESET, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
@@ -349,10 +373,16 @@ def test_an_unusable_ca_file_is_named(
         ("10.0.0.1:8443", "https://10.0.0.1:8443"),
         ("[2001:db8::1]", "https://[2001:db8::1]:443"),
         ("https://bmc-1/", "https://bmc-1:443"),
+        ("[fe80::1%25eth0]", "https://[fe80::1%25eth0]:443"),
+        ("https://[fe80::1%eth0]:8443", "https://[fe80::1%25eth0]:8443"),
     ],
 )
 def test_an_address_may_be_a_host_or_a_url(address: str, url: str) -> None:
     assert redfish_http.parse_bmc_address(address, Tls()).url == url
+
+
+def test_a_zone_is_written_as_rfc_6874_has_it_and_connected_to_by_name() -> None:
+    assert redfish_http.parse_bmc_address("https://[fe80::1%25eth0]:8443", Tls()).host == "fe80::1%eth0"
 
 
 @pytest.mark.parametrize(

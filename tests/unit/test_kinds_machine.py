@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState
+from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState, Tls
 from reconciler.kinds.common.bmc_access import BmcDefaults
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
@@ -205,6 +205,19 @@ def test_a_machine_inherits_access_from_its_partition_part_by_part() -> None:
     assert (found.driver, found.tls.ca_file, found.tls.insecure) == ("fake", "/ca.pem", False)
     assert found.credential_ref is not None
     assert access(own, None).driver == "redfish"
+
+
+@pytest.mark.parametrize(
+    ("own", "inherited", "seconds"),
+    [({}, {}, None), ({}, {"timeoutSeconds": 40}, 40), ({"timeoutSeconds": 60}, {"timeoutSeconds": 40}, 60)],
+)
+def test_a_timeout_is_that_of_the_machine_or_else_of_its_partition(
+    own: dict[str, int], inherited: dict[str, int], seconds: int | None
+) -> None:
+    one = document(bmc={"address": "a", "tls": {"oldCiphers": True}, **own}).spec
+    found = access(one, msgspec.convert({"tls": {"caFile": "/ca.pem"}, **inherited}, BmcDefaults))
+    assert found.timeout == seconds
+    assert found.tls == Tls(old_ciphers=True), "the tls of a machine replaces that of its partition as a whole"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ class CredentialRef(Spec, frozen=True, kw_only=True):
 
 
 class TlsSpec(Spec, frozen=True, kw_only=True):
-    """How the BMC's certificate is trusted; at most one of the three. None: the system's certificate authorities."""
+    """How the BMC's certificate is trusted; at most one of caFile, fingerprint and insecure. None of them: the system's
+    certificate authorities."""
 
     ca_file: (
         Annotated[
@@ -91,9 +92,17 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
     ) = None
     insecure: Annotated[bool, Meta(description="Trust any certificate, and allow plain http.")] = False
 
+    old_ciphers: Annotated[
+        bool,
+        Meta(
+            description="Speak to a BMC that offers only old ciphers, such as AES256-SHA, or has a short key. insecure "
+            "includes this."
+        ),
+    ] = False
+
     def trust(self) -> Tls:
         """The driver's form."""
-        return Tls(ca_file=self.ca_file, fingerprint=self.fingerprint, insecure=self.insecure)
+        return Tls(self.ca_file, self.fingerprint, self.insecure, self.old_ciphers)
 
 
 class BmcDefaults(Spec, frozen=True, kw_only=True):
@@ -107,6 +116,18 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
     ) = None
     credential_ref: Annotated[CredentialRef, Meta(description="The user and password of the BMC.")] | None = None
     tls: Annotated[TlsSpec, Meta(description="How the BMC's certificate is trusted.")] | None = None
+    timeout_seconds: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=300,
+                description="Seconds that the BMC may take for a connection, and for each answer. Without it: 5 for a "
+                "connection, 10 for TLS, 15 for an answer.",
+            ),
+        ]
+        | None
+    ) = None
     options: Annotated[
         dict[str, Any],
         Meta(

@@ -208,6 +208,7 @@ class Access(msgspec.Struct, frozen=True):
     tls: Tls
     credential_ref: CredentialRef | None
     options: dict[str, Any] = {}
+    timeout: float | None = None
 
 
 def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
@@ -223,6 +224,7 @@ def access(spec: MachineSpec, defaults: BmcDefaults | None) -> Access:
         tls=tls.trust() if tls else Tls(),
         credential_ref=spec.bmc.credential_ref or fallback.credential_ref,
         options={**fallback.options, **spec.bmc.options} if driver == inherited else spec.bmc.options,
+        timeout=spec.bmc.timeout_seconds or fallback.timeout_seconds,
     )
 
 

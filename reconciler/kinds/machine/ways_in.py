@@ -35,6 +35,7 @@ def _login(spec: MachineSpec, desired: DesiredState) -> dict[str, str]:
             "tls.caFile": way.tls.ca_file,
             "tls.fingerprint": way.tls.fingerprint,
             "tls.insecure": "true" if way.tls.insecure else None,
+            "tls.oldCiphers": "true" if way.tls.old_ciphers else None,
             "options": redacted(_text(way.options)),
         }
     )

@@ -17,7 +17,7 @@ from reconciler.views.render.ranges import fold
 _BMC = "spec.bmc"
 _ADDRESS, _SYSTEM, _DRIVER = f"{_BMC}.address", f"{_BMC}.systemId", f"{_BMC}.driver"
 _CREDENTIAL, _PIN = f"{_BMC}.credentialRef", f"{_BMC}.tls.fingerprint"
-_CA, _INSECURE = f"{_BMC}.tls.caFile", f"{_BMC}.tls.insecure"
+_CA, _INSECURE, _OLD = f"{_BMC}.tls.caFile", f"{_BMC}.tls.insecure", f"{_BMC}.tls.oldCiphers"
 _MOST = 24
 """Addresses, or ranges of them, in one entry; of more, the networks and domains are shown with their numbers."""
 _SHOWN = len("sha256:") + 12
@@ -82,6 +82,7 @@ def _kind_of_trust(change: AccessChange) -> str:
         (_INSECURE, lambda _: "any certificate (insecure)"),
         (_PIN, lambda _: "certificate pinned"),
         (_CA, lambda file: f"caFile {file}"),
+        (_OLD, lambda _: "old ciphers taken"),
     )
     return ", ".join(said(change.after[path]) for path, said in kinds if path in change.after)
 

@@ -1,0 +1,73 @@
+"""BMCs with ciphers and keys that today's TLS refuses: refused in words, and taken where a document says so."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from drivers.base import Tls, Unreachable
+from drivers.bmc.redfish import RedfishDriver
+from tests.drivers.bmc_servers import RedfishServer, endpoint, service
+
+
+def _weak(directory: Path, kind: str) -> tuple[ssl.SSLContext, Path]:
+    """A server as old BMCs are, and the authority that vouches for it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if kind == "short key":
+        key = rsa.generate_private_key(65537, 1024)  # noqa: S505  as old BMCs have
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmc")])
+        begin = datetime(2020, 1, 1, tzinfo=UTC)
+        made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        made = made.serial_number(1).not_valid_before(begin).not_valid_after(begin + timedelta(days=36500))
+        made = made.add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        signed = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        plain = serialization.NoEncryption()
+        both = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain) + signed
+        (directory / "bmc.pem").write_bytes(both)
+        (directory / "own.pem").write_bytes(signed)
+        context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0")
+        context.load_cert_chain(directory / "bmc.pem")
+        return context, directory / "own.pem"
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
+    context.set_ciphers(f"{kind}:@SECLEVEL=0")
+    leaf.configure_cert(context)
+    authority.cert_pem.write_to_path(directory / "own.pem")
+    return context, directory / "own.pem"
+
+
+@pytest.mark.parametrize("kind", ["AES256-SHA", "AES256-GCM-SHA384", "short key"])
+def test_old_ciphers_and_short_keys_are_taken_where_that_is_said(
+    driver: RedfishDriver, tmp_path: Path, kind: str
+) -> None:
+    """ansible-collections/community.general#8555."""
+    context, authority = _weak(tmp_path, kind)
+    with RedfishServer(context, service()) as server:
+        trusting = Tls(ca_file=str(authority))
+        with pytest.raises(Unreachable, match=r"tls\.oldCiphers: true"):
+            driver.open(endpoint(server, trusting)).read()
+        assert not server.requests
+        for tls in (msgspec.structs.replace(trusting, old_ciphers=True), Tls(insecure=True)):
+            assert driver.open(endpoint(server, tls)).read().power == "On"
+
+
+@pytest.mark.parametrize("kind", ["AES256-SHA", "short key"])
+def test_a_bmc_with_old_ciphers_is_found(driver: RedfishDriver, tmp_path: Path, kind: str) -> None:
+    context, _ = _weak(tmp_path, kind)
+    with RedfishServer(context, service()) as server:
+        found = driver.probe(server.address, Tls(), 5.0)
+    assert found is not None
+    assert (found.address, found.sure, found.trusted) == (server.address, True, False)
