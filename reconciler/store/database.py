@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -295,10 +296,24 @@ def _engine(url: URL, *, read_only: bool = False) -> Engine:
     # In memory, each connection would be a database of its own: one is shared, by one thread at a time.
     sizes = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 8, "max_overflow": 16}
     arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
-    engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **sizes)
+    if read_only and not in_memory and url.database and not url.database.startswith("file:"):
+        # At each connection, as a daemon may begin its work meanwhile.
+        made: dict[str, Any] = {"creator": partial(_open_to_read, Path(url.database).absolute())}
+    else:
+        made = {"connect_args": arguments}
+    engine = create_engine(url, poolclass=QueuePool, hide_parameters=True, **made, **sizes)
     event.listen(engine, "connect", _connect_read_only if read_only else _connect_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _open_to_read(file: Path) -> sqlite3.Connection:
+    """A store at rest has no log, and who may not write beside it cannot make one: SQLite then reads it only as a file
+    that does not change. It holds all that was committed, as whoever closes a store last empties its log."""
+    at_rest = not any(file.with_name(file.name + end).exists() for end in _LOG)
+    fixed = at_rest and file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+    address = f"{file.as_uri()}?mode={'ro&immutable=1' if fixed else 'rw'}"
+    return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
 
 def _connect_sqlite(connection: Any, _record: object) -> None:
