@@ -18,7 +18,6 @@ _NOT_NOW = re.compile(
 )
 _CHANGE_PASSWORD = re.compile(r"PasswordChangeRequired")
 _SESSION_LIMIT = re.compile(r"SessionLimitExceeded|RAC0218")
-_MISSING = re.compile(r"ResourceMissingAtURI|ResourceNotFound")
 _BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
 _SAID_LIMIT = 400
@@ -77,7 +76,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return ChangedMeanwhile(text)
     if status in _BUSY or _NOT_NOW.search(ids):
         return Busy(text, retry_after=retry_after(reply))
-    if status in (404, 410) or (status < 300 and _MISSING.search(ids)):
+    if status in (404, 410):
         return NotFound(text)
     if status == 501:
         return Unsupported(text)

@@ -145,9 +145,32 @@ def _disks(reader: Reader, system: RedfishDocument) -> list[Disk] | None:
 
 
 def _drives(reader: Reader, storages: list[RedfishDocument]) -> list[Disk]:
-    # Two controllers may list the same drive.
+    # Two controllers may list the same drive, and a BMC may show it at two places.
     listed = [drive for storage in storages for drive in reader.linked(storage, "Drives")]
-    return [_disk(one, ("Id", "Name")) for one in reader.documents(listed)]
+    return [_disk(one, ("Id", "Name")) for one in _once(reader.documents(listed))]
+
+
+def _once(drives: list[RedfishDocument]) -> list[RedfishDocument]:
+    """Each drive once, the first of its places: by where it says itself that it is, and by its serial number where
+    nothing else tells it from another."""
+    kept: list[RedfishDocument] = []
+    for one in drives:
+        if not any(_is_same_drive(one, other) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _is_same_drive(one: RedfishDocument, other: RedfishDocument) -> bool:
+    own, others = (str(each.get("@odata.id") or "").rstrip("/") for each in (one, other))
+    if own and own == others:
+        return True
+    if not _serial(one) or _serial(one) != _serial(other):
+        return False
+    # Firmware may give all drives one number: siblings in one list are several, and so is what differs otherwise.
+    if own and own.rpartition("/")[0] == others.rpartition("/")[0]:
+        return False
+    names = ("Model", "CapacityBytes", "Identifiers", "PhysicalLocation")
+    return all(one.get(name) == other.get(name) for name in names if name in one and name in other)
 
 
 def _devices(_: Reader, storages: list[RedfishDocument]) -> list[Disk]:

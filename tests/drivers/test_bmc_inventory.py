@@ -236,6 +236,65 @@ def test_a_drive_that_two_controllers_list_is_one() -> None:
     assert looked(found).disks == WHOLE.disks
 
 
+BAY, ENCLOSURE = f"{SYSTEM}/Storage/1/Drives", f"{ROOT}/Chassis/1/Drives"
+
+
+@pytest.mark.parametrize(
+    ("paths", "first", "second", "count"),
+    [
+        pytest.param(
+            (f"{BAY}/0", f"{ENCLOSURE}/0"), {"SerialNumber": "S1"}, {"SerialNumber": "S1"}, 1, id="two places"
+        ),
+        pytest.param(
+            (f"{BAY}/0", f"{ENCLOSURE}/0"), {"@odata.id": f"{BAY}/0"}, {"@odata.id": f"{BAY}/0"}, 1, id="one name"
+        ),
+        pytest.param(
+            (f"{BAY}/0", f"{ENCLOSURE}/0"), {"SerialNumber": "S1"}, {"SerialNumber": "S2"}, 2, id="two serials"
+        ),
+        pytest.param((f"{BAY}/0", f"{ENCLOSURE}/0"), {}, {}, 2, id="no serial"),
+        pytest.param(
+            (f"{BAY}/0", f"{ENCLOSURE}/0"), {"SerialNumber": "N/A"}, {"SerialNumber": "N/A"}, 2, id="placeholder"
+        ),
+        pytest.param((f"{BAY}/0", f"{BAY}/1"), {"SerialNumber": "S1"}, {"SerialNumber": "S1"}, 2, id="siblings"),
+        pytest.param(
+            (f"{BAY}/0", f"{ENCLOSURE}/0"),
+            {"SerialNumber": "S1", "CapacityBytes": 1},
+            {"SerialNumber": "S1", "CapacityBytes": 2},
+            2,
+            id="two sizes",
+        ),
+    ],
+)
+def test_a_drive_that_is_shown_at_two_places_is_one(
+    paths: tuple[str, str], first: dict[str, Any], second: dict[str, Any], count: int
+) -> None:
+    found = documents()
+    found[f"{SYSTEM}/Storage/1"] = {"Id": "1", "Drives": [{"@odata.id": path} for path in paths]}
+    for path, one in zip(paths, (first, second), strict=True):
+        found[path] = {"@odata.id": path, "Id": path.rpartition("/")[2], "CapacityBytes": 960, "Model": "PM9A3", **one}
+    assert len(looked(found).disks) == count
+
+
+def test_all_pages_of_a_list_of_drives_are_read() -> None:
+    found = documents()
+    more = f"{SYSTEM}/Storage/1?$skip=1"
+    found[f"{SYSTEM}/Storage/1"] |= {"Drives@odata.nextLink": more}
+    found[more] = {"Drives": [{"@odata.id": f"{ENCLOSURE}/9"}]}
+    found[f"{ENCLOSURE}/9"] = {"Id": "Bay9", "CapacityBytes": 5}
+    assert {one.name for one in looked(found).disks} == {"Bay0", "Bay9"}
+    del found[more]
+    found[more] = {"error": {"code": "later"}, "Drives@odata.nextLink": 7}
+    assert looked(found).missing == ("disks",)
+
+
+def test_memory_of_which_one_module_cannot_be_read_is_that_of_the_summary(bmc: Bmc, server: RedfishServer) -> None:
+    """An NVDIMM that its BMC answers 500 for: the machine's memory is known all the same."""
+    server.documents[SYSTEM] = {**server.documents[SYSTEM], "MemorySummary": {"TotalSystemMemoryGiB": 64}}
+    server.misbehave("GET", f"{SYSTEM}/Memory/2", reply(500, extended("later")), times=None)
+    seen = bmc.inventory()
+    assert (seen.memory, seen.modules, seen.missing) == (64 << 30, None, ())
+
+
 @given(st.lists(st.tuples(st.sampled_from(list(places(documents()))), values), max_size=5))
 def test_no_value_in_any_place_stops_the_looking(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     found: Any = json.loads(json.dumps(documents()))
