@@ -239,7 +239,7 @@ class FakeMachine:
     def _set_boot(self, override: BootOverride) -> None:
         boot, allowed = self._state.boot, self._state.allowed_boot_targets
         if boot is None:
-            raise Unsupported(f"system {self.system_id} at {self.address} has no boot override")
+            raise Unsupported(f"system {self.system_id} at {self.address} has no boot override; remove spec.boot")
         if allowed is not None and override.target is not None and override.target not in allowed:
             raise Unsupported(f"BootSourceOverrideTarget {override.target} is not one of {', '.join(allowed)}")
         if self.faults.take(Call.SET_BOOT, frozenset({FaultKind.BOOT_NOT_KEPT})):

@@ -187,7 +187,10 @@ class RedfishSystem:
         with self._understood():
             system = self._look()
             if system.boot is None:
-                raise Unsupported(f"{self._connector.url}: the system {system.path} has no boot override")
+                raise Unsupported(
+                    f"{self._connector.url}: BMC offers no boot override for the system {system.path}; remove "
+                    "spec.boot, or update the BMC's firmware"
+                )
             allowed = some_of(BootTarget, system.boot.allowed_values)
             self._must_be_allowed("BootSourceOverrideTarget", override.target, allowed)
             accepted_as, self._is_pending = send_override(system, self._connector, override)

@@ -219,7 +219,7 @@ class RedfishConnection:
             raise Unreachable(f"{url}: {distrust(error, host, port)}") from None
         except (OSError, UnicodeError) as error:
             if is_too_old(error):
-                why = f"{error.reason}. It may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
+                why = f"{error.reason}. The server may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
                 raise Unreachable(f"{url}: no connection: {why}") from None
             longest = self._handshake_seconds if self.address.scheme == "https" else seconds
             raise Unreachable(f"{url}: no connection: {_words(error, longest)}") from None

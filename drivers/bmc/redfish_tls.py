@@ -56,7 +56,7 @@ def fingerprint(connection: ssl.SSLSocket) -> str:
     return "sha256:" + hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
 
 
-OLD_CIPHERS = "Set tls.oldCiphers: true for it, or renew its firmware or certificate"
+OLD_CIPHERS = "Set tls.oldCiphers: true for this server, or renew the server's firmware or certificate"
 
 
 def is_too_old(error: Exception) -> bool:

@@ -99,7 +99,7 @@ class EmbeddedIpam:
         if number is None:
             raise self._why_not(network, wanted, family, known_at_all=outcome != "unknown")
         if where != network or wanted not in (None, number) or family not in (None, family_of_number(number)):
-            raise Conflict(f"{owner} holds {text_of(number)} in network {where} already; release that first")
+            raise Conflict(f"{owner} holds {text_of(number)} in network {where} already; release that address first")
         return text_of(number)
 
     def describe(self, owner: str, about: About) -> None:

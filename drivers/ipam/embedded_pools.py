@@ -77,7 +77,7 @@ class EmbeddedPools:
         if given is None:
             raise self._why_not(pool, number, known=outcome != "unknown")
         if where != name or number not in (None, given):
-            raise Conflict(f"{owner} holds {given} of pool {str(where)[1:]} already; release that first")
+            raise Conflict(f"{owner} holds {given} of pool {str(where)[1:]} already; release that number first")
         return given
 
     def release_number(self, owner: str) -> None:
@@ -109,9 +109,10 @@ class EmbeddedPools:
             return Rejected(f"pool {pool} is not known; put it first")
         ranges = ", ".join(f"{lo}-{hi}" for lo, hi in row.block.usable) or "none"
         if number is None:
+            count = size(row.block.usable)
             return Exhausted(
-                f"pool {pool} has no free number: all {size(row.block.usable)} of it ({ranges}) are held; give some "
-                "back, or add a range"
+                f"pool {pool} has no free number: {count} of {count} numbers are held ({ranges}); release a number, or "
+                "add a range"
             )
         if held:
             return Conflict(f"{number} of pool {pool} is held by {held[0][0][1:]}; ask for another")
@@ -165,7 +166,9 @@ def _write(run: Run, name: str, row: StoredPrefix | None, usable: list[Interval]
 def _refuse_loss(run: Run, pool: str, lost: list[Interval]) -> None:
     if lost:
         words = [f"{number} by {owner[1:]}" for owner, number in holders_within(run, f"#{pool}", lost)]
-        raise Conflict(f"pool {pool}: {listed(words, size(lost))} would be lost; release that first, or keep the range")
+        raise Conflict(
+            f"pool {pool}: {listed(words, size(lost))} would be lost; release these numbers first, or keep the range"
+        )
 
 
 def _ranges(usable: Sequence[Interval]) -> tuple[IntegerRange, ...]:

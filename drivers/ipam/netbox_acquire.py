@@ -239,7 +239,7 @@ def _checked(ask: AddressRequest, row: AddressRow) -> Answered:
 
 
 def _holds_already(owner: str, number: int, network: str) -> Conflict:
-    return Conflict(f"{owner} holds {text_of(number)} in network {network} already; release that first")
+    return Conflict(f"{owner} holds {text_of(number)} in network {network} already; release that address first")
 
 
 def _exhausted(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Exhausted:

@@ -73,7 +73,7 @@ class Networks:
             refuse_children(view, name, "cannot be dropped")
             held = self._records.addresses(**{f"cf_{NETWORK}": name}) if before else []
             if held := [row for row in held if row.network == name]:
-                raise Conflict(f"network {name} is in use: {_named(held)}; release that first")
+                raise Conflict(f"network {name} is in use: {_named(held)}; release these addresses first")
             if before:
                 self._records.wire.delete(PREFIXES, [{"id": row.id} for row in before])
             if ranges:
@@ -177,14 +177,14 @@ class Networks:
         held = [row for row in self._records.addresses(**{f"cf_{NETWORK}": name}) if row.network == name]
         if network.container and held:
             raise Conflict(
-                f"network {name} cannot become a container, which holds no addresses: {_named(held)}; release that "
-                "first"
+                f"network {name} cannot become a container, which holds no addresses: {_named(held)}; release "
+                "these addresses first"
             )
         usable = joined(part for block in blocks for part in block.usable)
         if lost := [row for row in held if subtract([(row.number, row.number)], usable)]:
             raise Conflict(
-                f"network {name}: {_named(lost)} would be outside of its prefixes or reserved; release that first, or "
-                "keep the prefix unchanged"
+                f"network {name}: {_named(lost)} would be reserved or outside of its prefixes; release these "
+                "addresses first, or keep the prefix unchanged"
             )
         parts = [part for block in blocks for part in block.usable]
         gone = [
@@ -213,7 +213,7 @@ def _below(view: NetboxView, name: str, wanted: IpamNetwork) -> IpamNetwork:
     if not above:
         raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; put it there first")
     if wanted.parent == name or wanted.parent in {row.network for row in view.below(name)}:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is itself within it")
+        raise Rejected(f"network {name}: its parent {wanted.parent} is {name} or below {name}; choose another parent")
     if not above[0].container:
         raise Rejected(f"network {name}: its parent {wanted.parent} is no container, as addresses are taken from it")
     namespace = above[0].namespace
@@ -248,8 +248,8 @@ def _none_free(parent: str, family: int, length: int, parts: Sequence[Interval])
         counts[prefix_length(*part)] = counts.get(prefix_length(*part), 0) + 1
     free = ", ".join(f"{count} of /{size}" for size, count in sorted(counts.items()))
     return Exhausted(
-        f"network {parent} has no free IPv{family} block of /{length} for a child; free are: {free or 'none'}; drop a "
-        "child, ask for a smaller prefix, or add a prefix"
+        f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: {free or 'none'}; drop "
+        "a child, ask for a smaller prefix, or add a prefix"
     )
 
 

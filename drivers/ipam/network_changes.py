@@ -60,7 +60,7 @@ def drop(run: Run, name: str) -> None:
         total = run(
             "SELECT count(*) FROM ipam_allocation a JOIN ipam_prefix p ON p.id = a.prefix WHERE p.network = ?", name
         ).fetchone()[0]
-        raise Conflict(f"network {name} is in use: {named_holders(held, total)}; release that first")
+        raise Conflict(f"network {name} is in use: {named_holders(held, total)}; release these addresses first")
     run("DELETE FROM ipam_network WHERE name = ?", name)
     for row in before.rows if before.network.parent is not None else ():
         buddies.release_block(run, str(before.network.parent), (row.block.lo, row.block.hi))
@@ -99,7 +99,7 @@ def _below(run: Run, name: str, wanted: IpamNetwork) -> IpamNetwork:
     if above is None:
         raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; put it there first")
     if name in (wanted.parent, *_above(run, wanted.parent)):
-        raise Rejected(f"network {name}: its parent {wanted.parent} is itself within it")
+        raise Rejected(f"network {name}: its parent {wanted.parent} is {name} or below {name}; choose another parent")
     if not above[0]:
         raise Rejected(f"network {name}: its parent {wanted.parent} is no container, as addresses are taken from it")
     if wanted.namespace not in ("", above[1]):
@@ -228,6 +228,6 @@ def _none_free(run: Run, parent: str, family: int, length: int) -> Exhausted:
     """
     free = ", ".join(f"{count} of /{size}" for size, count in run(statement, parent, family).fetchall())
     return Exhausted(
-        f"network {parent} has no free IPv{family} block of /{length} for a child; free are: {free or 'none'}; drop a "
-        "child, ask for a smaller prefix, or add a prefix"
+        f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: {free or 'none'}; drop "
+        "a child, ask for a smaller prefix, or add a prefix"
     )

@@ -67,14 +67,14 @@ def _held(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequence[Bl
     if held and flips:
         raise Conflict(
             f"network {name} cannot become a container, which holds no addresses: "
-            f"{named_holders(holders_within(run, name), size(held))}; release that first"
+            f"{named_holders(holders_within(run, name), size(held))}; release these addresses first"
         )
     lost = subtract(held, joined(part for block in new for part in block.usable))
     if lost:
         words = named_holders(holders_within(run, name, lost), size(lost))
         raise Conflict(
-            f"network {name}: {words} would be outside of its prefixes or reserved; release that first, or keep the "
-            "prefix unchanged"
+            f"network {name}: {words} would be reserved or outside of its prefixes; release these addresses first, "
+            "or keep the prefix unchanged"
         )
     return held
 

@@ -113,7 +113,7 @@ def plain_name(what: str, name: object) -> str:
 def _sqlite_error(error: Exception) -> DriverError:
     said = _said(error)
     if "locked" in said or "busy" in said:
-        return Busy(f"another process holds the IPAM's database: {said}")
+        return Busy(f"another process holds the IPAM's database; try again when that process has finished ({said})")
     if "is full" in said:
         return Unreachable(f"the disk of the IPAM's database is full; free some space, nothing was changed ({said})")
     if "no such table" in said:

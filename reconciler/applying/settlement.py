@@ -272,7 +272,7 @@ def _why_not(flight: InFlight) -> str:
     if flight.accepted:
         return "was accepted, but no observation shows its effect"
     if flight.action.once:
-        return f"got no reply; {flight.action.doubt}, so it is not retried"
+        return f"got no reply; {flight.action.doubt}, so groundstate does not send the action again"
     return "got no reply, and no observation shows its effect"
 
 

@@ -59,6 +59,6 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     yield from held_lines(found.held, found.overrides, found.pauses)
     budget = found.budget
     left = max(0, budget.allowed - budget.down)
-    limit = f"the limit is {budget.allowed}; {left} left"
+    limit = f"the limit is {budget.allowed}; {left} more may be taken down"
     yield f"Budget:     {budget.down} machines are down because of groundstate; {limit}"
     yield f"In flight:  {found.in_flight}"

@@ -121,7 +121,9 @@ class Follower:
             self._seen, self.broken = None, True
             why = excerpt(f"{type(error).__name__}: {error}", _LONGEST)
             self._complain(
-                EventReason.REVISION_UNREADABLE, (f"a defect of groundstate: {why}; the revision in force stays")
+                EventReason.REVISION_UNREADABLE,
+                f"a defect of groundstate stopped the read of the newest revision: {why}; the revision in force stays. "
+                "Report the defect, and revert the commit if the change is urgent",
             )
         finally:
             self._begun = None

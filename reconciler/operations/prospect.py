@@ -229,7 +229,8 @@ def not_descending(
 
 def _shallow(unknown: int) -> Diagnostic:
     documents = "1 document" if unknown == 1 else f"{unknown} documents"
-    said = f"this clone is shallow and ends before the last change of {documents}, so no commit is named for it"
+    ends = f"this clone is shallow and ends before the last change of {documents}"
+    said = f"{ends}, so no commit is named for that change"
     hint = "git fetch --unshallow (in a CI checkout: fetch-depth: 0)"
     return Diagnostic("shallow-clone", Severity.WARNING, f"{said}; {hint}", None, "", hint)
 

@@ -139,6 +139,6 @@ def _health(listen: str, daemon: Daemon) -> HealthServer:
             host.strip("[]") or "127.0.0.1", int(port), daemon.healthy, daemon.ready, daemon.metrics.text
         )
     except (OSError, ValueError, OverflowError) as error:
-        why = error.strerror or error if isinstance(error, OSError) else "the port is no number up to 65535"
+        why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
         said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free one"
         raise OperationError(said, FailureReason.UNAVAILABLE) from error

@@ -169,7 +169,7 @@ def reservation_hold(
     kept = ", ".join(f"{number} for {other}" for other, number in others.items())
     which = [one for one in reservations if one.spec.project in others]
     named = ", ".join(f"{one.key} ({stands_at(one)})" for one in which[:3]) + (" and more" if len(which) > 3 else "")
-    reason = f"{stock.free} machines of size {size} are free in {partition}, but reserved are {kept}"
+    reason = f"{stock.free} machines of size {size} are free in {partition}, but reservations keep {kept}"
     hint = f"lower spec.amount of {named}, reserve some for {project}, or add machines"
     return Hold(HoldKind.GUARD, "reservation", reason, hint, Bind.path)
 

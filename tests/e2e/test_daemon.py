@@ -322,7 +322,7 @@ class TestAlone:
 
 def test_an_address_that_cannot_be_listened_on(desk: Desk) -> None:
     desk.commit(lab=[network()])
-    no_port = "the port is no number up to 65535"
+    no_port = "the port must be a number from 0 to 65535"
     whys = {"nowhere": no_port, "127.0.0.1:99999": no_port, "192.0.2.1:1": "Cannot assign requested address"}
     for listen, why in whys.items():
         done = desk.run("run", "--listen", listen)

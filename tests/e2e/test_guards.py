@@ -161,7 +161,7 @@ def test_a_commit_does_not_use_what_it_loosens_in_plan_and_apply(lab: Lab) -> No
     lab.run("apply", "--yes", *NO_LIMIT)
     assert off(lab) == ["a1", "b1"]
     plan = lab.run("plan", *NO_LIMIT).out
-    assert "its former spec judges beside it until" in plan
+    assert "the former spec stays in force until" in plan
 
 
 def test_the_daemon_keeps_a_removed_guard_for_an_hour_also_after_a_restart(lab: Lab) -> None:

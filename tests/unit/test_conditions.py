@@ -185,7 +185,7 @@ def test_a_removed_guard_that_still_holds_is_not_called_forgotten() -> None:
     kept = GuardFacts(former=(FormerGuard({"protection": "All"}, NOW + timedelta(minutes=30)),))
     found = of(World(desired(machine("m1")), {}, Facts({key: kept}, {})), key)
     assert status_word(found) == "Reconciling"
-    assert "its former spec judges beside it until" in found[0].message
+    assert "the former spec stays in force until" in found[0].message
     later = msgspec.structs.replace(kept, former=())
     assert status_word(of(World(desired(machine("m1")), {}, Facts({key: later}, {})), key)) == "Forgotten"
 

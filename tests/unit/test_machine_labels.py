@@ -53,7 +53,7 @@ def known(value: Inventory) -> MachineInventory:
             [size("c1", (1, 8))],
             msgspec.structs.replace(SMALL, missing=("disks",), disks=()),
             None,
-            "its inventory may fit size c1: disks unknown",
+            "its inventory may fit size c1, but does not report disks",
         ),
     ],
 )

@@ -170,7 +170,7 @@ def _address(
         yield Finding("other-project", address, ("spec", "project"), what, where, "remove project")
     if network.type is NetworkType.PRIVATE and network.project and spec.project not in (None, network.project):
         what = f"Network/{spec.network} is private to project {network.project}"
-        hint = "take an address of a network of yours, or of a shared or external one"
+        hint = "choose a network of the same project, or a shared or external network"
         yield Finding("other-project", address, ("spec", "project"), what, where, hint)
     if spec.machine is None:
         return

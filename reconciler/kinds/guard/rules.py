@@ -55,9 +55,9 @@ def _holds(look: KindView, what: str) -> tuple[Hold, ...]:
 
 
 def _hold(look: KindView, what: str, ends: datetime) -> Hold:
-    reason = f"{what}; its former spec judges beside it until {ends:%Y-%m-%d %H:%M:%S}Z"
+    reason = f"{what}; the former spec stays in force until {ends:%Y-%m-%d %H:%M:%S}Z"
     hint = (
-        f"wait; the change takes force then. Until then `groundstate override {typed(look.key)} --for 1h --reason WHY` "
-        "lets through what the guard holds"
+        "wait: the change takes effect when the former spec ends. Before that, "
+        f"`groundstate override {typed(look.key)} --for 1h --reason WHY` lets through what the guard holds"
     )
     return Hold(HoldKind.BLOCKED, "loosening", reason, hint)

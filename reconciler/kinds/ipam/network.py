@@ -302,9 +302,9 @@ def _super_only(spec: NetworkSpec) -> list[RuleFinding]:
     for prefix in spec.prefixes:
         family, length = family_and_length(prefix.cidr)
         if family in lengths and lengths[family] <= length:
-            what = f"a child's /{lengths[family]} is not longer than {prefix.cidr}"
+            what = f"child prefixes of /{lengths[family]} do not fit into {prefix.cidr}"
             path = f"spec.childPrefixLength.IPv{family}"
-            found.append(RuleFinding("child-prefix-length", path, what, f"take at least {length + 1}"))
+            found.append(RuleFinding("child-prefix-length", path, what, f"set a length of at least {length + 1}"))
     return found
 
 

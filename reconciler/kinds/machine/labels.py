@@ -55,7 +55,7 @@ def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
     if fits:
         return SizeFound(None, f"its inventory fits {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
     if unknown:
-        why = f"its inventory may fit size {' or '.join(unknown)}: {' and '.join(sorted(silent))} unknown"
+        why = f"its inventory may fit size {' or '.join(unknown)}, but does not report {' and '.join(sorted(silent))}"
         return SizeFound(None, why, settled=False)
     return SizeFound(None, "its inventory fits no size" if desired.count("Size") else "no Size is declared")
 

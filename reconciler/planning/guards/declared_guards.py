@@ -178,7 +178,7 @@ def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator
             yield _hold(guard, window_words(guard, state), _wait_hint(guard, change, state))
     taken = protected(guard.spec.protection, change)
     if taken is not None:
-        hint = "remove the protection from the guard in a commit; that takes force an hour later"
+        hint = "remove the protection from the guard in a commit; the removal takes effect an hour after the commit"
         yield _hold(guard, f"{taken}, which the guard forbids", _or_override(guard, change, hint))
 
 
@@ -428,5 +428,5 @@ def loosening_words(
         what = "the guard was removed" if after.declared_spec is None else "the guard is looser than before"
         ends = max(one.until for one in after.former)
         if ends > max((one.until for one in before.former), default=EARLIEST):
-            found[key] = f"{what}; its former spec judges beside it until {ends:%Y-%m-%d %H:%M:%S}Z"
+            found[key] = f"{what}; the former spec stays in force until {ends:%Y-%m-%d %H:%M:%S}Z"
     return found

@@ -27,6 +27,11 @@ PIECE = 128 * 1024
 NEIGHBOURS = 35
 """Seconds for which an agent listens for the switch, if it says nothing before: they speak every 30 (IEEE 802.1AB)."""
 
+_RETRY = 30
+"""Seconds after which a boot program may ask again that asked too often."""
+
+_WAIT = f" in one minute; the machine can ask again in {_RETRY} s"
+
 DISCOVER = "discover"
 """What the order of an undeclared machine begins with."""
 
@@ -102,7 +107,7 @@ class Pages:
         self, request: Request, key: ResourceKey, order: BootRequest, uuid: str | None, macs: tuple[str, ...]
     ) -> Response:
         if not self._desk.orders.allows(order.id, self._desk.now()):
-            raise RequestRefused(503, "too many boot scripts requested for this machine", retry=30)
+            raise RequestRefused(503, f"too many boot scripts requested for this machine{_WAIT}", retry=_RETRY)
         ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
         if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
             raise RequestRefused(503, "the boot request of this machine has just changed", retry=5)
@@ -111,7 +116,7 @@ class Pages:
     def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, now = self._desk, self._desk.now()
         if not desk.strangers.allows(request.remote_addr or "", now) or not desk.all_strangers.allows("", now):
-            raise RequestRefused(503, "too many boot scripts requested for undeclared machines", retry=30)
+            raise RequestRefused(503, f"too many boot scripts requested for undeclared machines{_WAIT}", retry=_RETRY)
         # Tokens of one order replace each other, and two machines' must not.
         order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
         ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
@@ -123,7 +128,7 @@ class Pages:
     def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
         now, places = self._desk.now(), self._desk.places
         if not self._desk.scripts.allows(request.remote_addr or "", now):
-            raise RequestRefused(503, "too many boot scripts requested from this address", retry=30)
+            raise RequestRefused(503, f"too many boot scripts requested from this address{_WAIT}", retry=_RETRY)
         token = self._desk.tokens.issue(grant, now)
         return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
 
