@@ -6,6 +6,8 @@
 import pytest
 from hypothesis import settings
 
+from drivers.base import known_secrets
+
 pytest_plugins = ["tests.databases"]
 
 # A loaded machine is slow; how long an example takes says nothing about whether it is right.
@@ -15,6 +17,11 @@ settings.load_profile("house")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", default=False, help="Rewrite the golden files.")
+
+
+def pytest_runtest_setup() -> None:
+    """No test hides the words that another one used as passwords."""
+    known_secrets._KNOWN = known_secrets.KnownSecrets()
 
 
 @pytest.fixture

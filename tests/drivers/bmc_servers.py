@@ -212,6 +212,8 @@ class RedfishServer:
             with plain, self._wrap(plain) as connection:
                 with self._lock:
                     self._open.add(connection)
+                if self.ended.is_set():  # while the handshake was under way, after the others were shut down
+                    return
                 with connection.makefile("rb") as stream:
                     while (request := _read(stream)) and self._answer(connection, request):
                         pass

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, IndicatorLED, PowerState, SystemState
 from drivers.bmc.fake_faults import READS, WRITES, Fault, FaultKind
+from reconciler.model.action import SetBoot
 from reconciler.model.outcome import Done
 from reconciler.model.override import Override
 from tests.loop.world import World, declare, keys, machine
@@ -82,7 +83,7 @@ def test_every_fleet_converges_and_stays(fleet: list[tuple[dict[str, Any], Syste
 def _waits_for_a_person(change: Any) -> bool:
     """An order for one boot that may be lost, or may have been carried out before, is not given on a guess."""
     return any(
-        hold.by == "first-sight" or "used up" in hold.reason for hold in change.held_by if hold.path == "spec.boot"
+        hold.by == "first-sight" or SetBoot.doubt in hold.reason for hold in change.held_by if hold.path == "spec.boot"
     )
 
 

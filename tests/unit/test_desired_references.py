@@ -30,6 +30,7 @@ def test_the_fields_that_refer_to_others_are_found_in_the_types() -> None:
         "Partition": {},
         "Size": {},
         "Aggregate": {},
+        "Guard": {},
         "Image": {},
         "Pool": {"partition": "Partition"},
         "Network": {"parent": "Network", "partition": "Partition", "project": "Project"},
