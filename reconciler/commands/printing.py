@@ -40,12 +40,12 @@ def print_table(
 
 
 def dump(value: object, output: str) -> str:
-    """JSON or YAML."""
+    """JSON or YAML of the same data: what JSON has as a text, such as a time or a reason, is a text in YAML too."""
     if output == "json":
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     from reconciler.desired.manifest.manifests import dump_yaml
 
-    return dump_yaml(value).rstrip("\n")
+    return dump_yaml(msgspec.to_builtins(value, str_keys=True)).rstrip("\n")
 
 
 _STATUS_COLOUR = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}

@@ -192,7 +192,7 @@ def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall
     ("arguments", "said"),
     [
         (["10.0.0.0/8"], "more than a /16 has"),
-        (["10.0.0.1/8"], "has host bits set; write a prefix"),
+        (["10.0.0.1/8"], "has host bits set; the prefix is 10.0.0.0/8"),
         ([], "there is nothing to scan"),
         (["127.0.0.1", "--partition", "nowhere"], "there is no Partition nowhere; there are lab"),
         (["127.0.0.1", "--branch", "main"], "branch main is checked out"),
