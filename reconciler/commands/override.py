@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.commands.completion import complete_target
 from reconciler.commands.options import DurationType, headers_option, output_option, where_from, where_options
-from reconciler.commands.printing import dump, print_table
+from reconciler.commands.printing import print_records
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.override import Override
 from reconciler.operations.guard_overrides import (
@@ -23,7 +23,6 @@ from reconciler.operations.guard_overrides import (
 from reconciler.operations.where import Where
 from reconciler.planning.override_scope import MAX_OVERRIDE, OVERRIDABLE
 from reconciler.views.columns import short_age
-from reconciler.views.resource_document import document_list
 
 _TITLES = ["ID", "GUARD", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
@@ -103,17 +102,9 @@ def show_overrides(where: Where, output: str, *, headers: bool = True) -> None:
     """A table, or their rows as JSON or YAML."""
     listing = list_overrides(where)
     say_notes(listing.notes)
-    found, at = listing.overrides, listing.at
-    if output in ("json", "yaml"):
-        rows = [msgspec.to_builtins(one) | {"state": _state(one, at)} for one in found]
-        click.echo(dump(document_list(rows, "OverrideList"), output))
-    elif output == "name":
-        for one in found:
-            click.echo(one.id)
-    elif found:
-        print_table(_TITLES, [_row(one, at) for one in found], narrow=output != "wide", headers=headers)
-    else:
-        click.echo("No overrides.", err=True)
+    at = listing.at
+    records = [(msgspec.to_builtins(one) | {"state": _state(one, at)}, _row(one, at)) for one in listing.overrides]
+    print_records(_TITLES, records, "Override", output, headers=headers)
 
 
 def _state(one: Override, at: datetime) -> str:

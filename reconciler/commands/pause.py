@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from reconciler.commands.options import DurationType, filter_options, where_from, where_options
-from reconciler.commands.printing import dump, print_table
+from reconciler.commands.printing import print_records
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.pause import ResourcePause
 from reconciler.operations.resource_pauses import PauseRequest, begin_pause, end_pauses, list_pauses
 from reconciler.operations.where import Where
 from reconciler.views.columns import short_age
 from reconciler.views.render.words import clean, count
-from reconciler.views.resource_document import document_list, pause_document
+from reconciler.views.resource_document import pause_document
 
 _TITLES = ["ID", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
@@ -90,17 +90,9 @@ def show_pauses(where: Where, output: str, *, headers: bool = True) -> None:
     """A table, or their rows as JSON or YAML."""
     listing = list_pauses(where)
     say_notes(listing.notes)
-    found, at = listing.pauses, listing.at
-    if output in ("json", "yaml"):
-        rows = [pause_document(one) | {"state": _state(one, at)} for one in found]
-        click.echo(dump(document_list(rows, "PauseList"), output))
-    elif output == "name":
-        for one in found:
-            click.echo(one.id)
-    elif found:
-        print_table(_TITLES, [_row(one, at) for one in found], narrow=output != "wide", headers=headers)
-    else:
-        click.echo("No pauses.", err=True)
+    at = listing.at
+    records = [(pause_document(one) | {"state": _state(one, at)}, _row(one, at)) for one in listing.pauses]
+    print_records(_TITLES, records, "Pause", output, headers=headers)
 
 
 def _state(one: ResourcePause, at: datetime) -> str:

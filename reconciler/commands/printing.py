@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 import msgspec
 
 from drivers.base import clean
 from reconciler.commands.terminal import on_terminal
+from reconciler.views.resource_document import document_list
 
 
 def print_table(
@@ -37,6 +39,27 @@ def print_table(
         console.print(table)
     # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
     click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()), color=terminal)
+
+
+def print_records(
+    titles: list[str],
+    records: Sequence[tuple[dict[str, Any], list[str]]],
+    name: str,
+    output: str,
+    *,
+    headers: bool = True,
+) -> None:
+    """What the store has of one sort, each as a document and as the cells of its row, the id first. `name`: as in
+    `PauseList`."""
+    if output in ("json", "yaml"):
+        click.echo(dump(document_list([document for document, _ in records], f"{name}List"), output))
+    elif output == "name":
+        for _, cells in records:
+            click.echo(cells[0])
+    elif records:
+        print_table(titles, [cells for _, cells in records], narrow=output != "wide", headers=headers)
+    else:
+        click.echo(f"No {name.lower()}s.", err=True)
 
 
 def dump(value: object, output: str) -> str:

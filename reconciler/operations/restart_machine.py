@@ -11,6 +11,7 @@ from reconciler.kinds import INVENTORIED
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.kinds.machine.machine_restart import refusal
 from reconciler.kinds.machine.rules import declared_power
+from reconciler.model.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
 from reconciler.model.restart import RestartRequest
 from reconciler.operations.named_resource import one_resource
@@ -19,11 +20,12 @@ from reconciler.operations.operator_name import operator
 from reconciler.operations.stored_facts import facts_of, observed_types
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.pauses import pauses, standing_pauses
 from reconciler.runtime import now
 
 
 class RestartAsked(msgspec.Struct, frozen=True):
-    """A new restart, and whether a daemon is at work that carries it out."""
+    """A new restart, and whether a daemon is at work that carries it out. `notes`: also what holds it for now."""
 
     request: RestartRequest
     at_work: bool
@@ -48,13 +50,19 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
         why = refusal(machine.spec, power, machine_facts(facts.resources, machine.key))
         if why is not None:
             raise OperationError(f"{machine.key} is not restarted: {why}")
-        begins = now()
+        begins, about = now(), (machine.key, desired, facts)
         request = RestartRequest(
             runtime.entropy(3).hex(), machine.key, reason.strip(), operator("restart"), begins, begins + within
         )
         with at.changing() as store:
             store.restarts.add(request)
-        return RestartAsked(request, daemon is not None and daemon.at_work(begins), at.notes)
+            held = tuple(one for one in standing_pauses(store.pauses.all(), begins) if pauses(one, *about))
+        return RestartAsked(request, daemon is not None and daemon.at_work(begins), (*at.notes, *map(_waits, held)))
+
+
+def _waits(pause: ResourcePause) -> str:
+    text = "pause {0.id} by {0.by} holds the restart: {0.reason}; `groundstate resume {0.id}` ends the pause"
+    return text.format(pause)
 
 
 def _check(key: ResourceKey, known: bool) -> None:

@@ -80,6 +80,22 @@ class Metrics:
         self._revision = Gauge(
             "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
         )
+        self._broken = Gauge(
+            "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
+        )
+        self._make_guard_tables()
+        self._make_bmc_series()
+        self._counted = {name: self._table(name, meaning, *labels) for name, meaning, labels in GAUGES}
+        self._levels = {
+            name: (
+                self._table(gauge.name, gauge.meaning, *gauge.labels),
+                self._table(f"{gauge.name}_used", f"{gauge.meaning} Those that are given out.", *gauge.labels),
+            )
+            for name, gauge in _LEVELS.items()
+        }
+
+    def _make_guard_tables(self) -> None:
+        """Guards, their budgets and overrides, and pauses."""
         self._windows = self._table("groundstate_window_open", "1 while the windows of the guard are open.", "guard")
         self._overrides = self._table("groundstate_overrides", "Overrides of the guard that are active.", "guard")
         self._override_ends = self._table(
@@ -91,6 +107,18 @@ class Metrics:
         self._budget_allowed = self._table(
             "groundstate_budget_allowed", "Machines of the group that may be down.", "guard", "group"
         )
+        self._observes = Gauge(
+            "groundstate_observes_only", "1 while the daemon sends nothing (run --observe).", registry=self.registry
+        )
+        self._pauses = Gauge("groundstate_pauses", "Pauses that stand.", registry=self.registry)
+        self._pause_ends = self._table(
+            "groundstate_pause_end_timestamp_seconds",
+            "When a pause ends automatically; +Inf: when it is resumed.",
+            "id",
+        )
+
+    def _make_bmc_series(self) -> None:
+        """Requests to BMCs."""
         self._bmc_seconds = Histogram(
             "groundstate_bmc_request_seconds",
             "Time of a driver's request to a BMC.",
@@ -103,26 +131,6 @@ class Metrics:
             "Requests to BMCs that failed.",
             ["driver", "reason"],
             registry=self.registry,
-        )
-        self._counted = {name: self._table(name, meaning, *labels) for name, meaning, labels in GAUGES}
-        self._levels = {
-            name: (
-                self._table(gauge.name, gauge.meaning, *gauge.labels),
-                self._table(f"{gauge.name}_used", f"{gauge.meaning} Those that are given out.", *gauge.labels),
-            )
-            for name, gauge in _LEVELS.items()
-        }
-        self._observes = Gauge(
-            "groundstate_observes_only", "1 while the daemon sends nothing (run --observe).", registry=self.registry
-        )
-        self._pauses = Gauge("groundstate_pauses", "Pauses that stand.", registry=self.registry)
-        self._pause_ends = self._table(
-            "groundstate_pause_end_timestamp_seconds",
-            "When a pause ends automatically; +Inf: when it is resumed.",
-            "id",
-        )
-        self._broken = Gauge(
-            "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
         )
 
     def stepped(self, kind: str, outcome: Outcome, seconds: float) -> None:

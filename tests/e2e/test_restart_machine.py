@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drivers.bmc.emulator import EmulatorFleet
 from tests.e2e.desk import Desk, machine, partition
 
 
@@ -23,6 +25,34 @@ def test_the_running_daemon_restarts_it(desk: Desk) -> None:
         daemon.logged("Restarted", key="Machine/m0")
     assert sent(desk.events())[1:] == ["power-off (GracefulShutdown)", "power-on (On)"]
     assert asked.out.split()[1] in desk.told("Restarted")[0].message
+
+
+def test_without_a_daemon_apply_restarts_it_once(desk: Desk, tmp_path: Path) -> None:
+    """On an emulated BMC, which keeps its state between commands."""
+    system = "5a1f0000-0000-4000-0000-000000000002"
+    with EmulatorFleet(tmp_path / "bmcs", [[system]], (0, 1)) as bmcs:
+        trust = {"credentialRef": {"name": "lab"}, "tls": {"caFile": str(bmcs.ca_file)}}
+        desk.environment |= {"LAB_BMC_USERNAME": bmcs.username, "LAB_BMC_PASSWORD": bmcs.password}
+        desk.allow("lab", "LAB_BMC", bmcs.ca_file)
+        declared = machine("m0", bmcs.addresses[0], system=system, power="On")
+        desk.commit(lab=[partition(driver="redfish", **trust), declared])
+        assert desk.run("apply", "--yes").code == 0
+        before = len(sent(desk.events()))
+        asked = desk.run("restart", "machine/m0", "--reason", "INC-7")
+        assert "no daemon is at work; `groundstate apply machine/m0` does it" in asked.err
+        assert desk.run("apply", "--yes", "machine/m0").code == 0
+        assert desk.run("apply", "--yes", "machine/m0").code == 0
+    assert sent(desk.events())[before:] == ["power-off (GracefulShutdown)", "power-on (On)"]
+    assert len(desk.told("Restarted")) == 1
+
+
+def test_a_pause_that_holds_it_is_named(desk: Desk) -> None:
+    desk.commit(lab=[partition(), machine("m0", power="On")])
+    assert desk.run("apply", "--yes").code == 0
+    paused = desk.run("pause", "machine/m0", "--reason", "a DIMM")
+    asked = desk.run("restart", "machine/m0", "--reason", "INC-7")
+    assert f"pause {paused.out.split()[1].rstrip(':')} by " in asked.err
+    assert "holds the restart: a DIMM" in asked.err
 
 
 @pytest.mark.parametrize(

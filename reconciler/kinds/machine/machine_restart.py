@@ -20,7 +20,8 @@ from reconciler.model.restart import RestartRequest
 
 LATE = "it could not begin in time; ask again if it is still wanted"
 IN_DOUBT = (
-    "the power-off was sent, and the machine was not seen off; it may have been restarted, and nothing is sent again"
+    "the power-off was sent once, and the machine was not seen off. The BMC may have refused it, as its events say, or "
+    "the machine may have restarted. Ask again if the machine still needs a restart"
 )
 NOT_WANTED = "the machine is off, and declared Off by now"
 IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"

@@ -21,7 +21,7 @@ OBSERVE_ONLY = "observe-only"
 
 def hold_everything(changes: Iterable[Change], _world: GuardWorld) -> Holds:
     """The guard of a daemon that only observes: nothing is sent, and nothing is recorded as done."""
-    hint = "stop it, and start `groundstate run` without --observe"
+    hint = "stop this daemon, and start `groundstate run` without --observe"
     hold = Hold(HoldKind.GUARD, OBSERVE_ONLY, "this daemon only observes (run --observe)", hint)
     return {change.key: (hold,) for change in changes}
 
