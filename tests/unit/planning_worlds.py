@@ -265,6 +265,7 @@ KINDS = {
 def remembered(draw: st.DrawFn, kind: str) -> ResourceFacts:
     path = draw(st.sampled_from(["spec.power", "spec.boot", "spec.indicatorLED", "spec.address", "spec.prefixes"]))
     of_machine = {
+        "disrupted_at": draw(st.sampled_from([None, None, NOW - timedelta(minutes=9), NOW - timedelta(days=1)])),
         "shutdown_ignored": draw(st.sampled_from([None, None, NOW - timedelta(minutes=1)])),
         "project": draw(st.sampled_from([None, None, "shop", "ware"])),
         "image": draw(st.sampled_from([None, None, "debian-12.0.1", "debian-11.0.1"])),
@@ -274,7 +275,6 @@ def remembered(draw: st.DrawFn, kind: str) -> ResourceFacts:
         applied=draw(st.sampled_from([None, Applied({"spec.power": "On", "spec.indicatorLED": "Off"}, "old", NOW)])),
         drift=draw(st.sampled_from([{}, {"spec.power": NOW - timedelta(hours=2)}])),
         failures=draw(st.sampled_from([{}, {path: Failure("Rejected", "400", NOW, True, 1, "some print")}])),
-        disrupted_at=draw(st.sampled_from([None, None, NOW - timedelta(minutes=9), NOW - timedelta(days=1)])),
         deletion_policy=draw(st.sampled_from([None, *DeletionPolicy])),
         **(of_machine if kind == "Machine" else {}),
     )
