@@ -9,7 +9,7 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import Classification, ImageSpec, expired
 from reconciler.kinds.claim.renamed_from import RENAMABLE
 from reconciler.kinds.claim.spec import claim_key, of_claim
-from reconciler.kinds.common.machine_facts import all_machine_facts
+from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts
 from reconciler.kinds.common.renamed_facts import former
 from reconciler.kinds.machine.binding import fits
 from reconciler.model.diagnostic import Diagnostic, Severity
@@ -29,10 +29,10 @@ def on_images(
     """What to see to of the images that these resources have: they expire, are deprecated, or do not run on the
     machine's size."""
     by_image: dict[str, list[ResourceKey]] = {}
-    machines = all_machine_facts(facts.resources)
-    for key in keys:
-        if key in machines and (name := machines[key].image) is not None:
-            by_image.setdefault(name, []).append(key)
+    for key in keys:  # And not through all machines: each reconcile asks for the plan of one key.
+        one = facts.resources.get(key)
+        if isinstance(one, MachineFacts) and one.image is not None:
+            by_image.setdefault(one.image, []).append(key)
     found: list[Diagnostic] = []
     for name, users in sorted(by_image.items()):
         image = desired.resources.get(ResourceKey("Image", name))
