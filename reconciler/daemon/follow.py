@@ -15,7 +15,7 @@ from reconciler.applying.engine import Engine
 from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.source import DesiredSource
-from reconciler.desired.load import Loaded, load_state
+from reconciler.desired.load import Loaded, load_base, load_state
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
@@ -201,13 +201,9 @@ class Follower:
 
     def _base(self, state: DesiredState) -> DesiredState | None:
         """The state before, for a store that remembers nothing: its guards are those in force."""
-        if state.revision.commit is None or self._engine.everything():
+        if self._engine.everything():
             return None
-        before = self._source.base(state.revision.id)
-        try:
-            return None if before is None else load_state(self._source.snapshot(before), cache=self._cache).state
-        except SourceError:
-            return None
+        return load_base(self._source, state.revision.id, cache=self._cache)
 
     def _put_in_force(self, state: DesiredState) -> None:
         concerned = self._engine.affected(state)

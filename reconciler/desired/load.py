@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.desired.git.sources.source import Snapshot
+from reconciler.desired.git.plumbing import SourceError
+from reconciler.desired.git.sources.source import DesiredSource, Snapshot
 from reconciler.desired.manifest import document_cache as disk
 from reconciler.desired.manifest.manifest_files import ManifestFile
 from reconciler.desired.rules.findings import Finding
@@ -73,6 +74,15 @@ def load_state(snapshot: Snapshot, cache: Path | None = None, previous: Loaded |
         if cache is not None and before is not None and (files.parsed or sound != before.sound):
             disk.save_cache(cache, {file.blob_id: found for file, found in files.good.items()}, sound)
     return Loaded(state, tuple(diagnostics), len(snapshot.files), len(everything), files.good)
+
+
+def load_base(source: DesiredSource, revision: str, cache: Path | None = None) -> DesiredState | None:
+    """The state of the commit that a revision follows; None where there is none, or it is broken or unreadable."""
+    try:
+        before = source.base(revision)
+        return None if before is None else load_state(source.snapshot(before), cache=cache).state
+    except SourceError:
+        return None
 
 
 def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> _Files:

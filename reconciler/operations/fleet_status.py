@@ -13,7 +13,7 @@ from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
 from reconciler.model.plan import HoldKind
 from reconciler.operations.resource_views import ListRequest, list_resources
-from reconciler.operations.stored_facts import facts_in_force, facts_under, observed_types, standing_of
+from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.budgets import group_state
@@ -108,8 +108,7 @@ def _revision(store: Store) -> RevisionStatus:
 
 
 def _budget(at: Workspace, store: Store, standing: Standing, time: datetime) -> BudgetStatus:
-    desired = at.read(at.source(), store)
-    facts = facts_in_force(desired, facts_under(store, desired))
+    desired, facts = state_and_facts(at, store)
     observed = {one.key: one for one in store.observations(observed_types())}
     world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, time)
     state = group_state(fleet_budget(standing.limits), "", world)

@@ -11,7 +11,7 @@ from reconciler.kinds.selectors import select
 from reconciler.model.plan import Change
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
-from reconciler.operations.stored_facts import facts_in_force, facts_under, observed_types, standing_of
+from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.builtin_guards import fleet_budget
@@ -47,8 +47,7 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
     with Workspace(where) as at:
         moment = at_time or now()
         with at.store() as store:
-            desired = at.read(at.source(), store)
-            facts = facts_in_force(desired, facts_under(store, desired))
+            desired, facts = state_and_facts(at, store)
             observed = {one.key: one for one in store.observations(observed_types())}
             standing, _ = standing_of(store, asked)
         chosen = select([target], "", desired, universe(desired, facts))

@@ -13,7 +13,7 @@ from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, plan_in, unwatched
-from reconciler.operations.stored_facts import facts_in_force, facts_under, observed_types
+from reconciler.operations.stored_facts import observed_types, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.placement.capacity import Capacity, capacity
@@ -77,6 +77,6 @@ def _known(
         targets = tuple(KINDS[kind].plural for kind in INVENTORIED)
         fresh = plan_in(at, CommandLimits(), PlanRequest(targets), observed).observations
     with at.store() as store:
-        desired = at.read(at.source(), store)
+        desired, facts = state_and_facts(at, store)
         seen = {one.key: one for one in (*store.observations(observed_types()), *fresh)}
-        return desired, seen, facts_in_force(desired, facts_under(store, desired))
+        return desired, seen, facts

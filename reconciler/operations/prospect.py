@@ -24,7 +24,6 @@ from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.stored_facts import (
     derived_labels,
     facts_in_force,
-    facts_of,
     facts_under,
     observed_types,
     standing_of,
@@ -33,7 +32,6 @@ from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.access_changes import access_changes
 from reconciler.planning.admission import admit
-from reconciler.planning.base_guards import guards_of_base, with_base_marks
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.universe import universe
@@ -89,8 +87,9 @@ def plan_in(
     with at.noting_uncommitted(source):
         desired, warnings = at.read_all(source)
     with at.store() as store:
-        base = base_state(at, source, desired, facts_of(store))
-        remembered = _remembered(store, desired, base)
+        facts = facts_under(store, desired)
+        base = at.base(source, desired, facts)
+        remembered = _remembered(desired, facts, base)
         scope = _scope(request, store, remembered)
         judge, told = standing_of(store, asked)
         found = (
@@ -137,26 +136,12 @@ class _Scope(msgspec.Struct, frozen=True):
     filtered_by: str
 
 
-def base_state(at: Workspace, source: DesiredSource, desired: DesiredState, facts: Facts) -> DesiredState | None:
-    """The state that the commit follows, whose guards judge too where the store remembers nothing, as in a pull
-    request. None where the store remembers what is in force, or the state before cannot be read."""
-    if facts.resources or desired.revision.commit is None:
-        return None
-    before = source.base(desired.revision.id)
-    return None if before is None else at.read_commit(source, before)
-
-
-def _remembered(store: Store, desired: DesiredState, base: DesiredState | None) -> _Remembered:
+def _remembered(desired: DesiredState, facts: Facts, base: DesiredState | None) -> _Remembered:
     """Raises OperationError where the facts forbid the state."""
-    facts = facts_under(store, desired)
-    if base is not None:
-        facts = Facts({**guards_of_base(base, now()), **facts.resources}, facts.in_flight)
     if refused := admit(desired, facts):
         raise OperationError("", FailureReason.NOT_ADMITTED, diagnostics=refused)
     access = access_changes(desired, facts.resources)
-    facts = facts_in_force(desired, facts)
-    if base is not None:
-        facts = with_base_marks(base, facts, now())
+    facts = facts_in_force(desired, facts, base)
     return _Remembered(desired, facts, access, tuple(universe(desired, facts)))
 
 

@@ -29,11 +29,10 @@ from reconciler.operations.ledger_events import newest
 from reconciler.operations.operation_error import OperationError
 from reconciler.operations.stored_facts import (
     derived_labels,
-    facts_in_force,
     facts_of,
-    facts_under,
     observed_types,
     standing_of,
+    state_and_facts,
 )
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -159,8 +158,7 @@ def describe_resources(
 
 def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], selector: str) -> list[ResourceView]:
     with workspace.store() as store:
-        desired = workspace.read(workspace.source(), store)
-        facts = facts_in_force(desired, facts_under(store, desired))
+        desired, facts = state_and_facts(workspace, store)
         observed = {one.key: one for one in store.observations(observed_types())}
         chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})

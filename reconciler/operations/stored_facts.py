@@ -12,6 +12,7 @@ from reconciler.planning.guards.standing import CommandLimits, Standing, standin
 from reconciler.runtime import now
 
 if TYPE_CHECKING:
+    from reconciler.operations.workspace import Workspace
     from reconciler.store import Store
 
 
@@ -40,11 +41,29 @@ def facts_under(store: Store, desired: DesiredState) -> Facts:
     return Facts({**facts.resources, **changed}, facts.in_flight)
 
 
-def facts_in_force(desired: DesiredState, facts: Facts) -> Facts:
-    """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that."""
+def facts_in_force(desired: DesiredState, facts: Facts, base: DesiredState | None) -> Facts:
+    """What is remembered as soon as this state is in force: every plan, and whatever shows one, judges by that.
+
+    `base`: the state that it follows, where nothing is remembered (`Workspace.base`): its guards are in force.
+    """
+    from reconciler.planning.base_guards import guards_of_base, with_base_marks
     from reconciler.planning.carry_over import carried_over, with_changes
 
-    return Facts(with_changes(facts.resources, carried_over(desired, facts.resources, now())), facts.in_flight)
+    at = now()
+    known = facts.resources if base is None else {**guards_of_base(base, at), **facts.resources}
+    after = Facts(with_changes(known, carried_over(desired, known, at)), facts.in_flight)
+    return after if base is None else with_base_marks(base, after, at)
+
+
+def state_and_facts(at: Workspace, store: Store) -> tuple[DesiredState, Facts]:
+    """The desired state, or the last good one where it is broken, and what is remembered once it is in force.
+
+    Raises OperationError and SourceError.
+    """
+    source = at.source()
+    desired = at.read(source, store)
+    facts = facts_under(store, desired)
+    return desired, facts_in_force(desired, facts, at.base(source, desired, facts))
 
 
 def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:

@@ -16,6 +16,7 @@ import msgspec
 
 from reconciler import runtime
 from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.facts import Facts
 from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
@@ -95,15 +96,12 @@ class Workspace:
         """
         return self.read_all(source, store)[0]
 
-    def read_commit(self, source: DesiredSource, commit: str) -> DesiredState | None:
-        """The desired state of another commit; None where it is broken, or not in the clone."""
-        from reconciler.desired.git.plumbing import SourceError
-        from reconciler.desired.load import load_state
+    def base(self, source: DesiredSource, desired: DesiredState, facts: Facts) -> DesiredState | None:
+        """The state that this one follows in git, whose guards judge too where the store remembers nothing, as in a
+        pull request. None where the store remembers what is in force, or the state before cannot be read."""
+        from reconciler.desired.load import load_base
 
-        try:
-            return load_state(source.snapshot(commit), cache=cache_dir()).state
-        except SourceError:
-            return None
+        return None if facts.resources else load_base(source, desired.revision.id, cache=cache_dir())
 
     def read_all(
         self, source: DesiredSource, store: Store | None = None

@@ -196,3 +196,32 @@ def test_an_apply_to_a_new_store_does_not_forget_the_guard_that_its_commit_remov
         assert lab.run("apply", "--yes", *NO_LIMIT, *empty).code != 0
     assert going(lab, *empty) == []
     assert len(lab.run("plan", "-o", "json", *NO_LIMIT, *empty).json["changes"]) == 3
+
+
+def test_a_plan_of_a_work_tree_without_a_store_is_judged_by_the_guards_that_are_committed(lab: Lab) -> None:
+    """Before a commit is made the files on disk follow HEAD; once they are committed, they follow its parent."""
+    empty = ("--work-tree", "--store", str(lab.desk.folder / "other.db"))
+    lab.commit("Off", ONE_A_RACK)
+    lab.desk.write(guards=[guard("racks", budget={"maxDisrupted": 4, "per": "rack"})])
+    assert going(lab, *empty) == ["a1", "b1"]
+    lab.desk.git("commit", "--quiet", "--all", "--message", "Loosen it")
+    assert going(lab, *empty) == ["a1", "b1"], "clean, so it is the commit itself"
+    (lab.desk.repo / "guards.yaml").unlink()
+    assert going(lab, *empty) == ["a1", "a2", "b1", "b2"], "HEAD lets four go"
+
+
+def test_a_work_tree_of_a_branch_is_judged_by_the_guards_where_the_branch_began(lab: Lab) -> None:
+    empty = ("--work-tree", "--store", str(lab.desk.folder / "other.db"))
+    lab.commit("Off", ONE_A_RACK)
+    lab.desk.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    lab.commit("Off", guard("racks", budget={"maxDisrupted": 4, "per": "rack"}))
+    lab.desk.write(guards=[])
+    assert going(lab, *empty) == ["a1", "b1"]
+
+
+def test_all_that_shows_a_plan_in_a_new_store_is_judged_by_the_guards_of_the_commit_before(lab: Lab) -> None:
+    """One policy, whoever asks: `explain-guard` names the former spec that `plan` is judged by."""
+    empty = ("--store", str(lab.desk.folder / "other.db"))
+    lab.commit("Off", guard("racks", budget={"maxDisrupted": 4, "per": "rack"}))
+    found = lab.run("explain-guard", "machine/a1", *NO_LIMIT, *empty, "-o", "json").json["guards"]
+    assert [one["budget"]["allowed"] for one in found if one["guard"] == "guard/racks"] == [4, 1]

@@ -128,6 +128,17 @@ class Repository:
     def base(self, revision: str) -> str | None:
         """Where the commit left the remote's default branch, as far as the clone knows that branch; else its first
         parent, as for a commit that is on that branch already."""
+        return self._branched_at(revision) or self._parsed(f"{revision}^1")
+
+    def base_of_work_tree(self) -> str | None:
+        """The same of the files on disk, which a commit that follows HEAD would have, where they differ from HEAD."""
+        head = self._parsed("HEAD")
+        if head is None:
+            return None
+        return self._branched_at(head) or (head if self.uncommitted() else self.base(head))
+
+    def _branched_at(self, revision: str) -> str | None:
+        """Where the commit left the remote's default branch; None for one that is on it, and where none is known."""
         for branch in ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master"):
             try:
                 found = plumbing.run(self.git_dir, "merge-base", revision, branch).decode().strip()
@@ -135,8 +146,11 @@ class Repository:
                 continue
             if found and found != revision:
                 return found
+        return None
+
+    def _parsed(self, revision: str) -> str | None:
         try:
-            return plumbing.run(self.git_dir, "rev-parse", "--verify", "--quiet", f"{revision}^1").decode().strip()
+            return plumbing.run(self.git_dir, "rev-parse", "--verify", "--quiet", revision).decode().strip()
         except GitFailed:
             return None
 

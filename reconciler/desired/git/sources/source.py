@@ -76,8 +76,8 @@ class DesiredSource(Protocol):
         """Whether the commit `revision` has `ancestor` among its ancestors; None if that is unknown."""
 
     def base(self, revision: str) -> str | None:
-        """The commit that a commit follows: where it left the remote's default branch, else its first parent. None
-        where there is none, or if it is unknown."""
+        """The commit that a revision follows: where it left the remote's default branch, else its first parent; of a
+        work tree that differs from HEAD: HEAD. None where there is none, or if it is unknown."""
 
     def shallow(self) -> bool:
         """Whether its history ends before its beginning."""

@@ -15,6 +15,9 @@ from reconciler import runtime
 from reconciler.desired.git import plumbing
 from reconciler.desired.git.commit_objects import BLOB, git_object_id
 from reconciler.desired.git.sources import watch as watching
+from reconciler.desired.git.sources.repository import Repository
+from reconciler.desired.git.sources.repository_folder import RepositoryFolder, find_repository
+from reconciler.desired.git.sources.source import Snapshot
 from reconciler.desired.manifest.manifest_files import FILE, MAX_FILE, OTHER, SUBMODULE, SYMLINK, Listing, ManifestFile
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision, Source
@@ -72,18 +75,29 @@ class WorkTree:
     def descends(self, revision: str, ancestor: str) -> None:
         """It is unknown: nothing is kept."""
 
-    def base(self, revision: str) -> None:
-        """It is unknown: nothing is kept."""
+    def base(self, revision: str) -> str | None:
+        """The commit that what is on disk would follow; None where the folder is in no repository."""
+        repository = self._repository()
+        return None if repository is None else repository.base_of_work_tree()
+
+    def _repository(self) -> Repository | None:
+        found = find_repository(self._folder)
+        if not isinstance(found, RepositoryFolder):
+            return None
+        return Repository(found, None, self._path, folder=self._folder)
 
     @property
     def location(self) -> str:
         """The repository's folder."""
         return str(self._root)
 
-    def snapshot(self, at: str | None = None) -> WorkTreeSnapshot:
-        """What is on disk now. Raises SourceError when the folder is gone, and for any `at`: nothing is kept."""
+    def snapshot(self, at: str | None = None) -> Snapshot:
+        """What is on disk now, or the commit `at`. Raises SourceError when the folder is gone."""
         if at is not None:
-            raise plumbing.SourceError("a work tree has no earlier state", "", "read the commit without --work-tree")
+            repository = self._repository()
+            if repository is None:
+                raise plumbing.SourceError("a folder has no earlier state", "it is in no repository", "use a clone")
+            return repository.snapshot(at)
         top = self._root / self._path
         if not top.is_dir():
             raise plumbing.SourceUnavailable(f"{top} is not a directory", "", "check the path")
