@@ -34,7 +34,7 @@ from reconciler.planning.admission import admit
 from reconciler.planning.affected import affected_keys
 from reconciler.planning.base_guards import guards_of_base, with_base_marks
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.planning.guards.declared_guards import loosening_words
+from reconciler.planning.guards.declared_guards import loosening_words, marked
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.restarts import first_of_each
 
@@ -165,9 +165,18 @@ class Engine:
     def label(self, labels: Mapping[ResourceKey, Mapping[str, str]]) -> list[ResourceKey]:
         """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
         with self._state.changing():
-            changed = relabelled(self._state.facts, labels)
+            changed = self._marked(relabelled(self._state.facts, labels))
             self._state.save(changed)
             return list(changed)
+
+    def _marked(self, changed: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, ResourceFacts]:
+        """With the guards by the labels that are new: what these take out of a match is guarded for an hour more."""
+        desired, now = self._state.desired, self._context.now()
+        declared = desired.resources if desired is not None else {}
+        return {
+            key: marked(desired, declared[key], facts, now) if desired is not None and key in declared else facts
+            for key, facts in changed.items()
+        }
 
     def take_restarts(self, requests: Iterable[RestartRequest]) -> tuple[list[ResourceKey], list[RestartResult]]:
         """Take up the restarts that were asked for and are new. Returns the keys of these, and how others have ended.

@@ -10,7 +10,7 @@ from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
 from reconciler.kinds.claim.claim_fact_rules import ClaimFactRules
 from reconciler.kinds.claim.columns import CLAIM_COLUMNS
-from reconciler.kinds.claim.rules import ClaimRules
+from reconciler.kinds.claim.rules import ClaimRules, machines_given_up
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.fact_rules import Occasion, Recorded
 from reconciler.kinds.common.kind import BMC, IPAM, Kind
@@ -191,6 +191,7 @@ KINDS: dict[str, Kind] = {
             placed=True,
             joins=True,
             fact_rules=ClaimFactRules(),
+            gives_up=machines_given_up,
         ),
         Kind(
             "Guard",

@@ -12,12 +12,15 @@ import pytest
 
 from drivers.base import PowerState
 from drivers.bmc.fake_faults import Call, Fault, FaultKind
+from reconciler.kinds.catalogue.size import SIZE_LABEL
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import EventReason
 from reconciler.model.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
+from tests.loop.test_claims import WEB, inspected
+from tests.loop.test_claims import fleet as claiming
 from tests.loop.world import ALL, World, declare, machine
 
 Document = tuple[str, str, dict[str, Any]]
@@ -229,3 +232,61 @@ def fleet_of(path: Path, state: DesiredState) -> World:
             bmc = world.bmc(key.name)
             bmc.state = msgspec.structs.replace(bmc.state, power=PowerState.ON)
     return world
+
+
+KEEP = {"deny": [{"from": "2000-01-01T00:00", "reason": "keep"}]}
+
+
+def test_a_commit_that_changes_a_size_takes_no_machine_out_of_a_guard_by_that(tmp_path: Path) -> None:
+    """The size is worked out anew when the commit is in force already: the label changes without a document's."""
+    rule, key = guard("big", match={"selector": f"{SIZE_LABEL}=big"}, windows=KEEP), ResourceKey("Machine", "r1-00")
+    world = fleet(tmp_path, rule, *racks(count=1))
+    world.engine.label({key: {SIZE_LABEL: "big"}})
+    world.commit(declare(rule, *racks("Off", count=1, each=1), revision="b" * 40))
+    world.engine.label({key: {SIZE_LABEL: "small"}})
+    world.run(3000)
+    assert off(world) == []
+    world.run(1200)
+    assert off(world) == ["r1-00"]
+
+
+def test_a_machine_that_a_new_label_puts_into_a_match_stays_protected_without_its_document(tmp_path: Path) -> None:
+    rule, key = guard("big", match={"selector": f"{SIZE_LABEL}=big"}, protection="All"), ResourceKey("Machine", "r1-00")
+    world = fleet(tmp_path, rule, *racks(count=1))
+    world.engine.label({key: {SIZE_LABEL: "big"}})
+    world.commit(declare(rule, *racks(count=1)[1:], revision="b" * 40))
+    world.run(600)
+    assert key in world.facts()
+
+
+@pytest.mark.parametrize("block", [{"windows": KEEP}, {"protection": "Release"}, {"protection": "All"}])
+@pytest.mark.parametrize("count", [None, 1])
+def test_a_guard_of_machines_holds_the_claim_that_would_release_them(
+    tmp_path: Path, block: dict[str, Any], count: int | None
+) -> None:
+    """The claim's own change stops and wipes machines: nobody guards a rack and means only what names its machines."""
+    world = inspected(tmp_path, "m1", "m2")
+    rule = declare(guard("db", match={"kinds": ["Machine"], "names": ["m2"]}, **block))
+    world.commit(both(claiming(2, "m1", "m2"), rule))
+    world.run(60)
+    world.commit(both(claiming(count, "m1", "m2"), rule))
+    world.run(600)
+    assert [facts.lifecycle.releasing_at for facts in world.machines().values()] == [None, None]
+    [hold] = [hold for change in world.engine.plan().changes if change.key == WEB for hold in change.held_by]
+    assert hold.by == "guard/db"
+    assert hold.reason.endswith("; the change releases Machine/m2")
+
+
+def test_protection_from_deletion_of_machines_lets_their_claim_go(tmp_path: Path) -> None:
+    """The claim is not what is protected, and its machines stay declared."""
+    world = inspected(tmp_path, "m1")
+    rule = declare(guard("db", match={"kinds": ["Machine"]}, protection="Delete"))
+    world.commit(both(claiming(1, "m1"), rule))
+    world.run(60)
+    world.commit(both(claiming(None, "m1"), rule))
+    world.run(60)
+    assert [facts.lifecycle.releasing_at for facts in world.machines().values()] != [None]
+
+
+def both(one: DesiredState, other: DesiredState) -> DesiredState:
+    return DesiredState(one.revision, {**one.resources, **other.resources})

@@ -17,7 +17,7 @@ from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.common.renamed_facts import former
 from reconciler.model.action import Action, Claim, Forget, Rename, Unclaim
 from reconciler.model.plan import Hold, HoldKind
-from reconciler.model.resource import Resource
+from reconciler.model.resource import Resource, ResourceKey
 
 COUNT, MACHINES, WITHOUT, PROJECT = Claim.path, "spec.machines", "spec.without", "spec.project"
 
@@ -88,6 +88,11 @@ class ClaimRules:
     def patience(self, action: Action, resource: Resource[MachineClaimSpec] | None) -> float:
         """Nothing is sent."""
         return 1.0
+
+
+def machines_given_up(action: Action) -> tuple[ResourceKey, ...]:
+    """The machines that the action releases, to be stopped and wiped."""
+    return tuple(ResourceKey("Machine", name) for name in action.machines) if isinstance(action, Unclaim) else ()
 
 
 def named_machines(held: Iterable[ClaimedMachine]) -> str:

@@ -130,6 +130,10 @@ def _at_rest(_facts: ResourceFacts) -> bool:
     return False
 
 
+def _nothing_else(_action: Action) -> Iterable[ResourceKey]:
+    return ()
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -193,6 +197,8 @@ class Kind(msgspec.Struct, frozen=True):
     """Whether what is observed and remembered shows that it does not do its work."""
     under_way: Callable[[ResourceFacts], bool] = _at_rest
     """Whether something was begun with it that is to be ended, so that no window holds it."""
+    gives_up: Callable[[Action], Iterable[ResourceKey]] = _nothing_else
+    """The other resources that one of its actions gives up, as a claim its machines: their guards judge it too."""
     adoption: Adoption | None = None
     """How one that is only observed is taken over; None: groundstate manages all that are declared."""
     counted: tuple[CountedGauge, ...] = ()

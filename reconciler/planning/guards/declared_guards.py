@@ -162,24 +162,46 @@ def hold_declared(changes: Iterable[Change], world: GuardWorld) -> Mapping[Resou
     guards = [one for one in guards_in_force(world) if one.spec.windows is not None or one.spec.protection is not None]
     if not guards:
         return {}
-    found = {}
-    for change in changes:
-        if change.key.kind != GUARD and change.actions:
-            mine = (one for one in guards if is_guarded(one, change.key, world))
-            found[change.key] = tuple(hold for one in mine for hold in holds_on(one, change, world))
+    found = {
+        change.key: tuple(hold for one in guards for hold in holds_on(one, change, world))
+        for change in changes
+        if change.key.kind != GUARD and change.actions
+    }
     return {key: holds for key, holds in found.items() if holds}
 
 
+def guards_of_change(change: Change, world: GuardWorld) -> list[GuardInForce]:
+    """Those that guard the resource of the change, or one that the change gives up."""
+    return [one for one in guards_in_force(world) if any(is_guarded(one, key, world) for key in _concerned(change))]
+
+
 def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator[Hold]:
-    """The holds of the guard's windows and of its protection on a change that it guards."""
+    """The holds of the guard's windows and of its protection on a change of what it guards, or by which that is given
+    up: a claim that is removed takes its machines down."""
+    guarded = [key for key in _concerned(change) if is_guarded(guard, key, world)]
+    if not guarded:
+        return
+    others = _others_words(key for key in guarded if key != change.key)
     if guard.spec.windows is not None and judges(guard.spec, change) and begins(change, world):
         state = window_of(guard, world.now)
         if not state.open:
-            yield _hold(guard, window_words(guard, state), _wait_hint(guard, change, state))
-    taken = protected(guard.spec.protection, change)
+            yield _hold(guard, window_words(guard, state) + others, _wait_hint(guard, change, state))
+    taken = protected(guard.spec.protection, change, is_own=change.key in guarded)
     if taken is not None:
         hint = "remove the protection from the guard in a commit; the removal takes effect an hour after the commit"
-        yield _hold(guard, f"{taken}, which the guard forbids", _or_override(guard, change, hint))
+        yield _hold(guard, f"{taken}, which the guard forbids{others}", _or_override(guard, change, hint))
+
+
+def _concerned(change: Change) -> tuple[ResourceKey, ...]:
+    kind = KINDS.get(change.key.kind)
+    others = (key for action in change.actions for key in kind.gives_up(action)) if kind is not None else ()
+    return (change.key, *dict.fromkeys(others))
+
+
+def _others_words(keys: Iterable[ResourceKey]) -> str:
+    names = [str(key) for key in keys]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"; the change releases {', '.join(names[:5])}{more}" if names else ""
 
 
 def judges(spec: GuardSpec, change: Change) -> bool:
@@ -205,9 +227,10 @@ def begins(change: Change, world: GuardWorld) -> bool:
     return not KINDS[change.key.kind].under_way(facts)
 
 
-def protected(protection: Protection | None, change: Change) -> str | None:
-    """What the change would do that the protection forbids, in words."""
-    if protection in (Protection.DELETE, Protection.ALL) and change.source is None:
+def protected(protection: Protection | None, change: Change, *, is_own: bool) -> str | None:
+    """What the change would do that the protection forbids, in words. `is_own`: the guard guards the resource of the
+    change, and not only what the change gives up."""
+    if protection in (Protection.DELETE, Protection.ALL) and change.source is None and is_own:
         return "the resource is no longer declared, and would be removed"
     if protection in (Protection.RELEASE, Protection.ALL) and change.disruption is Disruption.DESTRUCTIVE:
         names = dict.fromkeys(one.name for one in change.actions if one.disruption is Disruption.DESTRUCTIVE)

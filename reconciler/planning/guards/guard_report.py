@@ -19,6 +19,7 @@ from reconciler.planning.guards.declared_guards import (
     declared_guards,
     group_members,
     guards_of,
+    guards_of_change,
     holds_on,
     window_of,
 )
@@ -60,7 +61,8 @@ def guard_verdicts(
 ) -> tuple[GuardVerdict, ...]:
     """Every declared guard that guards the resource, the budget of the whole fleet, and whatever else holds the change
     as a guard."""
-    declared = [_verdict(one, key, change, world) for one in guards_of(key, world)]
+    mine_too = guards_of_change(change, world) if change is not None else guards_of(key, world)
+    declared = [_verdict(one, key, change, world) for one in mine_too]
     holds = [*change.held_by, *change.advice] if change is not None else []
     if key.kind in FLEET:
         mine = _reasons(holds, built_in.guard)
@@ -135,7 +137,7 @@ def _own_reasons(holds: Iterable[Hold], guard: GuardInForce, change: Change, wor
     """Of what holds by the guard's name, what this spec says: a former spec has the same name as the one after it."""
     said = {
         one.until: {hold.reason for hold in holds_on(one, change, world)}
-        for one in guards_of(change.key, world)
+        for one in guards_of_change(change, world)
         if one.name == guard.name
     }
     others = set().union(*said.values())
