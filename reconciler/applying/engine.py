@@ -36,7 +36,7 @@ from reconciler.planning.base_guards import guards_of_base, with_base_marks
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.guards.declared_guards import loosening_words, marked
 from reconciler.planning.guards.guard import GuardWorld
-from reconciler.planning.restarts import first_of_each
+from reconciler.planning.restarts import first_of_each, without_cancelled
 
 
 class Engine:
@@ -179,14 +179,15 @@ class Engine:
         }
 
     def take_restarts(self, requests: Iterable[RestartRequest]) -> tuple[list[ResourceKey], list[RestartResult]]:
-        """Take up the restarts that were asked for and are new. Returns the keys of these, and how others have ended.
-        `requests`: the oldest first. Raises StoreError."""
+        """Take up the restarts that were asked for and are new, and drop those that were cancelled. Returns the keys
+        of these, and how others have ended. `requests`: the oldest first. Raises StoreError."""
         with self._state.changing():
-            changed: dict[ResourceKey, ResourceFacts | None] = {}
+            asked = tuple(requests)
+            changed: dict[ResourceKey, ResourceFacts | None] = {**without_cancelled(self._state.facts, asked)}
             results: list[RestartResult] = []
             desired = self._state.desired
-            for one in first_of_each(requests) if desired is not None else ():
-                facts = self._state.facts.get(one.key)
+            for one in first_of_each(asked) if desired is not None else ():
+                facts = changed.get(one.key) or self._state.facts.get(one.key)
                 if facts is None or desired is None or one.key not in desired.resources:
                     results.append(RestartResult(one.id, one.key, "the machine is not declared any more"))
                     continue

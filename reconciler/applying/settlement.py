@@ -136,6 +136,7 @@ def refuse_action(
         rule = POLICIES[ErrorReason.CONFLICT]
     if reason in (ErrorReason.UNREACHABLE, ErrorReason.UNREADABLE):
         facts = uncount_write(facts, flight.action.served_path)
+    facts = _rules(flight).refused(flight.action, facts, str(error), is_final=rule.terminal, now=now)
     remembered = _failure(facts, flight, reason, str(error), fingerprint, rule.terminal, now)
     failure = remembered.failures[flight.action.served_path]
     floor = error.retry_after if isinstance(error, Busy) else None

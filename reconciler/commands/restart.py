@@ -9,8 +9,9 @@ import click
 
 from reconciler.commands.completion import complete_target
 from reconciler.commands.options import DurationType, where_from, where_options
-from reconciler.commands.terminal import exit_in_words, say_notes
-from reconciler.operations.restart_machine import restart_machine
+from reconciler.commands.terminal import exit_in_words, fail, say_notes
+from reconciler.operations.restart_machine import cancel_restart, restart_machine
+from reconciler.operations.where import Where
 from reconciler.views.render.words import clean
 
 
@@ -24,8 +25,9 @@ from reconciler.views.render.words import clean
     show_default=True,
     help="The restart is given up if it cannot begin within this time.",
 )
+@click.option("--cancel", is_flag=True, help="Cancel the machine's open restart, if its power-off was not sent yet.")
 @where_options
-def restart_command(target: str, reason: str, within: timedelta, **values: Any) -> None:
+def restart_command(target: str, reason: str, within: timedelta, cancel: bool, **values: Any) -> None:
     """Ask for one power cycle of a machine: a shutdown, and then power on, as declared.
 
     The running daemon carries it out; without a daemon `groundstate apply machine/NAME` does. Guards, budgets and
@@ -34,14 +36,18 @@ def restart_command(target: str, reason: str, within: timedelta, **values: Any) 
 
     It is refused for a machine that is declared Off, in maintenance, suspended, only observed, or being provisioned.
 
-    Exit codes: 0 it was asked for, 1 refused; the text says why.
+    Exit codes: 0 it was asked for, or cancelled; 1 refused; the text says why.
 
     \b
     Examples:
       groundstate restart machine/r1-03 --reason INC-7
       groundstate restart machine/r1-03 --reason "kernel hangs" --within 10m
+      groundstate restart machine/r1-03 --cancel
       groundstate events machine/r1-03 --watch
     """
+    if cancel:
+        _cancel(where_from(values), target, reason)
+        return
     with exit_in_words():
         asked = restart_machine(where_from(values), target, reason, within)
     say_notes(asked.notes)
@@ -50,3 +56,13 @@ def restart_command(target: str, reason: str, within: timedelta, **values: Any) 
     name = f"machine/{one.key.name}"
     who = "the daemon carries it out" if asked.at_work else f"no daemon is at work; `groundstate apply {name}` does it"
     click.echo(clean(f"{who}; follow it with `groundstate events {name} --watch`"), err=True)
+
+
+def _cancel(where: Where, target: str, reason: str) -> None:
+    with exit_in_words():
+        found = cancel_restart(where, target, reason)
+    say_notes(found.notes)
+    one = found.request
+    if found.too_late:
+        fail(clean(f"restart {one.id} of {one.key}: the power-off was sent already; the machine is powered on again"))
+    click.echo(clean(f"restart {one.id} of {one.key} is cancelled; nothing was sent"))

@@ -43,6 +43,7 @@ class PolicyState:
         """Is called with what a person asked to be reconciled now; of a daemon alone."""
         self.restarts: Callable[[tuple[RestartRequest, ...]], list[RestartResult]] = lambda _: []
         """Is given the restarts that have not ended, and says which of them have ended by now."""
+        self._had_restarts = True  # One may have been cancelled while no process was there.
         self._requests = None if daemon is None else ReconcileRequests(store, now())
 
     def standing(self) -> Standing:
@@ -83,7 +84,9 @@ class PolicyState:
                 self.tell(Event(now, EventType.WARNING, EventReason.PAUSE_IN_FORCE, message, by=pause.by))
         if before != self._in_force:
             self.changed()
-        if asked := self._store.restarts.open():
+        asked = self._store.restarts.open()
+        if asked or self._had_restarts:
+            self._had_restarts = bool(asked)
             for event in self._store.restarts.end(self.restarts(asked), now):
                 self.tell(event)
         if self._requests is not None and (keys := self._requests.take(now)):

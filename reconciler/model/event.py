@@ -54,6 +54,7 @@ class EventReason(StrEnum):
     PAUSE_ENDED = "PauseEnded"
     PAUSE_EXPIRED = "PauseExpired"
     RESTART_REQUESTED = "RestartRequested"
+    RESTART_CANCELLED = "RestartCancelled"
     RESTARTED = "Restarted"
     RESTART_FAILED = "RestartFailed"
     BOOT_REQUESTED = "BootRequested"

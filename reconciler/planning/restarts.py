@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from reconciler.kinds import KINDS
-from reconciler.model.facts import Facts
+from reconciler.kinds import INVENTORIED, KINDS
+from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.model.restart import RestartRequest
 
@@ -20,9 +20,23 @@ def first_of_each(requests: Iterable[RestartRequest]) -> list[RestartRequest]:
 
 def with_restarts(facts: Facts, requests: Iterable[RestartRequest]) -> Facts:
     """The facts, once a process that acts has taken up what was asked for."""
-    taken = {
-        one.key: KINDS[one.key.kind].fact_rules.restart_asked(facts.resources[one.key], one)
-        for one in first_of_each(requests)
-        if one.key in facts.resources and one.key.kind in KINDS
-    }
+    asked = tuple(requests)
+    taken = without_cancelled(facts.resources, asked)
+    for one in first_of_each(asked):
+        if one.key in facts.resources and one.key.kind in KINDS:
+            known = taken.get(one.key, facts.resources[one.key])
+            taken[one.key] = KINDS[one.key.kind].fact_rules.restart_asked(known, one)
     return Facts({**facts.resources, **taken}, facts.in_flight) if taken else facts
+
+
+def without_cancelled(
+    facts: Mapping[ResourceKey, ResourceFacts], requests: Iterable[RestartRequest]
+) -> dict[ResourceKey, ResourceFacts]:
+    """What is remembered of those whose restart was cancelled, which stands in no open request any more."""
+    open_ = {one.id for one in requests}
+    found = {
+        key: KINDS[key.kind].fact_rules.restart_cancelled(known, open_)
+        for key, known in facts.items()
+        if key.kind in INVENTORIED
+    }
+    return {key: known for key, known in found.items() if known is not facts[key]}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import insert, select, update
 
 from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.plan import typed
 from reconciler.model.resource import ResourceKey
 from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.store.database import Database
@@ -27,25 +29,35 @@ class RestartTable:
         asked = select(restart_table).where(restart_table.c.ended_at.is_(None))
         with self._database.read() as connection:
             rows = connection.execute(asked.order_by(restart_table.c.at, restart_table.c.id)).all()
-        return tuple(
-            RestartRequest(row.id, ResourceKey(row.kind, row.name), row.reason, row.by, row.at, row.until)
-            for row in rows
-        )
+        return tuple(map(_request, rows))
 
     def add(self, new: RestartRequest) -> None:
         """It is asked for from now on; the ledger says so. Raises StoreError while another one of it is open."""
         row = {"id": new.id, "kind": new.key.kind, "name": new.key.name, "reason": new.reason, "by": new.by}
-        mine = (restart_table.c.kind == new.key.kind, restart_table.c.name == new.key.name)
         message = f"restart {new.id}, to begin before {new.until:%Y-%m-%d %H:%M:%S}Z: {new.reason}"
         event = Event(new.at, EventType.WARNING, EventReason.RESTART_REQUESTED, message, new.key, by=new.by)
         with self._database.write() as connection:
-            opened = connection.execute(
-                select(restart_table.c.id).where(*mine, restart_table.c.ended_at.is_(None))
-            ).first()
+            opened = connection.execute(select(restart_table.c.id).where(*_open_of(new.key))).first()
             if opened is not None:
-                raise StoreError(f"restart {opened.id} of {new.key} has not ended yet; nothing was changed")
+                raise StoreError(
+                    f"restart {opened.id} of {new.key} has not ended yet; nothing was changed. "
+                    f"`groundstate restart --cancel {typed(new.key)}` cancels it"
+                )
             connection.execute(insert(restart_table), row | {"at": new.at, "until": new.until})
             append(connection, [event])
+
+    def cancel(self, key: ResourceKey, why: str, by: str, now: datetime) -> RestartRequest | None:
+        """The open one of this resource is not wanted any more; the ledger says so. Returns that one; None: there is
+        none."""
+        with self._database.write() as connection:
+            asked = select(restart_table).where(*_open_of(key)).order_by(restart_table.c.at, restart_table.c.id)
+            row = connection.execute(asked).first()
+            if row is None:
+                return None
+            connection.execute(update(restart_table).where(restart_table.c.id == row.id).values(ended_at=now))
+            message = f"restart {row.id} is not wanted any more{f': {why}' if why else ''}"
+            append(connection, [Event(now, EventType.NORMAL, EventReason.RESTART_CANCELLED, message, key, by=by)])
+        return _request(row)
 
     def end(self, results: list[RestartResult], now: datetime) -> tuple[Event, ...]:
         """These have ended; tells the ledger, of each once, and returns what was recorded."""
@@ -60,6 +72,15 @@ class RestartTable:
                     events.append(_event(one, now))
             append(connection, events)
         return tuple(events)
+
+
+def _open_of(key: ResourceKey) -> tuple[Any, ...]:
+    table = restart_table.c
+    return table.kind == key.kind, table.name == key.name, table.ended_at.is_(None)
+
+
+def _request(row: Any) -> RestartRequest:
+    return RestartRequest(row.id, ResourceKey(row.kind, row.name), row.reason, row.by, row.at, row.until)
 
 
 def _event(result: RestartResult, now: datetime) -> Event:

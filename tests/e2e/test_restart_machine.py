@@ -87,3 +87,31 @@ def test_what_is_mistyped_is_refused(desk: Desk, arguments: list[str], said: str
     desk.commit(lab=[partition(), machine("m0", power="On")])
     done = desk.run("restart", *arguments)
     assert (done.code, said in done.err) == (1, True), done
+
+
+def test_a_cancelled_one_is_not_done(desk: Desk) -> None:
+    desk.commit(lab=[partition(), machine("m0", power="On")])
+    assert desk.run("apply", "--yes").code == 0
+    asked = desk.run("restart", "machine/m0", "--reason", "INC-7")
+    taken_back = desk.run("restart", "m0", "--cancel", "--reason", "not needed")
+    assert (taken_back.code, taken_back.out) == (
+        0,
+        f"restart {asked.out.split()[1]} of Machine/m0 is cancelled; nothing was sent\n",
+    )
+    assert desk.run("apply", "--yes", "machine/m0").code == 0
+    assert not [one for one in sent(desk.events()) if "power-off" in one]
+    again = desk.run("restart", "m0", "--cancel")
+    assert (again.code, "no restart of m0 is open" in again.err) == (1, True), again
+
+
+def test_the_daemon_drops_a_cancelled_one(desk: Desk) -> None:
+    desk.commit(lab=[partition(), machine("m0", power="On")])
+    with desk.daemon() as daemon:
+        daemon.logged("ActionConfirmed", key="Machine/m0")
+        assert desk.run("pause", "machine/m0", "--reason", "a DIMM").code == 0
+        assert desk.run("restart", "machine/m0", "--reason", "INC-7").code == 0
+        assert desk.run("restart", "machine/m0", "--cancel").code == 0
+        assert desk.run("resume", "machine/m0").code == 0
+        asked = desk.run("reconcile", "machine/m0")
+        assert asked.code == 0
+    assert not [one for one in sent(desk.events()) if "power-off" in one]

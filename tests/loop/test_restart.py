@@ -51,6 +51,12 @@ def sent(world: World) -> Sequence[object]:
     return [write.value for write in world.bmc("m1").writes][1:]
 
 
+def done(world: World) -> Sequence[object]:
+    """The same without what was refused, or did not arrive."""
+    failed = (FaultKind.BUSY, FaultKind.UNREACHABLE, FaultKind.REJECTED)
+    return [write.value for write in world.bmc("m1").writes if write.fault not in failed][1:]
+
+
 def told(world: World) -> list[str]:
     return [entry.event.reason for entry in world.store.events(key=KEY) if entry.event.reason.startswith("Restart")]
 
@@ -196,3 +202,59 @@ def test_killed_at_every_write_it_is_never_done_twice(tmp_path: Path, after: boo
         assert world.store.in_flight() == {}
         assert told(world)[-1] in ("Restarted", "RestartFailed")
         assert len(told(world)) == 2
+
+
+@pytest.mark.parametrize("kind", [FaultKind.BUSY, FaultKind.UNREACHABLE])
+def test_a_power_off_that_was_not_taken_now_is_sent_again_in_time(tmp_path: Path, kind: FaultKind) -> None:
+    world = start(tmp_path)
+    world.bmc("m1").faults.add(Fault(kind, WRITES))
+    ask(world)
+    run(world, 600)
+    assert (done(world), told(world)[-1]) == ([ResetType.GRACEFUL_SHUTDOWN, ResetType.ON], "Restarted")
+
+
+def test_a_power_off_that_cannot_be_sent_ends_the_restart_when_its_time_is_over(tmp_path: Path) -> None:
+    world = start(tmp_path)
+    world.bmc("m1").faults.add(Fault(FaultKind.UNREACHABLE, WRITES, times=None))
+    ask(world, within=600)
+    run(world, 1800)
+    assert (done(world), told(world)[-1]) == ([], "RestartFailed")
+    assert "could not begin in time" in failure(world) or "the power-off was refused" in failure(world)
+
+
+def test_a_power_cut_that_is_refused_ends_the_restart_and_names_the_refusal(tmp_path: Path) -> None:
+    world = start(tmp_path, shutdown={"timeoutSeconds": 60, "escalate": "Force"})
+    faults = world.bmc("m1").faults
+    faults.add(Fault(FaultKind.SHUTDOWN_IGNORED, WRITES))
+    ask(world)
+    run(world, 4)
+    faults.add(Fault(FaultKind.REJECTED, WRITES, times=None))
+    run(world, 1200)
+    assert (done(world), told(world)[-1]) == ([ResetType.GRACEFUL_SHUTDOWN], "RestartFailed")
+    assert "the power-off was refused: " in failure(world)
+
+
+def test_one_that_is_cancelled_before_its_power_off_is_not_done(tmp_path: Path) -> None:
+    world = start(tmp_path)
+    pause = ResourcePause("p1", "INC-8", "eve", world.now())
+    world.standing = msgspec.structs.replace(world.standing, pauses=(pause,))
+    ask(world)
+    run(world, 60)
+    world.store.restarts.cancel(KEY, "not needed", "eve", world.now())
+    world.standing = msgspec.structs.replace(world.standing, pauses=())
+    run(world, 600)
+    assert (sent(world), told(world)) == ([], ["RestartRequested", "RestartCancelled"])
+    ask(world, "r2")
+    run(world, 120)
+    assert (len(sent(world)), told(world)[-1]) == (2, "Restarted")
+
+
+def test_one_that_is_cancelled_after_its_power_off_leaves_the_machine_on(tmp_path: Path) -> None:
+    world = start(tmp_path)
+    ask(world)
+    run(world, 2)
+    assert sent(world) == [ResetType.GRACEFUL_SHUTDOWN]
+    world.store.restarts.cancel(KEY, "", "eve", world.now())
+    run(world, 600)
+    assert sent(world) == [ResetType.GRACEFUL_SHUTDOWN, ResetType.ON]
+    assert world.bmc("m1").state.power is PowerState.ON

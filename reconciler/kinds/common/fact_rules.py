@@ -6,7 +6,7 @@ that remembers more, or whose actions leave something behind, has rules of its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -105,6 +105,13 @@ class FactRules:
         """What is remembered from the moment at which the action is sent."""
         return facts
 
+    def refused(
+        self, _action: Action, facts: ResourceFacts, _why: str, *, is_final: bool, now: datetime
+    ) -> ResourceFacts:
+        """What is remembered of an action that was certainly not carried out. `is_final`: it is not sent again by
+        itself."""
+        return facts
+
     def confirmed(
         self, _action: Action, facts: ResourceFacts, _seen: Observation, _resource: Resource[Any] | None
     ) -> ResourceFacts:
@@ -143,6 +150,10 @@ class FactRules:
 
     def restart_asked(self, facts: ResourceFacts, _request: RestartRequest) -> ResourceFacts:
         """What is remembered once a restart is asked for; the very same object where it is known already."""
+        return facts
+
+    def restart_cancelled(self, facts: ResourceFacts, _open: Collection[str]) -> ResourceFacts:
+        """What is remembered once these restarts alone are wanted; the very same object where none was taken back."""
         return facts
 
     def restart_result(self, _facts: ResourceFacts, _request: RestartRequest) -> RestartResult | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +85,15 @@ class MachineFactRules(FactRules):
         inserting = virtual_media.media_inserting(known.lifecycle, action.url)
         return msgspec.structs.replace(known, lifecycle=inserting)
 
+    def refused(
+        self, action: Action, facts: ResourceFacts, why: str, *, is_final: bool, now: datetime
+    ) -> ResourceFacts:
+        """See `machine_restart.refused`."""
+        known = machine_s(facts)
+        if not isinstance(action, PowerOff):
+            return facts
+        return machine_restart.refused(known, why, is_final=is_final, now=now)
+
     def confirmed(
         self, action: Action, facts: ResourceFacts, seen: Observation, resource: Resource[Any] | None
     ) -> ResourceFacts:
@@ -140,6 +149,10 @@ class MachineFactRules(FactRules):
     def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
         """See `machine_restart.asked`."""
         return machine_restart.asked(machine_s(facts), request)
+
+    def restart_cancelled(self, facts: ResourceFacts, open_: Collection[str]) -> ResourceFacts:
+        """See `machine_restart.cancelled`."""
+        return machine_restart.cancelled(machine_s(facts), open_)
 
     def restart_result(self, facts: ResourceFacts, request: RestartRequest) -> RestartResult | None:
         """By the latest restart."""

@@ -7,6 +7,7 @@ after a crash nobody knows whether the machine was off meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ IN_DOUBT = (
     "the power-off was sent once, and the machine was not seen off. The BMC may have refused it, as its events say, or "
     "the machine may have restarted. Ask again if the machine still needs a restart"
 )
+CANCELLED = "it was cancelled"
 NOT_WANTED = "the machine is off, and declared Off by now"
 IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"
 
@@ -59,6 +61,29 @@ def sent(facts: MachineFacts, action: PowerOff) -> MachineFacts:
     return msgspec.structs.replace(
         facts, applied=applied, restart=msgspec.structs.replace(one, sent=True, forced=one.forced or forced)
     )
+
+
+def refused(facts: MachineFacts, why: str, *, is_final: bool, now: datetime) -> MachineFacts:
+    """Its power-off was certainly not carried out. It may be sent once more as long as the restart may still begin,
+    unless the refusal is final."""
+    one = facts.restart
+    if one is None or one.ended or one.seen_off or not one.sent:
+        return facts
+    if is_final or now >= one.until:
+        again = msgspec.structs.replace(one, ended=True, failure=f"the power-off was refused: {why}")
+    elif one.forced and facts.shutdown_ignored is not None:
+        again = msgspec.structs.replace(one, forced=False)
+    else:
+        again = msgspec.structs.replace(one, sent=False, forced=False)
+    return msgspec.structs.replace(facts, restart=again)
+
+
+def cancelled(facts: MachineFacts, open_: Collection[str]) -> MachineFacts:
+    """Once these restarts alone are wanted. One whose power-off was sent goes on: the machine is to be on again."""
+    one = facts.restart
+    if one is None or one.ended or one.sent or one.id in open_:
+        return facts
+    return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, ended=True, failure=CANCELLED))
 
 
 def confirmed(facts: MachineFacts) -> MachineFacts:
