@@ -34,7 +34,7 @@ _PATH = re.compile(rf"`((?:(?:{'|'.join(_TOPS)})/[\w./*-]*|[\w/-]+\.py))`")
 SOURCES = [path for top in ("reconciler", "drivers", "tests") for path in sorted((ROOT / top).rglob("*.py"))]
 _FENCE = re.compile(r"^(```+).*?^\1$", re.MULTILINE | re.DOTALL)
 _YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMES = {"dangling-reference", "no-such-image", "unknown-driver"}
+_NAMES = {"dangling-reference", "guard-matches-nothing", "no-such-image", "unknown-driver"}
 """Diagnostics of what another document would have to declare, or another package to bring."""
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _REASON = re.compile(r"[A-Z][A-Za-z]+")

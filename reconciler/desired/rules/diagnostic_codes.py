@@ -45,6 +45,7 @@ DIAGNOSTICS: dict[str, str] = {
     "tls-trust": "tls has more than one of caFile, fingerprint and insecure.",
     "credentials-in-url": "A URL holds a user or a password; name a credential instead.",
     "not-guardable": "A Guard names a kind that no guard guards, or that its budget does not count.",
+    "guard-matches-nothing": "Warning: no declared resource matches a Guard, or its budget counts none, or no groups.",
     "derived-label": "A machine declares a label that follows from its inventory: groundstate/size or aggregate/NAME.",
     # The repository
     "shallow-clone": "A shallow clone ends before the commit that changed a document last; it is unknown.",

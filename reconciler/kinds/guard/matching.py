@@ -30,6 +30,12 @@ def guards_resource(
     )
 
 
+def may_guard(match: GuardMatch, selector: tuple[Requirement, ...], resource: Resource[Any]) -> bool:
+    """Whether the document lets the guard match: what has no project of its own may become any project's."""
+    own = getattr(resource.spec, "project", None) or next(iter(match.projects), None)
+    return guards_resource(match, selector, resource, resource.labels, own)
+
+
 def group_of_resource(budget: DisruptionBudget, resource: Resource[Any], labels: Mapping[str, str]) -> str:
     """The group in which a budget counts the resource: the value of what `per` names; empty where it has none."""
     if budget.per is None:
