@@ -20,7 +20,7 @@ from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.managed_field import Field
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
-from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -60,7 +60,7 @@ class EngineState:
         self._ledger = ledger
         self.gate = runtime.rlock()
         self.desired: DesiredState | None = None
-        self._facts = dict(facts.resources)
+        self._facts = IndexedFacts(facts.resources)
         self._flights = dict(facts.in_flight)
         self._down = {key for key, fact in self._facts.items() if fact.disrupted_at or fact.taken_down_at}
         self._observed: dict[ResourceKey, Observation] = {}
@@ -159,10 +159,10 @@ class EngineState:
         cells = self._cells[name]
         if name == _FLIGHTS:
             self._move_flight(cells.get(key), value)
-        if value is None:
-            cells.pop(key, None)
-        else:
+        if value is not None:
             cells[key] = value
+        elif key in cells:
+            del cells[key]
         self._changed.add(key)
         if name == _FACTS:
             is_down = value is not None and (value.disrupted_at or value.taken_down_at)

@@ -5,7 +5,7 @@ What is remembered of every reconciled kind is here. What a kind remembers besid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -110,3 +110,60 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 NO_FACTS = ResourceFacts()
+
+GroupOf = Callable[[ResourceFacts], str | None]
+"""The group of one resource's facts, by name; None: they are in none. It follows from the facts alone."""
+FactGroups = Mapping[str, Mapping[ResourceKey, ResourceFacts]]
+
+
+class IndexedFacts(dict[ResourceKey, ResourceFacts]):
+    """What is remembered of each resource. Its groups follow each change, so that a reconcile that asks for one group
+    does not go through the facts of a whole fleet. Changed by `facts[key] = ...` and `del facts[key]` alone, and by one
+    thread at a time."""
+
+    def __init__(self, facts: Mapping[ResourceKey, ResourceFacts]) -> None:
+        super().__init__(facts)
+        self._groups: dict[GroupOf, dict[str, dict[ResourceKey, ResourceFacts]]] = {}
+
+    def grouped(self, of: GroupOf) -> FactGroups:
+        """The facts by group; no group is empty. They change with the facts."""
+        found = self._groups.get(of)
+        if found is None:
+            found = self._groups[of] = _grouped(self.items(), of)
+        return found
+
+    def __setitem__(self, key: ResourceKey, facts: ResourceFacts) -> None:
+        self._leave(key)
+        super().__setitem__(key, facts)
+        for of, groups in self._groups.items():
+            if (name := of(facts)) is not None:
+                groups.setdefault(name, {})[key] = facts
+
+    def __delitem__(self, key: ResourceKey) -> None:
+        self._leave(key)
+        super().__delitem__(key)
+
+    def _leave(self, key: ResourceKey) -> None:
+        before = self.get(key)
+        if before is None:
+            return
+        for of, groups in self._groups.items():
+            if (name := of(before)) is not None:
+                del groups[name][key]
+                if not groups[name]:
+                    del groups[name]
+
+
+def grouped(facts: Mapping[ResourceKey, ResourceFacts], of: GroupOf) -> FactGroups:
+    """The facts by group, and within one in no certain order. `of`: a function that stays the same object."""
+    return facts.grouped(of) if isinstance(facts, IndexedFacts) else _grouped(facts.items(), of)
+
+
+def _grouped(
+    facts: Iterable[tuple[ResourceKey, ResourceFacts]], of: GroupOf
+) -> dict[str, dict[ResourceKey, ResourceFacts]]:
+    found: dict[str, dict[ResourceKey, ResourceFacts]] = {}
+    for key, one in facts:
+        if (name := of(one)) is not None:
+            found.setdefault(name, {})[key] = one
+    return found

@@ -16,8 +16,8 @@ from reconciler.kinds.catalogue.image import Refusal, choose_image, expired
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.claim.spec import MachineClaimSpec, all_holders, lacking
 from reconciler.kinds.common.defect import defect
-from reconciler.kinds.common.machine_facts import all_machine_facts
-from reconciler.model.facts import Facts
+from reconciler.kinds.common.machine_facts import machine_s, project_of_facts
+from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind, typed
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -297,12 +297,13 @@ class _Pass:
     def _settled(self) -> Iterator[PlacedMachine]:
         """The machines that projects have already, but for those being released."""
         desired = self._fleet.desired
-        for key, one in all_machine_facts(self._fleet.facts.resources).items():
-            machine = desired.resources.get(key) if one.project is not None else None
-            if machine is None or one.project is None or one.lifecycle.releasing_at is not None:
+        by_project = grouped(self._fleet.facts.resources, project_of_facts)
+        for project, key, one in ((project, *item) for project, found in by_project.items() for item in found.items()):
+            machine, life = desired.resources.get(key), machine_s(one).lifecycle
+            if machine is None or life.releasing_at is not None:
                 continue
-            claim = desired.resources.get(ResourceKey("MachineClaim", one.lifecycle.claim or ""))
-            yield self._neighbour(machine, one.project, spread_labels(claim.spec) if claim is not None else frozenset())
+            claim = desired.resources.get(ResourceKey("MachineClaim", life.claim or ""))
+            yield self._neighbour(machine, project, spread_labels(claim.spec) if claim is not None else frozenset())
 
     def _neighbour(self, machine: Machine, project: str, labels: Labels) -> PlacedMachine:
         spec = machine.spec

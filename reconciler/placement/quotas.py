@@ -13,10 +13,10 @@ import msgspec
 
 from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.claim.spec import display_key
-from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
+from reconciler.kinds.common.machine_facts import claim_of_facts, machine_facts, project_of_facts
 from reconciler.kinds.ipam.occupancy import is_held
 from reconciler.model.action import Bind
-from reconciler.model.facts import Facts
+from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -156,9 +156,10 @@ def _accounts(
 def _claimed(facts: Facts) -> dict[str, list[ResourceKey]]:
     """The machines that claims have got, by project; those being released among them."""
     found: dict[str, list[ResourceKey]] = {}
-    for key, one in all_machine_facts(facts.resources).items():
-        if one.lifecycle.claim is not None and one.project is not None:
-            found.setdefault(one.project, []).append(key)
+    for machines in grouped(facts.resources, claim_of_facts).values():
+        for key, one in machines.items():
+            if (project := project_of_facts(one)) is not None:
+                found.setdefault(project, []).append(key)
     return found
 
 
@@ -177,7 +178,7 @@ def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> boo
 def _to_judge(desired: DesiredState, facts: Facts) -> list[_TenantGroup]:
     groups = desired.derived("limited groups", _limited)
     if any(group.kind == "Machine" and not group.crowded for group in groups):
-        claims = any(one.lifecycle.claim is not None for one in all_machine_facts(facts.resources).values())
+        claims = bool(grouped(facts.resources, claim_of_facts))
         return [group for group in groups if group.crowded or (claims and group.kind == "Machine")]
     return [group for group in groups if group.crowded]
 

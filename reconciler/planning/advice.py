@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import Classification, ImageSpec, expired
 from reconciler.kinds.claim.renamed_from import RENAMABLE
-from reconciler.kinds.claim.spec import claim_key, of_claim
-from reconciler.kinds.common.machine_facts import MachineFacts, all_machine_facts
+from reconciler.kinds.claim.spec import has_machines, of_claim
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.common.renamed_facts import former
 from reconciler.kinds.machine.binding import fits
 from reconciler.model.diagnostic import Diagnostic, Severity
@@ -86,7 +86,7 @@ def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
     seen = observed.get(old)
     if old in facts.resources or (seen is not None and KINDS[old.kind].is_held(seen.value)):
         return True
-    return any(claim_key(one.lifecycle) == old for one in all_machine_facts(facts.resources).values())
+    return has_machines(old, facts.resources)
 
 
 def _of_image(

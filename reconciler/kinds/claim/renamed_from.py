@@ -20,7 +20,7 @@ from reconciler.kinds.claim.spec import (
 )
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts, RenamedFacts, former
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 NAME = "metadata.name"
@@ -90,10 +90,14 @@ def olds_of(key: ResourceKey, desired: DesiredState, facts: ResourceFacts) -> li
 def new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceKey]:
     """Whose the address is that the IPAM may hold under a name of before, by that name's key."""
     found = {old: new for old, new in former_names(desired).items() if old.kind == "IPAddress"}
-    for key, facts in remembered.items():
-        if isinstance(facts, AddressFacts):
-            found.update((ResourceKey(key.kind, name), key) for name in facts.was)
+    for key, facts in grouped(remembered, renamed_kind).get("IPAddress", {}).items():
+        found.update((ResourceKey(key.kind, name), key) for name in former(facts))
     return found
+
+
+def renamed_kind(facts: ResourceFacts) -> str | None:
+    """The kind of what has another name than before, and is held under the old one: a group of facts."""
+    return next((kind for kind, known in _FACTS.items() if former(facts) and isinstance(facts, known)), None)
 
 
 def _former_names(desired: DesiredState) -> dict[ResourceKey, ResourceKey]:

@@ -24,8 +24,8 @@ from reconciler.kinds.common.fields import (
     reference_field,
 )
 from reconciler.kinds.common.kind import KindView, RuleFinding
-from reconciler.kinds.common.machine_facts import LifecycleFacts, all_machine_facts
-from reconciler.model.facts import ResourceFacts
+from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, claim_of_facts, machine_s
+from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 SshKey = Annotated[str, Meta(max_length=16384, description="In one line, as OpenSSH writes it.")]
@@ -250,18 +250,28 @@ def _by_slot(desired: DesiredState) -> dict[tuple[str, int], list[tuple[Resource
 
 def all_holders(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[str, tuple[ClaimedMachine, ...]]:
     """The machines of every claim that has any, in order of slot."""
-    found: dict[str, list[ClaimedMachine]] = {}
-    for key, facts in all_machine_facts(remembered).items():
-        life = facts.lifecycle
-        if life.claim is not None:
-            one = ClaimedMachine(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
-            found.setdefault(life.claim, []).append(one)
-    return {claim: tuple(sorted(holders)) for claim, holders in found.items()}
+    return {claim: _in_order(held) for claim, held in grouped(remembered, claim_of_facts).items()}
+
+
+def has_machines(claim: ResourceKey, remembered: Mapping[ResourceKey, ResourceFacts]) -> bool:
+    """Whether this is a claim, declared or not, that has a machine."""
+    return claim.kind == "MachineClaim" and claim.name in grouped(remembered, claim_of_facts)
 
 
 def machines_of_claim(claim: str, look: KindView) -> tuple[ClaimedMachine, ...]:
     """The machines of one claim, in order of slot."""
-    return look.once("holders", lambda: all_holders(look.remembered)).get(claim, ())
+    by_claim = look.once("facts by claim", lambda: grouped(look.remembered, claim_of_facts))
+    return _in_order(by_claim.get(claim, {}))
+
+
+def _in_order(held: Mapping[ResourceKey, ResourceFacts]) -> tuple[ClaimedMachine, ...]:
+    machines = ((key, machine_s(facts)) for key, facts in held.items())
+    return tuple(sorted(_claimed_machine(key, facts) for key, facts in machines))
+
+
+def _claimed_machine(key: ResourceKey, facts: MachineFacts) -> ClaimedMachine:
+    life = facts.lifecycle
+    return ClaimedMachine(life.slot or 0, key.name, facts.project, life.releasing_at is not None)
 
 
 def surplus(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:

@@ -226,3 +226,13 @@ def machine_s(facts: ResourceFacts) -> MachineFacts:
 def all_machine_facts(remembered: Mapping[ResourceKey, ResourceFacts]) -> dict[ResourceKey, MachineFacts]:
     """What is remembered of all machines."""
     return {key: one for key, one in remembered.items() if isinstance(one, MachineFacts)}
+
+
+def claim_of_facts(facts: ResourceFacts) -> str | None:
+    """The claim whose machine it is, by name: a group of facts."""
+    return facts.lifecycle.claim if isinstance(facts, MachineFacts) else None
+
+
+def project_of_facts(facts: ResourceFacts) -> str | None:
+    """The project whose machine it is: a group of facts."""
+    return facts.project if isinstance(facts, MachineFacts) else None
