@@ -53,7 +53,7 @@ _COMMANDS = {
 _SUMMARIES = {
     "init": "Begin a repository of desired state.",
     "discover": "Find BMCs; write Machine documents for them.",
-    "adopt": "Take over machines that were only observed (lifecycle.mode Observe).",
+    "adopt": "Manage machines that were only observed before (lifecycle.mode Observe).",
     "validate": "Check the desired state; show every problem.",
     "plan": "Show what apply would do.",
     "apply": "Apply the plan: make the fleet match git.",
@@ -63,7 +63,7 @@ _SUMMARIES = {
     "override": "Override a guard for a limited time.",
     "pause": "Write nothing to some resources, or to all, until they are resumed.",
     "resume": "End a pause.",
-    "restart": "Restart a machine: one power cycle, by the guards.",
+    "restart": "Restart a machine: one power cycle, if the guards allow it.",
     "status": "Show whether the daemon is alive, what is in force and what is held.",
     "get": "List declared resources with their last observed state. Contacts no BMC.",
     "describe": "Show everything about a resource.",

@@ -49,7 +49,7 @@ def learn(
 
 def drift_message(field: Field) -> str:
     """What a drifted field shows, and what was declared and applied."""
-    return f"{field.path} is {_short(field.observed)}, declared and applied is {_short(field.desired)}"
+    return f"{field.path} is {_short(field.observed)}, but {_short(field.desired)} is declared and was applied before"
 
 
 def _short(value: object) -> str:

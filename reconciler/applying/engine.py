@@ -104,7 +104,7 @@ class Engine:
             self._planner.survey_again()
             loosened = loosening_words(carried, known)
             self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
-            self._reconciler.keep(carried, "spec.bmc now points to another BMC or system")
+            self._reconciler.keep(carried, "spec.bmc now names another BMC or system")
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]
             return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))

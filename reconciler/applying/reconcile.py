@@ -80,7 +80,9 @@ class Reconciler:
         """Observe one resource and take it one action further. Raises StoreError; then nothing was sent unrecorded."""
         desired = self._state.desired
         if desired is None:
-            return waiting(OutcomeReason.NO_DESIRED_STATE, "no desired state is in force yet")
+            return waiting(
+                OutcomeReason.NO_DESIRED_STATE, "no commit is in force yet; the daemon reads the repository first"
+            )
         seen = self._observe_with_task(key, desired)  # Slow, so without the gate; sending too.
         with self._state.changing():  # All that it changes is on disk when this ends, in one piece.
             result: Outcome | InFlight | None = (
@@ -121,7 +123,7 @@ class Reconciler:
         if task.failed:
             event = failure_event(noted, self._state.of(flight.key), self._context.now())
         elif flight.task is None or flight.task.state is not task.state:
-            message = f"{describe(flight)}: its Task reports {task}"
+            message = f"{describe(flight)}: the Task of the action reports {task}"
             event = self._events.event(flight.key, EventReason.ACTION_PROGRESSED, message, action_id=flight.id)
         self._note(noted, event)
 
@@ -151,7 +153,7 @@ class Reconciler:
         before = self._unreadable.pop(seen.key, None)
         if seen.error is None:
             if before is not None:
-                self._events.record(seen.key, EventReason.READABLE_AGAIN, "it answers again")
+                self._events.record(seen.key, EventReason.READABLE_AGAIN, f"{seen.key} can be read again")
             return None
         reason, attempts = seen.error.reason, 1 + (before[1] if before is not None else 0)
         self._unreadable[seen.key] = (reason, attempts)
@@ -238,12 +240,14 @@ class Reconciler:
         if not change.goes:
             return self._hold(change)
         if not self._context.approves(change):
-            message = "the change differs from the approved plan; plan again"
+            message = (
+                "the change differs from the plan that was approved; nothing was sent; run `groundstate plan` again"
+            )
             return Failed(OutcomeReason.STALE, message, True, requeue_delay(OutcomeReason.STALE))
         lock = KINDS[change.key.kind].lock_of(desired.resources.get(change.key))
         busy = lock_holder(change.key, desired, self._state.flights_on(lock) if lock else (), self._context.now())
         if busy is not None:
-            return waiting(OutcomeReason.BMC_BUSY, f"its BMC is busy with {busy}")
+            return waiting(OutcomeReason.BMC_BUSY, f"the BMC of {change.key} is busy with {busy}")
         first = self._first_in_order(change.actions[0], desired)
         if first is not None:
             self._behind.setdefault(first, set()).add(change.key)
@@ -252,7 +256,10 @@ class Reconciler:
 
     def _hold(self, change: Change) -> Outcome:
         """What holds the change, reported once for each wording."""
-        holds = "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by) or "no action can change it"
+        holds = (
+            "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by)
+            or "no action of groundstate can change what differs"
+        )
         if change.held(HoldKind.GUARD) and self._held.get(change.key) != holds:
             self._held[change.key] = holds
             hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
@@ -291,7 +298,7 @@ class Reconciler:
         self.moves(change.key)
         cause = self._events.cause(change, desired)
         flight = new_flight(self._new_id(), action, desired, self._context.now(), self._context.by, cause)
-        lifted = f"; it passes guard {change.lifted}" if change.passes else ""
+        lifted = f"; the change passes guard {change.lifted}" if change.passes else ""
         lifted += "".join(f"; {hold.by} advises against it: {hold.reason}" for hold in change.advice)
         message = f"{describe(flight)}, because of {cause}{lifted}"
         event = self._events.event(change.key, EventReason.ACTION_SENT, message, action_id=flight.id)
@@ -337,7 +344,10 @@ class Reconciler:
             accepted = self._backends.of(flight.key).send(flight.action, desired)
         except DriverError as error:
             if isinstance(error, Unreachable) and error.maybe_sent:
-                message = f"{describe(flight)}: {error}; it may have been executed; observe before sending again"
+                message = (
+                    f"{describe(flight)}: {error}; the action may have been carried out; groundstate observes "
+                    f"before it sends the action again"
+                )
                 return Waiting(OutcomeReason.CONFIRMING, message, MAYBE_SENT)
             return self._refused(flight, error, desired, seen)
         self._accept(flight, accepted)
@@ -367,7 +377,8 @@ class Reconciler:
                 with self._state.changing():
                     self.settle(flight, seen, resource)
                 return waiting(
-                    OutcomeReason.RECORDED, f"{describe(flight)} took effect, though it was refused: {error}"
+                    OutcomeReason.RECORDED,
+                    f"{describe(flight)} was refused ({error}), but the observation shows that the action took effect",
                 )
         with self._state.gate:
             waits = wait_out(flight, error, seen, self._state.of(flight.key), self._context.now())

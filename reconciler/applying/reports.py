@@ -50,7 +50,7 @@ class Reports:
             heard = rules.report(before, order, fact, detail, value, now) if before is not None else None
             if heard is None:
                 if self._news(key, fact, now):
-                    message = f"{fact}, for order {order}, which is over"
+                    message = f"{fact}, for boot request {order}, which has ended"
                     self._events.record(key, UNEXPECTED, message, EventType.WARNING)
                 return False
             if heard.facts is not before:

@@ -87,7 +87,7 @@ def settle(
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):
         return None
     if elsewhere:
-        why = "was abandoned: spec.bmc now points to another system"
+        why = "is not followed any more: spec.bmc now names another system"
         return Settled(facts, _event(flight, now, EventReason.ACTION_ABANDONED, why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now)
 
@@ -188,7 +188,7 @@ def _task_failed(
 
 
 def _failure_words(flight: InFlight) -> str:
-    return f"failed: its Task reports {flight.task}"
+    return f"failed: the Task of the action reports {flight.task}"
 
 
 def failure_event(flight: InFlight, facts: ResourceFacts, now: datetime) -> Event | None:
@@ -271,10 +271,10 @@ def _retry_after(facts: ResourceFacts, action: Action, now: datetime, delay: flo
 
 def _why_not(flight: InFlight) -> str:
     if flight.accepted:
-        return "was accepted, but no observation shows its effect"
+        return "was accepted, but the observations show no effect of the action"
     if flight.action.once:
-        return f"got no reply; {flight.action.doubt}, so groundstate does not send the action again"
-    return "got no reply, and no observation shows its effect"
+        return f"got no reply; {flight.action.doubt}, so the action is not sent again automatically"
+    return "got no reply, and the observations show no effect of the action"
 
 
 def _failure(

@@ -139,7 +139,7 @@ class EngineState:
                 one.is_lost = True
             for (name, key), value in ((cell, value) for one in reversed(lost) for cell, value in one.before.items()):
                 self._set(name, key, value)
-        why = StoreError("an earlier change of the same resource could not be written to the store; nothing was sent")
+        why = StoreError("nothing was sent: an earlier change of the same resource could not be written to the store")
         for one in lost[1:]:
             if one.pending is not None:
                 one.pending.refuse(why)

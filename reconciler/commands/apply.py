@@ -53,7 +53,9 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
     metavar="DAYS",
     help="How long the ledger is kept. The default is the daemon's last value, else 400.",
 )
-@option("--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, done or not.")
+@option(
+    "--timeout", default=1800.0, type=click.FloatRange(1), help="Seconds after which the run ends, finished or not."
+)
 def apply_command(
     plan_or_targets: tuple[str, ...],
     selector: str,
@@ -105,7 +107,10 @@ def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest) -> Prep
     say_notes(prepared.prospect.notes)
     click.echo(rendered(prepared.prospect.plan, "text"), color=on_terminal(sys.stdout))
     for key in prepared.stale:
-        click.echo(f"stale: {key} is not as it was when the plan was saved; it is left alone. Plan again.", err=True)
+        click.echo(
+            f"stale: {key} differs from the saved plan, so nothing is done to {key}. Run `groundstate plan` again.",
+            err=True,
+        )
     return prepared
 
 
@@ -170,7 +175,8 @@ def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
 
 def _not_stopped(threads: Stacks) -> None:
     click.echo(
-        "error: the run did not stop in time and ends now; sent actions stay on record. Positions of the threads:",
+        "error: the run did not stop in time and ends now; sent actions stay on record, and the next run "
+        "observes them first. For a bug report, the positions of the threads:",
         err=True,
     )
     for name, stack in threads.items():

@@ -27,7 +27,9 @@ def boot_group() -> None:
 
 @boot_group.command("dnsmasq", short_help="Print dnsmasq's configuration.")
 @click.argument("partitions", nargs=-1, metavar="[PARTITION]...", shell_complete=complete_name("Partition"))
-@option("--tftp-root", default=TFTP_ROOT, metavar="DIR", help="Where dnsmasq finds ipxe.efi and undionly.kpxe.")
+@option(
+    "--tftp-root", default=TFTP_ROOT, metavar="DIR", help="Directory in which dnsmasq finds ipxe.efi and undionly.kpxe."
+)
 @where_options
 def dnsmasq_command(partitions: tuple[str, ...], tftp_root: str, **values: Any) -> None:
     """Print the configuration of a dnsmasq that serves DHCP and TFTP for these partitions, or for all.

@@ -36,9 +36,9 @@ from reconciler.operations.discover_machines import DiscoverRequest, discover_ma
     type=click.FloatRange(0.1, 60),
     help="Seconds that a connection may take.",
 )
-@click.option("--insecure", is_flag=True, help="Trust any certificate; it is written into the documents.")
-@click.option("--ca-file", metavar="FILE", help="Trust these authorities; it is written into the documents.")
-@click.option("--fingerprint", metavar="SHA256", help="Trust this certificate; it is written into the documents.")
+@click.option("--insecure", is_flag=True, help="Trust any certificate; the documents get tls.insecure.")
+@click.option("--ca-file", metavar="FILE", help="Trust the authorities in this file; the documents get tls.caFile.")
+@click.option("--fingerprint", metavar="SHA256", help="Trust this certificate; the documents get tls.fingerprint.")
 @click.option("--yes", is_flag=True, help="Allow scanning more than 65,536 addresses.")
 @click.option("--out", metavar="DIR", help="Write a file for each machine there, instead of all to stdout.")
 @click.option(
@@ -69,7 +69,7 @@ def discover_command(out: str | None, branch: str | None, push: bool, **values: 
         raise click.UsageError("--insecure, --ca-file and --fingerprint exclude each other")
     values["timeout"] = values.pop("connect_timeout")
     request = DiscoverRequest(tls=tls, many=values.pop("yes"), delivery=Delivery(out, branch, push), **values)
-    with exit_in_words(), fleet_bar("Looking for BMCs") as probed:
+    with exit_in_words(), fleet_bar("Searching for BMCs") as probed:
         found = discover_machines(where, request, _say, probed)
     say_notes(found.notes)
     if out is None and branch is None and found.documents:

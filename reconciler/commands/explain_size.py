@@ -79,4 +79,4 @@ def _from_file(file: IO[str]) -> Basis:
     try:
         return Basis(msgspec.convert(load_plain(file.read()), Inventory), file=file.name)
     except (ValueError, msgspec.ValidationError) as error:
-        fail(f"{file.name}: this is no inventory: {error}; it has processors, memory, disks and gpus")
+        fail(f"{file.name}: not an inventory: {error}; an inventory has processors, memory, disks and gpus")

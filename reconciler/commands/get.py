@@ -136,7 +136,7 @@ def _described(one: Description) -> str:
     if view.resource is not None:
         lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
     if (meant := of_claim(view.key)) is not None:
-        lines.append(f"For:         {meant}; {view.key} has no document of its own")
+        lines.append(f"For:         {meant}, which declares {view.key}")
     if view.machines:
         lines.append("Machines:")
         lines += [f"  slot {slot.slot}  {slot.machine}  {slot.phase}" for slot in view.machines]

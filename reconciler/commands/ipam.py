@@ -15,6 +15,7 @@ from reconciler.commands.options import headers_option, option, output_option, w
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
 from reconciler.kinds.claim.spec import display_key
+from reconciler.model.counting import count as counted
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.ipam_contents import (
     Allocations,
@@ -29,7 +30,6 @@ from reconciler.operations.ipam_contents import (
 from reconciler.services.ipam_export import Copy
 from reconciler.views.render.tree import ASCII, TreeMarks, bar, free_words, pool_lines, tree, tree_lines
 from reconciler.views.render.words import ansi, unpainted
-from reconciler.views.render.words import count as counted
 
 
 @click.group("ipam", short_help="Show, check and copy prefixes, addresses and numbers.")
@@ -44,9 +44,9 @@ def ipam_group() -> None:
     """
 
 
-@ipam_group.command("tree", short_help="The prefix tree, and how full it is.")
+@ipam_group.command("tree", short_help="Show the prefix tree, and how full each prefix is.")
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
-@option("--depth", type=click.IntRange(1), help="1: leave out child prefixes.")
+@option("--depth", type=click.IntRange(1), help="How many levels of child prefixes to show; 1: none.")
 @where_options
 def tree_command(networks: tuple[str, ...], depth: int | None, **values: Any) -> None:
     """Show every prefix in order of address, children under their parents, each with a bar of its use.
@@ -79,7 +79,7 @@ def _marks() -> TreeMarks:
     return TreeMarks()
 
 
-@ipam_group.command("get", short_help="Who holds what.")
+@ipam_group.command("get", short_help="Show which owner holds which address, prefix or number.")
 @click.argument("wanted", nargs=-1, metavar="[NETWORK|POOL|OWNER|ADDRESS|NUMBER]...")
 @where_options
 @headers_option
@@ -138,7 +138,7 @@ def _held_row(one: Allocation) -> list[str]:
     ]
 
 
-@ipam_group.command("usage", short_help="How full each prefix and pool is.")
+@ipam_group.command("usage", short_help="Show how full each prefix and pool is.")
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=complete_name("Network"))
 @where_options
 @headers_option
@@ -185,7 +185,7 @@ def check_command(rebuild: bool, **values: Any) -> None:
         click.echo(clean(line))
     if found.wrong:
         wrong = len(found.wrong)
-        click.echo("1 thing is wrong." if wrong == 1 else f"{wrong} things are wrong.", err=True)
+        click.echo(f"{counted(wrong, 'error')} found.", err=True)
         raise click.exceptions.Exit(EXIT_ERROR)
     addresses = "address" if found.addresses == 1 else "addresses"
     click.echo(f"Sound: {counted(found.networks, 'network')}, {found.addresses:,} {addresses}.")
@@ -224,7 +224,7 @@ def export_command(out: Path | None, output: str, **values: Any) -> None:
 
 @ipam_group.command("import", short_help="Import an exported file.")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--dry-run", is_flag=True, help="Try it on a copy in memory and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Try the import on a copy in memory and change nothing.")
 @where_options
 def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     """Add the entries of an exported file to the IPAM. Existing entries are not changed.
@@ -243,7 +243,10 @@ def import_command(file: IO[str], dry_run: bool, **values: Any) -> None:
     for line in found.refused:
         click.echo(clean(line), err=True)
     if found.refused:
-        fail(f"{len(found.refused)} of it would be refused; nothing was changed")
+        fail(
+            f"{counted(len(found.refused), 'entry', 'entries')} of {file.name} would be refused; nothing "
+            f"was changed. Correct the file, or release what is in the way"
+        )
     done = "would be imported" if dry_run else "are there"
     click.echo(f"{counts_of(copy)} {done}.")
 

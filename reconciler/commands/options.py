@@ -118,7 +118,7 @@ def where_options(command: F) -> F:
             option(
                 "--store",
                 metavar="URL",
-                help=f"SQLite file or database URL that remembers facts.  [default: {DEFAULT_STORE}]",
+                help=f"SQLite file or database URL in which groundstate records facts.  [default: {DEFAULT_STORE}]",
             ),
             option("--ipam", default=IPAM.name, metavar="NAME", help="The IPAM to use: embedded or netbox."),
             option(

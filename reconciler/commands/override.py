@@ -39,7 +39,7 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 )
 @click.option("--for", "lasting", type=DurationType(MAX_OVERRIDE), help="How long, such as 30m, 2h or 1d; at most 7d.")
 @click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")
-@click.option("--by", default="", metavar="NAME", help="The person who decided it, if it was another one.")
+@click.option("--by", default="", metavar="NAME", help="The person who decided on the override, if it was not you.")
 @click.option("--list", "listed", is_flag=True, help="Show the overrides in force, and those that ended.")
 @click.option("--revoke", default="", metavar="ID", help="End an override now.")
 @where_options
@@ -95,7 +95,7 @@ def _show_begun(begun: OverrideBegun) -> None:
     one = begun.override
     covered = "everything" if begun.covered is None else f"{one.covers} ({begun.covered} now)"
     click.echo(f"override {one.id}: guard {one.guard} is overridden until {one.until:%Y-%m-%d %H:%M:%S}Z for {covered}")
-    click.echo(f"{begun.effect}; `groundstate override --revoke {one.id}` ends it", err=True)
+    click.echo(f"{begun.effect}; `groundstate override --revoke {one.id}` ends the override", err=True)
 
 
 def show_overrides(where: Where, output: str, *, headers: bool = True) -> None:

@@ -10,11 +10,12 @@ import click
 from reconciler.commands.options import DurationType, filter_options, where_from, where_options
 from reconciler.commands.printing import print_records
 from reconciler.commands.terminal import exit_in_words, say_notes
+from reconciler.model.counting import count
 from reconciler.model.pause import ResourcePause
 from reconciler.operations.resource_pauses import PauseRequest, begin_pause, end_pauses, list_pauses
 from reconciler.operations.where import Where
 from reconciler.views.columns import short_age
-from reconciler.views.render.words import clean, count
+from reconciler.views.render.words import clean
 from reconciler.views.resource_document import pause_document
 
 _TITLES = ["ID", "COVERS", "STATE", "ENDS", "BY", "REASON"]
@@ -22,7 +23,7 @@ _TITLES = ["ID", "COVERS", "STATE", "ENDS", "BY", "REASON"]
 
 @click.command("pause", short_help="Write nothing to some resources, or to all, until they are resumed.")
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="Everything, also what is declared later.")
+@click.option("--all", "everything", is_flag=True, help="All resources, including those that are declared later.")
 @click.option("--for", "lasting", type=DurationType(timedelta(days=366)), help="How long, such as 30m, 2h or 1d.")
 @click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")
 @where_options
@@ -57,12 +58,12 @@ def pause_command(
     if begun.in_flight:
         flying = ", ".join(map(str, begun.in_flight[:8])) + (" and others" if len(begun.in_flight) > 8 else "")
         click.echo(clean(f"actions sent before are observed to their end: {flying}"), err=True)
-    click.echo(f"`groundstate resume {one.id}` ends it", err=True)
+    click.echo(f"`groundstate resume {one.id}` ends the pause", err=True)
 
 
 @click.command("resume", short_help="End a pause.")
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="End the pauses of everything.")
+@click.option("--all", "everything", is_flag=True, help="End the pauses of all resources (pause --all).")
 @where_options
 def resume_command(targets: tuple[str, ...], selector: str, everything: bool, **values: Any) -> None:
     """End a pause: by its id, or in the words with which it was begun. Other pauses of the same resources stand.

@@ -8,8 +8,9 @@ import click
 
 from reconciler.commands.options import filter_options, where_from, where_options
 from reconciler.commands.terminal import exit_in_words, say_notes
+from reconciler.model.counting import count
 from reconciler.operations.request_reconcile import request_reconcile
-from reconciler.views.render.words import clean, count
+from reconciler.views.render.words import clean
 
 
 @click.command("reconcile", short_help="Ask the daemon to observe and reconcile resources now.")

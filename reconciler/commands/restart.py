@@ -15,7 +15,7 @@ from reconciler.operations.where import Where
 from reconciler.views.render.words import clean
 
 
-@click.command("restart", short_help="Restart a machine: one power cycle, by the guards.")
+@click.command("restart", short_help="Restart a machine: one power cycle, if the guards allow it.")
 @click.argument("target", metavar="machine/NAME", shell_complete=complete_target)
 @click.option("--reason", default="", metavar="WHY", help="The reason, recorded in the ledger.")
 @click.option(
@@ -23,7 +23,7 @@ from reconciler.views.render.words import clean
     type=DurationType(timedelta(days=7)),
     default="1h",
     show_default=True,
-    help="The restart is given up if it cannot begin within this time.",
+    help="Cancel the restart if it cannot begin within this time.",
 )
 @click.option("--cancel", is_flag=True, help="Cancel the machine's open restart, if its power-off was not sent yet.")
 @where_options
@@ -52,10 +52,19 @@ def restart_command(target: str, reason: str, within: timedelta, cancel: bool, *
         asked = restart_machine(where_from(values), target, reason, within)
     say_notes(asked.notes)
     one = asked.request
-    click.echo(clean(f"restart {one.id} of {one.key} is asked for, to begin before {one.until:%Y-%m-%d %H:%M:%S}Z"))
+    click.echo(
+        clean(
+            f"restart {one.id} of {one.key} is requested; groundstate cancels the restart if it cannot "
+            f"begin before {one.until:%Y-%m-%d %H:%M:%S}Z"
+        )
+    )
     name = f"machine/{one.key.name}"
-    who = "the daemon carries it out" if asked.at_work else f"no daemon is at work; `groundstate apply {name}` does it"
-    click.echo(clean(f"{who}; follow it with `groundstate events {name} --watch`"), err=True)
+    who = (
+        "the daemon carries out the restart"
+        if asked.at_work
+        else f"no daemon is running; `groundstate apply {name}` carries out the restart"
+    )
+    click.echo(clean(f"{who}; to follow the restart: `groundstate events {name} --watch`"), err=True)
 
 
 def _cancel(where: Where, target: str, reason: str) -> None:

@@ -41,7 +41,7 @@ from reconciler.store.retention import EVENTS_KEPT
     "--log-format",
     type=click.Choice(["auto", "text", "json"]),
     default="auto",
-    help="auto: text on a terminal, else JSON.",
+    help="The format of the log; auto: text on a terminal, else JSON.",
 )
 @option("--observe", is_flag=True, help="Only observe and report drift; send nothing to any BMC or IPAM.")
 @propose_options
@@ -100,7 +100,8 @@ def _stoppable(log: Any, stop: runtime.Flag, deadline: Deadline) -> Iterator[Non
 def _not_stopped(log: Any, threads: Stacks) -> None:
     log.error(
         "NotStopped",
-        message=f"{len(threads)} threads still run {LEAVE_SECONDS:.0f} s after the request to stop; it ends now. "
+        message=f"{len(threads)} threads still run {LEAVE_SECONDS:.0f} s after the request to stop; the daemon ends "
+        f"now. "
         "Sent actions stay on record, and are observed first at the next start. Please report this with the positions "
         "of the threads",
         threads=threads,

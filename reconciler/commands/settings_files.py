@@ -106,7 +106,9 @@ def _read(file: SettingsFile) -> dict[str, Any]:
         # Asked of the open file, so that it is the one that is read.
         with file.path.open("rb") as opened:
             if not file.named and (why := _distrust(os.fstat(opened.fileno()), file)):
-                raise click.UsageError(f"{file.path}: {why}; it is not read. {_AS_IT_IS.format(file.path)}")
+                raise click.UsageError(
+                    f"{file.path}: {why}, so groundstate does not read the file. {_AS_IT_IS.format(file.path)}"
+                )
             values = tomllib.loads(opened.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise click.UsageError(f"{file.path}: cannot be read as settings: {error}") from None

@@ -12,6 +12,7 @@ import msgspec
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
+from reconciler.model.counting import count_are
 from reconciler.operations.fleet_status import FleetStatus, fleet_status
 from reconciler.views.render.status_lines import daemon_line, held_lines, revision_lines, status_lines
 from reconciler.views.render.words import ansi, unpainted
@@ -60,5 +61,5 @@ def _lines(found: FleetStatus) -> Iterator[str]:
     budget = found.budget
     left = max(0, budget.allowed - budget.down)
     limit = f"the limit is {budget.allowed}; {left} more may be taken down"
-    yield f"Budget:     {budget.down} machines are down because of groundstate; {limit}"
+    yield f"Budget:     {count_are(budget.down, 'machine')} down because of groundstate; {limit}"
     yield f"In flight:  {found.in_flight}"

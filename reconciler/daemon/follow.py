@@ -16,6 +16,7 @@ from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, Anc
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.desired.load import Loaded, load_base, load_state
+from reconciler.model.counting import count
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
@@ -88,7 +89,7 @@ class Follower:
         while not stop.wait(_LOOK_OUT):
             begun = self._begun
             if begun is not None and self._now() - begun >= timedelta(seconds=SLOW):
-                said = f"{self._source.location} is being read since {begun:%H:%M:%S}Z"
+                said = f"{self._source.location} has been read since {begun:%H:%M:%S}Z, and the read has not finished"
                 self._complain(
                     EventReason.SOURCE_SLOW, (f"{said}; the revision in force stays until the read has finished")
                 )
@@ -179,7 +180,7 @@ class Follower:
                 hint = f"groundstate rewind {sha[:10]} --reason WHY"
                 self._complain(
                     EventReason.NOT_DESCENDANT,
-                    f"{what}, which stays; was the branch reset? If that is intended: {hint}",
+                    f"{what}, which stays in force; the branch was probably reset. If that is intended, run: {hint}",
                 )
                 return False
             case AncestryVerdict.UNKNOWN:
@@ -191,7 +192,7 @@ class Follower:
                 self._say(
                     EventType.WARNING,
                     EventReason.REVISION_REWOUND,
-                    f"{what}; {allowed.by} allowed it: {allowed.reason}",
+                    f"{what}; {allowed.by} allowed the reset: {allowed.reason}",
                     sha,
                 )
             case _:
@@ -216,7 +217,7 @@ class Follower:
         self._say(
             EventType.NORMAL,
             EventReason.REVISION_APPLIED,
-            f"{state.revision}{by}; {len(keys)} resources to reconcile",
+            f"{state.revision}{by}; {count(len(keys), 'resource')} to reconcile",
             state.revision.id,
         )
         self._adopted(state)
@@ -228,8 +229,8 @@ class Follower:
         shown = "; ".join(f"{d.source}: {d.summary}" for d in errors[:SHOWN_ERRORS])
         more = f"; and {len(errors) - SHOWN_ERRORS} more" if len(errors) > SHOWN_ERRORS else ""
         in_force = self._engine.desired
-        stays = f"{in_force.revision} stays in force" if in_force else "nothing is in force"
-        number = f"{len(errors)} error" if len(errors) == 1 else f"{len(errors)} errors"
+        stays = f"{in_force.revision} stays in force" if in_force else "no revision is in force"
+        number = count(len(errors), "error")
         self._say(
             EventType.WARNING, EventReason.REVISION_REFUSED, f"{name} has {number}; {stays}: {shown}{more}", revision
         )

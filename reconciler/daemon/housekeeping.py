@@ -63,7 +63,7 @@ class Housekeeper:
         self._store.retention.keep(self._kept)
         while not stop.wait(FLUSH_SECONDS):
             self._store.check()
-            self._survives("saving what was seen", self._engine.flush)
+            self._survives("saving observations", self._engine.flush)
             self._survives("labelling machines", self._label)
             self._survives("counting overrides", self._count_overrides)
             if runtime.monotonic() - trimmed >= TRIM_SECONDS and not self._trim():
@@ -72,7 +72,7 @@ class Housekeeper:
                 continue
             if runtime.monotonic() - collected >= COLLECT_SECONDS:
                 collected = runtime.monotonic()
-                self._survives("looking for leaks", self._collect)
+                self._survives("searching for leaks", self._collect)
             self._survives("counting", lambda: self.count_work(self._engine.plan()))
 
     def relabel(self) -> None:

@@ -129,7 +129,7 @@ class Proposer:
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
         for text in left_out:
             self._complain(
-                EventReason.NETWORK_NOT_SEARCHED, f"{text}; declare smaller bmcNetworks, or use groundstate discover"
+                EventReason.NETWORK_NOT_SEARCHED, f"{text}; declare smaller bmcNetworks, or run `groundstate discover`"
             )
         todo = self._unread_systems(candidates(ranges, partitions, there, []), begun, stop)
         manner = self._schedule.manner

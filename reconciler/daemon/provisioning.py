@@ -211,7 +211,10 @@ class DaemonProvisioning:
             return True
         if fact is FactType.WIPED and (left := self._parts.unwiped(key.name, detail)):
             hint = f"check the disks; if they were removed for good, `groundstate inventory {key.name} --accept`"
-            fact, detail = FactType.AGENT_FAILED, f"no proof that these were wiped: {', '.join(left)}; {hint}"
+            fact, detail = (
+                FactType.AGENT_FAILED,
+                f"the agent did not prove that these disks were wiped: {', '.join(left)}; {hint}",
+            )
         taken = self._engine.report(key, order, fact, detail)
         self._moved([key])
         return taken
@@ -226,7 +229,7 @@ class DaemonProvisioning:
         self._met(met)
         untold = self._found.passes(EventReason.MACHINE_FOUND, str(met), self._now())
         if untold is not None:
-            others = f"; {untold} more were not reported" if untold else ""
+            others = f"; {untold} more reports of this kind were left out" if untold else ""
             self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {met}{others}")
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:

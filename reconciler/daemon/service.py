@@ -180,12 +180,12 @@ class Daemon:
 
     def healthy(self) -> str | None:
         """None while the daemon does its work."""
-        return "it is stopping" if self._stop.is_set() else None
+        return "the daemon is stopping" if self._stop.is_set() else None
 
     def ready(self) -> str | None:
         """None when a desired state is in force. A broken newest revision does not make it unready: the last good
         one is being kept."""
-        return None if self._engine.desired is not None else "no desired state is in force yet"
+        return None if self._engine.desired is not None else "no commit is in force yet; the repository is being read"
 
     def _follow(self, stop: runtime.Flag) -> None:
         self._follower.follow(stop, self._pace.git, self._random)

@@ -73,12 +73,14 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
     if found.trusted:
         return Trust(way.tls)
     if is_declared:
-        return Trust(way.tls, refused=f"its certificate ({found.fingerprint}) is not trusted by what tls declares")
+        return Trust(way.tls, refused=f"the certificate ({found.fingerprint}) is not trusted by what tls declares")
     if not found.sure or found.fingerprint is None:
-        why = "it asks for a login first, and its certificate is not trusted; declare tls for it"
+        why = (
+            "the BMC asks for a login, but its certificate is not trusted, so nothing was sent; declare tls for the BMC"
+        )
         return Trust(way.tls, refused=why)
     if not pins:
-        why = f"its certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"
+        why = f"the certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"
         return Trust(way.tls, refused=f"{why}; declare tls in its partition, or run groundstate discover")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 
@@ -111,4 +113,4 @@ def identify(
         found.append(FoundSystem(way.address, candidate.partition, state, inventory, own.system_id, tls))
     if failed is not None and not found:
         raise failed
-    return found, [*unread, *([f"some of its systems: {listed.unread}"] if listed.unread else [])]
+    return found, [*unread, *([f"some systems of the BMC: {listed.unread}"] if listed.unread else [])]

@@ -171,7 +171,9 @@ class Connections:
         try:
             return msgspec.structs.replace(reference, file=str(self._base / Path(reference.file).expanduser()))
         except RuntimeError:
-            raise SecretUnavailable("credentialRef.file begins with the home of a user who is not known") from None
+            raise SecretUnavailable(
+                "credentialRef.file begins with the home directory of a user that this host does not have"
+            ) from None
 
     def _ca_file(self, named: str | None) -> str | None:
         """A file of the base's own, symbolic links followed, or one that the settings allow; whether another is there
@@ -186,7 +188,8 @@ class Connections:
         if not own and not matches(str(path), self._grants.ca_files):
             line = f"ca_files = {json.dumps([str(path)])}"
             raise Rejected(
-                f"tls.caFile {named} is not below {base}, and documents may name no other: write {line} in {WHERE}"
+                f"tls.caFile {named} is not below {base}, and the settings do not allow it. To allow the "
+                f"file, write {line} in {WHERE}"
             )
         return str(path)
 

@@ -57,7 +57,7 @@ class IpamBackend:
             case "Number":
                 return NumberState.of(self._pools.number(str(key)))
             case kind:
-                raise LookupError(f"the IPAM knows nothing of a {kind}")
+                raise LookupError(f"the IPAM has no objects of kind {kind}")
 
     def observe_all(
         self,

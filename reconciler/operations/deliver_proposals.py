@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from reconciler.model.counting import count
 from reconciler.model.resource import ResourceKey
 from reconciler.onboarding.discovery import Proposal
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.where import Where
-from reconciler.views.render.words import count
 
 FOLDER = "machines"
 

@@ -12,6 +12,7 @@ import msgspec
 from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.credentials import host_of
 from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.counting import count
 from reconciler.model.resource import Resource
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
 from reconciler.observed.connections import Connections
@@ -37,7 +38,6 @@ from reconciler.operations.stored_facts import observed_types
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace, open_desired_source
 from reconciler.runtime import now
-from reconciler.views.render.words import count
 
 _NAMED = 10
 

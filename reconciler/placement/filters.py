@@ -30,7 +30,7 @@ CODES: dict[str, tuple[str, str]] = {
     "unmanaged": ("is not Managed", "are not Managed"),
     "size": ("is of another size", "are of another size"),
     "labels": ("lacks a label", "lack a label"),
-    "image": ("does not run the image", "do not run the image"),
+    "image": ("is of a size that does not run the image", "are of sizes that do not run the image"),
     "claimed": ("is claimed", "are claimed"),
     "project": ("belongs to a project", "belong to a project"),
     "suspend": ("is suspended", "are suspended"),
@@ -43,7 +43,7 @@ CODES: dict[str, tuple[str, str]] = {
     "in-flight": ("has an action in flight", "have an action in flight"),
     "unseen": ("cannot be read", "cannot be read"),
     "on": ("is not off", "are not off"),
-    "health": ("is Critical", "are Critical"),
+    "health": ("has health Critical", "have health Critical"),
 }
 """Every reason, said of one machine and of several, in the order in which they count: what documents say comes first,
 what may pass by itself last."""

@@ -38,7 +38,7 @@ from reconciler.placement.placement_result import (
 from reconciler.placement.reservations import Shelf, SizePlace
 from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine, best, rule, spread_labels
 
-_TAKEN = FilterReason("claimed", "a claim that is placed earlier gets the machine")
+_TAKEN = FilterReason("claimed", "another claim, which is placed first, gets the machine")
 """Of an unclaimed machine."""
 
 

@@ -57,11 +57,16 @@ def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ..
     spec = claim.spec
     if surplus(spec, held) or any(one.project != spec.project for one in held if not one.releasing):
         return (
-            Hold(HoldKind.BLOCKED, "release", "machines must be released first", "continues automatically after that"),
+            Hold(
+                HoldKind.BLOCKED,
+                "release",
+                "machines of the claim must be released first",
+                "continues automatically when they are wiped and free",
+            ),
         )
     leaving = [one for one in held if one.releasing and one.slot in lacks]
     if leaving and not (spec.partial and len(leaving) < len(lacks)):
-        reason = f"{named_machines(leaving)}: being released; the slot is not free until then"
+        reason = f"{named_machines(leaving)}: being released; a slot is free when its machine is wiped"
         return (Hold(HoldKind.BLOCKED, "release", reason, "continues automatically when they are wiped and free"),)
     if isinstance(image, Refusal):
         return (Hold(HoldKind.GUARD, image.by, image.reason, image.hint),)
@@ -80,7 +85,7 @@ def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) 
         which = "named machines" if spec.machines else "in total"
         reason += f"; of {every:,} {which}, {most_frequent(away)}"
     elif not every:
-        reason += "; no other machine is there"
+        reason += "; no other machine is declared"
     part = " or set spec.partial," if free and not spec.partial else ""
     hint = (
         f"see each machine's reason with `groundstate explain-placement {name}`; add machines, "

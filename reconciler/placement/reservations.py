@@ -17,6 +17,7 @@ from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import size_of
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.model.action import Bind
+from reconciler.model.counting import count_are
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
 from reconciler.model.plan import Hold, HoldKind
@@ -169,7 +170,7 @@ def reservation_hold(
     kept = ", ".join(f"{number} for {other}" for other, number in others.items())
     which = [one for one in reservations if one.spec.project in others]
     named = ", ".join(f"{one.key} ({stands_at(one)})" for one in which[:3]) + (" and more" if len(which) > 3 else "")
-    reason = f"{stock.free} machines of size {size} are free in {partition}, but reservations keep {kept}"
+    reason = f"{count_are(stock.free, 'machine')} free of size {size} in {partition}, but reservations keep {kept}"
     hint = f"lower spec.amount of {named}, reserve some for {project}, or add machines"
     return Hold(HoldKind.GUARD, "reservation", reason, hint, Bind.path)
 

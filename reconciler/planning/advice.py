@@ -75,7 +75,7 @@ def on_renames(
                 "renamed-from-unknown",
                 what,
                 resource,
-                "it starts as a new resource",
+                "the document starts as a new resource",
                 "check spec.renamedFrom for a typo",
             )
         )

@@ -31,11 +31,11 @@ NARROW = frozenset({"first-sight"})
 
 NEVER: dict[str, str] = {
     "boot-service": "network boot needs the boot service; start `groundstate run --boot-address ADDR`",
-    "first-look": "the daemon has not observed the fleet yet; wait, it continues automatically",
+    "first-look": "the daemon has not observed the fleet yet; the change continues automatically after that",
     "running": "power the machine off; see docs/reference/guards.md",
     "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
     "unjudged": "the effect of the change cannot be counted; report the bug, or change the document",
-    PAUSED: "`groundstate resume` ends a pause; `groundstate get pauses` shows which stand",
+    PAUSED: "`groundstate resume` ends a pause; `groundstate get pauses` lists them",
     OBSERVE_ONLY: "stop the daemon, and start `groundstate run` without --observe",
     "claimed": "declare the machine until its claim has released it",
 }

@@ -147,7 +147,7 @@ def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, dat
         )
     fields = ", ".join(difference.path for difference in change.differences)
     reason = ConditionReason.DRIFTED if change.cause.kind is CauseKind.DRIFT else ConditionReason.CHANGED
-    passing = f"; it passes guard {change.lifted}" if change.passes else ""
+    passing = f"; the change passes guard {change.lifted}" if change.passes else ""
     return reason, f"{fields} not as declared; {change.actions[0].name} is next{passing}", change.cause.since
 
 

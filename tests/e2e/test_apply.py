@@ -187,7 +187,7 @@ class TestExitCodes:
         desk.commit(lab=[partition(), machine("m0"), network()])
         done = desk.run("apply", "--yes")
         assert done.code == 3, done
-        assert "removed from git; the limit is" in done.out
+        assert "removed from git at once; the limit is" in done.out
         assert desk.told("ActionSent") == []
 
     def test_maintenance_is_no_failure(self, desk: Desk) -> None:

@@ -51,7 +51,7 @@ class TestHealth:
         with desk.daemon() as daemon:
             daemon.logged("RevisionRefused")
             assert get(daemon, "/healthz").status == 200
-            assert get(daemon, "/readyz") == (503, "no desired state is in force yet\n")
+            assert get(daemon, "/readyz") == (503, "no commit is in force yet; the daemon reads the repository first\n")
             assert metric(daemon, "groundstate_revision_broken") == 1
 
     def test_metrics_count_resources_passes_and_events(self, desk: Desk) -> None:
@@ -129,7 +129,7 @@ class TestKeeping:
             bmcs.ask(system, "PATCH", {"IndicatorLED": "Off"})
             drift = daemon.logged("DriftDetected", key="Machine/m")
             daemon.until(lambda: len(desk.told("ActionConfirmed", "m")) == 2, "the repair")
-        assert drift["message"] == "spec.indicatorLED is Off, declared and applied is Blinking"
+        assert drift["message"] == "spec.indicatorLED is Off, but Blinking is declared and was applied before"
         assert "because of drift since" in desk.told("ActionSent", "m")[-1].message
         assert bmcs.ask(system)["IndicatorLED"] == "Blinking"
 

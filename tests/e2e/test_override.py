@@ -75,7 +75,7 @@ def told(lab: Desk) -> list[str]:
 def test_the_command_that_the_hold_names_lets_it_pass(lab: Desk, daemon: Running) -> None:
     """An operator with a held change and a running daemon had no way but a restart of the daemon."""
     event = next(event for event in ledger(lab) if event.reason == "Held" and event.key and event.key.name == "m3")
-    assert "wait: the next machine may be taken down at " in event.message
+    assert ", when the next machine may be taken down" in event.message
     command = event.message.partition("`groundstate ")[2].partition("`")[0].replace("WHY", "INC-7").split()
     done = lab.run(*command)
     assert done.code == 0, done
@@ -84,7 +84,7 @@ def test_the_command_that_the_hold_names_lets_it_pass(lab: Desk, daemon: Running
         e for e in ledger(lab) if e.reason == "ActionSent" and e.key and e.key.name == "m3" and "off" in e.message
     )
     name = done.out.split()[1].rstrip(":")
-    assert sent.message.endswith(f"; it passes guard disruption-budget (override {name})")
+    assert sent.message.endswith(f"; the change passes guard disruption-budget (override {name})")
 
 
 def test_it_covers_what_is_selected_stands_in_every_plan_and_ends_when_it_is_revoked(

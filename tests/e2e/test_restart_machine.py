@@ -20,8 +20,8 @@ def test_the_running_daemon_restarts_it(desk: Desk) -> None:
     with desk.daemon() as daemon:
         daemon.logged("ActionConfirmed", key="Machine/m0")
         asked = desk.run("restart", "machine/m0", "--reason", "INC-7")
-        assert (asked.code, "the daemon carries it out" in asked.err) == (0, True), asked
-        assert "is asked for, to begin before" in asked.out
+        assert (asked.code, "the daemon carries out the restart" in asked.err) == (0, True), asked
+        assert "is requested; groundstate cancels the restart if it cannot begin before" in asked.out
         daemon.logged("Restarted", key="Machine/m0")
     assert sent(desk.events())[1:] == ["power-off (GracefulShutdown)", "power-on (On)"]
     assert asked.out.split()[1] in desk.told("Restarted")[0].message
@@ -39,7 +39,7 @@ def test_without_a_daemon_apply_restarts_it_once(desk: Desk, tmp_path: Path) -> 
         assert desk.run("apply", "--yes").code == 0
         before = len(sent(desk.events()))
         asked = desk.run("restart", "machine/m0", "--reason", "INC-7")
-        assert "no daemon is at work; `groundstate apply machine/m0` does it" in asked.err
+        assert "no daemon is running; `groundstate apply machine/m0` carries out the restart" in asked.err
         assert desk.run("apply", "--yes", "machine/m0").code == 0
         assert desk.run("apply", "--yes", "machine/m0").code == 0
     assert sent(desk.events())[before:] == ["power-off (GracefulShutdown)", "power-on (On)"]

@@ -53,7 +53,7 @@ def test_the_progress_of_a_task_is_an_event_and_kept_with_the_action(tmp_path: P
     world = started(tmp_path, power="On")
     world.run(10)
     assert messages(world, EventReason.ACTION_PROGRESSED) == [
-        "power-on (On): its Task reports Running, 2 %: The task is at work."
+        "power-on (On): the Task of the action reports Running, 2 %: The task is at work."
     ]
     (flight,) = world.store.in_flight().values()
     assert flight.accepted
@@ -73,8 +73,14 @@ def test_what_is_observed_confirms_before_its_task_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (FaultKind.TASK_FAILS, "its Task reports Exception with TaskStatus Critical: The power supply is not ready."),
-        (FaultKind.TASK_CRITICAL, "its Task reports Completed with TaskStatus Critical: Unable to complete the job."),
+        (
+            FaultKind.TASK_FAILS,
+            "the Task of the action reports Exception with TaskStatus Critical: The power supply is not ready.",
+        ),
+        (
+            FaultKind.TASK_CRITICAL,
+            "the Task of the action reports Completed with TaskStatus Critical: Unable to complete the job.",
+        ),
     ],
 )
 @pytest.mark.parametrize("wish", WISHES)
@@ -227,11 +233,13 @@ def test_a_redfish_task_is_read_until_it_fails_also_by_the_next_process(
         server.documents[TASK] = {"TaskState": "Running", "PercentComplete": 40}
         world.restart()
         world.run(12)
-        assert messages(world, EventReason.ACTION_PROGRESSED) == [f"{action}: its Task reports Running, 40 %"]
+        assert messages(world, EventReason.ACTION_PROGRESSED) == [
+            f"{action}: the Task of the action reports Running, 40 %"
+        ]
         server.documents[TASK] = FAILED
         server.misbehave("GET", SYSTEM, DROP, times=1)  # A look that fails settles nothing.
         world.run(12)
         assert messages(world, EventReason.ACTION_FAILED)[0] == (
-            f"{action} failed: its Task reports Exception with TaskStatus Critical: The PSU is missing."
+            f"{action} failed: the Task of the action reports Exception with TaskStatus Critical: The PSU is missing."
         )
         assert world.crashes == []

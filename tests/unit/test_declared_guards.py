@@ -213,7 +213,7 @@ class TestBudget:
         assert going(planned_at(world)) == ["r2-1"]
         assert going(planned_at(world, NOW + timedelta(minutes=1))) == ["r1-1", "r2-1"]
         (hold,) = change_of(planned_at(world), "r1-1").held_by
-        assert "one goes every 5 minutes" in hold.reason
+        assert "at most one machine is taken down in 5 minutes" in hold.reason
         assert "2026-03-01 12:01:00Z" in hold.hint
 
     def test_within_says_for_how_long_a_machine_counts(self) -> None:

@@ -147,17 +147,19 @@ class TestWhenTheNextMayGo:
         return {one for one in told if one.startswith("wait")}
 
     def test_an_hour_after_those_that_go_now(self) -> None:
-        assert self.hint(planned(fleet())) == {"wait: the next machine may be taken down at 2026-03-01 13:00:00Z"}
+        assert self.hint(planned(fleet())) == {
+            "wait until 2026-03-01 13:00:00Z, when the next machine may be taken down"
+        }
 
     def test_when_the_first_of_those_that_are_down_counts_no_more(self) -> None:
         down = {f"n{n}": MachineFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2)}
         found = planned(fleet(facts=down), limits=GuardLimits(max_disrupted=FleetShare(count=2)))
-        assert self.hint(found) == {"wait: the next machine may be taken down at 2026-03-01 12:40:00Z"}
+        assert self.hint(found) == {"wait until 2026-03-01 12:40:00Z, when the next machine may be taken down"}
 
     def test_when_enough_of_them_do(self) -> None:
         down = {f"n{n}": MachineFacts(disrupted_at=NOW - timedelta(minutes=10 * n)) for n in (1, 2, 3)}
         assert self.hint(planned(fleet(facts=down))) == {
-            ("wait: the next machine may be taken down at 2026-03-01 12:50:00Z")
+            ("wait until 2026-03-01 12:50:00Z, when the next machine may be taken down")
         }
 
     def test_never_where_none_may_go(self) -> None:

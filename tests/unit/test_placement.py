@@ -251,7 +251,7 @@ def test_of_two_claims_the_first_by_name_comes_first_and_one_that_gets_nothing_t
     found = placed(world(*fleet, claim("b", count=1), claim("a", count=2)))
     assert (names(found["a"]), names(found["b"])) == ({0: "m1", 1: "m2"}, {})
     assert [reason.message for reason in found["b"].candidates[0].reasons] == [
-        "a claim that is placed earlier gets the machine"
+        "another claim, which is placed first, gets the machine"
     ]
     found = placed(world(*fleet, claim("b", count=1), claim("a", count=3)))
     assert (names(found["a"]), names(found["b"])) == ({}, {0: "m1"})

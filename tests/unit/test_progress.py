@@ -49,13 +49,13 @@ def test_the_third_time_without_an_answer_ends_it() -> None:
 def test_what_was_without_effect_twice_is_not_sent_again() -> None:
     progress = Progress([A])
     told = [
-        event("ActionNotConfirmed", (f"power-on (On) {what}, but no observation shows its effect"))
+        event("ActionNotConfirmed", (f"power-on (On) {what}, but the observations show no effect of the action"))
         for what in ("got lost", "was accepted")
     ]
     allowed = [progress.allows(A) for one in told if progress.on_event(one)]
     assert allowed == [True, False]
     assert progress.outcome(A, Failed(OutcomeReason.STALE, "not approved", terminal=True, retry_after=0))
-    assert progress.rows[A].text == "power-on (On) was accepted, but no observation shows its effect"
+    assert progress.rows[A].text == "power-on (On) was accepted, but the observations show no effect of the action"
 
 
 def test_an_ignored_shutdown_may_be_followed_by_force() -> None:
@@ -67,7 +67,7 @@ def test_an_ignored_shutdown_may_be_followed_by_force() -> None:
 def test_what_a_claim_tells_of_a_machine_that_the_run_is_through_with_does_not_open_it_again() -> None:
     progress = Progress([A])
     progress.outcome(A, Waiting(OutcomeReason.HELD, "a guard", 30))
-    assert progress.on_event(event("Releasing", "it is stopped, wiped and free again")) is None
+    assert progress.on_event(event("Releasing", "the machine is stopped, wiped and then free again")) is None
     assert not progress.open
 
 

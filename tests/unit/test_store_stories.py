@@ -33,7 +33,7 @@ def kept(store: Store, events: Iterable[Event]) -> list[tuple[str, int]]:
 def flapping(times: int) -> Iterator[Event]:
     for n in range(times):
         yield told(10 * n, "Unreachable", "no answer in time")
-        yield told(10 * n + 5, "ReadableAgain", "it answers again")
+        yield told(10 * n + 5, "ReadableAgain", "Machine/m1 can be read again")
 
 
 ONES = [("Unreachable", 1), ("ReadableAgain", 1)]
@@ -53,7 +53,7 @@ def test_drift_that_comes_back_is_one_story_though_it_says_since_when(store: Sto
     def day() -> Iterator[Event]:
         for n in range(20):
             since = f"{START + timedelta(minutes=10 * n):%Y-%m-%d %H:%M:%S}Z"
-            yield told(10 * n, "DriftDetected", "spec.power is Off, declared and applied is On")
+            yield told(10 * n, "DriftDetected", "spec.power is Off, but On is declared and was applied before")
             yield told(10 * n + 1, "ActionSent", f"power-on (On), because of drift since {since}")
             yield told(10 * n + 2, "ActionConfirmed", "power-on (On) took effect")
 
@@ -144,10 +144,10 @@ def test_repeats_are_found_by_their_time_for_who_watches(store: Store) -> None:
 
 
 STORIES = {
-    "it comes and goes": [("Unreachable", "no answer in time"), ("ReadableAgain", "it answers again")],
-    "in ever new words": [("Unreachable", "no answer: {n:x}"), ("ReadableAgain", "it answers again")],
+    "it comes and goes": [("Unreachable", "no answer in time"), ("ReadableAgain", "Machine/m1 can be read again")],
+    "in ever new words": [("Unreachable", "no answer: {n:x}"), ("ReadableAgain", "Machine/m1 can be read again")],
     "drift that comes back": [
-        ("DriftDetected", "spec.power is Off, declared and applied is On"),
+        ("DriftDetected", "spec.power is Off, but On is declared and was applied before"),
         ("ActionSent", "power-on (On), because of drift since {at}"),
         ("ActionConfirmed", "power-on (On) took effect"),
     ],
@@ -155,9 +155,9 @@ STORIES = {
     "holds that come and go": [("Held", "disruption-budget: {n} of 4 are down; to proceed: wait")],
     "all of them": [
         ("Unreachable", "no answer in time"),
-        ("ReadableAgain", "it answers again"),
+        ("ReadableAgain", "Machine/m1 can be read again"),
         ("Held", "disruption-budget: {n} of 4 are down"),
-        ("DriftDetected", "spec.power is Off, declared and applied is On"),
+        ("DriftDetected", "spec.power is Off, but On is declared and was applied before"),
         ("ActionSent", "power-on (On), because of drift since {at}"),
         ("ActionRefused", "power-on (On) was refused: {n}"),
         ("SentToDisk", "by 10.0.0.7, no order"),

@@ -33,10 +33,13 @@ def record_claim_action(action: ClaimRecord, facts: Remembered, now: datetime, w
 def _renamed(action: Rename, facts: Remembered) -> Recorded:
     """All of it moved when the state took force; now it is reported."""
     before = ", ".join(f"MachineClaim/{name}" for name in action.was)
-    kept = f"keeps {', '.join(action.machines)}" if action.machines else "it has no machines"
+    kept = f"keeps {', '.join(action.machines)}" if action.machines else "the claim has no machines"
     told = {action.key: (EventReason.RENAMED, f"renamed from {before}; {kept}; no machine is wiped")}
     told |= {
-        ResourceKey("Machine", name): (EventReason.RENAMED, f"its claim {before} is {action.key}")
+        ResourceKey("Machine", name): (
+            EventReason.RENAMED,
+            f"claim {before}, which holds the machine, was renamed to {action.key}",
+        )
         for name in action.machines
     }
     return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, ClaimFacts()), was=())}, told)
@@ -71,7 +74,7 @@ def _unclaimed(action: Unclaim, facts: Remembered, now: datetime, why: str) -> R
             failure=None,
         )
         changed[key] = msgspec.structs.replace(before, lifecycle=life)
-        told[key] = (EventReason.RELEASING, f"by {claim}: it is stopped, wiped and free again")
+        told[key] = (EventReason.RELEASING, f"by {claim}: the machine is stopped, wiped and then free again")
     told[claim] = (EventReason.RELEASING, ", ".join(action.machines))
     if claim in facts and (after := undone(action, facts[claim])) is not facts[claim]:
         changed[claim] = after

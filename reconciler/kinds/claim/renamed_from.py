@@ -127,7 +127,7 @@ def _judged(
             why = f"{move.new} has machines of its own"
         elif strange:
             why = (
-                f"its machines belong to project {min(map(str, strange))}, and must be wiped "
+                f"the claim's machines belong to project {min(map(str, strange))}, and must be wiped "
                 "before another project gets them"
             )
     return msgspec.structs.replace(move, why_not=why)

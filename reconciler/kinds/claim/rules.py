@@ -54,7 +54,8 @@ class ClaimRules:
         project = next(field for field in fields if field.path == PROJECT)
         if not project.equal:
             reason = (
-                f"its machines belong to project {project.observed}, and must be wiped before another project gets them"
+                f"the claim's machines belong to project {project.observed}, and must be wiped before another "
+                f"project gets them"
             )
             hint = f"keep spec.project: {project.observed}; declare another claim for {spec.project}"
             return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint),))
@@ -75,7 +76,7 @@ class ClaimRules:
             hold = held_for_rename(look)
             return Steps((_unclaim(look, live, "no longer declared"), forget), () if hold is None else (hold,))
         if held:
-            reason = f"{named_machines(held)}: being released, not wiped and free yet"
+            reason = f"{named_machines(held)}: being released, but not wiped and free yet"
             return Steps(
                 (forget,), (Hold(HoldKind.BLOCKED, "release", reason, "continues automatically when they are free"),)
             )

@@ -34,11 +34,11 @@ class GuardRules:
     def steps(self, resource: Resource[GuardSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
         """The former spec ends when its hour is over."""
         action = RetireGuard(key=look.key, reason="its former, stricter spec has been in force for an hour")
-        return Steps((action,), _holds(look, "the guard is looser than before"))
+        return Steps((action,), _holds(look, "a commit made the guard less strict"))
 
     def removal(self, look: KindView) -> Steps:
         """A guard that was removed is forgotten when its hour is over."""
-        return Steps((Forget(key=look.key, reason="no longer declared"),), _holds(look, "the guard was removed"))
+        return Steps((Forget(key=look.key, reason="no longer declared"),), _holds(look, "a commit removed the guard"))
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Written down is done."""
@@ -57,7 +57,7 @@ def _holds(look: KindView, what: str) -> tuple[Hold, ...]:
 def _hold(look: KindView, what: str, ends: datetime) -> Hold:
     reason = f"{what}; the former spec stays in force until {ends:%Y-%m-%d %H:%M:%S}Z"
     hint = (
-        "wait: the change takes effect when the former spec ends. Before that, "
-        f"`groundstate override {typed(look.key)} --for 1h --reason WHY` lets through what the guard holds"
+        "wait until {ends:%H:%M:%S}Z, when the new spec takes effect. Before that, "
+        f"`groundstate override {typed(look.key)} --for 1h --reason WHY` allows what the guard holds"
     )
     return Hold(HoldKind.BLOCKED, "loosening", reason, hint)

@@ -157,12 +157,12 @@ def _reason(budget: Budget, state: GroupState, all_down: int) -> str:
 
 
 def _paced_words(budget: Budget, state: GroupState) -> str:
-    at = f", the last at {state.last:%H:%M:%S}Z" if state.last is not None else ""
-    return f"one goes every {span_words(budget.pacing)}{at}"
+    at = f", the last one at {state.last:%H:%M:%S}Z" if state.last is not None else ""
+    return f"at most one machine is taken down in {span_words(budget.pacing)}{at}"
 
 
 def _wait(due: datetime) -> str:
-    return f"wait: the next machine may be taken down at {due:%Y-%m-%d %H:%M:%S}Z; or "
+    return f"wait until {due:%Y-%m-%d %H:%M:%S}Z, when the next machine may be taken down; or "
 
 
 def _next_at(ends: list[datetime], state: GroupState) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 
 from reconciler.kinds import FLEET
 from reconciler.model.action import Disruption, RequestBoot, Unclaim
+from reconciler.model.counting import count
 from reconciler.model.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group, budget_holds
@@ -23,16 +24,25 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         if limits.allow_empty or not (nothing or no_machines):
             return {}
         if nothing:
-            reason = f"the desired state is empty, but {fleet.remembered} resources were in force before"
+            reason = (
+                f"the desired state is empty, but {count(fleet.remembered, 'resource was', 'resources were')} "
+                f"declared before"
+            )
         else:
-            reason = f"the desired state declares no machines, but {fleet.known} were in force before"
+            reason = (
+                f"the desired state declares no machines, but "
+                f"{count(fleet.known, 'machine was', 'machines were')} declared before"
+            )
         return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
     def removed(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
         if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
             return {}
-        reason = f"{_share(fleet.lost, fleet.known)} machines were removed from git; the limit is {limits.max_removed}"
+        reason = (
+            f"{_share(fleet.lost, fleet.known)} machines were removed from git at once; the limit is "
+            f"{limits.max_removed}"
+        )
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
     def unreachable(changes: Iterable[Change], world: GuardWorld) -> Holds:
@@ -51,8 +61,8 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         if fleet.releasing <= allowed:
             return {}
         reason = (
-            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, as "
-            f"they are no longer declared; the limit is {allowed} ({limits.max_released})"
+            f"{_share(fleet.releasing, fleet.held)} addresses, numbers and networks would be released, because "
+            f"no document declares them any more; the limit is {allowed} ({limits.max_released})"
         )
         giving = (change for change in changes if change.source is None and change.disruption is Disruption.DESTRUCTIVE)
         return _hold_all(giving, "mass-release", reason, f"--max-released {fleet.releasing}")
@@ -65,7 +75,8 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         if fleet.returning <= allowed:
             return {}
         reason = (
-            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or already are; "
+            f"{_share(fleet.returning, fleet.claimed)} claimed machines would be released and wiped, or are "
+            f"being wiped already; "
             f"the limit is {allowed} ({limits.max_released})"
         )
         giving = (change for change in changes if any(isinstance(action, Unclaim) for action in change.actions))
@@ -100,7 +111,10 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
         missing = fleet.machines - fleet.seen
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
             return {}
-        reason = f"only {_share(fleet.seen, fleet.machines)} machines have been observed so far"
+        reason = (
+            f"only {_share(fleet.seen, fleet.machines)} machines have been observed since the start, and too "
+            f"many of the others could be unreachable"
+        )
         hold = Hold(
             HoldKind.BLOCKED, "first-look", reason, "continues automatically when the others have been observed"
         )

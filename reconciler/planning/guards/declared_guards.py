@@ -189,7 +189,7 @@ def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator
     taken = protected(guard.spec.protection, change, is_own=change.key in guarded)
     if taken is not None:
         hint = "remove the protection from the guard in a commit; the removal takes effect an hour after the commit"
-        yield _hold(guard, f"{taken}, which the guard forbids{others}", _or_override(guard, change, hint))
+        yield _hold(guard, f"{taken}; the guard forbids that (spec.protection){others}", _or_override(guard, change, hint))
 
 
 def _concerned(change: Change) -> tuple[ResourceKey, ...]:
@@ -234,7 +234,7 @@ def protected(protection: Protection | None, change: Change, *, is_own: bool) ->
         return "the resource is no longer declared, and would be removed"
     if protection in (Protection.RELEASE, Protection.ALL) and change.disruption is Disruption.DESTRUCTIVE:
         names = dict.fromkeys(one.name for one in change.actions if one.disruption is Disruption.DESTRUCTIVE)
-        return f"the change would give something up ({', '.join(names)})"
+        return f"the change would release what cannot be had back ({', '.join(names)})"
     return None
 
 
@@ -278,7 +278,7 @@ def _also(guard: GuardInForce) -> str:
 
 
 def _wait_hint(guard: GuardInForce, change: Change, state: WindowState) -> str:
-    opens = f"wait: the window opens at {state.until:%Y-%m-%d %H:%M}Z" if state.until is not None else ""
+    opens = f"wait until {state.until:%Y-%m-%d %H:%M}Z, when the window opens" if state.until is not None else ""
     return _or_override(guard, change, opens)
 
 
@@ -448,7 +448,7 @@ def loosening_words(
         before = guard_s(remembered.get(key, NO_FACTS))
         if not isinstance(after, GuardFacts) or after.former in ((), before.former):
             continue
-        what = "the guard was removed" if after.declared_spec is None else "the guard is looser than before"
+        what = "a commit removed the guard" if after.declared_spec is None else "a commit made the guard less strict"
         ends = max(one.until for one in after.former)
         if ends > max((one.until for one in before.former), default=EARLIEST):
             found[key] = f"{what}; the former spec stays in force until {ends:%Y-%m-%d %H:%M:%S}Z"

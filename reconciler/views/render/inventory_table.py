@@ -10,10 +10,11 @@ from drivers.base import Inventory
 from reconciler.kinds.common.inventory import Kept, MachineInventory
 from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.labels import SizeFound
+from reconciler.model.counting import count
 from reconciler.onboarding.inventory_comparison import changes, disagreements
 from reconciler.views.columns import short_age
 from reconciler.views.render.sizes import in_bytes
-from reconciler.views.render.words import Paint, clean, count, unpainted
+from reconciler.views.render.words import Paint, clean, unpainted
 
 _NOTHING = "unknown"
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from reconciler.model import counting
 from reconciler.model.action import Disruption
 from reconciler.model.plan import Plan
 from reconciler.views.render import words
@@ -89,7 +90,7 @@ def _headline(plan: Plan) -> str:
         return f"{said}; look at the changed access" if changed_access(plan) else said
     hurting = sum(1 for change in plan.changes if change.disruption is not Disruption.NONE)
     told = f", {hurting:,} of them disruptive or destructive" if hurting else ""
-    return words.count(len(plan.changes), "change") + told
+    return counting.count(len(plan.changes), "change") + told
 
 
 def _after(plan: Plan, command: str) -> Iterator[str]:
@@ -156,7 +157,7 @@ def _cut(lines: list[str], room: int) -> list[str]:
             break
         used += size
         head, tail = (head + 1, tail) if from_head else (head, tail + 1)
-    cut = words.count(len(lines) - head - tail, "line")
+    cut = counting.count(len(lines) - head - tail, "line")
     return [*lines[:head], f"# ... {cut} cut here to fit a comment ...", *lines[len(lines) - tail :]]
 
 

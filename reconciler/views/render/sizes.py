@@ -12,8 +12,9 @@ from drivers.base import Inventory
 from reconciler.kinds.catalogue.size import IN_BYTES
 from reconciler.kinds.catalogue.size_matching import ConstraintCheck, Explanation, SizeVerdict, unknown_parts
 from reconciler.kinds.common.inventory import Kept, Origin
+from reconciler.model.counting import count
 from reconciler.views.columns import short_age
-from reconciler.views.render.words import Paint, clean, count, unpainted
+from reconciler.views.render.words import Paint, clean, unpainted
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _COLOURS = {SizeVerdict.FITS: "green", SizeVerdict.DIFFERS: "dim", SizeVerdict.UNKNOWN: "yellow"}

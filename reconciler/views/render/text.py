@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from reconciler.model import counting
 from reconciler.model.access import AccessChange
 from reconciler.model.action import Disruption
 from reconciler.model.plan import CauseKind, Change, HoldKind, Plan, Unknown, Verb
@@ -152,7 +153,7 @@ def summary_line(plan: Plan) -> str:
         return _unchanged(plan) + (f" Changed access: {access}." if access else "")
     # A share of machines says nothing where none of them is to change.
     of_machines = bool(found.total_machines) and bool(found.machines)
-    whole = words.count(found.total_machines, "machine") if of_machines else words.count(scope.total, "resource")
+    whole = counting.count(found.total_machines, "machine") if of_machines else counting.count(scope.total, "resource")
     counts = [
         f"{found.create:,} create",
         f"{found.update:,} update{_hurting(plan, Verb.UPDATE)}",
@@ -171,7 +172,7 @@ def summary_line(plan: Plan) -> str:
 def changed_access(plan: Plan) -> str:
     """How many known machines would be reached by another way; empty where there is none."""
     number = sum(1 for one in plan.access if not one.is_new)
-    return words.count(number, "machine") if number else ""
+    return counting.count(number, "machine") if number else ""
 
 
 def _unchanged(plan: Plan) -> str:
@@ -179,8 +180,8 @@ def _unchanged(plan: Plan) -> str:
     if not scope.total:
         return "No changes. Nothing is declared, and nothing was before."
     if not scope.looked_at:
-        return f"No changes. Nothing was observed, of {words.count(scope.total, 'resource')}."
-    looked = words.count(scope.looked_at, "resource")
+        return f"No changes. Nothing was observed, of {counting.count(scope.total, 'resource')}."
+    looked = counting.count(scope.looked_at, "resource")
     if plan.nothing_read:
         return f"Unknown: nothing could be read, so nothing is planned; {looked} observed."
     if unread:
@@ -202,7 +203,7 @@ def _hurting(plan: Plan, verb: Verb) -> str:
 def partial_line(plan: Plan) -> str:
     """How much a filtered plan left out."""
     scope = plan.scope
-    missed = f"{scope.total - scope.looked_at:,} of {words.count(scope.total, 'resource')}"
+    missed = f"{scope.total - scope.looked_at:,} of {counting.count(scope.total, 'resource')}"
     return f"Partial plan: {missed} were not observed (filter: {words.clean(scope.filter) or 'by name'})"
 
 
@@ -248,7 +249,7 @@ def unknown_lines(unknown: Iterable[Unknown], style: Style) -> Iterator[str]:
                 seen = f"  (observed {words.moment(one.at)})" if one.at else ""
                 yield f"  ? {words.clean(str(one.key))}  {words.clean(one.reason)}: {words.clean(one.message)}{seen}"
             continue
-        told = f", {words.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""
+        told = f", {counting.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""
         names = [words.clean(name) for name in fold(one.key.name for one in group)]
         number = f"  ({len(group):,})" if len(group) > 1 else ""
         line, more = _listed(f"  ? {words.clean(first.key.kind)}", names, number, style)

@@ -39,6 +39,7 @@ from reconciler.model.action import (
     Transfer,
     Unclaim,
 )
+from reconciler.model.counting import count
 from reconciler.model.override import Override
 from reconciler.model.pause import ResourcePause
 from reconciler.model.plan import Cause, CauseKind, Change, Difference
@@ -219,11 +220,6 @@ def age_words(span: timedelta) -> str:
         if seconds >= size:
             return count(seconds // size, unit)
     return "0 seconds"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 machine`, `1,204 machines`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def share(part: int, whole: int) -> str:
