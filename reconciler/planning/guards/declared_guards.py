@@ -189,7 +189,9 @@ def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator
     taken = protected(guard.spec.protection, change, is_own=change.key in guarded)
     if taken is not None:
         hint = "remove the protection from the guard in a commit; the removal takes effect an hour after the commit"
-        yield _hold(guard, f"{taken}; the guard forbids that (spec.protection){others}", _or_override(guard, change, hint))
+        yield _hold(
+            guard, f"{taken}; the guard forbids that (spec.protection){others}", _or_override(guard, change, hint)
+        )
 
 
 def _concerned(change: Change) -> tuple[ResourceKey, ...]:
