@@ -236,8 +236,9 @@ def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
     at = bare_address(way.peer.address)
     if not is_within(at, scope.networks):
         networks = _toml([*scope.networks, single_address_network(at)])
+        where = str(at) if str(at) in way.address else f"{at}, the address of {way.address}"
         return (
-            f"{label} may be sent to {', '.join(scope.networks)}, and {way.address} is {at}; nothing was sent. "
+            f"{label} may be sent to {', '.join(scope.networks)} alone, and not to {where}; nothing was sent. "
             f"If that is a BMC of yours, write networks = {networks} in {WHERE}"
         )
     if not way.peer.verified and not scope.insecure:
