@@ -62,7 +62,7 @@ def test_a_branch_that_cannot_be_is_refused_in_words(fleet: Git, name: str) -> N
 def test_a_folder_that_is_no_repository_is_said_to_be_none(fleet: Git) -> None:
     outside = fleet.folder.parent / "outside"
     outside.mkdir()
-    with pytest.raises(SourceError, match="is no git repository"):
+    with pytest.raises(SourceError, match="cannot be opened as a git repository"):
         branch_exists(outside, "found")
 
 

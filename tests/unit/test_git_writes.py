@@ -167,6 +167,21 @@ def test_a_home_without_a_name_is_refused_in_words(fleet: Git, person: Path) -> 
         fleet("rev-parse", "--verify", "--quiet", "found")
 
 
+def test_a_repository_without_a_commit_is_refused_with_what_to_do(tmp_path: Path, person: Path) -> None:
+    begin_repository(tmp_path / "new")
+    with pytest.raises(SourceError, match=r"HEAD is no commit here; .*commit once first"):
+        commit_on_branch(tmp_path / "new", "found", "HEAD", FILES, "Add it\n")
+
+
+def test_a_branch_that_stands_for_another_one_is_refused(fleet: Git) -> None:
+    """The commit would be on the other branch, which a work tree may have."""
+    fleet("symbolic-ref", "refs/heads/found", f"refs/heads/{fleet('branch', '--show-current').strip()}")
+    before = fleet("rev-parse", "HEAD")
+    with pytest.raises(SourceError, match="found is a symbolic ref to refs/heads/"):
+        commit_on_branch(fleet.folder, "found", "HEAD", FILES, "Add it\n")
+    assert fleet("rev-parse", "HEAD") == before
+
+
 # -- beside others -----------------------------------------------------------------------------------------------------
 
 

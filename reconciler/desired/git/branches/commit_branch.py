@@ -23,6 +23,8 @@ def branch_exists(folder: Path, branch: str) -> bool:
     if f"refs/heads/{branch}" in _checked_out(git_dir):
         hint = "name another branch, or leave --branch out and commit the files yourself"
         raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
+    if (other := _symbolic(git_dir, branch)) is not None:
+        raise SourceError(f"branch {branch} is a symbolic ref to {other}", "", "name another branch")
     return _tip(git_dir, branch) is not None
 
 
@@ -35,8 +37,7 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
     is_there, git_dir = branch_exists(folder, branch), _git_dir(folder)
     tip = _tip(git_dir, branch) if is_there else None
     try:
-        base = tip or plumbing.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}")
-        base = base if isinstance(base, str) else base.decode().strip()
+        base = tip or _commit_of(git_dir, start, branch)
         with commit_writer(git_dir) as writer:
             _spare(writer, base, files)
             tree = writer.tree_with(base, files)
@@ -65,6 +66,15 @@ def push(folder: Path, branch: str, remote: str = "origin") -> None:
         raise SourceUnavailable(what, why, f"the commit is on the local branch; {hint}") from error
 
 
+def _commit_of(git_dir: Path, start: str, branch: str) -> str:
+    try:
+        found = plumbing.run(git_dir, "rev-parse", "--verify", "--end-of-options", f"{start}^{{commit}}")
+    except GitFailed as error:
+        what, why = f"nothing was committed on {branch}", f"{start} is no commit here"
+        raise SourceError(what, why, "name a commit that exists; in a new repository, commit once first") from error
+    return found.decode().strip()
+
+
 def _spare(writer: CommitWriter, base: str, files: Mapping[str, str]) -> None:
     """Raises SourceError where a file would be written over with other contents."""
     for path, text in files.items():
@@ -76,7 +86,9 @@ def _git_dir(folder: Path) -> Path:
     try:
         return Path(plumbing.run(folder, "rev-parse", "--absolute-git-dir", discover=True).decode().rstrip("\n"))
     except GitFailed as error:
-        raise SourceError(f"{folder} is no git repository", error.stderr, "--branch needs a local clone") from error
+        raise SourceError(
+            f"{folder} cannot be opened as a git repository", error.stderr, "--branch needs a local clone"
+        ) from error
 
 
 def checked(branch: str) -> str:
@@ -94,6 +106,13 @@ def _checked_out(git_dir: Path) -> set[str]:
     """Branches that a work tree of the repository has."""
     listed = plumbing.run(git_dir, "worktree", "list", "--porcelain").decode(errors="replace")
     return {line.removeprefix("branch ") for line in listed.splitlines() if line.startswith("branch ")}
+
+
+def _symbolic(git_dir: Path, branch: str) -> str | None:
+    try:
+        return plumbing.run(git_dir, "symbolic-ref", "--quiet", f"refs/heads/{branch}").decode().strip()
+    except GitFailed:
+        return None
 
 
 def _tip(git_dir: Path, branch: str) -> str | None:
