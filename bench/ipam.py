@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from drivers.base import IpamNetwork, Prefix
 from drivers.ipam.addresses import BITS, aligned, cidr_of, parse_prefix, prefix_length
-from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.store import Store
 from tests.databases import NoPostgresql, server_url, start_server, stop_server
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from drivers.base import PowerState  # noqa: E402  the path is set above
-from drivers.bmc.fake import FakeFleet  # noqa: E402
+from drivers.bmc.fake.fake import FakeFleet  # noqa: E402
 from reconciler.applying.context import Context  # noqa: E402
 from reconciler.applying.engine import Engine  # noqa: E402
 from reconciler.kinds import KINDS  # noqa: E402

@@ -27,8 +27,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from drivers.base import IpamNetwork, Prefix
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.netbox import NetboxIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.netbox.netbox import NetboxIpam
 from reconciler.store import Store
 from tests.databases import NoPostgresql, server_url, start_server, stop_server
 from tests.drivers.netbox_fixture import FLEET, TOKEN, URL, Person

@@ -36,7 +36,7 @@ from sushy.auth import SessionAuth
 from sushy.connector import Connector
 
 from drivers.base import Credential, Endpoint, Tls
-from drivers.bmc.redfish import open_driver
+from drivers.bmc.redfish.redfish import open_driver
 
 POLL_MS, CONTACT_MS, MEMORY_KIB = 0.5, 5.0, 55.0
 THREADS = 64

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.lacking import document  # noqa: E402  the path is set above
 from drivers.base import PowerState  # noqa: E402
-from drivers.bmc.fake import FakeFleet  # noqa: E402
+from drivers.bmc.fake.fake import FakeFleet  # noqa: E402
 from reconciler.applying.context import Context  # noqa: E402
 from reconciler.applying.engine import Engine  # noqa: E402
 from reconciler.kinds.guard.fleet_share import FleetShare  # noqa: E402
@@ -43,7 +43,7 @@ from reconciler.observed.connections import Connections, Drivers  # noqa: E402
 from reconciler.planning.guards.guard_limits import GuardLimits  # noqa: E402
 from reconciler.planning.guards.standing import Standing  # noqa: E402
 from reconciler.store import Store  # noqa: E402
-from reconciler.store.group_commit import GroupCommit  # noqa: E402
+from reconciler.store.sql.group_commit import GroupCommit  # noqa: E402
 from tests.databases import NoPostgresql, start_server, stop_server  # noqa: E402
 
 LIMIT = 500.0

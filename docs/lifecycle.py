@@ -12,13 +12,13 @@ from reconciler.kinds import record_action
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, FactType, MachineFacts, machine_facts
-from reconciler.kinds.machine import lifecycle
-from reconciler.kinds.machine.lifecycle import BootStage, Phase, phase, purpose, stage
-from reconciler.kinds.machine.lifecycle_events import EXPECTED, apply_fact
+from reconciler.kinds.machine.lifecycle import lifecycle
+from reconciler.kinds.machine.lifecycle.lifecycle import BootStage, Phase, phase, purpose, stage
+from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Claim, Free, RecordAction, RequestBoot, Settle, Unclaim
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
 KEY, CLAIM = ResourceKey("Machine", "m"), ResourceKey("MachineClaim", "c")
 IMAGE = "debian-12.0.1"
@@ -89,8 +89,8 @@ def _moves(facts: MachineFacts) -> Iterator[tuple[str, MachineFacts]]:
 
 def page() -> Iterator[str]:
     """The lines of docs/reference/lifecycle.md below its head."""
-    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle.py`. This picture"
-    yield "was made by walking through every fact and every step of a managed machine."
+    yield "The phases are derived from facts, never stored: `reconciler/kinds/machine/lifecycle/lifecycle.py`. This"
+    yield "picture was made by walking through every fact and every step of a managed machine."
     yield from ("", "```mermaid", "stateDiagram-v2", "    [*] --> Discovered")
     grouped: dict[tuple[Phase, Phase], list[str]] = {}
     for before, label, after in edges():

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from drivers.base import scheduling
+from drivers.base.support import scheduling
 
 MAX_INTERIM = 10
 """`100 Continue` ahead of an answer. One is usual; http.client reads on for as long as they come."""

@@ -23,8 +23,8 @@ from drivers.base import (
     SecretUnavailable,
     note_secrets,
     options_type,
-    scheduling,
 )
+from drivers.base.support import scheduling
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 BMC_GROUP = "groundstate.bmc"
 IPAM_GROUP = "groundstate.ipam"
 
-BMC_DRIVERS = {"redfish": "drivers.bmc.redfish:open_driver", "fake": "drivers.bmc.fake:open_driver"}
-IPAMS = {"embedded": "drivers.ipam.embedded:open_ipam", "netbox": "drivers.ipam.netbox:open_ipam"}
-POOLS = "drivers.ipam.embedded_pools:EmbeddedPools"
+BMC_DRIVERS = {"redfish": "drivers.bmc.redfish.redfish:open_driver", "fake": "drivers.bmc.fake.fake:open_driver"}
+IPAMS = {"embedded": "drivers.ipam.embedded.embedded:open_ipam", "netbox": "drivers.ipam.netbox.netbox:open_ipam"}
+POOLS = "drivers.ipam.embedded.embedded_pools:EmbeddedPools"
 SECRET_SOURCES = {
     "env": "drivers.secret.environment:EnvSource",
     "file": "drivers.secret.file:FileSource",

@@ -2,7 +2,7 @@
 
 Whoever needs one of these says `from reconciler import runtime` and `runtime.lock()`. The functions ask the `Runtime`
 that is in use: Python's own, or that of a simulation, which derives from `Runtime`, overrides what it decides itself,
-and is in use within `with runtime.replaced(by):`. What drivers use of it is in `drivers/base/scheduling.py`.
+and is in use within `with runtime.replaced(by):`. What drivers use of it is in `drivers/base/support/scheduling.py`.
 
 Processes, files, sockets and signals are not here: a simulation has real ones, or gives other values where they are
 used.
@@ -22,18 +22,18 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import ParamSpec, Protocol, Self, TypeVar
 
-from drivers.base.scheduling import Flag as Flag
-from drivers.base.scheduling import Future as Future
-from drivers.base.scheduling import Lock as Lock
-from drivers.base.scheduling import Scheduling, scheduling_replaced
-from drivers.base.scheduling import Thread as Thread
-from drivers.base.scheduling import flag as flag
-from drivers.base.scheduling import future as future
-from drivers.base.scheduling import lock as lock
-from drivers.base.scheduling import monotonic as monotonic
-from drivers.base.scheduling import rlock as rlock
-from drivers.base.scheduling import sleep as sleep
-from drivers.base.scheduling import thread as thread
+from drivers.base.support.scheduling import Flag as Flag
+from drivers.base.support.scheduling import Future as Future
+from drivers.base.support.scheduling import Lock as Lock
+from drivers.base.support.scheduling import Scheduling, scheduling_replaced
+from drivers.base.support.scheduling import Thread as Thread
+from drivers.base.support.scheduling import flag as flag
+from drivers.base.support.scheduling import future as future
+from drivers.base.support.scheduling import lock as lock
+from drivers.base.support.scheduling import monotonic as monotonic
+from drivers.base.support.scheduling import rlock as rlock
+from drivers.base.support.scheduling import sleep as sleep
+from drivers.base.support.scheduling import thread as thread
 
 _P = ParamSpec("_P")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from drivers.base import known_secrets
+from drivers.base.support import known_secrets
 
 pytest_plugins = ["tests.databases"]
 

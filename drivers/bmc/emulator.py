@@ -28,7 +28,8 @@ import bcrypt
 import msgspec
 import trustme
 
-from drivers.base import Credential, scheduling
+from drivers.base import Credential
+from drivers.base.support import scheduling
 
 HOST = "127.0.0.1"
 USERNAME = "operator"

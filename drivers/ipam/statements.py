@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from drivers.base import Busy, Conflict, DriverError, Rejected, Unreachable, scheduling
+from drivers.base import Busy, Conflict, DriverError, Rejected, Unreachable
+from drivers.base.support import scheduling
 
 Run = Callable[..., Any]
 """Runs a statement with `?` where its values go, and returns a cursor."""

@@ -5,7 +5,7 @@
         def start(cls, directory: Path) -> AbstractContextManager[BmcSubject]:
             return a_bmc_to_test_with()
 
-What a system cannot do (`drivers.base.bmc`) is skipped: a driver without virtual media is a whole driver.
+What a system cannot do (`drivers.base.protocols.bmc`) is skipped: a driver without virtual media is a whole driver.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from drivers.base import (
     Unreachable,
     Unsupported,
     VirtualMedia,
-    scheduling,
     with_all,
 )
+from drivers.base.support import scheduling
 
 DEADLINE = 30.0
 """Seconds of the host's clock that a machine under test may take for a change of its power."""

@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager
 import msgspec
 import pytest
 
-from drivers.base import Credential, SecretSource, SecretUnavailable, scheduling
+from drivers.base import Credential, SecretSource, SecretUnavailable
+from drivers.base.support import scheduling
 
 PASSWORD = "hunter2-and-Unique"  # noqa: S105  made up
 

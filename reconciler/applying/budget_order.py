@@ -14,8 +14,8 @@ import msgspec
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import FLEET
-from reconciler.model.override import Override
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import takes_down
 from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted, hold_back

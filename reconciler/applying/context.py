@@ -11,7 +11,7 @@ import msgspec
 from reconciler.model.event import Event
 from reconciler.model.ledger_write import LedgerWrite
 from reconciler.model.observation import Observation
-from reconciler.model.plan import Change
+from reconciler.model.plans.plan import Change
 from reconciler.model.resource import Commit, ResourceKey
 from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import Standing

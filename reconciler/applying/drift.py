@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.managed_field import Field, drifted
+from reconciler.kinds.common.field_types.managed_field import Field, drifted
 from reconciler.model.facts import Applied, ResourceFacts
 from reconciler.model.resource import Resource
 

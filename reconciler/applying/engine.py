@@ -16,15 +16,15 @@ from reconciler.kinds import KINDS, RECONCILED
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.kind_metrics import FillLevel
 from reconciler.kinds.common.machine_facts import FactType
-from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Outcome
-from reconciler.model.plan import Plan
+from reconciler.model.plans.access import AccessChange
+from reconciler.model.plans.plan import Plan
+from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.observed.backends import Backends
 from reconciler.observed.connections import Connections
 from reconciler.observed.poller import Poller

@@ -8,7 +8,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS
 from reconciler.model.event import Event, EventType
-from reconciler.model.plan import CauseKind, Change
+from reconciler.model.plans.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.views.render import words
 

@@ -13,7 +13,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
 from reconciler.model.facts import Facts
 from reconciler.model.observation import INTERNAL, ObservedState
-from reconciler.model.plan import Change, Plan
+from reconciler.model.plans.plan import Change, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.machine_tally import MachineTally
 from reconciler.placement.place import dated, place_all

@@ -35,13 +35,13 @@ from reconciler.kinds.claim.renamed_from import olds_of
 from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.kind import REFUSALS
-from reconciler.kinds.ipam.allocation_order import ahead_in_order, is_automatic
+from reconciler.kinds.ipam.allocation.allocation_order import ahead_in_order, is_automatic
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
-from reconciler.model.plan import Change, HoldKind, digest
+from reconciler.model.plans.plan import Change, HoldKind, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT, error_outcome, requeue_delay, retry_policy, waiting
 from reconciler.observed.backends import Backends

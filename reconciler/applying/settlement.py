@@ -17,7 +17,7 @@ from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Failure, ResourceFacts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Failed, Outcome, OutcomeReason, Reason
-from reconciler.model.plan import digest
+from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.model.retry import (
     LOOKS_BEFORE_REPEAT,

@@ -16,15 +16,15 @@ import msgspec
 from reconciler import runtime
 from reconciler.applying.context import Ledger, Pending
 from reconciler.kinds import KINDS, remembered_of
+from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView
-from reconciler.kinds.common.managed_field import Field
 from reconciler.model.action import InFlight
 from reconciler.model.event import Event
 from reconciler.model.facts import Facts, IndexedFacts, ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import INTERNAL, Observation, ReadError
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.store.store_errors import StoreError
+from reconciler.store.sql.store_errors import StoreError
 
 _FACTS, _FLIGHTS = "facts", "flights"
 

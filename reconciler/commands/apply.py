@@ -19,7 +19,7 @@ from reconciler.commands.options import guard_options, guard_options_of, option,
 from reconciler.commands.plan import fleet_bar, rendered
 from reconciler.commands.terminal import exit_in_words, fail, live_long, on_terminal, say_notes
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
-from reconciler.model.plan import Plan
+from reconciler.model.plans.plan import Plan
 from reconciler.operations.apply_plan import (
     ApplyResult,
     ApplySettings,
@@ -33,7 +33,7 @@ from reconciler.operations.prospect import PlanRequest
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
-from reconciler.views.render import plan_from_json
+from reconciler.views.render.plans import plan_from_json
 
 _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 

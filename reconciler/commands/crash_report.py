@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from drivers.base import hidden
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 
 
 def hide_credentials() -> None:

@@ -23,11 +23,11 @@ from reconciler.commands.options import (
     where_options,
 )
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal, say_notes
-from reconciler.model.plan import Plan
+from reconciler.model.plans.plan import Plan
 from reconciler.operations.prospect import ObservedSoFar, PlanRequest, Prospect, plan_fleet, save_plan
 from reconciler.operations.where import Where
 from reconciler.planning.guards.standing import CommandLimits
-from reconciler.views.render import render_json, render_markdown, render_text, render_yaml
+from reconciler.views.render.plans import render_json, render_markdown, render_text, render_yaml
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar

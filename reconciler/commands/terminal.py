@@ -13,7 +13,7 @@ import click
 
 from drivers.base import printable_lines
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
 
 EXIT_ERROR = 1

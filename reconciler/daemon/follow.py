@@ -21,7 +21,7 @@ from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revision
 from reconciler.store import Store
-from reconciler.store.store_errors import StoreError
+from reconciler.store.sql.store_errors import StoreError
 from reconciler.views.render import words
 from reconciler.workqueue.loop import COMMIT, Loop
 

@@ -15,8 +15,8 @@ from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.kinds import PLACED
 from reconciler.model.outcome import Outcome, Waiting
-from reconciler.model.pause import PAUSED
-from reconciler.model.plan import Change, HoldKind, Plan, Unknown
+from reconciler.model.plans.pause import PAUSED
+from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.builtin_guards import fleet_budget
 from reconciler.planning.guards.guard_report import budget_levels, open_windows
@@ -24,7 +24,7 @@ from reconciler.planning.guards.pauses import OBSERVE_ONLY, standing_pauses
 from reconciler.planning.override_scope import in_force
 from reconciler.services.metrics import Metrics, WorkCount
 from reconciler.store import Store
-from reconciler.store.store_errors import StoreError
+from reconciler.store.sql.store_errors import StoreError
 from reconciler.views.resource_tally import ResourceTally
 from reconciler.workqueue.loop import CONFIRM, RESYNC, Loop
 

@@ -10,10 +10,10 @@ import msgspec
 from reconciler import runtime
 from reconciler.daemon.reconcile_requests import ReconcileRequests
 from reconciler.model.event import Event, EventReason, EventType
-from reconciler.model.override import Override
-from reconciler.model.pause import ResourcePause
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import ResourceKey
-from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.planning.guards.pauses import standing_pauses
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import in_force

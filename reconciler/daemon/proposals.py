@@ -28,7 +28,7 @@ from reconciler.onboarding.discovery import HTTPS, Declared, FoundSystem, Propos
 from reconciler.onboarding.probe_targets import ProbeTarget, candidates, declared_ranges
 from reconciler.onboarding.proposal import Update, fresh, placed, proposal_message, stale, still_open, subject, update
 from reconciler.onboarding.undeclared import UndeclaredMachine, join, undeclared
-from reconciler.store.store_errors import StoreError
+from reconciler.store.sql.store_errors import StoreError
 from reconciler.views.render.words import clean
 
 _NAMED = 10

@@ -19,20 +19,20 @@ from reconciler.kinds.common.inventory import MachineInventory, Origin
 from reconciler.kinds.common.machine_facts import BootRequest, FactType, MachineFacts, machine_s
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
-from reconciler.kinds.machine import cloud_init
-from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, agent_task, claim_spec, stage, stands
+from reconciler.kinds.machine.lifecycle import cloud_init
+from reconciler.kinds.machine.lifecycle.lifecycle import AgentTask, BootStage, agent_task, claim_spec, stage, stands
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event, EventReason
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.model.system_uuid import turned
+from reconciler.model.values.system_uuid import turned
 from reconciler.observed.inventory_reader import keep_inventory
 from reconciler.onboarding.inband import read_inband
 from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
 from reconciler.services.boot.identifiers import uuid as names_uuid
 from reconciler.services.boot.rate_limit import EventGate
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
-from reconciler.store.inventories import InventoryTable
-from reconciler.store.store_errors import StoreError
+from reconciler.store.rows.inventories import InventoryTable
+from reconciler.store.sql.store_errors import StoreError
 
 INDEX_KEPT = timedelta(seconds=30)
 

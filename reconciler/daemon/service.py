@@ -26,8 +26,8 @@ from reconciler.kinds import INVENTORIED
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import Facts
 from reconciler.model.outcome import Outcome
+from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
-from reconciler.model.restart import RestartRequest, RestartResult
 from reconciler.observed.connections import Connections
 from reconciler.observed.inventory_reader import InventoryReader
 from reconciler.onboarding.undeclared import UndeclaredMachine
@@ -36,8 +36,8 @@ from reconciler.planning.guards.pauses import hold_everything
 from reconciler.services.log import log_event
 from reconciler.services.metrics import Metrics
 from reconciler.store import Store
-from reconciler.store.retention import EVENTS_KEPT
-from reconciler.store.store_errors import Fenced, StoreError
+from reconciler.store.rows.retention import EVENTS_KEPT
+from reconciler.store.sql.store_errors import Fenced, StoreError
 from reconciler.workqueue.loop import COMMIT, CONFIRM, Loop
 from reconciler.workqueue.queue import WorkQueue
 

@@ -20,21 +20,21 @@ from reconciler.kinds.guard.memory import GuardFactRules
 from reconciler.kinds.guard.rules import GuardRules
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.ipam import ipaddress, network, pool
+from reconciler.kinds.ipam.allocation.occupancy import is_held, leaks
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
-from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
 from reconciler.kinds.ipam.ipam_metrics import NETWORK_ADDRESSES, POOL_NUMBERS
-from reconciler.kinds.ipam.network_rules import NetworkRules
-from reconciler.kinds.ipam.occupancy import is_held, leaks
-from reconciler.kinds.ipam.pool_rules import NumberRules, PoolRules
+from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
+from reconciler.kinds.ipam.rules.network_rules import NetworkRules
+from reconciler.kinds.ipam.rules.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.availability import machine_unavailable, machine_under_way
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
+from reconciler.kinds.machine.lifecycle.machine_metrics import MACHINE_PHASES
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
-from reconciler.kinds.machine.machine_fact_rules import MachineFactRules
-from reconciler.kinds.machine.machine_metrics import MACHINE_PHASES
-from reconciler.kinds.machine.rules import MachineRules
+from reconciler.kinds.machine.rules.machine_fact_rules import MachineFactRules
+from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.model.action import Action
 from reconciler.model.facts import NO_FACTS, ResourceFacts
 from reconciler.model.resource import ResourceKey

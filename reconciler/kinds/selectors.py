@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from reconciler.kinds import INVENTORIED, KINDS, find_kind
-from reconciler.kinds.common.label_selector import Requirement, Unmatched, parse_selector
+from reconciler.kinds.common.field_types.label_selector import Requirement, Unmatched, parse_selector
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.resource import DesiredState, ResourceKey
 

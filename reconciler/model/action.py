@@ -22,8 +22,8 @@ from drivers.base import (
     ResetType,
     Task,
 )
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
 
 class Disruption(StrEnum):

@@ -1,6 +1,6 @@
 """Every back-off of the program: how long until what failed is tried again, and what waits is observed again. Pure.
 
-What a driver must keep to as well, so that no caller can lock an account, stands in `drivers/base/backoff.py`.
+What a driver must keep to as well, so that no caller can lock an account, stands in `drivers/base/support/backoff.py`.
 All figures are seconds. Callers add the result to their own clock, so that a simulation owns the time.
 """
 

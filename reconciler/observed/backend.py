@@ -17,8 +17,8 @@ from reconciler.kinds import KINDS
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.values.redact import redacted
 
 _MAX_WORDS = 500
 """Characters of what an error says that was not expected."""

@@ -8,8 +8,8 @@ from typing import Any, assert_never
 
 from drivers.base import Accepted, Bmc, Task
 from reconciler import runtime
+from reconciler.kinds.machine.lifecycle.virtual_media import media_is_watched
 from reconciler.kinds.machine.spec import way_to
-from reconciler.kinds.machine.virtual_media import media_is_watched
 from reconciler.model.action import (
     Action,
     BmcAction,

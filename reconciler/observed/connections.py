@@ -30,9 +30,9 @@ from drivers.base import (
     with_all,
 )
 from reconciler import runtime
-from reconciler.kinds.common.bmc_access import CredentialRef
-from reconciler.kinds.machine.bmc_networks import connection_refusal, foreseen_connection_refusal
-from reconciler.kinds.machine.credentials import (
+from reconciler.kinds.common.field_types.bmc_access import CredentialRef
+from reconciler.kinds.machine.access.bmc_networks import connection_refusal, foreseen_connection_refusal
+from reconciler.kinds.machine.access.credentials import (
     NO_GRANTS,
     WHERE,
     Grants,

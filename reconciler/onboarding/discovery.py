@@ -11,13 +11,13 @@ import msgspec
 
 from drivers.base import Inventory, SystemState, mac_address
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.common.bmc_access import same_bmc
 from reconciler.kinds.common.defect import defect
+from reconciler.kinds.common.field_types.bmc_access import same_bmc
 from reconciler.kinds.common.mac_vendor import mac_vendors
 from reconciler.kinds.machine.spec import MachineSpec, Mode
-from reconciler.model.address_range import address_range, is_within
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
-from reconciler.model.system_uuid import turned
+from reconciler.model.values.address_range import address_range, is_within
+from reconciler.model.values.system_uuid import turned
 
 MOST_ADDRESSES = 1 << 16
 """That are probed without a confirmation."""

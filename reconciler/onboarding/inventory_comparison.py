@@ -18,7 +18,7 @@ from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.outcome import Condition, Status
-from reconciler.model.plan import digest
+from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READ, COMPLETE, SIZE = "InventoryRead", "InventoryComplete", "SizeAsDeclared"

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import Tls
-from reconciler.kinds.common.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import DEFAULT_DRIVER, Access
 from reconciler.onboarding.discovery import (
     HTTPS,

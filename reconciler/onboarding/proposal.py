@@ -7,10 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
-from reconciler.kinds.common.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
-from reconciler.model.system_uuid import turned
+from reconciler.model.values.system_uuid import turned
 from reconciler.onboarding.discovery import Declared, FoundSystem, Proposal
 from reconciler.onboarding.undeclared import UndeclaredMachine, forge_text
 

@@ -10,7 +10,7 @@ import msgspec
 
 from drivers.base import Inventory, Nic, mac_address
 from reconciler.kinds.common.mac_vendor import mac_vendors
-from reconciler.model.system_uuid import same_uuid, turned
+from reconciler.model.values.system_uuid import same_uuid, turned
 from reconciler.onboarding.discovery import Declared, FoundSystem
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary

@@ -23,7 +23,7 @@ from reconciler.daemon.policy_state import PolicyState
 from reconciler.model.action import Action, Claim, Unclaim
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, OutcomeReason
-from reconciler.model.plan import Change, HoldKind, Plan, Unknown
+from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import waiting
 from reconciler.operations.operator_name import operator
@@ -34,7 +34,7 @@ from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.resource_plan import still_wanted
 from reconciler.runtime import now
 from reconciler.store import Store
-from reconciler.store.store_errors import InstanceHeld, NoStore, StoreError
+from reconciler.store.sql.store_errors import InstanceHeld, NoStore, StoreError
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.workqueue.loop import COMMIT, Loop
 from reconciler.workqueue.queue import WorkQueue

@@ -52,9 +52,9 @@ def operation_error(error: BaseException) -> OperationError | None:
     """
     from drivers.base import DriverError
     from reconciler.desired.git.plumbing import SourceError
-    from reconciler.kinds.common.label_selector import Unmatched
+    from reconciler.kinds.common.field_types.label_selector import Unmatched
     from reconciler.store import StoreError
-    from reconciler.store.store_errors import InstanceHeld
+    from reconciler.store.sql.store_errors import InstanceHeld
 
     reasons: tuple[tuple[type[Exception], FailureReason], ...] = (
         (InstanceHeld, FailureReason.IN_USE),

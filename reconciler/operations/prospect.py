@@ -12,11 +12,11 @@ from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.kinds import INVENTORIED, RECONCILED, is_made
 from reconciler.kinds.selectors import filter_words, select
-from reconciler.model.access import AccessChange
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
-from reconciler.model.plan import CauseKind, Plan
+from reconciler.model.plans.access import AccessChange
+from reconciler.model.plans.plan import CauseKind, Plan
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.inventory_comparison import on_sizes
@@ -36,7 +36,7 @@ from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.universe import universe
 from reconciler.runtime import now
-from reconciler.views.render import render_json
+from reconciler.views.render.plans import render_json
 
 if TYPE_CHECKING:
     from reconciler.store import Store

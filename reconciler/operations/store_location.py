@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 
 OLD_FOLDER = ".groundstate"
 """Where stores were at first: in the work tree, from which `git clean -fdx` took them."""

@@ -17,8 +17,8 @@ import msgspec
 from reconciler import runtime
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts
-from reconciler.model.redact import redacted
 from reconciler.model.resource import DesiredState
+from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
 from reconciler.operations.store_location import cache_dir, default_store, move_hint, old_store
 from reconciler.operations.where import Where

@@ -11,7 +11,7 @@ from reconciler.kinds.machine.binding import waits_for_project
 from reconciler.model.action import Acquire, Bind, Claim, PinImage, PutNetwork, Rename
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.place import place_all
 from reconciler.placement.placement_result import Placement, Placements

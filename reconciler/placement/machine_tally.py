@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.claim.spec import MachineClaimSpec
-from reconciler.kinds.common.fields import Taint
+from reconciler.kinds.common.field_types.fields import Taint
 from reconciler.kinds.machine.spec import MachineSpec, managed
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState

@@ -19,7 +19,7 @@ from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.machine_facts import machine_s, project_of_facts
 from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold, HoldKind, typed
+from reconciler.model.plans.plan import Hold, HoldKind, typed
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement import quotas, reservations
 from reconciler.placement.available import Available, Groups, MachineGroup

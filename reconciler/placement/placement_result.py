@@ -9,7 +9,7 @@ import msgspec
 from reconciler.kinds.catalogue.image import Refusal
 from reconciler.kinds.claim.rules import named_machines
 from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, surplus
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 from reconciler.placement.filters import FilterReason, most_frequent
 

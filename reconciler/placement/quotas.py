@@ -14,11 +14,11 @@ import msgspec
 from reconciler.kinds.catalogue.image import stands_at
 from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.machine_facts import claim_of_facts, machine_facts, project_of_facts
-from reconciler.kinds.ipam.occupancy import is_held
+from reconciler.kinds.ipam.allocation.occupancy import is_held
 from reconciler.model.action import Bind
 from reconciler.model.facts import Facts, grouped
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 _COUNTED = {"Machine": "machines", "IPAddress": "addresses", "Network": "networks"}

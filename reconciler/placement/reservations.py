@@ -20,7 +20,7 @@ from reconciler.model.action import Bind
 from reconciler.model.counting import count_are
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.placement.filters import PlacementFleet, is_allocatable
 

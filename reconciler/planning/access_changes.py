@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reconciler.kinds.common.bmc_access import system_address
+from reconciler.kinds.common.field_types.bmc_access import system_address
 from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
 from reconciler.kinds.machine.ways_in import ways_in
-from reconciler.model.access import AccessChange
 from reconciler.model.facts import ResourceFacts
+from reconciler.model.plans.access import AccessChange
 from reconciler.model.resource import DesiredState, ResourceKey
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reconciler.kinds.claim.spec import claim_key
-from reconciler.kinds.common.bmc_access import at_place
+from reconciler.kinds.common.field_types.bmc_access import at_place
 from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.facts import Facts

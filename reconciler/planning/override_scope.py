@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from reconciler.kinds.common.duration import parse_duration_text
-from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.common.field_types.duration import parse_duration_text
+from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.selectors import means
 from reconciler.model.facts import Facts
-from reconciler.model.override import Override
-from reconciler.model.pause import PAUSED
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import PAUSED
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.guards.guard import Lifted

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.model.facts import ResourceFacts, Wish
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 
 _AN_HOUR = timedelta(hours=1)
 WRITES_AN_HOUR = 6

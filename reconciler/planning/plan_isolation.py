@@ -14,7 +14,7 @@ import msgspec
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.model.facts import Facts
 from reconciler.model.observation import INTERNAL, Observation, ObservedState, ReadError
-from reconciler.model.plan import (
+from reconciler.model.plans.plan import (
     Change,
     Unknown,
 )

@@ -11,7 +11,7 @@ from reconciler.kinds import FLEET
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import (
+from reconciler.model.plans.plan import (
     CauseKind,
     Change,
     Plan,

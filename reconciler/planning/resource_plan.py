@@ -8,12 +8,12 @@ from typing import Any
 
 from reconciler.kinds import KINDS, nothing_remembered, remembered_of
 from reconciler.kinds.claim.renamed_from import NAME
+from reconciler.kinds.common.field_types.managed_field import Field, drifted
 from reconciler.kinds.common.kind import NO_BACKEND, Kind, KindView, Rules, Steps
-from reconciler.kinds.common.managed_field import Field, drifted
 from reconciler.model.action import Action, Forget, InFlight
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
-from reconciler.model.plan import (
+from reconciler.model.plans.plan import (
     Cause,
     CauseKind,
     Change,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.kinds import INVENTORIED, KINDS
 from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
-from reconciler.model.restart import RestartRequest
 
 
 def first_of_each(requests: Iterable[RestartRequest]) -> list[RestartRequest]:

@@ -11,7 +11,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from drivers.base import hidden
 from reconciler.model.event import Event, EventType
-from reconciler.model.redact import redacted, redacted_all
+from reconciler.model.values.redact import redacted, redacted_all
 
 # Local variables are passwords and tokens, wherever one of these is handled: no traceback shows any.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))

@@ -21,8 +21,8 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.common.kind_metrics import FillLevel, LabelValues
 from reconciler.model.event import Event
 from reconciler.model.outcome import Done, Failed, Outcome
-from reconciler.model.override import Override
-from reconciler.model.pause import ResourcePause
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.guard_report import BudgetLevel
 from reconciler.planning.override_scope import OVERRIDABLE

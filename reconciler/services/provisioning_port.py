@@ -25,8 +25,8 @@ class Install(msgspec.Struct, frozen=True, tag="install"):
     """Write the image to a disk: the one with this serial number or path, `auto` for the smallest of at least `size`
     bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
     files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
-    with `meta-data`, as kinds/machine/cloud_init.py builds them with MARKS: the boot service puts the way to phone
-    home in their place. `known`: the instance-ids of
+    with `meta-data`, as kinds/machine/lifecycle/cloud_init.py builds them with MARKS: the boot service puts the way
+    to phone home in their place. `known`: the instance-ids of
     installations that may be on the machine's disks. For any other the agent does nothing, as a restored store may have
     forgotten whose installation that is."""
 

@@ -20,19 +20,20 @@ from reconciler.model.facts import ResourceFacts
 from reconciler.model.ledger_write import AppendEvents, BeginAction, EndAction, LedgerWrite, NoteAction, PutFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.resource import ResourceKey
-from reconciler.store import decoders as shapes
-from reconciler.store import instance, tables
-from reconciler.store.daemon_status import DaemonTable
-from reconciler.store.database import Database
-from reconciler.store.group_commit import GroupCommit, PendingWrite
-from reconciler.store.inventories import InventoryTable
-from reconciler.store.ledger_batch import upsert, write_all
-from reconciler.store.override_rows import OverrideTable
-from reconciler.store.pause_rows import PauseTable
-from reconciler.store.restart_rows import RestartTable
-from reconciler.store.retention import Retention
-from reconciler.store.store_errors import StoreError
-from reconciler.store.tokens import TokenTable
+from reconciler.store.rows import instance
+from reconciler.store.rows.daemon_status import DaemonTable
+from reconciler.store.rows.inventories import InventoryTable
+from reconciler.store.rows.ledger_batch import upsert, write_all
+from reconciler.store.rows.override_rows import OverrideTable
+from reconciler.store.rows.pause_rows import PauseTable
+from reconciler.store.rows.restart_rows import RestartTable
+from reconciler.store.rows.retention import Retention
+from reconciler.store.rows.tokens import TokenTable
+from reconciler.store.sql import decoders as shapes
+from reconciler.store.sql import tables
+from reconciler.store.sql.database import Database
+from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
+from reconciler.store.sql.store_errors import StoreError
 
 T = TypeVar("T")
 

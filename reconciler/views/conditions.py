@@ -16,7 +16,7 @@ from reconciler.model.action import Action
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition, ConditionReason, Status
-from reconciler.model.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown
+from reconciler.model.plans.plan import UNREPORTED, CauseKind, Change, Hold, HoldKind, Unknown
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"

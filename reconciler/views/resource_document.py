@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds.common.column import ResourceView
-from reconciler.model.pause import ResourcePause
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.resource import API_VERSION
 
 

@@ -16,7 +16,7 @@ from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Change, Plan, Unknown
+from reconciler.model.plans.plan import Change, Plan, Unknown
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.capacity import MACHINE_CAPACITY
 from reconciler.planning.guards.guard import GuardWorld

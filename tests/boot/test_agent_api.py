@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.common.machine_facts import BootRequest, FactType
-from reconciler.kinds.machine import cloud_init
-from reconciler.model.boot_purpose import Purpose
+from reconciler.kinds.machine.lifecycle import cloud_init
 from reconciler.model.token import TokenPurpose
+from reconciler.model.values.boot_purpose import Purpose
 from reconciler.services.provisioning_port import Install, PowerOffNow, Wait, Wipe, Work
 from tests.boot.world import MACS, ONE, ORDER, START, TWO, UUIDS, Service, registration, until
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 
 from reconciler.services.boot.boot_settings import BootError, BootSettings, ListenerLimits
-from reconciler.services.boot.listener import Listener, Turns
-from reconciler.services.boot.server import BootServer
+from reconciler.services.boot.http.listener import Listener, Turns
+from reconciler.services.boot.http.server import BootServer
 from reconciler.services.log import logger
 from reconciler.store import Store
 from tests.boot.world import Service, registration

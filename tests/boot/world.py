@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from reconciler.kinds.common.machine_facts import BootRequest, FactType
-from reconciler.model.boot_purpose import Purpose
 from reconciler.model.resource import ResourceKey
 from reconciler.model.token import Grant, TokenPurpose
+from reconciler.model.values.boot_purpose import Purpose
 from reconciler.services.boot.boot_settings import BootSettings, ListenerLimits
 from reconciler.services.boot.cd_image import ROOM
+from reconciler.services.boot.http.server import BootServer
 from reconciler.services.boot.image_files import Files
-from reconciler.services.boot.server import BootServer
 from reconciler.services.log import logger
 from reconciler.services.provisioning_port import Wait, Work
 from reconciler.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.base import Bmc
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import Pki, RedfishServer, endpoint, service
 
 

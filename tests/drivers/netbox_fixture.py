@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from drivers.ipam.netbox import NetboxIpam
+from drivers.ipam.netbox.netbox import NetboxIpam
 from tests.drivers import netbox_tape
 
 URL, TOKEN = "GROUNDSTATE_NETBOX_URL", "GROUNDSTATE_NETBOX_TOKEN"

@@ -46,7 +46,7 @@ def a_strip(cls, directory):
 
 IPAM = """
 from contextlib import contextmanager
-from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.store import Store
 
 @contextmanager

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
-from drivers.bmc.redfish_system import ParsedSystem, system_state
+from drivers.bmc.redfish.redfish_system import ParsedSystem, system_state
 from tests.drivers.bmc_servers import SYSTEM, system
 
 WHOLE = system(**{"@Redfish.Settings": {"SettingsObject": {"@odata.id": f"{SYSTEM}/Settings"}}})

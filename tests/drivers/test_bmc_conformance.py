@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from drivers.base import Credential, Endpoint, ResetType, Tls
 from drivers.bmc.emulator import EmulatorFleet
-from drivers.bmc.fake import FakeFleet
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.redfish.redfish import RedfishDriver
 from drivers.testing.bmc_conformance import BmcConformance, BmcSubject
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"

@@ -23,11 +23,11 @@ from drivers.base import (
     Processor,
     Unreachable,
 )
-from drivers.bmc.fake import FakeFleet
-from drivers.bmc.fake_faults import Fault, FaultKind
-from drivers.bmc.fake_machine import NEW_INVENTORY
-from drivers.bmc.redfish_errors import NotFound
-from drivers.bmc.redfish_inventory import read_inventory
+from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from drivers.bmc.fake.fake_machine import NEW_INVENTORY
+from drivers.bmc.redfish.redfish_inventory import read_inventory
+from drivers.bmc.redfish.wire.redfish_errors import NotFound
 from tests.drivers.bmc_servers import DROP, EXPAND, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service
 from tests.drivers.test_bmc_any_document import places, values
 

@@ -22,7 +22,7 @@ from drivers.base import (
     Rejected,
     ResetType,
 )
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint
 
 TREES = Path(__file__).resolve().parents[3] / "shared" / "redfish-trees"

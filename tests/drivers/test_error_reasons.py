@@ -8,8 +8,8 @@ import pytest
 
 from drivers import base
 from drivers.base import DriverError, ErrorReason, Rejected, SecretUnavailable
-from drivers.bmc.redfish_errors import error_of_reply
-from drivers.bmc.redfish_http import Reply
+from drivers.bmc.redfish.wire.redfish_errors import error_of_reply
+from drivers.bmc.redfish.wire.redfish_http import Reply
 from drivers.registry import Registry
 from reconciler.model.retry import POLICIES, retry_policy
 from reconciler.observed.backend import read_failure_of

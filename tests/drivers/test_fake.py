@@ -27,8 +27,8 @@ from drivers.base import (
     Unsupported,
     with_all,
 )
-from drivers.bmc.fake import DEFAULT_FLEET, FakeFleet, open_driver
-from drivers.bmc.fake_faults import READS, WRITES, Fault, FaultKind
+from drivers.bmc.fake.fake import DEFAULT_FLEET, FakeFleet, open_driver
+from drivers.bmc.fake.fake_faults import READS, WRITES, Fault, FaultKind
 
 BMC = "bmc-1"
 PXE_ONCE = BootOverride(BootTarget.PXE, BootEnabled.ONCE)

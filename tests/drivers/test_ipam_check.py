@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from drivers.base import IntegerRange, IpamNetwork, Prefix
 from drivers.ipam.addresses import parse_address
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from drivers.base import Ipam
-from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
 from drivers.testing.ipam_conformance import IPAM_FEATURES, IpamConformance
 from reconciler.store import Store
 from tests.drivers.netbox_fixture import netbox, recorded

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from drivers.base import Conflict, DriverError, Exhausted, IntegerRange, IpamNetwork, Prefix, Rejected
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 from tests.drivers.ipam_crashes import Crash, CrashingDatabase
 

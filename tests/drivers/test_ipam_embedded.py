@@ -21,8 +21,8 @@ from sqlalchemy.exc import IntegrityError
 
 from drivers.base import About, Busy, Conflict, IntegerRange, IpamNetwork, Prefix, Rejected, Unreachable
 from drivers.ipam.addresses import parse_prefix
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from drivers.ipam.statements import IpamDatabase, Run
 from reconciler.store import Store
 
@@ -31,8 +31,8 @@ ROOT = Path(__file__).parents[2]
 WORKER = """
 import sys
 from drivers.base import *
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 url, name, count = sys.argv[1:]
 store = Store.open(url)

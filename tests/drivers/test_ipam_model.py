@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Engine, text
 
 from drivers.base import NO_ABOUT, About, DriverError, IntegerRange, IpamNetwork, Prefix
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler.store import Store
 from tests.drivers.ipam_crashes import Crash, CrashingDatabase
 from tests.drivers.ipam_model import State

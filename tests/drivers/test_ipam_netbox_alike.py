@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from drivers.base import About, DriverError, Ipam, IpamNetwork, Prefix
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.netbox import NetboxIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.netbox.netbox import NetboxIpam
 from reconciler.store import Store
 from tests.drivers.netbox_fixture import FLEET, Person, real
 

@@ -1,4 +1,4 @@
-"""Group commit (drivers.ipam.netbox_batch): what waits while one batch is under way is the next."""
+"""Group commit (drivers.ipam.netbox.netbox_batch): what waits while one batch is under way is the next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from drivers.base import Exhausted
-from drivers.ipam.netbox_batch import LARGEST, Batches
+from drivers.ipam.netbox.netbox_batch import LARGEST, Batches
 
 
 class Sink:

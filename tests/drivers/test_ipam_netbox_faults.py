@@ -28,9 +28,9 @@ from drivers.base import (
     Unreachable,
     Unreadable,
 )
-from drivers.ipam.netbox import NetboxIpam
-from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
-from drivers.ipam.netbox_wire import NetboxConnection
+from drivers.ipam.netbox.netbox import NetboxIpam
+from drivers.ipam.netbox.netbox_records import FIELDS, OBJECT_TYPES
+from drivers.ipam.netbox.netbox_wire import NetboxConnection
 
 TOKEN = "very-secret-token"
 TAG = {"id": 1, "name": "groundstate", "slug": "groundstate"}

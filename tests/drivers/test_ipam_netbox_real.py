@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from drivers.base import About, Allocation, Busy, Conflict, DriverError, IpamNetwork, Prefix
-from drivers.ipam.netbox import NetboxIpam
-from drivers.ipam.netbox_wire import NetboxConnection
+from drivers.ipam.netbox.netbox import NetboxIpam
+from drivers.ipam.netbox.netbox_wire import NetboxConnection
 from tests.drivers.netbox_fixture import FLEET, Person, real
 
 PERSON = "GROUNDSTATE_NETBOX_PERSON_TOKEN"
@@ -25,7 +25,7 @@ LAN = IpamNetwork((Prefix("10.9.0.0/24", ("10.9.0.1", "10.9.0.100-10.9.0.119")),
 
 WORKER = """
 import os, sys
-from drivers.ipam.netbox import NetboxIpam
+from drivers.ipam.netbox.netbox import NetboxIpam
 url, prefix, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ipam = NetboxIpam(url, lambda: os.environ["GROUNDSTATE_NETBOX_TOKEN"], fleet="test-fleet")
 for at in range(number):

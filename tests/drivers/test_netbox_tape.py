@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers.base import DriverError, IpamNetwork, Prefix
-from drivers.ipam.netbox import NetboxIpam
+from drivers.ipam.netbox.netbox import NetboxIpam
 from drivers.testing.ipam_networks import DUAL
 from tests.drivers.netbox_fixture import FLEET
 from tests.drivers.netbox_tape import playing

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from drivers.base import IntegerRange, IpamNetwork, Number, Pools, Prefix, Rejected
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from drivers.testing.pools_conformance import PoolsConformance
 from reconciler.store import Store
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from drivers.base import IndicatorLED, SystemState, Unsupported, scheduling
-from drivers.bmc.redfish import RedfishDriver
+from drivers.base import IndicatorLED, SystemState, Unsupported
+from drivers.base.support import scheduling
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import DROP, ROOT, SYSTEM, Answer, Pki, RedfishServer, endpoint, reply, service
 
 CHASSIS = f"{ROOT}/Chassis/1"

@@ -19,10 +19,10 @@ from drivers.base import (
     Peer,
     ResetType,
     Unreachable,
-    scheduling,
 )
-from drivers.bmc import redfish_http
-from drivers.bmc.redfish import RedfishDriver
+from drivers.base.support import scheduling
+from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.redfish.wire import redfish_http
 from tests.drivers.bmc_servers import (
     DROP,
     LOGIN,

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from drivers.base import ListedSystems, PowerState, Rejected, ResetType, Unreachable
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
     DROP,
     RESET,

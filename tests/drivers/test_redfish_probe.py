@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.base import AuthenticationFailed, BmcFinder, Credential, Rejected, Tls
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import ROOT, Pki, RedfishServer, endpoint, extended, reply
 
 SECONDS = 2.0

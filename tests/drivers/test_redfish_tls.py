@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from drivers.base import Tls, Unreachable
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import RedfishServer, endpoint, service
 
 

@@ -17,8 +17,8 @@ import msgspec
 import pytest
 
 from drivers.base import Bmc, DriverError, Endpoint, Rejected, ResetType, Tls, Unreachable
-from drivers.bmc import redfish_http
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
+from drivers.bmc.redfish.wire import redfish_http
 from tests.drivers.bmc_servers import (
     DROP,
     LOGIN,

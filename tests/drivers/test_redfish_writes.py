@@ -21,7 +21,7 @@ from drivers.base import (
     Unreachable,
     Unsupported,
 )
-from drivers.bmc.redfish import RedfishDriver
+from drivers.bmc.redfish.redfish import RedfishDriver
 from tests.drivers.bmc_servers import (
     DROP,
     RESET,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.store import Store
 from tests.e2e.bmcs import Bmcs, System, at
 from tests.e2e.desk import Desk, Done, address, network, partition

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.views.render import plan_from_json
+from reconciler.views.render.plans import plan_from_json
 from tests.e2e.desk import Desk, address, machine, network, partition, without_times
 
 

@@ -22,8 +22,8 @@ from reconciler.desired.load import load_state
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.override import Override
-from reconciler.model.plan import Plan
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.plan import Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.operations.stored_facts import facts_of, observed_types

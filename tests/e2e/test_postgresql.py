@@ -7,7 +7,7 @@ import signal
 import pytest
 from sqlalchemy import make_url
 
-from drivers.ipam.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded import EmbeddedIpam
 from reconciler.store import Store
 from tests.e2e.desk import Desk, address, network
 

@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, text
 
-from reconciler.store.migrate import HEAD, SCRIPTS
+from reconciler.store.sql.migrate import HEAD, SCRIPTS
 from tests.e2e.desk import Desk, machine, partition
 
 READERS = {

@@ -18,7 +18,7 @@ from reconciler.kinds.common.column import ResourceView
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done
-from reconciler.model.plan import CauseKind, Verb
+from reconciler.model.plans.plan import CauseKind, Verb
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.observed.backend import observation_of
 from reconciler.observed.connections import Connections, Drivers
@@ -27,7 +27,7 @@ from reconciler.planning.planner import plan
 from reconciler.store import Store
 from reconciler.views.columns import columns
 from reconciler.views.conditions import conditions, status_word
-from reconciler.views.render.text import render_text
+from reconciler.views.render.plans.text import render_text
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KIND = KINDS["Switch"]

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from reconciler.kinds.common.column import observed_column
-from reconciler.kinds.common.fields import PartitionRef, Spec
+from reconciler.kinds.common.field_types.fields import PartitionRef, Spec
+from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import Kind, KindView, Steps
-from reconciler.kinds.common.managed_field import Field
 from reconciler.model.action import Action, Forget, SetValue, SetValueDisruptively, item_path
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
 

@@ -36,16 +36,16 @@ from drivers.base import (
     mac_address,
     mac_fault,
 )
-from drivers.base.clean_text import read_json
-from drivers.bmc.redfish import RedfishSystem
-from drivers.bmc.redfish_connector import OneShotConnector
-from drivers.bmc.redfish_errors import error_of_reply
-from drivers.bmc.redfish_http import BmcAddress, Reply
-from drivers.bmc.redfish_probe import _document, _is_root
-from drivers.bmc.redfish_system import firmware_text
-from drivers.ipam.netbox import NetboxIpam
-from drivers.ipam.netbox_records import FIELDS, OBJECT_TYPES
-from drivers.ipam.netbox_wire import _json, _Reply, netbox_words
+from drivers.base.support.clean_text import read_json
+from drivers.bmc.redfish.redfish import RedfishSystem
+from drivers.bmc.redfish.redfish_probe import _document, _is_root
+from drivers.bmc.redfish.redfish_system import firmware_text
+from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
+from drivers.bmc.redfish.wire.redfish_errors import error_of_reply
+from drivers.bmc.redfish.wire.redfish_http import BmcAddress, Reply
+from drivers.ipam.netbox.netbox import NetboxIpam
+from drivers.ipam.netbox.netbox_records import FIELDS, OBJECT_TYPES
+from drivers.ipam.netbox.netbox_wire import _json, _Reply, netbox_words
 from reconciler.commands import settings_files
 from reconciler.commands.plan import plan_command
 from reconciler.desired import report
@@ -53,22 +53,22 @@ from reconciler.desired.load import load_state
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
 from reconciler.kinds.catalogue.aggregate import AggregateItem, Function, item_value
 from reconciler.kinds.catalogue.inventory_path import Malformed, element
+from reconciler.kinds.common.field_types.label_selector import Unmatched, parse_selector
 from reconciler.kinds.common.inventory import as_json
-from reconciler.kinds.common.label_selector import Unmatched, parse_selector
 from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.inventory_diff import inventory_differences
-from reconciler.model.address_range import address_range, is_within
-from reconciler.model.plan import Plan, PlanScope
+from reconciler.model.plans.plan import Plan, PlanScope
 from reconciler.model.resource import Revision
+from reconciler.model.values.address_range import address_range, is_within
 from reconciler.onboarding.dhcp_leases import read_leases
 from reconciler.onboarding.discovery import parse_scan_range
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
 from reconciler.onboarding.undeclared import read_undeclared
 from reconciler.services.boot import identifiers
-from reconciler.services.boot.registration import read_registration, read_report
-from reconciler.views.render.form import plan_from_json, render_json
-from reconciler.views.render.text import render_text
+from reconciler.services.boot.handlers.registration import read_registration, read_report
+from reconciler.views.render.plans.form import plan_from_json, render_json
+from reconciler.views.render.plans.text import render_text
 from tests.drivers.bmc_servers import ROOT, SYSTEM, extended, service, system
 from tests.fuzz.values import ODD_TEXTS, TEXTS, VALUES, around, as_bytes, mangled
 from tests.unit.desired_worlds import MemorySnapshot

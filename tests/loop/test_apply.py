@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from drivers.base import PowerState, ResetType
-from drivers.bmc.fake import DEFAULT_FLEET
-from drivers.bmc.fake_faults import READS, Fault, FaultKind
+from drivers.bmc.fake.fake import DEFAULT_FLEET
+from drivers.bmc.fake.fake_faults import READS, Fault, FaultKind
 from reconciler.commands import apply
 from tests.e2e.desk import Desk, machine, partition
 

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, SystemState
-from drivers.bmc.fake import FakeFleet
-from drivers.bmc.fake_faults import Fault, FaultKind
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.desired.rules.implied import with_implied

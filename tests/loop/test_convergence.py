@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, IndicatorLED, PowerState, SystemState
-from drivers.bmc.fake_faults import READS, WRITES, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import READS, WRITES, Fault, FaultKind
 from reconciler.model.action import SetBoot
 from reconciler.model.outcome import Done
-from reconciler.model.override import Override
+from reconciler.model.plans.override import Override
 from tests.loop.world import World, declare, keys, machine
 
 FOR_EVER = datetime(2999, 1, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
-from drivers.bmc.fake_faults import Call, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
 from reconciler.kinds.catalogue.size import SIZE_LABEL
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.event import EventReason
-from reconciler.model.override import Override
+from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
@@ -204,7 +204,7 @@ def test_a_stricter_guard_is_in_force_at_once(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_cannot_be_read_keeps_no_other_of_its_rack_waiting(tmp_path: Path) -> None:
-    from drivers.bmc.fake_faults import Fault, FaultKind
+    from drivers.bmc.fake.fake_faults import Fault, FaultKind
 
     world = fleet(tmp_path, ONE_A_RACK, *racks(count=1))
     world.bmc("r1-00").faults.add(Fault(FaultKind.UNREACHABLE, times=None))

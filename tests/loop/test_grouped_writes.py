@@ -28,7 +28,7 @@ from reconciler.model.ledger_write import AppendEvents, BeginAction, LedgerWrite
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.store import Store, StoreError
-from reconciler.store.group_commit import GroupCommit, PendingWrite
+from reconciler.store.sql.group_commit import GroupCommit, PendingWrite
 from tests.loop.world import EVERYTHING, START, World, declare, keys, machine
 
 ONE, TWO, THREE = keys(["m1", "m2", "m3"])

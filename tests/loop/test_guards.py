@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
-from drivers.bmc.fake_faults import Fault, FaultKind
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.planning.guards.guard_limits import GuardLimits
 from tests.loop.world import World, declare, machine

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drivers.bmc.fake import FakeFleet
-from drivers.bmc.fake_faults import Fault, FaultKind
-from drivers.bmc.fake_machine import NEW_INVENTORY
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
-from reconciler.kinds.common.bmc_access import BmcSpec
+from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from drivers.bmc.fake.fake_machine import NEW_INVENTORY
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
+from reconciler.kinds.common.field_types.bmc_access import BmcSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event
 from reconciler.model.resource import ResourceKey

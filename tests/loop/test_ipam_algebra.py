@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.plan import Change, HoldKind
+from reconciler.model.plans.plan import Change, HoldKind
 from reconciler.model.resource import ResourceKey
 from tests.loop.world import World, declare
 

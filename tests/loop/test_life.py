@@ -11,7 +11,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from drivers.base import PowerState, SystemState
-from drivers.bmc.fake_faults import Call, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
 from reconciler.kinds import record_action
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import (
@@ -23,11 +23,11 @@ from reconciler.kinds.common.machine_facts import (
     machine_facts,
 )
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.kinds.machine.lifecycle import Phase, another_system, claim_spec, phase
+from reconciler.kinds.machine.lifecycle.lifecycle import Phase, another_system, claim_spec, phase
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.metal import Metal, live

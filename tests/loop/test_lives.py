@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import Disk, Inventory, PowerState
-from drivers.bmc.fake_faults import Fault, FaultKind
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.kinds.common.inventory import Origin
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
-from reconciler.model.boot_purpose import Purpose
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import Purpose
 from reconciler.services.provisioning_port import Install, Wipe
 from tests.loop.world import START, World, declare, machine
 

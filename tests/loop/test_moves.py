@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, PowerState, ResetType
-from drivers.bmc.fake_faults import WRITES, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import WRITES, Fault, FaultKind
 from reconciler.model.resource import DesiredState
 from tests.loop.world import World, declare, machine
 

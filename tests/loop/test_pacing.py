@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
-from drivers.bmc.fake_faults import WRITES, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import WRITES, Fault, FaultKind
 from reconciler.planning.pacing import WRITES_AN_HOUR
 from tests.loop.world import World, declare, machine
 

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import event
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, ResetType
-from drivers.bmc.fake_faults import READS, WRITES, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import READS, WRITES, Fault, FaultKind
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.outcome import Done, Failed, Waiting
-from reconciler.model.override import Override
-from reconciler.model.plan import UNREPORTED
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.plan import UNREPORTED
 from reconciler.model.resource import DesiredState
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.workqueue.loop import COMMIT

@@ -12,14 +12,14 @@ import pytest
 from msgspec.structs import replace
 
 from drivers.base import AuthenticationFailed, Endpoint, FoundBmc, Inventory, ListedSystems, Nic, Tls
-from drivers.bmc.fake import FakeFleet
+from drivers.bmc.fake.fake import FakeFleet
 from reconciler.daemon.proposals import Proposer, Schedule
 from reconciler.daemon.provisioning import DaemonProvisioning, Parts
 from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.desired.git.sources.repository import Repository
-from reconciler.kinds.machine.credentials import grants_from
+from reconciler.kinds.machine.access.credentials import grants_from
 from reconciler.observed.connections import Connections, Drivers
 from tests.loop.world import World, declare, machine
 from tests.unit.desired_worlds import PARTITION, Git

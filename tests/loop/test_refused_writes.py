@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drivers.base import BmcDriver, Credential
-from drivers.bmc.redfish import open_driver
+from drivers.bmc.redfish.redfish import open_driver
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.pacing import WRITES_AN_HOUR
 from tests.drivers.bmc_servers import (

@@ -26,7 +26,7 @@ from reconciler.model.action import Unclaim
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done
-from reconciler.model.plan import CauseKind, Change
+from reconciler.model.plans.plan import CauseKind, Change
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.connections import Connections, Drivers
 from reconciler.observed.ipam_backend import IpamBackend

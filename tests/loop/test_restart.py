@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, ResetType
-from drivers.bmc.fake_faults import WRITES, Fault, FaultKind
-from reconciler.model.pause import ResourcePause
+from drivers.bmc.fake.fake_faults import WRITES, Fault, FaultKind
+from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
-from reconciler.model.restart import RestartRequest
 from reconciler.store import StoreError
 from reconciler.workqueue.loop import COMMIT
 from tests.loop.test_crash import Killed, Reaper, arm

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from drivers.bmc.fake import FakeFleet
-from drivers.bmc.fake_faults import Fault, FaultKind
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState
 from reconciler.daemon.service import Daemon, DaemonSettings
@@ -27,7 +27,7 @@ from reconciler.observed.connections import Connections, Drivers
 from reconciler.planning.guards.standing import CommandLimits, DaemonReport
 from reconciler.services.log import logger
 from reconciler.store import Store
-from reconciler.store.store_errors import Fenced
+from reconciler.store.sql.store_errors import Fenced
 from tests.e2e.desk import Desk, document, machine, partition
 
 ROOT = {"url": "https://images.example/x", "checksum": "sha256:" + "0" * 64}

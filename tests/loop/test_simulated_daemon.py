@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState
-from drivers.bmc.fake import FakeFleet
-from drivers.bmc.fake_faults import Fault, FaultKind
-from drivers.ipam.embedded import EmbeddedIpam
-from drivers.ipam.embedded_pools import EmbeddedPools
+from drivers.bmc.fake.fake import FakeFleet
+from drivers.bmc.fake.fake_faults import Fault, FaultKind
+from drivers.ipam.embedded.embedded import EmbeddedIpam
+from drivers.ipam.embedded.embedded_pools import EmbeddedPools
 from reconciler import runtime
 from reconciler.applying.context import Context
 from reconciler.daemon.policy_state import PolicyState

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from drivers.base import PowerState, TaskState
-from drivers.bmc.fake_faults import Call, Fault, FaultKind
+from drivers.bmc.fake.fake_faults import Call, Fault, FaultKind
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.outcome import Failed, OutcomeReason
 from reconciler.model.resource import ResourceKey

@@ -24,12 +24,12 @@ from reconciler.kinds.machine.spec import once_order
 from reconciler.model.action import Action, InFlight
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.plan import Plan
+from reconciler.model.plans.plan import Plan
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan, with_commits
-from reconciler.views.render import unfold
+from reconciler.views.render.ranges import unfold
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BEFORE = "0123456789abcdef0123456789abcdef01234567"

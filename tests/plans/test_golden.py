@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.model.plan import Plan
-from reconciler.views.render import plan_from_json, render_json, render_markdown, render_text
+from reconciler.model.plans.plan import Plan
+from reconciler.views.render.plans import plan_from_json, render_json, render_markdown, render_text
 from tests.plans.case import planned, read
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.plan import Change, HoldKind, Plan
+from reconciler.model.plans.plan import Change, HoldKind, Plan
 from reconciler.model.resource import Resource, ResourceKey, Source
 from reconciler.planning.carry_over import carried_over, with_changes
 from reconciler.planning.guards.guard_limits import GuardLimits

@@ -30,9 +30,9 @@ from reconciler.kinds.catalogue.reservation import SizeReservationSpec
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
 from reconciler.kinds.claim.spec import ClaimState, MachineClaimSpec, SpreadBy, SpreadSpec, Toleration
-from reconciler.kinds.common.bmc_access import BmcSpec
 from reconciler.kinds.common.fact_rules import Occasion
-from reconciler.kinds.common.fields import DeletionPolicy, Family, Quotas, Taint
+from reconciler.kinds.common.field_types.bmc_access import BmcSpec
+from reconciler.kinds.common.field_types.fields import DeletionPolicy, Family, Quotas, Taint
 from reconciler.kinds.common.machine_facts import (
     BootRequest,
     LifecycleFacts,
@@ -43,7 +43,8 @@ from reconciler.kinds.common.machine_facts import (
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, NetworkType, PrefixLength, PrefixSpec, VrfSpec
 from reconciler.kinds.ipam.pool import NumberSpec, NumberState, PoolSpec, PoolState
-from reconciler.kinds.machine.rules import ordered_boot
+from reconciler.kinds.machine.lifecycle.virtual_media import media_inserting
+from reconciler.kinds.machine.rules.machine_rules import ordered_boot
 from reconciler.kinds.machine.spec import (
     BootSpec,
     Escalate,
@@ -54,7 +55,6 @@ from reconciler.kinds.machine.spec import (
     ShutdownSpec,
     once_order,
 )
-from reconciler.kinds.machine.virtual_media import media_inserting
 from reconciler.model.action import (
     AcceptSystem,
     Acquire,
@@ -89,11 +89,11 @@ from reconciler.model.action import (
     Transfer,
     Unclaim,
 )
-from reconciler.model.boot_purpose import Purpose
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.plan import Plan, PlanScope
+from reconciler.model.plans.plan import Plan, PlanScope
 from reconciler.model.resource import Commit, DesiredState, Resource, ResourceKey, Revision, Source
+from reconciler.model.values.boot_purpose import Purpose
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan, with_commits

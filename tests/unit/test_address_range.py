@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model.address_range import address_range, is_within
+from reconciler.model.values.address_range import address_range, is_within
 
 GOOD = {
     "10.0.0.7": ("10.0.0.7", "10.0.0.7"),

@@ -6,10 +6,10 @@ import msgspec
 
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.claim.spec import MachineClaimSpec
-from reconciler.kinds.common.bmc_access import system_address
+from reconciler.kinds.common.field_types.bmc_access import system_address
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, machine_facts
-from reconciler.kinds.machine.rules import MachineRules
+from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode
 from reconciler.model.facts import Facts
 from reconciler.model.resource import Resource

@@ -23,16 +23,16 @@ from reconciler.kinds.common.machine_facts import (
     machine_facts,
     machine_s,
 )
-from reconciler.kinds.machine.lifecycle import SERVED_WITHIN
-from reconciler.kinds.machine.machine_reports import apply_report, facts_at_start, is_over
+from reconciler.kinds.machine.lifecycle.lifecycle import SERVED_WITHIN
+from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Acquire, Bind, Claim, InFlight, PowerOn, Unclaim
-from reconciler.model.boot_purpose import Purpose
 from reconciler.model.event import EventReason
 from reconciler.model.facts import NO_FACTS
 from reconciler.model.outcome import Failed, OutcomeReason, Waiting
-from reconciler.model.plan import Cause, CauseKind, Change, Hold, HoldKind, Verb
+from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Verb
 from reconciler.model.resource import Resource, ResourceKey
+from reconciler.model.values.boot_purpose import Purpose
 from reconciler.planning.affected import affected_keys
 from tests.unit.planning_worlds import desired, resource
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from reconciler.operations.serve_boot import BootOptions, listen_at, place
+from reconciler.operations.serving.serve_boot import BootOptions, listen_at, place
 
 EVERYWHERE = "0.0.0.0"
 

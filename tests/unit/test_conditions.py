@@ -30,7 +30,7 @@ from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation, ReadError
 from reconciler.model.outcome import Condition, Status
-from reconciler.model.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
+from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.universe import universe
 from reconciler.views.conditions import conditions, status_word

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from drivers.base import Peer
-from reconciler.kinds.common.bmc_access import CredentialRef
-from reconciler.kinds.machine.credentials import (
+from reconciler.kinds.common.field_types.bmc_access import CredentialRef
+from reconciler.kinds.machine.access.credentials import (
     NO_GRANTS,
     Grants,
     Way,

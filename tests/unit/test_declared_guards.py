@@ -15,7 +15,7 @@ from reconciler.kinds.guard.spec import GuardedAction
 from reconciler.model.action import Action, Disruption, InFlight, PowerOff
 from reconciler.model.diagnostic import Severity
 from reconciler.model.facts import Facts
-from reconciler.model.override import Override
+from reconciler.model.plans.override import Override
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.planning.base_guards import with_base_marks
 from reconciler.planning.guards.builtin_guards import fleet_budget

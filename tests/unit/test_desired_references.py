@@ -6,8 +6,8 @@ import pytest
 
 from reconciler.desired.load import load_state
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.bmc_access import same_bmc
-from reconciler.kinds.common.reference_fields import reference_fields
+from reconciler.kinds.common.field_types.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.reference_fields import reference_fields
 from tests.unit.desired_worlds import HEAD, PARTITION, TENANT, MemorySnapshot, address, machine, network
 
 

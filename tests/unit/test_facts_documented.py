@@ -12,7 +12,7 @@ from reconciler.kinds import KINDS
 ROOT = Path(__file__).parents[2] / "reconciler"
 MODULES = (
     "model/facts.py",
-    "model/boot_purpose.py",
+    "model/values/boot_purpose.py",
     "kinds/common/machine_facts.py",
     "kinds/common/renamed_facts.py",
     "kinds/guard/memory.py",

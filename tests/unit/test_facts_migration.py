@@ -20,12 +20,12 @@ from reconciler.kinds.common.machine_facts import (
     Written,
 )
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.facts import Applied, Failure, ResourceFacts, Wish
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 from reconciler.store import Store
-from reconciler.store.database import parse_url
-from reconciler.store.migrate import SCRIPTS
+from reconciler.store.sql.database import parse_url
+from reconciler.store.sql.migrate import SCRIPTS
 
 AT, LATER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 

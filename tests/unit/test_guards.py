@@ -14,7 +14,7 @@ from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import InFlight, PowerOff
 from reconciler.model.facts import Facts
-from reconciler.model.plan import HoldKind, Plan
+from reconciler.model.plans.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.fleet_survey import Disrupted, disrupted
 from reconciler.planning.guards.guard_limits import GuardLimits

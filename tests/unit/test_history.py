@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.desired.git.sources.open_source import open_source
 from reconciler.model.resource import ResourceKey
-from reconciler.views.render.change_history import Changed, Edit
+from reconciler.views.render.tables.change_history import Changed, Edit
 from tests.unit.desired_worlds import HEAD, TENANT, Git
 
 ACME = ResourceKey("Tenant", "acme")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import Commit
-from reconciler.views.render.change_history import (
+from reconciler.views.render.tables.change_history import (
     Changed,
     DocumentVersion,
     Edit,

@@ -32,7 +32,7 @@ LAYERS = [
 PURE = ("model", "kinds", "placement", "planning", "onboarding", "views")
 IMPURE = {"socket", "logging", "subprocess", "os", "pathlib"}
 
-RUNTIME = {"reconciler.runtime": "drivers.base.scheduling", "drivers.base.scheduling": None}
+RUNTIME = {"reconciler.runtime": "drivers.base.support.scheduling", "drivers.base.support.scheduling": None}
 """The door to threads, locks, clocks, waiting, chance and the host's name, and the drivers' part of it.
 
 Each with what it imports of `drivers`."""
@@ -48,7 +48,7 @@ BEHIND_RUNTIME_NAMES = {
 }
 """The same of modules that have other uses too."""
 BESIDE_RUNTIME = {
-    "reconciler/services/boot/listener.py": ("queue", "cheroot's pool asks for a queue.Queue"),
+    "reconciler/services/boot/http/listener.py": ("queue", "cheroot's pool asks for a queue.Queue"),
     "reconciler/daemon/shutdown.py": ("threading", "lists the threads that Python really has, for the report"),
     "reconciler/commands/crash_report.py": ("threading", "sets Python's own hook for a thread that failed"),
     "drivers/bmc/emulator.py": ("secrets", "starts processes with a password that other users must not guess"),
@@ -74,7 +74,7 @@ OF_OTHER_ROOMS = {
     "reconciler.services.boot.dhcp": "a default",
     "reconciler.services.ipam_export": "the form of a copy, to be read and printed",
     "reconciler.services.log": "the log of the daemon, which is on a stream of the process",
-    "reconciler.store.retention": "a default",
+    "reconciler.store.rows.retention": "a default",
 }
 
 DOORS: dict[str, tuple[str, ...]] = {
@@ -91,8 +91,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "click": ("cli.py", "reconciler/commands/"),
     "rich": ("reconciler/commands/",),
     "netaddr": (
-        *("drivers/base/mac_address.py", "reconciler/kinds/common/mac_vendor.py"),
-        *("reconciler/model/address_range.py", "reconciler/desired/rules/addressing.py"),
+        *("drivers/base/values/mac_address.py", "reconciler/kinds/common/mac_vendor.py"),
+        *("reconciler/model/values/address_range.py", "reconciler/desired/rules/addressing.py"),
     ),
     "pynetbox": ("drivers/ipam/netbox",),
     "requests": ("drivers/ipam/netbox", "drivers/bmc/redfish"),
@@ -100,8 +100,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "structlog": ("reconciler/services/",),
     "prometheus_client": ("reconciler/services/",),
     "werkzeug": ("reconciler/services/boot/",),
-    "cheroot": ("reconciler/services/boot/listener.py",),
-    "cryptography": ("reconciler/services/boot/tls.py",),
+    "cheroot": ("reconciler/services/boot/http/listener.py",),
+    "cryptography": ("reconciler/services/boot/http/tls.py",),
     "jmespath": ("reconciler/kinds/catalogue/", "reconciler/views/render/json_path.py"),
     "trustme": ("drivers/bmc/emulator.py",),
     "pytest": ("drivers/testing/",),
@@ -173,7 +173,7 @@ def test_arrows_point_right(path: str) -> None:
         if path.startswith("reconciler/") and top == "drivers":
             # The demo is the product's own use of the simulated BMCs.
             allowed = {"drivers.base", "drivers.registry", RUNTIME.get(dotted(path))}
-            assert module in allowed or path == "reconciler/operations/demo_fleet.py", where
+            assert module in allowed or path == "reconciler/operations/repository/demo_fleet.py", where
         there = layer(room(module)) if top == "reconciler" else None
         if here is not None and there is not None:
             assert here < there or room(path) == room(module), where
@@ -237,8 +237,8 @@ def test_the_exceptions_to_the_runtime_are_needed() -> None:
 
 
 def test_the_runtime_stands_alone() -> None:
-    assert imported_modules(NAMES["drivers.base.scheduling"]) == set()
-    assert imported_modules(NAMES["reconciler.runtime"]) == {"drivers.base.scheduling"}
+    assert imported_modules(NAMES["drivers.base.support.scheduling"]) == set()
+    assert imported_modules(NAMES["reconciler.runtime"]) == {"drivers.base.support.scheduling"}
 
 
 @pytest.mark.parametrize("path", MODULES)

@@ -21,14 +21,14 @@ from reconciler.kinds.claim.spec import (
     of_claim,
     surplus,
 )
-from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.kinds.common.field_types.fields import DeletionPolicy
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.kinds.ipam.ipaddress import AddressState
-from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
+from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
 from reconciler.model.action import Forget, Release, Unclaim
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.plan import HoldKind
+from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from tests.unit.desired_worlds import MemorySnapshot
 from tests.unit.planning_worlds import NOW, desired, resource

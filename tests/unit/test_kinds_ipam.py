@@ -10,9 +10,9 @@ import pytest
 from drivers.base import About, IpamNetwork, Prefix
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec, check_ipaddress
-from reconciler.kinds.ipam.ipaddress_rules import IPAddressRules
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, declared_prefixes
-from reconciler.kinds.ipam.network_rules import NetworkRules
+from reconciler.kinds.ipam.rules.ipaddress_rules import IPAddressRules
+from reconciler.kinds.ipam.rules.network_rules import NetworkRules
 from reconciler.model.action import Acquire, PutNetwork, Release
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import Resource, ResourceKey

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from drivers.base import BootOverride, IndicatorLED, PowerState, ResetType, SystemState, Tls
-from reconciler.kinds.common.bmc_access import BmcDefaults
+from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
-from reconciler.kinds.machine.rules import MachineRules
+from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.kinds.machine.spec import BootSpec, MachineSpec, access, check_machine, once_order
 from reconciler.model.action import Action, PowerOff, PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.plan import HoldKind
+from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from tests.unit.planning_worlds import NOW, resource
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import Unreachable, excerpt, note_secrets
-from drivers.base.known_secrets import MASK, SHORTEST, KnownSecrets
+from drivers.base.support.known_secrets import MASK, SHORTEST, KnownSecrets
 from reconciler.commands.crash_report import _Hiding
 
 SECRET = 'Tr0ub4dor "und" Drei@x/y'

@@ -21,11 +21,19 @@ from reconciler.kinds.common.machine_facts import (
     Wiped,
     Written,
 )
-from reconciler.kinds.machine import lifecycle
-from reconciler.kinds.machine.lifecycle import AgentTask, BootStage, Phase, agent_task, overdue, phase, purpose
-from reconciler.kinds.machine.lifecycle_events import EXPECTED, apply_fact
+from reconciler.kinds.machine.lifecycle import lifecycle
+from reconciler.kinds.machine.lifecycle.lifecycle import (
+    AgentTask,
+    BootStage,
+    Phase,
+    agent_task,
+    overdue,
+    phase,
+    purpose,
+)
+from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec, Mode, Pause
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

@@ -12,8 +12,8 @@ import pytest
 from drivers.base import Disk, Inventory, Nic, Processor
 from reconciler.desired.load import load_state
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, SizeSpec
+from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.common.inventory import Kept, MachineInventory, Origin
-from reconciler.kinds.common.label_selector import Unmatched
 from reconciler.kinds.machine.labels import SIZE, effective_labels, size_by_inventory
 from reconciler.kinds.selectors import select
 from reconciler.model.observation import ReadError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reconciler.daemon.housekeeping import work_count
-from reconciler.model.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
+from reconciler.model.plans.plan import Cause, CauseKind, Change, Hold, HoldKind, Unknown, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.services.metrics import Metrics, WorkCount
 

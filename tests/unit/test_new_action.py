@@ -22,20 +22,20 @@ NEW = {
 MISSING = {
     "SetFan": {
         ("reconciler/observed/bmc_backend.py", "send"),
-        ("reconciler/kinds/machine/rules.py", "confirmed"),
-        ("reconciler/kinds/machine/rules.py", "patience"),
-        ("reconciler/kinds/machine/resend.py", "is_repeatable"),
+        ("reconciler/kinds/machine/rules/machine_rules.py", "confirmed"),
+        ("reconciler/kinds/machine/rules/machine_rules.py", "patience"),
+        ("reconciler/kinds/machine/rules/resend.py", "is_repeatable"),
         ("reconciler/views/render/words.py", "action"),
     },
     "Reserve": {
         ("reconciler/observed/ipam_backend.py", "send"),
-        ("reconciler/kinds/ipam/ipaddress_rules.py", "confirmed"),
+        ("reconciler/kinds/ipam/rules/ipaddress_rules.py", "confirmed"),
         ("reconciler/kinds/ipam/ipam_fact_rules.py", "repeatable"),
         ("reconciler/views/render/words.py", "action"),
     },
     "Retire": {
-        ("reconciler/kinds/machine/machine_records.py", "record_machine_action"),
-        ("reconciler/kinds/machine/rules.py", "confirmed"),
+        ("reconciler/kinds/machine/rules/machine_records.py", "record_machine_action"),
+        ("reconciler/kinds/machine/rules/machine_rules.py", "confirmed"),
         ("reconciler/views/render/words.py", "action"),
     },
     "Merge": {

@@ -13,13 +13,13 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import Facts, ResourceFacts
-from reconciler.model.override import Override
-from reconciler.model.plan import Plan
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.plan import Plan
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import SILENT, CommandLimits, DaemonReport, Standing, standing_in_force
 from reconciler.planning.override_scope import NEVER, OVERRIDABLE, override_refusal, parse_duration
 from reconciler.planning.planner import plan
-from reconciler.views.render import render_markdown, render_text
+from reconciler.views.render.plans import render_markdown, render_text
 from tests.unit.planning_worlds import NOW, World, desired, machine, seen
 
 HOUR = timedelta(hours=1)

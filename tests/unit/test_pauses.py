@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from reconciler.daemon.housekeeping import work_count
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts
 from reconciler.model.facts import Facts
-from reconciler.model.pause import PAUSED, ResourcePause
-from reconciler.model.plan import HoldKind, Plan
+from reconciler.model.plans.pause import PAUSED, ResourcePause
+from reconciler.model.plans.plan import HoldKind, Plan
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.standing import Standing
 from reconciler.planning.override_scope import override_refusal

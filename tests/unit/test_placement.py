@@ -24,7 +24,7 @@ from reconciler.kinds.claim.spec import (
     Toleration,
     TolerationOperator,
 )
-from reconciler.kinds.common.fields import Quotas, Taint
+from reconciler.kinds.common.field_types.fields import Quotas, Taint
 from reconciler.kinds.common.machine_facts import (
     NO_MACHINE_FACTS,
     BootRequest,
@@ -34,11 +34,11 @@ from reconciler.kinds.common.machine_facts import (
 )
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode, Pause
 from reconciler.model.action import Claim, Disruption, InFlight, PowerOn
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.plan import HoldKind
+from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 from reconciler.placement.available import Available
 from reconciler.placement.filters import CODES, PlacementFleet, Wanted, why_not
 from reconciler.placement.machine_tally import MachineTally

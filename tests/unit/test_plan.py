@@ -8,20 +8,20 @@ import msgspec
 import pytest
 
 from drivers.base import BootEnabled, BootTarget, IndicatorLED, PowerState, SystemState
+from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts
-from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec, declared_prefixes
 from reconciler.kinds.machine.spec import BootSpec
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
 from reconciler.model.facts import Applied, Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.plan import CauseKind, HoldKind, Verb
+from reconciler.model.plans.plan import CauseKind, HoldKind, Verb
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.standing import Standing
 from reconciler.planning.planner import plan, with_commits
 from reconciler.planning.resource_plan import plan_resource
 from reconciler.planning.universe import universe
-from reconciler.views.render import plan_from_json, render_json
+from reconciler.views.render.plans import plan_from_json, render_json
 from tests.unit.planning_worlds import COMMIT, NOW, World, desired, machine, planned, resource, seen, unreachable
 
 KEY = ResourceKey("Machine", "n1")

@@ -16,7 +16,7 @@ from reconciler.kinds import RECONCILED
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.placement import place
 from reconciler.planning import plan_isolation as planning

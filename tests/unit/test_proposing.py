@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from drivers.base import SystemState
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.common.field_types.bmc_access import BmcSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
 from reconciler.onboarding.discovery import Declared, FoundSystem, Proposal, declared_systems, propose

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from drivers.base import About, IpamNetwork
 from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantQuotas, TenantSpec
-from reconciler.kinds.common.fields import Quotas
+from reconciler.kinds.common.field_types.fields import Quotas
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, PrefixSpec
 from reconciler.model.facts import Facts
-from reconciler.model.plan import HoldKind
+from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 from reconciler.placement.quotas import over_quota
 from tests.unit.planning_worlds import World, desired, machine, resource, seen, unreachable

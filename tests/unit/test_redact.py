@@ -17,11 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.commands.crash_report import hide_credentials
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 from reconciler.services.log import logger
 from reconciler.store import Store, StoreError
-from reconciler.store.database import parse_url
-from reconciler.store.store_errors import store_address
+from reconciler.store.sql.database import parse_url
+from reconciler.store.sql.store_errors import store_address
 
 SECRET = "S3cret-Pa55"
 TOKEN = "gs-Zm9vYmFyYmF6Zm9vYmFyYmF6Zm9vYmFyYmF6MTIzNDU"

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 
-from reconciler.model.plan import Plan
-from reconciler.views.render import plan_from_json, render_json, render_yaml
+from reconciler.model.plans.plan import Plan
+from reconciler.views.render.plans import plan_from_json, render_json, render_yaml
 from tests.unit.planning_worlds import NOTHING, plans
 
 

@@ -12,12 +12,13 @@ from drivers.base import PowerState, SystemState
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.plan import Plan
+from reconciler.model.plans.plan import Plan
 from reconciler.model.resource import Commit
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.planner import with_commits
-from reconciler.views.render import fold, render_markdown
-from reconciler.views.render.markdown import code
+from reconciler.views.render.plans import render_markdown
+from reconciler.views.render.plans.markdown import code
+from reconciler.views.render.ranges import fold
 from tests.unit.planning_worlds import NOTHING, NOW, World, desired, machine, planned, plans, seen
 
 NO_BUDGET = GuardLimits(max_disrupted=FleetShare(percent=100))

@@ -11,10 +11,10 @@ from drivers.base import PowerState, SystemState
 from reconciler.model.action import Disruption
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation, ReadError
-from reconciler.model.plan import Plan
+from reconciler.model.plans.plan import Plan
 from reconciler.model.resource import Commit
 from reconciler.planning.planner import with_commits
-from reconciler.views.render import render_text
+from reconciler.views.render.plans import render_text
 from reconciler.views.render.words import age_words, clean, share
 from tests.unit.planning_worlds import COMMIT, NOTHING, NOW, World, desired, machine, planned, plans, seen
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers.base import IntegerRange, IpamNetwork, Pool, Prefix, Usage
-from reconciler.views.render.tree import ASCII, bar, free_words, pool_lines, tree, tree_lines
+from reconciler.views.render.tables.tree import ASCII, bar, free_words, pool_lines, tree, tree_lines
 
 
 def net(*cidrs: str, parent: str | None = None, container: bool = False, namespace: str = "") -> IpamNetwork:

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import PowerState, SystemState
-from reconciler.kinds.common.fields import Taint
+from reconciler.kinds.common.field_types.fields import Taint
 from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.machine.spec import Pause
 from reconciler.model.action import Bind
 from reconciler.model.facts import Facts
-from reconciler.model.plan import HoldKind
+from reconciler.model.plans.plan import HoldKind
 from reconciler.model.resource import ResourceKey
 from reconciler.placement.reservations import Stock
 from reconciler.planning.guards.standing import Standing

@@ -14,7 +14,7 @@ import pytest
 from reconciler.desired.manifest import schemas
 from reconciler.desired.manifest.validation import accepts, problems
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.fields import Metadata
+from reconciler.kinds.common.field_types.fields import Metadata
 from reconciler.model.resource import API_VERSION
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "v1"

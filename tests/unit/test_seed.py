@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from reconciler.kinds.claim.spec import MachineClaimSpec
-from reconciler.kinds.machine.cloud_init import MARKS, Host, PhoneHome, SeedAddress, build, fill_seed, netplan
+from reconciler.kinds.machine.lifecycle.cloud_init import MARKS, Host, PhoneHome, SeedAddress, build, fill_seed, netplan
 
 CLAIM = MachineClaimSpec(
     project="shop", partitions=("lab",), size="s", image="debian-12", ssh_keys=("ssh-ed25519 AAA a",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.selectors import select
 from reconciler.model.resource import ResourceKey
 from tests.unit.planning_worlds import desired, machine

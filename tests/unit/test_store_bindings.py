@@ -12,7 +12,8 @@ from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, 
 from reconciler.kinds.common.renamed_facts import ClaimFacts
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
-from reconciler.store import AlreadyBound, Store, bindings
+from reconciler.store import AlreadyBound, Store
+from reconciler.store.rows import bindings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 M1, M2 = ResourceKey("Machine", "m1"), ResourceKey("Machine", "m2")

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from reconciler.store import Store, StoreError
-from reconciler.store.database import parse_url
+from reconciler.store.sql.database import parse_url
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.store.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("reconciler.store.sql.database.BUSY_SECONDS", 0.05)
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
     other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

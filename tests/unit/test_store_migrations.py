@@ -17,9 +17,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
-from reconciler.store import InstanceHeld, NoStore, Store, StoreError, tables
-from reconciler.store.database import BUSY_SECONDS, keep_journal, parse_url
-from reconciler.store.migrate import HEAD, SCRIPTS, schema_version
+from reconciler.store import InstanceHeld, NoStore, Store, StoreError
+from reconciler.store.sql import tables
+from reconciler.store.sql.database import BUSY_SECONDS, keep_journal, parse_url
+from reconciler.store.sql.migrate import HEAD, SCRIPTS, schema_version
 
 
 def test_an_empty_database_gets_today_s_schema(empty_store_url: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.model.plans.restart import RestartRequest
 from reconciler.model.resource import ResourceKey
-from reconciler.model.restart import RestartRequest
 from reconciler.store import Store
 from tests.unit.test_store_pauses import AT, HOUR, ONE
 

@@ -8,16 +8,16 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.selectors import means
-from reconciler.model.override import Override
+from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.standing import DaemonReport
 from reconciler.store import Store, StoreError
-from reconciler.store.override_rows import OVERRIDES_KEPT, UNREADABLE_OVERRIDE
-from reconciler.store.store_errors import Fenced
+from reconciler.store.rows.override_rows import OVERRIDES_KEPT, UNREADABLE_OVERRIDE
+from reconciler.store.sql.store_errors import Fenced
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from reconciler.model.pause import ResourcePause
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.store import Store, StoreError
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

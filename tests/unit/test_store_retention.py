@@ -11,7 +11,7 @@ from sqlalchemy import text
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
 from reconciler.store import Store
-from reconciler.store.retention import EVENTS_KEPT
+from reconciler.store.rows.retention import EVENTS_KEPT
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MACHINE = ResourceKey("Machine", "r01-01")

@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey
-from reconciler.store import Store, ledger
-from reconciler.store.ledger import TOLD, WORDINGS
+from reconciler.store import Store
+from reconciler.store.rows import ledger
+from reconciler.store.rows.ledger import TOLD, WORDINGS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE, OTHER = ResourceKey("Machine", "r01-01"), ResourceKey("Machine", "r01-02")

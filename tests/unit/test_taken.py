@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from drivers.base import About, IntegerRange, IpamNetwork, Number, Pool, Prefix
-from reconciler.kinds.ipam.conflicts import ConflictVerdict, Room
+from reconciler.kinds.ipam.allocation.conflicts import ConflictVerdict, Room
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkState
 from reconciler.kinds.ipam.pool import NumberState, PoolState
 from reconciler.model.facts import Facts, Failure, ResourceFacts
 from reconciler.model.observation import Observation
-from reconciler.model.plan import Change, HoldKind
+from reconciler.model.plans.plan import Change, HoldKind
 from reconciler.model.resource import ResourceKey
 from tests.loop.world import declare
 from tests.unit.planning_worlds import NOW, World, planned

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.commands import events, get, printing
+from reconciler.commands import printing
+from reconciler.commands.reports import events, get
 from reconciler.desired import report
 from reconciler.desired.git.commits import _step
 from reconciler.desired.manifest.manifests import dump_yaml, load_plain
@@ -15,7 +16,7 @@ from reconciler.kinds.common.inventory import NO_INVENTORY
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.event import Event, EventType
 from reconciler.model.resource import ResourceKey, Source
-from reconciler.operations.resource_views import Description
+from reconciler.operations.reports.resource_views import Description
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\u202eeht\r\nFORGED line\ud800"
 KEY = ResourceKey("Machine", "m1")

@@ -9,16 +9,16 @@ import msgspec
 import pytest
 
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
+from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, CredentialRef, TlsSpec
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.kinds.machine.ways_in import way_in
-from reconciler.model.access import AccessChange
 from reconciler.model.facts import ResourceFacts
-from reconciler.model.plan import Plan
+from reconciler.model.plans.access import AccessChange
+from reconciler.model.plans.plan import Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.access_changes import access_changes, access_words
 from reconciler.planning.carry_over import carried_over, with_changes
-from reconciler.views.render import plan_from_json, render_json, render_markdown, render_text
+from reconciler.views.render.plans import plan_from_json, render_json, render_markdown, render_text
 from tests.unit.planning_worlds import NOTHING, NOW, desired, resource
 
 PIN = "sha256:" + "a" * 64

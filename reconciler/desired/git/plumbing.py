@@ -21,7 +21,7 @@ from typing import IO, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from reconciler import runtime
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 
 PROTOCOLS = "file:https:ssh"
 """ext:: and fd:: run commands; http and git prove neither who answers nor that nothing was changed on the way. git

@@ -16,7 +16,7 @@ from reconciler.desired.manifest.validation import QUOTE_ME, DocumentPath, Probl
 from reconciler.desired.manifest.yaml_reader import YamlDocument, YamlFault, decode, read_documents, shown_value
 from reconciler.desired.rules import document as rules
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.fields import Metadata
+from reconciler.kinds.common.field_types.fields import Metadata
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey, Source
 

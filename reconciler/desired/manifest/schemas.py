@@ -16,7 +16,7 @@ import msgspec
 import msgspec.inspect
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.fields import Metadata
+from reconciler.kinds.common.field_types.fields import Metadata
 from reconciler.kinds.common.kind import Kind
 from reconciler.model.resource import API_VERSION
 

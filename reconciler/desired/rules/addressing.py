@@ -12,11 +12,11 @@ import msgspec
 
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds.claim.spec import display_key
-from reconciler.kinds.common.fields import FAMILIES
+from reconciler.kinds.common.field_types.fields import FAMILIES
 from reconciler.kinds.ipam.ipaddress import IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, PrefixSpec, families, parent_of, wanted
-from reconciler.model.address_range import address_range
 from reconciler.model.resource import DesiredState, Resource
+from reconciler.model.values.address_range import address_range
 
 if TYPE_CHECKING:
     from netaddr import IPRange

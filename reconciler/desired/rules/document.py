@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.kinds import KINDS
 from reconciler.kinds.catalogue.image import ImageSpec
 from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.common.bmc_access import BmcDefaults
+from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.kinds.machine.spec import MachineSpec

@@ -13,7 +13,7 @@ import msgspec
 
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds.claim.spec import ClaimNetwork, MachineClaimSpec, OfClaim, of_claim
-from reconciler.kinds.common.fields import FAMILIES
+from reconciler.kinds.common.field_types.fields import FAMILIES
 from reconciler.kinds.ipam.ipaddress import IPAddressSpec
 from reconciler.kinds.ipam.network import families, parent_of
 from reconciler.model.resource import DesiredState, Resource, ResourceKey

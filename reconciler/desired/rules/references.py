@@ -17,8 +17,8 @@ from reconciler.desired.rules import (
 )
 from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds import KINDS
-from reconciler.kinds.common.bmc_access import same_bmc
-from reconciler.kinds.common.reference_fields import reference_fields
+from reconciler.kinds.common.field_types.bmc_access import same_bmc
+from reconciler.kinds.common.field_types.reference_fields import reference_fields
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.size import Quantity
 from reconciler.kinds.common.column import spec_column
-from reconciler.kinds.common.fields import Sha256, Spec, Text, Url
+from reconciler.kinds.common.field_types.fields import Sha256, Spec, Text, Url
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import DesiredState, Resource
 

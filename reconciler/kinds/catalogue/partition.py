@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from reconciler.kinds.common.bmc_access import BmcDefaults
-from reconciler.kinds.common.fields import Address, AddressRange, Cidr, Spec, Text
+from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
+from reconciler.kinds.common.field_types.fields import Address, AddressRange, Cidr, Spec, Text
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import Resource
 

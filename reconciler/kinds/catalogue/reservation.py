@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from reconciler.kinds.common.fields import PartitionRef, ProjectRef, Spec, Text, reference_field
+from reconciler.kinds.common.field_types.fields import PartitionRef, ProjectRef, Spec, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.resource import Resource
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from reconciler.kinds.catalogue import globs, image_versions
-from reconciler.kinds.common.fields import Spec, Text
+from reconciler.kinds.common.field_types.fields import Spec, Text
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, MachineFacts
 from reconciler.model.resource import Resource

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from reconciler.kinds.common.fields import Quotas, Spec, Text, reference_field
+from reconciler.kinds.common.field_types.fields import Quotas, Spec, Text, reference_field
 
 Owners = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],

@@ -16,7 +16,7 @@ from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, all_ho
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import machine_facts
 from reconciler.model.facts import NO_FACTS
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource, ResourceKey
 
 RENAMED = "renamed"

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
-from reconciler.kinds.common.fields import (
+from reconciler.kinds.common.field_types.fields import (
     Address,
     PartitionRef,
     ProjectRef,

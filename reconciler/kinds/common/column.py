@@ -10,9 +10,9 @@ import msgspec
 
 from reconciler.model.observation import Observation
 from reconciler.model.outcome import Condition
-from reconciler.model.override import Override
-from reconciler.model.pause import ResourcePause
-from reconciler.model.plan import Hold
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import Resource, ResourceKey
 
 NOTHING = "-"

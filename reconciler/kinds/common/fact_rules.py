@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.common.managed_field import Field
+from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.model.action import Action, Disruption
 from reconciler.model.event import EventReason, EventType
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation
+from reconciler.model.plans.restart import RestartRequest, RestartResult
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.model.restart import RestartRequest, RestartResult
 
 
 class Slot(msgspec.Struct, frozen=True):

@@ -12,14 +12,14 @@ from drivers.base import ErrorReason
 from reconciler.kinds.common.adoption import Adoption
 from reconciler.kinds.common.column import Column
 from reconciler.kinds.common.fact_rules import FactRules
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.field_types.reference_fields import named_resources
 from reconciler.kinds.common.kind_metrics import CountedGauge, LevelGauge
-from reconciler.kinds.common.managed_field import Field
-from reconciler.kinds.common.reference_fields import named_resources
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition
-from reconciler.model.plan import Hold
+from reconciler.model.plans.plan import Hold
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 T = TypeVar("T")

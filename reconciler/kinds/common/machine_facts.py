@@ -1,5 +1,7 @@
-"""What is remembered of a machine: facts with their times. Its phase is derived (kinds/machine/lifecycle.py), and never
-stored."""
+"""What is remembered of a machine: facts with their times.
+
+A machine's phase is derived from them (kinds/machine/lifecycle/lifecycle.py), and never stored.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ import msgspec
 
 from drivers.base import BootTarget
 from reconciler.kinds.common.kind import KindView
-from reconciler.model.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 
 
 class FactType(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from reconciler.kinds.common.label_selector import Requirement
+from reconciler.kinds.common.field_types.label_selector import Requirement
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardMatch
 from reconciler.model.resource import Resource
 

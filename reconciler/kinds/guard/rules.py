@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
-from reconciler.kinds.common.managed_field import Field
 from reconciler.kinds.guard.loosening import loosens
 from reconciler.kinds.guard.memory import guard_s, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.action import Action, Forget, RetireGuard
-from reconciler.model.plan import Hold, HoldKind, typed
+from reconciler.model.plans.plan import Hold, HoldKind, typed
 from reconciler.model.resource import Resource
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from reconciler.kinds.common.duration import Duration
-from reconciler.kinds.common.fields import Spec, Text, reference_field
+from reconciler.kinds.common.field_types.duration import Duration
+from reconciler.kinds.common.field_types.fields import Spec, Text, reference_field
 
 LOCAL_TIME = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00|[0-9]{4}-[01][0-9]-[0-3][0-9]T([01][0-9]|2[0-3]):[0-5][0-9])$"
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from reconciler.kinds.common.duration import parse_duration_text
+from reconciler.kinds.common.field_types.duration import parse_duration_text
 from reconciler.kinds.guard.spec import Day, Windows, WindowTime
 
 A_DAY = timedelta(days=1)

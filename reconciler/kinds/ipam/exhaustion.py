@@ -17,7 +17,7 @@ from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.ipam.network import (
     NetworkState,
 )
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 
 EXHAUSTED = "exhausted"

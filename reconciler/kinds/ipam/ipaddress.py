@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import NO_ABOUT, About, Allocation
-from reconciler.kinds.common.fields import (
+from reconciler.kinds.common.field_types.fields import (
     Address,
     DeletionPolicy,
     Family,

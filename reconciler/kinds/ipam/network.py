@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import IpamNetwork, Number, Prefix, Usage
-from reconciler.kinds.common.fields import (
+from reconciler.kinds.common.field_types.fields import (
     Address,
     AddressRange,
     Cidr,

@@ -8,7 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import IntegerRange, Number, Pool
-from reconciler.kinds.common.fields import DeletionPolicy, PartitionRef, ProjectRef, Spec, Text, reference_field
+from reconciler.kinds.common.field_types.fields import (
+    DeletionPolicy,
+    PartitionRef,
+    ProjectRef,
+    Spec,
+    Text,
+    reference_field,
+)
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import AcquireNumber, Action, ReleaseNumber
 from reconciler.model.resource import Resource, ResourceKey

@@ -11,11 +11,11 @@ import msgspec
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.image import ImageSpec, Refusal, choose_image, parse_reference, stands_at
 from reconciler.kinds.catalogue.size import SizeSpec, runs
+from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import MachineFacts, facts_in
-from reconciler.kinds.common.managed_field import Field
 from reconciler.model.action import Bind, PinImage
-from reconciler.model.plan import Hold, HoldKind
+from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 PROJECT, IMAGE = Bind.path, PinImage.path

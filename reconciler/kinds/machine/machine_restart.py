@@ -17,7 +17,7 @@ from drivers.base import PowerState, ResetType, SystemState
 from reconciler.kinds.common.machine_facts import MachineFacts, Restart
 from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
 from reconciler.model.action import PowerOff
-from reconciler.model.restart import RestartRequest
+from reconciler.model.plans.restart import RestartRequest
 
 LATE = "it could not begin in time; ask again if it is still wanted"
 IN_DOUBT = (

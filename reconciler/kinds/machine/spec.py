@@ -16,11 +16,11 @@ from drivers.base import (
 )
 from reconciler.kinds.catalogue.image import REFERENCE_PATTERN
 from reconciler.kinds.catalogue.partition import StartFrom
-from reconciler.kinds.common.bmc_access import BmcDefaults, BmcSpec, CredentialRef, same_bmc, system_address
-from reconciler.kinds.common.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
+from reconciler.kinds.common.field_types.bmc_access import BmcDefaults, BmcSpec, CredentialRef, same_bmc, system_address
+from reconciler.kinds.common.field_types.fields import Mac, PartitionRef, Spec, Taint, Text, reference_field
 from reconciler.kinds.common.kind import RuleFinding
 from reconciler.model.action import PowerOn, SetBoot, SetIndicator
-from reconciler.model.plan import digest
+from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 
 POWER, BOOT, LED = PowerOn.path, SetBoot.path, SetIndicator.path

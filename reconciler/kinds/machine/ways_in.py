@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from reconciler.kinds.common.bmc_access import BmcSpec
+from reconciler.kinds.common.field_types.bmc_access import BmcSpec
 from reconciler.kinds.machine.spec import MachineSpec, way_to
-from reconciler.model.plan import digest
-from reconciler.model.redact import redacted
+from reconciler.model.plans.plan import digest
 from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.values.redact import redacted
 
 BMC = "spec.bmc"
 

@@ -13,9 +13,9 @@ import msgspec
 
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.model.action import Disruption, RequestErasure
-from reconciler.model.boot_purpose import Purpose
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import Purpose
 from reconciler.planning.guards.fleet_survey import Disrupted
 from reconciler.planning.guards.guard import GuardWorld, Holds
 

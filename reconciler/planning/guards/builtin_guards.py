@@ -8,7 +8,7 @@ from functools import partial
 from reconciler.kinds import FLEET
 from reconciler.model.action import Disruption, RequestBoot, Unclaim
 from reconciler.model.counting import count
-from reconciler.model.plan import Change, Hold, HoldKind, override_hint
+from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group, budget_holds
 from reconciler.planning.guards.guard import Guard, GuardWorld, Holds

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from reconciler.kinds import FLEET, INVENTORIED, KINDS, find_kind
-from reconciler.kinds.common.duration import parse_duration_text
-from reconciler.kinds.common.label_selector import Requirement, parse_selector
+from reconciler.kinds.common.field_types.duration import parse_duration_text
+from reconciler.kinds.common.field_types.label_selector import Requirement, parse_selector
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.matching import group_of_resource, group_words, guards_resource
 from reconciler.kinds.guard.memory import LOOSENS_AFTER, GuardFacts, guard_s, remembered_spec
@@ -24,7 +24,7 @@ from reconciler.kinds.guard.windows import EARLIEST, WindowState, window_state
 from reconciler.kinds.machine.labels import is_derived
 from reconciler.model.action import Disruption, PowerOn
 from reconciler.model.facts import NO_FACTS, Facts, Guarded, LeftGroup, ResourceFacts
-from reconciler.model.plan import CauseKind, Change, Hold, HoldKind, override_hint
+from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.planning.guards.budgets import Budget, Group, budget_holds
 from reconciler.planning.guards.fleet_survey import FleetSurvey

@@ -11,7 +11,7 @@ import msgspec
 from reconciler.kinds import FLEET, KINDS
 from reconciler.kinds.claim.renamed_from import new_owners
 from reconciler.kinds.claim.spec import all_holders, returning
-from reconciler.kinds.common.fields import DeletionPolicy
+from reconciler.kinds.common.field_types.fields import DeletionPolicy
 from reconciler.kinds.guard.memory import GuardFacts, remembered_spec
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.model.action import Disruption

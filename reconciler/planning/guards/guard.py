@@ -13,7 +13,7 @@ import msgspec
 from reconciler.kinds.common.defect import defect, to_blame
 from reconciler.model.facts import Facts
 from reconciler.model.observation import ObservedState
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.standing import Standing

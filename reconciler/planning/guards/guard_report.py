@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.windows import WindowState
-from reconciler.model.plan import Change, Hold
+from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.budgets import Budget, group_state
 from reconciler.planning.guards.declared_guards import (

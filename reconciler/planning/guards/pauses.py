@@ -7,11 +7,11 @@ from datetime import datetime
 
 from reconciler.kinds import KINDS
 from reconciler.kinds.claim.spec import implied_by
-from reconciler.kinds.common.label_selector import Unmatched
+from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.selectors import means
 from reconciler.model.facts import Facts
-from reconciler.model.pause import PAUSED, ResourcePause
-from reconciler.model.plan import Change, Hold, HoldKind
+from reconciler.model.plans.pause import PAUSED, ResourcePause
+from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.guard import GuardWorld, Holds
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.model.diagnostic import Diagnostic, Severity
-from reconciler.model.override import Override
-from reconciler.model.pause import ResourcePause
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import ResourcePause
 from reconciler.planning.guards.guard_limits import GuardLimits
 
 SILENT = timedelta(minutes=2)

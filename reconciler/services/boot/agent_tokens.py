@@ -10,7 +10,7 @@ from reconciler.model.token import Grant, TokenPurpose
 
 
 class Tokens(Protocol):
-    """Tokens that are kept, and used up by exactly one of those who show them (store/tokens.py).
+    """Tokens that are kept, and used up by exactly one of those who show them (store/rows/tokens.py).
 
     Every call is durable when it returns, and may raise StoreError: then nothing was done.
     """

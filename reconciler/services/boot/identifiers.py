@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from drivers.base import mac_address
-from reconciler.model.system_uuid import same_uuid, turned
+from reconciler.model.values.system_uuid import same_uuid, turned
 
 __all__ = ["NO_UUID", "macs", "same_uuid", "turned", "uuid"]
 

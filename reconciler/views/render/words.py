@@ -40,9 +40,9 @@ from reconciler.model.action import (
     Unclaim,
 )
 from reconciler.model.counting import count
-from reconciler.model.override import Override
-from reconciler.model.pause import ResourcePause
-from reconciler.model.plan import Cause, CauseKind, Change, Difference
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.plans.plan import Cause, CauseKind, Change, Difference
 from reconciler.model.resource import Commit
 
 Paint = Callable[[str, str], str]

@@ -21,7 +21,7 @@ from reconciler.desired.git.history.documents import DocumentFinder
 from reconciler.desired.git.plumbing import GitFailed
 from reconciler.desired.manifest.manifest_files import MAX_FILES, is_manifest
 from reconciler.model.resource import ResourceKey
-from reconciler.views.render.change_history import DocumentVersion, Edit, What
+from reconciler.views.render.tables.change_history import DocumentVersion, Edit, What
 
 _AHEAD = 200
 """Steps whose contents are asked for at once."""

@@ -12,7 +12,7 @@ from typing import Any
 from reconciler.desired.manifest.manifests import claimed
 from reconciler.desired.manifest.yaml_reader import YamlFault, decode, read_documents
 from reconciler.model.resource import ResourceKey
-from reconciler.views.render.change_history import DocumentVersion
+from reconciler.views.render.tables.change_history import DocumentVersion
 
 _MARKER = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
 _TOO_LARGE = DocumentVersion(None, "the file is larger than 1 MiB")

@@ -23,7 +23,7 @@ from reconciler.desired.git.sources.source import Remote, Snapshot
 from reconciler.desired.manifest.manifest_files import (
     ManifestFile,
 )
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 
 _LIMITS = ("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60")
 """curl's own, for a remote that trickles, and for what is left of a groundstate that was killed; one that is silent is

@@ -12,7 +12,7 @@ from reconciler.desired.git.sources.repository import Repository
 from reconciler.desired.git.sources.repository_folder import RepositoryFolder, find_repository, joined_path
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.desired.git.sources.worktree import WorkTree
-from reconciler.model.redact import redacted
+from reconciler.model.values.redact import redacted
 
 _REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*://|(?!-)(?:[^/@:\s]+@)?(?:\[[^]/\s]+\]|\w[\w.-]*):(?!:).)")
 """A URL, or `[USER@]HOST:PATH` as git and scp take it, where HOST may be an alias of the SSH settings."""

@@ -1,6 +1,6 @@
 """Events may be taken out of the ledger from before a time that stands in `meta`, and no others.
 
-Who trims sets that time in the same transaction (store/retention.py). Any other DELETE still fails.
+Who trims sets that time in the same transaction (store/rows/retention.py). Any other DELETE still fails.
 """
 
 from __future__ import annotations

@@ -1,0 +1,35 @@
+"""What only one driver knows: `bmc.options` of a document, as a type of the driver's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from drivers.base.support.errors import Rejected
+
+
+class DriverOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """What a driver's options inherit from: fields in snake_case, in documents in camelCase. Each is documented by
+    `Annotated[..., Meta(description=...)]`, which is what a message about it says. Never a credential."""
+
+
+def options_type(driver: object) -> type[DriverOptions] | None:
+    """The `options_type` of a driver, or of its class; None for a driver without options."""
+    found = getattr(driver, "options_type", None)
+    return found if isinstance(found, type) and issubclass(found, DriverOptions) else None
+
+
+def read_options(driver: object, name: str, said: Mapping[str, Any]) -> DriverOptions | None:
+    """The options as the driver's own struct, its defaults where nothing is said; None for a driver that has none.
+    Raises Rejected for what does not fit; `name`: the driver's, for the message."""
+    wanted = options_type(driver)
+    if wanted is None:
+        if said:
+            raise Rejected(f"driver {name} has no options; remove bmc.options")
+        return None
+    try:
+        return msgspec.convert(dict(said), wanted)
+    except msgspec.ValidationError as error:
+        raise Rejected(f"bmc.options do not fit driver {name}: {error}; correct them in the document") from None

@@ -1,0 +1,124 @@
+"""The errors of every driver, and the closed list of their reasons."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from drivers.base.support.known_secrets import hidden
+
+
+class ErrorReason(StrEnum):
+    """What kind of error it is: what every decision about an error goes by, and what is stored and shown of it.
+
+    Closed: a driver's own subclass of an error inherits the reason, and with it all that follows.
+    """
+
+    UNREACHABLE = "Unreachable"
+    UNREADABLE = "Unreadable"
+    BUSY = "Busy"
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    SECRET_UNAVAILABLE = "SecretUnavailable"  # noqa: S105  a word
+    REJECTED = "Rejected"
+    UNSUPPORTED = "Unsupported"
+    EXHAUSTED = "Exhausted"
+    CONFLICT = "Conflict"
+    FAILED = "DriverFailed"
+    """Any other error of a driver."""
+    INTERNAL = "Internal"
+    """A driver, or groundstate, failed in a way that it should not: a defect. No driver raises this."""
+
+
+class DriverError(Exception):
+    """Something a driver could not do. `str()` is one sentence for people: what, and what the other side said, without
+    the secrets that this process has read. `reason`: what is decided by; a subclass of one of these inherits it.
+
+    DriverError
+    ├── Unreachable             no answer, or a broken one: unknown, come back
+    │   └── Unreadable          an answer, but of one object that makes no sense
+    ├── Busy                    an answer that says "not now": come back
+    ├── AuthenticationFailed    come back seldom; BMCs lock accounts after a few tries
+    │   └── SecretUnavailable   no login went out, as there is none to send: come back
+    ├── Rejected                an answer that says no
+    ├── Unsupported             the BMC has no such thing
+    ├── Exhausted               nothing free in the network
+    └── Conflict                somebody else holds it, or it is in use
+    """
+
+    reason: ClassVar[ErrorReason] = ErrorReason.FAILED
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(hidden(message))
+
+
+class Unreachable(DriverError):
+    """No usable answer. `maybe_sent`: a write may have reached the other side, so look before sending again."""
+
+    reason = ErrorReason.UNREACHABLE
+
+    def __init__(self, message: str, *, maybe_sent: bool = False) -> None:
+        super().__init__(message)
+        self.maybe_sent = maybe_sent
+
+
+class Unreadable(Unreachable):
+    """The other side answered, and of one object what makes no sense. The others may be asked for by themselves."""
+
+    reason = ErrorReason.UNREADABLE
+
+
+class Busy(DriverError):
+    """The other side answered that it cannot now (503, 429, 409 while changing, POST in progress). Nothing was done.
+
+    `retry_after`: seconds, where the other side said so.
+    """
+
+    reason = ErrorReason.BUSY
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AuthenticationFailed(DriverError):
+    """Wrong or missing credentials, a locked account, or a password that must be changed first.
+
+    `retry_after`: seconds after which the driver may be called again, for one that by itself sends no login that was
+    refused before, and looks whether the credential was changed. None: the next call may send the same login.
+    """
+
+    reason = ErrorReason.AUTHENTICATION_FAILED
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SecretUnavailable(AuthenticationFailed):
+    """The credential or token could not be read from where it is to be found. Nothing was sent, so no account locks."""
+
+    reason = ErrorReason.SECRET_UNAVAILABLE
+
+
+class Rejected(DriverError):
+    """The other side answered and refused."""
+
+    reason = ErrorReason.REJECTED
+
+
+class Unsupported(DriverError):
+    """The other side has no such function."""
+
+    reason = ErrorReason.UNSUPPORTED
+
+
+class Exhausted(DriverError):
+    """No free address (or prefix) is left."""
+
+    reason = ErrorReason.EXHAUSTED
+
+
+class Conflict(DriverError):
+    """Held by another owner, overlapping, or in use."""
+
+    reason = ErrorReason.CONFLICT

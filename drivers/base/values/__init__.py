@@ -1,0 +1,1 @@
+"""What endpoints report, as values: power, hardware, tasks, MAC addresses."""

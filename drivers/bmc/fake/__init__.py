@@ -1,0 +1,1 @@
+"""A simulated BMC with faults on request, for tests and the demo."""

@@ -1,0 +1,1 @@
+"""The Redfish driver: one module for each capability."""

@@ -1,0 +1,115 @@
+"""Boot overrides (DSP0268, ComputerSystem.Boot): where they are sent, and once more what a refusal asks for."""
+
+from __future__ import annotations
+
+from email.message import Message
+from enum import StrEnum
+from typing import Any
+
+import sushy
+
+from drivers.base import Accepted, BootEnabled, BootOverride, DriverError, Rejected
+from drivers.bmc.redfish.redfish_reader import RedfishDocument
+from drivers.bmc.redfish.redfish_system import ParsedSystem
+from drivers.bmc.redfish.redfish_tasks import Writes
+from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
+from drivers.bmc.redfish.wire.redfish_errors import Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_http import Reply
+
+TARGET, ENABLED = "BootSourceOverrideTarget", "BootSourceOverrideEnabled"
+_OVERRIDE = (TARGET, ENABLED, "BootSourceOverrideMode")
+_ELSEWHERE = "FutureState"
+"""AMI MegaRAC's word for its Settings resource (DMTF/Redfish-Tacklebox#111)."""
+
+
+class BootWrites(Writes):
+    """What sushy sends an override through: the last write is kept, and a Settings resource that cannot be read is
+    taken for one without Boot (DMTF/Redfish-Tacklebox#55: AMI's takes PATCH, and GET fails)."""
+
+    def __init__(self, connector: OneShotConnector, settings_uri: str | None) -> None:
+        super().__init__(connector)
+        self._settings_uri = settings_uri
+        self.settings_etag: str | None = None
+        self.path, self.body, self.etag = "", dict[str, Any](), None
+
+    def get(self, path: str = "", **more: Any) -> Reply:
+        """See OneShotConnector."""
+        if path != self._settings_uri:
+            return super().get(path, **more)
+        reply = read_or_none(self._connector, path)
+        self.settings_etag = reply.headers.get("ETag") if reply is not None else None
+        return reply or Reply(200, Message(), b"{}")
+
+    def patch(self, path: str = "", **more: Any) -> Reply:
+        """See OneShotConnector."""
+        self.path, self.body, self.etag = path, dict(more["data"]["Boot"]), more.get("etag")
+        return super().patch(path, **more)
+
+
+def read_or_none(connector: OneShotConnector, path: str) -> Reply | None:
+    """A GET of something that can be done without; None where it cannot be read."""
+    try:
+        reply: Reply = connector.get(path)
+        reply.json()
+    except (DriverError, ValueError):
+        return None
+    return reply
+
+
+def send_override(system: ParsedSystem, connector: OneShotConnector, override: BootOverride) -> tuple[Accepted, bool]:
+    """One PATCH; two where a BMC keeps target and mode apart (NVIDIA GB200); one more where the refusal says what it
+    wants. Returns with it whether the Settings resource took the override. Raises DriverError."""
+    writes = system.through(BootWrites(connector, system.settings_uri))
+    try:
+        system.set_system_boot_options(
+            target=_sushy(sushy.BootSource, override.target),
+            enabled=_sushy(sushy.BootSourceOverrideEnabled, override.enabled),
+            mode=_sushy(sushy.BootSourceOverrideMode, override.mode),
+        )
+    except Forbidden:
+        raise
+    except Rejected as refused:
+        said = str(refused)
+        if system.settings_uri and writes.path == system.path and (_ELSEWHERE in said or system.settings_uri in said):
+            writes.patch(system.settings_uri, data={"Boot": writes.body}, etag=writes.settings_etag)
+        elif more := _wanted(said, writes.body, system.document["Boot"], override):
+            writes.patch(writes.path, data={"Boot": {**writes.body, **more}}, etag=writes.etag)
+        else:
+            raise
+    return writes.accepted, writes.path == system.settings_uri
+
+
+def _wanted(said: str, sent: RedfishDocument, shown: RedfishDocument, override: BootOverride) -> RedfishDocument:
+    """The properties that a refusal names and that were not sent, as the BMC shows them (ansible-collections/
+    community.general#11542). An override that is switched off keeps the target that is there where the BMC refuses None
+    (iLO, ironcore-dev/metal-operator#998)."""
+    named = {name for name in _OVERRIDE if name in said and isinstance(shown.get(name), str)}
+    if override.enabled is not BootEnabled.DISABLED:
+        named -= sent.keys()
+    else:
+        named -= sent.keys() - {TARGET}
+    return {name: shown[name] for name in named if sent.get(name) != shown[name]}
+
+
+def pending_override(connector: OneShotConnector, settings_uri: str) -> RedfishDocument | None:
+    """The override that the Settings resource has for the next boot; None where there is none."""
+    reply = read_or_none(connector, settings_uri)
+    boot = reply.json().get("Boot") if reply is not None else None
+    if not isinstance(boot, dict) or boot.get(ENABLED) not in (BootEnabled.ONCE, BootEnabled.CONTINUOUS):
+        return None
+    return {name: boot[name] for name in _OVERRIDE if isinstance(boot.get(name), str)}
+
+
+def settings_boot(connector: OneShotConnector, settings_uri: str) -> tuple[RedfishDocument, bool]:
+    """What the Settings resource says of boot, and whether it could not be read just now."""
+    try:
+        boot = connector.get(settings_uri).json().get("Boot")
+    except NotFound:
+        return {}, False  # AMI's takes PATCH, and GET never works (DMTF/Redfish-Tacklebox#55).
+    except (DriverError, ValueError):
+        return {}, True
+    return (boot if isinstance(boot, dict) else {}), False
+
+
+def _sushy(kind: Any, value: StrEnum | None) -> Any:
+    return None if value is None else kind(value.value)

@@ -1,0 +1,126 @@
+"""The systems behind one BMC. What can be read of their list is used; what cannot be is told apart from what is not
+there."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import msgspec
+
+from drivers.base import AuthenticationFailed, DriverError, ListedSystems, Rejected, Unreachable
+from drivers.bmc.redfish.redfish_reader import PartUnreadable, next_page
+from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
+from drivers.bmc.redfish.wire.redfish_errors import Forbidden, NotFound
+
+_MOST_PAGES = 50
+_NAMED, _SHOWN = 20, 100
+"""Systems in a message, and characters of each name."""
+
+
+class SystemList(msgspec.Struct, frozen=True):
+    """`paths`: of the systems, by their ids. `odd`: how many members have no path. `unread`: why the list was not read
+    to its end."""
+
+    paths: dict[str, str]
+    odd: int = 0
+    unread: DriverError | None = None
+
+    @property
+    def told(self) -> ListedSystems:
+        """The ids alone, by name."""
+        return ListedSystems(tuple(sorted(self.paths)), None if self.unread is None else str(self.unread))
+
+    @property
+    def names(self) -> str:
+        """The ids, for a message."""
+        more = f" and {len(self.paths) - _NAMED} more" if len(self.paths) > _NAMED else ""
+        return (", ".join(name[:_SHOWN] for name in sorted(self.paths)[:_NAMED]) or "none") + more
+
+
+def list_systems(connector: OneShotConnector) -> SystemList:
+    """All pages of the BMC's systems. Raises DriverError and ValueError when the first page cannot be read, or nothing
+    in it makes sense."""
+    listed: list[object] = []
+    unread: DriverError | None = None
+    page: str | None = connector.systems_uri()
+    read = set[str]()
+    while page is not None and page not in read:
+        if len(read) == _MOST_PAGES:
+            unread = Unreachable(f"{connector.url}: the list of systems has more than {_MOST_PAGES} pages")
+            break
+        read.add(page)
+        try:
+            members, page = _page(connector, page)
+        except (DriverError, ValueError, PartUnreadable) as error:
+            if len(read) == 1 or not can_go_on(error):
+                raise
+            why = str(error) if isinstance(error, DriverError) else f"{connector.url}: a page makes no sense"
+            unread = Unreachable(f"{why} (a page of the list of systems)")
+            break
+        listed += members
+    return _listed(listed, unread)
+
+
+def _page(connector: OneShotConnector, path: str) -> tuple[list[object], str | None]:
+    document = connector.get(path).json()
+    members = document.get("Members")
+    if not isinstance(members, list):
+        raise ValueError("the list of systems has no Members")
+    return members, next_page(document, "Members")
+
+
+def _listed(members: list[object], unread: DriverError | None) -> SystemList:
+    found = [one["@odata.id"] for one in members if isinstance(one, dict) and isinstance(one.get("@odata.id"), str)]
+    paths = {path.rstrip("/").rpartition("/")[2]: path for path in found}
+    odd = len(members) - len(found)
+    if odd and not paths:
+        raise ValueError("no member of the list of systems has a path")
+    return SystemList(paths, odd, unread)
+
+
+def find_system(connector: OneShotConnector, system_id: str | None) -> str:
+    """The path of the system by its id; never the first of several, which may be a DPU (tinkerbell/rufio#313). A system
+    or a page that cannot be read hides no other. Raises DriverError; Rejected alone says what to write in a document.
+    """
+    found = list_systems(connector)
+    if system_id is None:
+        return _only(connector.url, found)
+    if system_id in found.paths:
+        return found.paths[system_id]
+    unread = found.unread
+    for path in found.paths.values():
+        try:
+            if connector.get(path).json().get("Id") == system_id:
+                return path
+        except NotFound:
+            continue
+        except DriverError as error:
+            if not can_go_on(error):
+                raise
+            unread = unread or error
+        except ValueError as error:
+            unread = unread or Unreachable(f"{connector.url}: {path} makes no sense: {error}")
+    if unread is not None:
+        _not_found(connector.url, system_id, unread)
+    raise Rejected(f"{connector.url}: BMC has no system {system_id}; set bmc.systemId to one of: {found.names}")
+
+
+def _only(url: str, found: SystemList) -> str:
+    if len(found.paths) + found.odd > 1 or (not found.paths and found.unread is None):
+        raise Rejected(f"{url}: BMC has not exactly one system; set bmc.systemId to one of: {found.names}")
+    if found.unread is not None:
+        raise found.unread
+    return next(iter(found.paths.values()))
+
+
+def _not_found(url: str, system_id: str, unread: DriverError) -> NoReturn:
+    """What was not read may be the system, so that nothing is wrong with the document."""
+    raise Unreachable(
+        f"{url}: system {system_id} is not among those that could be read, and not all could be: "
+        f"{str(unread).removeprefix(f'{url}: ')}"
+    )
+
+
+def can_go_on(error: Exception) -> bool:
+    """Whether other resources may be asked for after this error; a login that does not hold, holds for none."""
+    return not isinstance(error, AuthenticationFailed) or isinstance(error, Forbidden)

@@ -1,0 +1,191 @@
+"""A ComputerSystem's document, through sushy, to a SystemState. Nothing that is not needed can make it fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from sushy.resources.base import CompositeField, Field, ResourceBase
+from sushy.resources.system.system import BootField, System
+
+from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, IndicatorLED, PowerState, SystemState
+from drivers.base import ResetType as Reset
+from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
+
+_C = TypeVar("_C")
+E = TypeVar("E", bound=StrEnum)
+
+RESET = "#ComputerSystem.Reset"
+_TEXTS = ("PowerState", "IndicatorLED", "UUID", "SerialNumber", "SKU", "Manufacturer", "Model")
+LONGEST = 253
+"""Characters of a name, a model, a serial number."""
+_PLACEHOLDERS = frozenset(
+    {"n/a", "na", "none", "null", "unknown", "not available", "not specified", "default string", "empty"}
+    | {"to be filled by o.e.m.", "system serial number", "00000000-0000-0000-0000-000000000000"}
+)
+"""What firmware says where it knows nothing (Cray EX: "Not Available"; the rest are DMI defaults)."""
+
+
+class _Boot(BootField):  # type: ignore[misc]  # sushy is untyped
+    """sushy's reads the Settings resource at every look, and hides whatever goes wrong there."""
+
+    def _load(self, body: Any, resource: Any, nested_in: Any = None) -> Any:
+        return CompositeField._load(self, body, resource, nested_in)
+
+
+class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
+    """sushy's System made from a document that was read already; its ETag is that look's."""
+
+    boot: Any = _Boot("Boot")
+    is_merged = False
+    """Whether a part of it is of the Settings resource."""
+    is_cut_short = False
+    """Whether the Settings resource should have told more of Boot, and could not be read."""
+
+    def __init__(self, connector: OneShotConnector, path: str, document: dict[str, Any], etag: str | None) -> None:
+        self.document, self._etag = document, etag
+        ResourceBase.__init__(self, connector, path, json_doc=_needed(document, path))
+
+    def through(self, connector: _C) -> _C:
+        """Send the system's writes through this connector from now on; returns it."""
+        self._conn = connector
+        return connector
+
+    def _parse_attributes(self, json_doc: dict[str, Any]) -> dict[str, Any]:
+        # sushy's goes through every attribute of the class, and again for its log: a quarter of a look's CPU.
+        for name, field in _FIELDS:
+            setattr(self, name, field._load(json_doc, self))
+        return {}
+
+    def _get_etag(self) -> str | None:
+        return self._etag
+
+    @property
+    def reset_action(self) -> Any:
+        """sushy's ResetActionField, or None."""
+        return self._actions.reset if self._actions else None
+
+    @property
+    def settings_uri(self) -> str | None:
+        """Where changes are to be sent, for BMCs that keep them apart."""
+        return self._settings.resource_uri if self._settings else None
+
+    @property
+    def lights_by_location(self) -> bool:
+        """Whether the LED is LocationIndicatorActive, which took IndicatorLED's place (ComputerSystem 1.12)."""
+        return self.document.get("IndicatorLED") is None and isinstance(
+            self.document.get("LocationIndicatorActive"), bool
+        )
+
+
+_FIELDS = [(name, field) for name in dir(ParsedSystem) if isinstance(field := getattr(ParsedSystem, name), Field)]
+
+
+def system_state(system: ParsedSystem, resets: tuple[Reset, ...] | None) -> SystemState:
+    """What the document says, each part if it makes sense. `resets`: what can be sent, which may stand elsewhere."""
+    document = system.json
+    return SystemState(
+        power=one_of(PowerState, document.get("PowerState")),
+        boot=_override(system.boot),
+        indicator=_indicator(system),
+        health=_health(system.document.get("Status")),
+        uuid=firmware_text(system.uuid),
+        serial=firmware_text(system.serial_number),
+        sku=firmware_text(system.sku),
+        manufacturer=firmware_text(system.manufacturer),
+        model=firmware_text(system.model),
+        allowed_resets=resets,
+        allowed_boot_targets=some_of(BootTarget, system.boot.allowed_values) if system.boot else None,
+        unreported=tuple(_unreported(system)),
+    )
+
+
+def _unreported(system: ParsedSystem) -> Iterator[str]:
+    """What the document names without a value, or where it stands could not be read."""
+    boot = _object(system.document, "Boot")
+    named = any(name.startswith("BootSourceOverride") and "@" not in name for name in boot)
+    if _override(system.boot) is None and (named or system.is_cut_short):
+        yield "boot"
+    if _indicator(system) is None and system.document.keys() & {"IndicatorLED", "LocationIndicatorActive"}:
+        yield "indicator"
+
+
+def one_of(kind: type[E], value: object) -> E | None:
+    """The member, or None for what is no member ("Starting": ibm-openbmc/bmcweb#221)."""
+    try:
+        # A missing value must not become the text "None", which is a boot target.
+        return kind(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def some_of(kind: type[E], values: Iterable[object] | None) -> tuple[E, ...] | None:
+    """The members among the values; None where the BMC names none at all."""
+    return _members(kind, tuple(value for value in values if isinstance(value, str))) if values else None
+
+
+# Ten thousand BMCs of a few models say the same few things: one tuple for all that do.
+@lru_cache(maxsize=1024)
+def _members(kind: type[E], values: tuple[str, ...]) -> tuple[E, ...]:
+    return tuple(member for value in values if (member := one_of(kind, value)) is not None)
+
+
+def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """The parts that are read, where they have the right type: sushy refuses a whole system for one odd field."""
+    needed: dict[str, Any] = {name: document[name] for name in _TEXTS if isinstance(document.get(name), str)}
+    # Without Manufacturer sushy would take Cd for UsbCd on Supermicro; what is declared is what is to be sent.
+    told = document.get("Id")
+    needed["Id"] = (told if isinstance(told, str | int) and told else None) or path.rstrip("/").rpartition("/")[2]
+    boot = document.get("Boot")
+    if isinstance(boot, dict):
+        needed["Boot"] = {name: value for name, value in boot.items() if _is_boot(name, value)}
+    settings = _object(_object(document, "@Redfish.Settings"), "SettingsObject")
+    if isinstance(settings.get("@odata.id"), str):
+        needed["@Redfish.Settings"] = {"SettingsObject": {"@odata.id": settings["@odata.id"]}}
+    action = _object(_object(document, "Actions"), RESET)
+    if isinstance(action.get("target"), str):
+        kept = {"target": str, "@Redfish.ActionInfo": str, "ResetType@Redfish.AllowableValues": list}
+        needed["Actions"] = {RESET: {name: action[name] for name in kept if isinstance(action.get(name), kept[name])}}
+    return needed
+
+
+def _is_boot(name: str, value: object) -> bool:
+    if name.endswith("@Redfish.AllowableValues"):
+        return isinstance(value, list)
+    return isinstance(value, str) or (value is None and name == "HttpBootUri")
+
+
+def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _override(boot: Any) -> BootOverride | None:
+    if not boot or not (boot.target or boot.enabled or boot.mode):
+        return None
+    return BootOverride(
+        target=one_of(BootTarget, boot.target and boot.target.value),
+        enabled=one_of(BootEnabled, boot.enabled and boot.enabled.value),
+        mode=one_of(BootMode, boot.mode and boot.mode.value),
+    )
+
+
+def _indicator(system: ParsedSystem) -> IndicatorLED | None:
+    if system.lights_by_location:
+        return IndicatorLED.LIT if system.document["LocationIndicatorActive"] else IndicatorLED.OFF
+    return one_of(IndicatorLED, system.document.get("IndicatorLED"))
+
+
+def _health(status: object) -> str | None:
+    if not isinstance(status, dict):
+        return None
+    return firmware_text(status.get("HealthRollup")) or firmware_text(status.get("Health"))
+
+
+def firmware_text(value: object, longest: int = LONGEST) -> str | None:
+    """What the firmware says, stripped, and cut where it would fill a screen; None for what is no text, empty, or a
+    placeholder."""
+    said = value[:longest].strip() if isinstance(value, str) else ""
+    return None if said.lower() in _PLACEHOLDERS or not any(map(str.isalnum, said)) else said

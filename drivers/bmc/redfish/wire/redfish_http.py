@@ -1,0 +1,301 @@
+"""HTTP to one BMC: one kept connection, one request at a time, each with an end, and a write never sent twice."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import select
+import socket
+import ssl
+import zlib
+from collections.abc import Callable, Mapping
+from email.message import Message
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from drivers.base import NO_NAME, Peer, Rejected, Tls, Unreachable, hidden, printable, read_json
+from drivers.base.support import scheduling
+from drivers.bmc.redfish.wire.redfish_tls import (
+    CONNECT_SECONDS,
+    HANDSHAKE_SECONDS,
+    OLD_CIPHERS,
+    check_pin,
+    context_for,
+    distrust,
+    is_too_old,
+)
+from drivers.bounded_http import ends_at
+
+REQUEST_SECONDS = 15.0
+"""From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""
+_MAX_BODY = 8 * 1024 * 1024
+_MAX_READS = 100_000
+"""Pieces of one body: whoever sends byte by byte would have all of a processor."""
+_CHUNK = 16 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+_LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_FAILED = (OSError, http.client.HTTPException, ValueError)
+
+
+class PeerChanged(Unreachable):
+    """A new connection led to another address than the one that a login was meant for; nothing was sent on it."""
+
+
+class BmcAddress(msgspec.Struct, frozen=True):
+    """Where a BMC listens."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """As a URL, IPv6 in brackets."""
+        host = f"[{self.host.replace('%', '%25', 1)}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def parse_bmc_address(text: str, tls: Tls) -> BmcAddress:
+    """`host`, `host:port`, `[v6]:port` or a URL; https unless it says http, which needs `insecure`. Raises Rejected."""
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    host = None if host is None else host.replace("%25", "%", 1)  # A zone, as RFC 6874 writes it.
+    # The text is not shown where it may hold a password.
+    if not host or "@" in text or parts.scheme not in ("https", "http") or parts.path.strip("/") or parts.query:
+        shown = "bmc.address" if "@" in text else f"bmc.address {text!r}"
+        raise Rejected(f"{shown} is not a host, host:port or https://host:port; leave user, password and path out")
+    if parts.scheme == "http" and not tls.insecure:
+        raise Rejected(f"bmc.address {text!r} is plain http; use https, or set tls.insecure: true")
+    return BmcAddress(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
+
+
+class Reply:
+    """An answer, in the shape that sushy reads."""
+
+    __slots__ = ("content", "headers", "status_code")
+
+    def __init__(self, status_code: int, headers: Message[str, str], content: bytes) -> None:
+        self.status_code, self.headers, self.content = status_code, headers, content
+
+    def digest(self, login: int) -> bytes:
+        """By which the same answer under the same login is known again: a new login may have a new password to hide."""
+        return hashlib.blake2b(self.content, digest_size=16, salt=login.to_bytes(16, "big")).digest()
+
+    def json(self) -> dict[str, Any]:
+        """The body's one object, its text cleaned and without a password that it repeats. Raises ValueError for
+        anything else (two documents: check_redfish#151)."""
+        document = read_json(self.content, make=_kept)
+        if not isinstance(document, dict):
+            raise ValueError("the answer is not a JSON object")
+        return document
+
+
+def _kept(said: str) -> str:
+    return hidden(printable(said), NO_NAME)
+
+
+class RedfishConnection:
+    """The connection to one BMC. Not for two threads at once: the caller holds a lock.
+
+    `connects`: see Endpoint; each call but `close` raises what it raises.
+    """
+
+    __slots__ = ("_connect_seconds", "_connection", "_connects", "_handshake_seconds", "_tls", "address", "seconds")
+
+    def __init__(
+        self,
+        address: BmcAddress,
+        tls: Tls,
+        seconds: float = REQUEST_SECONDS,
+        connects: Callable[[str], None] | None = None,
+    ) -> None:
+        self.address, self._tls, self.seconds, self._connects = address, tls, seconds, connects
+        # Whoever asked for more patience than all have, has it for the connection too.
+        more = seconds if seconds > REQUEST_SECONDS else 0.0
+        self._connect_seconds = max(min(CONNECT_SECONDS, seconds), more)
+        self._handshake_seconds = max(min(HANDSHAKE_SECONDS, seconds), more)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def peer(self) -> Peer:
+        """Who is at the other end; connects if need be. Raises Unreachable."""
+        if self._is_out_of_step():
+            self.close()
+        return self._peer(self._connection or self._connect())
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None, to: Peer | None = None
+    ) -> Reply:
+        """One request, one answer. Raises Unreachable; `maybe_sent` for a write that may have arrived.
+
+        `to`: who alone may get it, for what holds a login: a host's name may lead elsewhere at each new connection.
+        Raises PeerChanged, with nothing sent, when somebody else is connected.
+
+        A GET that meets a connection which the BMC had closed meanwhile (iLO 5, DMTF/python-redfish-library#64) is
+        sent again on a new one. A write makes sure beforehand, and is never sent again.
+        """
+        if self._is_out_of_step():
+            self.close()
+        kept = self._connection is not None
+        connection = self._connection or self._connect()
+        if to is not None and self._peer(connection) != to:
+            self.close()
+            raise PeerChanged(
+                f"{self.address.url}: the name leads to another address than before, and nothing was sent"
+            )
+        try:
+            return self._exchange(connection, method, path, headers, body)
+        except _FAILED as error:
+            self.close()
+            if kept and method == "GET" and isinstance(error, _LOST):
+                return self.send(method, path, headers, body, to)
+            why = f"{self.address.url}: {_words(error, self.seconds)}"
+            raise Unreachable(why, maybe_sent=method != "GET") from None
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _peer(self, connection: http.client.HTTPConnection) -> Peer:
+        try:
+            name = connection.sock.getpeername()
+        except OSError as error:
+            self.close()
+            raise Unreachable(f"{self.address.url}: {_words(error, self.seconds)}") from None
+        return Peer(str(name[0]), self.address.scheme == "https" and not self._tls.insecure)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: Any
+    ) -> Reply:
+        deadline = scheduling.monotonic() + self.seconds
+        connection.sock.settimeout(self.seconds)
+        sent = dict(headers)
+        if "%" in self.address.host:
+            # A zone is of this machine alone (RFC 6874, 1).
+            sent["Host"] = f"[{self.address.host.partition('%')[0]}]:{self.address.port}"
+        connection.request(method, path, body=body, headers=sent)
+        # mypy knows response_class as a class; http.client only ever calls it.
+        connection.response_class = ends_at(deadline)  # type: ignore[assignment]
+        response = connection.getresponse()
+        try:
+            content = _body(response)
+        except _FAILED:
+            if response.status < http.HTTPStatus.BAD_REQUEST:
+                raise
+            # iDRAC 8 breaks off the body of a 401 (check_redfish#90); the status has said it all.
+            content, response.will_close = b"", True
+        finally:
+            response.close()
+        if response.will_close:
+            self.close()
+        return Reply(response.status, response.headers, content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port, url = self.address.host, self.address.port, self.address.url
+        seconds = self._connect_seconds
+        try:
+            if self.address.scheme == "https":
+                context = context_for(self._tls)
+                connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                    host, port, timeout=seconds, context=context
+                )
+            else:
+                connection = http.client.HTTPConnection(host, port, timeout=seconds)
+            with contextlib.ExitStack() as unless_trusted:
+                unless_trusted.callback(connection.close)
+                connection._create_connection = self._open_socket  # type: ignore[attr-defined]
+                connection.connect()
+                check_pin(connection.sock, self._tls)
+                unless_trusted.pop_all()
+        except Unreachable as error:
+            raise Unreachable(f"{url}: {error}") from None
+        except ssl.SSLCertVerificationError as error:
+            raise Unreachable(f"{url}: {distrust(error, host, port)}") from None
+        except (OSError, UnicodeError) as error:
+            if is_too_old(error):
+                why = f"{error.reason}. The server may offer only old ciphers or short keys. {OLD_CIPHERS}"  # type: ignore[union-attr]
+                raise Unreachable(f"{url}: no connection: {why}") from None
+            longest = self._handshake_seconds if self.address.scheme == "https" else seconds
+            raise Unreachable(f"{url}: no connection: {_words(error, longest)}") from None
+        self._connection = connection
+        return connection
+
+    def _open_socket(self, to: tuple[str, int], seconds: float, source: Any = None) -> socket.socket:
+        """`socket.create_connection`, to the addresses alone that may be connected to. Raises what `connects` raises
+        of the first one where none may, and OSError of the last one that was tried."""
+        refused: list[Rejected] = []
+        failed: list[OSError] = []
+        for found in socket.getaddrinfo(*to, type=socket.SOCK_STREAM):
+            number = str(found[4][0])
+            try:
+                if self._connects is not None:
+                    self._connects(number)
+                opened = socket.create_connection((number, to[1]), seconds, source)
+                opened.settimeout(self._handshake_seconds)
+                return opened
+            except Rejected as error:
+                refused.append(error)
+            except OSError as error:
+                failed.append(error)
+        raise failed[-1] if failed else refused[0]
+
+    def _is_out_of_step(self) -> bool:
+        """Whether an idle connection was closed, or holds bytes that belong to no request."""
+        if self._connection is None or self._connection.sock is None:
+            return False
+        sock = self._connection.sock
+        idle = select.poll()
+        idle.register(sock, select.POLLIN)
+        if not isinstance(sock, ssl.SSLSocket):
+            return bool(idle.poll(0))
+        if not idle.poll(0) and not sock.pending():
+            return False
+        sock.settimeout(0)
+        try:
+            sock.read(1)
+        except ssl.SSLWantReadError:
+            # It was of TLS alone, such as a session ticket.
+            return False
+        except OSError:
+            pass
+        return True
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    body, reads = bytearray(), 0
+    while chunk := response.read1(_CHUNK):
+        body += chunk
+        reads += 1
+        if reads > _MAX_READS:
+            raise ValueError(f"an answer in more than {_MAX_READS:,} pieces")
+        if len(body) > _MAX_BODY:
+            raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
+    if response.length:
+        raise ValueError("a truncated answer")
+    if response.headers.get("Content-Encoding", "").lower() != "gzip":
+        return bytes(body)
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        content = unpacking.decompress(bytes(body), _MAX_BODY)
+    except zlib.error:
+        raise ValueError("an answer that is marked as gzip and is not") from None
+    if not unpacking.eof:
+        raise ValueError(f"a truncated answer, or one of more than {_MAX_BODY >> 20} MiB")
+    return content
+
+
+def _words(error: Exception, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in time, which is {seconds:g} s; bmc.timeoutSeconds gives a slow BMC more"
+    if isinstance(error, _LOST) and not isinstance(error, ConnectionRefusedError):
+        return "the BMC closed the connection before the answer was complete"
+    if isinstance(error, http.client.HTTPException):
+        return f"an answer that is not HTTP ({type(error).__name__})"
+    return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)

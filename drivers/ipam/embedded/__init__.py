@@ -1,0 +1,1 @@
+"""The IPAM in the store's own database."""

@@ -1,0 +1,1 @@
+"""Commands that find machines, propose their documents, and adopt machines."""

@@ -1,0 +1,1 @@
+"""Commands that show: get, events, history, inventory, ipam, status, and the explanations."""

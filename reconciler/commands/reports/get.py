@@ -1,0 +1,179 @@
+"""`groundstate get` and `describe`: what is declared, and what was last seen."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import click
+import msgspec
+
+from drivers.base import clean, printable
+from reconciler.commands.options import (
+    TEMPLATES,
+    filter_options,
+    guard_options_of,
+    headers_option,
+    option,
+    output_option,
+    policy_options,
+    where_from,
+    where_options,
+)
+from reconciler.commands.printing import dump
+from reconciler.commands.reports.resource_printer import ResourcePrinter
+from reconciler.commands.terminal import exit_in_words, say_notes
+from reconciler.kinds.claim.spec import of_claim
+from reconciler.operations.reports.resource_views import (
+    Description,
+    ListRequest,
+    describe_resources,
+    list_resources,
+    watch_resources,
+)
+from reconciler.runtime import now
+from reconciler.views.columns import short_age
+from reconciler.views.render.json_path import BadPath
+from reconciler.views.render.words import override_words as words_of
+from reconciler.views.render.words import pause_words
+from reconciler.views.resource_document import document_list, resource_document
+
+
+@click.command("get", short_help="List declared resources with their last observed state. Contacts no BMC.")
+@filter_options
+@where_options
+@policy_options
+@option(
+    "--status", metavar="WORDS", default="", help="Only resources with this status, such as Stalled,Unknown or !Ready."
+)
+@option("--sort-by", metavar="COLUMN|PATH", default="", help="Sort by a column, or by a path such as .spec.power.")
+@click.option("--watch", "-w", is_flag=True, help="Keep running and print what changes.")
+@headers_option
+@output_option("table", "wide", "json", "yaml", "name", default="table", templates=TEMPLATES)
+def get_resources_command(
+    targets: tuple[str, ...],
+    selector: str,
+    status: str,
+    sort_by: str,
+    watch: bool,
+    no_headers: bool,
+    output: str,
+    **values: Any,
+) -> None:
+    """List declared resources with the latest observation of the daemon or of `apply`. No BMC is contacted.
+
+    \b
+    Examples:
+      groundstate get machines
+      groundstate get machine r12-01 r12-02
+      groundstate get machine/r12-01 -o yaml
+      groundstate get machines -l rack=r12 -o wide --sort-by status
+      groundstate get machines --status '!Ready' -w
+      groundstate get machines --no-headers -o custom-columns=NAME:.metadata.name,POWER:.status.observed.power
+      groundstate get machines -o jsonpath='{.items[*].metadata.name}'
+      groundstate get overrides
+      groundstate get pauses
+    """
+    asked, where = guard_options_of(values), where_from(values)
+    if targets in (("overrides",), ("override",), ("pauses",), ("pause",)):
+        if selector or status or sort_by or watch or output.startswith(TEMPLATES):
+            raise click.UsageError(f"{targets[0]} are only listed; leave -l, --status, --sort-by, -w and templates out")
+        from reconciler.commands.requests.override import show_overrides
+        from reconciler.commands.requests.pause import show_pauses
+
+        show = show_pauses if targets[0].startswith("pause") else show_overrides
+        with exit_in_words():
+            show(where, output, headers=not no_headers)
+        return
+    request = ListRequest(targets, selector, tuple(filter(None, status.replace(" ", "").split(","))), sort_by)
+    printer = _printer(output, headers=not no_headers)
+    with exit_in_words(), suppress(KeyboardInterrupt):
+        if not watch:
+            printer.print(list_resources(where, asked, request))
+            return
+        for listing in watch_resources(where, asked, request):
+            printer.print_changed(listing)
+
+
+def _printer(output: str, *, headers: bool) -> ResourcePrinter:
+    try:
+        return ResourcePrinter(output, headers=headers)
+    except BadPath as error:
+        raise click.UsageError(f"-o {error}") from None
+
+
+@click.command("describe", short_help="Show everything about a resource.")
+@filter_options
+@where_options
+@policy_options
+@output_option("text", "json", "yaml", default="text")
+def describe_command(targets: tuple[str, ...], selector: str, output: str, **values: Any) -> None:
+    """Show a resource's spec, latest observation, conditions, facts and newest events.
+
+    \b
+    Examples:
+      groundstate describe machine/r12-01
+    """
+    if not targets and not selector:
+        raise click.UsageError("name what to describe, such as machine/r12-01")
+    asked, where = guard_options_of(values), where_from(values)
+    with exit_in_words():
+        described = describe_resources(where, asked, targets, selector)
+    say_notes(described.notes)
+    if output != "text":
+        found = [resource_document(one.view) | {"events": msgspec.to_builtins(one.events)} for one in described.found]
+        click.echo(dump(found[0] if described.single else document_list(found), output))
+        return
+    click.echo("\n\n".join(_described(one) for one in described.found))
+
+
+def _described(one: Description) -> str:
+    at, view = now(), one.view
+    document = resource_document(view)
+    lines = [str(view.key), f"Status:      {view.status}"]
+    if view.phase is not None:
+        lines.append(f"Phase:       {view.phase}")
+    if view.resource is not None:
+        lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
+    if (meant := of_claim(view.key)) is not None:
+        lines.append(f"For:         {meant}, which declares {view.key}")
+    if view.machines:
+        lines.append("Machines:")
+        lines += [f"  slot {slot.slot}  {slot.machine}  {slot.phase}" for slot in view.machines]
+    seen = view.observation
+    if seen is not None:
+        lines.append(f"Seen:        {short_age(seen.taken_at, at)} ago")
+        lines.append(_indented(document["status"].get("observed") or document["status"].get("error") or {}))
+    if view.derived:
+        lines += ["Labels of its inventory:", *(f"  {name}={clean(text)}" for name, text in view.derived.items())]
+    for kept in one.inventory.all:
+        taken = (
+            f"{short_age(kept.taken_at, at)} ago; `groundstate inventory` shows it" if kept.taken_at else "not read yet"
+        )
+        lines.append(f"Inventory:   {kept.origin}, {taken}")
+    lines += [f"In force:    {clean(words_of(one))}" for one in view.overrides]
+    lines += [f"Paused:      {clean(pause_words(one))}" for one in view.pauses]
+    lines += [f"Holds:       {clean(', '.join(map(str, view.held_changes)))}"] if view.held_changes else []
+    lines.append("Conditions:")
+    lines += [f"  {one.type}={one.status}  {one.reason}: {clean(one.message)}" for one in view.conditions]
+    if flight := one.flight:
+        sent = f"sent {short_age(flight.sent_at, at)} ago by {flight.by}"
+        lines.append(f"In flight:   {flight.action.name}, {sent}{clean(flight.task_words)}")
+    if remembered := one.remembered:
+        lines += ["Remembered:", _indented(msgspec.to_builtins(remembered))]
+    lines.append("Events:" if one.events else "Events:      none")
+    lines += [
+        f"  {short_age(event.latest, at):>4} ago  {event.reason}: {clean(event.message)}{event.times}"
+        for event in one.events
+    ]
+    return "\n".join(_clean(line) for text in lines for line in text.split("\n"))
+
+
+def _clean(line: str) -> str:
+    """A line whose indentation counts."""
+    bare = line.lstrip(" ")
+    return line[: len(line) - len(bare)] + printable(bare)
+
+
+def _indented(value: object) -> str:
+    return "\n".join("  " + line for line in dump(value, "yaml").splitlines())

@@ -1,0 +1,1 @@
+"""Commands that make a repository: a new one, and the demo's."""

@@ -1,0 +1,123 @@
+"""`groundstate demo`: the whole of it on simulated BMCs, with the very commands that a person would type."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from reconciler import runtime
+from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, on_terminal
+from reconciler.operations.repository.demo_fleet import (
+    CREDENTIAL,
+    POWER_SECONDS,
+    DemoFleet,
+    DemoLedger,
+    command_line,
+    demo_daemon,
+    demo_fleet,
+)
+
+VICTIM = "r1-03"
+
+
+@click.command("demo", short_help="Run groundstate on a simulated fleet.")
+@click.option("--keep", is_flag=True, help="Leave fleet and daemon running until Ctrl-C.")
+def demo_command(keep: bool) -> None:
+    """Show plan, apply, drift and a refused commit on eight simulated machines, in about two minutes.
+
+    The demo starts simulated BMCs with Redfish over HTTPS on this host, makes a git repository from the example fleet,
+    and leaves nothing behind.
+    """
+    home = Path(tempfile.mkdtemp(prefix="groundstate-demo-"))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    begun = runtime.monotonic()
+    click.echo("Starting simulated BMCs ...", err=True)
+    try:
+        with exit_in_words(), demo_fleet(home) as stage:
+            _walk(stage, keep=keep, begun=begun)
+    except KeyboardInterrupt:
+        click.echo("\nstopped; nothing is left behind")
+        raise click.exceptions.Exit(EXIT_ERROR if not keep else 0) from None
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
+    _title("1. A fleet in git: eight machines behind four simulated BMCs, six networks, four addresses")
+    _show(stage, ["git", "--no-pager", "log", "--oneline"], 0)
+    _title("2. What would groundstate do? A plan sends nothing")
+    _groundstate(stage, ["plan"], 3)
+    _title(
+        "3. The store is new, so groundstate cannot know whether a machine already booted once from the "
+        "network. These machines are new: allow it"
+    )
+    _groundstate(stage, ["override", "first-sight", "machines", "--for", "15m", "--reason", "new machines"], 0)
+    _title(
+        "4. Apply the plan. Each action is sent once and confirmed by an observation; "
+        f"a simulated machine takes up to {POWER_SECONDS[1]} s"
+    )
+    _groundstate(stage, ["apply", "--yes"], 0)
+    _groundstate(stage, ["get", "machines"], 0)
+    _groundstate(stage, ["ipam", "tree"], 0)
+    with demo_daemon(stage) as daemon:
+        ledger = DemoLedger(stage, daemon)
+        _title(f"5. The daemon keeps the fleet matching git. A person powers {VICTIM} off by hand")
+        _follow(ledger, "RevisionApplied")
+        _by_hand(stage)
+        for reason in ("DriftDetected", "ActionSent", "ActionConfirmed"):
+            _follow(ledger, reason, VICTIM)
+        _title("6. A typo is committed. The daemon refuses it and keeps the last good state")
+        stage.mistype_power()
+        _show(stage, ["git", "commit", "--quiet", "--all", "--message=Tidy-up"], 0)
+        _follow(ledger, "RevisionRefused")
+        _groundstate(stage, ["validate"], 1)
+        _show(stage, ["git", "revert", "--no-edit", "HEAD"], 0, quiet=True)
+        _follow(ledger, "RevisionApplied")
+        _title(f"Done in {runtime.monotonic() - begun:.0f} s. Plan, apply, drift repaired, bad commit refused")
+        if keep:
+            _play(stage, daemon)
+
+
+def _by_hand(stage: DemoFleet) -> None:
+    _, system_id = stage.system_of(VICTIM)
+    click.secho(f"$ curl -X POST .../Systems/{system_id[:8]}.../ComputerSystem.Reset -d ForceOff", bold=True)
+    stage.power_off_by_hand(VICTIM)
+
+
+def _follow(ledger: DemoLedger, reason: str, name: str | None = None) -> None:
+    for event in ledger.until(reason, name):
+        click.echo(f"  {event.at:%H:%M:%S}  {event.key or 'fleet'}  {event.reason}: {event.message}")
+
+
+def _play(stage: DemoFleet, daemon: subprocess.Popen[bytes]) -> None:
+    click.echo("\nFleet and daemon run on until Ctrl-C. In another terminal:\n")
+    where = [f"GROUNDSTATE_{name}" for name in ("REPO", "STORE", "CONFIG")]
+    for name in (*where, f"{CREDENTIAL}_USERNAME", f"{CREDENTIAL}_PASSWORD"):
+        click.echo(f"  export {name}={stage.environment[name]}")
+    if shutil.which("groundstate") is None:
+        click.echo(f"  alias groundstate={Path(sys.executable).with_name('groundstate')}")
+    click.echo("\n  groundstate get machines\n  groundstate events --watch")
+    click.echo(f"  $EDITOR {stage.repository}/racks/r1.yaml    and git commit")
+    daemon.wait()
+
+
+def _title(text: str) -> None:
+    click.echo()
+    click.secho(text, fg="cyan", bold=True)
+
+
+def _groundstate(stage: DemoFleet, arguments: list[str], expected: int) -> None:
+    click.secho(f"$ groundstate {' '.join(arguments)}", bold=True)
+    stage.run(command_line(arguments), expected, color=on_terminal(sys.stdout))
+
+
+def _show(stage: DemoFleet, command: list[str], expected: int, *, quiet: bool = False) -> None:
+    click.secho(f"$ {' '.join(command)}", bold=True)
+    stage.run(command, expected, quiet=quiet, color=on_terminal(sys.stdout))

@@ -1,0 +1,1 @@
+"""Commands that ask a running daemon, through the store: reconcile, restart, pause, override, rewind."""

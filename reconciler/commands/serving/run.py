@@ -1,0 +1,108 @@
+"""`groundstate run`: the daemon."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from reconciler import runtime
+from reconciler.commands.onboarding.proposal_options import propose_from, propose_options
+from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
+from reconciler.commands.serving.boot_service import boot_from, boot_options
+from reconciler.commands.terminal import exit_in_words, live_long, on_terminal
+from reconciler.daemon.shutdown import LEAVE_SECONDS, Deadline, Stacks, stopped_by_signals
+from reconciler.operations.serving.run_daemon import RunSettings, run_daemon
+from reconciler.services.log import default_json, logger
+from reconciler.store.rows.retention import EVENTS_KEPT
+
+
+@click.command("run", short_help="Run the daemon: keep the fleet matching git.")
+@where_options
+@guard_options
+@option("--interval", default=30.0, type=click.FloatRange(1), help="Seconds between fetches of a remote repository.")
+@option(
+    "--resync", default=60.0, type=click.FloatRange(1), help=("Seconds between two observations of the same machine.")
+)
+@option("--concurrency", default=64, type=click.IntRange(2, 1024), help="How many BMCs are handled in parallel.")
+@option(
+    "--keep-events",
+    default=EVENTS_KEPT.days,
+    type=click.IntRange(30),
+    metavar="DAYS",
+    help="How long the ledger is kept.",
+)
+@option("--listen", default="127.0.0.1:9808", metavar="HOST:PORT", help="Address of /healthz, /readyz and /metrics.")
+@option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json"]),
+    default="auto",
+    help="The format of the log; auto: text on a terminal, else JSON.",
+)
+@option("--observe", is_flag=True, help="Only observe and report drift; send nothing to any BMC or IPAM.")
+@propose_options
+@boot_options
+def run_command(
+    interval: float,
+    resync: float,
+    concurrency: int,
+    keep_events: int,
+    listen: str,
+    log_format: str,
+    observe: bool,
+    **values: Any,
+) -> None:
+    """Follow the repository and keep the fleet as it declares, until SIGTERM or Ctrl-C.
+
+    A broken commit changes nothing: the last sound one stays in force, and log and metrics show this.
+
+    \b
+    Examples:
+      groundstate run --repo https://git.example/fleet.git --store postgresql:///groundstate
+      groundstate run --work-tree          take up edits as files are saved
+      groundstate run --boot-address 10.77.0.1 --boot-image /srv/groundstate/agent
+      groundstate run --observe            report drift, and send nothing
+      groundstate run --propose-branch found   propose machines that are found, for a pull request
+    """
+    settings = RunSettings(
+        interval,
+        resync,
+        concurrency,
+        listen,
+        timedelta(days=keep_events),
+        boot_from(values),
+        propose_from(values),
+        observe,
+    )
+    asked, where = guard_options_of(values), where_from(values)
+    as_json = default_json() if log_format == "auto" else log_format == "json"
+    log = logger(sys.stderr, json=as_json, color=on_terminal(sys.stderr))
+    stop = runtime.flag()
+    deadline = Deadline(stop, lambda threads: _not_stopped(log, threads))
+    live_long()
+    with exit_in_words():
+        run_daemon(where, asked, settings, log, stop, _stoppable(log, stop, deadline))
+    deadline.closed()
+
+
+@contextmanager
+def _stoppable(log: Any, stop: runtime.Flag, deadline: Deadline) -> Iterator[None]:
+    """SIGTERM and Ctrl-C stop it, in time."""
+    with stopped_by_signals(stop, lambda: log.info("Stopping")):
+        deadline.start()
+        yield
+
+
+def _not_stopped(log: Any, threads: Stacks) -> None:
+    log.error(
+        "NotStopped",
+        message=f"{len(threads)} threads still run {LEAVE_SECONDS:.0f} s after the request to stop; the daemon ends "
+        f"now. "
+        "Sent actions stay on record, and are observed first at the next start. Please report this with the positions "
+        "of the threads",
+        threads=threads,
+    )

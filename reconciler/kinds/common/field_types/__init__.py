@@ -1,0 +1,1 @@
+"""Types of fields that several kinds have: durations, references, selectors, access to a BMC."""

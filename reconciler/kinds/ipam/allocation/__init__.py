@@ -1,0 +1,1 @@
+"""Which addresses, prefixes and numbers are free, taken or in conflict."""

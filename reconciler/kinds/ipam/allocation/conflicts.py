@@ -1,0 +1,346 @@
+"""Who has what a document asks for by name: an address, a number, a prefix; and whether they let go of it. Pure.
+
+An IPAM gives nothing to two, and refuses the second. All that it holds was read for the plan, so that the plan says it
+beforehand, names the holder, and waits only for one that lets go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+
+from drivers.base import IpamNetwork, Prefix
+from reconciler.kinds.claim.spec import display_key, of_claim
+from reconciler.kinds.common.field_types.fields import FAMILIES, DeletionPolicy
+from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.ipam.intervals import overlap
+from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
+from reconciler.kinds.ipam.network import (
+    NetworkSpec,
+    NetworkState,
+    chosen_lengths,
+    family_and_length,
+    family_of,
+    parent_of,
+    wanted,
+    within,
+)
+from reconciler.kinds.ipam.pool import NumberState
+from reconciler.kinds.ipam.renamed_addresses import goes_to
+from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.resource import ResourceKey
+
+_TAKEN = "taken"
+
+_Item = Hashable
+"""An address in a namespace, or a number of a pool."""
+
+
+class ConflictVerdict(msgspec.Struct, frozen=True):
+    """Who holds what is asked for. `goes`: they let go of it; `swaps`: as soon as the one that asks lets go of what it
+    holds itself."""
+
+    holder: ResourceKey
+    goes: bool = False
+    swaps: bool = False
+
+
+class Room(msgspec.Struct, frozen=True):
+    """Who holds which item; who asks for another than it holds, and for which (None: for any); who lets go of its own
+    and asks for none."""
+
+    owners: Mapping[Any, ResourceKey]
+    wants: Mapping[ResourceKey, _Item | None]
+    leaves: frozenset[ResourceKey]
+
+    def verdict(self, key: ResourceKey, item: _Item) -> ConflictVerdict | None:
+        """Who holds the item that the key asks for; None when it is free. A holder that moves lets go if what it asks
+        for is free, or held by one that lets go in turn."""
+        first = self.owners.get(item)
+        if first is None or first == key:
+            return None
+        passed, at = [key], first
+        while at not in self.leaves:
+            if at in passed:  # All of these move: each lets go of its own before it asks for the next.
+                return ConflictVerdict(first, goes=True, swaps=at == key)
+            if at not in self.wants:
+                return ConflictVerdict(first)
+            passed.append(at)
+            after = self.wants[at]
+            holder = self.owners.get(after) if after is not None else None
+            if holder is None or holder == at:
+                break
+            at = holder
+        return ConflictVerdict(first, goes=True)
+
+
+def waited_for(verdict: ConflictVerdict | None, look: KindView) -> bool:
+    """Whether who takes any waits for one that names what it wants and has this verdict: not for one that will not have
+    it, nor for one whose holder moves, who may itself wait for what the first lets go."""
+    return verdict is None or (
+        verdict.goes and look.desired is not None and verdict.holder not in look.desired.resources
+    )
+
+
+# -- addresses and numbers ---------------------------------------------------------------------------------------------
+
+
+def address_holder(
+    address: str, network: str, look: KindView, key: ResourceKey | None = None
+) -> ConflictVerdict | None:
+    """Who else than the key, or the look's own, holds the address, in the network's namespace."""
+    return address_room(look).verdict(key or look.key, (_namespace(network, look), _plain(address)))
+
+
+def address_room(look: KindView) -> Room:
+    """All addresses that are held."""
+    return look.once("room of addresses", lambda: _addresses(look))
+
+
+def number_holder(number: int, pool: str, look: KindView, key: ResourceKey | None = None) -> ConflictVerdict | None:
+    """Who else than the key, or the look's own, holds the number of the pool."""
+    return number_room(look).verdict(key or look.key, (pool, number))
+
+
+def is_free(number: int, pool: str, look: KindView, key: ResourceKey) -> bool:
+    """Whether nobody else holds the number of the pool."""
+    return number_holder(number, pool, look, key) is None
+
+
+def number_room(look: KindView) -> Room:
+    """All numbers that are held."""
+    return look.once("room of numbers", lambda: _numbers(look))
+
+
+def releases(key: ResourceKey, look: KindView, *, ephemeral: bool) -> bool:
+    """Whether something that is not declared is given up, as far as this look tells."""
+    if look.desired is None or key in look.desired.resources:
+        return False
+    facts = look.remembered.get(key)
+    return ephemeral if facts is None else facts.deletion_policy == DeletionPolicy.RELEASE
+
+
+def moves_away(key: ResourceKey, state: AddressState, look: KindView) -> bool:
+    """Whether a declared address goes with its machine, or is to be another one, in a network that is there."""
+    resource = look.desired.resources.get(key) if look.desired is not None else None
+    spec = resource.spec if resource is not None else None
+    if not isinstance(spec, IPAddressSpec) or state.address is None:
+        return False
+    if spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired):
+        return True
+    return not _as_asked(spec, state) and _is_there(spec.network, look)
+
+
+def _as_asked(spec: IPAddressSpec, state: AddressState) -> bool:
+    if state.network != spec.network or state.address is None:
+        return False
+    if spec.address is not None:
+        return _plain(spec.address) == _plain(state.address)
+    return spec.family is None or family_of(state.address) == FAMILIES[spec.family]
+
+
+def _addresses(look: KindView) -> Room:
+    owners: dict[_Item, ResourceKey] = {}
+    wants: dict[ResourceKey, _Item | None] = {}
+    leaves = set()
+    for holder, seen in look.observed.items():
+        state = seen.value
+        if not isinstance(state, AddressState) or state.address is None or state.network is None:
+            continue
+        key = goes_to(holder, look) or holder
+        owners[_namespace(state.network, look), _plain(state.address)] = key
+        if releases(key, look, ephemeral=state.about.ephemeral):
+            leaves.add(key)
+        elif moves_away(key, state, look) and look.desired is not None:
+            spec: IPAddressSpec = look.desired.resources[key].spec
+            if spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired):
+                leaves.add(key)
+            else:
+                to = None if spec.address is None else (_namespace(spec.network, look), _plain(spec.address))
+                wants[key] = to
+    return Room(owners, wants, frozenset(leaves))
+
+
+def _numbers(look: KindView) -> Room:
+    owners: dict[_Item, ResourceKey] = {}
+    wants: dict[ResourceKey, _Item | None] = {}
+    leaves = set()
+    for key, seen in look.observed.items():
+        match seen.value:
+            case NumberState(pool=str() as pool, number=int() as number, ephemeral=ephemeral):
+                there = True
+            case NetworkState(network=network, vrf=vrf) if vrf is not None:
+                pool, number, ephemeral, there = vrf.pool, vrf.number, network is None, network is not None
+            case _:
+                continue
+        owners[pool, number] = key
+        resource = look.desired.resources.get(key) if look.desired is not None else None
+        if resource is None:
+            if releases(key, look, ephemeral=ephemeral):
+                leaves.add(key)
+            continue
+        asks = resource.spec.vrf if isinstance(resource.spec, NetworkSpec) else resource.spec
+        if asks is None or asks.pool is None:
+            if there:
+                leaves.add(key)
+        elif asks.pool != pool or asks.number not in (None, number):
+            wants[key] = None if asks.number is None else (asks.pool, asks.number)
+    return Room(owners, wants, frozenset(leaves))
+
+
+def _namespace(network: str, look: KindView) -> str:
+    seen = look.observed.get(ResourceKey("Network", network))
+    if seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None:
+        return seen.value.network.namespace
+    resource = look.desired.resources.get(ResourceKey("Network", network)) if look.desired is not None else None
+    return wanted(resource.spec, parent_of(resource.spec, look.desired)).namespace if resource is not None else ""
+
+
+def _is_there(network: str, look: KindView) -> bool:
+    seen = look.observed.get(ResourceKey("Network", network))
+    return seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None
+
+
+@lru_cache(2**16)
+def _plain(address: str) -> str:
+    return str(ip_address(address))
+
+
+# -- prefixes ----------------------------------------------------------------------------------------------------------
+
+
+class Overlap(msgspec.Struct, frozen=True):
+    """A prefix that is asked for, and whose prefix it has addresses in common with."""
+
+    cidr: str
+    theirs: str
+    holder: ResourceKey
+
+
+def prefix_holders(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[tuple[Overlap, ConflictVerdict]]:
+    """The prefixes that the network asks for and others have, of the same parent, or of none in the namespace."""
+    for found in _overlaps(key, want, look):
+        if not _declared_too(found, look):
+            yield found, _let_go(found, look, (key,))
+
+
+def _declared_too(found: Overlap, look: KindView) -> bool:
+    """Whether the documents overlap: such a state is refused, and none of them is informed of the other here."""
+    resource = look.desired.resources.get(found.holder) if look.desired is not None else None
+    return resource is not None and any(overlap(found.cidr, prefix.cidr) for prefix in resource.spec.prefixes)
+
+
+def _overlaps(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Overlap]:
+    within = look.once("prefixes by scope", lambda: _by_scope(look)).get(_scope(want), ())
+    for prefix in want.prefixes:
+        for holder, cidr in within:
+            if holder != key and overlap(prefix.cidr, cidr):
+                yield Overlap(prefix.cidr, cidr, holder)
+
+
+def _by_scope(look: KindView) -> dict[tuple[bool, str], list[tuple[ResourceKey, str]]]:
+    found: dict[tuple[bool, str], list[tuple[ResourceKey, str]]] = {}
+    for key in sorted(look.observed):
+        value = look.observed[key].value
+        if isinstance(value, NetworkState) and value.network is not None:
+            there = found.setdefault(_scope(value.network), [])
+            there += [(key, prefix.cidr) for prefix in value.network.prefixes]
+    return found
+
+
+def _scope(network: IpamNetwork) -> tuple[bool, str]:
+    """Within which prefixes may not overlap: the parent, or, without a parent, the namespace."""
+    return (True, network.parent) if network.parent is not None else (False, network.namespace)
+
+
+def _let_go(found: Overlap, look: KindView, passed: tuple[ResourceKey, ...]) -> ConflictVerdict:
+    """A network gives up a prefix with its document, when it is empty, or when it is put anew without it, which an IPAM
+    does whole or not at all: two that would change places wait for each other for ever."""
+    holder = found.holder
+    if holder in passed:
+        return ConflictVerdict(holder, swaps=True)
+    resource = look.desired.resources.get(holder) if look.desired is not None else None
+    if resource is None:
+        stays = _stay_in(found, look, ())
+        return ConflictVerdict(holder, goes=not stays and releases(holder, look, ephemeral=False))
+    spec: NetworkSpec = resource.spec
+    parent = parent_of(spec, look.desired)
+    theirs, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
+    if _stay_in(found, look, theirs.prefixes):
+        return ConflictVerdict(holder)
+    same = any(overlap(found.cidr, prefix.cidr) for prefix in theirs.prefixes)
+    family, length = family_and_length(found.theirs)
+    declared = {prefix.cidr for prefix in theirs.prefixes}
+    if same or (found.theirs not in declared and lengths.get(family) == length):
+        return ConflictVerdict(holder)
+    after = (_let_go(one, look, (*passed, holder)) for one in _overlaps(holder, theirs, look))
+    stuck = next((one for one in after if not one.goes), None)
+    return ConflictVerdict(holder, goes=stuck is None, swaps=stuck is not None and stuck.swaps)
+
+
+def _stay_in(found: Overlap, look: KindView, kept: tuple[Prefix, ...]) -> bool:
+    """Whether an address or a child stays in what the holder would have to give up, and not in what it keeps of it."""
+    for key, seen in look.observed.items():
+        value = seen.value
+        if isinstance(value, AddressState) and value.address is not None and value.network == found.holder.name:
+            if not _within(value.address, found.theirs) or any(_within(value.address, one.cidr) for one in kept):
+                continue
+            if not (releases(key, look, ephemeral=value.about.ephemeral) or moves_away(key, value, look)):
+                return True
+        elif isinstance(value, NetworkState) and value.network and value.network.parent == found.holder.name:
+            inside = any(
+                overlap(prefix.cidr, found.theirs) and not any(within(prefix.cidr, one.cidr) for one in kept)
+                for prefix in value.network.prefixes
+            )
+            if inside and not releases(key, look, ephemeral=False):
+                return True
+    return False
+
+
+def _within(address: str, cidr: str) -> bool:
+    length = 32 if family_of(address) == 4 else 128
+    return overlap(f"{_plain(address)}/{length}", cidr)
+
+
+# -- in words ----------------------------------------------------------------------------------------------------------
+
+
+def _may_say_so(key: ResourceKey) -> bool:
+    return key.kind == "IPAddress" and of_claim(key) is None
+
+
+def conflict_hold(what: str, verdict: ConflictVerdict, path: str, look: KindView) -> Hold:
+    """The hold: it waits for a holder that lets go, and is held where the holder stays."""
+    holder = verdict.holder
+    who = display_key(holder)
+    if verdict.goes:
+        reason, hint = (
+            f"{who} still holds {what}, and will release it",
+            f"continues automatically when {who} has released it",
+        )
+        return Hold(HoldKind.BLOCKED, str(holder), reason, hint)
+    resource = look.desired.resources.get(holder) if look.desired is not None else None
+    if verdict.swaps:
+        reason = f"{who} holds {what}; {who} and {display_key(look.key)} wait for each other to release first"
+        hint = "make two commits: in the first, give one of the two another value"
+    elif resource is not None:
+        reason = f"{who} ({resource.source.file}:{resource.source.line}) already holds {what}"
+        hint = f"declare another value, or change or remove {who} first"
+    else:
+        reason = f"{who} is no longer declared but still holds {what} (deletionPolicy Orphan)"
+        if holder not in look.remembered:
+            reason = f"{who} is not declared but holds {what}"
+        hint = (
+            f"to keep the old name, declare {holder} again; to use the new name, declare {holder} with "
+            f"deletionPolicy: Release, apply that, then remove {holder.name} and declare {look.key.name}"
+        )
+        if _may_say_so(holder) and _may_say_so(look.key):
+            hint = (
+                f"if {look.key} is {holder} renamed, set spec.renamedFrom: {holder.name}; "
+                f"to keep the old name, declare {holder} again"
+            )
+    return Hold(HoldKind.GUARD, _TAKEN, reason, hint, path)

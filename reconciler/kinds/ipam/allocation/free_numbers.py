@@ -1,0 +1,148 @@
+"""Numbers of a pool, such as VRFs and ASNs: how many are free, who asks for one, and who is beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from drivers.base import Number, Pool
+from reconciler.kinds.common.kind import KindView
+from reconciler.kinds.ipam.allocation.conflicts import (
+    Room,
+    conflict_hold,
+    is_free,
+    number_holder,
+    number_room,
+    waited_for,
+)
+from reconciler.kinds.ipam.exhaustion import (
+    Short,
+    in_order,
+    place_words,
+    short_holds,
+)
+from reconciler.kinds.ipam.network import (
+    NetworkSpec,
+    NetworkState,
+)
+from reconciler.kinds.ipam.pool import NumberState, pool_size, pool_state, ranges
+from reconciler.model.action import AcquireNumber, AcquireVrf
+from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, ResourceKey
+
+
+def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: KindView) -> Iterator[Hold]:
+    """What stops the look's resource from taking a number of the pool: the pool is not there; another has the number;
+    others that name theirs, and will have it, come first; nothing is free. `has_one`: it releases another for it."""
+    seen = look.observed.get(ResourceKey("Pool", pool))
+    there = pool_state(seen.value).pool if seen is not None else None
+    if there is None or look.desired is None:
+        reason = f"Pool/{pool} does not exist yet"
+        yield Hold(HoldKind.BLOCKED, f"Pool/{pool}", reason, f"continues automatically when Pool/{pool} exists")
+        return
+    takers = look.desired.derived("takers of numbers", _takers).get(pool, {})
+    if number is not None:
+        verdict = number_holder(number, pool, look)
+        if verdict is not None:
+            if not (verdict.goes and verdict.swaps and has_one):
+                yield conflict_hold(f"{number} of {pool}", verdict, path, look)
+            return
+    else:
+        for key in look.desired.derived("pinned numbers", _pinned).get(pool, ()):
+            if not _has_of(pool, look, key, takers[key]) and _will_have(key, takers[key], pool, look):
+                reason = f"{key} requests a fixed number of Pool/{pool}, which is acquired first"
+                yield Hold(HoldKind.BLOCKED, str(key), reason, f"continues automatically when {key} holds its number")
+                return
+    if pool_size(there) - _held_of(pool, there, look) >= len(takers):
+        return
+    found = look.once(f"numbers of {pool}", lambda: _beyond_numbers(pool, there, takers, look))
+    hint = f"release some, or add a range to {place_words('Pool', pool, look.desired)}"
+    yield from short_holds(found, hint, path, look)
+
+
+def _will_have(key: ResourceKey, number: int | None, pool: str, look: KindView) -> bool:
+    """Whether it has the number that it names before long."""
+    field = AcquireVrf.path if key.kind == "Network" else AcquireNumber.path
+    if number is None or look.refused(key, field) or key in look.barred():
+        return False
+    return waited_for(number_holder(number, pool, look, key), look)
+
+
+def holders_of_pool(pool: str, look: KindView) -> list[Number]:
+    """Who holds a number of it, by owner, as far as it was seen."""
+    found = (_held_number(look, key) for key in sorted(look.observed))
+    return [one for one in found if one is not None and one.pool == pool]
+
+
+def _takers(desired: DesiredState) -> dict[str, dict[ResourceKey, int | None]]:
+    """Who takes a number of each pool, and which one where it is named."""
+    found: dict[str, dict[ResourceKey, int | None]] = {}
+    for resource in [*desired.of_kind("Network"), *desired.of_kind("Number")]:
+        spec = resource.spec
+        source = spec.vrf if isinstance(spec, NetworkSpec) else spec
+        if source is not None and source.pool is not None:
+            found.setdefault(source.pool, {})[resource.key] = source.number
+    return found
+
+
+def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
+    """Those that name their number, by pool."""
+    takers = desired.derived("takers of numbers", _takers)
+    return {pool: [key for key, number in found.items() if number is not None] for pool, found in takers.items()}
+
+
+def _beyond_numbers(pool: str, there: Pool, takers: Mapping[ResourceKey, int | None], look: KindView) -> Short:
+    pending = [key for key in takers if key in look.observed and not _has_of(pool, look, key)]
+    pending = [key for key in pending if (number := takers[key]) is None or is_free(number, pool, look, key)]
+    pending.sort(key=lambda key: (takers[key] is None, key.kind, in_order(key)))
+    free = max(0, pool_size(there) - _held_of(pool, there, look))
+    there_is = f"Pool/{pool} has {free or 'no'} free number{'' if free == 1 else 's'} of {pool_size(there)}"
+    room, named = number_room(look), {number for number in takers.values() if number is not None}
+    going = [
+        key
+        for key in sorted([*room.leaves, *room.wants])
+        if _has_of(pool, look, key) and key not in takers and _number_of(look, key) not in named
+        if key in room.leaves or _has_number(key, room, look)
+    ]
+    spec = look.desired.resources.get(ResourceKey("Pool", pool)) if look.desired is not None else None
+    if spec is not None and sum(one.last - one.first + 1 for one in ranges(spec.spec)) > pool_size(there):
+        return Short({}, dict.fromkeys(pending[free:], f"{there_is} until its declared ranges are applied"))
+    waiting = dict(zip(pending[free:], going, strict=False))
+    return Short(
+        dict.fromkeys(pending[free + len(going) :], f"{there_is}; {len(pending)} are requested"),
+        {key: f"{there_is} until {leaver} releases its number" for key, leaver in waiting.items()},
+    )
+
+
+def _has_number(key: ResourceKey, room: Room, look: KindView) -> bool:
+    """Whether there is a number in the other pool, to which it moves, as things are."""
+    if room.wants[key] is not None or look.desired is None:
+        return room.wants[key] not in room.owners
+    spec: Any = look.desired.resources[key].spec
+    to: Any = spec.vrf.pool if isinstance(spec, NetworkSpec) and spec.vrf is not None else spec.pool
+    seen = look.observed.get(ResourceKey("Pool", to))
+    there = pool_state(seen.value).pool if seen is not None else None
+    return there is not None and pool_size(there) > _held_of(to, there, look)
+
+
+def _held_of(pool: str, there: Pool, look: KindView) -> int:
+    """How many numbers are held, by what the pool says or by who was seen to hold one: what is more."""
+    return max(there.held, sum(1 for of, _ in number_room(look).owners if of == pool))
+
+
+def _has_of(pool: str, look: KindView, key: ResourceKey, number: int | None = None) -> bool:
+    held = _held_number(look, key)
+    return held is not None and held.pool == pool and number in (None, held.number)
+
+
+def _number_of(look: KindView, key: ResourceKey) -> int | None:
+    held = _held_number(look, key)
+    return held.number if held is not None else None
+
+
+def _held_number(look: KindView, key: ResourceKey) -> Number | None:
+    seen = look.observed.get(key)
+    value = seen.value if seen is not None else None
+    if isinstance(value, NetworkState):
+        return value.vrf
+    return value.held(key) if isinstance(value, NumberState) else None

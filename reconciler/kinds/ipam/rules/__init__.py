@@ -1,0 +1,1 @@
+"""What follows from the differences of networks, addresses, pools and numbers."""

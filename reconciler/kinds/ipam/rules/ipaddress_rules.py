@@ -1,0 +1,353 @@
+"""What is done about an address: acquired, described, moved, and released with what it is for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any, assert_never
+
+import msgspec
+
+from drivers.base import About
+from reconciler.kinds.claim.renamed_from import NAME
+from reconciler.kinds.claim.renames import RENAMED, cannot_be, renames
+from reconciler.kinds.claim.spec import ClaimedMachine, OfClaim, display_key, machines_of_claim, of_claim, surplus
+from reconciler.kinds.common.field_types.fields import FAMILIES, DeletionPolicy
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.ipam.allocation.conflicts import address_holder, conflict_hold, waited_for
+from reconciler.kinds.ipam.allocation.free_addresses import short_of_addresses
+from reconciler.kinds.ipam.allocation.occupancy import leaks
+from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, about, machine_gone
+from reconciler.kinds.ipam.network import NetworkState, family_of
+from reconciler.kinds.ipam.renamed_addresses import comes_from, goes_to
+from reconciler.model.action import Acquire, Action, AddressAction, DescribeAddress, Forget, Release, Transfer
+from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+ADDRESS, NETWORK, ABOUT = Acquire.path, "spec.network", DescribeAddress.path
+
+
+class IPAddressRules:
+    """The reconciled half of IPAddress."""
+
+    def fields(self, resource: Resource[IPAddressSpec], look: KindView) -> tuple[Field, ...]:
+        """The network that it is held in, the address, and what is said of it."""
+        spec, state, moved = resource.spec, _held(look), comes_from(resource.key, look)
+        # One that has another name now is judged as what it will be then.
+        name = (Field(NAME, resource.key.name, moved[0].name, False),) if moved is not None else ()
+        if _goes_with_its_machine(spec, look):
+            return (*name, Field(ADDRESS, None, state.address, state.address is None))
+        there = (
+            *name,
+            Field(NETWORK, spec.network, state.network, state.network == spec.network),
+            Field(
+                ADDRESS,
+                spec.address or "any",
+                state.address,
+                state.network == spec.network and _fits(spec, state.address),
+                along=NETWORK,
+            ),
+        )
+        if state.address is None:
+            return there
+        wanted = about(spec, look.desired)
+        return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
+
+    def steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+        """Acquire; where another address is held, that one is released first; what is held under a name that it had
+        before follows to this one before all else."""
+        if (moved := comes_from(resource.key, look)) is None:
+            return self._steps(resource, look, fields)
+        own = _state(look.value)
+        if own.address is not None:
+            return Steps(holds=(_both(look.key, own, *moved),))
+        if strange := _of_another(about(resource.spec, look.desired), moved[1]):
+            return Steps(holds=(strange,))
+        rest = self._steps(resource, look, tuple(field for field in fields if field.path != NAME))
+        return Steps((_transfer(look, *moved), *rest.actions), rest.holds)
+
+    def _steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+        differing = {field.path for field in fields if not field.equal}
+        spec, state = resource.spec, _held(look)
+        if not differing:
+            return Steps()
+        if _goes_with_its_machine(spec, look):
+            why = f"address is ephemeral, and Machine/{spec.machine} is no longer declared"
+            return Steps((Release(key=look.key, address=state.address or "", reason=why),))
+        wanted = about(spec, look.desired)
+        if undecided := _may_be_renamed(look):
+            return Steps(holds=(undecided,))
+        if not differing & {ADDRESS, NETWORK}:
+            describe = DescribeAddress(key=look.key, about=wanted, reason="its description in the IPAM differs")
+            return Steps((describe,), _misdescribed(wanted, state))
+        actions: list[Action] = []
+        if state.address is not None:
+            if machine := _machine_in_slot(look):
+                return Steps(holds=(_still_used(machine, state.address),))
+            actions.append(Release(key=look.key, address=state.address, reason="a different address is declared"))
+        family = FAMILIES[spec.family] if spec.family else None
+        acquire = Acquire(
+            key=look.key,
+            network=spec.network,
+            address=spec.address,
+            family=family,
+            about=wanted,
+            reason="no address acquired yet",
+        )
+        return Steps((*actions, acquire), _waits_for(spec, state, look))
+
+    def removal(self, look: KindView) -> Steps:
+        """Orphan leaves the allocation; the same name declared again finds it, as the owner is the key. What nobody
+        declares or remembers has leaked if it is ephemeral, and is collected. What is another's by now goes to that
+        one, and what this one had under another name comes here first."""
+        if goes_to(look.key, look) is not None and _state(look.value).address is not None:
+            return Steps()
+        moved = comes_from(look.key, look) if _state(look.value).address is None else None
+        rest = self._removal(look)
+        if moved is None:
+            return rest
+        # A machine may answer to it still: it comes here, and goes later.
+        return Steps((_transfer(look, *moved), *(() if rest.holds else rest.actions)))
+
+    def _removal(self, look: KindView) -> Steps:
+        state = _held(look)
+        if blocked := _in_use(look, state):
+            return blocked
+        if look.stray:
+            why = "leak: the address is ephemeral, and its owner is neither declared nor recorded"
+            release = Release(key=look.key, address=state.address or "", reason=why)
+            return Steps((release, Forget(key=look.key, reason="released"))) if leaks(state) else Steps()
+        if state.address is None:
+            return Steps((Forget(key=look.key, reason="no longer declared, and holds no address"),))
+        if look.facts.deletion_policy == DeletionPolicy.RELEASE:
+            release = Release(key=look.key, address=state.address, reason="no longer declared (deletionPolicy Release)")
+            return Steps((release, Forget(key=look.key, reason="no longer declared, and released")))
+        reason = f"no longer declared; {state.address} stays allocated to it (deletionPolicy Orphan)"
+        return Steps((Forget(key=look.key, reason=reason),))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether the IPAM now has it so."""
+        if not isinstance(action, AddressAction):
+            return False
+        state = _state(value)
+        match action:
+            case Acquire(network=network, address=address):
+                held = state.address is not None and (
+                    address is None or ip_address(address) == ip_address(state.address)
+                )
+                return state.network == network and held
+            case DescribeAddress(about=wanted):
+                return state.address is not None and state.about == wanted
+            case Release():
+                return state.address is None
+            case Transfer(address=address):
+                return state.address == address
+            case _:
+                assert_never(action)
+
+    def patience(self, action: Action, resource: Resource[IPAddressSpec] | None) -> float:
+        """The IPAM answers when it is done, and to ask it twice does no harm."""
+        return 1.0
+
+
+def _held(look: KindView) -> AddressState:
+    """What it holds, or will as soon as it has followed from another name."""
+    own = _state(look.value)
+    moved = comes_from(look.key, look) if own.address is None else None
+    return own if moved is None else moved[1]
+
+
+def _transfer(look: KindView, old: ResourceKey, state: AddressState) -> Transfer:
+    return Transfer(key=look.key, was=str(old), address=state.address or "", reason="the owner was renamed")
+
+
+def _both(key: ResourceKey, own: AddressState, old: ResourceKey, state: AddressState) -> Hold:
+    reason = f"{display_key(key)} holds {own.address}, but its former name {display_key(old)} holds {state.address}"
+    hint = "remove renamedFrom and declare both, or release one address (groundstate ipam release)"
+    return Hold(HoldKind.GUARD, RENAMED, reason, hint)
+
+
+def _in_use(look: KindView, state: AddressState) -> Steps | None:
+    """A claim's address stays while a machine is in the slot that it is for: the machine may still answer to it."""
+    meant = of_claim(look.key)
+    if meant is None or state.address is None:
+        return None
+    held = machines_of_claim(meant.claim, look)
+    machine = next((one.machine for one in held if one.slot == meant.slot), None)
+    if machine is None:
+        return None
+    if _stays(meant, machine, held, look):
+        return Steps()
+    reason = f"Machine/{machine} still uses {meant}"
+    hold = Hold(
+        HoldKind.BLOCKED,
+        f"Machine/{machine}",
+        reason,
+        f"continues automatically when Machine/{machine} is wiped and free",
+    )
+    release = Release(key=look.key, address=state.address, reason="its slot no longer exists")
+    return Steps((release, Forget(key=look.key, reason="released")), (hold,))
+
+
+def _stays(meant: OfClaim, machine: str, held: tuple[ClaimedMachine, ...], look: KindView) -> bool:
+    """Whether the machine keeps its slot, though its number is beyond the claim's count: it is named, and others that
+    were before it have gone. Its addresses stay with it."""
+    claim = look.desired.resources.get(ResourceKey("MachineClaim", meant.claim)) if look.desired is not None else None
+    if claim is None or all(one.network != meant.network for one in claim.spec.networks):
+        return False
+    leaving = {one.machine for one in (*surplus(claim.spec, held), *(one for one in held if one.releasing))}
+    return meant.slot >= claim.spec.count and machine not in leaving
+
+
+def _machine_in_slot(look: KindView) -> str | None:
+    """The machine that may answer to the address: it is in the slot of a claim that the address is for."""
+    meant = of_claim(look.key)
+    held = machines_of_claim(meant.claim, look) if meant is not None else ()
+    return next((one.machine for one in held if meant is not None and one.slot == meant.slot), None)
+
+
+def _may_be_renamed(look: KindView) -> Hold | None:
+    """A claim that may be another one under a new name has that one's addresses, if it is."""
+    meant = of_claim(look.key)
+    if meant is None:
+        return None
+    key = f"MachineClaim/{meant.claim}"
+    if (stuck := cannot_be(ResourceKey("MachineClaim", meant.claim), look)) is not None:
+        return Hold(HoldKind.BLOCKED, key, stuck.reason, f"resolve the rename of {key} first")
+    if not (others := renames(look).gone.get(meant.claim)):
+        return None
+    return Hold(
+        HoldKind.BLOCKED, key, f"{key} may be MachineClaim/{others[0]} renamed", f"resolve the rename of {key} first"
+    )
+
+
+def _still_used(machine: str, address: str) -> Hold:
+    reason = f"Machine/{machine} was installed with {address}, and may still use it"
+    hint = f"declare {address} in the claim's addresses again, or release {machine} first (spec.without)"
+    return Hold(HoldKind.GUARD, "in-use", reason, hint, ADDRESS)
+
+
+def _state(value: Any) -> AddressState:
+    return value if isinstance(value, AddressState) else AddressState()
+
+
+def _goes_with_its_machine(spec: IPAddressSpec, look: KindView) -> bool:
+    return spec.type is AddressType.EPHEMERAL and machine_gone(spec, look.desired)
+
+
+def _fits(spec: IPAddressSpec, held: str | None) -> bool:
+    """Addresses are compared by value: 2001:DB8::1 and 2001:db8::1 are one."""
+    if held is None:
+        return False
+    if spec.address is not None:
+        return held == spec.address or ip_address(held) == ip_address(spec.address)
+    return spec.family is None or family_of(held) == FAMILIES[spec.family]
+
+
+@lru_cache(1024)  # Most addresses of a project have the same said of them.
+def _said(about: About) -> dict[str, Any]:
+    """As in the document: one field, as one action writes all of it."""
+    return {
+        "type": AddressType.EPHEMERAL.value if about.ephemeral else AddressType.STATIC.value,
+        "project": about.project,
+        "dnsName": about.dns_name,
+        "tags": list(about.tags),
+    }
+
+
+def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
+    """Ephemeral to static is allowed, the other way is not (metal-api, ip-service: an address that somebody relies on
+    would go with the next machine); and no address changes hands while it is held."""
+    seen = state.about
+    found = []
+    if wanted.ephemeral and not seen.ephemeral:
+        reason = f"{state.address} is static; a static address cannot become ephemeral"
+        hint = (
+            "keep spec.type: Static; or set deletionPolicy: Release, apply that, remove "
+            "the document and acquire another"
+        )
+        found.append(Hold(HoldKind.GUARD, "static-address", reason, hint, ABOUT))
+    if strange := _of_another(wanted, state):
+        found.append(msgspec.structs.replace(strange, path=ABOUT))
+    return tuple(found)
+
+
+def _of_another(wanted: About, state: AddressState) -> Hold | None:
+    project = state.about.project
+    if not project or wanted.project == project:
+        return None
+    reason = f"{state.address} belongs to project {project}; a held address cannot move to another project"
+    return Hold(
+        HoldKind.GUARD,
+        "other-project",
+        reason,
+        f"keep the address in project {project}, or release it and acquire another",
+    )
+
+
+def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tuple[Hold, ...]:
+    seen = look.observed.get(ResourceKey("Network", spec.network))
+    if seen is None or not isinstance(seen.value, NetworkState) or seen.value.network is None:
+        reason = f"Network/{spec.network} is not in the IPAM yet"
+        return (
+            Hold(
+                HoldKind.BLOCKED,
+                f"Network/{spec.network}",
+                reason,
+                f"continues automatically when Network/{spec.network} exists",
+            ),
+        )
+    if spec.address is not None:
+        verdict = address_holder(spec.address, spec.network, look)
+        if verdict is None or (verdict.swaps and verdict.goes and state.address is not None):
+            return tuple(short_of_addresses(spec.network, ADDRESS, look)) if verdict is None else ()
+        return (conflict_hold(spec.address, verdict, ADDRESS, look),)
+    holds = list(short_of_addresses(spec.network, ADDRESS, look))
+    if look.desired is not None:
+        for key in look.desired.derived("pinned-addresses", _pinned).get(spec.network, ()):
+            if not _has_it(key, look, look.desired) and _will_have(key, look):
+                reason = (
+                    f"{display_key(key)} requests a fixed address of Network/{spec.network}, which is acquired first"
+                )
+                holds.append(
+                    Hold(
+                        HoldKind.BLOCKED,
+                        str(key),
+                        reason,
+                        f"continues automatically when {display_key(key)} holds its address",
+                    )
+                )
+                break
+    return tuple(holds)
+
+
+def _will_have(key: ResourceKey, look: KindView) -> bool:
+    """Whether the address that it names is its own before long: who takes any need not wait for one that is another's,
+    was refused, or is beyond a quota (metal3-io/ip-address-manager#988)."""
+    if look.desired is None or look.refused(key, ADDRESS) or key in look.barred():
+        return False
+    seen, spec = look.observed.get(key), look.desired.resources[key].spec
+    if seen is not None and seen.error is not None:
+        return False
+    return waited_for(address_holder(spec.address, spec.network, look, key), look)
+
+
+def _pinned(desired: DesiredState) -> dict[str, list[ResourceKey]]:
+    """The resources that name their address, by network."""
+    found: dict[str, list[ResourceKey]] = {}
+    for resource in desired.of_kind("IPAddress"):
+        if resource.spec.address is not None and not _never_held(resource.spec, desired):
+            found.setdefault(resource.spec.network, []).append(resource.key)
+    return found
+
+
+def _never_held(spec: IPAddressSpec, desired: DesiredState) -> bool:
+    return spec.type is AddressType.EPHEMERAL and machine_gone(spec, desired)
+
+
+def _has_it(key: ResourceKey, look: KindView, desired: DesiredState) -> bool:
+    """Whether it holds the address that it names."""
+    seen, spec = look.observed.get(key), desired.resources[key].spec
+    state = _state(seen.value) if seen is not None else AddressState()
+    return state.network == spec.network and _fits(spec, state.address)

@@ -1,0 +1,292 @@
+"""What is done about a network: its prefixes in the IPAM, and the number of its VRF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, assert_never
+
+import msgspec
+
+from drivers.base import IpamNetwork
+from reconciler.kinds.common.field_types.fields import DeletionPolicy
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.ipam.allocation.conflicts import conflict_hold, prefix_holders, waited_for
+from reconciler.kinds.ipam.allocation.free_numbers import number_holds
+from reconciler.kinds.ipam.allocation.free_prefixes import children_of, short_of_prefixes
+from reconciler.kinds.ipam.allocation.occupancy import Occupant, named_tenants, occupants
+from reconciler.kinds.ipam.network import (
+    NetworkSpec,
+    NetworkState,
+    NetworkType,
+    chosen_lengths,
+    family_and_length,
+    network_value,
+    parent_of,
+    wanted,
+    within,
+)
+from reconciler.kinds.ipam.pool import number_steps
+from reconciler.model.action import AcquireVrf, Action, DropNetwork, Forget, NetworkAction, PutNetwork, ReleaseVrf
+from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.resource import Resource, ResourceKey
+
+PREFIXES, VRF = PutNetwork.path, AcquireVrf.path
+
+
+class NetworkRules:
+    """The reconciled half of Network."""
+
+    def fields(self, resource: Resource[NetworkSpec], look: KindView) -> tuple[Field, ...]:
+        """Its prefixes, reserved parts included, its place among other networks, and its VRF's number."""
+        spec, state = resource.spec, _state(look.value)
+        parent = parent_of(spec, look.desired)
+        want, lengths, seen = wanted(spec, parent), chosen_lengths(spec, parent), state.network
+        found = [
+            Field(
+                PREFIXES,
+                network_value(want.prefixes, lengths, spec.parent),
+                None if seen is None else network_value(seen.prefixes, {}, None),
+                seen is not None and _as_wanted(want, lengths, seen),
+            )
+        ]
+        if spec.parent is not None or (seen is not None and seen.parent is not None):
+            above = seen.parent if seen is not None else None
+            found.append(Field("spec.parent", spec.parent, above, above == spec.parent))
+        if seen is not None:
+            same = (want.container, want.shared) == (seen.container, seen.shared)
+            found.append(Field("spec.type", spec.type.value, spec.type.value if same else _type_of(seen), same))
+            for name, one, other in (
+                ("spec.namespace", want.namespace, seen.namespace),
+                ("spec.project", want.project, seen.project),
+            ):
+                found.append(Field(name, one or None, other or None, one == other))
+        if (spec.vrf is not None and spec.vrf.pool) or state.vrf is not None:
+            found.append(_vrf_field(spec, state))
+        return tuple(found)
+
+    def steps(self, resource: Resource[NetworkSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
+        """One PutNetwork, which the IPAM does whole or not at all, and the VRF's number."""
+        spec, state = resource.spec, _state(look.value)
+        differing = {field.path for field in fields if not field.equal}
+        actions: list[Action] = []
+        holds: list[Hold] = []
+        if differing - {VRF}:
+            parent = parent_of(spec, look.desired)
+            want, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
+            why = "not in the IPAM yet" if state.network is None else "differs in the IPAM"
+            actions.append(PutNetwork(key=look.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
+            holds.extend(_refused(spec, want, lengths, state.network, look))
+        if VRF in differing:
+            pool = spec.vrf.pool if spec.vrf else None
+            number = spec.vrf.number if spec.vrf else None
+            actions += number_steps(look.key, pool, number, state.vrf, AcquireVrf, ReleaseVrf)
+            if pool:
+                holds.extend(number_holds(pool, number, state.vrf is not None, VRF, look))
+        return Steps(tuple(actions), tuple(holds))
+
+    def removal(self, look: KindView) -> Steps:
+        """Orphan leaves it in the IPAM with its VRF's number; Release drops it once nothing lives in it."""
+        state = _state(look.value)
+        if look.stray:
+            return _stray_vrf(state, look)
+        if state.network is None and state.vrf is None:
+            return Steps((Forget(key=look.key, reason="no longer declared, and not in the IPAM"),))
+        if look.facts.deletion_policy != DeletionPolicy.RELEASE:
+            reason = "no longer declared; the IPAM keeps it (deletionPolicy Orphan)"
+            return Steps((Forget(key=look.key, reason=reason),))
+        why = "no longer declared (deletionPolicy Release)"
+        actions: list[Action] = []
+        if state.network is not None:
+            actions.append(DropNetwork(key=look.key, reason=why))
+        if state.vrf is not None:
+            actions.append(ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
+        actions.append(Forget(key=look.key, reason="no longer declared, and dropped"))
+        return Steps(tuple(actions), tuple(_occupied_hold(look)))
+
+    def confirmed(self, action: Action, value: Any) -> bool:
+        """Whether the IPAM now has it so."""
+        if not isinstance(action, NetworkAction):
+            return False
+        state = _state(value)
+        match action:
+            case PutNetwork(network=want, lengths=lengths):
+                return state.network is not None and _whole(want, dict(lengths), state.network)
+            case DropNetwork():
+                return state.network is None
+            case AcquireVrf(pool=pool, number=number):
+                return state.vrf is not None and state.vrf.pool == pool and number in (None, state.vrf.number)
+            case ReleaseVrf():
+                return state.vrf is None
+            case _:
+                assert_never(action)
+
+    def patience(self, action: Action, resource: Resource[NetworkSpec] | None) -> float:
+        """The IPAM answers when it is done, and to ask it twice does no harm."""
+        return 1.0
+
+
+def _state(value: Any) -> NetworkState:
+    return value if isinstance(value, NetworkState) else NetworkState()
+
+
+def _as_wanted(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork) -> bool:
+    """The declared prefixes first, then those that were chosen, whichever they are."""
+    declared = len(want.prefixes)
+    chosen = seen.prefixes[declared:]
+    return (
+        seen.prefixes[:declared] == want.prefixes
+        and sorted(family_and_length(one.cidr) for one in chosen) == sorted(lengths.items())
+        and not any(one.reserved for one in chosen)
+    )
+
+
+def _whole(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork) -> bool:
+    rest = msgspec.structs.replace(seen, prefixes=want.prefixes)
+    return rest == want and _as_wanted(want, lengths, seen)
+
+
+def _type_of(seen: IpamNetwork) -> str:
+    return "Super" if seen.container else "Shared" if seen.shared else "neither Super nor Shared"
+
+
+def _vrf_field(spec: NetworkSpec, state: NetworkState) -> Field:
+    pool = spec.vrf.pool if spec.vrf else None
+    number = spec.vrf.number if spec.vrf else None
+    desired = None if pool is None else f"{'any' if number is None else number} of {pool}"
+    held = state.vrf
+    observed = None if held is None else f"{held.number} of {held.pool}"
+    if held is None or pool is None:
+        return Field(VRF, desired, observed, held is None and pool is None)
+    return Field(VRF, desired, observed, held.pool == pool and number in (None, held.number))
+
+
+def _refused(
+    spec: NetworkSpec, want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork | None, look: KindView
+) -> Iterator[Hold]:
+    """What the IPAM would refuse, reported beforehand; and what only the rules between projects forbid."""
+    if spec.parent is not None:
+        yield from _without_parent(spec.parent, want, lengths, look)
+    yield from _taken(look.key, want, look)
+    if seen is None:
+        return
+    if seen.shared and spec.type is not NetworkType.SHARED:
+        reason = "a shared network cannot be unshared: other projects may hold addresses in it"
+        hint = "keep spec.type: Shared, or create a new network and move to it"
+        yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
+    yield from _in_use(want, lengths, seen, look)
+
+
+def _without_parent(parent: str, want: IpamNetwork, lengths: dict[int, int], look: KindView) -> Iterator[Hold]:
+    """What the parent lacks for the network: itself, a prefix, or a free block."""
+    place, above = f"Network/{parent}", look.observed.get(ResourceKey("Network", parent))
+    if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
+        reason = f"its parent {place} is not in the IPAM yet"
+        yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} exists")
+    elif outside := _not_there_yet(want, above.value.network, look):
+        reason = f"its parent {place} does not have {outside} yet"
+        yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} has {outside}")
+    elif lengths:
+        if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
+            yield from _named_first(parent, look)
+        yield from short_of_prefixes(parent, lengths, PREFIXES, look)
+
+
+def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look: KindView) -> Iterator[Hold]:
+    """A hold when what would go is still held by others."""
+    inside = occupants(look.key.name, look)
+    gone = [prefix.cidr for prefix in seen.prefixes if not _kept(prefix.cidr, want, lengths)]
+    if want.container != seen.container or want.namespace != seen.namespace:
+        homeless = inside
+        what = "namespace or type Super would change while the network holds"
+    else:
+        homeless = [one for one in inside if any(within(one.cidr, cidr) for cidr in gone)]
+        homeless = [one for one in homeless if not any(within(one.cidr, prefix.cidr) for prefix in want.prefixes)]
+        what = f"{', '.join(gone)} would be removed, but still holds"
+    staying = [one for one in homeless if not one.leaves]
+    if staying:
+        hint = "release or move these first, or keep the prefix"
+        yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
+    elif homeless:
+        reason = f"{what} {named_tenants(homeless)}, which will also be released"
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, "continues automatically when they are released")
+
+
+def _taken(key: ResourceKey, want: IpamNetwork, look: KindView) -> Iterator[Hold]:
+    """A hold for the first prefix that another network has, before all others one that stays."""
+    found = sorted(prefix_holders(key, want, look), key=lambda one: one[1].goes)
+    for overlap, verdict in found[:1]:
+        what = overlap.theirs if overlap.theirs == overlap.cidr else f"{overlap.theirs}, which {overlap.cidr} overlaps,"
+        yield conflict_hold(what, verdict, PREFIXES, look)
+
+
+def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str:
+    """A prefix that is in none of its parent's as they are, and in one of them as they are declared."""
+    declared = (
+        look.desired.resources.get(ResourceKey("Network", want.parent or "")) if look.desired is not None else None
+    )
+    if declared is None:
+        return ""
+    for prefix in want.prefixes:
+        if any(within(prefix.cidr, outer.cidr) for outer in above.prefixes):
+            continue
+        if any(within(prefix.cidr, outer.cidr) for outer in declared.spec.prefixes):
+            return prefix.cidr
+    return ""
+
+
+def _stray_vrf(state: NetworkState, look: KindView) -> Steps:
+    """A network that is not declared is kept with its number; a number whose network is gone has leaked (what is known
+    as D09: the VRF was acquired first, and not released when the network failed)."""
+    if state.network is not None or state.vrf is None:
+        return Steps()
+    why = "leak: the network is neither declared nor in the IPAM"
+    give = ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why)
+    return Steps((give, Forget(key=look.key, reason="released")))
+
+
+def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
+    """Who leaves its prefix to the IPAM takes it after all who name theirs, or it may be given one of those (0008)."""
+    for sibling in children_of(parent, look):
+        if not sibling.spec.prefixes or sibling.key == look.key:
+            continue
+        seen = look.observed.get(sibling.key)
+        there = seen.value.prefixes or () if seen is not None and isinstance(seen.value, NetworkState) else ()
+        missing = {prefix.cidr for prefix in sibling.spec.prefixes} - {prefix.cidr for prefix in there}
+        stuck = look.refused(sibling.key, PREFIXES) or sibling.key in look.barred()
+        if missing and not stuck and _will_have(sibling, look):
+            reason = (
+                f"{sibling.key} requests the fixed prefix {', '.join(sorted(missing))} of "
+                f"{parent}, which is acquired first"
+            )
+            hint = f"continues automatically when {sibling.key} has its prefix"
+            yield Hold(HoldKind.BLOCKED, str(sibling.key), reason, hint)
+            return
+
+
+def _will_have(sibling: Resource[NetworkSpec], look: KindView) -> bool:
+    """Whether the prefixes that it names are its own before long."""
+    want = wanted(sibling.spec, parent_of(sibling.spec, look.desired))
+    return all(waited_for(verdict, look) for _, verdict in prefix_holders(sibling.key, want, look))
+
+
+def _kept(cidr: str, want: IpamNetwork, lengths: dict[int, int]) -> bool:
+    family, length = family_and_length(cidr)
+    return any(prefix.cidr == cidr for prefix in want.prefixes) or lengths.get(family) == length
+
+
+def _occupied_hold(look: KindView) -> Iterator[Hold]:
+    inside = occupants(look.key.name, look)
+    if not inside:
+        return
+    leaving: list[Occupant] = [one for one in inside if one.leaves]
+    if len(leaving) == len(inside):
+        reason, hint = (
+            f"holds {named_tenants(inside)}, which will also be released",
+            "continues automatically when these are released",
+        )
+        yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
+    else:
+        hint = "release or move these first, or declare the network again"
+        staying = [one for one in inside if not one.leaves]
+        yield Hold(HoldKind.GUARD, "in-use", f"still holds {named_tenants(staying)}", hint)

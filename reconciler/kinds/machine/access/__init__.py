@@ -1,0 +1,1 @@
+"""How a machine's BMC is reached: credentials, and the networks where BMCs may be."""

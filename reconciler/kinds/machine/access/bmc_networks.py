@@ -1,0 +1,40 @@
+"""Which addresses a BMC may have: decided from the settings of the operator, never from a document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from reconciler.kinds.machine.access.credentials import WHERE, Grants, bare_address, single_address_network
+from reconciler.model.values.address_range import is_within
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+"""Where simulated BMCs are: all that may be reached while the settings name no network."""
+
+
+def bmc_networks(grants: Grants) -> tuple[str, ...]:
+    """Prefixes and ranges: `bmc_networks` of the settings, and wherever a login may go. Without any, loopback."""
+    allowed = grants.document_credentials
+    logins = [*grants.credentials.values(), *([allowed] if allowed is not None else [])]
+    named = [*(grants.bmc_networks or ()), *(network for one in logins for network in one.networks)]
+    return tuple(dict.fromkeys(named)) if named or grants.bmc_networks is not None else LOOPBACK
+
+
+def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
+    """Why no connection may be made to the number that the address of a document leads to, and how to allow it; None:
+    it may."""
+    at, networks = bare_address(number), bmc_networks(grants)
+    if is_within(at, networks):
+        return None
+    line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
+    return (
+        f"{address} leads to {at}. The settings let BMCs be reached in {', '.join(networks) or 'no network'} alone; "
+        f"nothing was sent. If that is a BMC of yours, write bmc_networks = {line} in {WHERE}"
+    )
+
+
+def foreseen_connection_refusal(grants: Grants, address: str, leads_to: Sequence[str]) -> str | None:
+    """What will be refused at each of the numbers; where one of them may be reached, or none is known, the connection
+    decides."""
+    said = [connection_refusal(grants, address, number) for number in leads_to]
+    return said[0] if said and None not in said else None

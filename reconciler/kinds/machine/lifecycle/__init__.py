@@ -1,0 +1,1 @@
+"""A managed machine's phases, from discovery to release: facts, steps, events, boot media, cloud-init."""

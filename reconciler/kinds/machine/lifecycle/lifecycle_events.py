@@ -1,0 +1,130 @@
+"""Which fact may come when in a machine's lifecycle, and what it makes of it. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, Wiped, Written
+from reconciler.kinds.machine.lifecycle.lifecycle import (
+    CRASH_LOOP,
+    CRASH_STARTS,
+    CRASH_WITHIN,
+    BootStage,
+    duration_words,
+    failed,
+    stage,
+)
+from reconciler.model.event import EventReason
+from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
+
+INSTALLS_KEPT = 16
+"""Each attempt empties the disk that it writes to, so that older ones leave nothing."""
+EXPECTED: dict[FactType, frozenset[tuple[BootStage, Purpose | None]]] = {
+    FactType.SCRIPT_SERVED: frozenset((BootStage.ORDERED, one) for one in Purpose),
+    FactType.SENT_TO_DISK: frozenset({(BootStage.NONE, None)}),
+    FactType.REGISTERED: frozenset((BootStage.ORDERED, one) for one in Purpose),
+    FactType.ALIVE: frozenset((stage_, one) for one in Purpose for stage_ in (BootStage.WORKING, BootStage.ENDED)),
+    FactType.WRITTEN: frozenset({(BootStage.WORKING, Purpose.INSTALL)}),
+    FactType.WIPED: frozenset({(BootStage.WORKING, Purpose.WIPE)}),
+    FactType.AGENT_FAILED: frozenset((BootStage.WORKING, one) for one in Purpose),
+    # An agent's power-off may come out as a restart.
+    FactType.PHONED_HOME: frozenset({(BootStage.NONE, None), (BootStage.ENDED, Purpose.INSTALL)}),
+}
+"""The stages, with the purpose of the order, in which a fact is expected. All others are recorded as unexpected and
+change nothing, but for a system that calls from a machine that is being released."""
+
+
+class FactApplied(msgspec.Struct, frozen=True):
+    """A fact taken up: the life after it, and how it is reported; no reason: no event. `expected` False: nothing
+    has moved but `trouble`."""
+
+    lifecycle: LifecycleFacts
+    reason: str
+    message: str
+    expected: bool = True
+
+
+def apply_fact(life: LifecycleFacts, fact: FactType, detail: str, image: str | None, now: datetime) -> FactApplied:
+    """The life after a fact. `image`: the one that is pinned, which an install writes."""
+    order, at = life.boot_request, stage(life)
+    if (at, order.purpose if order else None) not in EXPECTED[fact] or _out_of_place(life, fact):
+        return _unexpected(life, fact, detail, now)
+    replace = msgspec.structs.replace
+    match fact:
+        case FactType.SCRIPT_SERVED:
+            return FactApplied(life.progressed(served_at=now), EventReason.SCRIPT_SERVED, detail)
+        case FactType.SENT_TO_DISK:
+            return _sent_to_disk(life, detail, now)
+        case FactType.REGISTERED:
+            life = life.progressed(registered_at=now, last_heard_at=now)
+            if order is not None and order.purpose is Purpose.INSPECT:
+                heeded = order.document_request
+                life = replace(life.progressed(ended_at=now), inspected_at=now, heeded_request=heeded, attempts=0)
+            else:  # From here on what was on the disk is on its way out.
+                life = replace(life, written=None, phoned_home_at=None, installs=_installs(life))
+            return FactApplied(life, EventReason.AGENT_REGISTERED, detail)
+        case FactType.ALIVE:
+            return FactApplied(life.progressed(last_heard_at=now, progress=detail or None), "", detail)
+        case FactType.WRITTEN:
+            word, id_ = (order.document_request, order.id) if order else (None, "")
+            written = Written(image or "", detail, life.claim or "", now, word, id_)
+            life = life.progressed(last_heard_at=now, ended_at=now)
+            life = replace(life, written=written, phoned_home_at=None, attempts=0)
+            return FactApplied(life, EventReason.IMAGE_WRITTEN, f"{written.image}, read back as {detail}")
+        case FactType.WIPED:
+            proof = tuple(line for line in detail.splitlines() if line.strip())
+            # A clock that was put back must not have it wiped again and again until it has caught up.
+            wiped = Wiped(max(now, life.releasing_at or now), proof)
+            life = life.progressed(last_heard_at=now, ended_at=now)
+            life = replace(life, wiped=wiped, written=None, installs=(), attempts=0)
+            return FactApplied(life, EventReason.DISKS_WIPED, "; ".join(proof))
+        case FactType.AGENT_FAILED:
+            trouble = failed(life, EventReason.AGENT_FAILED, detail or "the agent gave no reason", now)
+            return FactApplied(
+                replace(life, boot_request=None, failure=trouble), EventReason.AGENT_FAILED, trouble.message
+            )
+        case FactType.PHONED_HOME:
+            life = replace(life, boot_request=None, phoned_home_at=now, stopped_at=None, failure=None, starts=())
+            return FactApplied(life, EventReason.PHONED_HOME, detail)
+
+
+def _installs(life: LifecycleFacts) -> tuple[str, ...]:
+    """With the order under way, and that of what is on the disk."""
+    written, order = life.written, life.boot_request
+    ids = (*life.installs, written.boot_request if written is not None else "", order.id if order is not None else "")
+    return tuple(dict.fromkeys(one for one in ids if one))[-INSTALLS_KEPT:]
+
+
+def _sent_to_disk(life: LifecycleFacts, detail: str, now: datetime) -> FactApplied:
+    starts = (*life.starts, now)[-CRASH_STARTS:]
+    life = msgspec.structs.replace(life, starts=starts)
+    if life.written is None or len(starts) < CRASH_STARTS or now - starts[0] > CRASH_WITHIN:
+        return FactApplied(life, EventReason.SENT_TO_DISK, detail)
+    why = f"started {len(starts)} times within {duration_words(CRASH_WITHIN)}; the installed OS has not phoned home"
+    return FactApplied(msgspec.structs.replace(life, failure=LifecycleFailure(CRASH_LOOP, why, now)), CRASH_LOOP, why)
+
+
+def _out_of_place(life: LifecycleFacts, fact: FactType) -> bool:
+    return fact is FactType.PHONED_HOME and (
+        life.claim is None or life.written is None or life.releasing_at is not None
+    )
+
+
+def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime) -> FactApplied:
+    when = f"while {stage(life)}" + (f" to {life.boot_request.purpose}" if life.boot_request else "")
+    if fact is FactType.PHONED_HOME and life.releasing_at is not None:
+        # The old system still runs (metal-stack: failed_machine_reclaim).
+        trouble = LifecycleFailure(
+            EventReason.FAILED_RECLAIM,
+            "the previously installed OS phoned home during release: the wipe did not start",
+            now,
+        )
+        kept = (
+            life if life.failure is not None and life.failure.final else msgspec.structs.replace(life, failure=trouble)
+        )
+        return FactApplied(kept, trouble.reason, trouble.message, expected=False)
+    return FactApplied(
+        life, EventReason.UNEXPECTED_FACT, f"{fact} {when}" + (f": {detail}" if detail else ""), expected=False
+    )

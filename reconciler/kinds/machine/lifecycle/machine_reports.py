@@ -1,0 +1,60 @@
+"""What follows from what the boot service, the agent or an installed system says of a machine. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from reconciler.kinds.common.fact_rules import ReportOutcome
+from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, MachineFacts
+from reconciler.kinds.machine.lifecycle.lifecycle import SERVED_WITHIN, BootStage, stage, unattended
+from reconciler.kinds.machine.lifecycle.lifecycle_events import apply_fact
+from reconciler.model.event import EventType
+
+
+def is_over(facts: MachineFacts, fact: FactType, order: str | None) -> bool:
+    """Whether it is said for an order that is not the machine's any more. None: for none in particular."""
+    return order is not None and order != _order_of(facts.lifecycle, fact)
+
+
+def apply_report(before: MachineFacts, fact: FactType, detail: str, system: str | None, now: datetime) -> ReportOutcome:
+    """Take up what is said. `system`: what tells the system at the BMC from others, where that is known."""
+    taken = apply_fact(before.lifecycle, fact, detail, before.image, now)
+    severity = EventType.NORMAL if taken.expected and taken.lifecycle.failure is None else EventType.WARNING
+    if taken.lifecycle == before.lifecycle:
+        return ReportOutcome(before, taken.reason, taken.message, severity)
+    after = msgspec.structs.replace(before, lifecycle=taken.lifecycle)
+    if fact is FactType.PHONED_HOME and taken.expected:
+        after = msgspec.structs.replace(after, disrupted_at=None)
+    if fact is FactType.REGISTERED and system is not None:
+        after = msgspec.structs.replace(after, lifecycle=msgspec.structs.replace(after.lifecycle, system=system))
+    # Signs of life come every few seconds; after a crash one of half a minute ago will do.
+    return ReportOutcome(after, taken.reason, taken.message, severity, may_be_lost=fact is FactType.ALIVE)
+
+
+def facts_at_start(facts: MachineFacts, now: datetime) -> MachineFacts:
+    """While nobody listened no agent could be heard: its silence begins now. Where that was for long, or the store is a
+    backup's, whoever runs there by now may have been started by others."""
+    life = facts.lifecycle
+    request, failure = life.boot_request, life.failure
+    signs = [
+        life.stopped_at,
+        *((request.requested_at, request.last_heard_at) if request is not None else ()),
+        failure.at if failure is not None else None,
+    ]
+    last = max((at for at in signs if at is not None), default=now)
+    long = now - last > SERVED_WITHIN
+    if stage(life) is BootStage.WORKING:
+        # It may be at work all the same, and is heard then.
+        life = msgspec.structs.replace(life.progressed(last_heard_at=now), stopped_at=None if long else life.stopped_at)
+    elif long:
+        life = unattended(life)
+    return facts if life == facts.lifecycle else msgspec.structs.replace(facts, lifecycle=life)
+
+
+def _order_of(life: LifecycleFacts, fact: FactType) -> str | None:
+    """The order for which this may be said: a system calls for the one that installed it."""
+    if fact is FactType.PHONED_HOME:
+        return life.written.boot_request if life.written is not None else None
+    return life.boot_request.id if life.boot_request is not None else None

@@ -1,0 +1,142 @@
+"""The agent from a CD image, for machines that cannot start from the network: which ones, and when it goes in and out
+of the virtual drive. Pure.
+
+It goes in while the machine is off, before the boot override says so, and comes out when its order is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import msgspec
+
+from drivers.base import BootTarget, PowerState, SystemState
+from reconciler.kinds.catalogue.partition import PartitionSpec, StartFrom, service
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.machine_facts import Inserted, LifecycleFacts, MachineFacts, facts_in
+from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.action import EjectMedia, InsertMedia
+from reconciler.model.facts import Failure, ResourceFacts
+from reconciler.model.plans.plan import Hold, HoldKind
+from reconciler.model.resource import DesiredState, ResourceKey
+from reconciler.model.retry import EJECT
+
+MEDIA = InsertMedia.path
+IMAGE = "agent.iso"
+"""The CD image's name at the boot service. Some BMCs take none that does not end so."""
+_DISCS = (BootTarget.USB_CD, BootTarget.CD)
+"""Supermicro starts its virtual CD by the first alone (Ironic's sushy, BootSource.USB_CD)."""
+_ATTEMPTS = 3
+"""To get the image in for one order."""
+_NETWORK = frozenset({BootTarget.PXE, BootTarget.UEFI_HTTP})
+
+
+def image_for(spec: MachineSpec, state: SystemState, desired: DesiredState | None) -> str | None:
+    """The URL of the CD image that the machine is to start the agent from; None for the network."""
+    partition = desired.resources.get(ResourceKey("Partition", spec.partition)) if desired is not None else None
+    boot = partition.spec.boot if partition is not None and isinstance(partition.spec, PartitionSpec) else None
+    if boot is None:
+        return None
+    declared = (spec.lifecycle.start_from if spec.lifecycle is not None else None) or boot.start_from
+    chosen = declared or (StartFrom.NETWORK if _speaks_network(state) else StartFrom.VIRTUAL_MEDIA)
+    return f"{service(boot)}/{IMAGE}" if chosen is StartFrom.VIRTUAL_MEDIA else None
+
+
+def _speaks_network(state: SystemState) -> bool:
+    """Whether the BMC offers to start the machine from the network, as far as it says what it offers."""
+    offered = state.allowed_boot_targets
+    return offered is None or bool(_NETWORK & set(offered)) or not set(_DISCS) & set(offered)
+
+
+def disc(state: SystemState) -> BootTarget:
+    """The boot target that stands for the virtual drive."""
+    offered = state.allowed_boot_targets or ()
+    return next((one for one in _DISCS if one in offered), BootTarget.CD)
+
+
+def has_disc(state: SystemState) -> bool:
+    """Whether the BMC offers to start from the virtual drive, as far as it says what it offers."""
+    return state.allowed_boot_targets is None or bool(set(_DISCS) & set(state.allowed_boot_targets))
+
+
+def media_is_watched(facts: ResourceFacts) -> bool:
+    """Whether the virtual drives are to be observed, which costs requests of its own."""
+    if not isinstance(facts, MachineFacts):
+        return False
+    life = facts.lifecycle
+    return life.media is not None or (life.boot_request is not None and life.boot_request.media is not None)
+
+
+def media_ready(life: LifecycleFacts, state: SystemState) -> bool:
+    """Whether the machine may be started for its order, as far as the virtual drive goes."""
+    return life.boot_request is None or life.boot_request.media is None or _is_in(life, state)
+
+
+def _is_in(life: LifecycleFacts, state: SystemState) -> bool:
+    order = life.boot_request
+    if order is None or life.media is None or life.media.boot_request != order.id:
+        return False
+    return order.media is not None and state.holds(order.media) is True
+
+
+def media_field(life: LifecycleFacts, state: SystemState) -> Field | None:
+    """What is to be in the virtual drive beside what is; None where that is not asked."""
+    seen = None if state.media is None else list(state.media)
+    order = life.boot_request
+    if order is None:
+        if life.media is None:
+            return None
+        gone = state.holds(life.media.url) is False
+        return Field(MEDIA, {"image": None, "order": life.media.boot_request}, seen, gone, once=True)
+    # Once the agent is up, all of it is in memory.
+    if order.media is None or order.registered_at is not None or state.power is not PowerState.OFF:
+        return None
+    return Field(MEDIA, {"image": order.media, "order": order.id}, seen, _is_in(life, state), once=True)
+
+
+def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
+    """Put it in, or take it out. What was in before its order may be a remnant that only looks inserted: it is taken
+    out first (Ironic's note stale-insert-skip). What is in the drives of a BMC that does not say is found out by the
+    attempt, which fails."""
+    wanted = life.boot_request.media if life.boot_request is not None else None
+    old = life.media.url if life.media is not None else None
+    if wanted is None:
+        return _eject(old or "", "its boot request has ended", look)
+    for remnant in dict.fromkeys((old, wanted)):
+        if remnant is not None and state.holds(remnant):
+            return Steps((EjectMedia(key=look.key, url=remnant, reason="it was inserted before the boot request"),))
+    return Steps((InsertMedia(key=look.key, url=wanted, reason="Machine is to boot from it"),))
+
+
+def _eject(url: str, why: str, look: KindView) -> Steps:
+    """Less and less often: some BMCs say of what is out that it is in, until they are restarted."""
+    failure = facts_in(look).failures.get(MEDIA)
+    if failure is not None:
+        again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
+        if look.now < again:
+            reason = f"could not eject {url} from the virtual drive: {failure.message}"
+            hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"wait; the next attempt is at {again:%H:%M:%S}Z", MEDIA)
+            return Steps(holds=(hold,))
+    return Steps((EjectMedia(key=look.key, url=url, reason=why),))
+
+
+def given_up(path: str, failure: Failure) -> bool:
+    """Whether that was tried often enough for one order, whatever went wrong."""
+    return path == MEDIA and failure.attempts >= _ATTEMPTS
+
+
+def media_inserting(life: LifecycleFacts, url: str) -> LifecycleFacts:
+    """The life from the moment at which the image is sent for."""
+    return msgspec.structs.replace(
+        life, media=Inserted(url, life.boot_request.id if life.boot_request is not None else "")
+    )
+
+
+def observe_media(life: LifecycleFacts, fields: Iterable[Field]) -> LifecycleFacts:
+    """The life after a look: what was taken out is forgotten."""
+    field = next((one for one in fields if one.path == MEDIA), None)
+    if field is None or not field.equal or life.boot_request is not None:
+        return life
+    return msgspec.structs.replace(life, media=None)

@@ -1,0 +1,211 @@
+"""How what is remembered of a machine changes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from drivers.base import BootEnabled, PowerState, ResetType, SystemState
+from reconciler.kinds.claim.spec import claim_key
+from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Recorded, ReportOutcome, Slot
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
+from reconciler.kinds.machine import machine_restart
+from reconciler.kinds.machine.lifecycle import lifecycle, virtual_media
+from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
+from reconciler.kinds.machine.rules.machine_records import record_machine_action
+from reconciler.kinds.machine.rules.machine_rules import confirms_order, ordered_boot
+from reconciler.kinds.machine.rules.resend import is_repeatable
+from reconciler.kinds.machine.spec import MachineSpec, is_paused, once_order, one_time_boot
+from reconciler.kinds.machine.ways_in import ways_in
+from reconciler.model.action import (
+    AcceptSystem,
+    Action,
+    InsertMedia,
+    MachineRecord,
+    PowerOff,
+    PowerOn,
+    RequestBoot,
+    SetBoot,
+)
+from reconciler.model.event import EventReason
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.observation import Observation
+from reconciler.model.plans.restart import RestartRequest, RestartResult
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.path)
+"""Fields of a managed machine that its lifecycle asks for, and no document of its own."""
+
+
+class MachineFactRules(FactRules):
+    """The rules of machines."""
+
+    facts_type = MachineFacts
+    takes_slots = True
+
+    def first(self, spec: Any, new_store: bool) -> ResourceFacts:
+        """Its one-time boot order may be of any age where no machine was known."""
+        order = one_time_boot(spec)
+        return MachineFacts(found_order=order, found_new=new_store and order is not None)
+
+    def declared(
+        self, facts: ResourceFacts, resource: Resource[Any], desired: DesiredState, _now: datetime
+    ) -> ResourceFacts:
+        """By which way its BMC is reached."""
+        known = machine_s(facts)
+        access = ways_in(desired).get(resource.key, known.access)
+        return known if access == known.access else msgspec.structs.replace(known, access=access)
+
+    def moved(self, facts: ResourceFacts) -> ResourceFacts:
+        """A machine at another place has ignored no shutdown there, was not seen off there, and was not started from
+        the network there."""
+        known = machine_s(facts)
+        return msgspec.structs.replace(known, shutdown_ignored=None, lifecycle=lifecycle.unattended(known.lifecycle))
+
+    def slot(self, facts: ResourceFacts) -> Slot | None:
+        """The slot of its claim."""
+        life = machine_s(facts).lifecycle
+        claim = claim_key(life)
+        return Slot(claim, life.slot or 0) if claim is not None else None
+
+    def leaves_slot(self, facts: ResourceFacts) -> bool:
+        """Whether its claim has released it."""
+        return machine_s(facts).lifecycle.releasing_at is not None
+
+    def sent(self, action: Action, facts: ResourceFacts) -> ResourceFacts:
+        """An image may be in the virtual drive from the moment at which it is sent for."""
+        known = machine_s(facts)
+        if isinstance(action, PowerOff):
+            return machine_restart.sent(known, action)
+        if not isinstance(action, InsertMedia):
+            return facts
+        inserting = virtual_media.media_inserting(known.lifecycle, action.url)
+        return msgspec.structs.replace(known, lifecycle=inserting)
+
+    def refused(
+        self, action: Action, facts: ResourceFacts, why: str, *, is_final: bool, now: datetime
+    ) -> ResourceFacts:
+        """See `machine_restart.refused`."""
+        known = machine_s(facts)
+        if not isinstance(action, PowerOff):
+            return facts
+        return machine_restart.refused(known, why, is_final=is_final, now=now)
+
+    def confirmed(
+        self, action: Action, facts: ResourceFacts, seen: Observation, resource: Resource[Any] | None
+    ) -> ResourceFacts:
+        """A machine that came up serves again, unless its claim waits for its system. A one-time order was given."""
+        known = machine_s(facts)
+        match action:
+            case PowerOn():
+                serves = known.lifecycle.claim is None or known.lifecycle.phoned_home_at is not None
+                down = None if serves else known.disrupted_at
+                return msgspec.structs.replace(known, disrupted_at=down, shutdown_ignored=None)
+            case PowerOff():
+                return machine_restart.confirmed(known)
+            case SetBoot(override=override) if action.once and resource is not None:
+                boot = ordered_boot(resource, known, seen.value)
+                if boot is None or boot.enabled is not BootEnabled.ONCE:
+                    return known
+                if not confirms_order(boot, override, seen.value):
+                    return known
+                life = known.lifecycle
+                if life.boot_request is not None:  # Such an override is sent to a machine alone that is seen off.
+                    life = msgspec.structs.replace(life, stopped_at=seen.taken_at)
+                return msgspec.structs.replace(known, once_done=once_order(boot), lifecycle=life)
+        return known
+
+    def repeatable(self, action: Action, value: Any) -> bool:
+        """See `resend.is_repeatable`."""
+        return is_repeatable(action, value)
+
+    def ignored(self, action: Action, facts: ResourceFacts, now: datetime) -> Ignored | None:
+        """An operating system may ignore a power button."""
+        if not isinstance(action, PowerOff) or action.reset_type is not ResetType.GRACEFUL_SHUTDOWN:
+            return None
+        noted = msgspec.structs.replace(machine_s(facts), shutdown_ignored=now)
+        return Ignored(noted, EventReason.SHUTDOWN_IGNORED, "the machine did not shut down")
+
+    def begun(self, action: Action, value: Any) -> bool:
+        """A machine that is shutting down shows PoweringOff."""
+        shuts_down = isinstance(value, SystemState) and value.power is PowerState.POWERING_OFF
+        return shuts_down and isinstance(action, PowerOff)
+
+    def to_send_again(self, action: Action, resource: Resource[Any] | None) -> str:
+        """Of an override for one boot, which is not sent again by itself."""
+        declared = resource is not None and isinstance(resource.spec, MachineSpec) and resource.spec.boot is not None
+        return "change spec.boot.request" if action.once and declared else ""
+
+    def record(self, action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
+        """Whose it is, and its boot requests."""
+        if not isinstance(action, MachineRecord):
+            return super().record(action, facts, occasion)
+        uuid = lifecycle.uuid_of(occasion.value)
+        return record_machine_action(action, facts, occasion.now, occasion.name, uuid)
+
+    def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
+        """See `machine_restart.asked`."""
+        return machine_restart.asked(machine_s(facts), request)
+
+    def restart_cancelled(self, facts: ResourceFacts, open_: Collection[str]) -> ResourceFacts:
+        """See `machine_restart.cancelled`."""
+        return machine_restart.cancelled(machine_s(facts), open_)
+
+    def restart_result(self, facts: ResourceFacts, request: RestartRequest) -> RestartResult | None:
+        """By the latest restart."""
+        one = machine_s(facts).restart
+        if one is None or one.id != request.id or not one.ended:
+            return None
+        return RestartResult(request.id, request.key, one.failure)
+
+    def on_behalf_of(self, action: Action, facts: ResourceFacts) -> str | ResourceKey | None:
+        """What is done for a claim is done because of the claim's commit; what is done to have a machine back, because
+        of the commit that gave it back."""
+        life, asked = machine_s(facts).lifecycle, machine_s(facts).restart
+        if asked is not None and not asked.ended and action.path == PowerOff.path:
+            return f"restart {asked.id} by {asked.by}: {asked.reason}"
+        if action.path not in LIFECYCLE_FIELDS or isinstance(action, AcceptSystem):
+            return None
+        return life.release_cause if life.release_cause is not None else claim_key(life)
+
+    def observed(
+        self, facts: ResourceFacts, resource: Resource[Any], value: Any, fields: tuple[Field, ...], now: datetime
+    ) -> ResourceFacts:
+        """Whether a shutdown is still under way, what is in the virtual drive, and what its power says."""
+        known = machine_s(facts)
+        life = virtual_media.observe_media(known.lifecycle, fields)
+        if isinstance(resource.spec, MachineSpec) and isinstance(value, SystemState):
+            life = lifecycle.observe_power(resource.spec, life, value, now)
+        ignored = known.shutdown_ignored if _still_shutting_down(resource, fields) else None
+        after = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
+        return machine_restart.observed(after, resource.spec, value, now)
+
+    def at_start(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
+        """See `machine_reports.facts_at_start`, and `machine_restart.at_start`."""
+        return machine_restart.at_start(facts_at_start(machine_s(facts), now))
+
+    def ended(self, before: ResourceFacts, after: ResourceFacts) -> EventReason | None:
+        """Its boot request."""
+        had, has = (machine_s(one).lifecycle.boot_request is not None for one in (before, after))
+        return EventReason.BOOT_REQUEST_ENDED if had and not has else None
+
+    def report(
+        self, facts: ResourceFacts, request: str | None, fact: Any, detail: str, value: Any, now: datetime
+    ) -> ReportOutcome | None:
+        """What the boot service, the agent and the installed system say."""
+        known = machine_s(facts)
+        if is_over(known, fact, request):
+            return None
+        system = lifecycle.system_of(value) if isinstance(value, SystemState) else None
+        return apply_report(known, fact, detail, system, now)
+
+
+def _still_shutting_down(resource: Resource[Any], fields: tuple[Field, ...]) -> bool:
+    """Not so while people work on it: after that it is asked again before its power is cut."""
+    if is_paused(resource.spec):
+        return False
+    return any(f.path == PowerOff.path and not f.equal and bool(f.desired == PowerOff.goal) for f in fields)

@@ -1,0 +1,109 @@
+"""What machines do by writing it down: whose a machine is, its boot requests, and how they end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+
+from reconciler.kinds.common.fact_rules import Recorded
+from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts, machine_facts
+from reconciler.model.action import (
+    AcceptSystem,
+    Bind,
+    Free,
+    MachineRecord,
+    PinImage,
+    RequestBoot,
+    RequestErasure,
+    Settle,
+)
+from reconciler.model.event import EventReason
+from reconciler.model.facts import ResourceFacts
+from reconciler.model.resource import ResourceKey
+from reconciler.model.values.boot_purpose import Purpose
+
+
+def record_machine_action(
+    action: MachineRecord,
+    facts: Mapping[ResourceKey, ResourceFacts],
+    now: datetime,
+    name: str,
+    uuid: str | None = None,
+) -> Recorded:
+    """What is remembered when the action is done. `name`: of the boot request, where it gives one; `uuid`: what the
+    machine's BMC reported last."""
+    key, was = action.key, machine_facts(facts, action.key)
+    match action:
+        case Bind(project=project):
+            bound = (EventReason.BOUND, f"to project {project}")
+            event = bound if project else (EventReason.UNBOUND, "belongs to no project")
+            return _recorded(key, msgspec.structs.replace(was, project=project), event)
+        case PinImage(image=image):
+            event = (EventReason.IMAGE_PINNED, f"image {image or 'none'}")
+            return _recorded(key, msgspec.structs.replace(was, image=image), event)
+        case RequestBoot():
+            return _boot_requested(action, was, now, name, uuid)
+        case Settle():
+            return _settled(action, was)
+        case AcceptSystem():
+            return _system_accepted(action, was)
+        case Free():
+            return _freed(key, was)
+        case _:
+            assert_never(action)
+
+
+def _boot_requested(action: RequestBoot, was: MachineFacts, now: datetime, name: str, uuid: str | None) -> Recorded:
+    before = was.lifecycle
+    life = msgspec.structs.replace(
+        before,
+        boot_request=BootRequest(name, action.purpose, now, action.word, action.media, action.target, uuid),
+        attempts=action.attempt,
+        stopped_at=before.stopped_at if action.attempt > 1 else None,
+        tried_request=action.word,
+        heeded_request=action.heeded or before.heeded_request,
+        failure=None,
+    )
+    requested = msgspec.structs.replace(was, lifecycle=life)
+    if isinstance(action, RequestErasure) and action.purpose is Purpose.INSTALL:
+        # From here until its new system calls, it does not do what its project has it for.
+        requested = msgspec.structs.replace(requested, disrupted_at=now, taken_down_at=now)
+    event = (EventReason.BOOT_REQUESTED, f"to {action.purpose}, attempt {action.attempt}, order {name}")
+    return _recorded(action.key, requested, event)
+
+
+def _settled(action: Settle, was: MachineFacts) -> Recorded:
+    before, failure = was.lifecycle, action.failure
+    # At rest anybody may start it; after a failure what runs there is still what was started from here.
+    stopped = before.stopped_at if failure is not None else None
+    over = EventReason.BOOT_REQUEST_ENDED if before.boot_request is not None else EventReason.RECOVERED
+    event = (over, action.reason) if failure is None else (failure.reason, failure.message)
+    life = msgspec.structs.replace(before, boot_request=None, failure=failure, stopped_at=stopped)
+    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=life), event)
+
+
+def _system_accepted(action: AcceptSystem, was: MachineFacts) -> Recorded:
+    before, system, word = was.lifecycle, action.system, action.word
+    # Nothing of what was seen of the old one holds, and the word asks for nothing else.
+    tried = word if before.releasing_at is not None else before.tried_request
+    life = msgspec.structs.replace(before, system=system, heeded_request=word, tried_request=tried, stopped_at=None)
+    event = (EventReason.SYSTEM_ACCEPTED, f"{system} replaces {before.system}")
+    return _recorded(action.key, msgspec.structs.replace(was, lifecycle=life), event)
+
+
+def _freed(key: ResourceKey, was: MachineFacts) -> Recorded:
+    before = was.lifecycle
+    kept = {name: getattr(before, name) for name in ("inspected_at", "wiped", "heeded_request", "system", "media")}
+    freed = msgspec.structs.replace(was, project=None, image=None, lifecycle=LifecycleFacts(**kept))
+    events = {
+        key: (EventReason.FREED, f"by MachineClaim/{before.claim}; Machine is off and wiped"),
+        ResourceKey("MachineClaim", before.claim or ""): (EventReason.RELEASED, f"{key.name} is free again"),
+    }
+    return Recorded({key: freed}, events)
+
+
+def _recorded(key: ResourceKey, facts: ResourceFacts, event: tuple[str, str]) -> Recorded:
+    return Recorded({key: facts}, {key: event})

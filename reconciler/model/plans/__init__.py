@@ -1,0 +1,1 @@
+"""A plan, and what people said that changes one: access, overrides, pauses, restarts."""

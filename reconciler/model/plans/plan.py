@@ -1,0 +1,205 @@
+"""The plan as data. Every renderer reads its JSON form, and a saved plan is that form."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from reconciler.model.action import Action, Disruption
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.plans.access import AccessChange
+from reconciler.model.plans.override import Override
+from reconciler.model.resource import Commit, ResourceKey, Revision, Source
+
+FORMAT_VERSION = "4.0"
+"""Major: a reader must change. Minor: something was added."""
+
+
+class CauseKind(StrEnum):
+    """Who moved: git, the fleet, or both. LEAK: nobody; something is held for an owner that is no more."""
+
+    COMMIT = "commit"
+    DRIFT = "drift"
+    BOTH = "both"
+    LEAK = "leak"
+
+
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why something differs. `commit`: the last that touched the document; `since`: when drift was first seen."""
+
+    kind: CauseKind
+    commit: Commit | None = None
+    since: datetime | None = None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field, `path` as in the document (`spec.power`): what is observed and what is desired."""
+
+    path: str
+    observed: Any
+    desired: Any
+    cause: CauseKind
+
+
+class HoldKind(StrEnum):
+    """GUARD: a limit of the fleet. DECLARED: the document says so. IN_FLIGHT: an action is under way. FAILED: it was
+    tried and refused. BLOCKED: it waits for another resource. ADVISORY: a guard that only warns; it stands in
+    `Change.advice` and holds nothing."""
+
+    GUARD = "guard"
+    DECLARED = "declared"
+    IN_FLIGHT = "in-flight"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    ADVISORY = "advisory"
+
+
+UNREPORTED = "bmc-report"
+"""`Hold.by` where what is there does not say its value now, so that nobody knows whether it differs."""
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What holds a change back, and the flag or edit that lets it pass.
+
+    `path`: it holds that field alone, whose actions are left out of the change; the rest goes on. None: all of it.
+    """
+
+    kind: HoldKind
+    by: str
+    reason: str
+    hint: str
+    path: str | None = None
+
+
+class Verb(StrEnum):
+    """What a change does to what exists."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    FORGET = "forget"
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One resource that is not as declared, and the actions, in order, that would make it so.
+
+    `source` and `observed_at` are None where nothing is declared, or nothing was observed. `passes`: the guards that
+    would hold it, and that an override lifts; `lifted_by`: the ids of these overrides, in the same order.
+    `advice`: what Advisory guards would hold.
+    """
+
+    key: ResourceKey
+    verb: Verb
+    cause: Cause
+    differences: tuple[Difference, ...] = ()
+    actions: tuple[Action, ...] = ()
+    held_by: tuple[Hold, ...] = ()
+    passes: tuple[str, ...] = ()
+    lifted_by: tuple[str, ...] = ()
+    advice: tuple[Hold, ...] = ()
+    source: Source | None = None
+    observed_at: datetime | None = None
+
+    @property
+    def disruption(self) -> Disruption:
+        """The worst of its actions."""
+        found = {action.disruption for action in self.actions}
+        for level in (Disruption.DESTRUCTIVE, Disruption.DISRUPTIVE):
+            if level in found:
+                return level
+        return Disruption.NONE
+
+    @property
+    def goes(self) -> bool:
+        """Whether something would be sent now. A held field's actions are left out already; the rest goes on."""
+        return bool(self.actions) and all(hold.path is not None for hold in self.held_by)
+
+    def held(self, kind: HoldKind) -> bool:
+        """Whether a hold of this kind is on it."""
+        return any(hold.kind is kind for hold in self.held_by)
+
+    @property
+    def lifted(self) -> str:
+        """`disruption-budget (override 3f2a91)`: the guards that it passes, in words; empty where there is none."""
+        pairs = zip(self.passes, self.lifted_by, strict=True)
+        return ", ".join(f"{guard} (override {name})" for guard, name in pairs)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal while the same differences call for the same actions; what a saved plan is held against."""
+        sent = [msgspec.structs.replace(action, reason="") for action in self.actions]
+        return digest((self.key, [(d.path, d.observed, d.desired) for d in self.differences], sent))
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A resource that could not be read: no change is planned for it, and it is not gone."""
+
+    key: ResourceKey
+    reason: str
+    message: str
+    at: datetime | None = None
+
+
+class PlanScope(msgspec.Struct, frozen=True):
+    """How much was observed: `looked_at` of `total` resources, `machines` of `total_machines`; the filter in words."""
+
+    total: int
+    looked_at: int
+    machines: int
+    total_machines: int
+    filter: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What apply, or the daemon, would do now, and what it would not do and why. `overrides`: those in force.
+
+    `access`: of all machines, whatever the plan is limited to: logins go there as soon as the state is in force."""
+
+    format_version: str = FORMAT_VERSION
+    revision: Revision
+    planned_at: datetime
+    observed_at: datetime | None
+    scope: PlanScope
+    changes: tuple[Change, ...]
+    unknown: tuple[Unknown, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    access: tuple[AccessChange, ...] = ()
+
+    @property
+    def nothing_read(self) -> bool:
+        """Whether none of what was to be observed could be read: then no difference says anything."""
+        return bool(self.unknown) and len(self.unknown) == self.scope.looked_at
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing to do, 2 changes, 3 at least one held by a guard, 1 when nothing at all could be read.
+
+        A known machine that is to be reached by another way is a change.
+        (1 is also an error for which there is no plan.)
+        """
+        if self.nothing_read:
+            return 1
+        if any(change.held(HoldKind.GUARD) for change in self.changes):
+            return 3
+        waiting = (change for change in self.changes if change.goes or not change.held(HoldKind.DECLARED))
+        return 2 if any(waiting) or any(not one.is_new for one in self.access) else 0
+
+
+def override_hint(guard: str, key: ResourceKey) -> str:
+    """What lets this resource pass the guard for an hour, as it is typed."""
+    return f"`groundstate override {guard} {typed(key)} --for 1h --reason WHY`"
+
+
+def typed(key: ResourceKey) -> str:
+    """The resource as it is typed: `machine/r1-01`."""
+    return f"{key.kind.lower()}/{key.name}"
+
+
+def digest(value: object) -> str:
+    """A short stable digest of a msgspec-encodable value."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]

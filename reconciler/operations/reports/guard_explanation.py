@@ -1,0 +1,62 @@
+"""What each guard says of one resource, now or at another time, by what the store knows. Asks no BMC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from reconciler.kinds import RECONCILED
+from reconciler.kinds.selectors import select
+from reconciler.model.plans.plan import Change
+from reconciler.model.resource import ResourceKey
+from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.guards.fleet_survey import survey
+from reconciler.planning.guards.guard import GuardWorld
+from reconciler.planning.guards.guard_report import GuardVerdict, guard_verdicts
+from reconciler.planning.guards.standing import CommandLimits
+from reconciler.planning.planner import plan
+from reconciler.planning.universe import universe
+from reconciler.runtime import now
+
+
+class GuardExplanation(msgspec.Struct, frozen=True):
+    """The guards of a resource at a time. `change`: what is to be done with it; None: it is as declared, or unknown."""
+
+    key: ResourceKey
+    at: datetime
+    change: Change | None
+    verdicts: tuple[GuardVerdict, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether a guard holds the change."""
+        return any(one.holds for one in self.verdicts)
+
+
+def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: datetime | None = None) -> GuardExplanation:
+    """Which guards guard the resource, and what each says. `at_time`: as of another time, with all else as it is now.
+
+    Raises OperationError, and Unmatched where nothing is meant.
+    """
+    with Workspace(where) as at:
+        moment = at_time or now()
+        with at.store() as store:
+            desired, facts = state_and_facts(at, store)
+            observed = {one.key: one for one in store.observations(observed_types())}
+            standing, _ = standing_of(store, asked)
+        chosen = select([target], "", desired, universe(desired, facts))
+        keys = sorted(key for key in chosen if key.kind in RECONCILED)
+        if len(keys) != 1:
+            why = f"{target!r} does not name one reconciled resource; write KIND/NAME, such as machine/r1-01"
+            raise OperationError(why, FailureReason.NOT_FOUND)
+        planned = plan(desired, observed, facts, moment, standing)
+        change = next((one for one in planned.changes if one.key == keys[0]), None)
+        world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, moment)
+        verdicts = guard_verdicts(keys[0], change, world, fleet_budget(standing.limits))
+        return GuardExplanation(keys[0], moment, change, verdicts, at.notes)

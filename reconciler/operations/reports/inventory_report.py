@@ -1,0 +1,102 @@
+"""What is in a machine, by its BMC and by the agent, and what changed since somebody accepted it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import INVENTORIED
+from reconciler.kinds.catalogue.aggregate import aggregate_items, aggregates
+from reconciler.kinds.common.inventory import MachineInventory, Origin
+from reconciler.kinds.machine.inventory_diff import PartChange
+from reconciler.kinds.machine.labels import SizeFound, size_by_inventory
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.resource import Resource, ResourceKey
+from reconciler.onboarding.inventory_comparison import changes, disagreements, listed_changes
+from reconciler.operations.named_resource import one_resource
+from reconciler.operations.operator_name import operator
+from reconciler.operations.requests.inventory_refresh import refresh_inventory
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.runtime import now
+from reconciler.store import Store
+
+
+class InventoryRequest(msgspec.Struct, frozen=True):
+    """Of which machine, from which origin (None: both), and whether its BMC is read first, or what is kept is
+    accepted as the baseline."""
+
+    machine: str
+    origin: Origin | None = None
+    refresh: bool = False
+    accept: bool = False
+
+
+class InventoryReport(msgspec.Struct, frozen=True):
+    """What is kept at `at`, by origin, the differences, what follows from it, and what was accepted, in words."""
+
+    key: ResourceKey
+    at: datetime
+    kept: MachineInventory
+    changes: dict[Origin, tuple[PartChange, ...]]
+    disagreements: tuple[PartChange, ...]
+    size: SizeFound
+    aggregates: dict[str, Any]
+    accepted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything changed, or the two origins disagree."""
+        return any(self.changes.values()) or bool(self.disagreements)
+
+
+def report_inventory(where: Where, request: InventoryRequest) -> InventoryReport:
+    """Raises OperationError. Writes the store for `refresh` and `accept` alone."""
+    with Workspace(where) as at:
+        desired = at.read(at.source())
+        resource = one_resource(request.machine, INVENTORIED, desired)
+        opened = at.changing(create=True) if request.refresh or request.accept else at.store()
+        accepted: tuple[str, ...] = ()
+        with opened as store:
+            if request.refresh:
+                refresh_inventory(at, store, resource, desired, "inventory")
+            if request.accept:
+                accepted = tuple(_accept(resource, store, request.origin))
+            kept = _chosen(store.inventories.of(resource.key.name), request.origin)
+        return InventoryReport(
+            resource.key,
+            now(),
+            kept,
+            {one.origin: changes(one) for one in kept.all},
+            disagreements(kept),
+            size_by_inventory(resource, kept.best, desired),
+            aggregates(kept.best, aggregate_items(desired)),
+            accepted,
+            at.notes,
+        )
+
+
+def _accept(resource: Resource[Any], store: Store, origin: Origin | None) -> Iterator[str]:
+    """Each acceptance in words, once it is in the ledger."""
+    for kept in _chosen(store.inventories.of(resource.key.name), origin).all:
+        if kept.previous is None:
+            continue
+        message = f"{kept.origin}: {listed_changes(changes(kept))}"
+        store.inventories.accept(kept.machine, kept.origin)
+        reason, by = EventReason.INVENTORY_ACCEPTED, operator("inventory")
+        store.append([Event(now(), EventType.NORMAL, reason, message, resource.key, by=by)])
+        yield message
+
+
+def _chosen(known: MachineInventory, origin: Origin | None) -> MachineInventory:
+    match origin:
+        case Origin.OUT_OF_BAND:
+            return MachineInventory(out_of_band=known.out_of_band)
+        case Origin.IN_BAND:
+            return MachineInventory(in_band=known.in_band)
+        case _:
+            return known

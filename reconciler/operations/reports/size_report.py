@@ -1,0 +1,62 @@
+"""Why each Size fits a machine or not, by an inventory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.kinds import INVENTORIED
+from reconciler.kinds.catalogue.size_matching import Explanation, explain_size
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+from reconciler.operations.named_resource import one_resource
+from reconciler.operations.requests.inventory_refresh import observe_inventory, refresh_inventory
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.runtime import now
+from reconciler.views.render.tables.sizes import Basis, is_right, verdict
+
+
+class SizeReport(msgspec.Struct, frozen=True):
+    """Every Size held against what is in the machine: `basis` says by which inventory, `declared` which Size the
+    document names."""
+
+    key: ResourceKey
+    at: datetime
+    declared: str | None
+    basis: Basis
+    sizes: tuple[Explanation, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether exactly one Size fits, and is the declared one where one is declared."""
+        return is_right(self.declared, self.sizes)
+
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        return verdict(str(self.key), self.declared, self.sizes)
+
+
+def report_size(where: Where, machine: str, given: Basis | None = None, *, refresh: bool = False) -> SizeReport:
+    """By the inventory that is `given`, or what is kept, or, where nothing is kept, what the BMC says now. `refresh`:
+    read from the BMC and kept first. Raises OperationError."""
+    with Workspace(where) as at:
+        desired = at.read(at.source())
+        resource = one_resource(machine, INVENTORIED, desired)
+        basis = given or _basis(at, resource, desired, refresh=refresh)
+        sizes = desired.of_kind("Size")
+        found = tuple(explain_size(size.key.name, size.spec.constraints, basis.inventory) for size in sizes)
+        return SizeReport(resource.key, now(), resource.spec.size, basis, found, at.notes)
+
+
+def _basis(at: Workspace, resource: Resource[Any], desired: DesiredState, *, refresh: bool) -> Basis:
+    with at.changing(create=True) if refresh else at.store() as store:
+        if refresh:
+            refresh_inventory(at, store, resource, desired, "explain-size")
+        known = store.inventories.of(resource.key.name)
+        if known.best is not None:
+            return Basis(known.best, kept=tuple(one for one in known.all if one.value is not None))
+        return Basis(observe_inventory(at, store, resource, desired))

@@ -1,0 +1,124 @@
+"""Overrides of guards: begun, listed and revoked through the store, also while a daemon is at work on it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler import runtime
+from reconciler.kinds.selectors import select
+from reconciler.model.plans.override import Override
+from reconciler.operations.operation_error import OperationError
+from reconciler.operations.operator_name import operator
+from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.declared_guards import declared_guard_key, is_absolute_guard
+from reconciler.planning.override_scope import OVERRIDABLE, override_refusal
+from reconciler.planning.universe import universe
+from reconciler.runtime import now
+
+
+class OverrideRequest(msgspec.Struct, frozen=True):
+    """Which guard, for which resources (neither targets nor selector: all), how long, and why. `by`: who decided it,
+    where that is not the user whose process asks."""
+
+    guard: str
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    lasting: timedelta | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class OverrideList(msgspec.Struct, frozen=True):
+    """All overrides that are known at `at`, the oldest first; those that are over too."""
+
+    overrides: tuple[Override, ...]
+    at: datetime
+    notes: tuple[str, ...] = ()
+
+
+class OverrideBegun(msgspec.Struct, frozen=True):
+    """A new override, how many resources it covers now (None: all), and what happens while it lasts."""
+
+    override: Override
+    covered: int | None
+    effect: str
+    notes: tuple[str, ...] = ()
+
+
+def list_overrides(where: Where) -> OverrideList:
+    """Raises OperationError."""
+    with Workspace(where) as at, at.store() as store:
+        return OverrideList(store.overrides.all(), now(), at.notes)
+
+
+def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
+    """It is in force when this returns, and its event is in the ledger. Raises OperationError."""
+    refusal = override_refusal(request.guard, narrowed=bool(request.targets or request.selector))
+    if refusal is not None:
+        raise OperationError(refusal)
+    if request.lasting is None:
+        raise OperationError("say for how long: --for 30m, --for 2h; the override ends automatically")
+    if not request.reason.strip():
+        raise OperationError("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
+    with Workspace(where) as at:
+        _refuse_absolute(at, request.guard)
+        covered = _covered(at, request)
+        begins = now()
+        one = Override(
+            runtime.entropy(3).hex(),
+            request.guard,
+            request.reason.strip(),
+            _decided_by(request.by),
+            begins,
+            begins + request.lasting,
+            request.targets,
+            request.selector,
+        )
+        with at.changing(create=True) as store:
+            store.overrides.add(one)
+        return OverrideBegun(one, covered, _effect(one.guard), at.notes)
+
+
+def revoke_override(where: Where, name: str, by: str = "") -> Override:
+    """The override, which is over now. Raises OperationError where there is none in force."""
+    with Workspace(where) as at, at.changing() as store:
+        return store.overrides.revoke(name, _decided_by(by), now())
+
+
+def _covered(at: Workspace, request: OverrideRequest) -> int | None:
+    """How many resources are meant now; None: all. Raises Unmatched for what matches nothing, which is mistyped."""
+    if not request.targets and not request.selector:
+        return None
+    with at.store() as store:
+        desired, facts = at.read(at.source(), store), facts_of(store)
+        everything = universe(desired, facts)
+        return len(
+            select(request.targets, request.selector, desired, everything, lambda: derived_labels(store, desired))
+        )
+
+
+def _refuse_absolute(at: Workspace, guard: str) -> None:
+    """Raise OperationError for a declared guard that there is not, or that no override lifts."""
+    key = declared_guard_key(guard)
+    if key is None:
+        return
+    with at.store() as store:
+        desired, facts = at.read(at.source(), store), facts_of(store)
+    if key not in desired.resources and key not in facts.resources:
+        select([guard], "", desired)  # Raises Unmatched, with the nearest name.
+    if is_absolute_guard(guard, desired, facts):
+        why = f"{key} is Absolute, or was so within the hour: no override lifts its holds; change its document"
+        raise OperationError(why)
+
+
+def _effect(guard: str) -> str:
+    return OVERRIDABLE.get(guard, f"changes that {guard} holds go ahead")
+
+
+def _decided_by(by: str) -> str:
+    mine = operator("override")
+    return f"{by}, as {mine}" if by else mine

@@ -1,0 +1,121 @@
+"""Pauses of resources: begun, listed and ended through the store, also while a daemon is at work on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from reconciler import runtime
+from reconciler.kinds.selectors import filter_words, select
+from reconciler.model.plans.pause import ResourcePause
+from reconciler.model.resource import ResourceKey
+from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.operator_name import operator
+from reconciler.operations.stored_facts import derived_labels, facts_of
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.pauses import pauses, standing_pauses
+from reconciler.planning.universe import universe
+from reconciler.runtime import now
+
+
+class PauseRequest(msgspec.Struct, frozen=True):
+    """Which resources (`everything`, or targets and selector), how long (None: until it is resumed), and why."""
+
+    targets: tuple[str, ...] = ()
+    selector: str = ""
+    everything: bool = False
+    lasting: timedelta | None = None
+    reason: str = ""
+
+
+class PauseList(msgspec.Struct, frozen=True):
+    """All pauses that are known at `at`, the oldest first; those that are over too."""
+
+    pauses: tuple[ResourcePause, ...]
+    at: datetime
+    notes: tuple[str, ...] = ()
+
+
+class PauseBegun(msgspec.Struct, frozen=True):
+    """A new pause, how many resources it covers now, and those of them with an action in flight, which is observed to
+    its end."""
+
+    pause: ResourcePause
+    covered: int
+    in_flight: tuple[ResourceKey, ...]
+    notes: tuple[str, ...] = ()
+
+
+class PausesEnded(msgspec.Struct, frozen=True):
+    """The pauses that ended, and those that still stand."""
+
+    ended: tuple[ResourcePause, ...]
+    left: tuple[ResourcePause, ...]
+    notes: tuple[str, ...] = ()
+
+
+def list_pauses(where: Where) -> PauseList:
+    """Raises OperationError."""
+    with Workspace(where) as at, at.store() as store:
+        return PauseList(store.pauses.all(), now(), at.notes)
+
+
+def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
+    """It stands when this returns, and its event is in the ledger. Raises OperationError."""
+    if request.everything == bool(request.targets or request.selector):
+        raise OperationError("name what to pause, such as machine/r12-01, or select it with -l, or pass --all")
+    if not request.reason.strip():
+        raise OperationError("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
+    with Workspace(where) as at:
+        with at.store() as store:
+            desired, facts = at.read(at.source(), store), facts_of(store)
+            keys = universe(desired, facts)
+            chosen = select(request.targets, request.selector, desired, keys, lambda: derived_labels(store, desired))
+        begins = now()
+        one = ResourcePause(
+            runtime.entropy(3).hex(),
+            request.reason.strip(),
+            operator("pause"),
+            begins,
+            begins + request.lasting if request.lasting is not None else None,
+            request.targets,
+            request.selector,
+            frozenset(map(str, chosen)) if request.selector else frozenset(),
+        )
+        with at.changing(create=True) as store:
+            store.pauses.add(one)
+            flying = store.in_flight()
+        covered = tuple(sorted(key for key in flying if pauses(one, key, desired, facts)))
+        return PauseBegun(one, len(chosen), covered, at.notes)
+
+
+def end_pauses(where: Where, targets: tuple[str, ...], selector: str, *, everything: bool) -> PausesEnded:
+    """End the pauses of these ids, or those that were begun for just this. Raises OperationError where there is none;
+    then none ends."""
+    if not targets and not selector and not everything:
+        raise OperationError("name what to resume as it was paused, or the pause's id; `groundstate get pauses`")
+    with Workspace(where) as at:
+        with at.store() as store:
+            stand = standing_pauses(store.pauses.all(), now())
+        names = [one.id for one in _meant(stand, targets, selector, everything=everything)]
+        with at.changing() as store:
+            ended = store.pauses.end(names, operator("resume"), now())
+        return PausesEnded(ended, tuple(one for one in stand if one.id not in names), at.notes)
+
+
+def _meant(
+    stand: Sequence[ResourcePause], targets: tuple[str, ...], selector: str, *, everything: bool
+) -> list[ResourcePause]:
+    by_id = {one.id: one for one in stand}
+    if targets and not selector and not everything and all(target in by_id for target in targets):
+        return [by_id[target] for target in dict.fromkeys(targets)]
+    wanted = "everything" if everything else filter_words(targets, selector)
+    found = [one for one in stand if one.covers == wanted]
+    if not found:
+        known = "; ".join(f"{one.id} of {one.covers}" for one in stand) or "none"
+        why = f"no pause of {wanted} stands; pauses that stand: {known}; resume one by its id"
+        raise OperationError(why, FailureReason.NOT_FOUND)
+    return found

@@ -1,0 +1,144 @@
+"""The daemon: everything that it needs opened, and its work until it is asked to stop."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from reconciler import runtime
+from reconciler.applying.context import Context
+from reconciler.daemon.policy_state import PolicyState
+from reconciler.daemon.proposals import Schedule
+from reconciler.daemon.service import Daemon, DaemonSettings, Propose
+from reconciler.desired.git.branches.proposal_branch import ProposalBranch
+from reconciler.desired.git.sources.repository import Repository
+from reconciler.desired.git.sources.source import DesiredSource
+from reconciler.onboarding.discovery import HTTPS
+from reconciler.operations.onboarding.deliver_proposals import FOLDER
+from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.operator_name import operator
+from reconciler.operations.serving.serve_boot import NO_IMAGE, BootOptions, serve_boot
+from reconciler.operations.store_location import cache_dir
+from reconciler.operations.stored_facts import facts_of
+from reconciler.operations.where import Where
+from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.pauses import hold_everything
+from reconciler.planning.guards.standing import CommandLimits, DaemonReport
+from reconciler.runtime import now
+from reconciler.services.http import HealthServer
+from reconciler.store import Store
+from reconciler.store.rows.retention import EVENTS_KEPT
+from reconciler.store.sql.store_errors import StoreError
+
+
+class ProposeOptions(msgspec.Struct, frozen=True):
+    """How it is asked for; no branch: it is not."""
+
+    branch: str | None = None
+    interval: float = 3600.0
+    port: int = HTTPS
+
+
+class RunSettings(msgspec.Struct, frozen=True):
+    """How the daemon works: seconds between fetches of git and between looks at a machine, BMCs side by side, where its
+    health and metrics are (`HOST:PORT`), how long events are kept, and what it does besides."""
+
+    interval: float = 30.0
+    resync: float = 60.0
+    concurrency: int = 64
+    listen: str = "127.0.0.1:9808"
+    keep_events: timedelta = EVENTS_KEPT
+    boot: BootOptions = BootOptions()
+    propose: ProposeOptions = ProposeOptions()
+    observe: bool = False
+    """Only observe and report; send nothing."""
+
+
+def run_daemon(
+    where: Where,
+    asked: CommandLimits,
+    settings: RunSettings,
+    log: Any,
+    stop: runtime.Flag,
+    stoppable: AbstractContextManager[object],
+) -> None:
+    """Work until `stop` is set. `stoppable` is entered once there is something to be stopped, and left at the end.
+
+    Raises OperationError for what cannot be opened, and for what ends the daemon.
+    """
+    if settings.boot.address is not None and settings.boot.image is None:
+        raise OperationError(NO_IMAGE)
+    if settings.observe and settings.boot.address is not None:
+        raise OperationError("--observe sends nothing, and a boot service starts machines; leave --boot-address out")
+    with Workspace(where) as at:
+        at.keep_to_branch()
+        source = at.source()
+        propose = _proposal(settings.propose, source, at.where)
+        with at.changing(create=True) as store, stoppable, store.instance("run") as epoch, closing(at):
+            me = DaemonReport(
+                operator("run"), now(), asked.limits, settings.boot.address, observes_only=settings.observe
+            )
+            standing = PolicyState(store, asked, now, me)
+            daemon = _daemon(at, source, store, epoch, standing, settings, log, propose)
+            with (
+                _health(settings.listen, daemon) as health,
+                serve_boot(settings.boot, daemon.lives, store, at.where, log),
+                ExitStack() as leaving,
+            ):
+                mode = {"observes_only": True} if settings.observe else {}
+                log.info("Started", repository=source.location, store=store.where, port=health.port, **mode)
+                standing.begin(epoch)
+                leaving.callback(_leave, standing)
+                daemon.run(stop)
+            log.info("Stopped")
+
+
+def _daemon(
+    at: Workspace,
+    source: DesiredSource,
+    store: Store,
+    epoch: int,
+    standing: PolicyState,
+    settings: RunSettings,
+    log: Any,
+    propose: Propose | None,
+) -> Daemon:
+    waits = (hold_everything,) if settings.observe else ()
+    context = Context(now=now, random=runtime.random, by=operator("run"), epoch=epoch, waits=waits)
+    pace = DaemonSettings(
+        git=settings.interval, resync=settings.resync, workers=settings.concurrency, keep=settings.keep_events
+    )
+    ways = at.connections(store)
+    return Daemon(source, store, ways, facts_of(store), context, standing, pace, log, cache_dir(), propose)
+
+
+def _leave(standing: PolicyState) -> None:
+    with suppress(StoreError):  # What ended the daemon is what is to be reported.
+        standing.leave()
+
+
+def _proposal(options: ProposeOptions, source: DesiredSource, where: Where) -> Propose | None:
+    """What the daemon is to propose, if it was asked to. Raises OperationError."""
+    if options.branch is None:
+        return None
+    if not isinstance(source, Repository):
+        raise OperationError("--propose-branch needs commits to start from; leave --work-tree out")
+    if where.ref.removeprefix("refs/heads/") == options.branch:
+        raise OperationError(f"--propose-branch {options.branch}: groundstate follows this branch; name another one")
+    schedule = Schedule(every=options.interval, port=options.port)
+    return Propose(ProposalBranch(source, options.branch, FOLDER), schedule)
+
+
+def _health(listen: str, daemon: Daemon) -> HealthServer:
+    host, _, port = listen.rpartition(":")
+    try:
+        return HealthServer(
+            host.strip("[]") or "127.0.0.1", int(port), daemon.healthy, daemon.ready, daemon.metrics.text
+        )
+    except (OSError, ValueError, OverflowError) as error:
+        why = error.strerror or error if isinstance(error, OSError) else "the port must be a number from 0 to 65535"
+        said = f"--listen {listen}: cannot listen there: {why}; give HOST:PORT, or port 0 for any free one"
+        raise OperationError(said, FailureReason.UNAVAILABLE) from error

@@ -1,0 +1,1 @@
+"""What a machine and its agent ask for, and what they get."""

@@ -1,0 +1,173 @@
+"""What boot programs ask for over plain HTTP: their scripts, and files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from werkzeug import Request, Response
+from werkzeug.exceptions import NotFound
+from werkzeug.wsgi import FileWrapper
+
+from reconciler.kinds.common.machine_facts import BootRequest, FactType
+from reconciler.kinds.machine.lifecycle.virtual_media import IMAGE
+from reconciler.model.event import EventReason
+from reconciler.model.resource import ResourceKey
+from reconciler.model.token import Grant, TokenPurpose
+from reconciler.model.values.boot_purpose import Purpose
+from reconciler.services.boot import identifiers, scripts
+from reconciler.services.boot.boot_settings import LOADERS
+from reconciler.services.boot.handlers.request_context import RequestContext, RequestRefused, text_response
+from reconciler.services.boot.image_files import Blob
+
+PIECE = 128 * 1024
+"""Bytes of a file that are read and sent at once."""
+
+NEIGHBOURS = 35
+"""Seconds for which an agent listens for the switch, if it says nothing before: they speak every 30 (IEEE 802.1AB)."""
+
+_RETRY = 30
+"""Seconds after which a boot program may ask again that asked too often."""
+
+_WAIT = f" in one minute; the machine can ask again in {_RETRY} s"
+
+DISCOVER = "discover"
+"""What the order of an undeclared machine begins with."""
+
+
+class Pages:
+    """The pages of the plain HTTP listener."""
+
+    def __init__(self, desk: RequestContext) -> None:
+        self._desk = desk
+
+    def first(self, request: Request) -> Response:
+        """`/boot.ipxe`: the script that DHCP points to."""
+        return text_response(scripts.first(self._desk.places.http))
+
+    def machine(self, request: Request, uuid: str = "") -> Response:
+        """`/boot/<uuid>?mac=..&mac=..`: the machine's own script. The first MAC is that of the card in use."""
+        asked = identifiers.uuid(uuid)
+        macs = identifiers.macs(request.args.getlist("mac"))
+        key, asked = find_machine(self._desk, asked, macs)
+        if key is not None:
+            return self._known(request, key, asked, macs)
+        self._doubt(request, asked, macs)
+        if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
+            return self._discovered(request, asked, macs)
+        return text_response(scripts.to_disk("this machine is not known here"))
+
+    def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
+        desk, address = self._desk, request.remote_addr or ""
+        order, served = desk.lives.order(key), desk.lives.serves(key, address)
+        if order is None:
+            if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
+                desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
+            return text_response(scripts.to_disk(f"{key.name} has no boot request"))
+        if not served:
+            message = f"{key} asked for its boot script from outside of its spec.boot.networks, and got none"
+            desk.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
+            return text_response(scripts.to_disk(f"{key.name} is not started from this network"))
+        return self._ordered(request, key, order, uuid, macs)
+
+    def _doubt(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> None:
+        """Say why a machine with an order is not taken for the one that it looks like; else the order waits in vain."""
+        lives, address = self._desk.lives, request.remote_addr or ""
+        key = lives.resembles(macs) if macs else None
+        if key is not None and lives.serves(key, address) and lives.order(key) is not None:
+            message = (
+                f"a machine with a MAC address of {key} and the UUID {uuid or 'left out'} asked for a boot script and "
+                "got none. Its BMC reports another UUID, or another machine has this MAC address. Compare the UUIDs, "
+                "and write the MAC addresses into spec.macs"
+            )
+            self._desk.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)
+
+    def file(self, request: Request, checksum: str, name: str = "") -> Response:
+        """`/files/<sha256>/<name>`: a file of the store, or a part of it. The name is for those who look at that."""
+        blob = self._desk.files.open(checksum)
+        if blob is None:
+            raise NotFound("there is no such file here")
+        return send(request, blob, checksum)
+
+    def loader(self, request: Request, name: str) -> Response:
+        """`/ipxe.efi` and the like."""
+        folder = self._desk.settings.loaders
+        if folder is None or name not in LOADERS:
+            raise NotFound("there is no such file here")
+        return _from(request, folder, name)
+
+    def media(self, request: Request) -> Response:
+        """`/agent.iso`: the CD image, which BMCs fetch in parts."""
+        if self._desk.settings.media is None:
+            raise NotFound("there is no CD image here; ./dev image makes one beside the agent's other files")
+        return _from(request, self._desk.settings.folder, IMAGE)
+
+    def _ordered(
+        self, request: Request, key: ResourceKey, order: BootRequest, uuid: str | None, macs: tuple[str, ...]
+    ) -> Response:
+        if not self._desk.orders.allows(order.id, self._desk.now()):
+            raise RequestRefused(503, f"too many boot scripts requested for this machine{_WAIT}", retry=_RETRY)
+        ticket = self._ticket(request, Grant(TokenPurpose.BOOT, key, order.id, uuid, macs[:1], self._end()))
+        if not self._desk.lives.report(key, order.id, FactType.SCRIPT_SERVED, f"to {request.remote_addr}"):
+            raise RequestRefused(503, "the boot request of this machine has just changed", retry=5)
+        return self._agent(ticket, NEIGHBOURS if order.purpose is Purpose.INSPECT else 0)
+
+    def _discovered(self, request: Request, uuid: str | None, macs: tuple[str, ...]) -> Response:
+        desk, now = self._desk, self._desk.now()
+        if not desk.strangers.allows(request.remote_addr or "", now) or not desk.all_strangers.allows("", now):
+            raise RequestRefused(503, f"too many boot scripts requested for undeclared machines{_WAIT}", retry=_RETRY)
+        # Tokens of one order replace each other, and two machines' must not.
+        order = f"{DISCOVER}-{uuid or macs[0].replace(':', '-')}"
+        ticket = self._ticket(request, Grant(TokenPurpose.DISCOVER, None, order, uuid, macs[:1], self._end()))
+        return self._agent(ticket, NEIGHBOURS)
+
+    def _end(self) -> datetime:
+        return self._desk.now() + self._desk.settings.boot_token_ttl
+
+    def _ticket(self, request: Request, grant: Grant) -> scripts.Ticket:
+        now, places = self._desk.now(), self._desk.places
+        if not self._desk.scripts.allows(request.remote_addr or "", now):
+            raise RequestRefused(503, f"too many boot scripts requested from this address{_WAIT}", retry=_RETRY)
+        token = self._desk.tokens.issue(grant, now)
+        return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
+
+    def _agent(self, ticket: scripts.Ticket, neighbours: int) -> Response:
+        settings, files = self._desk.settings, self._desk.files
+        kernel, initrd = files.url(settings.kernel, "vmlinuz"), files.url(settings.initrd, "initrd.img")
+        arguments = f"{settings.arguments} gs.lldp={neighbours}"
+        return text_response(scripts.to_agent(self._desk.places.http, kernel, initrd, ticket, arguments))
+
+
+def _from(request: Request, folder: Path, name: str) -> Response:
+    try:
+        file = (folder / name).open("rb", buffering=0)
+    except OSError:
+        raise NotFound(f"there is no {name} here") from None
+    seen = (folder / name).stat()
+    return send(request, Blob(file, seen.st_size, seen.st_mtime), f"{seen.st_size:x}-{seen.st_mtime_ns:x}")
+
+
+def find_machine(
+    desk: RequestContext, uuid: str | None, macs: tuple[str, ...]
+) -> tuple[ResourceKey | None, str | None]:
+    """The declared machine, and its UUID the way round in which it was found."""
+    for one in dict.fromkeys((uuid, identifiers.turned(uuid) if uuid else None)):
+        if (one or macs) and (key := desk.lives.find(one or "", macs)) is not None:
+            return key, one or uuid
+    return None, uuid
+
+
+def send(request: Request, blob: Blob, tag: str) -> Response:
+    """The file, or the part that is asked for, with what lets a client go on where it stopped (RFC 9110, 13 and 14)."""
+    body: Any = FileWrapper(blob.file, PIECE)
+    answer = Response(body, direct_passthrough=True, content_type="application/octet-stream")
+    answer.call_on_close(blob.file.close)
+    answer.content_length = blob.size
+    answer.last_modified = datetime.fromtimestamp(blob.modified, UTC)
+    answer.set_etag(tag)
+    try:
+        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=blob.size)
+    except Exception:
+        answer.close()
+        raise

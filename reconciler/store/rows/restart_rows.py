@@ -1,0 +1,91 @@
+"""Restart requests: rows that are added and ended, each with its event in the ledger in the same transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from reconciler.model.event import Event, EventReason, EventType
+from reconciler.model.plans.plan import typed
+from reconciler.model.plans.restart import RestartRequest, RestartResult
+from reconciler.model.resource import ResourceKey
+from reconciler.store.rows.ledger import append
+from reconciler.store.sql.database import Database
+from reconciler.store.sql.store_errors import StoreError
+from reconciler.store.sql.tables import restart_table
+
+
+class RestartTable:
+    """The restart requests of one store. Each call is one transaction, on disk when it returns, and may raise
+    StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self) -> tuple[RestartRequest, ...]:
+        """Those that have not ended, the oldest first."""
+        asked = select(restart_table).where(restart_table.c.ended_at.is_(None))
+        with self._database.read() as connection:
+            rows = connection.execute(asked.order_by(restart_table.c.at, restart_table.c.id)).all()
+        return tuple(map(_request, rows))
+
+    def add(self, new: RestartRequest) -> None:
+        """It is asked for from now on; the ledger says so. Raises StoreError while another one of it is open."""
+        row = {"id": new.id, "kind": new.key.kind, "name": new.key.name, "reason": new.reason, "by": new.by}
+        message = f"restart {new.id}, to begin before {new.until:%Y-%m-%d %H:%M:%S}Z: {new.reason}"
+        event = Event(new.at, EventType.WARNING, EventReason.RESTART_REQUESTED, message, new.key, by=new.by)
+        with self._database.write() as connection:
+            opened = connection.execute(select(restart_table.c.id).where(*_open_of(new.key))).first()
+            if opened is not None:
+                raise StoreError(
+                    f"restart {opened.id} of {new.key} has not ended yet; nothing was changed. "
+                    f"`groundstate restart --cancel {typed(new.key)}` cancels it"
+                )
+            connection.execute(insert(restart_table), row | {"at": new.at, "until": new.until})
+            append(connection, [event])
+
+    def cancel(self, key: ResourceKey, why: str, by: str, now: datetime) -> RestartRequest | None:
+        """The open one of this resource is not wanted any more; the ledger says so. Returns that one; None: there is
+        none."""
+        with self._database.write() as connection:
+            asked = select(restart_table).where(*_open_of(key)).order_by(restart_table.c.at, restart_table.c.id)
+            row = connection.execute(asked).first()
+            if row is None:
+                return None
+            connection.execute(update(restart_table).where(restart_table.c.id == row.id).values(ended_at=now))
+            message = f"restart {row.id} is not wanted any more{f': {why}' if why else ''}"
+            append(connection, [Event(now, EventType.NORMAL, EventReason.RESTART_CANCELLED, message, key, by=by)])
+        return _request(row)
+
+    def end(self, results: list[RestartResult], now: datetime) -> tuple[Event, ...]:
+        """These have ended; tells the ledger, of each once, and returns what was recorded."""
+        if not results:
+            return ()
+        events = []
+        with self._database.write() as connection:
+            for one in results:
+                this = (restart_table.c.id == one.id, restart_table.c.ended_at.is_(None))
+                ended = connection.execute(update(restart_table).where(*this).values(ended_at=now))
+                if ended.rowcount:
+                    events.append(_event(one, now))
+            append(connection, events)
+        return tuple(events)
+
+
+def _open_of(key: ResourceKey) -> tuple[Any, ...]:
+    table = restart_table.c
+    return table.kind == key.kind, table.name == key.name, table.ended_at.is_(None)
+
+
+def _request(row: Any) -> RestartRequest:
+    return RestartRequest(row.id, ResourceKey(row.kind, row.name), row.reason, row.by, row.at, row.until)
+
+
+def _event(result: RestartResult, now: datetime) -> Event:
+    if not result.failure:
+        message = f"restart {result.id}: the machine was seen off, and is on again"
+        return Event(now, EventType.NORMAL, EventReason.RESTARTED, message, result.key)
+    message = f"restart {result.id}: {result.failure}"
+    return Event(now, EventType.WARNING, EventReason.RESTART_FAILED, message, result.key)

@@ -1,0 +1,1 @@
+"""The two databases: connections, tables, dialects, migrations, and commits that are grouped."""

@@ -1,0 +1,128 @@
+"""Writes that wait at the same time share one transaction: a disk, or a network, is waited for once for all of them.
+
+Whoever finds nobody writing leads: it writes all that waits, its own first. Meanwhile the others queue up, and the
+first of those leads the next group. A group that fails is written entry by entry, so that an odd record costs itself
+alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from reconciler import runtime
+from reconciler.model.ledger_write import LedgerWrite
+from reconciler.store.sql.store_errors import StoreError
+
+_OF_THE_STORE = (OperationalError, InterfaceError, PoolTimeout, OSError)
+"""Behind an error, these say that the database does not work. No entry would fare better than another."""
+
+
+class PendingWrite:
+    """Writes that are on disk together or not at all. Made by `GroupCommit.enqueue`."""
+
+    def __init__(self, group: GroupCommit, writes: Sequence[LedgerWrite], refused: Callable[[], None]) -> None:
+        self.writes = tuple(writes)
+        self.error: Exception | None = None
+        self.is_decided = False
+        """Whether it is on disk, or never will be."""
+        self._group, self._refused = group, refused
+        self._turn, self._leads = runtime.flag(), False
+
+    def wait(self) -> None:
+        """Return when it is on disk. Raises StoreError, or what was odd about it; then nothing of it is written.
+
+        Whoever enqueued it must call this, and hold no lock that another's way here needs.
+        """
+        self._turn.wait()
+        if self._leads:
+            self._group.lead()
+        if self.error is not None:
+            raise self.error
+
+    def refuse(self, error: Exception) -> None:
+        """It is not written, and never will be. For `GroupCommit`, and for whoever made it from what was refused."""
+        if not self.is_decided:
+            self.error, self.is_decided = copy.copy(error), True
+            self._refused()
+
+    def confirm(self) -> None:
+        """It is on disk, unless it was refused before."""
+        self.is_decided = True
+
+    def call(self, *, to_lead: bool) -> None:
+        """Let its thread go on."""
+        self._leads = to_lead
+        self._turn.set()
+
+
+class GroupCommit:
+    """`write` carries out all writes that it is given in one transaction, in their order."""
+
+    def __init__(self, write: Callable[[Sequence[LedgerWrite]], None]) -> None:
+        self._write = write
+        self._lock = runtime.lock()
+        self._waiting: list[PendingWrite] = []
+        self._is_led = False
+
+    def enqueue(self, writes: Sequence[LedgerWrite], refused: Callable[[], None]) -> PendingWrite:
+        """Put the writes behind those that wait. `refused` is called, by any thread, when they are not written, before
+        any later entry is: what was made from them can be refused too."""
+        entry = PendingWrite(self, writes, refused)
+        with self._lock:
+            self._waiting.append(entry)
+            leads, self._is_led = not self._is_led, True
+        if leads:
+            entry.call(to_lead=True)
+        return entry
+
+    def lead(self) -> None:
+        """Write all that waits; then let the next one lead."""
+        with self._lock:
+            group, self._waiting = self._waiting, []
+        try:
+            self._write_group(group)
+        finally:
+            for entry in group:
+                entry.refuse(StoreError("the thread that writes to the store ended; nothing was sent"))
+                entry.call(to_lead=False)
+            with self._lock:
+                following = self._waiting[0] if self._waiting else None
+                self._is_led = following is not None
+            if following is not None:
+                following.call(to_lead=True)
+
+    def _write_group(self, group: Sequence[PendingWrite]) -> None:
+        writes = [write for entry in group if not entry.is_decided for write in entry.writes]
+        try:
+            if writes:
+                self._write(writes)
+        except Exception as error:  # noqa: BLE001  each entry's own thread raises it
+            self._write_each(group, error)
+        else:
+            for entry in group:
+                entry.confirm()
+
+    def _write_each(self, group: Sequence[PendingWrite], error: Exception) -> None:
+        """Write the entries one by one after `error`, up to the first one that shows the database itself broken."""
+        is_broken = len(group) == 1 or _is_of_the_store(error)
+        for entry in group:
+            if entry.is_decided:
+                continue
+            if is_broken:
+                entry.refuse(error)
+                continue
+            try:
+                self._write(entry.writes)
+            except Exception as own:  # noqa: BLE001  its own thread raises it
+                entry.refuse(own)
+                is_broken, error = _is_of_the_store(own), own
+            else:
+                entry.confirm()
+
+
+def _is_of_the_store(error: Exception) -> bool:
+    return isinstance(error.__cause__, _OF_THE_STORE)

@@ -1,0 +1,91 @@
+"""What can go wrong with the store, said to a person: what, where, and what to do."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from reconciler.model.values.redact import redacted
+
+
+class StoreError(Exception):
+    """The store could not do it. `str()` is for people and never holds a password."""
+
+
+class NoStore(StoreError):
+    """There is no store at this place yet, which is said as in `place`."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"store {place}: there is none yet; `groundstate apply` or `groundstate run` makes it")
+        self.place = place
+
+
+class Fenced(StoreError):
+    """Another instance has taken over: this one must send nothing more."""
+
+
+class StoreGone(Fenced):
+    """The store's file was deleted, or another is in its place: what is written goes nowhere."""
+
+
+class AlreadyBound(StoreError):
+    """The machine, or the slot, is taken: another has been quicker. Nothing was changed."""
+
+
+class InstanceHeld(StoreError):
+    """Another process is at work on this store. `str()` names it."""
+
+
+_ADVICE = (
+    (
+        "unable to open database file",
+        "the file or its directory cannot be opened; check that it exists and is writable",
+    ),
+    ("readonly database", "it cannot be written; check who owns the file and its directory, and how it is mounted"),
+    ("permission denied", "access is refused; check the file's owner, or the database role's rights"),
+    ("is full", "the disk is full; free some space on it, nothing was changed"),
+    ("no space left", "the disk is full; free some space on it, nothing was changed"),
+    ("database is locked", "another process holds it for too long; end that process, or try again"),
+    ("malformed", "the file is damaged; put it aside and restore a backup"),
+    ("not a database", "the file is no SQLite database; check the path of --store"),
+    ("disk i/o error", "the disk reports an error; check the log of the operating system"),
+    ("password authentication failed", "the user or the password is wrong; check the store's URL"),
+    ("no such table", "its tables are gone; restore a backup, or check the path of --store"),
+    ('relation "', "its tables are gone; restore a backup, or check the store's URL"),
+    ("does not exist", "create it first, or check the store's URL"),
+)
+
+
+_SHOWN = ("host", "port", "dbname", "user", "sslmode", "application_name", "target_session_attrs", "connect_timeout")
+"""Of a URL's parameters, those that people are shown; others may be, or lead to, secrets."""
+
+
+def store_address(url: URL) -> str:
+    """The store's address for people: a SQLite file's path, or the URL without password and other secrets."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or "memory"
+    shown = {name: value for name, value in url.query.items() if name in _SHOWN}
+    return url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
+
+
+def store_error(error: SQLAlchemyError | OSError, where: str) -> StoreError:
+    """The error as a StoreError that says what to do."""
+    if isinstance(error, PoolTimeout):
+        return StoreError(f"store {where}: all connections are busy; too much runs at once, or the database hangs")
+    said = _said(error)
+    lowered = said.lower()
+    for sign, advice in _ADVICE:
+        if sign in lowered:
+            return StoreError(f"store {where}: {advice} ({said})")
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError) and "connect" in lowered:
+        return StoreError(f"store {where}: the database cannot be reached; check that it runs and the URL ({said})")
+    return StoreError(f"store {where}: {said}")
+
+
+def _said(error: SQLAlchemyError | OSError) -> str:
+    """The database's own words. SQLAlchemy's text would add the statement and its parameters."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return redacted((str(origin).strip() or type(origin).__name__).splitlines()[0])

@@ -1,0 +1,1 @@
+"""Tables and trees of what is there: machines, sizes, guards, placements, history."""

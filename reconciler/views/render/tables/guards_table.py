@@ -1,0 +1,64 @@
+"""What guards say of a resource, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from reconciler.model.plans.plan import Change
+from reconciler.model.resource import ResourceKey
+from reconciler.planning.guards.declared_guards import local_words
+from reconciler.planning.guards.guard_report import BudgetReport, GuardVerdict
+from reconciler.views.render.words import action, clean, moment
+
+
+def guard_lines(key: ResourceKey, at: datetime, change: Change | None, verdicts: tuple[GuardVerdict, ...]) -> list[str]:
+    """Every guard, with what it says."""
+    what = ", ".join(action(one) for one in change.actions) if change is not None else ""
+    lines = [f"{clean(str(key))} at {moment(at)}"]
+    lines.append(
+        f"To do: {what or 'nothing'}" if change is not None else "To do: nothing; it is as declared, or unknown"
+    )
+    if not verdicts:
+        lines.append("No guard guards it.")
+    for one in verdicts:
+        lines.append("")
+        lines.extend(clean(line) if not line.startswith(" ") else f"  {clean(line)}" for line in _lines(one, at))
+    return lines
+
+
+def _lines(one: GuardVerdict, at: datetime) -> Iterator[str]:
+    state = "HOLDS the change" if one.holds else "warns of the change" if one.reasons else "lets it pass"
+    yield f"{one.guard} ({one.level}): {state}"
+    if one.description:
+        yield f" {one.description}"
+    if one.in_force_until is not None:
+        yield f" former spec of a guard that was loosened or removed; in force until {moment(one.in_force_until)}"
+    if one.window is not None:
+        word = "open" if one.window.open else "closed"
+        until = one.window.until
+        when = "for more than a year" if until is None else f"until {local_words(until, one.time_zone or 'UTC')}"
+        left = "" if until is None else f", for {_span(until - at)}"
+        why = f" ({one.window.reason})" if one.window.reason else ""
+        yield f" window: {word} {when}{left}{why}"
+    if one.budget is not None:
+        yield f" budget: {_budget(one.budget)}"
+    if one.protection is not None:
+        yield f" protection: {one.protection}"
+    for reason in one.reasons:
+        yield f" {reason}"
+
+
+def _budget(one: BudgetReport) -> str:
+    also = f" and {one.unavailable} unavailable" if one.unavailable else ""
+    wait = f"; room again at {moment(one.next_at)}" if one.next_at is not None else ""
+    return f"{one.down} down{also} of {one.size} {one.group}; the limit is {one.allowed}{wait}"
+
+
+def _span(span: timedelta) -> str:
+    """`3 h 12 min`, `2 d 4 h`."""
+    minutes = max(0, int(span.total_seconds() // 60))
+    days, hours = minutes // 1440, minutes % 1440 // 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

@@ -1,0 +1,65 @@
+"""`groundstate status` for a terminal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from reconciler.model.event import Event
+from reconciler.model.plans.override import Override
+from reconciler.model.plans.pause import ResourcePause
+from reconciler.planning.guards.standing import DaemonReport
+from reconciler.views.columns import short_age
+from reconciler.views.render.words import Paint, clean, override_words, pause_words, unpainted
+
+_COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "magenta", "Reconciling": "cyan"}
+
+
+def daemon_line(daemon: DaemonReport | None, at_work: bool, now: datetime, paint: Paint = unpainted) -> str:
+    """Whether one is alive, and how to proceed where none is."""
+    if daemon is None:
+        return paint("yellow", "Daemon:     none was ever at work on this store; `groundstate run` starts one")
+    since = f"{clean(daemon.by)}, started {short_age(daemon.since, now)} ago"
+    if at_work:
+        only = paint("yellow", "only observes, sends nothing; ") if daemon.observes_only else ""
+        return f"Daemon:     at work, {only}{since}, seen {short_age(daemon.seen_at, now)} ago"
+    ended = "ended" if daemon.ended else "silent; its host or process may be down"
+    last = f"{since}, last seen {short_age(daemon.seen_at, now)} ago"
+    return paint("red", f"Daemon:     {ended}: {last}; `groundstate run` starts one")
+
+
+def revision_lines(
+    in_force: str | None,
+    ref: str | None,
+    since: datetime | None,
+    broken: Event | None,
+    now: datetime,
+    paint: Paint = unpainted,
+) -> Iterator[str]:
+    """What is in force, and what is not because it is broken."""
+    if in_force is None:
+        yield "Revision:   none is in force yet"
+    else:
+        when = f", for {short_age(since, now)}" if since else ""
+        yield f"Revision:   {clean(in_force[:10])} ({clean(ref or 'HEAD')}) is in force{when}"
+    if broken is not None:
+        age = short_age(broken.latest, now)
+        yield paint("red", f"Broken:     {broken.reason} {age} ago: {clean(broken.message)}")
+
+
+def status_lines(statuses: Mapping[str, Mapping[str, int]], paint: Paint = unpainted) -> Iterator[str]:
+    """A line for each kind: how many resources have which status."""
+    width = max(map(len, statuses), default=0)
+    for kind, counts in statuses.items():
+        words = ", ".join(paint(_COLOURS.get(word, "dim"), f"{number:,} {word}") for word, number in counts.items())
+        yield f"  {kind:<{width}}  {words}"
+
+
+def held_lines(
+    held: Mapping[str, int], overrides: tuple[Override, ...], pauses: tuple[ResourcePause, ...] = ()
+) -> Iterator[str]:
+    """What guards keep back, which of them are overridden, and what is paused."""
+    words = ", ".join(f"{number:,} by {guard}" for guard, number in held.items())
+    yield f"Held:       {words or 'nothing'}"
+    yield from (f"Override:   {clean(override_words(one))}" for one in overrides)
+    yield from (f"Paused:     {clean(pause_words(one))}" for one in pauses)
