@@ -3,7 +3,7 @@ guards' survey, and which machines claims get."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from reconciler.applying.budget_order import BudgetOrder
 from reconciler.applying.context import Context
 from reconciler.applying.state import EngineState
+from reconciler.kinds import FLEET
 from reconciler.model.facts import Facts
 from reconciler.model.observation import INTERNAL, ObservedState
 from reconciler.model.plans.plan import Change, Plan
@@ -22,6 +23,7 @@ from reconciler.planning.guards.fleet_survey import FleetSurvey, disrupted, surv
 from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted
 from reconciler.planning.plan_isolation import Judging, judge_changes
 from reconciler.planning.planner import plan
+from reconciler.planning.universe import keys_to_plan
 
 SURVEY_SECONDS = 1.0
 """For so long a survey is used again: it reads the whole fleet."""
@@ -35,6 +37,7 @@ class FleetPlanner:
         self._last: tuple[datetime, FleetSurvey] | None = None
         self._placements = _PlacementMemo(state, context)
         self._order = BudgetOrder(state, context, self._wanting)
+        self._as_declared = _AsDeclared(state)
 
     def plan(self, select: set[ResourceKey]) -> Plan:
         """The plan of the selected resources. Raises RuntimeError while no desired state is in
@@ -47,6 +50,7 @@ class FleetPlanner:
         )
         self._order.planned(select - {change.key for change in planned.changes}, ())
         self._set_aside(planned, observed)
+        self._as_declared.note(select, planned)
         return planned
 
     def _wanting(self, select: set[ResourceKey]) -> list[Change]:
@@ -76,6 +80,26 @@ class FleetPlanner:
         with self._state.gate:
             self._set_aside(planned, observed)
         return planned
+
+    def plan_rest(self) -> Plan:
+        """The plan as of the moment of the call, without the machines that were as declared when they were reconciled
+        last and are seen and remembered unchanged since. What only time changes of those is seen at their next
+        reconcile. The gate is free meanwhile, as in `plan_all`. Raises RuntimeError as `plan` does."""
+        with self._state.gate:
+            desired = self._state.desired
+            if desired is None:
+                raise RuntimeError("no desired state is in force")
+            observed, facts = self._state.copy()
+            left_out = self._as_declared.keys()
+        select = {*keys_to_plan(desired, facts, observed)} - left_out
+        planned = self._planned(desired, observed, facts, select, placements=self._placed)
+        with self._state.gate:
+            self._set_aside(planned, observed)
+        return planned
+
+    def _placed(self) -> Placements:
+        with self._state.gate:
+            return self._placements.placements()
 
     def _planned(
         self,
@@ -125,12 +149,42 @@ class FleetPlanner:
         self._last = None
 
 
+class _AsDeclared:
+    """The machines that the plan of their last reconcile found as declared, and of which nothing has changed since: in
+    a fleet at rest nearly all. Only for who holds the gate."""
+
+    def __init__(self, state: EngineState) -> None:
+        self._state, self._drain = state, state.watch()
+        self._desired: DesiredState | None = None
+        self._keys: set[ResourceKey] = set()
+
+    def note(self, select: Iterable[ResourceKey], planned: Plan) -> None:
+        """These keys were planned just now, by the state in force."""
+        self._follow()
+        others = {change.key for change in planned.changes} | {one.key for one in planned.unknown}
+        for key in select:
+            (self._keys.discard if key in others or key.kind not in FLEET else self._keys.add)(key)
+
+    def keys(self) -> set[ResourceKey]:
+        """Which they are now."""
+        self._follow()
+        return self._keys.copy()
+
+    def _follow(self) -> None:
+        changed = self._drain()
+        if self._state.desired is self._desired:
+            self._keys -= changed
+        else:
+            self._desired, self._keys = self._state.desired, set()
+
+
 class _PlacementMemo:
     """Which machines claims get, worked out once for each state of the fleet, as every step of a claim asks for it.
     Only for who holds the gate."""
 
     def __init__(self, state: EngineState, context: Context) -> None:
         self._state, self._context = state, context
+        self._drain = state.watch()
         self._tally: MachineTally | None = None
         self._due = 0
         self._found: Placements = {}
@@ -139,7 +193,7 @@ class _PlacementMemo:
         """What every claim has and would get now. A desired state must be in force."""
         desired, now = self._state.desired, self._context.now()
         assert desired is not None  # noqa: S101
-        tally, changed, due = self._tally, self._state.drain_changed(), dated(desired, now)
+        tally, changed, due = self._tally, self._drain(), dated(desired, now)
         if tally is None or tally.fleet.desired is not desired or changed or due != self._due:
             # A failure leaves nothing behind that could be taken for the answer.
             self._tally = None

@@ -65,7 +65,7 @@ class EngineState:
         self._down = {key for key, fact in self._facts.items() if fact.disrupted_at or fact.taken_down_at}
         self._observed: dict[ResourceKey, Observation] = {}
         self._unsaved: dict[ResourceKey, Observation] = {}
-        self._changed: set[ResourceKey] = set()
+        self._watches: list[set[ResourceKey]] = []
         self._cells: dict[str, MutableMapping[ResourceKey, Any]] = {_FACTS: self._facts, _FLIGHTS: self._flights}
         self._busy: dict[str, dict[ResourceKey, InFlight]] = {}
         for flight in self._flights.values():
@@ -163,7 +163,7 @@ class EngineState:
             cells[key] = value
         elif key in cells:
             del cells[key]
-        self._changed.add(key)
+        self._changed(key)
         if name == _FACTS:
             is_down = value is not None and (value.disrupted_at or value.taken_down_at)
             (self._down.add if is_down else self._down.discard)(key)
@@ -217,7 +217,7 @@ class EngineState:
         with self.gate:
             self._observed.pop(key, None)
             self._unsaved.pop(key, None)
-            self._changed.add(key)
+            self._changed(key)
 
     # -- what is under way -------------------------------------------------------------------------------------------
 
@@ -274,15 +274,26 @@ class EngineState:
         with self.gate:
             before = self._observed.get(seen.key)
             if before is None or (before.value, before.error) != (believed.value, believed.error):
-                self._changed.add(seen.key)
+                self._changed(seen.key)
             self._observed[seen.key] = believed
             self._unsaved[seen.key] = seen
 
-    def drain_changed(self) -> set[ResourceKey]:
-        """The keys of which something else is remembered, under way or seen than at the last call; to see the same
-        again is no change. For one caller, who holds the gate."""
-        changed, self._changed = self._changed, set()
-        return changed
+    def watch(self) -> Callable[[], set[ResourceKey]]:
+        """A function that gives the keys of which something else is remembered, under way or seen than at its last
+        call; to see the same again is no change. To be called by who holds the gate."""
+        changed: set[ResourceKey] = set()
+        self._watches.append(changed)
+
+        def drain() -> set[ResourceKey]:
+            found = changed.copy()
+            changed.clear()
+            return found
+
+        return drain
+
+    def _changed(self, key: ResourceKey) -> None:
+        for watch in self._watches:
+            watch.add(key)
 
     def copy(self) -> tuple[dict[ResourceKey, Observation], Facts]:
         """What is seen and what is remembered as of now, which change no more."""

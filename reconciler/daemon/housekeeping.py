@@ -73,7 +73,7 @@ class Housekeeper:
             if runtime.monotonic() - collected >= COLLECT_SECONDS:
                 collected = runtime.monotonic()
                 self._survives("searching for leaks", self._collect)
-            self._survives("counting", lambda: self.count_work(self._engine.plan()))
+            self._survives("counting", lambda: self.count_work(self._engine.plan_rest()))
 
     def relabel(self) -> None:
         """What machines are by their inventories may be another thing now: work it out at the next round."""
@@ -88,7 +88,7 @@ class Housekeeper:
         """An override or a pause has begun or ended: what a guard holds, or let pass, is judged anew at once."""
         self._count_overrides()
         if self._engine.desired is not None:
-            self._put([one.key for one in self._engine.plan().changes if one.passes or one.held(HoldKind.GUARD)])
+            self._put([one.key for one in self._engine.plan_rest().changes if one.passes or one.held(HoldKind.GUARD)])
 
     def count_work(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for

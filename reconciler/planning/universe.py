@@ -15,8 +15,18 @@ _ORDER = {name: index for index, name in enumerate(KINDS)}
 def universe(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey] = ()) -> list[ResourceKey]:
     """Every key that a plan could be about: reconciled and declared, or once declared and still remembered, or held by
     a backend, as an address is by the IPAM."""
+    return sorted_keys(keys_to_plan(desired, facts, observed))
+
+
+def keys_to_plan(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey] = ()) -> set[ResourceKey]:
+    """The same in no order."""
     found = {key for key in observed if key.kind in KINDS and KINDS[key.kind].made}
-    return sorted_keys({key for key in desired.resources if key.kind in RECONCILED} | facts.resources.keys() | found)
+    declared = desired.derived("reconciled keys", _reconciled_keys)
+    return declared | facts.resources.keys() | found
+
+
+def _reconciled_keys(desired: DesiredState) -> set[ResourceKey]:
+    return {key for key in desired.resources if key.kind in RECONCILED}
 
 
 def sorted_keys(keys: Collection[ResourceKey]) -> list[ResourceKey]:

@@ -78,11 +78,13 @@ class ResourceTally:
 
 
 def _entry(key: ResourceKey, world: GuardWorld, said: Change | Unknown | None, before: _Entry | None) -> _Entry:
-    facts = world.facts
-    basis = (facts.resources.get(key), world.observed.get(key), facts.in_flight.get(key))
+    facts, seen = world.facts, world.observed.get(key)
+    # And not the observation itself: each has its time, and nearly each shows what the last one did.
+    shown = (None, None) if seen is None else (seen.value, seen.error)
+    basis = (facts.resources.get(key), *shown, facts.in_flight.get(key))
     if (
         before is not None
-        and all(one is other for one, other in zip(basis, before.basis, strict=True))
+        and all(one is other or one == other for one, other in zip(basis, before.basis, strict=True))
         # Every plan has changes of its own, which are mostly the same as before.
         and (said is before.said or said == before.said)
     ):
