@@ -130,7 +130,15 @@ def test_get_and_explain_say_who_is_held_and_by_what(lab: Lab) -> None:
     assert by_name["guard/racks"]["budget"]["allowed"] == 1
     later = lab.run("explain-guard", "machine/a1", *NO_LIMIT, "--at", "2999-01-02T00:00Z")
     assert later.code == 0, later.out
-    assert "guard/freeze (Mandatory): lets it pass" in later.out
+    assert "guard/freeze (Mandatory): lets the change pass" in later.out
+
+
+def test_where_nothing_is_to_be_done_no_guard_is_said_to_let_it_pass(lab: Lab) -> None:
+    """Beside a closed window, that reads as leave to power the machine off."""
+    lab.commit("On", FREEZE)
+    found = lab.run("explain-guard", "machine/a1", *NO_LIMIT)
+    assert found.code == 0, found.err
+    assert "guard/freeze (Mandatory): no change to judge\n  window: closed" in found.out
 
 
 def test_an_override_by_name_lets_it_pass_and_is_refused_for_what_is_not_there(lab: Lab) -> None:

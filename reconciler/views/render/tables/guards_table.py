@@ -23,12 +23,13 @@ def guard_lines(key: ResourceKey, at: datetime, change: Change | None, verdicts:
         lines.append("No guard guards it.")
     for one in verdicts:
         lines.append("")
-        lines.extend(clean(line) if not line.startswith(" ") else f"  {clean(line)}" for line in _lines(one, at))
+        lines.extend(clean(line) if not line.startswith(" ") else f"  {clean(line)}" for line in _lines(one, at, change))
     return lines
 
 
-def _lines(one: GuardVerdict, at: datetime) -> Iterator[str]:
-    state = "HOLDS the change" if one.holds else "warns of the change" if one.reasons else "lets it pass"
+def _lines(one: GuardVerdict, at: datetime, change: Change | None) -> Iterator[str]:
+    passes = "no change to judge" if change is None else "lets the change pass"
+    state = "HOLDS the change" if one.holds else "warns of the change" if one.reasons else passes
     yield f"{one.guard} ({one.level}): {state}"
     if one.description:
         yield f" {one.description}"
