@@ -23,7 +23,9 @@ def guard_lines(key: ResourceKey, at: datetime, change: Change | None, verdicts:
         lines.append("No guard guards it.")
     for one in verdicts:
         lines.append("")
-        lines.extend(clean(line) if not line.startswith(" ") else f"  {clean(line)}" for line in _lines(one, at, change))
+        lines.extend(
+            clean(line) if not line.startswith(" ") else f"  {clean(line)}" for line in _lines(one, at, change)
+        )
     return lines
 
 
