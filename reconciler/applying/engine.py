@@ -238,6 +238,11 @@ class Engine:
             desired, observed = self._state.desired, self._state.observed
             return sum(one.key not in observed for kind in kinds for one in desired.of_kind(kind)) if desired else 0
 
+    def answers(self, key: ResourceKey) -> bool:
+        """Whether the resource could be read at the last look; True before the first."""
+        seen = self._state.observed.get(key)
+        return seen is None or seen.error is None
+
     def world(self) -> GuardWorld:
         """What guards judge by, as of now. A desired state must be in force."""
         with self._gate:

@@ -119,6 +119,7 @@ class Daemon:
             context.now,
             context.random,
             begins=self._has_looked_at_all,
+            answers=self._engine.answers,
         )
         self._proposer = self._proposer_of(propose, connections) if propose is not None else None
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from drivers.base import Accepted, Bmc, Task
-from reconciler import runtime
 from reconciler.kinds.machine.lifecycle.virtual_media import media_is_watched
 from reconciler.kinds.machine.spec import way_to
 from reconciler.model.action import (
@@ -25,6 +24,7 @@ from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.observed.backend import FactsByKey, not_carried_out, observation_of
 from reconciler.observed.connections import Connections
+from reconciler.observed.crew import each_done
 
 
 class BmcBackend:
@@ -49,12 +49,7 @@ class BmcBackend:
         def one(key: ResourceKey) -> Observation:
             return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
 
-        with runtime.pool(min(concurrency, len(keys)), "observe") as pool:
-            try:
-                for done in runtime.as_done([pool.submit(one, key) for key in keys]):
-                    yield done.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        return each_done(one, keys, concurrency, "observe")
 
     def holdings(self) -> Mapping[ResourceKey, Any]:
         """None: machines are found, and not made."""

@@ -78,7 +78,8 @@ class InventoryReader:
     """Reads machines' inventories from their BMCs. `tell` is given the events, which are in no ledger yet.
 
     `adopt` says which machines there are, `ask` has one read soon, `run` works until it is stopped. `random`: 0 to 1.
-    `begins`: whether BMCs have time for it; nothing is read before it has said so once.
+    `begins`: whether BMCs have time for it; nothing is read before it has said so once. `answers`: whether the BMC was
+    readable at last; one that hangs would hold up the inventories of the others.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class InventoryReader:
         random: Callable[[], float],
         pace: InventorySchedule = DAILY,
         begins: Callable[[], bool] = lambda: True,
+        answers: Callable[[ResourceKey], bool] = lambda _: True,
     ) -> None:
-        self._connections, self._keeps, self._tell, self._begins = connections, keeps, tell, begins
+        self._connections, self._keeps, self._tell = connections, keeps, tell
+        self._begins, self._answers = begins, answers
         self._now, self._random, self._pace = now, random, pace
         self._lock = runtime.lock()
         self._wake = runtime.flag()
@@ -122,8 +125,8 @@ class InventoryReader:
         # What is due later was told by a clock that was ahead.
         last = now + max(self._pace.every, timedelta(seconds=INVENTORY.longest))
         with self._lock:
-            due = [key for key, at in self._due.items() if not now < at <= last]
-            return sorted(due, key=lambda key: (self._due[key], key))
+            due = sorted((at, key) for key, at in self._due.items() if not now < at <= last)
+        return [key for _, key in due if self._answers(key)]
 
     def run(self, stop: runtime.Flag) -> None:
         """Read what is due, until `stop`; then let what is being read be kept. Raises StoreError when the store is

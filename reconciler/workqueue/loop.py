@@ -15,6 +15,7 @@ from reconciler import runtime
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.resource import ResourceKey
 from reconciler.model.retry import CRASHED
+from reconciler.observed.crew import CHECK_SECONDS, Crew
 from reconciler.workqueue.queue import WorkQueue
 
 COMMIT, CONFIRM, RETRY, RESYNC, SUSPECT = 100, 80, 40, 0, -100
@@ -27,6 +28,9 @@ NAP = 1.0
 
 PUT_BACK = timedelta(seconds=1)
 """A clock that is so much earlier than before was put back; by less, another thread has read it meanwhile."""
+
+SUSPECTS_APART = 3
+"""Times their workers: so many threads may sit out BMCs that were silent before."""
 
 SUSPECT_REASONS = frozenset(
     {
@@ -104,21 +108,19 @@ class Loop:
         the receiver of the outcomes, fails, all stop and the error is raised.
         """
         reserved = max(1, workers // 4)
-        all_keys, no_suspects = (SUSPECT, runtime.lock()), (RESYNC, runtime.lock())
-        threads = [
-            runtime.thread(
-                partial(self._work, stop, *(all_keys if n < reserved else no_suspects)),
-                f"worker-{n}",
-            )
-            for n in range(max(2, workers))
+        crews = [
+            Crew(partial(self._work, stop, SUSPECT, runtime.lock()), reserved, "worker", SUSPECTS_APART * reserved),
+            Crew(partial(self._work, stop, RESYNC, runtime.lock()), max(2, workers) - reserved, "worker-no-suspects"),
         ]
-        for thread in threads:
-            thread.start()
-        stop.wait()
+        while True:
+            for crew in crews:
+                crew.fill()
+            if stop.wait(CHECK_SECONDS):
+                break
         self.wake()
         deadline = runtime.monotonic() + STOP_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - runtime.monotonic()))
+        for crew in crews:
+            crew.join(deadline)
         if self._broke:
             raise self._broke[0]
 
@@ -128,22 +130,27 @@ class Loop:
             self._woken += 1
             self._wake.notify_all()
 
-    def _work(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock) -> None:
+    def _work(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock, crew: Crew) -> bool:
         try:
-            self._serve(stop, min_priority, lookout)
+            return self._serve(stop, min_priority, lookout, crew)
         except BaseException as error:  # noqa: BLE001  raised by `run`; its key would never come back
             self._broke.append(error)
             stop.set()
             self.wake()
+            return False
 
-    def _serve(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock) -> None:
-        """One of those who share `lookout` watches the queue; the others sleep until it has a key in hand. All of them
-        asking whenever a key is due, each in vain but one, would be most of what an idle daemon does."""
-        while not stop.is_set():
-            with lookout:
-                key = self._next(stop, min_priority)
-            if key is not None:
-                self._handle(key)
+    def _serve(self, stop: runtime.Flag, min_priority: int, lookout: runtime.Lock, crew: Crew) -> bool:
+        """Handle the next key; False when it is time to stop. One of those who share `lookout` watches the queue; the
+        others sleep until it has a key in hand. All of them asking whenever a key is due, each in vain but one, would
+        be most of what an idle daemon does."""
+        if stop.is_set():
+            return False
+        with lookout:
+            key = self._next(stop, min_priority)
+        if key is not None:
+            with crew.at_work() as work:
+                work.answered = not self._handle(key)
+        return True
 
     def _next(self, stop: runtime.Flag, min_priority: int) -> ResourceKey | None:
         """The next key, once it is due; None when it is time to stop."""
@@ -160,7 +167,8 @@ class Loop:
                     self._wake.wait(min(NAP, max(0.005, pause)))
         return None
 
-    def _handle(self, key: ResourceKey) -> None:
+    def _handle(self, key: ResourceKey) -> bool:
+        """Step the key, and put it back; whether its BMC is silent."""
         puts = self._puts
         try:
             outcome = self._step(key)
@@ -179,6 +187,7 @@ class Loop:
             if delay < NAP or puts != self._puts:
                 self.wake()
         self._settled(key, outcome)
+        return silent
 
     def _again(self, key: ResourceKey, outcome: Outcome) -> tuple[float, int]:
         resync = (self._resync or 60.0) * (0.9 + 0.2 * self._random())

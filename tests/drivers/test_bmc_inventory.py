@@ -22,13 +22,14 @@ from drivers.base import (
     Nic,
     Processor,
     Unreachable,
+    UnreadPart,
 )
 from drivers.bmc.fake.fake import FakeFleet
 from drivers.bmc.fake.fake_faults import Fault, FaultKind
 from drivers.bmc.fake.fake_machine import NEW_INVENTORY
 from drivers.bmc.redfish.redfish_inventory import read_inventory
 from drivers.bmc.redfish.wire.redfish_errors import NotFound
-from tests.drivers.bmc_servers import DROP, EXPAND, ROOT, SYSTEM, Pki, RedfishServer, extended, reply, service
+from tests.drivers.bmc_servers import DROP, EXPAND, ROOT, SYSTEM, Answer, Pki, RedfishServer, extended, reply, service
 from tests.drivers.test_bmc_any_document import places, values
 
 PARTS = ("Processors", "Memory", "Storage")
@@ -137,10 +138,51 @@ def test_a_part_that_is_refused_is_missing_and_the_others_are_read(
         assert getattr(seen, name) == getattr(WHOLE, name)
 
 
-def test_half_a_list_is_not_taken_for_the_whole(bmc: Bmc, server: RedfishServer) -> None:
-    server.misbehave("GET", f"{SYSTEM}/Memory/2", reply(500, extended("later")), times=None)
+@pytest.mark.parametrize("answer", [reply(500), reply(503), reply(403), reply(200, b"{"), DROP])
+@pytest.mark.parametrize(
+    ("path", "rest", "missing", "part"),
+    [
+        ("Processors/2", {"processors": (CPU,), "gpus": WHOLE.gpus}, ("processors", "gpus"), "processors"),
+        ("Processors/4", {"processors": (CPU, CPU), "gpus": ()}, ("processors", "gpus"), "processors"),
+        ("Memory/2", {"memory": 0, "modules": (MemoryModule("1", 32 << 30),)}, ("memory",), "modules"),
+        ("Storage/2", {"disks": (*WHOLE.disks, Disk("Bay1", 5))}, ("disks",), "disks"),
+        ("Storage/1/Drives/Bay1", {"disks": WHOLE.disks}, ("disks",), "disks"),
+        ("EthernetInterfaces/2", {"nics": (Nic("1", "52:54:00:00:00:01"),)}, (), "nics"),
+    ],
+)
+def test_one_part_that_cannot_be_read_is_unknown_and_the_rest_is_used(
+    bmc: Bmc,
+    server: RedfishServer,
+    answer: Answer,
+    path: str,
+    rest: dict[str, Any],
+    missing: tuple[str, ...],
+    part: str,
+) -> None:
+    """An NVDIMM, a drive or a controller that its BMC answers 500 for."""
+    drives, interfaces = f"{SYSTEM}/Storage/1/Drives", f"{SYSTEM}/EthernetInterfaces"
+    server.documents |= {
+        f"{SYSTEM}/Storage": {"Members": [{"@odata.id": f"{SYSTEM}/Storage/{one}"} for one in "12"]},
+        f"{SYSTEM}/Storage/2": {"Id": "2", "Drives": []},
+        f"{SYSTEM}/Storage/1": {"Drives": [{"@odata.id": f"{drives}/Bay0"}, {"@odata.id": f"{drives}/Bay1"}]},
+        f"{drives}/Bay1": {"Id": "Bay1", "CapacityBytes": 5},
+        SYSTEM: {**server.documents[SYSTEM], "EthernetInterfaces": {"@odata.id": interfaces}},
+        interfaces: {"Members": [{"@odata.id": f"{interfaces}/{one}"} for one in "12"]},
+        **{f"{interfaces}/{one}": {"Id": one, "MACAddress": f"52:54:00:00:00:0{one}"} for one in "12"},
+    }
+    server.misbehave("GET", f"{SYSTEM}/{path}", answer, times=None)
     seen = bmc.inventory()
-    assert (seen.memory, seen.missing) == (0, ("memory",))
+    assert (seen.missing, seen.unread) == (missing, (UnreadPart(part, path.rpartition("/")[2]),))
+    assert {name: getattr(seen, name) for name in rest} == rest
+    assert not seen.is_whole(part)
+
+
+def test_a_page_that_cannot_be_read_is_unknown_and_the_others_are_used() -> None:
+    found = documents()
+    first, *_ = found[f"{SYSTEM}/Memory"]["Members"]
+    found[f"{SYSTEM}/Memory"] = {"Members": [first], "Members@odata.nextLink": f"{SYSTEM}/Memory?$skip=1"}
+    seen = looked(found)
+    assert (seen.modules, seen.unread) == ((MemoryModule("1", 32 << 30),), (UnreadPart("modules"),))
 
 
 def test_a_listed_part_that_was_pulled_is_left_out() -> None:
@@ -186,7 +228,7 @@ def test_all_pages_of_a_collection_are_read() -> None:
 def test_pages_that_go_in_a_circle_end() -> None:
     found = documents()
     found[f"{SYSTEM}/Storage"]["Members@odata.nextLink"] = f"{SYSTEM}/Storage"
-    assert looked(found).missing == ("disks",)
+    assert looked(found) == WHOLE
 
 
 def test_what_the_requests_do_not_suffice_for_is_missing() -> None:
@@ -284,7 +326,9 @@ def test_all_pages_of_a_list_of_drives_are_read() -> None:
     assert {one.name for one in looked(found).disks} == {"Bay0", "Bay9"}
     del found[more]
     found[more] = {"error": {"code": "later"}, "Drives@odata.nextLink": 7}
-    assert looked(found).missing == ("disks",)
+    seen = looked(found)
+    assert seen.missing == ("disks",)
+    assert {one.name for one in seen.disks} == {"Bay0"}
 
 
 def test_memory_of_which_one_module_cannot_be_read_is_that_of_the_summary(bmc: Bmc, server: RedfishServer) -> None:
@@ -292,7 +336,7 @@ def test_memory_of_which_one_module_cannot_be_read_is_that_of_the_summary(bmc: B
     server.documents[SYSTEM] = {**server.documents[SYSTEM], "MemorySummary": {"TotalSystemMemoryGiB": 64}}
     server.misbehave("GET", f"{SYSTEM}/Memory/2", reply(500, extended("later")), times=None)
     seen = bmc.inventory()
-    assert (seen.memory, seen.modules, seen.missing) == (64 << 30, None, ())
+    assert (seen.memory, seen.modules, seen.missing) == (64 << 30, (MemoryModule("1", 32 << 30),), ())
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(places(documents()))), values), max_size=5))
@@ -308,7 +352,7 @@ def test_no_value_in_any_place_stops_the_looking(changes: list[tuple[tuple[str, 
             found[path] = value
     seen = looked(found)
     assert msgspec.json.decode(msgspec.json.encode(seen), type=Inventory) == seen
-    assert bool(seen.processors) != ("processors" in seen.missing)
+    assert bool(seen.processors) != ("processors" in seen.missing) or seen.unread_of("processors")
     assert bool(seen.memory) != ("memory" in seen.missing)
 
 

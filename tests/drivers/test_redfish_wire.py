@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from drivers.base import Bmc, DriverError, Endpoint, Rejected, ResetType, Tls, Unreachable
+from drivers.bmc.redfish import redfish
 from drivers.bmc.redfish.redfish import RedfishDriver
 from drivers.bmc.redfish.wire import redfish_http
 from tests.drivers.bmc_servers import (
@@ -233,13 +234,52 @@ def test_a_bmc_that_never_answers_holds_nobody(hasty: RedfishDriver, server: Red
         bmc.read()
 
 
+@pytest.mark.parametrize(
+    ("hangs_at", "seconds"),
+    [
+        pytest.param(f"{ROOT}/", "0.3", id="the first answer"),
+        pytest.param(SYSTEM, "0.6", id="a system that was never read, of a BMC that just answered"),
+    ],
+)
 def test_the_message_says_how_long_was_waited_and_what_gives_more(
-    hasty: RedfishDriver, server: RedfishServer, pki: Pki
+    hasty: RedfishDriver, server: RedfishServer, pki: Pki, hangs_at: str, seconds: str
 ) -> None:
     """bb-Ricardo/check_redfish#40, ansible/ansible#54130."""
-    server.misbehave("GET", SYSTEM, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
-    with pytest.raises(Unreachable, match=r"no answer in time, which is 0\.3 s; bmc\.timeoutSeconds gives"):
+    server.misbehave("GET", hangs_at, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
+    with pytest.raises(Unreachable, match=rf"no answer in time, which is {seconds} s; bmc\.timeoutSeconds gives"):
         hasty.open(endpoint(server, pki.tls)).read()
+
+
+def test_a_system_that_answered_soon_is_given_up_soon(hasty: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
+    bmc = hasty.open(endpoint(server, pki.tls))
+    bmc.read()
+    server.misbehave("GET", SYSTEM, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
+    with pytest.raises(Unreachable, match=r"in time, which is 0\.3 s"):
+        bmc.read()
+
+
+def test_a_system_that_is_slower_than_its_bmc_s_first_answer_is_read(
+    hasty: RedfishDriver, server: RedfishServer, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bb-Ricardo/check_redfish#40."""
+    monkeypatch.setattr(redfish, "TIMES_FIRST", 100.0)
+    server.misbehave("GET", SYSTEM, lambda _: _late(0.6), times=None)
+    assert hasty.open(endpoint(server, pki.tls)).read().power == "On"
+
+
+def test_a_system_that_is_known_to_be_slow_keeps_its_time(
+    hasty: RedfishDriver, server: RedfishServer, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redfish, "TIMES_FIRST", 100.0)
+    monkeypatch.setattr(redfish, "_SOON", 0.1)
+    server.misbehave("GET", SYSTEM, lambda _: _late(0.6), times=None)
+    bmc = hasty.open(endpoint(server, pki.tls))
+    assert [bmc.read().power for _ in range(3)] == ["On", "On", "On"]
+
+
+def _late(seconds: float) -> Answer:
+    threading.Event().wait(seconds)
+    return reply(200, system())
 
 
 def test_a_slow_bmc_is_given_the_time_that_its_document_says(

@@ -33,7 +33,9 @@ class World:
         self.store = Store.open("sqlite://")
         self.read: list[ResourceKey] = []
 
-    def reader(self, begins: Callable[[], bool] = lambda: True) -> InventoryReader:
+    def reader(
+        self, begins: Callable[[], bool] = lambda: True, answers: Callable[[ResourceKey], bool] = lambda _: True
+    ) -> InventoryReader:
         return InventoryReader(
             self,  # type: ignore[arg-type]
             self.store.inventories,
@@ -41,6 +43,7 @@ class World:
             lambda: self.now,
             lambda: 0.0,
             begins=begins,
+            answers=answers,
         )
 
     def bmc(self, key: ResourceKey, _way: object) -> Any:
@@ -67,6 +70,15 @@ def fleet(*names: str) -> DesiredState:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_a_machine_whose_bmc_does_not_answer_is_read_when_it_answers_again(world: World) -> None:
+    silent = {M1}
+    reader = world.reader(answers=lambda key: key not in silent)
+    reader.adopt(fleet("m1", "m2"))
+    assert reader.due() == [M2]
+    silent.clear()
+    assert reader.due() == [M1, M2]
 
 
 def test_a_machine_is_due_when_it_is_first_seen_and_then_a_day_later(world: World) -> None:

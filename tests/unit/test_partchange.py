@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor
+from drivers.base import Disk, Gpu, Inventory, MemoryModule, Neighbour, Nic, Processor, UnreadPart
 from reconciler.kinds.machine.inventory_diff import between, inventory_differences
 
 MODULES = (MemoryModule("A1", 32 << 30, "M", "D1"), MemoryModule("A2", 32 << 30, "M", "D2"))
@@ -111,3 +111,38 @@ def test_every_disk_is_accounted_for(before: list[Disk], after: list[Disk]) -> N
 )
 def test_bmc_and_agent_are_compared_by_sums_and_by_what_is_unique(agent: Inventory, said: list[str]) -> None:
     assert sorted(map(str, between(WHOLE, agent))) == sorted(said)
+
+
+SDA, SDC = WHOLE.disks[0], Disk("sdc", 5, "", "S3")
+
+
+def half(*unread: str, disks: tuple[Disk, ...]) -> Inventory:
+    """Of which these disks could not be read."""
+    return but(disks=disks, missing=("disks",), unread=tuple(UnreadPart("disks", name) for name in unread))
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        pytest.param(half("sdb", disks=(SDA,)), [], id="the one that could not be read is not gone"),
+        pytest.param(half("sdb", disks=()), [], id="nothing of them was read"),
+        pytest.param(half("", disks=(SDA,)), [], id="a page may have any of them"),
+        pytest.param(half("Bay9", disks=(SDA,)), [], id="a disk of another name may be any of them"),
+        pytest.param(
+            half("sdb", disks=(SDC,)), ["disk sda is gone", "disk sdc is new"], id="what was read is compared"
+        ),
+        pytest.param(but(nics=NICS[:1], unread=(UnreadPart("nics", "eth1"),)), [], id="an interface"),
+        pytest.param(but(modules=MODULES[:1], unread=(UnreadPart("modules", "A2"),)), [], id="a module"),
+        pytest.param(
+            but(processors=WHOLE.processors[:1], missing=("processors",), unread=(UnreadPart("processors", "2"),)),
+            [],
+            id="a processor",
+        ),
+    ],
+)
+def test_what_could_not_be_read_is_neither_lost_nor_new(after: Inventory, said: list[str]) -> None:
+    found = [str(one).partition(":")[0] for one in inventory_differences(WHOLE, after)]
+    assert found == said
+    if not said:
+        assert inventory_differences(after, WHOLE) == ()
+        assert between(WHOLE, after) == ()

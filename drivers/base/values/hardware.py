@@ -54,9 +54,21 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
     chassis: str = ""
 
 
+class UnreadPart(msgspec.Struct, frozen=True, order=True):
+    """One part that is listed and could not be read. `part`: the field of Inventory that it belongs to; `name`: its
+    own, empty where not even that is known, as for a page of a list."""
+
+    part: str
+    name: str = ""
+
+
 class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is in a machine; `memory` in bytes. `missing`: the parts of which the other side says nothing, by these
-    names (`processors`, `memory`, `disks`, `gpus`): unknown, not absent. None for one of the last three is that too."""
+    """What is in a machine; `memory` in bytes. `missing`: the parts of which the other side says nothing, or not all,
+    by these names (`processors`, `memory`, `disks`, `gpus`): unknown, not absent. None for `modules`, `nics` or
+    `neighbours` is that too.
+
+    `unread`: what is listed and could not be read. The rest of such a list is there, and does not count as whole.
+    """
 
     processors: tuple[Processor, ...] = ()
     memory: int = 0
@@ -66,3 +78,12 @@ class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
     modules: tuple[MemoryModule, ...] | None = None
     nics: tuple[Nic, ...] | None = None
     neighbours: tuple[Neighbour, ...] | None = None
+    unread: tuple[UnreadPart, ...] = ()
+
+    def is_whole(self, name: str) -> bool:
+        """Whether all parts of this field are known."""
+        return getattr(self, name) is not None and name not in self.missing and not self.unread_of(name)
+
+    def unread_of(self, name: str) -> tuple[UnreadPart, ...]:
+        """What of this field could not be read."""
+        return tuple(one for one in self.unread if one.part == name)

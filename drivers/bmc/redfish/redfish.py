@@ -56,6 +56,10 @@ from drivers.bmc.redfish.wire.redfish_http import (
 CLOSE_SECONDS = 30.0
 """For all BMCs together; a session that is not deleted by then expires by itself."""
 _CLOSERS = 128
+TIMES_FIRST = 2.0
+"""Times the seconds: what a BMC gets that has just answered, for what it is not known to answer soon."""
+_SOON = 5.0
+"""Seconds. A system that took longer is slow, and keeps the longer time."""
 _ASKS = 3
 """Times that an ActionInfo is asked for which the BMC does not give; it may hang each time."""
 _NONSENSE = (
@@ -68,7 +72,8 @@ class RedfishDriver:
     """One connection and one session a BMC and credential, whatever the systems behind it; requests to a BMC go one at
     a time all the same. May be shared by threads.
 
-    `seconds`: how long a BMC may take for one answer.
+    `seconds`: how long a BMC may take for its first answer, and for a system that it answered soon the last time. Any
+    other answer may take twice that. `Endpoint.timeout` takes the place of both.
     """
 
     def __init__(self, seconds: float = REQUEST_SECONDS) -> None:
@@ -105,7 +110,8 @@ class RedfishDriver:
             if connector is None:
                 turn = self._turns.setdefault(address, scheduling.lock())
                 wire = RedfishConnection(address, endpoint.tls, seconds, endpoint.connects)
-                connector = OneShotConnector(wire, endpoint.credential, turn)
+                patience = endpoint.timeout or TIMES_FIRST * self._seconds
+                connector = OneShotConnector(wire, endpoint.credential, turn, patience)
                 self._connectors[way] = connector
         return connector
 
@@ -133,13 +139,17 @@ def open_driver() -> RedfishDriver:
 class RedfishSystem:
     """One ComputerSystem."""
 
-    __slots__ = ("_action", "_asks_left", "_connector", "_id", "_is_pending", "_last", "_light", "_path", "_resets")
+    __slots__ = (
+        *("_action", "_asks_left", "_connector", "_id", "_is_pending", "_is_quick", "_last", "_light", "_path"),
+        "_resets",
+    )
 
     def __init__(self, connector: OneShotConnector, system_id: str | None) -> None:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
         self._light = ChassisLight(connector)
         self._is_pending, self._asks_left = False, _ASKS
+        self._is_quick = False
         self._resets: tuple[ResetType, ...] | None = None
         self._last: tuple[bytes, SystemState] | None = None
         """The document that was read last, by its digest, and what it says."""
@@ -222,7 +232,7 @@ class RedfishSystem:
         Raises Unsupported without a drive, Rejected when none is free.
         """
         with self._understood():
-            request = to_insert(self._drives(self._look()), url)
+            request = to_insert(self._drives(self._look(), some=True), url)
             try:
                 return self._send(request)
             except Rejected as refused:
@@ -242,9 +252,11 @@ class RedfishSystem:
         with self._understood():
             return read_task(self._connector, handle)
 
-    def _drives(self, system: ParsedSystem) -> tuple[Drive, ...]:
+    def _drives(self, system: ParsedSystem, *, some: bool = False) -> tuple[Drive, ...]:
         connector = self._connector
-        return read_drives(system.document, lambda path: connector.get(path).json(), expands=connector.expands)
+        return read_drives(
+            system.document, lambda path: connector.get(path).json(), expands=connector.expands, some=some
+        )
 
     def _media(self, system: ParsedSystem) -> tuple[str, ...] | None:
         try:
@@ -286,8 +298,10 @@ class RedfishSystem:
 
     def _get(self) -> tuple[str, Reply]:
         path = self._path = self._path or find_system(self._connector, self._id)
+        begun = scheduling.monotonic()
         try:
-            reply: Reply = self._connector.get(path)
+            reply: Reply = self._connector.get(path, quick=self._is_quick)
+            self._is_quick = scheduling.monotonic() - begun < _SOON
         except NotFound:
             # A firmware update may have moved it.
             self._path = self._last = self._action = None

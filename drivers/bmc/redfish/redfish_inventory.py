@@ -1,7 +1,7 @@
 """What is in a machine, from the collections under its ComputerSystem. Each part is read as far as it makes sense.
 
-A part that could not be read to its end counts as missing, as half a list would be taken for the whole. A member that
-is listed but not there (404) is left out: it was pulled meanwhile.
+A part that could not be read to its end counts as missing, as half a list would be taken for the whole; what of it was
+read is there all the same. A member that is listed but not there (404) is left out: it was pulled meanwhile.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from drivers.base import (
     MemoryModule,
     Nic,
     Processor,
+    UnreadPart,
     mac_address,
 )
-from drivers.bmc.redfish.redfish_reader import PartUnreadable, Reader, RedfishDocument, is_absent, part
+from drivers.bmc.redfish.redfish_reader import Listed, PartUnreadable, Reader, RedfishDocument, is_absent, part
 from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_errors import NotFound
 
@@ -45,34 +46,58 @@ def read_inventory(
     """The inventory of the ComputerSystem with this document. `get`: one GET of a path; raises DriverError, ValueError.
 
     A part that the BMC does not offer or refuses is named in `missing`, and so is what `requests` and `seconds` did not
-    suffice for. Raises AuthenticationFailed when the login does not hold, Unreachable when the BMC stops answering.
+    suffice for; what is listed and could not be read is named in `unread`. Raises AuthenticationFailed when the login
+    does not hold, Unreachable when the BMC stops answering.
     """
     reader = Reader(get, expands, requests, seconds)
-    listed = part(lambda: reader.members(system.get("Processors"))) or []
+    listed = _members(reader, system, "Processors")
     # A machine has processors and memory; a BMC that lists none does not know yet (OpenBMC with the power off).
-    is_listed = any(_is_cpu(one) for one in listed)
-    processors = tuple(_processor(one) for one in listed if _is_cpu(one)) or _processors_by_summary(system)
-    modules = part(lambda: reader.members(system.get("Memory")))
-    memory = _number(sum(map(_capacity, modules or ()))) or _memory_by_summary(system)
+    is_listed = any(_is_cpu(one) for one in listed.found)
+    counted = _processors_by_summary(system) if listed.unread or not is_listed else ()
+    processors = counted or tuple(_processor(one) for one in listed.found if _is_cpu(one))
+    modules = _members(reader, system, "Memory")
+    summed = 0 if modules.unread else _number(sum(map(_capacity, modules.found)))
+    memory = summed or _memory_by_summary(system)
     disks = _disks(reader, system)
-    nics = part(lambda: reader.members(system.get("EthernetInterfaces")))
+    nics = _members(reader, system, "EthernetInterfaces")
     known = {
-        "processors": bool(processors),
+        "processors": bool(processors) and (bool(counted) or not listed.unread),
         "memory": bool(memory),
-        "disks": bool(disks) or (disks is not None and is_listed),
-        "gpus": is_listed,
+        "disks": disks is not None and not disks.unread and (bool(disks.found) or is_listed),
+        "gpus": is_listed and not listed.unread,
+    }
+    unread = {
+        "processors": listed.unread,
+        "modules": modules.unread,
+        "disks": [] if disks is None else disks.unread,
+        "nics": nics.unread,
     }
     return Inventory(
         processors=processors,
         memory=memory,
-        disks=tuple(disks or ()),
-        gpus=tuple(Gpu(_model(one)) for one in listed if one.get("ProcessorType") in _GPUS),
+        disks=tuple(disks.found) if disks is not None else (),
+        gpus=tuple(Gpu(_model(one)) for one in listed.found if one.get("ProcessorType") in _GPUS),
         missing=tuple(name for name, is_known in known.items() if not is_known),
-        modules=tuple(_module(one) for one in modules if _capacity(one)) if modules else None,
-        nics=tuple(nic for one in nics if (nic := _nic(one)) is not None)
-        if nics or (nics == [] and is_listed)
+        modules=tuple(_module(one) for one in modules.found if _capacity(one)) if modules.found else None,
+        nics=tuple(nic for one in nics.found if (nic := _nic(one)) is not None)
+        if nics.found or (nics.is_whole and is_listed)
         else None,
+        unread=tuple(sorted(UnreadPart(name, one) for name, names in unread.items() for one in names)),
     )
+
+
+class _Members(Listed):
+    """`is_whole`: whether the collection was read to its end."""
+
+    is_whole: bool = False
+
+
+def _members(reader: Reader, system: RedfishDocument, name: str) -> _Members:
+    """A collection of the system; nothing where it is not offered, or could not be read."""
+    found = part(lambda: reader.members(system.get(name)))
+    if found is None:
+        return _Members([], [])
+    return _Members(found.found, found.unread, is_whole=not found.unread)
 
 
 def _is_cpu(document: RedfishDocument) -> bool:
@@ -130,24 +155,34 @@ def _summary(system: RedfishDocument, name: str) -> RedfishDocument:
     return found if isinstance(found, dict) else {}
 
 
-def _disks(reader: Reader, system: RedfishDocument) -> list[Disk] | None:
-    """The drives, or else what the older SimpleStorage tells; None unless all that is offered was read."""
+def _disks(reader: Reader, system: RedfishDocument) -> Listed | None:
+    """The drives, or else what the older SimpleStorage tells; what of them was read where none is whole. None unless
+    all that is offered was read."""
     ways = {"Storage": _drives, "SimpleStorage": _devices}
     offered = {name: read for name, read in ways.items() if system.get(name) is not None}
+    partial = Listed([], [])
     is_whole = bool(offered)
     for name, read in offered.items():
         try:
-            if found := read(reader, reader.members(system[name])):
-                return found
+            found = read(reader, reader.members(system[name]))
         except (PartUnreadable, NotFound):
             is_whole = False
-    return [] if is_whole else None
+            continue
+        if found.found and not found.unread:
+            return found
+        partial = found if len(found.found) >= len(partial.found) and found.unread else partial
+    return partial if partial.unread or is_whole else None
 
 
-def _drives(reader: Reader, storages: list[RedfishDocument]) -> list[Disk]:
+def _drives(reader: Reader, storages: Listed) -> Listed:
     # Two controllers may list the same drive, and a BMC may show it at two places.
-    listed = [drive for storage in storages for drive in reader.linked(storage, "Drives")]
-    return [_disk(one, ("Id", "Name")) for one in _once(reader.documents(listed))]
+    links = Listed([], list(storages.unread))
+    for storage in storages.found:
+        listed = reader.linked(storage, "Drives")
+        links.found += listed.found
+        links.unread += listed.unread
+    drives = reader.documents(links)
+    return Listed([_disk(one, ("Id", "Name")) for one in _once(drives.found)], drives.unread)
 
 
 def _once(drives: list[RedfishDocument]) -> list[RedfishDocument]:
@@ -173,9 +208,10 @@ def _is_same_drive(one: RedfishDocument, other: RedfishDocument) -> bool:
     return all(one.get(name) == other.get(name) for name in names if name in one and name in other)
 
 
-def _devices(_: Reader, storages: list[RedfishDocument]) -> list[Disk]:
-    listed = [device for storage in storages for device in _list(storage.get("Devices"))]
-    return [_disk(one, ("Name",)) for one in listed if isinstance(one, dict) and not is_absent(one)]
+def _devices(_: Reader, storages: Listed) -> Listed:
+    listed = [device for storage in storages.found for device in _list(storage.get("Devices"))]
+    found = [_disk(one, ("Name",)) for one in listed if isinstance(one, dict) and not is_absent(one)]
+    return Listed(found, storages.unread)
 
 
 def _disk(document: RedfishDocument, names: tuple[str, ...]) -> Disk:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverError, Rejected, Unsupported, is_image
-from drivers.bmc.redfish.redfish_reader import PartUnreadable, Reader, RedfishDocument, path_of
+from drivers.bmc.redfish.redfish_reader import Listed, PartUnreadable, Reader, RedfishDocument, path_of
 from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_errors import NotFound
 
@@ -46,13 +46,15 @@ def read_drives(
     managers: str = "/redfish/v1/Managers",
     *,
     expands: bool,
+    some: bool = False,
 ) -> tuple[Drive, ...]:
     """The drives of the ComputerSystem with this document, () where there are none: the system's own, else its
-    manager's. `get` as with read_inventory. Raises DriverError when they are offered and cannot be read."""
+    manager's. `get` as with read_inventory. Raises DriverError when they are offered and cannot be read; `some`: only
+    when none can be, where any of them will do."""
     reader = Reader(get, expands, _MAX_REQUESTS, _MAX_SECONDS)
     try:
         for owner in _owners(system, reader, managers):
-            if "VirtualMedia" in owner and (found := _members(reader, owner)):
+            if "VirtualMedia" in owner and (found := _members(reader, owner, some)):
                 return tuple(sorted(map(_drive, found), key=lambda drive: (drive.insert is None, drive.path)))
     except PartUnreadable as error:
         raise _why(error) from error
@@ -106,18 +108,24 @@ def _owners(system: RedfishDocument, reader: Reader, managers: str) -> Iterator[
     links = system.get("Links")
     named = links.get("ManagedBy") if isinstance(links, dict) else None
     if named:
-        yield from reader.documents(named)
+        managing = reader.documents(Listed(named if isinstance(named, list) else [named]))
+        yield from managing.found
     else:
-        found = reader.members({"@odata.id": managers})
-        yield from found if len(found) == 1 else ()
+        managing = reader.members({"@odata.id": managers})
+        yield from managing.found if len(managing.found) == 1 and not managing.unread else ()
+    if managing.why is not None:
+        raise managing.why
 
 
-def _members(reader: Reader, owner: RedfishDocument) -> list[RedfishDocument]:
+def _members(reader: Reader, owner: RedfishDocument, some: bool) -> list[RedfishDocument]:
     try:
         listed = reader.members(owner["VirtualMedia"])
     except NotFound:  # sushy-emulator 404s at the manager's, others at the system's
         return []
-    return [one for one in listed if _takes_discs(one)]
+    found = [one for one in listed.found if _takes_discs(one)]
+    if listed.why is not None and not (some and found):
+        raise listed.why
+    return found
 
 
 def _takes_discs(document: RedfishDocument) -> bool:

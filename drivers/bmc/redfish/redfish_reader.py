@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from drivers.base import AuthenticationFailed, DriverError, Unreachable
 from drivers.base.support import scheduling
+from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_errors import Broken, Forbidden, NotFound
 
 EXPAND = "?$expand=.($levels=1)"
@@ -18,7 +21,15 @@ RedfishDocument = dict[str, Any]
 
 
 class PartUnreadable(Exception):
-    """A part was not offered, or not to be read to its end."""
+    """A part was not offered, or could not be read."""
+
+
+class Listed(msgspec.Struct):
+    """What a list has. `unread`: names of what could not be read of it, empty for a page. `why`: of the last one."""
+
+    found: list[Any]
+    unread: list[str] = []
+    why: Exception | None = None
 
 
 class Reader:
@@ -29,33 +40,54 @@ class Reader:
         self._left, self._until = requests, scheduling.monotonic() + seconds
         self._was_silent = False
 
-    def members(self, link: object) -> list[RedfishDocument]:
-        """A collection's members that are in the machine. Raises PartUnreadable, AuthenticationFailed, Unreachable."""
-        return self.documents(list(self._listed(path_of(link))))
-
-    def documents(self, listed: object) -> list[RedfishDocument]:
-        """What is there of a list of links, or of whole documents; in the order of their paths, as BMCs change theirs.
-
-        Raises as `members`.
-        """
-        if not isinstance(listed, list):
+    def members(self, link: object) -> Listed:
+        """A collection's members that are in the machine. Raises PartUnreadable where nothing of it can be read;
+        AuthenticationFailed, Unreachable."""
+        first = self._first_page(path_of(link))
+        if not isinstance(first.get("Members"), list):
             raise PartUnreadable
-        by_path = {path_of(one): one for one in listed}
-        found = (self._document(path, by_path[path]) for path in sorted(by_path))
-        return [one for one in found if one is not None and not is_absent(one)]
+        return self.documents(self.linked(first, "Members"))
 
-    def linked(self, document: RedfishDocument, name: str) -> list[object]:
+    def documents(self, links: Listed) -> Listed:
+        """What is there of these links, or whole documents; in the order of their paths, as BMCs change theirs. One
+        that cannot be read costs no other. Raises AuthenticationFailed, Unreachable."""
+        all_of = Listed([], list(links.unread), links.why)
+        by_path: dict[str, RedfishDocument] = {}
+        for one in links.found:
+            try:
+                by_path[path_of(one)] = one
+            except PartUnreadable as error:
+                all_of.unread.append("")
+                all_of.why = error
+        for path in sorted(by_path):
+            try:
+                document = self._document(path, by_path[path])
+            except PartUnreadable as error:
+                all_of.why = error
+                all_of.unread.append(firmware_text(path.rpartition("/")[2]) or "")
+                continue
+            if document is not None and not is_absent(document):
+                all_of.found.append(document)
+        return all_of
+
+    def linked(self, document: RedfishDocument, name: str) -> Listed:
         """What a list of links within a document has, on all its pages (DSP0266, partial results). Raises as
-        `members`."""
-        found: list[object] = []
-        page = document
+        `documents`."""
+        all_of = Listed([], [])
+        page, pages = document, set[str]()
         while True:
             listed = page.get(name, page.get("Members"))
-            found += listed if isinstance(listed, list) else []
-            following = next_page(page, name) or next_page(page, "Members")
-            if following is None:
-                return found
-            page = self._read(following)
+            all_of.found += listed if isinstance(listed, list) else []
+            try:
+                following = next_page(page, name) or next_page(page, "Members")
+                if following is None or following in pages:
+                    return all_of
+                pages.add(following)
+                page = self._read(following)
+            except (PartUnreadable, NotFound) as error:
+                all_of.unread.append("")
+                all_of.why = error
+                return all_of
 
     def _document(self, path: str, given: RedfishDocument) -> RedfishDocument | None:
         if any(not name.startswith("@odata.") for name in given):
@@ -68,20 +100,6 @@ class Reader:
             # 200 with an error in it (recorded from an Intel S2600BPB).
             raise PartUnreadable
         return document
-
-    def _listed(self, path: str) -> Iterator[object]:
-        """What a collection lists, on all its pages."""
-        page = self._first_page(path)
-        while True:
-            members = page.get("Members")
-            if not isinstance(members, list):
-                raise PartUnreadable
-            yield from members
-            following = next_page(page, "Members")
-            if following is None:
-                return
-            # A BMC that links pages in a circle ends at the bound of requests.
-            page = self._read(following)
 
     def _first_page(self, path: str) -> RedfishDocument:
         if self._expands:

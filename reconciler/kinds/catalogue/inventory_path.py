@@ -151,7 +151,7 @@ def _typed(struct: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
 
 def _read(struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
     for field in msgspec.structs.fields(struct):
-        if field.name != "missing":
+        if field.name not in ("missing", "unread"):
             yield field.name, _plain(msgspec.inspect.type_info(field.type))
 
 

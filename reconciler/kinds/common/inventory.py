@@ -70,10 +70,17 @@ _OPTIONAL = ("modules", "nics", "neighbours")
 
 def _joined(first: Inventory, second: Inventory) -> Inventory:
     """The first, and what it does not say from the second."""
-    taken: dict[str, Any] = {name: getattr(second, name) for name in _OPTIONAL if getattr(first, name) is None}
     gained = {name for name in _LISTED if name in first.missing and name not in second.missing}
-    taken |= {name: getattr(second, name) for name in gained}
-    taken["missing"] = tuple(name for name in first.missing if name not in gained)
+    gained |= {name for name in _OPTIONAL if not first.is_whole(name) and second.is_whole(name)}
+    # Half of a list is better than nothing of it.
+    unknown = {name for name in (*_LISTED, *_OPTIONAL) if not first.is_whole(name) and not getattr(first, name)}
+    gained |= {name for name in unknown if getattr(second, name)}
+    taken: dict[str, Any] = {name: getattr(second, name) for name in gained}
+    known = {name for name in gained if second.is_whole(name)}
+    taken["missing"] = tuple(name for name in first.missing if name not in known)
+    unread = {one for one in first.unread if one.part not in gained}
+    unread |= {one for one in second.unread if one.part in gained}
+    taken["unread"] = tuple(sorted(unread))
     return msgspec.structs.replace(first, **taken)
 
 
@@ -82,7 +89,7 @@ def as_json(inventory: Inventory) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in (*_LISTED, *_OPTIONAL):
         value = getattr(inventory, name)
-        if value is not None and name not in inventory.missing:
+        if inventory.is_whole(name):
             # A list, as JSON has it: paths do not know tuples.
             found[name] = list(msgspec.to_builtins(value)) if isinstance(value, tuple) else value
     if not found.get("memory"):

@@ -1,12 +1,12 @@
 """What became of a machine's parts from one inventory to the next, or by what two origins differ. Pure.
 
 Parts are found again by their serial number or MAC address, then by their name, then by their model. A part of which
-one side knows nothing has not changed: unknown is not gone.
+one side knows nothing, or which one side could not read, has not changed: unknown is not gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -72,10 +72,21 @@ def inventory_differences(before: Inventory, after: Inventory) -> tuple[PartChan
     for name, listed in _PARTS.items():
         was, now = listed(before), listed(after)
         if was is not None and now is not None:
-            found += _paired(name, was, now)
-    if before.modules is None or after.modules is None:
+            unread = [{one.name for one in side.unread_of(_FIELDS[name])} for side in (before, after)]
+            found += _known(_paired(name, was, now), *unread)
+    if not (before.is_whole("modules") and after.is_whole("modules")):
         found += _memory(before, after, MEMORY_SLACK)
     return tuple(sorted(found, key=lambda one: (not one.loss, one.part, one.name)))
+
+
+def _known(found: Iterable[PartChange], before: set[str], after: set[str]) -> Iterator[PartChange]:
+    """Without what may be one of those that could not be read, by their names. A name that is not known may be any."""
+    found = list(found)
+    for turn, unread in ((Turn.LOST, after), (Turn.NEW, before)):
+        names = {one.name for one in found if one.turn is turn}
+        hidden = names if unread - names else unread
+        found = [one for one in found if one.turn is not turn or one.name not in hidden]
+    yield from found
 
 
 def between(bmc: Inventory, agent: Inventory) -> tuple[PartChange, ...]:
@@ -84,21 +95,25 @@ def between(bmc: Inventory, agent: Inventory) -> tuple[PartChange, ...]:
     found = list(_memory(bmc, agent, ORIGINS_SLACK))
     for name in ("processor", "disk", "GPU"):
         was, now = _PARTS[name](bmc), _PARTS[name](agent)
-        if was is not None and now is not None and len(was) != len(now):
+        if was is not None and now is not None and len(was) != len(now) and _are_whole(_FIELDS[name], bmc, agent):
             found.append(_sums(f"number of {name}s", len(was), len(now)))
     cores = [sum(one.cores for one in side.processors) for side in (bmc, agent)]
-    if all(cores) and cores[0] != cores[1]:
+    if all(cores) and cores[0] != cores[1] and _are_whole("processors", bmc, agent):
         found.append(_sums("number of cores", *cores))
-    if "disks" not in (*bmc.missing, *agent.missing):
+    if _are_whole("disks", bmc, agent):
         sizes = [sum(one.size for one in side.disks) for side in (bmc, agent)]
         if all(sizes) and abs(sizes[0] - sizes[1]) > ORIGINS_SLACK * max(sizes):
             found.append(_sums("bytes of disks", *sizes))
-    if bmc.nics is not None and agent.nics is not None:
+    if bmc.nics is not None and agent.nics is not None and agent.is_whole("nics"):
         there = {nic.mac for nic in agent.nics}
         found += [
             PartChange("interface", nic.name, Turn.LOST, nic.mac, loss=True) for nic in bmc.nics if nic.mac not in there
         ]
     return tuple(found)
+
+
+def _are_whole(name: str, *sides: Inventory) -> bool:
+    return all(side.is_whole(name) for side in sides)
 
 
 def _sums(what: str, before: int, after: int) -> PartChange:
@@ -156,21 +171,25 @@ def _model(part: _Part) -> object:
     return part.model
 
 
+def _is_unknown(name: str, inventory: Inventory) -> bool:
+    return name in inventory.missing and not (getattr(inventory, name) and inventory.unread_of(name))
+
+
 def _processors(inventory: Inventory) -> list[_Part] | None:
-    if "processors" in inventory.missing:
+    if _is_unknown("processors", inventory):
         return None
     found = inventory.processors
     return [_Part("", "", one.model, one.cores, "cores", f"{one.threads:,} threads") for one in found]
 
 
 def _disks(inventory: Inventory) -> list[_Part] | None:
-    if "disks" in inventory.missing:
+    if _is_unknown("disks", inventory):
         return None
     return [_Part(one.serial, one.name, one.model, one.size, "bytes") for one in inventory.disks]
 
 
 def _gpus(inventory: Inventory) -> list[_Part] | None:
-    return None if "gpus" in inventory.missing else [_Part("", "", one.model) for one in inventory.gpus]
+    return None if _is_unknown("gpus", inventory) else [_Part("", "", one.model) for one in inventory.gpus]
 
 
 def _modules(inventory: Inventory) -> list[_Part] | None:
@@ -197,3 +216,12 @@ _PARTS: dict[str, Callable[[Inventory], list[_Part] | None]] = {
     "interface": _nics,
     "neighbour of": _neighbours,
 }
+_FIELDS = {
+    "processor": "processors",
+    "memory module": "modules",
+    "disk": "disks",
+    "GPU": "gpus",
+    "interface": "nics",
+    "neighbour of": "neighbours",
+}
+"""Where each is in an Inventory."""

@@ -56,7 +56,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     Errors are DriverErrors from here on. `credential`: resolved at each login, so that a rotated one is found, for the
     peer that is connected; neither it nor the session that it made is ever sent to another. `turn`: what connectors of
-    one BMC share, so that it is asked one thing at a time.
+    one BMC share, so that it is asked one thing at a time. `patience`: seconds for an answer of a BMC that is there, as
+    it answered just before; the first answer has the time of the wire.
     """
 
     def __init__(
@@ -64,12 +65,15 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         wire: RedfishConnection,
         credential: Callable[[Peer], Credential] | None,
         turn: scheduling.Lock | None = None,
+        patience: float | None = None,
     ) -> None:
         # Not sushy's __init__: it would make a requests.Session.
         self._wire = wire
         self._url = wire.address.url
         self.credential = credential
         self._lock = turn or scheduling.lock()
+        self._patience = max(patience or 0.0, wire.seconds)
+        self._is_there = self._is_quick = False
         self._closed = False
         self._token: str | None = None
         self._session_uri: str | None = None
@@ -138,8 +142,12 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
                 self._log_out()
                 self._wire.close()
 
-    def _op(self, method: str, path: str = "", data: Any = None, headers: Any = None, **_: Any) -> Reply:
+    def _op(
+        self, method: str, path: str = "", data: Any = None, headers: Any = None, *, quick: bool = False, **_: Any
+    ) -> Reply:
+        """One request. `quick`: what was asked is known to be answered soon, so that a hang is noticed soon."""
         with self._turn():
+            self._is_quick = quick
             reply = self._logged_in(method, path, data, headers)
             for log_in_otherwise in (self._renew, self._without_session):
                 if reply.status_code == 401 and log_in_otherwise():
@@ -165,7 +173,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=max(REQUEST_SECONDS, self._wire.seconds)):
+        if not self._lock.acquire(timeout=max(REQUEST_SECONDS, self._patience)):
             raise Unreachable(f"{self._url}: earlier requests to the BMC are still waiting for an answer")
         try:
             if self._closed:
@@ -185,7 +193,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
         target = self._target(SERVICE_ROOT, path)
-        reply = self._wire.send(method, target, sent, body, self._meant)
+        reply = self._send(method, target, sent, body)
         if reply.status_code in _MOVED:
             moved = self._target(target, reply.headers.get("Location", ""))
             # Older Supermicro and Lenovo move a path to the same with a slash (check_redfish#187): nothing was done.
@@ -193,10 +201,17 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             if reply.status_code not in (307, 308) and method != "GET" and not slash:
                 return reply
             target = moved
-            reply = self._wire.send(method, target, sent, body, self._meant)
+            reply = self._send(method, target, sent, body)
         if reply.status_code == 406 and method == "GET":
             # iLO 5 since 2.30 gives some resources only compressed (Redfish-Mockup-Creator#56).
-            reply = self._wire.send(method, target, {**sent, "Accept-Encoding": "gzip"}, None, self._meant)
+            reply = self._send(method, target, {**sent, "Accept-Encoding": "gzip"}, None)
+        return reply
+
+    def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Reply:
+        seconds = self._patience if self._is_there and not self._is_quick else None
+        self._is_there = False
+        reply = self._wire.send(method, target, headers, body, self._meant, seconds)
+        self._is_there = True
         return reply
 
     def _target(self, base: str, reference: str) -> str:

@@ -129,9 +129,16 @@ class RedfishConnection:
         return self._peer(self._connection or self._connect())
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None, to: Peer | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        to: Peer | None = None,
+        seconds: float | None = None,
     ) -> Reply:
-        """One request, one answer. Raises Unreachable; `maybe_sent` for a write that may have arrived.
+        """One request, one answer within `seconds`, or else those of the connection. Raises Unreachable; `maybe_sent`
+        for a write that may have arrived.
 
         `to`: who alone may get it, for what holds a login: a host's name may lead elsewhere at each new connection.
         Raises PeerChanged, with nothing sent, when somebody else is connected.
@@ -149,12 +156,12 @@ class RedfishConnection:
                 f"{self.address.url}: the name leads to another address than before, and nothing was sent"
             )
         try:
-            return self._exchange(connection, method, path, headers, body)
+            return self._exchange(connection, method, path, headers, body, seconds or self.seconds)
         except _FAILED as error:
             self.close()
             if kept and method == "GET" and isinstance(error, _LOST):
-                return self.send(method, path, headers, body, to)
-            why = f"{self.address.url}: {_words(error, self.seconds)}"
+                return self.send(method, path, headers, body, to, seconds)
+            why = f"{self.address.url}: {_words(error, seconds or self.seconds)}"
             raise Unreachable(why, maybe_sent=method != "GET") from None
 
     def close(self) -> None:
@@ -172,10 +179,16 @@ class RedfishConnection:
         return Peer(str(name[0]), self.address.scheme == "https" and not self._tls.insecure)
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: Any
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Any,
+        seconds: float,
     ) -> Reply:
-        deadline = scheduling.monotonic() + self.seconds
-        connection.sock.settimeout(self.seconds)
+        deadline = scheduling.monotonic() + seconds
+        connection.sock.settimeout(seconds)
         sent = dict(headers)
         if "%" in self.address.host:
             # A zone is of this machine alone (RFC 6874, 1).

@@ -123,7 +123,7 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
                 ge=1,
                 le=300,
                 description="Seconds that the BMC may take for a connection, and for each answer. Without it: 5 for a "
-                "connection, 10 for TLS, 15 for an answer.",
+                "connection, 10 for TLS, 15 for an answer, 30 right after another answer.",
             ),
         ]
         | None

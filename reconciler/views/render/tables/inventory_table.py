@@ -69,46 +69,54 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _processors(value: Inventory, _wide: bool) -> list[str] | None:
-    if "processors" in value.missing:
-        return None
-    return [f"{_many(one.cores, 'core')}, {_many(one.threads, 'thread')}{_more(one.model)}" for one in value.processors]
+    each = [f"{_many(one.cores, 'core')}, {_many(one.threads, 'thread')}{_more(one.model)}" for one in value.processors]
+    return _with_unread(each, value, "processors")
 
 
 def _memory(value: Inventory, wide: bool) -> list[str] | None:
-    if "memory" in value.missing or not value.memory:
-        return None
     modules = "" if value.modules is None else f" in {count(len(value.modules), 'module')}"
+    if value.unread_of("modules"):
+        modules = f"{modules or ' in modules'}, and {count(len(value.unread_of('modules')), 'module')} not read"
     each = [
         f"{clean(one.name)} {in_bytes(one.size)}{_more(one.model, one.serial)}" for one in value.modules or () if wide
     ]
+    if "memory" in value.missing or not value.memory:
+        return [f"size unknown{modules}", *each] if modules else None
     return [f"{in_bytes(value.memory)}{modules}", *each]
 
 
 def _disks(value: Inventory, wide: bool) -> list[str] | None:
-    if "disks" in value.missing:
-        return None
-    return [
+    each = [
         f"{clean(one.name)} {in_bytes(one.size)}{_more(one.model, one.serial) if wide else ''}" for one in value.disks
     ]
+    return _with_unread(each, value, "disks")
 
 
 def _gpus(value: Inventory, _wide: bool) -> list[str] | None:
-    return None if "gpus" in value.missing else [clean(one.model) or "without a model" for one in value.gpus]
+    each = [clean(one.model) or "without a model" for one in value.gpus]
+    return None if "gpus" in value.missing and not each else each
 
 
 def _nics(value: Inventory, _wide: bool) -> list[str] | None:
-    if value.nics is None:
-        return None
-    return [
+    each = [
         f"{clean(one.name)} {one.mac}{f' {one.speed:,} Mbit/s' if one.speed else ''}{_more(mac_vendor(one.mac))}"
-        for one in value.nics
+        for one in value.nics or ()
     ]
+    return None if value.nics is None and not value.unread_of("nics") else _with_unread(each, value, "nics")
 
 
 def _neighbours(value: Inventory, _wide: bool) -> list[str] | None:
     if value.neighbours is None:
         return None
     return [f"{clean(one.interface)} -> {clean(one.system)} {clean(one.port)}" for one in value.neighbours]
+
+
+def _with_unread(each: list[str], value: Inventory, name: str) -> list[str] | None:
+    """The lines of a list, and of what is listed and could not be read; None where nothing is known."""
+    unread = value.unread_of(name)
+    if name in value.missing and not unread:
+        return None
+    return [*each, *(f"{clean(one.name) or 'part of the list'} not read" for one in unread)]
 
 
 def _more(*texts: str) -> str:
