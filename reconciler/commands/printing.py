@@ -20,25 +20,52 @@ def print_table(
 ) -> None:
     """A table; `narrow` cuts it to the terminal's width, from its widest columns. `least`: how wide columns are at
     least, so that rows stand below those that were printed before."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich.cells import cell_len
 
     terminal = on_terminal(sys.stdout)
-    width = shutil.get_terminal_size().columns if terminal and narrow else 100_000
-    console = Console(file=sys.stdout, width=width, no_color=not terminal, soft_wrap=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_header=headers)
-    for index, title in enumerate(titles):
-        # Columns that may wrap shrink one after the other, the widest first; their cells are cut and never wrap.
-        table.add_column(title, min_width=least[index] if least else None)
-    for row in rows:
-        table.add_row(
-            *(Text(clean(cell), _STATUS_COLOUR.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row)
-        )
-    with console.capture() as printed:
-        console.print(table)
-    # Padding would wrap in a narrow window, and stays behind in what is pasted elsewhere.
-    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()), color=terminal)
+    texts = [[clean(cell) for cell in row] for row in rows]
+    shown = [titles, *texts] if headers else texts
+    widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)] or [0] * len(titles)
+    widths = [max(pair) for pair in zip(widths, least, strict=True)] if least else widths
+    if terminal and narrow:
+        widths = _fitting(widths, shutil.get_terminal_size().columns)
+    if headers:
+        click.echo(click.style(_line(titles, widths), bold=True), color=terminal)
+    lines = (_line(row, widths, coloured=terminal) for row in texts)
+    if texts:
+        click.echo("\n".join(lines), color=terminal)
+
+
+_GAP = "   "
+_LEAST = 4
+"""A column is never cut to less than that."""
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], *, coloured: bool = False) -> str:
+    """The cells below their titles. Nothing stands behind the last one: padding would wrap in a narrow window."""
+    last = max((index for index, cell in enumerate(cells) if cell), default=-1)
+    found = [_cell(cell, width, coloured) for cell, width in zip(cells[: last + 1], widths, strict=False)]
+    return _GAP.join(found).rstrip()
+
+
+def _cell(text: str, width: int, coloured: bool) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    size = cell_len(text)
+    shown = text if size <= width else set_cell_size(text, width - 1) + "\u2026"
+    colour = _STATUS_COLOUR.get(text) if coloured else None
+    return (click.style(shown, fg=colour) if colour else shown) + " " * max(0, width - size)
+
+
+def _fitting(widths: list[int], room: int) -> list[int]:
+    """The widths of columns that fit: the widest are cut first, and names, in the first column, last of all."""
+    widths, room = list(widths), room - len(_GAP) * (len(widths) - 1)
+    for some in (range(1, len(widths)), range(1)):
+        while sum(widths) > room and (index := max(some, key=widths.__getitem__, default=0)) in some:
+            if widths[index] <= _LEAST:
+                break
+            widths[index] -= 1
+    return widths
 
 
 def print_records(

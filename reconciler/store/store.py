@@ -96,6 +96,10 @@ class Store:
         """The schema of the older store that this is a copy of; None: it is the store itself."""
         return self._database.copied
 
+    def mark(self) -> str:
+        """A text that is another one after each change that a process made to the store. Raises StoreError."""
+        return self._database.mark()
+
     def close(self) -> None:
         """Close every connection."""
         self._database.close()

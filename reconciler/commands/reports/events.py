@@ -13,7 +13,7 @@ import msgspec
 from drivers.base import clean
 from reconciler.commands.options import filter_options, option, output_option, where_from, where_options
 from reconciler.commands.printing import dump
-from reconciler.commands.terminal import exit_in_words, on_terminal, say_notes
+from reconciler.commands.terminal import exit_in_words, live_long, on_terminal, say_notes
 from reconciler.kinds.claim.spec import display_key
 from reconciler.model.event import Event, EventType
 from reconciler.operations.reports.ledger_events import EventRequest, read_events
@@ -51,6 +51,8 @@ def events_command(
       groundstate events --type Warning --since 2h
     """
     request = EventRequest(targets, selector, limit, watch, since, EventType(type_) if type_ else None)
+    if watch:
+        live_long()
     with exit_in_words(), suppress(KeyboardInterrupt):
         for page in read_events(where_from(values), request):
             say_notes(page.notes)

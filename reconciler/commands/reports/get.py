@@ -22,7 +22,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.printing import dump
 from reconciler.commands.reports.resource_printer import ResourcePrinter
-from reconciler.commands.terminal import exit_in_words, say_notes
+from reconciler.commands.terminal import exit_in_words, live_long, say_notes
 from reconciler.kinds.claim.spec import of_claim
 from reconciler.operations.reports.resource_views import (
     Description,
@@ -91,6 +91,7 @@ def get_resources_command(
         if not watch:
             printer.print(list_resources(where, asked, request))
             return
+        live_long()
         for listing in watch_resources(where, asked, request):
             printer.print_changed(listing)
 

@@ -172,6 +172,18 @@ class Database:
             yield connection
             self.check_file()
 
+    def mark(self) -> str:
+        """A text that is another one after each change; it may be another one without a change too."""
+        if not self.sqlite:
+            with self.read() as connection:
+                return str(connection.exec_driver_sql("SELECT txid_current_snapshot()").scalar_one())
+        found = []
+        for file in (self.file, self.file.with_name(self.file.name + _LOG[0])) if self.file else ():
+            with suppress(FileNotFoundError):
+                state = file.stat()
+                found.append(f"{state.st_ino}:{state.st_mtime_ns}:{state.st_size}")
+        return " ".join(found)
+
     def check_file(self) -> None:
         """Raise StoreGone when a path does not lead any more to the file that SQLite opened: of the database, or of its
         log and that one's index, without which what was written last is lost, or two processes spoil the database.
