@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import bcrypt
@@ -53,10 +53,27 @@ class Chance(random.Random):
     def randint(self, least, most):
         return super().randint({least}, {most})
 
+class Equipped(fakedriver.FakeDriver):
+    # What is in each system is said by its entry; without an entry, nothing is offered.
+    def get_processors(self, identity):
+        return self._part(identity, "processors", super().get_processors)
+
+    def get_total_cpus(self, identity):
+        return len(self._part(identity, "processors", super().get_total_cpus))
+
+    def get_total_memory(self, identity):
+        return self._part(identity, "memory", super().get_total_memory)
+
+    def _part(self, identity, name, without):
+        system = self._get(identity)
+        return system[name] if name in system else without(identity)
+
 fakedriver.random = Chance()
+fakedriver.FakeDriver = Equipped
 sys.exit(main.main())
 """
-"""The emulator, with the one random number that its fake systems take."""
+"""The emulator, with the one random number that its fake systems take, and with hardware in them."""
+_CORES, _MEMORY_GIB, _DISK_BYTES = 16, 256, 960_000_000_000
 
 
 class EmulatorError(Exception):
@@ -68,14 +85,22 @@ class EmulatorFleet:
 
     `addresses`: `https://127.0.0.1:PORT` in the order of the layout. `ca_file`: the authority that signed them.
     `username`, `password`: of HTTP basic authentication, the same for all; made anew each time. `seconds`: that a
-    power change takes at least and at most. Raises EmulatorError when a BMC does not answer within 30 s. At the end,
-    however it comes, every process is stopped.
+    power change takes at least and at most. `equipped`: each system lists two processors, memory, two drives and a
+    network card; without it, a system tells nothing of its hardware. Raises EmulatorError when a BMC does not answer
+    within 30 s. At the end, however it comes, every process is stopped.
     """
 
-    def __init__(self, directory: Path, layout: list[list[str]], seconds: tuple[int, int] = _SECONDS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        layout: list[list[str]],
+        seconds: tuple[int, int] = _SECONDS,
+        *,
+        equipped: bool = False,
+    ) -> None:
         self._directory = directory
         self._layout = layout
-        self._seconds = seconds
+        self._seconds, self._equipped = seconds, equipped
         self._processes = ExitStack()
         self.ca_file = directory / CA_FILE
         self.username = USERNAME
@@ -89,7 +114,7 @@ class EmulatorFleet:
             running = []
             numbers = itertools.count(1)
             for place, ids in enumerate(self._layout, start=1):
-                systems = [_system(f"sim-{next(numbers)}", uuid) for uuid in ids]
+                systems = [_system(next(numbers), uuid, equipped=self._equipped) for uuid in ids]
                 emulator = _Emulator(self._directory / f"bmc-{place}", shared, systems, self._seconds)
                 starting.enter_context(emulator.running())
                 running.append(emulator)
@@ -133,7 +158,7 @@ class _Emulator:
 
     _process: subprocess.Popen[bytes]
 
-    def __init__(self, base: Path, shared: _Shared, systems: list[dict[str, object]], seconds: tuple[int, int]) -> None:
+    def __init__(self, base: Path, shared: _Shared, systems: list[dict[str, Any]], seconds: tuple[int, int]) -> None:
         self._base = base
         self._shared = shared
         self._systems = systems
@@ -192,7 +217,10 @@ class _Emulator:
             )
 
     def _settings(self, port: int) -> dict[str, object]:
+        storage, drives = _storage(self._systems)
         return {
+            "SUSHY_EMULATOR_STORAGE": storage,
+            "SUSHY_EMULATOR_DRIVES": drives,
             "SUSHY_EMULATOR_LISTEN_IP": HOST,
             "SUSHY_EMULATOR_LISTEN_PORT": port,
             "SUSHY_EMULATOR_SSL_CERT": str(self._shared.certificate),
@@ -206,8 +234,27 @@ class _Emulator:
         return self._log.read_text("utf-8", "replace")[-LOG_TAIL:]
 
 
-def _system(name: str, uuid: str) -> dict[str, object]:
-    return {"uuid": uuid, "name": name, "power_state": "Off", "external_notifier": False, "nics": []}
+def _system(number: int, uuid: str, *, equipped: bool) -> dict[str, Any]:
+    bare = {"uuid": uuid, "name": f"sim-{number}", "power_state": "Off", "external_notifier": False, "nics": []}
+    if not equipped:
+        return bare
+    cpu = {"vendor": "Simulated", "model": "CPU 16c", "cores": _CORES, "threads": 2 * _CORES}
+    processors = [{"id": name, "Id": name, "socket": name, **cpu} for name in ("CPU0", "CPU1")]
+    return bare | {
+        "nics": [{"mac": f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}"}],
+        "processors": processors,
+        "memory": _MEMORY_GIB,
+    }
+
+
+def _storage(systems: list[dict[str, Any]]) -> tuple[dict[str, object], dict[tuple[str, str], object]]:
+    """The controllers of each system that is equipped, and the drives of each controller."""
+    drives = [
+        {"Id": name, "Name": name, "CapacityBytes": _DISK_BYTES, "Protocol": "NVMe"} for name in ("nvme0", "nvme1")
+    ]
+    names = [one["uuid"] for one in systems if "processors" in one]
+    controller = {"Id": "1", "Name": "1", "StorageControllers": [], "Drives": [one["Id"] for one in drives]}
+    return {name: [controller] for name in names}, {(name, "1"): drives for name in names}
 
 
 def _write_shared(directory: Path, ca_file: Path, credential: Credential) -> _Shared:

@@ -34,6 +34,7 @@ from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
 from reconciler.views.render.plans import plan_from_json
+from reconciler.views.render.plans.text import summary_line
 
 _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 
@@ -45,6 +46,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 @guard_options
 @option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")
 @option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the summary of the plan, and not each change.")
 @option("--concurrency", default=128, type=click.IntRange(1, 1024), help="How many BMCs are handled in parallel.")
 @option(
     "--keep-events",
@@ -61,6 +63,7 @@ def apply_command(
     selector: str,
     fail_on_unknown: bool,
     yes: bool,
+    quiet: bool,
     concurrency: int,
     keep_events: int | None,
     timeout: float,
@@ -76,13 +79,14 @@ def apply_command(
       groundstate apply
       groundstate apply machine/r12-01
       groundstate plan --out p.json && groundstate apply p.json
+      groundstate apply --yes --quiet
       groundstate apply --yes --max-disrupted 25%
     """
     asked, where = guard_options_of(values), where_from(values)
     request = PlanRequest(plan_or_targets, selector, concurrency=concurrency)
     settings = ApplySettings(concurrency, keep_events)
     with exit_in_words(), Workspace(where) as at:
-        prepared = _prepared(at, asked, request)
+        prepared = _prepared(at, asked, request, quiet=quiet)
         if fail_on_unknown and (unknown := prepared.prospect.plan.unknown):
             fail(f"{len(unknown)} resources could not be read (--fail-on-unknown); nothing was sent")
         if not prepared.begins:
@@ -98,14 +102,15 @@ def apply_command(
         raise click.exceptions.Exit(_EXIT_CODES[applied.ending])
 
 
-def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest) -> Prepared:
+def _prepared(at: Workspace, asked: CommandLimits, request: PlanRequest, *, quiet: bool) -> Prepared:
     """The plan, shown."""
     with fleet_bar() as observed:
         if (saved := _saved(request.targets)) is not None:
             request = PlanRequest(concurrency=request.concurrency)
         prepared = prepare_apply(at, asked, request, saved, observed)
     say_notes(prepared.prospect.notes)
-    click.echo(rendered(prepared.prospect.plan, "text"), color=on_terminal(sys.stdout))
+    planned = prepared.prospect.plan
+    click.echo(summary_line(planned) if quiet else rendered(planned, "text"), color=on_terminal(sys.stdout))
     for key in prepared.stale:
         click.echo(
             f"stale: {key} differs from the saved plan, so nothing is done to {key}. Run `groundstate plan` again.",

@@ -245,7 +245,20 @@ def test_without_processors_their_summary_is_shared_out() -> None:
     assert (seen.processors, seen.missing) == ((CPU, CPU), ("gpus",))
 
 
-@pytest.mark.parametrize(("gib", "size"), [(96, 96 << 30), (0.5, 1 << 29), (0, 0), (-1, 0), ("96", 0), (True, 0)])
+@pytest.mark.parametrize(
+    ("gib", "size"),
+    [
+        (96, 96 << 30),
+        (0.5, 1 << 29),
+        (0, 0),
+        (-1, 0),
+        ("96", 96 << 30),
+        ("96 GB", 0),
+        ("\u00b2", 0),
+        ("-1", 0),
+        (True, 0),
+    ],
+)
 def test_without_modules_the_summary_of_memory_counts(gib: object, size: int) -> None:
     seen = looked(with_system(Memory=None, MemorySummary={"TotalSystemMemoryGiB": gib}))
     assert (seen.memory, seen.missing) == (size, () if size else ("memory",))

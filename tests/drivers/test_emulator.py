@@ -17,6 +17,8 @@ import pytest
 
 from drivers.bmc import emulator
 from drivers.bmc.emulator import EmulatorError, EmulatorFleet, power_off_by_hand
+from drivers.bmc.redfish.wire.redfish_errors import NotFound
+from drivers.bmc.redfish.redfish_inventory import read_inventory
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"
 SECOND = "5a1f0000-0000-4000-8000-00000000000b"
@@ -109,3 +111,25 @@ def test_a_bmc_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "executable", str(broken))
     with pytest.raises(EmulatorError, match="no such module"), EmulatorFleet(tmp_path / "bmcs", [[FIRST]]):
         pytest.fail("it was started")
+
+
+def test_systems_that_are_equipped_tell_their_hardware(tmp_path: Path) -> None:
+    with EmulatorFleet(tmp_path / "bmcs", [[FIRST]], equipped=True) as running:
+
+        def read(path: str) -> dict[str, Any]:
+            status, found = get(running, path)
+            assert status == 200, path
+            return found
+
+        system = f"/redfish/v1/Systems/{FIRST}"
+        seen = read_inventory(
+            read(system), lambda path: read(path) if not path.endswith("/Memory") else not_found(path), expands=False
+        )
+    assert (sum(one.cores for one in seen.processors), seen.memory) == (32, 256 << 30)
+    assert [disk.name for disk in seen.disks] == ["nvme0", "nvme1"]
+    assert [nic.mac for nic in seen.nics or ()] == ["52:54:00:00:00:01"]
+    assert seen.missing == ()
+
+
+def not_found(path: str) -> dict[str, Any]:
+    raise NotFound(path)

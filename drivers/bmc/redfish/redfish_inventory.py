@@ -31,6 +31,7 @@ _MAX_SECONDS = 180.0
 
 _MAX_PROCESSORS = 1024
 _MAX_NUMBER = 2**63 - 1
+_DIGITS = 20
 _MIB, _GIB = 2**20, 2**30
 _GPUS = ("GPU", "Accelerator")
 
@@ -236,7 +237,10 @@ def _model(document: RedfishDocument) -> str:
 
 
 def _number(value: object) -> int:
-    """A whole number above 0 that a database holds; 0 for anything else. 6.0 is 6 (mrlhansen/idrac_exporter#31)."""
+    """A whole number above 0 that a database holds; 0 for anything else. 6.0 is 6 (mrlhansen/idrac_exporter#31), and so
+    is "6", as sushy-tools writes it."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _DIGITS:
+        value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_NUMBER else 0

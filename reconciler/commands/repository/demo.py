@@ -63,7 +63,7 @@ def _walk(stage: DemoFleet, *, keep: bool, begun: float) -> None:
         "4. Apply the plan. Each action is sent once and confirmed by an observation; "
         f"a simulated machine takes up to {POWER_SECONDS[1]} s"
     )
-    _groundstate(stage, ["apply", "--yes"], 0)
+    _groundstate(stage, ["apply", "--yes", "--quiet"], 0)
     _groundstate(stage, ["get", "machines"], 0)
     _groundstate(stage, ["ipam", "tree"], 0)
     with demo_daemon(stage) as daemon:

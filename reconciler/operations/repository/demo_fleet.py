@@ -123,7 +123,7 @@ def demo_fleet(home: Path) -> Iterator[DemoFleet]:
     example = _ROOT / "desired-state"
     systems = _systems(example)
     try:
-        with EmulatorFleet(home / "bmcs", list(systems.values()), POWER_SECONDS) as bmcs:
+        with EmulatorFleet(home / "bmcs", list(systems.values()), POWER_SECONDS, equipped=True) as bmcs:
             repository = home / "fleet"
             addresses = dict(zip(systems, bmcs.addresses, strict=False))
             _copy(example, repository, addresses, bmcs.ca_file)
