@@ -17,8 +17,8 @@ import pytest
 
 from drivers.bmc import emulator
 from drivers.bmc.emulator import EmulatorError, EmulatorFleet, power_off_by_hand
-from drivers.bmc.redfish.wire.redfish_errors import NotFound
 from drivers.bmc.redfish.redfish_inventory import read_inventory
+from drivers.bmc.redfish.wire.redfish_errors import NotFound
 
 FIRST = "5a1f0000-0000-4000-8000-00000000000a"
 SECOND = "5a1f0000-0000-4000-8000-00000000000b"
