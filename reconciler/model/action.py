@@ -264,7 +264,7 @@ class DropPool(_Action, frozen=True, tag="drop-pool"):
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
 
 
-class AcquireNumber(_Action, frozen=True, tag="take-number"):
+class AcquireNumber(_Action, frozen=True, tag="acquire-number"):
     """Take `number`, or the lowest free one, of a pool for the resource."""
 
     path: ClassVar[str] = "spec.number"
@@ -278,7 +278,7 @@ class AcquireNumber(_Action, frozen=True, tag="take-number"):
         return self.pool
 
 
-class ReleaseNumber(_Action, frozen=True, tag="give-number-back"):
+class ReleaseNumber(_Action, frozen=True, tag="release-number"):
     """Release the number that the resource holds."""
 
     path: ClassVar[str] = "spec.number"
@@ -293,13 +293,13 @@ class ReleaseNumber(_Action, frozen=True, tag="give-number-back"):
         return self.pool
 
 
-class AcquireVrf(AcquireNumber, frozen=True, tag="take-vrf"):
+class AcquireVrf(AcquireNumber, frozen=True, tag="acquire-vrf"):
     """Take the number of a network's VRF, which is also its VNI."""
 
     path: ClassVar[str] = "spec.vrf"
 
 
-class ReleaseVrf(ReleaseNumber, frozen=True, tag="give-vrf-back"):
+class ReleaseVrf(ReleaseNumber, frozen=True, tag="release-vrf"):
     """Release the number of a network's VRF."""
 
     path: ClassVar[str] = "spec.vrf"

@@ -20,6 +20,7 @@ from reconciler.kinds.common.machine_facts import (
     Written,
 )
 from reconciler.kinds.common.renamed_facts import AddressFacts, ClaimFacts
+from reconciler.model.action import AcquireNumber, ReleaseNumber
 from reconciler.model.facts import Applied, Failure, ResourceFacts, Wish
 from reconciler.model.resource import ResourceKey
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
@@ -100,6 +101,12 @@ MEANT = {
     ("IPAddress", "vip"): AddressFacts(was=("old",)),
     ("Network", "net"): ResourceFacts(drift={"spec.prefixes": AT}),
 }
+SENT = {
+    "asn": """{"action":"take-number","key":{"kind":"Number","name":"asn"},"pool":"asns"}""",
+    "vni": """{"action":"give-number-back","key":{"kind":"Number","name":"vni"},"pool":"asns","number":7}""",
+}
+IN_FLIGHT = """{"id":"%s","key":{"kind":"Number","name":"%s"},"action":%s,"sent_at":"2026-01-01T00:00:00Z",
+    "deadline":"2026-01-01T00:05:00Z","by":"ada","cause":"a commit"}"""
 
 
 @pytest.fixture
@@ -109,11 +116,16 @@ def older_store_url(empty_store_url: str) -> str:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     row = text("INSERT INTO facts (kind, name, value) VALUES (:kind, :name, :value)")
+    flight = text(
+        "INSERT INTO in_flight (kind, name, action_id, epoch, value) VALUES ('Number', :name, :name, 1, :value)"
+    )
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0010")
         for (kind, name), value in STORED.items():
             connection.execute(row, {"kind": kind, "name": name, "value": value})
+        for name, action in SENT.items():
+            connection.execute(flight, {"name": name, "value": IN_FLIGHT % (name, name, action)})
     engine.dispose()
     return empty_store_url
 
@@ -121,6 +133,15 @@ def older_store_url(empty_store_url: str) -> str:
 def test_what_an_older_program_remembered_is_remembered(older_store_url: str) -> None:
     store = Store.open(older_store_url)
     assert store.facts() == {ResourceKey(*name): facts for name, facts in MEANT.items()}
+    store.close()
+
+
+def test_what_an_older_program_sent_is_in_flight(older_store_url: str) -> None:
+    store = Store.open(older_store_url)
+    assert {key.name: type(flight.action) for key, flight in store.in_flight().items()} == {
+        "asn": AcquireNumber,
+        "vni": ReleaseNumber,
+    }
     store.close()
 
 
