@@ -167,10 +167,13 @@ class Engine:
         """How full everything is that something is given out of, as of the last `collect`."""
         return self._levels
 
-    def label(self, labels: Mapping[ResourceKey, Mapping[str, str]]) -> list[ResourceKey]:
-        """Remember what follows from machines' inventories; returns those of which it is new. Raises StoreError."""
+    def label(
+        self, labels: Mapping[ResourceKey, Mapping[str, str]], only: Collection[str] | None = None
+    ) -> list[ResourceKey]:
+        """Remember what follows from machines' inventories; returns those of which it is new. `only`: the names of the
+        machines that the labels are of; None: of all. Raises StoreError."""
         with self._state.changing():
-            changed = self._marked(relabelled(self._state.facts, labels))
+            changed = self._marked(relabelled(self._state.facts, labels, only))
             self._state.save(changed)
             return list(changed)
 

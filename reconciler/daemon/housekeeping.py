@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -53,7 +53,8 @@ class Housekeeper:
         self._standing, self._kept, self._now, self._log = standing, kept, now, log
         self._waiting: set[ResourceKey] = set()
         self._failing: dict[str, str] = {}
-        self._relabel = False
+        # Names of machines whose inventories are new; None: all.
+        self._relabel: deque[str | None] = deque()
         self._tally = ResourceTally()
 
     def run(self, stop: runtime.Flag) -> None:
@@ -75,9 +76,10 @@ class Housekeeper:
                 self._survives("searching for leaks", self._collect)
             self._survives("counting", lambda: self.count_work(self._engine.plan_rest()))
 
-    def relabel(self) -> None:
-        """What machines are by their inventories may be another thing now: work it out at the next round."""
-        self._relabel = True
+    def relabel(self, machine: str | None = None) -> None:
+        """What this machine is by its inventory may be another thing now, or what any of them is: work it out at the
+        next round."""
+        self._relabel.append(machine)
 
     def note_outcome(self, key: ResourceKey, outcome: Outcome) -> None:
         """Remember which claims wait."""
@@ -136,10 +138,15 @@ class Housekeeper:
         """Work out what machines are by their inventories, if that is new; claims that wait for such machines are
         requeued."""
         desired = self._engine.desired
-        if desired is None or (not self._relabel and are_current(self._store, desired)):
+        if desired is None:
             return
-        self._relabel = False
-        if label(self._store, self._engine, desired):
+        names = {self._relabel.popleft() for _ in range(len(self._relabel))}
+        only = {name for name in names if name is not None}
+        if None in names or not are_current(self._store, desired):
+            changed = label(self._store, self._engine, desired)
+        else:
+            changed = label(self._store, self._engine, desired, only) if only else []
+        if changed:
             self._put([one.key for kind in PLACED for one in desired.of_kind(kind)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from reconciler.onboarding.inventory_comparison import labelling, labels_from_inventories
@@ -19,10 +20,14 @@ def are_current(store: Store, desired: DesiredState) -> bool:
     return store.get_meta(_WORKED_OUT) == labelling(desired)
 
 
-def label(store: Store, engine: Engine, desired: DesiredState) -> list[ResourceKey]:
-    """Work them out for the state in force; returns the machines of which something is new. Raises StoreError."""
-    changed = engine.label(labels_from_inventories(desired, store.inventories.all()))
-    store.put_meta(_WORKED_OUT, labelling(desired))
+def label(
+    store: Store, engine: Engine, desired: DesiredState, only: Collection[str] | None = None
+) -> list[ResourceKey]:
+    """Work them out for the state in force; returns the machines of which something is new. `only`: the names of the
+    machines whose inventories are new; None: of all. Raises StoreError."""
+    changed = engine.label(labels_from_inventories(desired, store.inventories.each(only)), only)
+    if only is None:
+        store.put_meta(_WORKED_OUT, labelling(desired))
     return changed
 
 

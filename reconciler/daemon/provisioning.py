@@ -76,8 +76,7 @@ class Parts:
         """The name of the machine whose BMC, or whose agent, reported this MAC address."""
         now = self._now()
         if self._index is None or now - self._index[0] > INDEX_KEPT:
-            every = self._keeps.all()
-            self._index = now, {mac: name for name in sorted(every) for mac in _macs(every[name])}
+            self._index = now, {mac: name for name, known in self._keeps.each() for mac in _macs(known)}
         return self._index[1].get(mac)
 
 

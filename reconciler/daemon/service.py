@@ -260,7 +260,7 @@ class Daemon:
 
     def _record_and_report(self, event: Event) -> None:
         if event.reason in (EventReason.INVENTORY_TAKEN, EventReason.INVENTORY_CHANGED):
-            self._house.relabel()
+            self._house.relabel(None if event.key is None else event.key.name)
         self._store.append([event])
         self._report(event)
 

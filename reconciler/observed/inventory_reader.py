@@ -8,7 +8,7 @@ take turns.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -41,8 +41,8 @@ _NAMED = 5
 class Keeps(Protocol):
     """Where inventories are kept: the store's table. Every call may raise StoreError."""
 
-    def all(self) -> Mapping[str, MachineInventory]:
-        """All that is kept, by the machine's name."""
+    def each(self, machines: Collection[str] | None = None) -> Iterator[tuple[str, MachineInventory]]:
+        """What is kept of these machines, or of all, by the machine's name."""
 
     def of(self, machine: str) -> MachineInventory:
         """What is kept of one machine."""
@@ -104,11 +104,13 @@ class InventoryReader:
 
     def adopt(self, desired: DesiredState) -> None:
         """Machines of this state are read, each when it is due; new ones soon. Raises StoreError."""
-        kept = self._keeps.all()
+        keys = [one.key for kind in INVENTORIED for one in desired.of_kind(kind)]
         with self._lock:
-            before, self._desired = self._due, desired
-            keys = [one.key for kind in INVENTORIED for one in desired.of_kind(kind)]
-            self._due = {key: before.get(key) or self._first(kept.get(key.name)) for key in keys}
+            names = {key.name for key in keys if key not in self._due}
+        first = {name: self._first(known) for name, known in self._keeps.each(names)}
+        with self._lock:
+            before, self._desired, now = self._due, desired, self._now()
+            self._due = {key: before.get(key) or first.get(key.name, now) for key in keys}
             self._failed = {key: count for key, count in self._failed.items() if key in self._due}
         self._wake.set()
 
@@ -206,8 +208,8 @@ class InventoryReader:
             if key in self._due:
                 self._due[key] = at
 
-    def _first(self, known: MachineInventory | None) -> datetime:
-        kept = known.out_of_band if known is not None else None
+    def _first(self, known: MachineInventory) -> datetime:
+        kept = known.out_of_band
         if kept is None or kept.tried_at is None:
             return self._now()
         # Some of those that were read together come earlier, so that they part.

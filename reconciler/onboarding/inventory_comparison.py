@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.kinds.common.defect import defect
 from reconciler.kinds.common.inventory import Kept, MachineInventory
-from reconciler.kinds.common.machine_facts import all_machine_facts
+from reconciler.kinds.common.machine_facts import MachineFacts
 from reconciler.kinds.machine.inventory_diff import PartChange, between, inventory_differences
 from reconciler.kinds.machine.labels import inventory_labels, size_by_inventory
 from reconciler.kinds.machine.spec import MachineSpec
@@ -77,14 +77,18 @@ def on_sizes(keys: Collection[ResourceKey], desired: DesiredState, inventories: 
     return tuple(found)
 
 
-def labels_from_inventories(desired: DesiredState, inventories: Inventories) -> dict[ResourceKey, dict[str, str]]:
-    """The labels that follow from the machines' inventories; a machine of which none is known has none."""
+def labels_from_inventories(
+    desired: DesiredState, inventories: Iterable[tuple[str, MachineInventory]]
+) -> dict[ResourceKey, dict[str, str]]:
+    """The labels that follow from these inventories, each with its machine's name; a machine of which none is known has
+    none."""
     found = {}
-    for one in desired.of_kind("Machine"):
-        if one.key.name in inventories:
+    for name, known in inventories:
+        machine = desired.resources.get(ResourceKey("Machine", name))
+        if machine is not None:
             # An inventory that nobody expected is one machine's.
             with suppress(Exception):
-                found[one.key] = inventory_labels(one, inventories[one.key.name].best, desired)
+                found[machine.key] = inventory_labels(machine, known.best, desired)
     return found
 
 
@@ -95,13 +99,18 @@ def labelling(desired: DesiredState) -> str:
 
 
 def relabelled(
-    facts: Mapping[ResourceKey, ResourceFacts], labels: Mapping[ResourceKey, Mapping[str, str]]
+    facts: Mapping[ResourceKey, ResourceFacts],
+    labels: Mapping[ResourceKey, Mapping[str, str]],
+    only: Collection[str] | None = None,
 ) -> dict[ResourceKey, ResourceFacts]:
-    """What is remembered of the machines of which these labels are new."""
+    """What is remembered of the machines of which these labels are new. `only`: the names of the machines that the
+    labels are of; None: of all."""
+    keys = facts if only is None else [ResourceKey("Machine", name) for name in only]
+    machines = ((key, facts.get(key)) for key in keys)
     return {
         key: msgspec.structs.replace(one, labels=dict(labels.get(key, {})))
-        for key, one in all_machine_facts(facts).items()
-        if one.labels != labels.get(key, {})
+        for key, one in machines
+        if isinstance(one, MachineFacts) and one.labels != labels.get(key, {})
     }
 
 

@@ -70,7 +70,7 @@ def derived_labels(store: Store, desired: DesiredState) -> dict[ResourceKey, dic
     """The labels that follow from what the store knows to be in the machines."""
     from reconciler.onboarding.inventory_comparison import labels_from_inventories
 
-    return labels_from_inventories(desired, store.inventories.all())
+    return labels_from_inventories(desired, store.inventories.each())
 
 
 def observed_types() -> dict[str, type]:

@@ -91,6 +91,16 @@ def test_of_many_machines_those_that_are_asked_for_are_read(store: Store) -> Non
     assert sorted(store.inventories.all({f"m{n}" for n in range(1000)})) == ["m1", "m2", "m3"]
 
 
+def test_one_by_one_they_come_in_order_however_many_they_are(store: Store) -> None:
+    names = [f"m{number:03d}" for number in range(520)]
+    for name in reversed(names):
+        store.inventories.fail(name, BMC, ReadError("Unreachable", "no answer"), NOW)
+    assert [name for name, _ in store.inventories.each()] == names
+    assert dict(store.inventories.each()) == store.inventories.all()
+    assert [name for name, _ in store.inventories.each({"m007", "m003", "none"})] == ["m003", "m007"]
+    assert list(store.inventories.each(set())) == []
+
+
 def test_one_that_cannot_be_read_is_read_anew_and_the_others_are_there(store: Store) -> None:
     for name in ("m1", "m2"):
         store.inventories.put(name, BMC, TWO, NOW)

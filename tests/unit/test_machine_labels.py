@@ -110,14 +110,14 @@ def test_a_document_that_declares_a_derived_label_is_refused(label: str) -> None
 def test_machines_are_selected_by_what_is_in_them(selector: str, chosen: bool) -> None:
     now = state()
     with nullcontext() if chosen else pytest.raises(Unmatched):
-        assert select(["machines"], selector, now, derived=lambda: labels_from_inventories(now, {"m1": known(SMALL)}))
+        assert select(["machines"], selector, now, derived=lambda: labels_from_inventories(now, [("m1", known(SMALL))]))
 
 
 def test_a_size_that_changes_in_git_changes_the_label() -> None:
     before, after = state(), state(cores=(9, 16))
     inventories = {"m1": known(SMALL)}
-    assert SIZE in labels_from_inventories(before, inventories)[ResourceKey("Machine", "m1")]
-    assert SIZE not in labels_from_inventories(after, inventories)[ResourceKey("Machine", "m1")]
+    assert SIZE in labels_from_inventories(before, inventories.items())[ResourceKey("Machine", "m1")]
+    assert SIZE not in labels_from_inventories(after, inventories.items())[ResourceKey("Machine", "m1")]
 
 
 def test_what_the_agent_says_counts_and_the_bmc_where_it_says_nothing() -> None:

@@ -188,7 +188,7 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         observed,
         facts,
         inventories,
-        labels_from_inventories(desired, inventories),
+        labels_from_inventories(desired, inventories.items()),
         all_holders(facts.resources),
         {**{one.key: one for one in planned.changes}, **{one.key: one for one in planned.unknown}},
         planned.overrides,

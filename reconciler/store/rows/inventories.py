@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 import msgspec
@@ -39,6 +39,16 @@ class InventoryTable:
                 kept = _decoded(machine, origin, value)
                 found.setdefault(machine, {})[_FIELDS[kept.origin]] = kept
         return {machine: MachineInventory(**kept) for machine, kept in found.items()}
+
+    def each(self, machines: Collection[str] | None = None) -> Iterator[tuple[str, MachineInventory]]:
+        """The same one by one, in order of name, of which a few hundred at most are in memory: ten thousand would be
+        hundreds of megabytes."""
+        if machines is None:
+            with self._database.read() as connection:
+                machines = connection.execute(select(_TABLE.c.machine).distinct()).scalars().all()
+        names = sorted(machines)
+        for start in range(0, len(names), _NAMED):
+            yield from sorted(self.all(set(names[start : start + _NAMED])).items())
 
     def of(self, machine: str) -> MachineInventory:
         """What is kept of one machine."""
