@@ -69,6 +69,12 @@ def means(
     return all(requirement.accepts(labels) for requirement in requirements)
 
 
+def names_kind(targets: Iterable[str], kind: str) -> bool:
+    """Whether a target says this kind by name, which `all` does not."""
+    words = [part for target in targets for part in target.partition("/")[0].split(",")]
+    return any(found is not None and found.name == kind for found in map(find_kind, words))
+
+
 def filter_words(targets: Iterable[str], selector: str) -> str:
     """The filter as a person wrote it."""
     return " ".join([*targets, *([f"-l {selector}"] if selector else [])])

@@ -34,14 +34,14 @@ class ResourceKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):
-    """Where a document or a value stands; line and column count from 1."""
+    """Where a document or a value stands; line and column count from 1. Line 0: it stands in no file."""
 
     file: str
     line: int = 1
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 class Commit(msgspec.Struct, frozen=True):

@@ -6,40 +6,17 @@ from datetime import datetime, timedelta
 
 from reconciler.kinds.common.field_types.duration import parse_duration_text
 from reconciler.kinds.common.field_types.label_selector import Unmatched
+from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.selectors import means
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
-from reconciler.model.plans.pause import PAUSED
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.declared_guards import declared_guard_key, is_absolute_guard
 from reconciler.planning.guards.guard import Lifted
-from reconciler.planning.guards.pauses import OBSERVE_ONLY
 
-OVERRIDABLE: dict[str, str] = {
-    "disruption-budget": "more machines are taken down at once than the limit",
-    "mass-removal": "more machines are removed from git than the limit",
-    "empty-desired-state": "the desired state declares nothing, or no machine",
-    "unreachable-fleet": "disruptive changes continue although many BMCs cannot be read",
-    "mass-release": "more addresses, numbers and networks are released than the limit",
-    "mass-unclaim": "more claimed machines are released and wiped than the limit",
-    "first-sight": "a one-time boot override is sent although it may already have been executed",
-}
-"""The guards that can be overridden, with what then happens. They are limits and doubts, which a person can judge."""
-
-NARROW = frozenset({"first-sight"})
-"""These are overridden for named or selected machines only: a machine that runs may be installed again."""
-
-NEVER: dict[str, str] = {
-    "boot-service": "network boot needs the boot service; start `groundstate run --boot-address ADDR`",
-    "first-look": "the daemon has not observed the fleet yet; the change continues automatically after that",
-    "running": "power the machine off; see docs/reference/guards.md",
-    "another-system": "correct spec.bmc, or accept the machine with spec.lifecycle.request",
-    "unjudged": "the effect of the change cannot be counted; report the bug, or change the document",
-    PAUSED: "`groundstate resume` ends a pause; `groundstate get pauses` lists them",
-    OBSERVE_ONLY: "stop the daemon, and start `groundstate run` without --observe",
-    "claimed": "declare the machine until its claim has released it",
-}
-"""Guards that no override lifts, and how to proceed instead: what they protect is lost for good, or cannot work."""
+OVERRIDABLE: dict[str, str] = {one.name: one.overridden for one in BUILT_IN_GUARDS.values() if one.overridden}
+"""The built-in guards that can be overridden, with what then happens. They are limits and doubts, which a person can
+judge."""
 
 MAX_OVERRIDE = timedelta(days=7)
 
@@ -54,17 +31,18 @@ def parse_duration(text: str, most: timedelta = MAX_OVERRIDE) -> timedelta:
 
 def override_refusal(guard: str, *, narrowed: bool) -> str | None:
     """Why the guard cannot be overridden so, and how to proceed; None: it can."""
-    if guard in NEVER:
-        return f"guard {guard} cannot be overridden: {NEVER[guard]}"
+    built_in = BUILT_IN_GUARDS.get(guard)
+    if built_in is not None and built_in.overridden is None:
+        return f"guard {guard} cannot be overridden: {built_in.instead}"
     if declared_guard_key(guard) is not None:
         return None
-    if guard not in OVERRIDABLE:
+    if built_in is None:
         return (
             f"{guard!r} cannot be overridden; guards that can: {', '.join(sorted(OVERRIDABLE))}, and "
             "declared ones (guard/NAME). "
             "For other holds change the document; the plan says how"
         )
-    if guard in NARROW and not narrowed:
+    if built_in.narrow and not narrowed:
         return (
             f"guard {guard} can only be overridden for chosen machines: name them (machine/NAME) or select them with -l"
         )

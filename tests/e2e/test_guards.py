@@ -141,6 +141,34 @@ def test_where_nothing_is_to_be_done_no_guard_is_said_to_let_it_pass(lab: Lab) -
     assert "guard/freeze (Mandatory): no change to judge\n  window: closed" in found.out
 
 
+def test_built_in_guards_are_listed_and_explained_like_declared_ones(lab: Lab) -> None:
+    lab.commit("Off", ONE_A_RACK)
+    rows = lab.run("get", "guards", "--no-headers").out.splitlines()
+    assert [row.split()[:2] for row in rows[:2]] == [["racks", "Declared"], ["another-system", "Built-in"]]
+    assert "guard/mass-removal" not in lab.run("get", "-o", "name").out.lower(), "only where guards are asked for"
+    described = lab.run("describe", "guard/mass-removal").out
+    assert "Holds everything while more machines than the limit were removed from git." in described
+    assert "the limit is 10% (--max-removed)" in described
+
+    lab.run("apply", "--yes", "--max-disrupted", "0")  # Nothing goes, and all are observed.
+    found = lab.run("explain-guard", "guard/disruption-budget", "--max-disrupted", "1", "-o", "json")
+    assert found.code == 3, found
+    (spec,) = found.json["specs"]
+    assert spec["built_in"] is True
+    assert spec["budgets"][0]["allowed"] == 1
+    assert list(spec["holds"]) == ["Machine/b1"], "a2 and b2 are held by the racks' guard"
+    racks = lab.run("explain-guard", "guard/racks", *NO_LIMIT).out
+    assert "guards 4 declared resources" in racks
+    assert "0 down of 2 guarded machines of rack a; the limit is 1" in racks
+
+
+def test_a_guard_cannot_have_the_name_of_a_built_in_one(lab: Lab) -> None:
+    lab.commit("On", guard("mass-removal", protection="All"))
+    done = lab.run("validate")
+    assert done.code == 1
+    assert "reserved-name" in done.out + done.err
+
+
 def test_an_override_by_name_lets_it_pass_and_is_refused_for_what_is_not_there(lab: Lab) -> None:
     lab.commit("Off", FREEZE)
     assert going(lab) == []

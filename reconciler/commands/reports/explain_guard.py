@@ -13,7 +13,7 @@ from reconciler.commands.options import guard_options_of, output_option, policy_
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.operations.reports.guard_explanation import explain_guard
-from reconciler.views.render.tables.guards_table import guard_lines
+from reconciler.views.render.tables.guards_table import guard_lines, guard_state_lines
 
 EXIT_HELD = 3
 
@@ -45,24 +45,32 @@ class _Moment(click.ParamType[datetime]):
 def explain_guard_command(target: str, at_time: datetime | None, output: str, **values: Any) -> None:
     """Show every guard of a resource: its windows, its budget, its protection, and what it says of the change.
 
+    For a guard, declared or built-in, show what it guards, how much of its budgets is used, and which changes it holds.
+
     By what the store knows; no BMC is asked. With --at, windows and budgets are those of another time. All else is as
     it is now.
 
-    Exit codes: 0 no guard holds it, 3 a guard does, 1 an error.
+    Exit codes: 0 nothing is held, 3 a guard holds it, or the guard holds a change, 1 an error.
 
     \b
     Examples:
       groundstate explain-guard machine/r12-01
       groundstate explain-guard machine/r12-01 --at 2026-12-24T22:00+01:00
       groundstate explain-guard machine/r12-01 -o json
+      groundstate explain-guard guard/mass-removal
     """
     asked, where = guard_options_of(values), where_from(values)
     with exit_in_words():
         found = explain_guard(where, asked, target, at_time)
     say_notes(found.notes)
-    if output == "text":
-        click.echo("\n".join(guard_lines(found.key, found.at, found.change, found.verdicts)))
+    if found.states:
+        form = {"guard": str(found.key), "at": found.at, "held": found.held, "specs": found.states}
     else:
         form = {"resource": str(found.key), "at": found.at, "held": found.held, "guards": found.verdicts}
+    if output == "text" and found.states:
+        click.echo("\n".join(guard_state_lines(found.at, found.states)))
+    elif output == "text":
+        click.echo("\n".join(guard_lines(found.key, found.at, found.change, found.verdicts)))
+    else:
         click.echo(dump(msgspec.to_builtins(form), output))
     raise click.exceptions.Exit(EXIT_HELD if found.held else 0)

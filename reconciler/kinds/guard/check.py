@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from reconciler.kinds.common.field_types.duration import parse_duration_text
 from reconciler.kinds.common.field_types.label_selector import Unmatched, parse_selector
 from reconciler.kinds.common.kind import RuleFinding
+from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.fleet_share import FleetShare
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardSpec, Windows, WindowTime
 from reconciler.kinds.guard.windows import A_DAY, EARLIEST, LATEST, is_absolute
@@ -18,7 +19,7 @@ from reconciler.model.resource import Resource
 def check_guard(resource: Resource[GuardSpec]) -> list[RuleFinding]:
     """Everything that is wrong with the guard alone."""
     spec = resource.spec
-    found = list(_selector(spec.match.selector))
+    found = [*_reserved(resource.key.name), *_selector(spec.match.selector)]
     if spec.windows is None and spec.budget is None and spec.protection is None:
         what = "the guard has neither windows, nor a budget, nor a protection, so it holds nothing"
         found.append(RuleFinding("empty-guard", "spec", what, "add one of them, or remove the guard"))
@@ -27,6 +28,11 @@ def check_guard(resource: Resource[GuardSpec]) -> list[RuleFinding]:
     if spec.budget is not None:
         found.extend(_budget(spec.budget))
     return found
+
+
+def _reserved(name: str) -> Iterator[RuleFinding]:
+    if name in BUILT_IN_GUARDS:
+        yield RuleFinding("reserved-name", "metadata.name", f"a built-in guard is called {name}", "choose another name")
 
 
 def _selector(text: str) -> Iterator[RuleFinding]:

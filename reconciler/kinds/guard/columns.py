@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from reconciler.kinds.common.column import NOTHING, Column, ResourceView, spec_column
+from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.kinds.guard.windows import WindowState, window_state
 
 
@@ -37,7 +38,12 @@ def _held(view: ResourceView, _: datetime) -> str:
     return ", ".join(names[:5]) + more or NOTHING
 
 
+def _type(view: ResourceView, _: datetime) -> str:
+    return "Built-in" if view.key.name in BUILT_IN_GUARDS else "Declared"
+
+
 GUARD_COLUMNS = (
+    Column("TYPE", _type),
     spec_column("level", "LEVEL"),
     Column("WINDOW", _state),
     Column("NEXT CHANGE", _next_change),

@@ -11,13 +11,16 @@ from reconciler.kinds.selectors import select
 from reconciler.model.plans.plan import Change
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.operation_error import FailureReason, OperationError
+from reconciler.operations.reports.built_in_views import asked_keys
 from reconciler.operations.stored_facts import observed_types, standing_of, state_and_facts
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
 from reconciler.planning.guards.builtin_guards import fleet_budget
+from reconciler.planning.guards.declared_guards import GUARD
 from reconciler.planning.guards.fleet_survey import survey
 from reconciler.planning.guards.guard import GuardWorld
 from reconciler.planning.guards.guard_report import GuardVerdict, guard_verdicts
+from reconciler.planning.guards.guard_state import GuardState, guard_states
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.planner import plan
 from reconciler.planning.universe import universe
@@ -31,16 +34,19 @@ class GuardExplanation(msgspec.Struct, frozen=True):
     at: datetime
     change: Change | None
     verdicts: tuple[GuardVerdict, ...]
+    states: tuple[GuardState, ...] = ()
+    """Of a guard instead: what it is, and whom it holds."""
     notes: tuple[str, ...] = ()
 
     @property
     def held(self) -> bool:
-        """Whether a guard holds the change."""
-        return any(one.holds for one in self.verdicts)
+        """Whether a guard holds the change; of a guard: whether it holds any."""
+        return any(one.holds for one in self.verdicts) or any(one.holds for one in self.states)
 
 
 def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: datetime | None = None) -> GuardExplanation:
-    """Which guards guard the resource, and what each says. `at_time`: as of another time, with all else as it is now.
+    """Which guards guard the resource, and what each says; of a guard, built-in ones too, whom it holds. `at_time`: as
+    of another time, with all else as it is now.
 
     Raises OperationError, and Unmatched where nothing is meant.
     """
@@ -50,7 +56,7 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
             desired, facts = state_and_facts(at, store)
             observed = {one.key: one for one in store.observations(observed_types())}
             standing, _ = standing_of(store, asked)
-        chosen = select([target], "", desired, universe(desired, facts))
+        chosen = select([target], "", desired, (*universe(desired, facts), *asked_keys([target], "")))
         keys = sorted(key for key in chosen if key.kind in RECONCILED)
         if len(keys) != 1:
             why = f"{target!r} does not name one reconciled resource; write KIND/NAME, such as machine/r1-01"
@@ -58,5 +64,8 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
         planned = plan(desired, observed, facts, moment, standing)
         change = next((one for one in planned.changes if one.key == keys[0]), None)
         world = GuardWorld(desired, observed, facts, survey(desired, observed, facts), standing, moment)
+        if keys[0].kind == GUARD:
+            states = guard_states(keys[0].name, planned.changes, world)
+            return GuardExplanation(keys[0], moment, change, (), states, at.notes)
         verdicts = guard_verdicts(keys[0], change, world, fleet_budget(standing.limits))
-        return GuardExplanation(keys[0], moment, change, verdicts, at.notes)
+        return GuardExplanation(keys[0], moment, change, verdicts, (), at.notes)

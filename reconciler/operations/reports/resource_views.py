@@ -27,6 +27,7 @@ from reconciler.model.plans.plan import Change, Unknown, typed
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.onboarding.inventory_comparison import inventory_conditions, labels_from_inventories
 from reconciler.operations.operation_error import OperationError
+from reconciler.operations.reports.built_in_views import BUILT_IN_KEYS, asked_keys, built_in_view
 from reconciler.operations.reports.ledger_events import newest
 from reconciler.operations.stored_facts import (
     derived_labels,
@@ -37,6 +38,7 @@ from reconciler.operations.stored_facts import (
 )
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
+from reconciler.planning.guards.guard_limits import GuardLimits
 from reconciler.planning.guards.pauses import pauses, standing_pauses
 from reconciler.planning.guards.standing import CommandLimits
 from reconciler.planning.override_scope import covers
@@ -178,7 +180,8 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
     with workspace.store() as store:
         desired, facts = state_and_facts(workspace, store)
         observed = {one.key: one for one in store.observations(observed_types())}
-        chosen = select(targets, selector, desired, universe(desired, facts), lambda: derived_labels(store, desired))
+        everything = (*universe(desired, facts), *asked_keys(targets, selector))
+        chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         inventories = store.inventories.all({key.name for key in chosen if key.kind in INVENTORIED})
         judge, _ = standing_of(store, asked)
     at = now()
@@ -194,10 +197,12 @@ def _views(workspace: Workspace, asked: CommandLimits, targets: Iterable[str], s
         planned.overrides,
         standing_pauses(judge.pauses, at),
         _held_by(planned.changes),
+        judge.limits,
         at,
     )
     order = list(KINDS)
-    return [fleet.view(key) for key in sorted(chosen, key=lambda key: (order.index(key.kind), key.name))]
+    by_kind = sorted(chosen, key=lambda key: (order.index(key.kind), key in BUILT_IN_KEYS, key.name))
+    return [fleet.view(key) for key in by_kind]
 
 
 def _held_by(changes: Iterable[Change]) -> dict[str, tuple[ResourceKey, ...]]:
@@ -222,6 +227,7 @@ class _Fleet(msgspec.Struct, frozen=True):
     overrides: tuple[Override, ...]
     pauses: tuple[ResourcePause, ...]
     held_by: Mapping[str, tuple[ResourceKey, ...]]
+    limits: GuardLimits
     at: datetime
 
     def view(self, key: ResourceKey) -> ResourceView:
@@ -233,6 +239,8 @@ class _Fleet(msgspec.Struct, frozen=True):
             return ResourceView(key, self.desired.resources.get(key), None, "Unknown", (odd,), {})
 
     def _view(self, key: ResourceKey) -> ResourceView:
+        if key in BUILT_IN_KEYS:
+            return built_in_view(key, self.limits, self.held_by, self.overrides)
         desired, facts = self.desired, self.facts
         resource = desired.resources.get(key)
         change = self.planned.get(key)

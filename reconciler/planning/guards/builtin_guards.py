@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from reconciler.kinds import FLEET
+from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
 from reconciler.model.action import Disruption, RequestBoot, Unclaim
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
@@ -137,6 +138,17 @@ def hold_without_boot_service(last: str = "") -> Guard:
         return {change.key: (Hold(HoldKind.GUARD, "boot-service", reason, hint),) for change in ordering}
 
     return unserved
+
+
+def limit_words(guard: str, limits: GuardLimits) -> str:
+    """`the limit is 10% (--max-removed)`; empty where it has none."""
+    setting = BUILT_IN_GUARDS[guard].limit
+    if setting is None:
+        return ""
+    option, value = f"--{setting.replace('_', '-')}", getattr(limits, setting)
+    if isinstance(value, bool):
+        return f"{option} is {'set' if value else 'not set'}"
+    return f"the limit is {value} ({option})"
 
 
 def _hold_all(changes: Iterable[Change], guard: str, reason: str, flag: str) -> dict[ResourceKey, tuple[Hold, ...]]:

@@ -11,7 +11,7 @@ from reconciler.kinds import FLEET
 from reconciler.kinds.guard.windows import WindowState
 from reconciler.model.plans.plan import Change, Hold
 from reconciler.model.resource import DesiredState, ResourceKey
-from reconciler.planning.guards.budgets import Budget, group_state
+from reconciler.planning.guards.budgets import Budget, GroupState, group_state
 from reconciler.planning.guards.declared_guards import (
     DECLARED,
     GuardInForce,
@@ -79,7 +79,11 @@ def budget_report(budget: Budget, key: ResourceKey, world: GuardWorld) -> Budget
     states = [group_state(budget, name, world) for name in budget.groups_of(key, world)]
     if not states:
         return None
-    state = min(states, key=lambda one: one.room)
+    return group_report(min(states, key=lambda one: one.room))
+
+
+def group_report(state: GroupState) -> BudgetReport:
+    """How much of one group is down."""
     soonest = min(state.down.values(), default=None) if not state.room else None
     return BudgetReport(
         state.group.words, state.group.size, state.allowed, len(state.down), len(state.unavailable), soonest

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change
 from reconciler.model.resource import ResourceKey
 from reconciler.planning.guards.declared_guards import local_words
 from reconciler.planning.guards.guard_report import BudgetReport, GuardVerdict
+from reconciler.planning.guards.guard_state import GuardState
 from reconciler.views.render.words import action, clean, moment
 
 
@@ -29,10 +31,44 @@ def guard_lines(key: ResourceKey, at: datetime, change: Change | None, verdicts:
     return lines
 
 
+def guard_state_lines(at: datetime, states: Iterable[GuardState]) -> list[str]:
+    """What a guard is, and whom it holds."""
+    lines: list[str] = []
+    for one in states:
+        if lines:
+            lines.append("")
+        lines.extend(clean(line) if not line.startswith(" ") else f"  {clean(line)}" for line in _state_lines(one, at))
+    return lines or ["The guard is not in force."]
+
+
+def _state_lines(one: GuardState, at: datetime) -> Iterator[str]:
+    yield f"{one.guard} ({one.level}{', built-in' if one.built_in else ''}) at {moment(at)}"
+    yield from _common_lines(one, at)
+    if one.limit is not None:
+        yield f" {one.limit}"
+    if one.instead is not None:
+        yield f" no override lifts it: {one.instead}"
+    if one.matched is not None:
+        yield f" guards {count(one.matched, 'declared resource')}"
+    for budget in one.budgets:
+        yield f" budget: {_budget(budget)}"
+    yield f" holds {count(len(one.holds), 'change')}"
+    for key, reasons in one.holds.items():
+        yield f" {key}: {'; '.join(reasons)}"
+
+
 def _lines(one: GuardVerdict, at: datetime, change: Change | None) -> Iterator[str]:
     passes = "no change to judge" if change is None else "lets the change pass"
     state = "HOLDS the change" if one.holds else "warns of the change" if one.reasons else passes
     yield f"{one.guard} ({one.level}): {state}"
+    yield from _common_lines(one, at)
+    if one.budget is not None:
+        yield f" budget: {_budget(one.budget)}"
+    for reason in one.reasons:
+        yield f" {reason}"
+
+
+def _common_lines(one: GuardVerdict | GuardState, at: datetime) -> Iterator[str]:
     if one.description:
         yield f" {one.description}"
     if one.in_force_until is not None:
@@ -44,12 +80,8 @@ def _lines(one: GuardVerdict, at: datetime, change: Change | None) -> Iterator[s
         left = "" if until is None else f", for {_span(until - at)}"
         why = f" ({one.window.reason})" if one.window.reason else ""
         yield f" window: {word} {when}{left}{why}"
-    if one.budget is not None:
-        yield f" budget: {_budget(one.budget)}"
     if one.protection is not None:
         yield f" protection: {one.protection}"
-    for reason in one.reasons:
-        yield f" {reason}"
 
 
 def _budget(one: BudgetReport) -> str:

@@ -1,0 +1,135 @@
+"""The guards that are always there, beside those that documents declare: what each holds, and how to proceed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from reconciler.kinds.guard.spec import GuardSpec, Level
+from reconciler.model.plans.pause import PAUSED
+from reconciler.model.resource import Resource, ResourceKey, Source
+
+SOURCE = Source("built-in", 0, 0)
+BUILT_IN_ANNOTATION = "groundstate/built-in"
+
+
+class BuiltInGuard(msgspec.Struct, frozen=True):
+    """One of them."""
+
+    name: str
+    holds: str
+    """What it holds, and when: a sentence."""
+    overridden: str | None = None
+    """What happens while an override lifts it. None: no override does, as what it protects is lost for good, or cannot
+    work."""
+    instead: str = ""
+    """How to proceed where no override lifts it."""
+    limit: str | None = None
+    """The setting that limits it, as `GuardLimits` calls it."""
+    narrow: bool = False
+    """It is overridden for named or selected resources only."""
+
+    @property
+    def level(self) -> Level:
+        """How binding it is, in the words of the kind."""
+        return Level.MANDATORY if self.overridden is not None else Level.ABSOLUTE
+
+
+_EVERY = (
+    BuiltInGuard(
+        "disruption-budget",
+        "Holds what would take more machines down at once than the limit.",
+        "more machines are taken down at once than the limit",
+        limit="max_disrupted",
+    ),
+    BuiltInGuard(
+        "mass-removal",
+        "Holds everything while more machines than the limit were removed from git.",
+        "more machines are removed from git than the limit",
+        limit="max_removed",
+    ),
+    BuiltInGuard(
+        "empty-desired-state",
+        "Holds everything while nothing, or no machine, is declared any more.",
+        "the desired state declares nothing, or no machine",
+        limit="allow_empty",
+    ),
+    BuiltInGuard(
+        "unreachable-fleet",
+        "Holds disruptive changes while more BMCs than the limit cannot be read.",
+        "disruptive changes continue although many BMCs cannot be read",
+        limit="max_unreachable",
+    ),
+    BuiltInGuard(
+        "mass-release",
+        "Holds the release of more addresses, numbers and networks than the limit.",
+        "more addresses, numbers and networks are released than the limit",
+        limit="max_released",
+    ),
+    BuiltInGuard(
+        "mass-unclaim",
+        "Holds the release of more claimed machines than the limit; a released machine is wiped.",
+        "more claimed machines are released and wiped than the limit",
+        limit="max_released",
+    ),
+    BuiltInGuard(
+        "first-sight",
+        "Holds a one-time boot override of a running machine that the store has no record of.",
+        "a one-time boot override is sent although it may already have been executed",
+        narrow=True,
+    ),
+    BuiltInGuard(
+        "boot-service",
+        "Holds network boots while no boot service runs.",
+        instead="network boot needs the boot service; start `groundstate run --boot-address ADDR`",
+    ),
+    BuiltInGuard(
+        "first-look",
+        "Holds disruptive changes of a daemon that has not observed enough of the fleet since its start.",
+        instead="the daemon has not observed the fleet yet; the change continues automatically after that",
+    ),
+    BuiltInGuard(
+        "running",
+        "Holds lifecycle steps of a machine that runs although groundstate did not power it on.",
+        instead="power the machine off; see docs/reference/guards.md",
+    ),
+    BuiltInGuard(
+        "another-system",
+        "Holds all changes of a machine whose BMC reports another system than the inspected one.",
+        instead="correct spec.bmc, or accept the machine with spec.lifecycle.request",
+    ),
+    BuiltInGuard(
+        "unjudged",
+        "Holds a change that the guards cannot judge because of a defect.",
+        instead="the effect of the change cannot be counted; report the bug, or change the document",
+    ),
+    BuiltInGuard(
+        PAUSED,
+        "Holds everything that a pause covers.",
+        instead="`groundstate resume` ends a pause; `groundstate get pauses` lists them",
+    ),
+    BuiltInGuard(
+        "observe-only",
+        "Holds everything in a daemon that only observes.",
+        instead="stop the daemon, and start `groundstate run` without --observe",
+    ),
+    BuiltInGuard(
+        "claimed",
+        "Holds that a claimed machine is forgotten.",
+        instead="declare the machine until its claim has released it",
+    ),
+)
+
+BUILT_IN_GUARDS: Mapping[str, BuiltInGuard] = {one.name: one for one in _EVERY}
+"""By the name that holds and overrides use."""
+
+
+def built_in_resource(key: ResourceKey) -> Resource[GuardSpec] | None:
+    """The guard in the form of a document, to be shown; None for a key that is of no built-in guard."""
+    found = BUILT_IN_GUARDS.get(key.name)
+    if found is None:
+        return None
+    return Resource(
+        key, GuardSpec(description=found.holds, level=found.level), {}, {BUILT_IN_ANNOTATION: "true"}, SOURCE
+    )
