@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Text, bindparam, func, insert, select, true
+from sqlalchemy import Connection, bindparam, insert, select, text
 
 from drivers.base import hidden, printable
 from reconciler.model.event import Event, EventReason
@@ -94,6 +93,20 @@ _NEWEST = (
 )
 _OF_FLEET = _NEWEST.where(tables.event.c.kind.is_(None))
 _OF_ONE = _NEWEST.where(tables.event.c.kind == bindparam("of_kind"), tables.event.c.name == bindparam("of_name"))
+_LATEST = {
+    "sqlite": text("""
+        SELECT event.kind, event.name, event.seq, event.value FROM json_each(:keys) AS wanted JOIN event ON event.seq IN
+            (SELECT seq FROM event AS one WHERE one.kind = json_extract(wanted.value, '$.kind')
+             AND one.name = json_extract(wanted.value, '$.name') ORDER BY seq DESC LIMIT :count)
+    """),
+    "postgresql": text("""
+        SELECT wanted.kind, wanted.name, page.seq, page.value
+        FROM json_to_recordset(CAST(:keys AS json)) AS wanted (kind text, name text), LATERAL
+            (SELECT seq, value FROM event WHERE event.kind = wanted.kind AND event.name = wanted.name
+             ORDER BY seq DESC LIMIT :count) AS page
+    """),
+}
+"""The newest of each of many resources. Neither database plans the other one's form well."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 
@@ -163,30 +176,16 @@ def _story(connection: Connection, key: ResourceKey | None, latest: Sequence[_To
 
 
 def _latest_of(connection: Connection, keys: Sequence[ResourceKey | None]) -> dict[ResourceKey | None, list[_Told]]:
-    """The newest events of each, the newest first: with one question where the database is another host's."""
+    """The newest events of each, the newest first: with one question for all, as a store may be far away."""
     found: dict[ResourceKey | None, list[_Told]] = {key: [] for key in keys}
     some = [key for key in found if key is not None]
-    if connection.dialect.name == "sqlite" or len(some) < 2:
-        return {key: _page(connection, key, PAGE) for key in found}
     if None in found:
         found[None] = _page(connection, None, PAGE)
-    asked = {"kinds": [key.kind for key in some], "names": [key.name for key in some]}
-    for kind, name, seq, value in connection.execute(_latest_of_many(), asked):
-        found[ResourceKey(kind, name)].append((seq, value))
+    if some:
+        asked = {"keys": msgspec.json.encode(some).decode(), "count": PAGE}
+        for kind, name, seq, value in connection.execute(_LATEST[connection.dialect.name], asked):
+            found[ResourceKey(kind, name)].append((seq, value))
     return {key: sorted(told, reverse=True) for key, told in found.items()}
-
-
-@cache
-def _latest_of_many() -> Any:
-    from sqlalchemy.dialects.postgresql import ARRAY
-
-    texts = ARRAY(Text)
-    wanted = func.unnest(bindparam("kinds", type_=texts), bindparam("names", type_=texts)).table_valued("kind", "name")
-    wanted = wanted.render_derived()
-    table = tables.event
-    newest = select(table.c.seq, table.c.value).where(table.c.kind == wanted.c.kind, table.c.name == wanted.c.name)
-    page = newest.order_by(table.c.seq.desc()).limit(PAGE).lateral()
-    return select(wanted.c.kind, wanted.c.name, page.c.seq, page.c.value).select_from(wanted.join(page, true()))
 
 
 def _page(connection: Connection, key: ResourceKey | None, count: int, before: int = _NEVER) -> list[_Told]:
