@@ -38,15 +38,15 @@ def address_range(text: str) -> IPRange:
 
 def is_within(address: IPv4Address | IPv6Address, ranges: Iterable[str]) -> bool:
     """Whether the address is in one of the ranges. Raises ValueError for a range that is none."""
-    return _is_within(int(address), address.version, tuple(ranges))
+    return _is_within(address, tuple(ranges))
 
 
 # A BMC's is asked for several times on the way to one connection.
 @lru_cache(2**14)
-def _is_within(number: int, version: int, ranges: tuple[str, ...]) -> bool:
+def _is_within(address: IPv4Address | IPv6Address, ranges: tuple[str, ...]) -> bool:
     from netaddr import IPAddress
 
-    return IPAddress(number, version) in _together(ranges)
+    return IPAddress(int(address), address.version) in _together(ranges)
 
 
 @lru_cache(256)
