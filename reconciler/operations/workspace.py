@@ -157,12 +157,8 @@ class Workspace:
     def _read_only_store(self) -> Store:
         from reconciler.store import NoStore, Store
 
-        url = store_url(self.where)
-        path = _file(url)
         try:
-            if path is not None and not path.exists():
-                raise NoStore(str(path))
-            store = Store.read_only(url)
+            store = Store.read_only(store_url(self.where))
         except NoStore as error:
             self.note(f"there is no store at {redacted(error.place)} yet; nothing is remembered of this fleet")
             return Store.open("sqlite://")

@@ -12,7 +12,7 @@ def test_without_a_daemon_it_says_so_and_how_to_proceed(desk: Desk) -> None:
     done = desk.run("status")
     assert done.code == 1
     assert "none was ever at work on this store; `groundstate run` starts one" in done.out
-    assert "none is in force yet" in done.out
+    assert "no daemon has put one in force yet" in done.out
 
 
 def test_beside_a_daemon_it_says_what_is_in_force_how_things_are_and_what_is_held(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler import runtime
 from reconciler.store.sql.database import Database
+from reconciler.store.sql.file_modes import file_access
 from reconciler.store.sql.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
 from reconciler.store.sql.tables import instance_table
 
@@ -79,7 +80,8 @@ def _file_lock(database: Database, name: str) -> Iterator[None]:
     with database.in_words():
         # One store has one lock, by whichever links it is reached.
         file = database.file.resolve() if database.file is not None else None
-        lock = FileLock(f"{file}.lock", timeout=0, mode=0o600)
+        mode = file_access(file.parent).mode if file is not None else 0o600
+        lock = FileLock(f"{file}.lock", timeout=0, mode=mode)
         try:
             lock.acquire()
         except Timeout:

@@ -3,6 +3,7 @@ anywhere else."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -19,6 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 from drivers.base import note_secrets
 from reconciler import runtime
+from reconciler.store.sql.file_modes import give_access
 from reconciler.store.sql.migrate import HEAD, migrate, refuse_newer, schema_version
 from reconciler.store.sql.store_errors import NoStore, StoreError, StoreGone, store_address, store_error
 
@@ -73,7 +75,7 @@ class Database:
         """
         with cls._opened(_checked(url, create=create)) as database:
             if database.file is not None:
-                _keep_private(database.file)
+                give_access(database.file)
             found = database._version()
             if found != HEAD:
                 with alone(database) if found is not None else nullcontext():
@@ -268,28 +270,12 @@ def _check_file(url: URL, *, create: bool) -> None:
             raise StoreError(f"store {path}: it is a directory; name a file in it")
         if not path.exists() and not create:
             raise NoStore(str(path))
+        if path.exists() and not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if not path.parent.is_dir():
             raise StoreError(f"store {path}: its directory does not exist; create {path.parent} first")
     except OSError as error:
         raise store_error(error, str(path)) from error
-
-
-_PARTS = ("", "-wal", "-shm", "-journal", ".lock")
-"""What SQLite and the lock add to the file's name. SQLite gives its own the mode of the file."""
-
-
-def _keep_private(file: Path) -> None:
-    """Let only its owner read and write the store, whatever the umask is: it has the ledger and the inventory. Files
-    that are open to others are closed to them, where this user may do so."""
-    with suppress(FileExistsError):
-        made = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        os.fchmod(made, 0o600)  # A umask may have taken the owner's own right to it.
-        os.close(made)
-    real = file.resolve()  # SQLite puts its own beside what a link leads to.
-    for path in {at.with_name(at.name + end) for at in (file, real) for end in _PARTS}:
-        with suppress(OSError):
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o600)
 
 
 def _engine(url: URL, *, read_only: bool = False) -> Engine:

@@ -37,13 +37,22 @@ class InstanceHeld(StoreError):
     """Another process is at work on this store. `str()` names it."""
 
 
+_HOW_TO_SHARE = (
+    "this user may not open it; to let a group read, its owner runs: chgrp GROUP DIRECTORY && chmod 2750 DIRECTORY, "
+    "and restarts the daemon"
+)
+_NOT_WRITABLE = (
+    "it cannot be written; run this as the owner of the file, or check how the file system is mounted. A group writes "
+    "where its directory has mode 2770"
+)
 _ADVICE = (
     (
         "unable to open database file",
         "the file or its directory cannot be opened; check that it exists and is writable",
     ),
-    ("readonly database", "it cannot be written; check who owns the file and its directory, and how it is mounted"),
-    ("permission denied", "access is refused; check the file's owner, or the database role's rights"),
+    ("readonly database", _NOT_WRITABLE),
+    ("permission denied for", "the database role may not do this; GRANT it what it needs"),
+    ("permission denied", _HOW_TO_SHARE),
     ("is full", "the disk is full; free some space on it, nothing was changed"),
     ("no space left", "the disk is full; free some space on it, nothing was changed"),
     ("database is locked", "another process holds it for too long; end that process, or try again"),

@@ -38,7 +38,7 @@ def revision_lines(
 ) -> Iterator[str]:
     """What is in force, and what is not because it is broken."""
     if in_force is None:
-        yield "Revision:   none is in force yet"
+        yield "Revision:   no daemon has put one in force yet"
     else:
         when = f", for {short_age(since, now)}" if since else ""
         yield f"Revision:   {clean(in_force[:10])} ({clean(ref or 'HEAD')}) is in force{when}"
