@@ -36,12 +36,11 @@ from drivers.testing.bmc_conformance import BmcSubject
 from my_package.strip import StripDriver, StripOptions
 from tests.drivers.strip_simulator import Strip
 
-@classmethod
 @contextmanager
-def a_strip(cls, directory):
+def strip_on_loopback():
     with Strip() as strip:
-        at = Endpoint("strip", strip.address, options=StripOptions(outlet=7))
-        yield BmcSubject(StripDriver, at, ("7",), makes_systems=True)
+        yield strip.address
+
 """
 
 IPAM = """
@@ -64,12 +63,12 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package of the page, as an installer would leave it."""
-    driver, suite, ipam_suite = blocks("python")
+    driver, suite, subject, ipam_suite = blocks("python")
     folder = tmp_path / "my_package"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "strip.py").write_text(driver)
-    (folder / "simulated.py").write_text(SIMULATED)
+    (folder / "simulated.py").write_text(SIMULATED + subject)
     (folder / "ipam.py").write_text(IPAM)
     (tmp_path / "test_strip.py").write_text(suite)
     (tmp_path / "test_my_ipam.py").write_text(ipam_suite)
