@@ -167,6 +167,7 @@ REFUSALS = {
     "403": reply(403, extended("Forbidden")),
     "400": reply(400, extended("The login attempt was not authorized", "Base.1.0.UnauthorizedLoginAttempt")),
     "423": reply(423, extended("Locked")),
+    "500": reply(500, extended("The service of sessions failed", "Base.1.8.InternalError")),
     "no token": reply(201, {"@odata.id": f"{SESSIONS}/odd"}),
 }
 

@@ -46,6 +46,8 @@ _SHOWN = 200
 _MOVED = frozenset({301, 302, 307, 308})
 _NO_SESSIONS = frozenset({404, 405, 501})
 _OUT_OF_SESSIONS = frozenset({429, 503})
+_FAILED = 500
+"""A service of sessions that fails within itself is one that does not work; a gateway's 502 or 504 is about the BMC."""
 
 # What sushy logs as warnings is either raised here as an error or normal (a BMC that lists no allowed values).
 logging.getLogger("sushy").setLevel(logging.CRITICAL)
@@ -256,7 +258,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
                 raise Busy(f"{self._url}: {words}; the login is tried again", retry_after=retry_after(reply))
             if isinstance(said, PasswordChangeRequired):
                 raise self._refused(said)
-            if not 400 <= status < 500:
+            if not 400 <= status <= _FAILED:
                 raise said
             self._doubt = said
             return False

@@ -78,7 +78,7 @@ def _memory(value: Inventory, wide: bool) -> list[str] | None:
     if value.unread_of("modules"):
         modules = f"{modules or ' in modules'}, and {count(len(value.unread_of('modules')), 'module')} not read"
     each = [
-        f"{clean(one.name)} {in_bytes(one.size)}{_more(one.model, one.serial)}" for one in value.modules or () if wide
+        f"{clean(one.name)} {_bytes(one.size)}{_more(one.model, one.serial)}" for one in value.modules or () if wide
     ]
     if "memory" in value.missing or not value.memory:
         return [f"size unknown{modules}", *each] if modules else None
@@ -87,7 +87,7 @@ def _memory(value: Inventory, wide: bool) -> list[str] | None:
 
 def _disks(value: Inventory, wide: bool) -> list[str] | None:
     each = [
-        f"{clean(one.name)} {in_bytes(one.size)}{_more(one.model, one.serial) if wide else ''}" for one in value.disks
+        f"{clean(one.name)} {_bytes(one.size)}{_more(one.model, one.serial) if wide else ''}" for one in value.disks
     ]
     return _with_unread(each, value, "disks")
 
@@ -121,6 +121,10 @@ def _with_unread(each: list[str], value: Inventory, name: str) -> list[str] | No
 
 def _more(*texts: str) -> str:
     return "".join(f", {clean(text)}" for text in texts if text)
+
+
+def _bytes(number: int) -> str:
+    return in_bytes(number) if number else "size unknown"
 
 
 def _many(number: int, noun: str) -> str:
