@@ -100,7 +100,7 @@ class PowerOn(_Action, frozen=True, tag="power-on"):
     needs: ClassVar[Prerequisite | None] = Prerequisite(
         "spec.boot",
         "without its boot override the machine would boot from another device",
-        "continues automatically when the boot override is no longer held",
+        "the change continues automatically when the boot override is not held any more",
     )
     goal: ClassVar[PowerState] = PowerState.ON
     reset_type: ResetType

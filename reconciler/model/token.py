@@ -42,7 +42,7 @@ class TokenFault(StrEnum):
     UNKNOWN = "unknown"
     PURPOSE = "for another purpose"
     REVOKED = "replaced by a newer one"
-    USED = "used already"
+    USED = "was used already"
     EXPIRED = "expired"
 
 

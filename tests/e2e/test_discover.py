@@ -243,7 +243,7 @@ def test_what_is_in_the_way_of_one_is_told_and_the_others_are_adopted(observed: 
     assert done.code == 1
     assert f"Machine/{ONE}: not adopted; it is not as declared: spec.indicatorLED" in done.err
     assert "Machine/away: not adopted; it cannot be read: Unreachable" in done.err
-    assert "Machine/bare: not adopted; its document has no lifecycle" in done.err
+    assert "Machine/bare: not adopted; the document has no spec.lifecycle" in done.err
     assert "2 of 5 machines adopted" in done.err
     assert all("mode: Managed" in (observed.repo / f"{name}.yaml").read_text() for name in TWO)
 

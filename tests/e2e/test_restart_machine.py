@@ -58,11 +58,11 @@ def test_a_pause_that_holds_it_is_named(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ({"power": "Off"}, "it is declared Off"),
-        ({}, "its power is not managed"),
-        ({"power": "On", "maintenance": {"reason": "a DIMM"}}, "it is in maintenance: a DIMM"),
-        ({"power": "On", "suspend": {"reason": "a fault"}}, "it is suspended: a fault"),
-        ({"lifecycle": {"mode": "Observe"}}, "it is only observed"),
+        ({"power": "Off"}, "spec.power is Off"),
+        ({}, "power is not managed"),
+        ({"power": "On", "maintenance": {"reason": "a DIMM"}}, "the machine is in maintenance: a DIMM"),
+        ({"power": "On", "suspend": {"reason": "a fault"}}, "the machine is suspended: a fault"),
+        ({"lifecycle": {"mode": "Observe"}}, "the machine is only observed"),
         ({"lifecycle": {"mode": "Managed"}}, "not restarted"),
     ],
 )

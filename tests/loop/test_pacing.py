@@ -86,7 +86,7 @@ def test_what_waits_says_when_it_goes_on(world: World) -> None:
     assert not change.goes
     (hold,) = change.held_by
     assert hold.by == "back-off"
-    assert "next attempt is at 00:" in hold.hint
+    assert "wait until 00:" in hold.hint
 
 
 def test_another_value_in_the_document_is_sent_at_once(world: World) -> None:

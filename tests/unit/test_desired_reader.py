@@ -177,7 +177,7 @@ def test_broken_documents_without_end_are_not_read_without_end() -> None:
 def test_faults_have_the_place_of_what_is_at_fault() -> None:
     (document,) = read_documents("# c\na:\n  b: 1\n  c: 2\n  b: 3\n", positions=True)
     (fault,) = document.faults
-    assert (fault.line, fault.column, fault.why) == (5, 3, "the key is already on line 3")
+    assert (fault.line, fault.column, fault.why) == (5, 3, "the mapping has the key already, on line 3")
 
 
 def test_every_key_and_value_has_its_place_when_asked_for() -> None:

@@ -98,7 +98,7 @@ def test_a_name_twice_names_both_places_and_nothing_that_follows_from_it() -> No
         MemorySnapshot({"a.yaml": PARTITION, "b.yaml": machine("m", "x"), "c.yaml": machine("m", "x")})
     ).diagnostics
     assert (str(found.source), found.code) == ("c.yaml:4:9", "duplicate-name")
-    assert found.detail == "the first is at b.yaml:1:1"
+    assert found.detail == "the other document is at b.yaml:1:1"
 
 
 def test_one_name_may_be_of_two_kinds() -> None:
@@ -269,7 +269,10 @@ class TestRenamedFrom:
         ("documents", "summary"),
         [
             ((("new", "new"),), "IPAddress/new names itself in renamedFrom"),
-            ((("new", "old"), ("old", "[]")), "IPAddress/new was IPAddress/old before, and that is declared too"),
+            (
+                (("new", "old"), ("old", "[]")),
+                "IPAddress/new names IPAddress/old in renamedFrom, but IPAddress/old is still declared",
+            ),
             ((("a", "old"), ("b", "[older, old]")), "IPAddress/a also names IPAddress/old in renamedFrom"),
         ],
     )

@@ -40,7 +40,7 @@ def test_a_pattern_means_what_a_shell_means(pattern: str, fits: list[str], diffe
         ("[", "the '[' at character 1 is not closed by ']'"),
         ("[]", "the '[' at character 1 is not closed by ']'"),
         ("sd[c-a]", "the range c-a begins after its end"),
-        ("sd\\", "a backslash at the end escapes nothing"),
+        ("sd\\", "the backslash at the end has no character to escape"),
     ],
 )
 def test_a_malformed_pattern_says_what_is_wrong(pattern: str, why: str) -> None:

@@ -260,7 +260,7 @@ def test_a_smaller_claim_implies_fewer_and_none_without_networks() -> None:
             document(3, "\n    - network: front", project="ware"),
             "web.yaml:11:16 other-project: Network/front is private to project shop",
         ),
-        (document(1, image="debian-13"), "web.yaml:9:10 no-such-image: no Image is debian-13"),
+        (document(1, image="debian-13"), "web.yaml:9:10 no-such-image: no declared Image matches debian-13"),
         (document(1, project="shpo"), "web.yaml:6:12 dangling-reference: Project 'shpo' is not declared"),
     ],
 )
@@ -271,7 +271,7 @@ def test_what_is_wrong_with_it_is_said_once_at_the_claim(text: str, expected: st
 def test_a_network_of_another_partition_is_of_no_use() -> None:
     other = f"---\n{HEAD}kind: Partition\nmetadata: {{name: q}}\nspec: {{}}\n"
     [found] = said(document(1, "\n    - network: back", partitions="[p, q]") + other)
-    assert "other-partition: Network/back is in Partition/p, but machines may be placed in q" in found
+    assert "other-partition: Network/back is in Partition/p, but spec.partitions also allows machines in q" in found
 
 
 # -- what is given back ------------------------------------------------------------------------------------------------

@@ -44,16 +44,16 @@ def known(value: Inventory) -> MachineInventory:
 @pytest.mark.parametrize(
     ("sizes", "inventory", "name", "why"),
     [
-        ([size("c1", (1, 8)), size("c2", (9, 16))], SMALL, "c1", "its inventory fits size c1"),
-        ([size("c2", (9, 16))], SMALL, None, "its inventory fits no size"),
-        ([size("c1", (1, 8)), size("c3", (8, 9))], SMALL, None, "its inventory fits 2 sizes: c1, c3"),
+        ([size("c1", (1, 8)), size("c2", (9, 16))], SMALL, "c1", "the inventory fits size c1"),
+        ([size("c2", (9, 16))], SMALL, None, "the inventory fits no size"),
+        ([size("c1", (1, 8)), size("c3", (8, 9))], SMALL, None, "the inventory fits 2 sizes: c1, c3"),
         ([], SMALL, None, "no Size is declared"),
         ([size("c1", (1, 8))], None, None, "not known yet"),
         (
             [size("c1", (1, 8))],
             msgspec.structs.replace(SMALL, missing=("disks",), disks=()),
             None,
-            "its inventory may fit size c1, but does not report disks",
+            "the inventory may fit size c1, but does not report disks",
         ),
     ],
 )

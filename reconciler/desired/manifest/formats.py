@@ -25,26 +25,26 @@ def ip_fault(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return "it is not an IPv4 or IPv6 address"
+        return "the text is not an IPv4 or IPv6 address"
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return f"an IPv4-mapped address is written as IPv4: {address.ipv4_mapped}"
-    return "" if str(address) == text else f"it is written as {address}"
+    return "" if str(address) == text else f"the canonical form is {address}"
 
 
 def cidr_fault(text: str) -> str:
     """Why `text` is no prefix in canonical form; empty when it is one."""
     base, slash, length = text.partition("/")
     if not slash:
-        return "a prefix ends in its length, such as /24"
+        return "a prefix ends with a length, such as /24"
     if not _LENGTH.fullmatch(length):
-        return "the length is a plain number, not a mask"
+        return "the length must be a number such as /24, not a mask"
     if fault := ip_fault(base):
         return fault
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return f"/{length} is longer than the address"
-    return "" if str(network) == text else f"it has host bits set; the prefix is {network}"
+        return f"the length /{length} is longer than the address"
+    return "" if str(network) == text else f"the address has host bits set; the prefix is {network}"
 
 
 def range_fault(text: str) -> str:
@@ -69,7 +69,7 @@ def date_fault(text: str) -> str:
     try:
         datetime.date.fromisoformat(text)
     except ValueError:
-        return "there is no such day"
+        return "the calendar has no such day"
     return ""
 
 

@@ -65,7 +65,7 @@ class Listing:
         if fault:
             return self._refuse(path, *fault)
         if path in self._seen:
-            return self._refuse(path, "odd-file-name", "the path stands in the tree twice", "run git fsck")
+            return self._refuse(path, "odd-file-name", "the tree has two entries with this path", "run git fsck")
         self._seen.add(path)
         return self._fits(path, blob_id, size)
 
@@ -79,7 +79,9 @@ class Listing:
         if len(self._files) >= MAX_FILES or self._bytes + size > MAX_MANIFEST_BYTES:
             if not any(d.code == "too-many-files" for d in self.diagnostics):
                 what = f"more than {MAX_FILES:,} manifests, or {MAX_MANIFEST_BYTES >> 20} MiB of them"
-                self._refuse(path, "too-many-files", what, "split the repository; what follows here is not read")
+                self._refuse(
+                    path, "too-many-files", what, "split the repository; the files after this one are not read"
+                )
             return False
         self._bytes += size
         self._files.append(ManifestFile(path.decode(), blob_id, size))

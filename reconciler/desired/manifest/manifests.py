@@ -178,7 +178,7 @@ def load_plain(text: str) -> Any:
     if faults := [fault for document in documents for fault in document.faults]:
         raise ValueError(f"line {faults[0].line}, column {faults[0].column}: {faults[0].what}")
     if len(documents) != 1:
-        raise ValueError(f"it has {len(documents)} documents, not one")
+        raise ValueError(f"the file has {len(documents)} documents, but must have one")
     return documents[0].value
 
 

@@ -29,14 +29,14 @@ _TYPES = {
     "object": "a mapping",
 }
 _LIMITS = {
-    "minimum": "it is less than {}",
-    "maximum": "it is more than {}",
-    "exclusiveMinimum": "it is not more than {}",
-    "exclusiveMaximum": "it is not less than {}",
-    "minLength": "it is shorter than {} characters",
-    "maxLength": "it is longer than {} characters",
-    "minItems": "it has fewer than {} items",
-    "maxItems": "it has more than {} items",
+    "minimum": "the value is less than {}",
+    "maximum": "the value is more than {}",
+    "exclusiveMinimum": "the value must be more than {}",
+    "exclusiveMaximum": "the value must be less than {}",
+    "minLength": "the text is shorter than {} characters",
+    "maxLength": "the text is longer than {} characters",
+    "minItems": "the list has fewer than {} items",
+    "maxItems": "the list has more than {} items",
 }
 
 _SECRET = re.compile(r"(?i)passw|passphrase|secret|token|api-?key|credential")
@@ -174,11 +174,17 @@ def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
     summary = f"{_dotted(path)} must be {_TYPES[wanted]}, and is {_type_of(value)}"
     if wanted == "string" and isinstance(value, (bool, int, float)):
         return Problem(
-            "wrong-type", path, summary, ("YAML reads the unquoted value as that type"), f"write {QUOTE_ME} in quotes"
+            "wrong-type",
+            path,
+            summary,
+            ("YAML reads the value without quotes as that type"),
+            f"write {QUOTE_ME} in quotes",
         )
     if isinstance(value, str) and wanted in ("integer", "number", "boolean"):
-        return Problem("wrong-type", path, summary, hint="write it without quotes, as plain digits or true or false")
-    hint = "write it as a list, each item after a '- '" if wanted == "array" else ""
+        return Problem(
+            "wrong-type", path, summary, hint="write the value without quotes, as plain digits or true or false"
+        )
+    hint = "write the value as a list, each item after a '- '" if wanted == "array" else ""
     return Problem("wrong-type", path, summary, hint=hint)
 
 

@@ -113,14 +113,14 @@ def decode(data: bytes) -> str | YamlFault:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return YamlFault("not-utf-8", 1, 1, "the file is UTF-16", hint="save it as UTF-8")
+            return YamlFault("not-utf-8", 1, 1, "the file is UTF-16", hint="save the file as UTF-8")
         what = f"the file is not UTF-8: byte 0x{data[error.start]:02x}"
-        return YamlFault("not-utf-8", line, column, what, hint="save it as UTF-8")
+        return YamlFault("not-utf-8", line, column, what, hint="save the file as UTF-8")
     if "\0" in text:
         at = text.index("\0")
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
         return YamlFault(
-            "control-character", line, column, "the file holds a NUL character", hint="save it as UTF-8 text"
+            "control-character", line, column, "the file holds a NUL character", hint="save the file as UTF-8 text"
         )
     return text.removeprefix("\ufeff")
 
@@ -250,11 +250,15 @@ class _Reader:
                 "yaml-merge",
                 "a merge key (<<)",
                 ("merge keys hide where a value comes from"),
-                "write the keys out",
+                "repeat the keys here",
             )
         elif key in parent:
             first = marks.get((id(parent), key))
-            where = f"the key is already on line {first.key[0]}" if first else "the key is already above"
+            where = (
+                f"the mapping has the key already, on line {first.key[0]}"
+                if first
+                else "the mapping has the key already"
+            )
             self._fault(
                 event, "duplicate-key", f"the key {shown_value(key)} appears twice", where, "remove one of the two"
             )
@@ -271,13 +275,19 @@ class _Reader:
             return number
         why = f"numbers here have at most {MAX_DIGITS} digits"
         self._fault(
-            event, "number-too-long", f"a number of {len(text)} characters", why, "put it in quotes if it is text"
+            event,
+            "number-too-long",
+            f"a number of {len(text)} characters",
+            why,
+            "put the value in quotes if it is text",
         )
         return None
 
     def _decorated(self, event: Any) -> None:
         if type(event) is AliasEvent:
-            self._fault(event, "yaml-alias", f"an alias (*{shown_value(event.anchor)})", _PLAIN, "write the value out")
+            self._fault(
+                event, "yaml-alias", f"an alias (*{shown_value(event.anchor)})", _PLAIN, "repeat the value here"
+            )
         elif event.anchor is not None:
             self._fault(event, "yaml-anchor", f"an anchor (&{shown_value(event.anchor)})", _PLAIN, "remove it")
         elif event.tag != "!" and not (type(event) is ScalarEvent and event.tag == _STR_TAG):
@@ -319,7 +329,9 @@ class _Reader:
         self.stopped = line = self.line + 1 + before.count("\n")
         column = len(before) - before.rfind("\n")
         what = f"character U+{int(error.character):04X}, which YAML does not allow"
-        self.faults.append(YamlFault("control-character", line, column, what, hint="remove it, or escape it in quotes"))
+        self.faults.append(
+            YamlFault("control-character", line, column, what, hint="remove the character, or escape it in quotes")
+        )
 
     def _abandon(self, event: Any, code: str, what: str, why: str = "", hint: str = "") -> NoReturn:
         self._fault(event, code, what, why, hint)

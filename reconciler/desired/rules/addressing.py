@@ -74,7 +74,13 @@ def _outside(prefixes: list[_Prefix]) -> Iterator[Finding]:
         for index, text in enumerate(spec.reserved):
             if address_range(text) not in prefix.span:
                 what, path = f"{text} is not in {prefix.text}", (*prefix.path, "reserved", index)
-                yield Finding("outside-prefix", prefix.network, path, what, hint="correct it, or move it to its prefix")
+                yield Finding(
+                    "outside-prefix",
+                    prefix.network,
+                    path,
+                    what,
+                    hint="correct the value, or move it to the prefix that contains it",
+                )
 
 
 def _overlapping(prefixes: list[_Prefix]) -> Iterator[Finding]:

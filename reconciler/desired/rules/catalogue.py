@@ -33,16 +33,16 @@ def _sizes(sizes: list[Resource[SizeSpec]]) -> Iterator[Finding]:
     sound = []
     for size in sizes:
         if example(size.spec.constraints) is None:
-            why = "its constraints ask for amounts that exclude each other"
-            yield Finding("never-matches", size, path, "no machine can be of this size", why, "correct min and max")
+            why = "the constraints of the size exclude each other"
+            yield Finding("never-matches", size, path, "no machine can have this size", why, "correct min and max")
         else:
             sound.append(size)
     for first, second in combinations(sound, 2):
         both = example(first.spec.constraints, second.spec.constraints)
         if both is not None:
-            what = f"a machine can be of this size and of {first.key}: {both}"
-            hint = "narrow a range or a pattern of one, so that each machine has one size"
-            yield Finding("overlapping-sizes", second, path, what, f"the other is at {first.source}", hint)
+            what = f"a machine can fit this size and {first.key}: {both}"
+            hint = "narrow a range or a pattern of one size, so that each machine fits exactly one"
+            yield Finding("overlapping-sizes", second, path, what, f"{first.key} is at {first.source}", hint)
 
 
 def _images(images: list[Resource[ImageSpec]]) -> Iterator[Finding]:
@@ -52,7 +52,14 @@ def _images(images: list[Resource[ImageSpec]]) -> Iterator[Finding]:
         same = first.setdefault((image.spec.os, image_versions.parse_version(image.spec.version)), image)
         if same is not image:
             what = f"{same.key} is the same version of {image.spec.os}"
-            yield Finding("duplicate-image", image, ("spec", "version"), what, f"at {same.source}", "keep one of them")
+            yield Finding(
+                "duplicate-image",
+                image,
+                ("spec", "version"),
+                what,
+                f"{same.key} is at {same.source}",
+                "keep one of them",
+            )
 
 
 def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
@@ -62,7 +69,7 @@ def _aggregates(declared: list[Resource[AggregateSpec]]) -> Iterator[Finding]:
         for index, item in enumerate(one.spec.items):
             other = first.setdefault(item.target_path, one)
             if other is not one:
-                what = f"{item.target_path} is made by {other.key} already"
+                what = f"{item.target_path} is defined by {other.key} already"
                 path = ("spec", "items", index, "targetPath")
                 yield Finding("duplicate-aggregate", one, path, what, f"at {other.source}", "rename one of them")
 
@@ -81,9 +88,11 @@ def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> I
         hint = (
             f"there are {listed_names(reversed(others), 3)}"
             if others
-            else f"declare it; there is no {wanted.os} at all"
+            else f"declare the image; no Image of {wanted.os} is declared"
         )
-        yield Finding("no-such-image", those[0], ("spec", "image"), f"no Image is {text}", named_users(those), hint)
+        yield Finding(
+            "no-such-image", those[0], ("spec", "image"), f"no declared Image matches {text}", named_users(those), hint
+        )
 
 
 def named_users(users: Collection[Resource[object]]) -> str:
@@ -106,4 +115,4 @@ def _too_many_projects(desired: DesiredState) -> Iterator[Finding]:
                 f"tenant {tenant.key.name} has {len(projects)} projects; the limit is {most}: {listed_names(projects)}"
             )
             path = ("spec", "quotas", "projects")
-            yield Finding("too-many-projects", tenant, path, what, "", "raise it, or remove projects")
+            yield Finding("too-many-projects", tenant, path, what, "", "raise the limit, or remove projects")

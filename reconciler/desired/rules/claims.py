@@ -31,16 +31,16 @@ def _renames(kind: str, state: DesiredState) -> Iterator[Finding]:
             declared = state.resources.get(ResourceKey(kind, name))
             other = owners.setdefault(name, resource)
             if declared is resource:
-                hint = "remove renamedFrom, or name what it was called before"
+                hint = "remove renamedFrom, or write the document's former name in it"
                 yield Finding("renamed-from", resource, path, f"{resource.key} names itself in renamedFrom", hint=hint)
             elif declared is not None:
-                what = f"{resource.key} was {declared.key} before, and that is declared too"
+                what = f"{resource.key} names {declared.key} in renamedFrom, but {declared.key} is still declared"
                 hint = f"remove {declared.key}, which continues as {resource.key}; or remove renamedFrom"
-                yield Finding("renamed-from", resource, path, what, f"it is at {declared.source}", hint)
+                yield Finding("renamed-from", resource, path, what, f"{declared.key} is at {declared.source}", hint)
             elif other is not resource:
                 what = f"{other.key} also names {kind}/{name} in renamedFrom"
                 hint = "keep renamedFrom in one of the two only"
-                yield Finding("renamed-from", resource, path, what, f"it is at {other.source}", hint)
+                yield Finding("renamed-from", resource, path, what, f"{other.key} is at {other.source}", hint)
 
 
 def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:
@@ -57,7 +57,9 @@ def _hostnames(claims: list[Resource[MachineClaimSpec]]) -> Iterator[Finding]:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             what = f"{names[0]}{more} would be a host name of {other.key} too, in project {claim.spec.project}"
             hint = "change spec.hostname of one of them"
-            yield Finding("duplicate-hostname", claim, ("spec", "hostname"), what, f"it is at {other.source}", hint)
+            yield Finding(
+                "duplicate-hostname", claim, ("spec", "hostname"), what, f"{other.key} is at {other.source}", hint
+            )
 
 
 def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterator[Finding]:
@@ -67,7 +69,10 @@ def _networks(claim: Resource[MachineClaimSpec], state: DesiredState) -> Iterato
         where = network.spec.partition if network is not None else None
         elsewhere = [name for name in claim.spec.partitions if where is not None and name != where]
         if network is not None and elsewhere:
-            what = f"Network/{one.network} is in Partition/{where}, but machines may be placed in {elsewhere[0]}"
+            what = (
+                f"Network/{one.network} is in Partition/{where}, but spec.partitions also allows machines in "
+                f"{elsewhere[0]}"
+            )
             hint = f"leave only {where} in spec.partitions, or take a network without a partition"
             path = ("spec", "networks", index, "network")
             yield Finding("other-partition", claim, path, what, f"the network is at {network.source}", hint)

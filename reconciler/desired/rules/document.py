@@ -39,7 +39,7 @@ def check_document(resource: Resource[Any]) -> list[RuleFinding]:
 
 def _derived(machine: Resource[MachineSpec]) -> Iterator[RuleFinding]:
     for label in filter(is_derived, machine.labels):
-        hint = "remove it; it follows from what is in the machine"
+        hint = "remove the label; groundstate derives it from the machine's inventory"
         yield RuleFinding("derived-label", "metadata.labels", f"the label {label} cannot be declared", hint)
 
 

@@ -41,10 +41,10 @@ def _named(guard: Resource[GuardSpec], desired: DesiredState, claimed: Collectio
     match = guard.spec.match
     for index, kind in enumerate(match.kinds):
         if kind not in GUARDABLE:
-            what, path = f"no guard guards the kind {kind}", ("spec", "match", "kinds", index)
+            what, path = f"resources of kind {kind} are never held by guards", ("spec", "match", "kinds", index)
             yield Finding("not-guardable", guard, path, what, "", _hint(kind, GUARDABLE))
     if guard.spec.budget is not None and match.kinds and not set(match.kinds) & set(FLEET):
-        what = f"a budget counts {' and '.join(FLEET)} alone, and the guard matches none, so the budget holds nothing"
+        what = f"a budget counts only {' and '.join(FLEET)} resources, but the guard matches none of them"
         hint = "add the kind to spec.match.kinds, or remove spec.budget"
         yield Finding("not-guardable", guard, ("spec", "budget"), what, "", hint)
     for field, kind, names in (("partitions", "Partition", match.partitions), ("projects", "Project", match.projects)):

@@ -56,10 +56,10 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
         ("namespace", spec.namespace, parent.namespace),
     ):
         if (mine is not None or field == "partition") and theirs is not None and mine != theirs:
-            what = f"{field} is {mine or 'not given'}, and its parent's is {theirs}"
+            what = f"{field} is {mine or 'not given'}, but the parent network has {theirs}"
             yield Finding("network-parent", network, ("spec", field), what, where, f"set {field}: {theirs}")
     if parent.project is not None and spec.project not in (None, parent.project):
-        what = f"its parent Network/{spec.parent} is for project {parent.project} alone"
+        what = f"the parent Network/{spec.parent} is only for project {parent.project}"
         yield Finding("network-parent", network, ("spec", "project"), what, where, "take another parent")
     for index, prefix in enumerate(spec.prefixes):
         if not any(within(prefix.cidr, outer.cidr) for outer in parent.prefixes):
@@ -95,7 +95,7 @@ def _one_a_partition(networks: list[Resource[NetworkSpec]]) -> Iterator[Finding]
         other = first.setdefault(place, network)
         if other is not network:
             what = f"Partition/{spec.partition} has the {spec.type} network {other.key.name} already"
-            hint = "one is enough: add prefixes to it"
+            hint = "declare one network of this type for each partition, and add the prefixes to it"
             yield Finding("second-network", network, ("spec", "type"), what, f"at {other.source}", hint)
 
 
@@ -114,7 +114,7 @@ def _vrf(network: Resource[NetworkSpec], state: DesiredState, claimed: Collectio
     elif other.spec.vrf is None or other.spec.vrf.pool is None:
         what = f"Network/{name} has no VRF number of its own"
         hint = "name the network that has one, or a pool"
-        yield Finding("network-vrf", network, path, what, f"it is at {other.source}", hint)
+        yield Finding("network-vrf", network, path, what, f"{other.key} is at {other.source}", hint)
 
 
 def _named(

@@ -20,6 +20,7 @@ from reconciler.kinds import KINDS
 from reconciler.kinds.common.field_types.bmc_access import same_bmc
 from reconciler.kinds.common.field_types.reference_fields import reference_fields
 from reconciler.kinds.machine.spec import MachineSpec
+from reconciler.model.counting import count_are
 from reconciler.model.resource import DesiredState, Resource, ResourceKey, Revision
 
 
@@ -65,9 +66,9 @@ def _duplicate_names(resources: Sequence[Resource[Any]]) -> Iterator[Finding]:
     for resource in resources:
         first = seen.setdefault(resource.key, resource)
         if first is not resource:
-            what = f"a second {resource.key.kind} is called {resource.key.name!r}"
-            why = f"the first is at {first.source}"
-            yield Finding("duplicate-name", resource, ("metadata", "name"), what, why, "rename one of them")
+            what = f"two documents of kind {resource.key.kind} have the name {resource.key.name!r}"
+            why = f"the other document is at {first.source}"
+            yield Finding("duplicate-name", resource, ("metadata", "name"), what, why, "rename one of the two")
 
 
 def _dangling(by_kind: Mapping[str, list[Resource[Any]]], claimed: Collection[ResourceKey]) -> Iterator[Finding]:
@@ -100,7 +101,11 @@ def _hint(name: str, target: str, known: Collection[str]) -> str:
     near = get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
-    return f"declare it; there are {len(known)} of the kind" if known else f"declare it; there is no {target} yet"
+    return (
+        f"declare it, or correct the name; {count_are(len(known), target)} declared"
+        if known
+        else f"declare it; no {target} is declared"
+    )
 
 
 def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
@@ -117,7 +122,12 @@ def _duplicate_bmcs(machines: list[Resource[MachineSpec]]) -> Iterator[Finding]:
                 what = f"{other.key} has the same BMC" + (f" and system {bmc.system_id!r}" if bmc.system_id else "")
                 hint = "correct the address, or give each machine its own systemId"
                 yield Finding(
-                    "duplicate-bmc", machine, ("spec", "bmc", "address"), what, f"it is at {other.source}", hint
+                    "duplicate-bmc",
+                    machine,
+                    ("spec", "bmc", "address"),
+                    what,
+                    f"{other.key} is at {other.source}",
+                    hint,
                 )
         systems.setdefault(bmc.system_id, machine)
 

@@ -88,7 +88,7 @@ def check_aggregate(resource: Resource[AggregateSpec]) -> list[RuleFinding]:
         try:
             kind = element(item.source_path)
             if item.aggregate is not Function.COUNT and kind not in (int, float):
-                what = f"{clean(item.source_path)} yields no numbers, but {item.aggregate} needs numbers"
+                what = f"{clean(item.source_path)} gives no numbers, but {item.aggregate} needs numbers"
                 found.append(
                     RuleFinding("not-a-number", f"{path}.sourcePath", what, "select a numeric field, or use count")
                 )

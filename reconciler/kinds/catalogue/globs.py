@@ -82,7 +82,7 @@ def _character(text: str, at: int) -> tuple[int, int]:
     if text[at] == "\\":
         at += 1
         if at == len(text):
-            raise ValueError("a backslash at the end escapes nothing")
+            raise ValueError("the backslash at the end has no character to escape")
     return ord(text[at]), at + 1
 
 

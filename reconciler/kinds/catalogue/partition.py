@@ -93,7 +93,10 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
         tuple[AddressRange, ...], Meta(description="Prefixes, addresses and ranges that contain its BMCs.")
     ] = ()
     bmc: Annotated[BmcDefaults, Meta(description="Defaults for the `bmc` of its machines.")] | None = None
-    boot: Annotated[BootService, Meta(description="How its machines are started from the network.")] | None = None
+    boot: (
+        Annotated[BootService, Meta(description="How the machines of the partition are started from the network.")]
+        | None
+    ) = None
 
 
 def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:

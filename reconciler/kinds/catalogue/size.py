@@ -39,8 +39,8 @@ class Constraint(Spec, frozen=True, kw_only=True):
     """A range, both ends included, for the sum over the parts that `identifier` names."""
 
     type: Annotated[ConstraintType, Meta(description="The part that is counted.")]
-    min: Annotated[Quantity, Meta(description="The least that fits.", examples=[16, "64Gi"])]
-    max: Annotated[Quantity, Meta(description="The most that fits.", examples=[32, "128Gi"])]
+    min: Annotated[Quantity, Meta(description="The minimum.", examples=[16, "64Gi"])]
+    max: Annotated[Quantity, Meta(description="The maximum.", examples=[32, "128Gi"])]
     identifier: (
         Annotated[
             str,
@@ -65,7 +65,9 @@ class SizeSpec(Spec, frozen=True, kw_only=True):
     images: Annotated[
         dict[
             Annotated[str, Meta(max_length=253)],
-            Annotated[str, Meta(max_length=253, description="Such as `>= 12.0, < 14`; `*` is any.")],
+            Annotated[
+                str, Meta(max_length=253, description="A version range, such as `>= 12.0, < 14`; `*`: any version.")
+            ],
         ],
         Meta(
             description="The allowed versions by operating system: operators = != > < >= <= ~ ~> ^ joined by commas. "
@@ -113,7 +115,7 @@ def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
             yield RuleFinding(
                 "bytes-for-a-count",
                 f"{path}.{name}",
-                f"{one.type} are counted, but {value} is in bytes",
+                f"{one.type} are counted, but {value} is a size in bytes",
                 "write a number",
             )
     if quantity_number(one.max) < quantity_number(one.min):

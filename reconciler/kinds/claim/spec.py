@@ -59,7 +59,11 @@ class SpreadSpec(Spec, frozen=True, kw_only=True):
     """How the machines lie to each other."""
 
     by: Annotated[
-        SpreadBy, Meta(description="Rack: the racks in which the project has the fewest machines of the size go first.")
+        SpreadBy,
+        Meta(
+            description="Rack: machines are taken first from the racks in which the project has the fewest machines of "
+            "the size."
+        ),
     ] = SpreadBy.RACK
     labels: Annotated[
         dict[str, str],
@@ -99,7 +103,9 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     machines: Annotated[
         tuple[Annotated[str, reference_field("Machine", "A Machine.")], ...],
         Meta(
-            description="Only these machines, by the same rules as others. A machine of the claim that is not named "
+            description="Only these machines may be placed; all other rules still apply. A machine of the claim that "
+            "is "
+            "not named "
             "is released and replaced."
         ),
     ] = ()
@@ -144,7 +150,7 @@ class MachineClaimSpec(Spec, frozen=True, kw_only=True):
     tolerations: Annotated[tuple[Toleration, ...], Meta(description="Taints that the claim tolerates.")] = ()
     request: (
         Annotated[
-            str, Meta(max_length=253, description=("Any word; changing it reinstalls every machine of the claim."))
+            str, Meta(max_length=253, description=("Any word. A new word reinstalls every machine of the claim."))
         ]
         | None
     ) = None

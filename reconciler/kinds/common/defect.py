@@ -47,4 +47,4 @@ def to_blame(candidates: Sequence[T], works_without: Callable[[Collection[T]], b
 
 def defect(error: Exception) -> str:
     """What nobody expected, in words that can be kept and shown."""
-    return clean(f"a bug in groundstate: {type(error).__name__}: {error}")[:_LONGEST]
+    return clean(f"a bug in groundstate ({type(error).__name__}: {error})")[:_LONGEST]

@@ -92,29 +92,30 @@ class GuardMatch(Spec, frozen=True, kw_only=True):
 
     kinds: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z]*$", max_length=63)], ...],
-        Meta(max_length=32, description="Of one of these kinds.", examples=[["Machine"]]),
+        Meta(max_length=32, description="Resources of one of these kinds.", examples=[["Machine"]]),
     ] = ()
     selector: Annotated[
         str,
         Meta(
             max_length=1024,
-            description="With these labels, written as for `-l`. Labels that follow from the inventory count.",
+            description="Resources with these labels, written as for `-l`. Labels that follow from the inventory "
+            "count.",
             examples=["role=db,rack in (r12,r13)"],
         ),
     ] = ""
     partitions: Annotated[
         tuple[Annotated[str, reference_field("Partition", "A Partition.")], ...],
-        Meta(max_length=256, description="In one of these Partitions."),
+        Meta(max_length=256, description="Resources in one of these Partitions."),
     ] = ()
     projects: Annotated[
         tuple[Annotated[str, reference_field("Project", "A Project.")], ...],
-        Meta(max_length=256, description="Of one of these Projects."),
+        Meta(max_length=256, description="Resources of one of these Projects."),
     ] = ()
     names: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
         Meta(
             max_length=256,
-            description="With one of these names; `*`, `?` and `[abc]` stand for others.",
+            description="With one of these names, or shell patterns with `*`, `?` and `[abc]`.",
             examples=[["r12-*"]],
         ),
     ] = ()
@@ -124,14 +125,16 @@ class WindowTime(Spec, frozen=True, kw_only=True):
     """A part of each week, or one span of time."""
 
     days: Annotated[
-        tuple[Day, ...], Meta(max_length=7, description="The days on which it begins; none given means every day.")
+        tuple[Day, ...],
+        Meta(max_length=7, description="The days on which the window begins; none given means every day."),
     ] = ()
     from_: (
         Annotated[
             str,
             Meta(
                 pattern=LOCAL_TIME,
-                description="When it begins, in local time: HH:MM, or a day and a time. Left out: 00:00. Quote it.",
+                description="When the window begins, in local time: HH:MM, or a day and a time. Left out: 00:00. Quote "
+                "it.",
                 examples=["22:00", "2026-12-20T00:00"],
             ),
         ]
@@ -142,13 +145,14 @@ class WindowTime(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=LOCAL_TIME,
-                description="When it ends. A time that is not later than `from` is on the next day. Left out: 24:00.",
+                description="When the window ends. A time that is not later than `from` is on the next day. Left out: "
+                "24:00.",
                 examples=["04:00", "2027-01-04T08:00"],
             ),
         ]
         | None
     ) = None
-    reason: Annotated[Text, Meta(description="Why; shown with each hold.")] | None = None
+    reason: Annotated[Text, Meta(description="The reason for the window; shown with each hold.")] | None = None
 
 
 class Windows(Spec, frozen=True, kw_only=True):
@@ -165,13 +169,16 @@ class Windows(Spec, frozen=True, kw_only=True):
     ] = "UTC"
     allow: Annotated[
         tuple[WindowTime, ...],
-        Meta(max_length=32, description="Work begins at these times alone; none given means at any time."),
+        Meta(max_length=32, description="Work begins only at these times; none given means at any time."),
     ] = ()
     deny: Annotated[
         tuple[WindowTime, ...], Meta(max_length=32, description="No work begins at these times, whatever is allowed.")
     ] = ()
     last_start: (
-        Annotated[Duration, Meta(description="No work begins for so long before a window closes, such as 30m.")] | None
+        Annotated[
+            Duration, Meta(description="How long before the end of a window no work begins any more, such as 30m.")
+        ]
+        | None
     ) = None
 
 
@@ -192,7 +199,9 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
         Annotated[
             int | Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?%$")],
             Meta(
-                description="So many must stay available: a number, or a share, which is rounded up. Machines that are "
+                description="The number of machines that must stay available, or a share, which is rounded up. "
+                "Machines "
+                "that are "
                 "unavailable for any reason count against it.",
             ),
         ]
@@ -203,8 +212,8 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 pattern=r"^(rack|partition|label:[^\s!=,()]{1,253})$",
-                description="What is counted together: `rack`, `partition`, or `label:KEY`, each value alone. Left "
-                "out: all that the guard matches.",
+                description="The groups that are counted: one for each `rack`, `partition`, or value of `label:KEY`. "
+                "Left out: one group of all matched machines.",
                 examples=["rack", "label:role"],
             ),
         ]
@@ -212,19 +221,20 @@ class DisruptionBudget(Spec, frozen=True, kw_only=True):
     ) = None
     within: Annotated[
         Duration,
-        Meta(description="How long a machine counts after it was taken down, unless it serves again before."),
+        Meta(description="How long a machine counts after it was taken down, unless it is in service again before."),
     ] = "1h"
     pacing: (
         Annotated[
             Duration,
-            Meta(description="The least time between two machines that are taken down in a group, at most 1d."),
+            Meta(description="The minimum time between two machines that are taken down in a group; at most 1d."),
         ]
         | None
     ) = None
     count_unavailable: Annotated[
         bool,
         Meta(
-            description="Whether machines count that are off, unreachable, in maintenance or in trouble for any reason."
+            description="Whether machines also count that are off, unreachable, failed or in maintenance for another "
+            "reason."
         ),
     ] = False
 
@@ -237,7 +247,8 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
         Level,
         Meta(
             description="Advisory: the plan warns, and nothing is held. Mandatory: an override lets a held change "
-            "pass. Absolute: no override does; the document must change."
+            "pass. "
+            "Absolute: a held change cannot be overridden; change the document."
         ),
     ] = Level.MANDATORY
     match: Annotated[GuardMatch, Meta(description="Which resources it guards.")] = GuardMatch()
@@ -246,8 +257,9 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=32,
-            description="Which actions the windows and the budget judge: classes (disruptive, destructive), or "
-            "actions.",
+            description="Which actions the windows and the budget apply to: classes (disruptive, destructive), or "
+            "names "
+            "of actions.",
         ),
     ] = HURTING
     causes: Annotated[
@@ -264,8 +276,8 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
         Annotated[
             Protection,
             Meta(
-                description="Delete: what is guarded is not removed. Release: no address, number, network, claim or "
-                "disk of it is given up. All: both."
+                description="Delete: guarded resources cannot be removed. Release: their addresses, numbers, networks, "
+                "claims and disks cannot be released or wiped. All: both."
             ),
         ]
         | None

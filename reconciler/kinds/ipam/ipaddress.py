@@ -121,7 +121,10 @@ def check_ipaddress(resource: Resource[IPAddressSpec]) -> list[RuleFinding]:
         hint = "remove family; the address has one"
         found.append(RuleFinding("address-and-family", "spec.family", "address and family exclude each other", hint))
     if spec.type is AddressType.EPHEMERAL and spec.declared_policy is DeletionPolicy.ORPHAN:
-        what, hint = "an ephemeral address does not stay when its document goes", "make it type: Static"
+        what, hint = (
+            "an ephemeral address is released with its document, so deletionPolicy cannot be Orphan",
+            "set type: Static",
+        )
         found.append(RuleFinding("ephemeral-orphan", "spec.deletionPolicy", what, hint))
     return found
 

@@ -56,10 +56,10 @@ class PrefixSpec(Spec, frozen=True, kw_only=True):
 class PrefixLength(Spec, frozen=True, kw_only=True):
     """Lengths of prefixes, by address family."""
 
-    ipv4: Annotated[int, Meta(ge=1, le=32, description="Of IPv4 prefixes.")] | None = msgspec.field(
+    ipv4: Annotated[int, Meta(ge=1, le=32, description="The length of IPv4 prefixes.")] | None = msgspec.field(
         name="IPv4", default=None
     )
-    ipv6: Annotated[int, Meta(ge=1, le=128, description="Of IPv6 prefixes.")] | None = msgspec.field(
+    ipv6: Annotated[int, Meta(ge=1, le=128, description="The length of IPv6 prefixes.")] | None = msgspec.field(
         name="IPv6", default=None
     )
 
@@ -118,7 +118,7 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     announceable: Annotated[
         tuple[Cidr, ...], Meta(description="For a Super network: more prefixes that its machines may announce.")
     ] = ()
-    nat: Annotated[Nat, Meta(description="Whether traffic into the network is masqueraded.")] = Nat.NONE
+    nat: Annotated[Nat, Meta(description="Whether traffic into the network is masqueraded (source NAT).")] = Nat.NONE
     vrf: Annotated[VrfSpec, Meta(description="The VRF. The default is the VRF of the parent, or none.")] | None = None
     namespace: (
         Annotated[
@@ -232,16 +232,16 @@ def network_value(prefixes: tuple[Prefix, ...], lengths: Mapping[int, int], pare
 _FORBIDDEN: dict[NetworkType, dict[str, str]] = {
     NetworkType.SUPER: {
         "parent": "a Super has no parent",
-        "prefixLength": "its prefixes are declared",
-        "nat": "nothing is masqueraded into a Super",
-        "vrf.network": "a Super's VRF is its own",
+        "prefixLength": "the prefixes of a Super are declared",
+        "nat": "machines are not in a Super, so nothing can be masqueraded",
+        "vrf.network": "a Super has its own VRF",
     },
     NetworkType.UNDERLAY: {
-        "parent": "an underlay's prefixes are its own",
-        "nat": "nothing is masqueraded into an underlay",
-        "project": "it belongs to no project",
+        "parent": "an underlay has its own prefixes",
+        "nat": "an underlay cannot be masqueraded",
+        "project": "an underlay belongs to no project",
     },
-    NetworkType.EXTERNAL: {"parent": "an external network's prefixes are its own"},
+    NetworkType.EXTERNAL: {"parent": "an external network has its own prefixes"},
     NetworkType.PRIVATE: {},
     NetworkType.SHARED: {},
 }

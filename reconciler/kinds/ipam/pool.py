@@ -27,7 +27,7 @@ NumberRange = Annotated[
     str,
     Meta(
         pattern=r"^[0-9]{1,10}(-[0-9]{1,10})?$",
-        description="A number, or a range `first-last`, both within.",
+        description="A number, or a range `first-last` with both ends included.",
         examples=["1-131072", "4210000001-4294967294"],
     ),
 ]
@@ -36,7 +36,7 @@ NumberRange = Annotated[
 class PoolSpec(Spec, frozen=True, kw_only=True):
     """Numbers that are given out one by one."""
 
-    description: Annotated[Text, Meta(description="What the numbers are.")] | None = None
+    description: Annotated[Text, Meta(description="What the numbers are for.")] | None = None
     ranges: Annotated[tuple[NumberRange, ...], Meta(min_length=1, description="The numbers, as ranges in quotes.")]
     partition: PartitionRef | None = None
     deletion_policy: Annotated[

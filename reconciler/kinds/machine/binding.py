@@ -57,7 +57,7 @@ def project_steps(wanted: Assignment, look: KindView) -> Steps:
         hint = f"remove spec.project, apply that, then set spec.project to {wanted.project}"
         return Steps(holds=(Hold(HoldKind.GUARD, "bound", reason, hint, PROJECT),))
     if wanted.taint is not None:
-        reason = f"taint {wanted.taint} keeps new projects away (spec.taints)"
+        reason = f"taint {wanted.taint} (spec.taints) keeps the machine from new projects"
         return Steps(holds=(Hold(HoldKind.GUARD, "taint", reason, "remove the taint", PROJECT),))
     return Steps((Bind(key=look.key, project=wanted.project, reason="Machine belongs to no project yet"),))
 

@@ -51,13 +51,13 @@ def _size_of(inventory: Inventory, desired: DesiredState) -> SizeFound:
         elif found.verdict is SizeVerdict.UNKNOWN:
             unknown.append(found.size)
     if len(fits) == 1:
-        return SizeFound(fits[0], f"its inventory fits size {fits[0]}")
+        return SizeFound(fits[0], f"the inventory fits size {fits[0]}")
     if fits:
-        return SizeFound(None, f"its inventory fits {len(fits)} sizes: {', '.join(fits)}; narrow one of them")
+        return SizeFound(None, f"the inventory fits {len(fits)} sizes: {', '.join(fits)}; narrow one of these sizes")
     if unknown:
-        why = f"its inventory may fit size {' or '.join(unknown)}, but does not report {' and '.join(sorted(silent))}"
+        why = f"the inventory may fit size {' or '.join(unknown)}, but does not report {' and '.join(sorted(silent))}"
         return SizeFound(None, why, settled=False)
-    return SizeFound(None, "its inventory fits no size" if desired.count("Size") else "no Size is declared")
+    return SizeFound(None, "the inventory fits no size" if desired.count("Size") else "no Size is declared")
 
 
 def inventory_labels(

@@ -11,15 +11,15 @@ from reconciler.kinds.machine.spec import MachineSpec, Mode
 
 def _spec_refusal(spec: MachineSpec) -> str | None:
     if spec.lifecycle is None:
-        return "its document has no lifecycle; to manage the machine, add lifecycle: {mode: Managed}"
+        return "the document has no spec.lifecycle; to manage the machine, add lifecycle: {mode: Managed}"
     if spec.lifecycle.mode is not Mode.OBSERVE:
-        return f"its mode is {spec.lifecycle.mode} already"
+        return f"spec.lifecycle.mode is {spec.lifecycle.mode} already"
     return None
 
 
 def _observed_refusal(seen: Any) -> str | None:
     if not isinstance(seen, SystemState) or not (seen.uuid or seen.serial):
-        return "its BMC reports neither UUID nor serial number, so the machine cannot be identified"
+        return "the BMC reports neither UUID nor serial number, so the machine cannot be identified"
     return None
 
 

@@ -33,7 +33,7 @@ def machine_conditions(
         return
     if boot.enabled is BootEnabled.CONTINUOUS and boot.target == spec.boot.target:
         message = (
-            f"the Once order for {spec.boot.target} was carried out, and the BMC shows it as Continuous: "
-            f"it may boot from {spec.boot.target} every time"
+            f"BMC now shows the one-time boot override {spec.boot.target} as Continuous: "
+            f"Machine may boot from {spec.boot.target} every time"
         )
         yield Condition(BOOT_OVERRIDE, Status.FALSE, "OnceReadsContinuous", message, seen.taken_at)

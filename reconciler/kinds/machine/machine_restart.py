@@ -19,13 +19,14 @@ from reconciler.kinds.machine.spec import Escalate, MachineSpec, observes
 from reconciler.model.action import PowerOff
 from reconciler.model.plans.restart import RestartRequest
 
-LATE = "it could not begin in time; ask again if it is still wanted"
+LATE = "the restart could not begin in time; request it again if the machine still needs it"
 IN_DOUBT = (
-    "the power-off was sent once, and the machine was not seen off. The BMC may have refused it, as its events say, or "
-    "the machine may have restarted. Ask again if the machine still needs a restart"
+    "the power-off was sent once, but the machine was never observed off. The BMC may have refused the "
+    "power-off (see the machine's events), or the machine was off only for a short time. If the machine "
+    "still needs a restart, request it again"
 )
 CANCELLED = "it was cancelled"
-NOT_WANTED = "the machine is off, and declared Off by now"
+NOT_WANTED = "the machine is off, and spec.power is Off now, so the machine is not powered on again"
 IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"
 
 
@@ -127,17 +128,19 @@ def refusal(spec: MachineSpec, power: str | None, facts: MachineFacts) -> str | 
     """Why the machine cannot be restarted now, and how to proceed; None: it can. `power`: what is asked of it, by its
     document or for its claim."""
     if spec.maintenance is not None:
-        return f"it is in maintenance: {spec.maintenance.reason}; remove spec.maintenance first"
+        return f"the machine is in maintenance: {spec.maintenance.reason}; remove spec.maintenance first"
     if spec.suspend is not None:
-        return f"it is suspended: {spec.suspend.reason}; remove spec.suspend first"
+        return f"the machine is suspended: {spec.suspend.reason}; remove spec.suspend first"
     if observes(spec):
-        return "it is only observed (spec.lifecycle.mode is Observe); `groundstate adopt` takes it over"
+        return "the machine is only observed (spec.lifecycle.mode is Observe); manage it with `groundstate adopt`"
     if facts.lifecycle.boot_request is not None:
-        return "it is being provisioned; wait until that has ended (`groundstate describe` shows it)"
+        return (
+            "the machine is being provisioned; wait until the provisioning has ended (`groundstate describe` shows it)"
+        )
     if facts.lifecycle.releasing_at is not None:
-        return "it is being released; wait until that has ended"
+        return "the machine is being released; wait until the release has ended"
     if power == "Off":
-        return "it is declared Off; set spec.power to On to power it on"
+        return "spec.power is Off; to power the machine on, set spec.power to On"
     if power is None:
-        return "its power is not managed: set spec.power, or claim it"
+        return "the machine's power is not managed: set spec.power, or claim the machine"
     return None

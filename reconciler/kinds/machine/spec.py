@@ -65,7 +65,7 @@ class BootSpec(Spec, frozen=True, kw_only=True):
         | None
     ) = None
     request: (
-        Annotated[str, Meta(max_length=253, description="Any word; changing it sends the same Once override again.")]
+        Annotated[str, Meta(max_length=253, description="Any word. A new word sends the same Once override again.")]
         | None
     ) = None
 
@@ -73,7 +73,9 @@ class BootSpec(Spec, frozen=True, kw_only=True):
 class Pause(Spec, frozen=True, kw_only=True):
     """Why hands are off."""
 
-    reason: Annotated[Text, Meta(min_length=1, description="Why, and who to ask; shown in every plan.")]
+    reason: Annotated[
+        Text, Meta(min_length=1, description="Why the machine is in this state, and who to ask; shown in every plan.")
+    ]
 
 
 class Mode(StrEnum):
@@ -119,8 +121,9 @@ class LifecycleSpec(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 max_length=253,
-                description="Any word; changing it inspects the machine again, or tries again after a failure. The id "
-                "of an unknown installation allows the agent to overwrite it.",
+                description="Any word. A new word inspects the machine again, or tries again after a failure. The id "
+                "of "
+                "an unknown installation allows the agent to overwrite that installation.",
             ),
         ]
         | None

@@ -28,9 +28,9 @@ def address_range(text: str) -> IPRange:
     first, dash, last = text.partition("-")
     low, high = _address(first), _address(last if dash else first)
     if low.version != high.version:
-        raise ValueError("its ends are of different families")
+        raise ValueError("the first and the last address are of different families")
     if low > high:
-        raise ValueError("its end comes before its beginning")
+        raise ValueError("the last address comes before the first")
     from netaddr import IPRange
 
     return IPRange(low, high)

@@ -77,8 +77,9 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
             str,
             Meta(
                 min_length=1,
-                description="A PEM file of the authorities to trust. It is in the folder of the settings file, or in "
-                "a place that the settings allow.",
+                description="A PEM file with the certificates of the authorities to trust. The file is in the folder "
+                "of "
+                "the settings file, or in a place that the settings allow.",
             ),
         ]
         | None
@@ -95,8 +96,8 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
     old_ciphers: Annotated[
         bool,
         Meta(
-            description="Speak to a BMC that offers only old ciphers, such as AES256-SHA, or has a short key. insecure "
-            "includes this."
+            description="Accept old ciphers, such as AES256-SHA, and short keys, for old BMCs. `insecure` includes "
+            "this."
         ),
     ] = False
 
@@ -122,8 +123,8 @@ class BmcDefaults(Spec, frozen=True, kw_only=True):
             Meta(
                 ge=1,
                 le=300,
-                description="Seconds that the BMC may take for a connection, and for each answer. Without it: 5 for a "
-                "connection, 10 for TLS, 15 for an answer, 30 right after another answer.",
+                description="Seconds that the BMC may take to connect, and for each answer. Left out: 5 to connect, 10 "
+                "for TLS, 15 for an answer, 30 for an answer if the BMC has just answered.",
             ),
         ]
         | None
@@ -147,7 +148,7 @@ class BmcSpec(BmcDefaults, frozen=True, kw_only=True):
             min_length=1,
             max_length=2048,
             pattern=r"^\S+$",
-            description="Host, host:port or https URL of the BMC; an IPv6 address in brackets.",
+            description="Host, host:port or https URL of the BMC; write an IPv6 address in brackets.",
             examples=["10.1.0.12", "https://bmc-r12-01.example:8443"],
         ),
     ]

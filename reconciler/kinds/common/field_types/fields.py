@@ -166,5 +166,7 @@ class Taint(Spec, frozen=True, kw_only=True):
     """Keeps claims away."""
 
     key: Annotated[str, Meta(min_length=1, max_length=253, description="The taint's name.")]
-    value: Annotated[str, Meta(max_length=253, description="Its value.")] | None = None
-    effect: Annotated[TaintEffect, Meta(description="What it keeps away.")] = TaintEffect.NO_CLAIM
+    value: Annotated[str, Meta(max_length=253, description="The taint's value.")] | None = None
+    effect: Annotated[TaintEffect, Meta(description="What the taint does: NoClaim keeps new claims away.")] = (
+        TaintEffect.NO_CLAIM
+    )

@@ -85,7 +85,7 @@ def _later_or_never(
             del coming[leaver]
             later[key] = f"{there_is} until {display_key(leaver)} is released"
         elif grows:
-            later[key] = f"{there_is} until {grows} is added to it"
+            later[key] = f"{there_is} until the prefix {grows} is added"
         else:
             beyond[key] = f"{there_is}; {sum(family in (None, other) for _, _, other in asking)} are requested"
     return Short(beyond, later)

@@ -67,11 +67,11 @@ def _beyond_prefixes(parent: str, look: KindView) -> Short:
             )
             at_once, in_the_end = _take(now[family], length), _take(after[family], length)
             if grows and not at_once and not in_the_end:
-                later[resource.key] = f"{reason}; {grows} is to be added"
+                later[resource.key] = f"{reason}; the prefix {grows} will be added first"
             elif not at_once and not in_the_end:
                 beyond[resource.key] = reason
             elif not at_once:
-                later[resource.key] = f"{reason}; {leaver} will be released"
+                later[resource.key] = f"{reason}; {leaver} will be released first"
     return Short(beyond, later)
 
 

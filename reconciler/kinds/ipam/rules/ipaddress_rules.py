@@ -79,7 +79,7 @@ class IPAddressRules:
         if undecided := _may_be_renamed(look):
             return Steps(holds=(undecided,))
         if not differing & {ADDRESS, NETWORK}:
-            describe = DescribeAddress(key=look.key, about=wanted, reason="its description in the IPAM differs")
+            describe = DescribeAddress(key=look.key, about=wanted, reason="the description in the IPAM differs")
             return Steps((describe,), _misdescribed(wanted, state))
         actions: list[Action] = []
         if state.address is not None:
@@ -186,7 +186,7 @@ def _in_use(look: KindView, state: AddressState) -> Steps | None:
         reason,
         f"continues automatically when Machine/{machine} is wiped and free",
     )
-    release = Release(key=look.key, address=state.address, reason="its slot no longer exists")
+    release = Release(key=look.key, address=state.address, reason="the claim no longer has the slot of the address")
     return Steps((release, Forget(key=look.key, reason="released")), (hold,))
 
 

@@ -101,7 +101,7 @@ class NetworkRules:
             actions.append(DropNetwork(key=look.key, reason=why))
         if state.vrf is not None:
             actions.append(ReleaseVrf(key=look.key, pool=state.vrf.pool, number=state.vrf.number, reason=why))
-        actions.append(Forget(key=look.key, reason="no longer declared, and dropped"))
+        actions.append(Forget(key=look.key, reason="no longer declared; deleted from the IPAM"))
         return Steps(tuple(actions), tuple(_occupied_hold(look)))
 
     def confirmed(self, action: Action, value: Any) -> bool:
@@ -171,7 +171,7 @@ def _refused(
     if seen is None:
         return
     if seen.shared and spec.type is not NetworkType.SHARED:
-        reason = "a shared network cannot be unshared: other projects may hold addresses in it"
+        reason = "a shared network cannot become another type: other projects may hold addresses in it"
         hint = "keep spec.type: Shared, or create a new network and move to it"
         yield Hold(HoldKind.GUARD, "unshare", reason, hint, PREFIXES)
     yield from _in_use(want, lengths, seen, look)
@@ -181,10 +181,10 @@ def _without_parent(parent: str, want: IpamNetwork, lengths: dict[int, int], loo
     """What the parent lacks for the network: itself, a prefix, or a free block."""
     place, above = f"Network/{parent}", look.observed.get(ResourceKey("Network", parent))
     if above is None or not isinstance(above.value, NetworkState) or above.value.network is None:
-        reason = f"its parent {place} is not in the IPAM yet"
+        reason = f"the parent {place} is not in the IPAM yet"
         yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} exists")
     elif outside := _not_there_yet(want, above.value.network, look):
-        reason = f"its parent {place} does not have {outside} yet"
+        reason = f"the parent {place} does not have {outside} in the IPAM yet"
         yield Hold(HoldKind.BLOCKED, place, reason, f"continues automatically when {place} has {outside}")
     elif lengths:
         if not want.prefixes:  # who names one and leaves another does not wait: two such would wait for each other
@@ -205,7 +205,7 @@ def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look:
         what = f"{', '.join(gone)} would be removed, but still holds"
     staying = [one for one in homeless if not one.leaves]
     if staying:
-        hint = "release or move these first, or keep the prefix"
+        hint = "release or move these holders first, or keep the prefix"
         yield Hold(HoldKind.GUARD, "in-use", f"{what} {named_tenants(staying)}", hint, PREFIXES)
     elif homeless:
         reason = f"{what} {named_tenants(homeless)}, which will also be released"
@@ -287,6 +287,6 @@ def _occupied_hold(look: KindView) -> Iterator[Hold]:
         )
         yield Hold(HoldKind.BLOCKED, "in-use", reason, hint)
     else:
-        hint = "release or move these first, or declare the network again"
+        hint = "release or move these holders first, or declare the network again"
         staying = [one for one in inside if not one.leaves]
         yield Hold(HoldKind.GUARD, "in-use", f"still holds {named_tenants(staying)}", hint)

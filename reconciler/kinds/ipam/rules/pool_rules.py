@@ -19,6 +19,7 @@ from reconciler.model.action import (
     PutPool,
     ReleaseNumber,
 )
+from reconciler.model.counting import count_are
 from reconciler.model.plans.plan import Hold, HoldKind
 from reconciler.model.resource import Resource
 
@@ -39,7 +40,11 @@ class PoolRules:
         if all(field.equal for field in fields):
             return Steps()
         wanted = ranges(resource.spec)
-        why = "does not exist yet" if pool_state(look.value).pool is None else "its ranges differ"
+        why = (
+            "does not exist yet"
+            if pool_state(look.value).pool is None
+            else "the declared ranges differ from the pool's"
+        )
         lost = [
             f"{one.number} by {one.owner}"
             for one in holders_of_pool(look.key.name, look)
@@ -48,7 +53,7 @@ class PoolRules:
         holds: tuple[Hold, ...] = ()
         if lost:
             named = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
-            hint = "release these first, or keep their numbers in spec.ranges"
+            hint = "release these numbers first, or keep them in spec.ranges"
             holds = (
                 Hold(HoldKind.GUARD, "in-use", f"numbers that are in use would be removed: {named}", hint, RANGES),
             )
@@ -59,17 +64,17 @@ class PoolRules:
         if look.stray:
             return Steps()
         if pool_state(look.value).pool is None:
-            return Steps((Forget(key=look.key, reason="no longer declared, and does not exist"),))
+            return Steps((Forget(key=look.key, reason="no longer declared, and the pool does not exist"),))
         if look.facts.deletion_policy != DeletionPolicy.RELEASE:
             return Steps((Forget(key=look.key, reason="no longer declared; the pool stays (deletionPolicy Orphan)"),))
         held = holders_of_pool(look.key.name, look)
         holds: tuple[Hold, ...] = ()
         if held:
             named = ", ".join(f"{one.number} by {one.owner}" for one in held[:5])
-            reason = f"{len(held)} of its numbers are in use: {named}"
+            reason = f"{count_are(len(held), 'number')} in use: {named}"
             holds = (Hold(HoldKind.BLOCKED, "in-use", reason, "continues automatically when they are released"),)
         drop = DropPool(key=look.key, reason="no longer declared (deletionPolicy Release)")
-        return Steps((drop, Forget(key=look.key, reason="no longer declared, and dropped")), holds)
+        return Steps((drop, Forget(key=look.key, reason="no longer declared; deleted")), holds)
 
     def confirmed(self, action: Action, value: Any) -> bool:
         """Whether it is so now."""

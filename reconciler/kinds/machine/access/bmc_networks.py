@@ -28,8 +28,8 @@ def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
         return None
     line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
     return (
-        f"{address} leads to {at}. The settings let BMCs be reached in {', '.join(networks) or 'no network'} alone; "
-        f"nothing was sent. If that is a BMC of yours, write bmc_networks = {line} in {WHERE}"
+        f"{address} leads to {at}, but the settings allow BMCs only in {', '.join(networks) or 'no network'}; "
+        f"nothing was sent. If your BMC has this address, write bmc_networks = {line} in {WHERE}"
     )
 
 

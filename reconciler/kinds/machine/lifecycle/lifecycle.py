@@ -359,7 +359,10 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
     # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
     if off and now >= heard + GONE_AFTER:
         return failed(
-            life, EventReason.AGENT_GONE, f"Machine powered off while the agent was at: {order.progress or 'work'}", now
+            life,
+            EventReason.AGENT_GONE,
+            f"Machine powered off before the agent had finished; last step: {order.progress or 'none'}",
+            now,
         )
     if now >= heard + SILENT_AFTER:
         at = f"; last step: {order.progress}" if order.progress else ""

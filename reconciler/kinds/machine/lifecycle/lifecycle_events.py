@@ -118,7 +118,8 @@ def _unexpected(life: LifecycleFacts, fact: FactType, detail: str, now: datetime
         # The old system still runs (metal-stack: failed_machine_reclaim).
         trouble = LifecycleFailure(
             EventReason.FAILED_RECLAIM,
-            "the previously installed OS phoned home during release: the wipe did not start",
+            "the previously installed OS phoned home during the release: Machine booted from its disk, so "
+            "the wipe did not start",
             now,
         )
         kept = (

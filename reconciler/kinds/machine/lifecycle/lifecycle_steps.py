@@ -48,17 +48,17 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
     if life.boot_request is not None:
         return _under_way(life, lifecycle.purpose(facts_in(look), spec, claim), state, look)
     if life.failure is not None and life.failure.final and not _asked_anew(spec, life, claim):
-        hint = "look at the machine, then set or change spec.lifecycle.request to try again"
+        hint = "check the machine's console, then set or change spec.lifecycle.request to try again"
         return _waits(HoldKind.FAILED, life.failure.reason, life.failure.message, hint)
     if lifecycle.calmed(life, state, look.now):
-        return Steps((Settle(key=look.key, reason="Machine is running and has not restarted for a while"),))
+        return Steps((Settle(key=look.key, reason="Machine is running and has not restarted for some time"),))
     purpose = lifecycle.purpose(facts_in(look), spec, claim)
     if purpose is None:
         return _at_rest(life, state, look)
     again = lifecycle.retry_at(life)
     # A failure of a later time than now was told by a clock that has been put back.
     if life.failure is not None and again is not None and life.failure.at <= look.now < again:
-        when = f"wait; the next attempt is at {again:%H:%M:%S}Z"
+        when = f"wait until {again:%H:%M:%S}Z for the next attempt"
         return _waits(HoldKind.IN_FLIGHT, life.failure.reason, life.failure.message, when)
     match purpose:
         case Purpose.INSPECT:
@@ -98,7 +98,9 @@ def _under_way(life: LifecycleFacts, wanted: Purpose | None, state: SystemState,
         BootStage.ENDED: "the agent has finished and is powering Machine off",
     }
     by = f"to {order.purpose}" if order is not None else "order"
-    return _waits(HoldKind.IN_FLIGHT, by, words.get(stage, ""), "wait; continues automatically")
+    return _waits(
+        HoldKind.IN_FLIGHT, by, words.get(stage, ""), "no action is needed; the change continues automatically"
+    )
 
 
 def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
@@ -125,7 +127,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
             return _waits(
                 HoldKind.IN_FLIGHT,
                 "release",
-                "disks are wiped; waiting for power off",
+                "the disks are wiped; waiting until power is Off",
                 "continues automatically when power is Off",
             )
         return Steps((Free(key=look.key, reason="Machine is wiped and off"),))
@@ -143,12 +145,18 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
             hint = f"check the machine's console; to reinstall, change spec.request of MachineClaim/{life.claim}"
             return _waits(HoldKind.FAILED, "NotHeardOf", why, hint)
         return _waits(
-            HoldKind.IN_FLIGHT, "start", "waiting for the installed OS to phone home", "wait; continues automatically"
+            HoldKind.IN_FLIGHT,
+            "start",
+            "waiting for the installed OS to phone home",
+            "no action is needed; the change continues automatically",
         )
     if _started_by_others(life, state):
         hint = "power it off, or set or change spec.lifecycle.request to let groundstate power it off and inspect it"
         return _waits(
-            HoldKind.GUARD, "running", "Machine is unclaimed, but was powered on by others; claims cannot get it", hint
+            HoldKind.GUARD,
+            "running",
+            "Machine is unclaimed but powered on, and groundstate did not power it on; claims cannot get it",
+            hint,
         )
     return Steps()
 
@@ -192,7 +200,7 @@ def _wipe(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     if lifecycle.unknown_runs(facts_in(look).lifecycle, state):
         return _unknown_runs("wipe its disks")
     if state.power is not PowerState.OFF:
-        why = "waiting for power off before the wipe"
+        why = "waiting until power is Off before the wipe"
         return _waits(HoldKind.IN_FLIGHT, "release", why, "continues automatically when power is Off")
     reason = f"MachineClaim/{facts_in(look).lifecycle.claim} has released the machine"
     word = spec.lifecycle.request if spec.lifecycle is not None else None

@@ -103,11 +103,13 @@ def media_steps(life: LifecycleFacts, state: SystemState, look: KindView) -> Ste
     wanted = life.boot_request.media if life.boot_request is not None else None
     old = life.media.url if life.media is not None else None
     if wanted is None:
-        return _eject(old or "", "its boot request has ended", look)
+        return _eject(old or "", "the boot request has ended", look)
     for remnant in dict.fromkeys((old, wanted)):
         if remnant is not None and state.holds(remnant):
-            return Steps((EjectMedia(key=look.key, url=remnant, reason="it was inserted before the boot request"),))
-    return Steps((InsertMedia(key=look.key, url=wanted, reason="Machine is to boot from it"),))
+            return Steps(
+                (EjectMedia(key=look.key, url=remnant, reason="the image was inserted before the boot request"),)
+            )
+    return Steps((InsertMedia(key=look.key, url=wanted, reason="Machine will boot from the image"),))
 
 
 def _eject(url: str, why: str, look: KindView) -> Steps:
@@ -117,7 +119,7 @@ def _eject(url: str, why: str, look: KindView) -> Steps:
         again = failure.at + timedelta(seconds=EJECT.delay(failure.attempts))
         if look.now < again:
             reason = f"could not eject {url} from the virtual drive: {failure.message}"
-            hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"wait; the next attempt is at {again:%H:%M:%S}Z", MEDIA)
+            hold = Hold(HoldKind.IN_FLIGHT, MEDIA, reason, f"wait until {again:%H:%M:%S}Z for the next attempt", MEDIA)
             return Steps(holds=(hold,))
     return Steps((EjectMedia(key=look.key, url=url, reason=why),))
 
