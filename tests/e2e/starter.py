@@ -24,8 +24,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LIBRARIES = ("click", "jmespath", "jsonschema_rs", "msgspec", "requests", "rich.console", "rich.live", "rich.table",
-             "sqlalchemy.dialects.sqlite", "sushy", "urllib3", "yaml")  # fmt: skip
+LIBRARIES = ("alembic.command", "alembic.config", "alembic.context", "click", "filelock", "jmespath", "jsonschema_rs",
+             "msgspec", "requests", "rich.console", "rich.live", "rich.table", "sqlalchemy.dialects.sqlite", "sushy",
+             "urllib3", "yaml")  # fmt: skip
 
 
 class Ended(NamedTuple):
