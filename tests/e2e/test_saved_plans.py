@@ -64,7 +64,7 @@ def test_what_became_stale_is_left_alone_and_the_rest_is_done(desk: Desk) -> Non
 
     done = desk.run("apply", str(plan), "--yes")
     assert done.code == 1, done
-    assert "stale: Network/net is not as it was" in done.err
+    assert "stale: Network/net differs from the saved plan" in done.err
     assert [event.key.name for event in desk.told("ActionSent") if event.key] == ["net", "other"]
 
 
