@@ -267,6 +267,9 @@ def test_a_root_behind_a_login_is_read_with_one(driver: RedfishDriver, pki: Pki)
     [
         pytest.param(NO_SESSION_LEFT, id="503 RAC0218, F34"),
         pytest.param(reply(400, extended("Too many", "Base.1.8.SessionLimitExceeded")), id="400"),
+        pytest.param(reply(401, extended("Too many", "iLO.2.14.MaxSessionsReached")), id="401 of another registry"),
+        pytest.param(reply(403, {"Messages": [{"MessageID": "X.1.0.TooManySessions"}]}), id="403 without an error"),
+        pytest.param(reply(429), id="429"),
     ],
 )
 def test_out_of_sessions_is_busy_and_never_falls_back_to_basic_authentication(

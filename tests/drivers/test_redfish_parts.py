@@ -46,17 +46,14 @@ def test_no_other_id_is_advised_while_a_system_cannot_be_read(driver: RedfishDri
     assert "systemId" not in str(raised.value)
 
 
-def paged(*links: object) -> dict[str, Document]:
+def paged(*links: object, name: str = "Members@odata.nextLink") -> dict[str, Document]:
     """Two systems on two pages, the second of which is behind these links in turn."""
     documents = two()
     first, second = documents[f"{ROOT}/Systems"]["Members"]
     pages = {f"{ROOT}/Systems": {"Members": [first]}, f"{ROOT}/Systems?$skip=1": {"Members": [second]}}
     return {
         **documents,
-        **{
-            path: {**page, "Members@odata.nextLink": one}
-            for (path, page), one in zip(pages.items(), links, strict=True)
-        },
+        **{path: {**page, name: one} for (path, page), one in zip(pages.items(), links, strict=True)},
     }
 
 
@@ -69,8 +66,11 @@ def paged(*links: object) -> dict[str, Document]:
     ],
 )
 @pytest.mark.parametrize("last", [None, "", f"{ROOT}/Systems"])
-def test_all_pages_of_the_systems_are_read(driver: RedfishDriver, pki: Pki, link: object, last: object) -> None:
-    with RedfishServer(pki.context, paged(link, last)) as server:
+@pytest.mark.parametrize("name", ["Members@odata.nextLink", "@odata.nextLink"])
+def test_all_pages_of_the_systems_are_read(
+    driver: RedfishDriver, pki: Pki, link: object, last: object, name: str
+) -> None:
+    with RedfishServer(pki.context, paged(link, last, name=name)) as server:
         assert driver.open(endpoint(server, pki.tls, "1")).read().model == "3500RX"
         assert driver.systems(endpoint(server, pki.tls)) == ListedSystems(("1", "HGX"))
         with pytest.raises(Rejected, match="not exactly one"):

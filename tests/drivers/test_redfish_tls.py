@@ -43,13 +43,18 @@ def _weak(directory: Path, kind: str) -> tuple[ssl.SSLContext, Path]:
         return context, directory / "own.pem"
     authority = trustme.CA()
     leaf = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
-    context.set_ciphers(f"{kind}:@SECLEVEL=0")
+    if kind.startswith("TLS"):
+        context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, kind)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    else:
+        context.set_ciphers(f"{kind}:@SECLEVEL=0")
     leaf.configure_cert(context)
     authority.cert_pem.write_to_path(directory / "own.pem")
     return context, directory / "own.pem"
 
 
-@pytest.mark.parametrize("kind", ["AES256-SHA", "AES256-GCM-SHA384", "short key"])
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["AES256-SHA", "AES256-GCM-SHA384", "short key", "TLSv1", "TLSv1_1"])
 def test_old_ciphers_and_short_keys_are_taken_where_that_is_said(
     driver: RedfishDriver, tmp_path: Path, kind: str
 ) -> None:

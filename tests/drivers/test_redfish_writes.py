@@ -153,6 +153,29 @@ def test_a_refusal_repeats_what_the_bmc_said(bmc: Bmc, server: RedfishServer) ->
         bmc.reset(ResetType.ON)
 
 
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"error": {"message": "All in one"}}, "All in one"),
+        ({"@Message.ExtendedInfo": [{"Message": "Without an error"}]}, "Without an error"),
+        ({"error": {"@Message.ExtendedInfo": {"Message": "No list"}}}, "No list"),
+        ({"error": {"@Message.ExtendedInfo": [{"MessageID": "iLO.0.10.NoPower"}]}}, "iLO.0.10.NoPower"),
+        (
+            {"error": {"@Message.ExtendedInfo": [{"Message": "%1 of %2", "MessageArgs": ["A%2", "B"]}]}},
+            "A%2 of B",
+        ),
+        ({"Messages": [{"MessageID": "Base.0.10.NotNow", "MessageArgs": ["x", 5]}]}, "Base.0.10.NotNow x"),
+    ],
+)
+def test_a_refusal_is_told_in_the_bmc_s_words_in_whatever_form(
+    bmc: Bmc, server: RedfishServer, document: object, said: str
+) -> None:
+    server.misbehave("POST", RESET, reply(400, document))
+    with pytest.raises(Rejected) as raised:
+        bmc.reset(ResetType.ON)
+    assert str(raised.value).endswith(f"HTTP 400: {said}")
+
+
 def test_what_a_bmc_says_cannot_steer_a_terminal(bmc: Bmc, server: RedfishServer) -> None:
     server.misbehave("POST", RESET, reply(400, extended("\x1b[2JAll is well\n")))
     with pytest.raises(Rejected) as raised:
@@ -209,6 +232,7 @@ def test_a_patch_goes_out_with_the_etag_of_the_look(
         pytest.param('W/"a"', '"a"', id="strong only, F26"),
         pytest.param('""a""', '"a"', id="not quoted twice, F27"),
         pytest.param('"a"', None, id="none, F30"),
+        pytest.param('"a"', "*", id="any, F28b"),
     ],
 )
 def test_a_bmc_that_never_matches_the_etag_it_gave_is_written_to_after_a_few_looks(
@@ -221,13 +245,31 @@ def test_a_bmc_that_never_matches_the_etag_it_gave_is_written_to_after_a_few_loo
         lambda request: reply(204 if request.headers.get("if-match") == accepted else 412),
         times=None,
     )
-    for tries in range(1, 5):
+    for tries in range(1, 6):
         try:
             bmc.set_indicator(IndicatorLED.LIT)
         except Busy:
             assert server.count("PATCH") == tries
             continue
         break
+    assert server.seen("PATCH")[-1].headers.get("if-match") == accepted
+
+
+@pytest.mark.parametrize("accepted", ['"a"', "*"])
+def test_a_bmc_that_wants_an_etag_is_given_one(bmc: Bmc, server: RedfishServer, accepted: str) -> None:
+    """F28b, ansible/ansible#56150: 428 for a PATCH without If-Match; some show no ETag at all."""
+    lines = [f"ETag: {accepted}"] if accepted != "*" else []
+    server.misbehave("GET", SYSTEM, reply(200, system(), *lines), times=None)
+    server.misbehave(
+        "PATCH",
+        SYSTEM,
+        lambda request: reply(204 if request.headers.get("if-match") == accepted else 428, extended("If-Match")),
+        times=None,
+    )
+    if accepted == "*":
+        with pytest.raises(Busy, match="428"):
+            bmc.set_indicator(IndicatorLED.LIT)
+    bmc.set_indicator(IndicatorLED.LIT)
     assert server.seen("PATCH")[-1].headers.get("if-match") == accepted
 
 
@@ -342,6 +384,43 @@ def test_a_boot_property_that_a_refusal_misses_is_sent_as_it_was_read(bmc: Bmc, 
     server.misbehave("PATCH", SYSTEM, wants_mode)
     bmc.set_boot(PXE_ONCE)
     assert [one.json()["Boot"].get("BootSourceOverrideMode") for one in server.seen("PATCH")] == [None, "UEFI"]
+
+
+MODE = "BootSourceOverrideMode"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {
+            "MessageId": "Base.1.8.PropertyMissing",
+            "Message": "The property is needed",
+            "RelatedProperties": [f"#/Boot/{MODE}"],
+        },
+        {"MessageId": "Base.1.8.PropertyMissing", "Message": "The property %1 is needed", "MessageArgs": [MODE]},
+        {"MessageID": "iLO.0.10.PropertyMissing", "MessageArgs": [MODE]},
+    ],
+    ids=["related", "in the arguments", "without a message, iLO 4"],
+)
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_missing_boot_property_is_found_wherever_the_refusal_names_it(
+    bmc: Bmc, server: RedfishServer, error: dict[str, Any], bare: bool
+) -> None:
+    info = {"@Message.ExtendedInfo": [error]}
+    server.misbehave("PATCH", SYSTEM, reply(400, info if bare else {"error": info}))
+    bmc.set_boot(PXE_ONCE)
+    assert [one.json()["Boot"].get(MODE) for one in server.seen("PATCH")] == [None, "UEFI"]
+
+
+def test_an_override_is_sent_to_the_settings_that_the_id_of_a_refusal_means(driver: RedfishDriver, pki: Pki) -> None:
+    """DMTF/Redfish-Tacklebox#144: the words need not name it."""
+    moved = extended("This is not supported here", "Ami.1.0.OperationSupportedInFutureStateURI")
+    documents = with_settings()
+    documents[SETTINGS] = {"@odata.id": SETTINGS}
+    with RedfishServer(pki.context, documents) as server:
+        server.misbehave("PATCH", SYSTEM, reply(400, moved), times=None)
+        driver.open(endpoint(server, pki.tls)).set_boot(PXE_ONCE)
+        assert [one.path for one in server.seen("PATCH")] == [SYSTEM, SETTINGS]
 
 
 def test_an_override_that_is_switched_off_keeps_the_target_where_none_is_refused(

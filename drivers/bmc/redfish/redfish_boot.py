@@ -13,7 +13,7 @@ from drivers.bmc.redfish.redfish_reader import RedfishDocument
 from drivers.bmc.redfish.redfish_system import ParsedSystem
 from drivers.bmc.redfish.redfish_tasks import Writes
 from drivers.bmc.redfish.wire.redfish_connector import OneShotConnector
-from drivers.bmc.redfish.wire.redfish_errors import Forbidden, NotFound
+from drivers.bmc.redfish.wire.redfish_errors import BadRequest, Forbidden, NotFound
 from drivers.bmc.redfish.wire.redfish_http import Reply
 
 TARGET, ENABLED = "BootSourceOverrideTarget", "BootSourceOverrideEnabled"
@@ -69,7 +69,7 @@ def send_override(system: ParsedSystem, connector: OneShotConnector, override: B
     except Forbidden:
         raise
     except Rejected as refused:
-        said = str(refused)
+        said = f"{refused} {refused.ids}" if isinstance(refused, BadRequest) else str(refused)
         if system.settings_uri and writes.path == system.path and (_ELSEWHERE in said or system.settings_uri in said):
             writes.patch(system.settings_uri, data={"Boot": writes.body}, etag=writes.settings_etag)
         elif more := _wanted(said, writes.body, system.document["Boot"], override):

@@ -147,6 +147,8 @@ def next_page(page: RedfishDocument, name: str) -> str | None:
     """Where the rest of a list is that this page has a part of; None: it is whole. Raises PartUnreadable for what is no
     link. Some write a whole URL, whose host is dropped, and some an object."""
     link = page.get(f"{name}@odata.nextLink")
+    if link is None and name == "Members":
+        link = page.get("@odata.nextLink")  # As OData has it, and not Redfish.
     if link is None or link == "":
         return None
     text = link.get("@odata.id") if isinstance(link, dict) else link

@@ -354,11 +354,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
 
 def _if_match(etag: str | None, refusals: int) -> dict[str, str]:
-    """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434)."""
+    """As read; then strong and without doubled quotes (community.general#3268); then none (community.general#6434);
+    then any, for those that want one (428: ansible/ansible#56150)."""
     bare = (etag or "").removeprefix("W/").strip('"')
-    if not etag or not bare or refusals > 2 or not (etag.isascii() and etag.isprintable()):
-        return {}
-    return {"If-Match": etag if refusals < 2 else f'"{bare}"'}
+    forms = [etag, etag, f'"{bare}"'] if etag and bare and etag.isascii() and etag.isprintable() else []
+    if refusals < len(forms):
+        return {"If-Match": str(forms[refusals])}
+    return {"If-Match": "*"} if (refusals - len(forms)) % 2 else {}
 
 
 def _basic(credential: Credential) -> str:

@@ -17,9 +17,12 @@ _NOT_NOW = re.compile(
     r"|ServiceTemporarilyUnavailable|ServiceShuttingDown|ResourceInUse"
 )
 _CHANGE_PASSWORD = re.compile(r"PasswordChangeRequired")
-_SESSION_LIMIT = re.compile(r"SessionLimitExceeded|RAC0218")
+_SESSION_LIMIT = re.compile(
+    r"SessionLimit|SessionsLimit|MaxSession|MaximumSession|TooManySessions|RAC0218", re.IGNORECASE
+)
 _BUSY = frozenset({409, 423, 429, 503})
 """409 too where it says "already on" (iDRAC PSU501): the next look shows whether there is anything left to do."""
+_NO_MATCH = frozenset({412, 428})
 _SAID_LIMIT = 400
 _MOST_WAIT = 86400.0
 """Seconds: no BMC keeps us away for longer than a day, whatever it says."""
@@ -30,7 +33,9 @@ class NotFound(Rejected):
 
 
 class BadRequest(Rejected):
-    """400, with what the BMC says to it."""
+    """400, with what the BMC says to it. `ids`: of its messages, and the properties that they name."""
+
+    ids = ""
 
 
 class Forbidden(AuthenticationFailed):
@@ -50,7 +55,7 @@ class Broken(Unreachable):
 
 
 class ChangedMeanwhile(Busy):
-    """412: the ETag was not the resource's any more, or not in the form that this BMC wants."""
+    """412: the ETag was not the resource's any more, or not in the form that this BMC wants. 428: it wants one."""
 
 
 def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str | None = None) -> DriverError:
@@ -72,7 +77,7 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return AuthenticationFailed(text)
     if status == 403:
         return Forbidden(text)
-    if status == 412:
+    if status in _NO_MATCH:
         return ChangedMeanwhile(text)
     if status in _BUSY or _NOT_NOW.search(ids):
         return Busy(text, retry_after=retry_after(reply))
@@ -82,7 +87,11 @@ def error_of_reply(method: str, path: str, url: str, reply: Reply, session: str 
         return Unsupported(text)
     if status >= 500 or status < 300:
         return Broken(text, maybe_sent=method != "GET")
-    return BadRequest(text) if status == 400 and said else Rejected(text)
+    if status != 400 or not said:
+        return Rejected(text)
+    refused = BadRequest(text)
+    refused.ids = ids
+    return refused
 
 
 def is_error(reply: Reply) -> bool:
@@ -111,18 +120,38 @@ def retry_after(reply: Reply) -> float | None:
 
 
 def _said(reply: Reply, session: str | None) -> tuple[str, str]:
-    """The messages for people, and the message ids. Both may come from a BMC that is broken, or worse."""
+    """The messages for people; and the message ids, with the properties that they are about. All may come from a BMC
+    that is broken, or worse. Some leave out the `error` around them, and iLO 4 writes MessageID (DSP0266 8.6)."""
     try:
-        error: Any = reply.json().get("error")
+        document = reply.json()
     except ValueError:
         return "", ""
-    if not isinstance(error, dict):
-        return "", ""
-    listed = error.get("@Message.ExtendedInfo")
+    error: Any = document["error"] if isinstance(document.get("error"), dict) else document
+    listed = error.get("@Message.ExtendedInfo") or error.get("Messages")
     entries = [one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)]
-    messages = [str(one["Message"]) for one in entries if one.get("Message")] or [str(error.get("message") or "")]
-    ids = " ".join(str(one) for one in (error.get("code"), *(entry.get("MessageId") for entry in entries)))
+    messages = [words for words in map(_message, entries) if words] or [str(error.get("message") or "")]
+    named = [str(one) for entry in entries for one in (_id(entry), *_texts(entry.get("RelatedProperties")))]
+    ids = " ".join([str(error.get("code")), *named])
     return _fit(" ".join(messages), session), ids
+
+
+def _id(entry: dict[str, Any]) -> object:
+    return entry.get("MessageId") or entry.get("MessageID")
+
+
+def _message(entry: dict[str, Any]) -> str:
+    """The message with its arguments in it (DSP0266 8.6), or else its id with them."""
+    arguments = _texts(entry.get("MessageArgs"))
+    message = entry.get("Message")
+    if not isinstance(message, str) or not message:
+        return " ".join([str(_id(entry) or ""), *arguments]).strip()
+    for number, argument in reversed(list(enumerate(arguments, 1))):
+        message = message.replace(f"%{number}", argument)
+    return message
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _fit(said: str, session: str | None) -> str:

@@ -21,8 +21,11 @@ _OLD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AES:!aNULL:
 """Still with a certificate and with AES: ansible-collections/community.general#8555."""
 _TOO_OLD = (
     *("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "KEY_TOO_SMALL", "KEY_TOO_WEAK", "MD_TOO_WEAK", "INSUFFICIENT_SECURITY"),
-    *("WRONG_SIGNATURE_TYPE",),
+    *("WRONG_SIGNATURE_TYPE", "UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW", "LEGACY_RENEGOTIATION"),
 )
+
+_LEGACY_SERVER = 0x4
+"""SSL_OP_LEGACY_SERVER_CONNECT, which Python names since 3.12."""
 
 _making = scheduling.lock()
 
@@ -87,6 +90,9 @@ def _context(ca_file: str | None, _stamp: int, *, verify: bool, old: bool) -> ss
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if old:
         context.set_ciphers(_OLD)
+        # TLS 1.0, and what OpenSSL 3 refuses to servers without RFC 5746 (iDRAC 7, Supermicro X9).
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.options |= _LEGACY_SERVER
     return context
 
 

@@ -96,8 +96,8 @@ class TlsSpec(Spec, frozen=True, kw_only=True):
     old_ciphers: Annotated[
         bool,
         Meta(
-            description="Accept old ciphers, such as AES256-SHA, and short keys, for old BMCs. `insecure` includes "
-            "this."
+            description="Accept TLS 1.0, old ciphers such as AES256-SHA, and short keys, for old BMCs. `insecure` "
+            "includes this."
         ),
     ] = False
 
