@@ -103,7 +103,7 @@ class Registry:
             except Exception as error:  # noqa: BLE001 - an outsider's driver may raise anything; it is raised below
                 errors.append(error)
         if errors:
-            raise ExceptionGroup("some drivers did not close", errors)
+            raise ExceptionGroup("some drivers could not be closed", errors)
 
 
 def options_of(name: str) -> type[DriverOptions] | None:

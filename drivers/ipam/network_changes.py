@@ -73,13 +73,16 @@ def check_wanted(name: str, wanted: IpamNetwork, lengths: Mapping[int, int]) -> 
         plain_name("a parent", wanted.parent)
     for text in (wanted.namespace, wanted.project):
         if not text.isprintable():
-            raise Rejected(f"network {name}: {text!r} is no name for a namespace or a project; give printable text")
+            raise Rejected(
+                f"network {name}: {text!r} is not a valid name for a namespace or a project; write printable text"
+            )
     if lengths and wanted.parent is None:
         raise Rejected(f"network {name} has no parent to choose a prefix from; set a parent")
     for family, length in lengths.items():
         if family not in BITS or isinstance(length, bool) or not isinstance(length, int):
             raise Rejected(
-                f"network {name}: {family!r}: {length!r} is no length of a family; write 4 or 6, and a number"
+                f"network {name}: {family!r}: {length!r} is not a prefix length of an address family; write "
+                f"4 or 6, and a number"
             )
         if not 0 < length <= BITS[family]:
             raise Rejected(f"network {name}: an IPv{family} prefix has a length of 1 to {BITS[family]}, not {length}")
@@ -97,11 +100,11 @@ def _below(run: Run, name: str, wanted: IpamNetwork) -> IpamNetwork:
         return wanted
     above = run("SELECT container, namespace FROM ipam_network WHERE name = ?", wanted.parent).fetchone()
     if above is None:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; put it there first")
+        raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; create the parent first")
     if name in (wanted.parent, *_above(run, wanted.parent)):
         raise Rejected(f"network {name}: its parent {wanted.parent} is {name} or below {name}; choose another parent")
     if not above[0]:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is no container, as addresses are taken from it")
+        raise Rejected(f"network {name}: its parent {wanted.parent} is not a container: addresses are acquired from it")
     if wanted.namespace not in ("", above[1]):
         raise Rejected(
             f"network {name} is declared in namespace {wanted.namespace!r}, but its parent {wanted.parent} is in "
@@ -229,5 +232,5 @@ def _none_free(run: Run, parent: str, family: int, length: int) -> Exhausted:
     free = ", ".join(f"{count} of /{size}" for size, count in run(statement, parent, family).fetchall())
     return Exhausted(
         f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: {free or 'none'}; drop "
-        "a child, ask for a smaller prefix, or add a prefix"
+        "a child, request a smaller prefix, or add a prefix"
     )

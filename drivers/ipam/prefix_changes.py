@@ -90,7 +90,7 @@ def _children(run: Run, name: str, changed: Sequence[StoredPrefix], new: Sequenc
     if lost:
         raise Conflict(
             f"network {name}: {listed(lost[:MAX_NAMED], len(lost))} would no longer fit into one of its "
-            "prefixes, or would be reserved; drop that child first, or keep the prefix unchanged"
+            "prefixes, or would be reserved; delete that child first, or keep the prefix unchanged"
         )
     return joined(part for _, part in found)
 

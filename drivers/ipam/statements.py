@@ -107,7 +107,7 @@ def plain_name(what: str, name: object) -> str:
     What begins with # is a pool's, in the same tables.
     """
     if not isinstance(name, str) or not name or not name.isprintable() or name.startswith("#"):
-        raise Rejected(f"{name!r} is no name for {what}; give printable text that does not begin with #")
+        raise Rejected(f"{name!r} is not a valid name for {what}; write printable text that does not begin with #")
     return name
 
 
@@ -118,7 +118,7 @@ def _sqlite_error(error: Exception) -> DriverError:
     if "is full" in said:
         return Unreachable(f"the disk of the IPAM's database is full; free some space, nothing was changed ({said})")
     if "no such table" in said:
-        return Rejected(f"the database has no IPAM in it; open it as a store first ({said})")
+        return Rejected(f"the database has no IPAM; open the database as a store first ({said})")
     return Unreachable(f"the IPAM's database failed: {said}")
 
 

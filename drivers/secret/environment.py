@@ -20,7 +20,7 @@ class EnvSource:
             return Credential(username, password)
         if username or password:
             lacking = "PASSWORD" if username else "USERNAME"
-            raise SecretUnavailable(f"environment variable {reference}_{lacking} is not set; set it too")
+            raise SecretUnavailable(f"environment variable {reference}_{lacking} is not set; set both variables")
         pair = os.environ.get(reference)
         if not pair:
             raise SecretUnavailable(

@@ -50,13 +50,15 @@ class ExecSource:
             except subprocess.TimeoutExpired:
                 _end(process)
                 raise SecretUnavailable(
-                    f"{name} did not end within {self._timeout:g} s; the command must not ask anything"
+                    f"{name} did not end within {self._timeout:g} s; the command must not wait for input"
                 ) from None
             except BaseException:
                 _end(process)
                 raise
         if process.returncode != 0:
-            raise SecretUnavailable(f"{name} failed with exit code {process.returncode}; run it by hand to see why")
+            raise SecretUnavailable(
+                f"{name} failed with exit code {process.returncode}; run the command by hand to see why"
+            )
         return output
 
 

@@ -47,5 +47,5 @@ def read_private_file(path: Path, name: str) -> bytes:
         # A group may read it: that is how Kubernetes hands a secret to a service.
         if mode & (stat.S_IRWXO | stat.S_IWGRP):
             permissions = f"{stat.S_IMODE(mode):04o}"
-            raise SecretUnavailable(f"{name} is open to others (mode {permissions}); run: chmod 600 {path}")
+            raise SecretUnavailable(f"{name} can be read by other users (mode {permissions}); run: chmod 600 {path}")
         return file.read(LIMIT)

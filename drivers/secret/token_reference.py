@@ -34,6 +34,8 @@ def _plain(text: str, reference: str) -> str:
     if not token:
         raise SecretUnavailable(f"the token {reference} is not set, or empty")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise SecretUnavailable(f"the token {reference} holds characters that no token has; a token is one word")
+        raise SecretUnavailable(
+            f"the token {reference} holds characters that are not allowed in a token; a token is one word"
+        )
     note_secrets(token)
     return token

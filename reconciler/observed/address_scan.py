@@ -81,7 +81,7 @@ def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True)
         return Trust(way.tls, refused=why)
     if not pins:
         why = f"the certificate ({found.fingerprint}) is not trusted, and no person is present to confirm it"
-        return Trust(way.tls, refused=f"{why}; declare tls in its partition, or run groundstate discover")
+        return Trust(way.tls, refused=f"{why}; declare tls in the partition, or run `groundstate discover`")
     return Trust(Tls(fingerprint=found.fingerprint), {"fingerprint": found.fingerprint})
 
 

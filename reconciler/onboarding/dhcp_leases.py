@@ -86,7 +86,7 @@ def _kea(lines: list[str]) -> Iterator[tuple[int, _Read]]:
             try:
                 row = dict(zip(names, next(csv.reader([line])), strict=False))
             except (csv.Error, StopIteration):
-                raise _Unreadable("it is no CSV") from None
+                raise _Unreadable("the file is not CSV") from None
             address, expires = _address(row.get("address", "")), _time(row.get("expire", ""))
             lifetime = _time(row.get("valid_lifetime", ""))
             is_over = not lifetime or row.get("state", _KEA_DEFAULT) not in (_KEA_DEFAULT, "")
@@ -103,13 +103,13 @@ def _address(text: str) -> str:
             raise ValueError
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise _Unreadable(f"{text[:_LONGEST]!r} is no address") from None
+        raise _Unreadable(f"{text[:_LONGEST]!r} is not an address") from None
 
 
 def _time(text: str) -> float:
     """Seconds since 1970."""
     if not (text.isascii() and text.isdecimal() and len(text) < 12):
-        raise _Unreadable(f"{text[:_LONGEST]!r} is no time")
+        raise _Unreadable(f"{text[:_LONGEST]!r} is not a time")
     return float(text)
 
 

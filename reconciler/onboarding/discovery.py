@@ -72,7 +72,7 @@ def parse_scan_range(text: str, port: int = HTTPS, partition: str | None = None)
         return ScanRange(found.first + ends, found.last - ends, found.version, port, partition)
     except ValueError as error:
         hint = "write a prefix, a range a-b or address:port"
-        raise ValueError(f"{text!r} cannot be searched: {error}; {hint}") from None
+        raise ValueError(f"{text!r} cannot be scanned: {error}; {hint}") from None
 
 
 def _single(text: str, port: int, partition: str | None) -> ScanRange:
@@ -177,12 +177,14 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
         uuid = (one.state.uuid or "").lower()
         owner = uuids.get(uuid) or uuids.get(turned(uuid))
         if uuid and owner is not None:
-            return Skipped(one.address, f"its UUID {uuid} is that of Machine/{owner}")
+            return Skipped(one.address, f"Machine/{owner} has the same UUID {uuid}")
         alone = serials.count(one.state.serial) == 1
         name = unique_name(one, names, alone=alone)
         own = [mac for mac in _macs(one.inventory) if mac not in macs]
         notes = tuple(
-            f"its MAC {mac} is left out: Machine/{macs[mac]} has it" for mac in _macs(one.inventory) if mac in macs
+            f"MAC {mac} is left out: Machine/{macs[mac]} has the same MAC"
+            for mac in _macs(one.inventory)
+            if mac in macs
         )
         made = Proposal(name, document(name, one, own), (*one.notes, *notes, *_made_by(one)))
         names.add(name)
@@ -248,7 +250,7 @@ def _made_by(one: FoundSystem) -> Iterator[str]:
     """A word on who made it, where its BMC does not say."""
     found = "" if one.state.manufacturer or one.state.model else mac_vendors(_macs(one.inventory))
     if found:
-        yield f"its BMC does not say who made it; its network cards are of {found}"
+        yield f"the BMC reports no manufacturer; the network cards are from {found}"
 
 
 def _line(text: str | None) -> str:

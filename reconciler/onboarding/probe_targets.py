@@ -52,7 +52,7 @@ def candidates(
                 continue
             seen.add(bmc)
             if bmc in known.bmcs:
-                skipped.append(f"{url}: skipped; it is the BMC of Machine/{known.bmcs[bmc]}")
+                skipped.append(f"{url}: skipped: the BMC of Machine/{known.bmcs[bmc]}")
                 continue
             name = one.partition or partition_of(_bare(host), partitions)
             if name is None or name not in by_name:
@@ -70,7 +70,9 @@ def declared_ranges(partitions: Iterable[Partition], port: int = HTTPS) -> tuple
         for text in partition.spec.bmc_networks:
             one = parse_scan_range(text, port, partition.key.name)
             if one.size > room:
-                left_out.append(f"{partition.key}: {text} has {one.size:,} addresses, and {room:,} can still be asked")
+                left_out.append(
+                    f"{partition.key}: {text} has {one.size:,} addresses, but only {room:,} can still be probed"
+                )
             else:
                 ranges.append(one)
                 room -= one.size
@@ -84,7 +86,7 @@ def _bare(host: str) -> str:
 def _no_partition(url: str, name: str | None, known: Iterable[str]) -> str:
     if name is not None:
         return f"there is no Partition {name}; there are {', '.join(known) or 'none'}"
-    return f"{url}: in no Partition's bmcNetworks; declare it there, or name one with --partition"
+    return f"{url}: in no Partition's bmcNetworks; declare the address there, or name a partition with --partition"
 
 
 def _way(url: str, partition: Partition, said: dict[str, Any] | None) -> Access:

@@ -134,7 +134,7 @@ def update(branch: Branch, gone: Collection[BranchFile], add: Mapping[str, str])
 def subject(added: int, removed: int) -> str:
     """The commit's first line."""
     said = [f"add {added} found machine{'' if added == 1 else 's'}"] if added else []
-    said += [f"leave out {removed} that {'is' if removed == 1 else 'are'} declared meanwhile"] if removed else []
+    said += [f"leave out {removed} that {'is' if removed == 1 else 'are'} already declared"] if removed else []
     return ", ".join(said).capitalize() if len(said) < 2 else f"{said[0].capitalize()}, {said[1]}"
 
 
@@ -146,7 +146,7 @@ def proposal_message(this: Update, proposals: Sequence[Proposal], lone: Sequence
         lines += ["Nothing is sent to them before they are adopted (lifecycle.mode Observe).", ""]
         lines += [f"- {_described(one)}" for one in proposals]
     if removed:
-        lines += ["", "Declared meanwhile:", ""] if proposals else ["Declared meanwhile:", ""]
+        lines += ["", "Already declared by others:", ""] if proposals else ["Already declared by others:", ""]
         lines += [f"- {path}" for path in this.remove]
     if lone:
         lines += [

@@ -41,9 +41,10 @@ def old_store(repo: str) -> Path:
 def move_hint(old: Path, new: Path) -> str:
     """How to bring an old store to its new place."""
     return (
-        f"the store {old} is where `git clean` deletes it, and the default place is {new} now. Stop every groundstate "
+        f"the store {old} is in a folder that `git clean` deletes; the default place is {new} now. Stop "
+        f"every groundstate "
         f"that uses it, then run: mkdir -p {new.parent.parent} && mv {old.parent} {new.parent}. "
-        f"Or keep it there on purpose with --store {old}"
+        f"Or keep using the old place with --store {old}"
     )
 
 

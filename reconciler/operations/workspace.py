@@ -116,7 +116,7 @@ class Workspace:
         count = sum(one.severity is Severity.ERROR for one in loaded.diagnostics)
         errors, them = ("1 error", "it") if count == 1 else (f"{count} errors", "them")
         why = f"{errors}; groundstate validate shows {them}"
-        self.note(f"{snapshot.revision} is broken ({why}); showing {in_force.revision}, which is in force")
+        self.note(f"{snapshot.revision} has errors ({why}); showing {in_force.revision}, the revision in force")
         return in_force, ()
 
     @contextmanager
@@ -160,7 +160,10 @@ class Workspace:
         try:
             store = Store.read_only(store_url(self.where))
         except NoStore as error:
-            self.note(f"there is no store at {redacted(error.place)} yet; nothing is remembered of this fleet")
+            self.note(
+                f"there is no store at {redacted(error.place)} yet, so no observation and no fact of this "
+                f"fleet is known"
+            )
             return Store.open("sqlite://")
         if store.copied is not None:
             self.note(

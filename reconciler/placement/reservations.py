@@ -171,7 +171,7 @@ def reservation_hold(
     which = [one for one in reservations if one.spec.project in others]
     named = ", ".join(f"{one.key} ({stands_at(one)})" for one in which[:3]) + (" and more" if len(which) > 3 else "")
     reason = f"{count_are(stock.free, 'machine')} free of size {size} in {partition}, but reservations keep {kept}"
-    hint = f"lower spec.amount of {named}, reserve some for {project}, or add machines"
+    hint = f"lower spec.amount of {named}, reserve machines for {project}, or add machines"
     return Hold(HoldKind.GUARD, "reservation", reason, hint, Bind.path)
 
 

@@ -68,7 +68,9 @@ class Metrics:
         self._holds = self._table("groundstate_holds", "Changes that a guard holds.", "guard")
         self._unknown = self._table("groundstate_unknown", "Resources that cannot be read.", "kind", "reason")
         self._lag = Gauge(
-            "groundstate_queue_lag_seconds", "How long the next resource has been due.", registry=self.registry
+            "groundstate_queue_lag_seconds",
+            "How long the next due resource has waited in the queue.",
+            registry=self.registry,
         )
         self._source_up = Gauge("groundstate_source_up", "1 while the repository can be read.", registry=self.registry)
         self._source_read = Gauge(
@@ -76,9 +78,13 @@ class Metrics:
         )
         build = Gauge("groundstate_build_info", "The version that runs.", ["version"], registry=self.registry)
         build.labels(_version()).set(1)
-        self._flying = Gauge("groundstate_actions_in_flight", "Actions sent and not confirmed.", registry=self.registry)
+        self._flying = Gauge(
+            "groundstate_actions_in_flight", "Actions that were sent and are not confirmed yet.", registry=self.registry
+        )
         self._revision = Gauge(
-            "groundstate_revision_applied_timestamp_seconds", "When a revision last took force.", registry=self.registry
+            "groundstate_revision_applied_timestamp_seconds",
+            "When a revision last came into force.",
+            registry=self.registry,
         )
         self._broken = Gauge(
             "groundstate_revision_broken", "1 while the newest revision is refused.", registry=self.registry
@@ -89,7 +95,7 @@ class Metrics:
         self._levels = {
             name: (
                 self._table(gauge.name, gauge.meaning, *gauge.labels),
-                self._table(f"{gauge.name}_used", f"{gauge.meaning} Those that are given out.", *gauge.labels),
+                self._table(f"{gauge.name}_used", f"{gauge.meaning} Those that are allocated.", *gauge.labels),
             )
             for name, gauge in _LEVELS.items()
         }
@@ -105,15 +111,17 @@ class Metrics:
             "groundstate_budget_used", "Machines of the group that count against the budget.", "guard", "group"
         )
         self._budget_allowed = self._table(
-            "groundstate_budget_allowed", "Machines of the group that may be down.", "guard", "group"
+            "groundstate_budget_allowed", "Maximum number of machines of the group that may be down.", "guard", "group"
         )
         self._observes = Gauge(
-            "groundstate_observes_only", "1 while the daemon sends nothing (run --observe).", registry=self.registry
+            "groundstate_observes_only",
+            "1 while the daemon only observes and sends nothing (run --observe).",
+            registry=self.registry,
         )
-        self._pauses = Gauge("groundstate_pauses", "Pauses that stand.", registry=self.registry)
+        self._pauses = Gauge("groundstate_pauses", "Pauses that are active.", registry=self.registry)
         self._pause_ends = self._table(
             "groundstate_pause_end_timestamp_seconds",
-            "When a pause ends automatically; +Inf: when it is resumed.",
+            "When a pause ends automatically; +Inf: the pause has no end.",
             "id",
         )
 

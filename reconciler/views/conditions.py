@@ -126,7 +126,7 @@ def _differing(change: Change, remembered: ResourceFacts, facts: Facts, now: dat
         message = (
             change.held_by[0].reason
             if change.held_by
-            else ("differs from the declaration, and no action can change it")
+            else ("differs from the document, and no action of groundstate can change that")
         )
         yield from _under_way(ConditionReason.CHANGING, message, None)
 
@@ -148,7 +148,7 @@ def _next_step(change: Change, remembered: ResourceFacts) -> tuple[str, str, dat
     fields = ", ".join(difference.path for difference in change.differences)
     reason = ConditionReason.DRIFTED if change.cause.kind is CauseKind.DRIFT else ConditionReason.CHANGED
     passing = f"; the change passes guard {change.lifted}" if change.passes else ""
-    return reason, f"{fields} not as declared; {change.actions[0].name} is next{passing}", change.cause.since
+    return reason, f"{fields} not as declared; the next action is {change.actions[0].name}{passing}", change.cause.since
 
 
 def _stalled(change: Change, remembered: ResourceFacts) -> Iterator[Condition]:

@@ -313,7 +313,7 @@ def test_a_flood_of_refused_attempts_leaves_few_events(service: Service) -> None
     service.now += timedelta(minutes=11)
     service.call("GET", "/agent/v1/work", "gs-none")
     assert len(service.lives.turned_away) == 2
-    assert "49 more like it were not reported" in service.lives.turned_away[-1][2]
+    assert "49 more reports of this kind were left out" in service.lives.turned_away[-1][2]
 
 
 PARTS = b'"lshw":%s,"lsblk":{"blockdevices":[]},"memory_kb":1024}}'

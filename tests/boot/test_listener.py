@@ -238,7 +238,7 @@ def test_several_requests_on_one_connection(service: Service) -> None:
     for _ in range(3):
         connection.request("GET", "/agent/v1/work")
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (401, b"no token was shown\n")
+        assert (answer.status, answer.read()) == (401, b"the request had no token\n")
     connection.close()
 
 

@@ -60,7 +60,7 @@ def prefix(network: str, at: int = 0) -> str:
 WRONG = {
     "a lost address": (
         f"UPDATE ipam_free SET lo = {{192.168.0.5}} WHERE prefix = {prefix('lan')}",
-        "1 of prefix 192.168.0.0/29 of network lan are neither free nor held: 192.168.0.4; have what is free written",
+        "1 of prefix 192.168.0.0/29 of network lan are neither free nor held: 192.168.0.4; rebuild the free space",
     ),
     "an address that is free and held": (
         f"UPDATE ipam_free SET lo = {{192.168.0.3}} WHERE prefix = {prefix('lan')}",
@@ -153,19 +153,19 @@ WRONG = {
     ),
     "a child in another namespace": (
         "UPDATE ipam_network SET namespace = 'blue' WHERE name = 'a'",
-        "network a is in namespace 'blue', and its parent super in 'red'; put it again",
+        "network a is in namespace 'blue', and its parent super in 'red'; apply the document again",
     ),
     "networks within each other": (
         "UPDATE ipam_network SET parent = 'a', container = 1 WHERE name = 'super'",
-        "network super is within itself, by way of its parent a",
+        "network super is its own ancestor, through its parent a",
     ),
     "a prefix of no network": (
         "DELETE FROM ipam_network WHERE name = 'b'",
-        "prefix 10.0.0.64/26 of network b is of a network that does not exist",
+        "prefix 10.0.0.64/26 of network b belongs to a network that does not exist",
     ),
     "allocations without prefix": (
         "UPDATE ipam_allocation SET prefix = 999 WHERE owner = 'IPAddress/one'",
-        "1 allocations hang on prefix row 999, which does not exist",
+        "1 allocations refer to prefix row 999, which does not exist",
     ),
     "a lost number": (
         f"DELETE FROM ipam_free WHERE prefix = {prefix('#vrf')} AND lo = {{8}}",
@@ -181,7 +181,7 @@ WRONG = {
     ),
     "a pool without numbers": (
         "DELETE FROM ipam_prefix WHERE family = 0",
-        "pool vrf has no row of numbers; put it again",
+        "pool vrf has no row of numbers; apply the document again",
     ),
     "a pool in a namespace of networks": (
         "UPDATE ipam_prefix SET scope = ':' WHERE family = 0",

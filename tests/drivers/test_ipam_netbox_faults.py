@@ -284,7 +284,7 @@ def test_a_custom_field_that_is_not_unique_is_refused() -> None:
     field = {"id": 1, "name": "groundstate_owner", "object_types": list(OBJECT_TYPES), "type": "text", "unique": False}
     with (
         serving(Netbox(("GET /api/extras/custom-fields/", page(field)))) as ipam,
-        pytest.raises(Conflict, match="not as groundstate needs it"),
+        pytest.raises(Conflict, match="differs from what groundstate needs"),
     ):
         ipam.acquire("lan", "a")
 
@@ -512,7 +512,9 @@ def test_a_prefix_that_makes_no_sense_is_named_and_not_gone(record: dict[str, An
     """It ended the daemon's housekeeping, and the daemon with it."""
     with serving(Netbox(("GET /api/ipam/prefixes/", page(record)))) as ipam:
         for look in (ipam.networks, ipam.usage, lambda: ipam.network("lan")):
-            with pytest.raises(Unreadable, match=r"api/ipam/prefixes/7/ makes no sense: .*; correct it in NetBox"):
+            with pytest.raises(
+                Unreadable, match=r"api/ipam/prefixes/7/ cannot be understood: .*; correct the object in NetBox"
+            ):
                 look()
 
 

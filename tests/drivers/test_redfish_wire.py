@@ -246,7 +246,7 @@ def test_the_message_says_how_long_was_waited_and_what_gives_more(
 ) -> None:
     """bb-Ricardo/check_redfish#40, ansible/ansible#54130."""
     server.misbehave("GET", hangs_at, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
-    with pytest.raises(Unreachable, match=rf"no answer in time, which is {seconds} s; bmc\.timeoutSeconds gives"):
+    with pytest.raises(Unreachable, match=rf"no answer within {seconds} s; for a slow BMC raise bmc\.timeoutSeconds"):
         hasty.open(endpoint(server, pki.tls)).read()
 
 
@@ -254,7 +254,7 @@ def test_a_system_that_answered_soon_is_given_up_soon(hasty: RedfishDriver, serv
     bmc = hasty.open(endpoint(server, pki.tls))
     bmc.read()
     server.misbehave("GET", SYSTEM, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
-    with pytest.raises(Unreachable, match=r"in time, which is 0\.3 s"):
+    with pytest.raises(Unreachable, match=r"no answer within 0\.3 s"):
         bmc.read()
 
 

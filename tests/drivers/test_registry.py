@@ -168,7 +168,7 @@ def test_the_netbox_ipam_is_opened_without_asking_netbox_anything() -> None:
         ({"url": ""}, "--ipam-url"),
         ({"url": "netbox.example.org"}, "https://HOST"),
         ({"url": "ftp://netbox.example.org"}, "https://HOST"),
-        ({"url": "http://netbox.example.org"}, "over plain http the token can be read on the way"),
+        ({"url": "http://netbox.example.org"}, "over plain http others can read the token on the network"),
         ({"url": "HTTP://10.0.0.1:8000"}, "over plain http"),
         ({"url": "http://localhost.example.org"}, "over plain http"),
         ({"token": ""}, "--ipam-token"),

@@ -88,7 +88,7 @@ def test_a_declared_bmc_is_skipped_and_named_and_not_even_asked(open_desk: Desk,
     before = hall.requests()
     done = open_desk.run("discover", hall.ranges[0])
     assert (done.code, done.out) == (0, "")
-    assert "skipped; it is the BMC of Machine/r1-01" in done.err
+    assert "skipped: the BMC of Machine/r1-01" in done.err
     assert hall.requests() == before
 
 
@@ -119,7 +119,7 @@ def test_a_lease_outside_of_declared_bmc_networks_is_not_even_asked(open_desk: D
     before = hall.requests()
     done = open_desk.run("discover", "--leases", str(file), "--port", hall.ranges[0].partition(":")[2])
     assert (done.code, done.out) == (1, "")
-    assert "1 lease left out, in no partition's bmcNetworks" in done.err
+    assert "1 lease left out: not in the bmcNetworks of any partition" in done.err
     assert hall.requests() == before
 
 
@@ -191,7 +191,7 @@ def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["10.0.0.0/8"], "more than a /16 has"),
+        (["10.0.0.0/8"], "more than 65,536"),
         (["10.0.0.1/8"], "has host bits set; the prefix is 10.0.0.0/8"),
         ([], "there is nothing to scan"),
         (["127.0.0.1", "--partition", "nowhere"], "there is no Partition nowhere; there are lab"),
@@ -241,8 +241,8 @@ def test_what_is_in_the_way_of_one_is_told_and_the_others_are_adopted(observed: 
     observed.write(away=[machine("away", "127.0.1.99:1", lifecycle={"mode": "Observe"})], bare=[machine("bare", "x:1")])
     done = observed.run("adopt", "machines")
     assert done.code == 1
-    assert f"Machine/{ONE}: not adopted; it is not as declared: spec.indicatorLED" in done.err
-    assert "Machine/away: not adopted; it cannot be read: Unreachable" in done.err
+    assert f"Machine/{ONE}: not adopted; the machine differs from its document: spec.indicatorLED" in done.err
+    assert "Machine/away: not adopted; the machine cannot be read: Unreachable" in done.err
     assert "Machine/bare: not adopted; the document has no spec.lifecycle" in done.err
     assert "2 of 5 machines adopted" in done.err
     assert all("mode: Managed" in (observed.repo / f"{name}.yaml").read_text() for name in TWO)

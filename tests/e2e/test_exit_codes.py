@@ -68,7 +68,7 @@ def test_a_store_that_cannot_be_read_is_an_error_and_stays_as_it_is(lab: Desk, a
     lab.store.write_text("no database")
     done = lab.run(*arguments)
     assert (done.code, done.out) == (1, "")
-    assert "the file is no SQLite database; check the path of --store" in done.err
+    assert "the file is not a SQLite database; check the path of --store" in done.err
     assert lab.store.read_text() == "no database"
 
 

@@ -58,7 +58,7 @@ def test_what_is_kept_is_used_and_the_bmc_is_not_asked(rack: Desk, bmc: Emulator
     before = asked(bmc)
     done = rack.run("explain-size", "m1")
     assert (done.code, "Machine/m1 is of size small" in done.out) == (0, True)
-    assert "by what the agent said 3d ago" in done.out
+    assert "by what the agent reported 3d ago" in done.out
     form = rack.run("explain-size", "m1", "-o", "json").json
     assert (form["source"], list(form["taken_at"])) == ("kept", ["in-band"])
     assert asked(bmc) == before
@@ -67,7 +67,7 @@ def test_what_is_kept_is_used_and_the_bmc_is_not_asked(rack: Desk, bmc: Emulator
 def test_without_anything_kept_the_bmc_is_asked_and_nothing_is_kept(rack: Desk, bmc: EmulatorFleet) -> None:
     before = asked(bmc)
     done = rack.run("explain-size", "m1")
-    assert "by what the BMC reports now; no inventory is stored" in done.out
+    assert "by as the BMC reports now; no inventory is stored" in done.out
     assert asked(bmc) > before
     assert rack.run("explain-size", "m1", "-o", "json").json["source"] == "bmc"
 
@@ -76,7 +76,7 @@ def test_a_refresh_asks_the_bmc_and_keeps_what_it_says(rack: Desk, bmc: Emulator
     keep(rack, Origin.IN_BAND, SMALL, timedelta(days=3))
     before = asked(bmc)
     out = rack.run("explain-size", "m1", "--refresh").out
-    assert re.search(r"^by what the agent said 3d ago and what the BMC said \d+s ago$", out, re.MULTILINE)
+    assert re.search(r"^by what the agent reported 3d ago and what the BMC reported \d+s ago$", out, re.MULTILINE)
     assert asked(bmc) > before
     assert rack.told("InventoryTaken", "m1")
 

@@ -124,9 +124,9 @@ def test_a_broken_newest_commit_and_a_leaked_password_are_no_trouble(lived: Desk
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["ip/nowhere"], "is in no commit of main"),
+        (["ip/nowhere"], "was never declared in main"),
         (["front"], "is not a kind"),
-        (["ip"], "names no object; write ipaddress/NAME"),
+        (["ip"], "names no resource; write ipaddress/NAME"),
         (["ip/front", "--at", "soon"], "is no time"),
         (["ip/front", "--work-tree"], "leave --work-tree out"),
     ],

@@ -156,7 +156,7 @@ class TestStore:
     @pytest.mark.parametrize("command", [["plan"], ["run"], ["events"]])
     def test_a_file_that_is_no_database(self, fleet: Desk, command: list[str]) -> None:
         fleet.store.write_bytes(b"something else, and long enough to be looked at" * 40)
-        refused(fleet.run(*command), "the file is no SQLite database", "--store")
+        refused(fleet.run(*command), "the file is not a SQLite database", "--store")
 
     def test_a_damaged_one(self, fleet: Desk) -> None:
         assert fleet.run("apply", "--yes").code == 0

@@ -96,7 +96,7 @@ def test_a_followed_remote_gets_the_branch(office: Desk, hall: EmulatorFleet, tm
     ("arguments", "said"),
     [
         (["--propose-branch", "main"], "groundstate follows this branch"),
-        (["--propose-branch", "a..b"], "is no name for a branch"),
+        (["--propose-branch", "a..b"], "is not a valid branch name"),
         (["--propose-branch", "found", "--work-tree"], "leave --work-tree out"),
     ],
 )

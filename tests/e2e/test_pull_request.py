@@ -338,6 +338,6 @@ def test_settings_of_another_user_are_refused(desk: Desk, where: str) -> None:
     file.write_text('output = "name"\n', "utf-8")
     os.chown(file, 65534, 65534)
     done = desk.run("get")
-    assert (done.code, "it belongs to another user" in done.err) == (1, True), done
+    assert (done.code, "the folder belongs to another user" in done.err) == (1, True), done
     assert desk.run("get", env={"SUDO_UID": "65534"}).code == 0
     assert desk.run("--config", str(file), "get").code == 0

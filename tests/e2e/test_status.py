@@ -11,7 +11,7 @@ def test_without_a_daemon_it_says_so_and_how_to_proceed(desk: Desk) -> None:
     desk.commit(lab=[partition(), machine("m1", "m1:1")])
     done = desk.run("status")
     assert done.code == 1
-    assert "none was ever at work on this store; `groundstate run` starts one" in done.out
+    assert "no daemon ever ran with this store; `groundstate run` starts one" in done.out
     assert "no daemon has put one in force yet" in done.out
 
 

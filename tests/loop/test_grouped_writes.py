@@ -155,7 +155,7 @@ class TestGroups:
         first, second = (group.enqueue(put(key, "a"), nothing) for key in (ONE, TWO))
         with pytest.raises(Killed):
             first.wait()
-        with pytest.raises(StoreError, match="ended; nothing was sent"):
+        with pytest.raises(StoreError, match="nothing was sent: the thread"):
             second.wait()
 
     def test_each_raises_an_error_of_its_own(self) -> None:

@@ -110,8 +110,8 @@ def test_a_system_that_is_declared_elsewhere_or_was_found_twice_is_skipped_by_it
     proposals, skipped = propose([found(uuid="U-1"), found(2, uuid="u-2"), found(3, uuid="u-2")], known)
     assert [one.name for one in proposals] == ["u-2"]
     assert [one.why for one in skipped] == [
-        "its UUID u-1 is that of Machine/r1-01",
-        "its UUID u-2 is that of Machine/u-2",
+        "Machine/r1-01 has the same UUID u-1",
+        "Machine/u-2 has the same UUID u-2",
     ]
 
 
@@ -120,7 +120,7 @@ def test_a_uuid_is_known_with_its_first_fields_either_way_round() -> None:
     one, turned = "005cb4e7-0989-eb11-8000-7cc255106afe", "e7b45c00-8909-11eb-8000-7cc255106afe"
     proposals, skipped = propose([found(uuid=turned)], msgspec.structs.replace(NOBODY, uuids={one: "r1-01"}))
     assert not proposals
-    assert [one.why for one in skipped] == [f"its UUID {turned} is that of Machine/r1-01"]
+    assert [one.why for one in skipped] == [f"Machine/r1-01 has the same UUID {turned}"]
 
 
 def test_a_mac_address_that_another_machine_has_is_left_out_and_told() -> None:
@@ -133,7 +133,7 @@ def test_a_mac_address_that_another_machine_has_is_left_out_and_told() -> None:
 def test_where_the_bmc_does_not_say_who_made_the_machine_its_network_cards_do() -> None:
     cards = ("3c:ec:ef:00:00:01", "52:54:00:00:00:01")
     (silent, named), _ = propose([found(1, cards, serial="a"), found(2, cards[1:], serial="b", model="X12")], NOBODY)
-    assert silent.notes == ("its BMC does not say who made it; its network cards are of Super Micro Computer, Inc.",)
+    assert silent.notes == ("the BMC reports no manufacturer; the network cards are from Super Micro Computer, Inc.",)
     assert not any("network cards" in note for note in named.notes)
 
 

@@ -203,7 +203,7 @@ def test_the_followed_branch_is_never_written_into(office: Office) -> None:
 def test_a_branch_of_something_else_is_left_alone(office: Office) -> None:
     office.colleague.commit({"x": "x"})
     office.colleague("push", "--quiet", "origin", "HEAD:found")
-    with pytest.raises(SourceError, match="shares no commit"):
+    with pytest.raises(SourceError, match="has no commit in common"):
         office.look()
 
 

@@ -196,4 +196,4 @@ def test_an_address_is_asked_once_and_a_declared_bmc_is_not_asked() -> None:
         ("5", "b"),
         ("6", "b"),
     ]
-    assert skipped == ["https://10.0.0.1: skipped; it is the BMC of Machine/m"]
+    assert skipped == ["https://10.0.0.1: skipped: the BMC of Machine/m"]

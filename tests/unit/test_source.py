@@ -125,7 +125,7 @@ def test_what_a_calling_git_left_in_the_environment_does_not_count(
 
 def test_a_bare_repository_has_no_work_tree_to_read(repository: Git, tmp_path: Path) -> None:
     repository("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
-    with pytest.raises(SourceError, match="is a bare repository; it has no work tree"):
+    with pytest.raises(SourceError, match="is a bare repository; a bare repository has no work tree"):
         open_source(tmp_path / "bare.git", work_tree=True)
 
 
@@ -156,13 +156,13 @@ def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     error = why_not(lambda: open_source(tmp_path / "nowhere"))
-    assert str(error) == f"{tmp_path}/nowhere is not a directory; it does not exist; check the path"
+    assert str(error) == f"{tmp_path}/nowhere is not a directory; the directory does not exist; check the path"
 
 
 def test_a_repository_without_commits(tmp_path: Path) -> None:
     error = why_not(open_source(Git(tmp_path).folder).snapshot)
     assert str(error) == (
-        f"{tmp_path} has no commits; the branch is empty; commit the desired state, or use --work-tree"
+        f"{tmp_path} has no commits; nothing was committed yet; commit the desired state, or use --work-tree"
     )
 
 
@@ -191,7 +191,7 @@ def test_a_folder_that_the_commit_has_not(repository: Git) -> None:
 def test_a_repository_of_another_user(repository: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     error = why_not(lambda: open_source(repository.folder))
-    assert error.why == "it belongs to another user"
+    assert error.why == "the folder belongs to another user"
     assert "safe.directory" in error.hint
 
 
@@ -435,11 +435,13 @@ def test_a_remote_that_is_down_keeps_what_was_fetched(repository: Git, tmp_path:
 
 def test_a_cache_folder_that_cannot_be_written(repository: Git, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    assert why_not(remote(repository, tmp_path / "file").snapshot).hint == "set another cache folder"
+    assert (
+        why_not(remote(repository, tmp_path / "file").snapshot).hint == "set another cache folder with XDG_CACHE_HOME"
+    )
 
 
 def test_a_remote_needs_a_cache_folder(repository: Git) -> None:
-    assert "no folder to keep its mirror in" in why_not(lambda: open_source("https://git.example/fleet.git")).why
+    assert "no cache folder is known" in why_not(lambda: open_source("https://git.example/fleet.git")).why
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class TestActions:
     def test_a_key_has_one_at_a_time_and_a_refused_one_leaves_nothing(self, store: Store) -> None:
         with store.instance("run") as epoch:
             store.write([BeginAction(flight(), FACTS, event(), epoch)])
-            with pytest.raises(StoreError, match=r"Machine/r01-01: an action is in flight already, so 1-2"):
+            with pytest.raises(StoreError, match=r"Machine/r01-01: another action is in flight, so action 1-2"):
                 store.write([BeginAction(flight(id_="1-2"), MachineFacts(), event("Second"), epoch)])
         assert store.in_flight() == {ONE: flight()}
         assert store.facts() == {ONE: FACTS}

@@ -47,7 +47,7 @@ def test_one_that_does_not_exist_and_must_not_be_made(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("kind: Machine\n" * 100)
-    with pytest.raises(StoreError, match=r"state.db: the file is no SQLite database; check the path"):
+    with pytest.raises(StoreError, match=r"state.db: the file is not a SQLite database; check the path"):
         Store.open(f"sqlite:///{tmp_path / 'state.db'}")
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     Store.open(f"sqlite:///{path}").close()
     whole = path.read_bytes()
     path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
-    with pytest.raises(StoreError, match=r"state.db: the file is damaged; put it aside and restore a backup"):
+    with pytest.raises(StoreError, match=r"state.db: the file is damaged; move the file away and restore a backup"):
         Store.open(f"sqlite:///{path}")
 
 
@@ -89,7 +89,7 @@ def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pyte
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
     other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="another process holds it for too long"):
+    with pytest.raises(StoreError, match="another process has locked the file for too long"):
         store.put_meta("name", "value")
     other.close()
     store.put_meta("name", "value")
@@ -98,7 +98,7 @@ def test_a_database_that_another_program_locks(tmp_path: Path, monkeypatch: pyte
 
 def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
-    with pytest.raises(StoreError, match=r"3\.35 is needed; use a newer Python"):
+    with pytest.raises(StoreError, match=r"3\.35 is required; use a newer Python"):
         Store.open(f"sqlite:///{tmp_path / 'state.db'}")
 
 

@@ -117,5 +117,5 @@ def test_a_store_without_its_tables_is_said_to_be(store: Store) -> None:
     with store.instance("run"):
         with store.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE instance")
-        with pytest.raises(StoreError, match="its tables are gone; restore a backup"):
+        with pytest.raises(StoreError, match="the tables of the store are missing; restore a backup"):
             store.check()

@@ -51,7 +51,7 @@ class TestOverrides:
 
     def test_one_that_is_not_there_or_over_is_not_revoked(self, store: Store) -> None:
         store.overrides.add(ONE)
-        with pytest.raises(StoreError, match="there is no override 'zz'"):
+        with pytest.raises(StoreError, match="no override has the id 'zz'"):
             store.overrides.revoke("zz", "eve", AT)
         with pytest.raises(StoreError, match="is over already"):
             store.overrides.revoke("a1", "eve", AT + HOUR)

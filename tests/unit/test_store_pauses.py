@@ -44,7 +44,7 @@ def test_one_is_ended_once(store: Store) -> None:
 
 def test_all_end_or_none(store: Store) -> None:
     store.pauses.add(ONE)
-    with pytest.raises(StoreError, match="there is no pause 'zz'"):
+    with pytest.raises(StoreError, match="no pause has the id 'zz'"):
         store.pauses.end(["a1", "zz"], "eve", AT)
     assert store.pauses.all() == (ONE,)
 

@@ -96,7 +96,7 @@ def test_a_store_that_goes_away_is_noticed(tmp_path: Path, how: str) -> None:
     GONE[how](file)
     uses: list[Callable[[], object]] = [lambda: store.put_meta("a", "b"), lambda: store.get_meta("a"), store.check]
     for use in uses:
-        with pytest.raises(StoreError, match="nothing more is sent"):
+        with pytest.raises(StoreError, match="groundstate sends nothing more"):
             use()
     store.close()
 

@@ -105,7 +105,7 @@ def test_a_changed_way_is_a_change_though_nothing_is_to_be_done(
     plan = plan_of(before, after)
     assert plan.exit_code == 2
     assert render_text(plan).endswith("Changed access: 1 machine.")
-    assert "look at the changed access" in render_markdown(plan).splitlines()[1]
+    assert "review the changed access" in render_markdown(plan).splitlines()[1]
 
 
 def test_nothing_is_seen_of_what_is_in_force() -> None:
@@ -129,7 +129,7 @@ def test_a_first_plan_has_a_line_for_each_machine_that_is_like_no_other() -> Non
     plan = plan_of(None, fleet(m1={}, m2={"driver": "other"}, m3={"tls": TlsSpec(insecure=True)}))
     lines = render_text(plan).splitlines()
     at = lines.index("Access that is not in force yet: logins go there (3)")
-    assert lines[at + 1].startswith("  No access is recorded in this store")
+    assert lines[at + 1].startswith("  This store records no earlier logins")
     assert [line.partition("  ")[2].split("  ")[0] for line in lines[at + 2 : at + 5]] == [
         "+ Machine m1",
         "+ Machine m2",
@@ -139,7 +139,7 @@ def test_a_first_plan_has_a_line_for_each_machine_that_is_like_no_other() -> Non
 
 
 def test_what_is_new_beside_what_is_known_needs_no_note() -> None:
-    assert "No access is recorded" not in render_text(plan_of(fleet(m1={}), fleet(m1={}, m2={})))
+    assert "This store records no earlier logins" not in render_text(plan_of(fleet(m1={}), fleet(m1={}, m2={})))
 
 
 def test_hundreds_that_are_alike_are_summed_up_and_an_odd_one_stands_by_itself() -> None:

@@ -142,7 +142,9 @@ class _Partial:
         return self._system.task(handle)
 
     def _lacks(self, what: str) -> Unsupported:
-        return Unsupported(f"driver {self._driver} has no {what}; use another driver, or do not declare what needs it")
+        return Unsupported(
+            f"driver {self._driver} does not support {what}; use another driver, or remove the fields that need {what}"
+        )
 
 
 @runtime_checkable

@@ -139,7 +139,7 @@ def _shallow(text: str, depth: int) -> str:
                 begin = token.end()
             level -= 1
     if level > depth:
-        raise ValueError("the JSON is nested too deeply, and is not complete")
+        raise ValueError("the JSON is incomplete, and nested too deeply")
     return "".join([*kept, text[begin:]])
 
 

@@ -26,11 +26,11 @@ def mac_fault(text: str) -> str:
     mac = _canonical(text)
     if mac is None:
         is_long = len(text) <= _LONGEST and len("".join(_WORD.findall(text))) == 16
-        return "it is an EUI-64 of 8 bytes, and a MAC address has 6" if is_long else "a MAC address has 6 bytes"
+        return "this is an EUI-64 of 8 bytes; a MAC address has 6" if is_long else "a MAC address has 6 bytes"
     value = int(mac.replace(":", ""), 16)
     if not value:
-        return "no network card has the address zero"
-    return "it is a group address, which no network card has as its own" if value & _GROUP_BIT else ""
+        return "the zero address is not the address of a network card"
+    return "this is a group address; a network card has an individual address" if value & _GROUP_BIT else ""
 
 
 def _canonical(text: str) -> str | None:

@@ -52,7 +52,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True):
         health = f" with TaskStatus {self.status}" if self.status == _CRITICAL else ""
         percent = f", {self.percent} %" if self.percent is not None and self.state not in _ENDED else ""
         said = f": {' '.join(self.messages)}" if self.messages else ""
-        return f"{self.state or 'in no known state'}{health}{percent}{said}"
+        return f"{self.state or 'an unknown state'}{health}{percent}{said}"
 
 
 class Accepted(msgspec.Struct, frozen=True):

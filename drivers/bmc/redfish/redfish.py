@@ -97,7 +97,9 @@ class RedfishDriver:
         try:
             return list_systems(connector).told
         except _NONSENSE as error:
-            raise Unreachable(f"{connector.url}: the list of systems makes no sense: {type(error).__name__}") from error
+            raise Unreachable(
+                f"{connector.url}: the list of systems cannot be understood: {type(error).__name__}"
+            ) from error
 
     def _connector(self, endpoint: Endpoint) -> OneShotConnector:
         address = parse_bmc_address(endpoint.address, endpoint.tls)
@@ -291,7 +293,7 @@ class RedfishSystem:
             raise
         except _NONSENSE as error:
             why = excerpt(f"{type(error).__name__}: {error}", 400)
-            raise Unreachable(f"{self._connector.url}: the answer makes no sense: {why}") from error
+            raise Unreachable(f"{self._connector.url}: the answer cannot be understood: {why}") from error
 
     def _look(self) -> ParsedSystem:
         return self._parsed(*self._get())

@@ -54,7 +54,7 @@ def list_systems(connector: OneShotConnector) -> SystemList:
         except (DriverError, ValueError, PartUnreadable) as error:
             if len(read) == 1 or not can_go_on(error):
                 raise
-            why = str(error) if isinstance(error, DriverError) else f"{connector.url}: a page makes no sense"
+            why = str(error) if isinstance(error, DriverError) else f"{connector.url}: a page cannot be understood"
             unread = Unreachable(f"{why} (a page of the list of systems)")
             break
         listed += members
@@ -74,7 +74,7 @@ def _listed(members: list[object], unread: DriverError | None) -> SystemList:
     paths = {path.rstrip("/").rpartition("/")[2]: path for path in found}
     odd = len(members) - len(found)
     if odd and not paths:
-        raise ValueError("no member of the list of systems has a path")
+        raise ValueError("the members of the list of systems have no path")
     return SystemList(paths, odd, unread)
 
 
@@ -99,7 +99,7 @@ def find_system(connector: OneShotConnector, system_id: str | None) -> str:
                 raise
             unread = unread or error
         except ValueError as error:
-            unread = unread or Unreachable(f"{connector.url}: {path} makes no sense: {error}")
+            unread = unread or Unreachable(f"{connector.url}: {path} cannot be understood: {error}")
     if unread is not None:
         _not_found(connector.url, system_id, unread)
     raise Rejected(f"{connector.url}: BMC has no system {system_id}; set bmc.systemId to one of: {found.names}")
@@ -116,7 +116,7 @@ def _only(url: str, found: SystemList) -> str:
 def _not_found(url: str, system_id: str, unread: DriverError) -> NoReturn:
     """What was not read may be the system, so that nothing is wrong with the document."""
     raise Unreachable(
-        f"{url}: system {system_id} is not among those that could be read, and not all could be: "
+        f"{url}: system {system_id} was not found, but a part of the list of systems could not be read: "
         f"{str(unread).removeprefix(f'{url}: ')}"
     )
 

@@ -73,7 +73,7 @@ def to_insert(drives: tuple[Drive, ...], url: str) -> Request:
     ignored (Ironic's sushy, janders).
     """
     if not drives:
-        raise Unsupported("BMC has no virtual drive that takes a CD")
+        raise Unsupported("BMC has no virtual drive for CD images")
     free = next((drive for drive in drives if drive.image is None), None)
     if free is None:
         raise Rejected(f"no virtual drive is free; inserted are {', '.join(media_of(drives))}; eject one")

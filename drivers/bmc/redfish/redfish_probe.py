@@ -22,7 +22,7 @@ def probe(text_of: str, tls: Tls, seconds: float) -> FoundBmc | None:
     nothing secret is sent. Raises Rejected for a malformed address."""
     address = parse_bmc_address(text_of, tls)
     if address.scheme != "https":
-        raise Rejected(f"{text_of}: only https is looked for")
+        raise Rejected(f"{text_of}: only https addresses can be probed")
     seen = _certificate(address, Tls(insecure=True), seconds)
     if seen is None:
         return None

@@ -182,9 +182,11 @@ class EmbeddedIpam:
             found = find_network(run, network) if known_at_all else None
             held = [] if wanted is None else holders_within(run, network, [(wanted, wanted)])
         if found is None:
-            return Rejected(f"network {network} is not in the IPAM; put it there first")
+            return Rejected(f"network {network} is not in the IPAM; create the network first")
         if found.network.container:
-            return Rejected(f"network {network} is a container: child prefixes are taken from it, and no addresses")
+            return Rejected(
+                f"network {network} is a container for child prefixes, so no addresses are acquired from it"
+            )
         blocks = [row.block for row in found.rows if family in (None, row.block.family)]
         prefixes = ", ".join(block.cidr for block in blocks) or "none"
         if wanted is None:
@@ -195,9 +197,9 @@ class EmbeddedIpam:
                 "release some, or add a prefix"
             )
         if held:
-            return Conflict(f"{text_of(wanted)} in network {network} is held by {held[0][0]}; ask for another address")
+            return Conflict(f"{text_of(wanted)} in network {network} is held by {held[0][0]}; request another address")
         if any(block.lo <= wanted <= block.hi for block in blocks):
-            return Conflict(f"{text_of(wanted)} in network {network} is reserved; ask for another address")
+            return Conflict(f"{text_of(wanted)} in network {network} is reserved; request another address")
         return Conflict(f"{text_of(wanted)} is outside of network {network}, whose prefixes are: {prefixes}")
 
 

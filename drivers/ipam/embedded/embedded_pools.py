@@ -70,7 +70,7 @@ class EmbeddedPools:
         """See Pools."""
         name, holder = _stored("a pool", pool), _stored("an owner", owner)
         if number is not None and not _whole(number):
-            raise Rejected(f"{number!r} is no number of a pool; write a whole one from 0 to {LAST}")
+            raise Rejected(f"{number!r} is not a number of a pool; write a whole number from 0 to {LAST}")
         outcome, where, given = acquire(
             self._database, name, holder, wanted=number, family=None, about=_EPHEMERAL if ephemeral else None
         )
@@ -106,7 +106,7 @@ class EmbeddedPools:
             row = _row(run, name) if known else None
             held = [] if number is None else holders_within(run, name, [(number, number)])
         if row is None:
-            return Rejected(f"pool {pool} is not known; put it first")
+            return Rejected(f"pool {pool} is not in the IPAM; create the pool first")
         ranges = ", ".join(f"{lo}-{hi}" for lo, hi in row.block.usable) or "none"
         if number is None:
             count = size(row.block.usable)
@@ -115,7 +115,7 @@ class EmbeddedPools:
                 "add a range"
             )
         if held:
-            return Conflict(f"{number} of pool {pool} is held by {held[0][0][1:]}; ask for another")
+            return Conflict(f"{number} of pool {pool} is held by {held[0][0][1:]}; request another number")
         return Conflict(f"{number} is outside of pool {pool}, whose ranges are: {ranges}")
 
 
@@ -139,7 +139,7 @@ def _whole(number: object) -> bool:
 
 def _interval(pool: str, one: IntegerRange) -> Interval:
     if not (_whole(one.first) and _whole(one.last)):
-        raise Rejected(f"pool {pool}: {one.first!r}-{one.last!r} is no range; write whole numbers from 0 to {LAST}")
+        raise Rejected(f"pool {pool}: {one.first!r}-{one.last!r} is not a range; write whole numbers from 0 to {LAST}")
     if one.first > one.last:
         raise Rejected(f"pool {pool}: the range {one.first}-{one.last} ends before it begins")
     return one.first, one.last

@@ -32,7 +32,7 @@ from drivers.ipam.embedded.embedded_pools import pool_block, pool_usable
 from drivers.ipam.rows import MAX_NAMED, listed, prefix_of, refill, scope_of
 from drivers.ipam.statements import Run
 
-REBUILD = "have what is free written anew (ipam check --rebuild)"
+REBUILD = "rebuild the free space: `groundstate ipam check --rebuild`"
 
 _NETWORKS = "SELECT name, parent, namespace, container FROM ipam_network ORDER BY name"
 _PREFIXES = "SELECT id, network, family, scope, cidr, lo, hi, declared FROM ipam_prefix ORDER BY network, position, id"
@@ -115,21 +115,27 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
             continue
         parent = networks.get(network.parent)
         if parent is None:
-            yield f"network {name} is a child of {network.parent}, which does not exist; put that network again"
+            yield (
+                f"network {name} is a child of {network.parent}, which does not exist; apply the network's "
+                f"document again"
+            )
             continue
         if not parent.container:
-            yield f"network {name} is a child of {network.parent}, which is no container; drop it or move it elsewhere"
+            yield (
+                f"network {name} is a child of {network.parent}, which is no container; delete the network, or "
+                f"give it another parent"
+            )
         if parent.namespace != network.namespace:
             yield (
                 f"network {name} is in namespace {network.namespace!r}, and its parent {network.parent} in "
-                f"{parent.namespace!r}; put it again"
+                f"{parent.namespace!r}; apply the document again"
             )
         above, seen = network, {name}
         while above.parent in networks and above.parent not in seen:
             seen.add(above.parent)
             above = networks[above.parent]
         if above.parent == name:
-            yield f"network {name} is within itself, by way of its parent {network.parent}; give it another parent"
+            yield f"network {name} is its own ancestor, through its parent {network.parent}; give it another parent"
 
 
 def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[Stored]:
@@ -162,7 +168,7 @@ def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[
             wrong.append(f"what is said of the address of {owner} cannot be read ({about!r}); describe it again")
     for (what, prefix), count in sorted(lost.items()):
         wrong.append(
-            f"{count} {what} hang on prefix row {prefix}, which does not exist; restore the store from a backup"
+            f"{count} {what} refer to prefix row {prefix}, which does not exist; restore the store from a backup"
         )
     return list(found.values())
 
@@ -187,7 +193,8 @@ def _stored(
     said = (block.lo, block.hi, block.family, parse_prefix(prefix_of(lo, hi, None)).cidr)
     if stands != said or parse_prefix(msgspec.structs.replace(block.prefix, cidr=cidr, reserved=())).cidr != block.cidr:
         wrong.append(
-            f"prefix {block.cidr} of network {network} stands as {cidr} in IPv{family}, {cidr_of(*stands[:2])} by its "
+            f"prefix {block.cidr} of network {network} is stored as {cidr} in IPv{family}, "
+            f"{cidr_of(*stands[:2])} by its "
             "ends; restore the store from a backup"
         )
     return Stored(id_, network, family, scope, block)
@@ -207,7 +214,7 @@ def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
     pools = [one.network for one in prefixes if one.family == 0]
     for one in prefixes:
         if one.network not in networks:
-            yield f"{one.name} is of a network that does not exist; restore the store from a backup"
+            yield f"{one.name} belongs to a network that does not exist; restore the store from a backup"
         elif one.family == 0:
             if one.scope != one.network or not one.network.startswith("#") or pools.count(one.network) > 1:
                 yield f"{one.name} is not a single row of its own; restore the store from a backup"
@@ -219,7 +226,7 @@ def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
         for one, other in _overlapping(spans[scope]):
             yield f"{one} overlaps {other}, in one scope; drop one of them, or change its prefixes"
     yield from (
-        f"pool {name[1:]} has no row of numbers; put it again"
+        f"pool {name[1:]} has no row of numbers; apply the document again"
         for name in networks
         if name.startswith("#") and name not in pools
     )

@@ -63,7 +63,7 @@ def _in_words(
             return call(self, *args, **kwargs)
         except NONSENSE as error:
             why = f"{type(error).__name__}: {excerpt(str(error), 200)}"
-            raise Unreachable(f"{self.url}: an answer that is not NetBox's ({why})", maybe_sent=True) from error
+            raise Unreachable(f"{self.url}: the server's answer is not from NetBox ({why})", maybe_sent=True) from error
 
     return cast("Callable[Concatenate[NetboxIpam, P], T]", made)
 
@@ -170,7 +170,10 @@ class NetboxIpam:
         except NetboxRefused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise
-            raise Busy(f"{row.url}: somebody else is changing the object; nothing was done") from None
+            raise Busy(
+                f"{row.url}: nothing was changed: another user changed the object in NetBox at the same "
+                f"time; groundstate tries again"
+            ) from None
 
     @_in_words
     def transfer(self, owner: str, to: str) -> None:
@@ -187,7 +190,10 @@ class NetboxIpam:
         except NetboxRefused as refused:
             if refused.status != HTTPStatus.PRECONDITION_FAILED:
                 raise
-            raise Busy(f"{row.url}: somebody else is changing the object; nothing was done") from None
+            raise Busy(
+                f"{row.url}: nothing was changed: another user changed the object in NetBox at the same "
+                f"time; groundstate tries again"
+            ) from None
 
     @_in_words
     def release(self, owner: str) -> None:
@@ -200,7 +206,10 @@ class NetboxIpam:
             self._wire.delete(path, etag=self._still_ours(path, owner))
         except NetboxRefused as refused:
             if refused.status == HTTPStatus.PRECONDITION_FAILED:
-                raise Busy(f"{row.url}: somebody else is changing the object; nothing was done") from None
+                raise Busy(
+                    f"{row.url}: nothing was changed: another user changed the object in NetBox at the same "
+                    f"time; groundstate tries again"
+                ) from None
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
 
@@ -217,7 +226,7 @@ class NetboxIpam:
 
     def rebuild(self) -> None:
         """See Ipam. NetBox works out what is free each time."""
-        raise Unsupported("NetBox keeps nothing that could be written anew; put right by hand what the check names")
+        raise Unsupported("NetBox has no free-space index to rebuild; correct by hand what the check names")
 
     @_in_words
     def list(self, *, network: str | None = None) -> list[Allocation]:
@@ -238,7 +247,10 @@ class NetboxIpam:
             record, etag = found
             if self._records.owner_of(record) == owner and self._records.is_tagged(record):
                 return etag
-            raise Busy(f"{self._wire.url}: somebody is changing the address of {owner}; nothing was done")
+            raise Busy(
+                f"{self._wire.url}: nothing was changed: another user changed the address of {owner} in "
+                f"NetBox at the same time; groundstate tries again"
+            )
         return None
 
 
@@ -250,7 +262,8 @@ def open_ipam(_engine: Engine, settings: IpamSettings) -> NetboxIpam:
         raise Rejected("--ipam netbox needs --ipam-token, a reference: env:NAME or file:PATH")
     if is_readable_on_the_way(settings.url) and not settings.insecure:
         raise Rejected(
-            "--ipam-url: over plain http the token can be read on the way. Use https, or a tunnel that ends on this "
+            "--ipam-url: over plain http others can read the token on the network. Use https, or a tunnel "
+            "that ends on this "
             "host, or set --ipam-insecure (ipam-insecure = true in the settings)"
         )
     token = token_source(settings.token)

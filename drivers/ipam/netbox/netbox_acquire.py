@@ -79,9 +79,11 @@ class Acquiring:
         found = self._records.prefixes((), **{f"cf_{NETWORK}": network})
         rows = [row for row in found if row.network == network]
         if not rows:
-            raise Rejected(f"network {network} is not in the IPAM; put it there first")
+            raise Rejected(f"network {network} is not in the IPAM; create the network first")
         if rows[0].container:
-            raise Rejected(f"network {network} is a container, and gives no addresses; take one from a child of it")
+            raise Rejected(
+                f"network {network} is a container for child prefixes; acquire addresses from one of its children"
+            )
         return rows
 
     # The lowest free one
@@ -260,7 +262,7 @@ def _misplaced(ask: AddressRequest, rows: Sequence[PrefixRow]) -> Conflict | Non
         prefixes = ", ".join(row.block.cidr for row in rows)
         return Conflict(f"{text_of(number)} is outside of network {ask.network}, whose prefixes are: {prefixes}")
     if subtract([(number, number)], around.declared.usable):
-        return Conflict(f"{what} is reserved; ask for another address")
+        return Conflict(f"{what} is reserved; request another address")
     return None
 
 
@@ -270,7 +272,7 @@ def _taken_already(ask: AddressRequest, taken: dict[int, AddressRow]) -> Conflic
 
 
 def _held_by(ask: AddressRequest, holder: str) -> str:
-    return f"{text_of(cast('int', ask.number))} in network {ask.network} is held by {holder}; ask for another address"
+    return f"{text_of(cast('int', ask.number))} in network {ask.network} is held by {holder}; request another address"
 
 
 def _positions(body: object, total: int) -> set[int]:

@@ -71,4 +71,6 @@ class Batches(Generic[Item, Result]):
         with self._lock:
             waiting = self._waiting.pop(key)
         for _, future in waiting:
-            future.set_exception(RuntimeError("the request that this one waited for was interrupted; ask again"))
+            future.set_exception(
+                RuntimeError("another request, for which this request waited, was interrupted; try again")
+            )

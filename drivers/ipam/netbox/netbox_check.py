@@ -35,14 +35,14 @@ def _half_marked(records: Records) -> Iterator[str]:
         for record in tagged:
             if records.owner_of(record) is None:
                 yield (
-                    f"{_named(record)} has the tag {records.fleet} and no owner of that fleet in {OWNER}; groundstate "
-                    "leaves it alone: take the tag off"
+                    f"{_named(record)} has the tag {records.fleet} and no owner of that fleet in {OWNER}; "
+                    f"groundstate ignores the object; remove the tag"
                 )
         for record in records.wire.all(path, **{f"cf_{OWNER}__isw": f"{records.fleet}:"}):
             if records.owner_of(record) is not None and not records.is_tagged(record):
                 yield (
                     f"{_named(record)} has the owner {records.owner_of(record)} and not the tag {records.fleet}; "
-                    f"groundstate leaves it alone: put the tag on, or clear its {OWNER}"
+                    f"groundstate ignores the object; add the tag, or clear {OWNER}"
                 )
 
 

@@ -97,15 +97,16 @@ class Networks:
                 )
             if twin := twin_of(view, name, network, block):
                 raise Conflict(
-                    f"network {name}: {block.cidr} is the prefix of network {twin.network} ({twin.url}); NetBox keeps "
-                    "no two that are the same"
+                    f"network {name}: {block.cidr} is also the prefix of network {twin.network} "
+                    f"({twin.url}); in NetBox a prefix can exist only once"
                 )
             if network.parent is not None:
                 self._refuse_outside(view, name, network.parent, block)
                 taken = self._peoples(view, network.parent, vrf)
                 if hit := next((url for part, url in taken if touch(part, (block.lo, block.hi))), None):
                     raise Conflict(
-                        f"network {name}: prefix {block.cidr} overlaps a prefix that is NetBox's own ({hit})"
+                        f"network {name}: prefix {block.cidr} overlaps a prefix in NetBox that groundstate "
+                        f"does not manage ({hit})"
                     )
         for row in view.below(name) if network.namespace != (before[0].namespace if before else "") else ():
             if twin := twin_of(view, row.network, network, row.block):
@@ -202,7 +203,8 @@ class Networks:
             )
         if not blocks:
             raise Rejected(
-                f"network {name}: NetBox keeps a network as its prefixes, and this network has none; declare a prefix"
+                f"network {name}: a network is stored in NetBox as its prefixes, but this network has none; "
+                f"declare a prefix"
             )
 
 
@@ -212,11 +214,11 @@ def _below(view: NetboxView, name: str, wanted: IpamNetwork) -> IpamNetwork:
         return wanted
     above = view.of(wanted.parent)
     if not above:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; put it there first")
+        raise Rejected(f"network {name}: its parent {wanted.parent} is not in the IPAM; create the parent first")
     if wanted.parent == name or wanted.parent in {row.network for row in view.below(name)}:
         raise Rejected(f"network {name}: its parent {wanted.parent} is {name} or below {name}; choose another parent")
     if not above[0].container:
-        raise Rejected(f"network {name}: its parent {wanted.parent} is no container, as addresses are taken from it")
+        raise Rejected(f"network {name}: its parent {wanted.parent} is not a container: addresses are acquired from it")
     namespace = above[0].namespace
     if wanted.namespace not in ("", namespace):
         raise Rejected(
@@ -250,7 +252,7 @@ def _none_free(parent: str, family: int, length: int, parts: Sequence[Interval])
     free = ", ".join(f"{count} of /{size}" for size, count in sorted(counts.items()))
     return Exhausted(
         f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: {free or 'none'}; drop "
-        "a child, ask for a smaller prefix, or add a prefix"
+        "a child, request a smaller prefix, or add a prefix"
     )
 
 

@@ -63,7 +63,7 @@ FIELDS: dict[str, Record] = {
         "label": "groundstate data",
         "type": "json",
         "unique": False,
-        "description": "What else groundstate keeps of this. Set by groundstate.",
+        "description": "More data of groundstate about this object. Set by groundstate.",
     },
 }
 OBJECT_TYPES = ("ipam.prefix", "ipam.iprange", "ipam.ipaddress")
@@ -143,10 +143,10 @@ class Records:
             return read(record)
         except (*NONSENSE, Rejected) as error:
             where = clean(page_url(record) or f"{self.wire.url}/api/{path}{record.get('id')}/")
-            why = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+            why = f"the object has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
             raise Unreadable(
-                f"NetBox's {excerpt(where, 200)} makes no sense: {excerpt(why, 200)}; correct it in NetBox, or "
-                f"take the tag {self.fleet} off it"
+                f"NetBox's {excerpt(where, 200)} cannot be understood: {excerpt(why, 200)}; correct the "
+                f"object in NetBox, or remove the tag {self.fleet}"
             ) from None
 
     def _address(self, record: Mapping[str, Any]) -> AddressRow:
@@ -217,7 +217,7 @@ class Records:
             if lost:
                 raise Rejected(
                     f"{self.wire.url}: the tag {self.fleet} is gone, but {len(lost)} objects have its owners, such as "
-                    f"{page_url(lost[0])}; make the tag again and put it on them, or clear their {OWNER}"
+                    f"{page_url(lost[0])}; create the tag again and add it to these objects, or clear their {OWNER}"
                 )
 
     def owner_of(self, record: Mapping[str, Any]) -> str | None:
@@ -250,7 +250,7 @@ class Records:
             body = {"name": namespace, "enforce_unique": True, "tags": [{"slug": self.fleet}]}
             found = self._make("ipam/vrfs/", body)
         if found is None:
-            raise Rejected(f"{self.wire.url}: there is no VRF named {namespace}")
+            raise Rejected(f"{self.wire.url}: no VRF is named {namespace}; create the VRF in NetBox")
         return object_id(found.get("id"))
 
     def tenants(self, projects: Iterable[str]) -> dict[str, int | None]:
@@ -298,7 +298,9 @@ class Records:
         missing = [one for one in OBJECT_TYPES if one not in list_or_empty(found.get("object_types"))]
         logic = choice_value(found.get("filter_logic"))
         if choice_value(found.get("type")) != field["type"] or found.get("unique", False) != field["unique"] or missing:
-            raise Conflict(f"{page_url(found)}: the custom field is not as groundstate needs it. {self._to_be_made()}")
+            raise Conflict(
+                f"{page_url(found)}: the custom field differs from what groundstate needs. {self._to_be_made()}"
+            )
         if found["name"] == OWNER and logic != "exact":
             raise Conflict(f"{page_url(found)}: the filter logic of the custom field must be Exact, not {logic}")
 
@@ -308,8 +310,8 @@ class Records:
             for name, field in FIELDS.items()
         )
         return (
-            f"An administrator of NetBox has to make a tag with the slug {self.fleet}, and for "
-            f"{', '.join(OBJECT_TYPES)} the custom fields {fields}; docs/netbox.md says how"
+            f"An administrator of NetBox must create a tag with the slug {self.fleet}, and for "
+            f"{', '.join(OBJECT_TYPES)} the custom fields {fields}; see docs/netbox.md"
         )
 
     def _named(self, path: str, name: str) -> Record | None:

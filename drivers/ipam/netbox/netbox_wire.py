@@ -87,7 +87,7 @@ class NetboxConnection:
             page, more = self._page(path, {**filters, "id__gt": last, "ordering": "id", "limit": PAGE})
             found += page
             if page and page[-1]["id"] <= last:
-                raise Unreachable(f"{self.url}: the answer to {path} goes in a circle: ids do not ascend")
+                raise Unreachable(f"{self.url}: the pages of {path} repeat: the ids do not ascend")
             last = page[-1]["id"] if page else last
         return found
 
@@ -140,7 +140,8 @@ class NetboxConnection:
             page = list(request.get())
             if not all(isinstance(one, dict) and isinstance(one.get("id"), int) for one in page):
                 raise Unreachable(
-                    f"{self.url}: the answer to {path} is no list of objects; check that --ipam-url is a NetBox"
+                    f"{self.url}: the answer to {path} is not a list of objects; check that --ipam-url is "
+                    f"the URL of NetBox"
                 )
             return page, len(page) < request.count
 
@@ -347,7 +348,7 @@ def _told(status: int, body: object) -> str:
     except ValueError:
         phrase = ""
     if body is None:
-        return f"{status} {phrase}, with a text that is not NetBox's"
+        return f"{status} {phrase}, with a text that is not from NetBox"
     return f"{status} {phrase}: {netbox_words(body)}"
 
 
@@ -396,5 +397,5 @@ def _words_of(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError | HTTPError):
         return "NetBox closed the connection before the answer was complete"
     if isinstance(error, NONSENSE) and not isinstance(error, ValueError):
-        return "an answer that is not NetBox's"
+        return "an answer that is not from NetBox"
     return str(error) or type(error).__name__

@@ -80,7 +80,7 @@ class NetworkWrites:
         except NetboxRefused as refused:
             # Mostly: somebody has made the same prefix by hand.
             raise Conflict(
-                f"network {name}: {refused}; the prefix may be there already, made by hand or by another fleet"
+                f"network {name}: {refused}; the prefix may exist already, created by hand or by another fleet"
             ) from None
         return list(made)
 
@@ -109,8 +109,8 @@ class NetworkWrites:
                 self._records.wire.post(RANGES, bodies)
             except NetboxRefused as refused:
                 raise Conflict(
-                    f"network {name}: {refused}; a range made by hand may be in the way; mark that range as populated, "
-                    "or delete the range"
+                    f"network {name}: {refused}; an IP range that was created by hand may overlap; mark "
+                    f"that range as populated, or delete the range"
                 ) from None
         return [one for one in stale if one not in in_the_way]
 
@@ -152,8 +152,8 @@ class NetworkWrites:
                 if made:
                     self._records.wire.delete(PREFIXES, [{"id": id_} for id_ in made])
                 raise Busy(
-                    f"network {name}: {other.network} took {other.block.cidr} at the same time, which overlaps "
-                    f"{block.cidr}; nothing of it was kept"
+                    f"network {name}: {other.network} took {other.block.cidr} at the same time, and the two "
+                    f"prefixes overlap; nothing was kept of {block.cidr}; groundstate tries again"
                 )
 
 

@@ -98,11 +98,15 @@ class CommitWriter:
             is_folder = before is not None and S_ISDIR(before[1])
             if isinstance(change, dict):
                 if before is not None and not is_folder:
-                    raise SourceError(f"{path} is a file", "it would have to be a folder", "name another folder")
+                    raise SourceError(
+                        f"{path} is a file", "groundstate must write into a folder of this name", "name another folder"
+                    )
                 inner = self._folder(before[0] if before else "", change, f"{path}/")
                 after = (inner, _FOLDER_MODE) if inner else None
             elif is_folder and change is not None:
-                raise SourceError(f"{path} is a folder", "it would have to be a file", "name another folder")
+                raise SourceError(
+                    f"{path} is a folder", "groundstate must write a file of this name", "name another folder"
+                )
             else:
                 after = (self._put(BLOB, change.encode()), _FILE_MODE) if change is not None else None
             if after is None:
@@ -152,14 +156,14 @@ def commit_writer(git_dir: Path) -> Iterator[CommitWriter]:
     try:
         said = plumbing.run(git_dir, "rev-parse", "--show-object-format", "--git-common-dir").decode().splitlines()
     except GitFailed as error:
-        raise SourceError(what, error.stderr, "see what git says") from error
+        raise SourceError(what, error.stderr, "read the message of git") from error
     if said[0] != "sha1":
-        why = f"its objects are named by {said[0]}, which groundstate reads and does not write"
+        why = f"the repository uses the object format {said[0]}, which groundstate can read but not write"
         raise SourceError(what, why, "commit the files yourself")
     try:
         yield CommitWriter(git_dir, git_dir / said[1] / "objects")
     except GitFailed as error:
-        raise SourceError(what, error.stderr, "see what git says") from error
+        raise SourceError(what, error.stderr, "read the message of git") from error
     except (GitError, ODBError, OSError, ValueError) as error:
         raise SourceError(what, str(error) or type(error).__name__, "see what `git fsck` says") from error
 

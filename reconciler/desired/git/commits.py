@@ -80,7 +80,11 @@ def entries(output: IO[bytes]) -> Iterator[bytes]:
 
 def log_failed(error: GitFailed) -> SourceError:
     """That git's log failed, for people."""
-    return SourceError("the history cannot be read", error.stderr, "run git fsck; a partial clone must be completed")
+    return SourceError(
+        "the history cannot be read",
+        error.stderr,
+        "run `git fsck`; if the clone is partial, fetch the missing objects first",
+    )
 
 
 class Blobs:
@@ -132,7 +136,7 @@ class Blobs:
 def _contents(wanted: str, answers: IO[bytes]) -> bytes | None:
     header = answers.readline().split()
     if len(header) != 3 or header[1] != b"blob":
-        hint = "run git fsck; a partial clone must be completed first"
+        hint = "run `git fsck`; if the clone is partial, fetch the missing objects first"
         raise SourceError("the history cannot be read", f"object {wanted} is missing", hint)
     size = int(header[2])
     if size <= MAX_FILE:

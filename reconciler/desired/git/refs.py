@@ -42,7 +42,7 @@ def commit_hash(git_dir: Path, ref: str) -> str:
     """The hash of the one commit that is meant. Raises GitFailed when there is none, SourceError for a set of them."""
     refuse_sets(ref)
     if not ref.strip() or "\0" in ref:
-        raise GitFailed("no ref is called that")
+        raise GitFailed("the repository has no ref of this name")
     parts = _NAME.fullmatch(ref)
     name, rest = (parts["name"], parts["rest"] or "") if parts else (ref, "")
     meant = (full_name(git_dir, name) or name) + rest

@@ -28,7 +28,11 @@ def unavailable(name: str, stderr: str) -> SourceUnavailable:
     if "certificate" in stderr:
         # Which goes before the setting.
         given = os.environ.get("GIT_SSL_CAINFO")
-        hint = f"add its CA to {given}" if given else "trust its CA: git config http.sslCAInfo FILE"
+        hint = (
+            f"add the CA of the server to {given}"
+            if given
+            else "trust the CA of the server: git config http.sslCAInfo FILE"
+        )
         return SourceUnavailable(f"{name} cannot be fetched", why, hint)
     if "dubious ownership" in stderr:
         folder = re.search(r"safe\.directory (\S+)", stderr)

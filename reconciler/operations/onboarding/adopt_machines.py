@@ -48,7 +48,7 @@ def adopt_machines(
 ) -> AdoptResult:
     """Observe each, and edit the documents of those that are as declared. Raises OperationError."""
     if not Path(where.repo).is_dir():
-        raise OperationError(f"{where.repo} is no folder; adopt edits files of a work tree")
+        raise OperationError(f"{where.repo} is not a directory; adopt edits the files of a local work tree")
     with Workspace(msgspec.structs.replace(where, work_tree=True)) as at:
         targets = tuple(map(_target, request.targets)) or tuple(KINDS[kind].plural for kind in ADOPTED)
         prospect = plan_in(at, asked, PlanRequest(targets, request.selector), observed)
@@ -56,8 +56,8 @@ def adopt_machines(
         if not keys:
             listed = KINDS[ADOPTED[0]].plural
             why = (
-                f"no machine is meant by {filter_words(request.targets, request.selector)}; "
-                f"`groundstate get {listed}` lists what there is"
+                f"no machine matches {filter_words(request.targets, request.selector)}; "
+                f"`groundstate get {listed}` lists the machines"
             )
             raise OperationError(why, FailureReason.NOT_FOUND)
         reasons = {key: _refusal(key, prospect) for key in keys}
@@ -86,14 +86,14 @@ def _refusal(key: ResourceKey, prospect: Prospect) -> str | None:
         return why
     unknown = next((one for one in prospect.plan.unknown if one.key == key), None)
     if unknown is not None:
-        return f"it cannot be read: {unknown.reason}: {unknown.message}"
+        return f"the machine cannot be read: {unknown.reason}: {unknown.message}"
     seen = next((one.value for one in prospect.observations if one.key == key), None)
     if (why := adoption.observed_refusal(seen)) is not None:
         return why
     change = next((one for one in prospect.plan.changes if one.key == key), None)
     if change is not None:
         paths = ", ".join(difference.path for difference in change.differences) or change.verb
-        return f"it is not as declared: {paths}; correct the document, or see `groundstate plan {key}`"
+        return f"the machine differs from its document: {paths}; correct the document, or see `groundstate plan {key}`"
     return None
 
 

@@ -37,7 +37,7 @@ def deliver_proposals(
     elif delivery.out is not None:
         _write(texts, Path(delivery.out), remark)
     if not texts:
-        remark("nothing new")
+        remark("no new machines")
     return texts
 
 
@@ -54,7 +54,7 @@ def _write(texts: dict[str, str], folder: Path, remark: Callable[[str], None]) -
             f"{error.filename}: already exists and is not overwritten; move it, or choose another --out"
         ) from error
     except OSError as error:
-        why = f"{folder}: it cannot be written: {error.strerror}"
+        why = f"{folder}: cannot be written: {error.strerror}"
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
 
 
@@ -66,7 +66,7 @@ def _commit(
     repository = Path(where.repo)
     folder = PurePosixPath(where.path) / (delivery.out or FOLDER)
     if folder.is_absolute() or ".." in folder.parts:
-        raise OperationError(f"--out {delivery.out}: with --branch it is a folder of the repository")
+        raise OperationError(f"--out {delivery.out}: with --branch, --out names a folder of the repository")
     files = {str(folder / f"{name}.yaml"): text for name, text in texts.items()}
     if files:
         subject = f"Add {len(files)} found machine{'s' if len(files) > 1 else ''}"

@@ -184,10 +184,10 @@ class _Search:
             try:
                 leases = read_leases(path.read_text("utf-8", "replace"), now())
             except OSError as error:
-                why = f"{path}: it cannot be read: {error.strerror}"
+                why = f"{path}: cannot be read: {error.strerror}"
                 raise OperationError(why, FailureReason.UNAVAILABLE) from error
             problems = [f"{path}:{line}: left out; {why}" for line, why in leases.problems]
-            self._few(problems, f"more lines of {path} that cannot be read")
+            self._few(problems, f"more unreadable lines of {path}")
             self._remark(f"{path}: {len(leases.found):,} active leases, {leases.expired:,} expired")
             self._cards |= {lease.address: lease.mac for lease in leases.found}
             found = [
@@ -196,7 +196,7 @@ class _Search:
             meant = [one for one in found if not networks or any(one.within(network) for network in networks)]
             if len(meant) < len(found):
                 left_out = count(len(found) - len(meant), "lease")
-                self._remark(f"{path}: {left_out} left out, in no partition's bmcNetworks")
+                self._remark(f"{path}: {left_out} left out: not in the bmcNetworks of any partition")
             yield from meant
 
 
@@ -205,10 +205,11 @@ def _refuse_amount(ranges: list[ScanRange], request: DiscoverRequest) -> int:
     total = sum(one.size for one in ranges)
     if total > MOST_ADDRESSES and not request.many:
         raise OperationError(
-            f"these are {total:,} addresses, more than a /16 has; name smaller ranges, or pass --yes to probe them all"
+            f"the ranges have {total:,} addresses, more than 65,536; name smaller ranges, or pass --yes to "
+            f"probe them all"
         )
     if not ranges:
-        raise OperationError("there is nothing to scan; name a RANGE, --leases, or declare bmcNetworks in a Partition")
+        raise OperationError("no address to scan; name a RANGE, --leases, or declare bmcNetworks in a Partition")
     return total
 
 

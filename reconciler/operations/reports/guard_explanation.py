@@ -59,7 +59,7 @@ def explain_guard(where: Where, asked: CommandLimits, target: str, at_time: date
         chosen = select([target], "", desired, (*universe(desired, facts), *asked_keys([target], "")))
         keys = sorted(key for key in chosen if key.kind in RECONCILED)
         if len(keys) != 1:
-            why = f"{target!r} does not name one reconciled resource; write KIND/NAME, such as machine/r1-01"
+            why = f"{target!r} does not name exactly one resource; write KIND/NAME, such as machine/r1-01"
             raise OperationError(why, FailureReason.NOT_FOUND)
         planned = plan(desired, observed, facts, moment, standing)
         change = next((one for one in planned.changes if one.key == keys[0]), None)

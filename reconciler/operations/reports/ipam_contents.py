@@ -77,7 +77,7 @@ def ipam_usage(where: Where, networks: Collection[str] = ()) -> IpamUsage:
     with Workspace(where) as at, _opened(at) as (ways, _):
         known = ways.ipam.networks()
         if missing := [name for name in networks if name not in known]:
-            why = f"the IPAM has no network {missing[0]!r}; `groundstate ipam usage` lists what there is"
+            why = f"the IPAM has no network {missing[0]!r}; `groundstate ipam usage` lists the networks"
             raise OperationError(why, FailureReason.NOT_FOUND)
         wanted = {n: one for n, one in known.items() if not networks or n in networks or one.parent in networks}
         usage = tuple(one for one in ways.ipam.usage() if one.network in wanted)

@@ -63,7 +63,7 @@ def report_capacity(
         desired, seen, facts = _known(at, refresh, observed)
         if partition is not None and ResourceKey("Partition", partition) not in desired.resources:
             known = ", ".join(one.key.name for one in desired.of_kind("Partition")) or "none"
-            raise OperationError(f"there is no Partition {partition!r}; there are {known}", FailureReason.NOT_FOUND)
+            raise OperationError(f"no Partition is named {partition!r}; declared are {known}", FailureReason.NOT_FOUND)
         rows = tuple(one for one in capacity(desired, seen, facts) if partition in (None, one.partition))
         return CapacityReport(rows, at.notes)
 

@@ -61,7 +61,7 @@ def named_key(words: tuple[str, ...]) -> ResourceKey:
     if kind is None:
         raise OperationError(f"{word!r} is not a kind; kinds are {', '.join(one.plural for one in KINDS.values())}")
     if not slash or not name or "/" in name:
-        raise OperationError(f"{' '.join(words)!r} names no object; write {kind.name.lower()}/NAME")
+        raise OperationError(f"{' '.join(words)!r} names no resource; write {kind.name.lower()}/NAME")
     return ResourceKey(kind.name, name)
 
 
@@ -76,7 +76,7 @@ def read_history(where: Where, request: HistoryRequest) -> ResourceHistory:
         wanted = takewhile(lambda one: begin is None or one.at >= begin, entries)
         found = tuple(islice(wanted, request.limit))
         if not found and begin is None:
-            why = f"{request.key} is in no commit of {revision.ref}, and has no events; check kind and name"
+            why = f"{request.key} was never declared in {revision.ref}, and has no events; check kind and name"
             raise OperationError(why, FailureReason.NOT_FOUND)
         return ResourceHistory(found, at.notes)
 

@@ -64,7 +64,7 @@ class DemoFleet(msgspec.Struct, frozen=True):
         stdout = subprocess.DEVNULL if quiet else None
         code = subprocess.run(command, cwd=self.repository, env=environment, stdout=stdout, check=False).returncode
         if code != expected:
-            raise DemoFailed(f"`{' '.join(command[-2:])}` left with {code}, not {expected}")
+            raise DemoFailed(f"`{' '.join(command[-2:])}` ended with exit code {code}, not {expected}")
 
     def power_off_by_hand(self, name: str) -> None:
         """What a person with a browser would do: a ForceOff that groundstate knows nothing of."""
@@ -75,7 +75,7 @@ class DemoFleet(msgspec.Struct, frozen=True):
 
     def system_of(self, name: str) -> tuple[str, str]:
         """The address of a machine's BMC, and the id of its system there."""
-        found = _sound(self.repository, "the repository is not sound")
+        found = _sound(self.repository, "the repository has errors")
         bmc = next(one for one in found.of_kind("Machine") if one.key.name == name).spec.bmc
         return bmc.address, bmc.system_id
 
@@ -108,7 +108,7 @@ class DemoLedger:
                 runtime.sleep(0.2)
         finally:
             store.close()
-        raise DemoFailed(f"{reason} did not come within {PATIENCE:.0f} s")
+        raise DemoFailed(f"{reason} did not happen within {PATIENCE:.0f} s")
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def _settings(home: Path, ca_file: Path) -> Path:
 
 def _systems(example: Path) -> dict[str, list[str]]:
     """The BMC addresses of the example fleet, each with its systems' ids."""
-    hint = "the example fleet is not sound; run: groundstate validate --work-tree --repo desired-state"
+    hint = "the example fleet has errors; run: groundstate validate --work-tree --repo desired-state"
     found: dict[str, list[str]] = {}
     for machine in _sound(example, hint, work_tree=True).of_kind("Machine"):
         found.setdefault(machine.spec.bmc.address, []).append(machine.spec.bmc.system_id)

@@ -61,9 +61,13 @@ def begin_override(where: Where, request: OverrideRequest) -> OverrideBegun:
     if refusal is not None:
         raise OperationError(refusal)
     if request.lasting is None:
-        raise OperationError("say for how long: --for 30m, --for 2h; the override ends automatically")
+        raise OperationError(
+            "--for is missing: say how long the override lasts, such as --for 30m; the override then ends automatically"
+        )
     if not request.reason.strip():
-        raise OperationError("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
+        raise OperationError(
+            "--reason is missing: say why, such as --reason INC-7; the reason is shown in every plan and in the ledger"
+        )
     with Workspace(where) as at:
         _refuse_absolute(at, request.guard)
         covered = _covered(at, request)
@@ -111,12 +115,15 @@ def _refuse_absolute(at: Workspace, guard: str) -> None:
     if key not in desired.resources and key not in facts.resources:
         select([guard], "", desired)  # Raises Unmatched, with the nearest name.
     if is_absolute_guard(guard, desired, facts):
-        why = f"{key} is Absolute, or was so within the hour: no override lifts its holds; change its document"
+        why = (
+            f"{key} has level Absolute, or had it within the last hour, so it cannot be overridden; change the "
+            f"guard's document"
+        )
         raise OperationError(why)
 
 
 def _effect(guard: str) -> str:
-    return OVERRIDABLE.get(guard, f"changes that {guard} holds go ahead")
+    return OVERRIDABLE.get(guard, f"changes that guard {guard} holds are carried out")
 
 
 def _decided_by(by: str) -> str:

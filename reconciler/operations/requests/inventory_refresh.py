@@ -23,7 +23,7 @@ def observe_inventory(at: Workspace, store: Store, resource: Resource[Any], desi
     try:
         return at.connections(store).bmc(resource.key, way_to(resource.spec, desired)).inventory()
     except DriverError as error:
-        why = f"{resource.key}: what is in it cannot be read: {error}"
+        why = f"{resource.key}: the inventory cannot be read: {error}"
         raise OperationError(why, FailureReason.UNAVAILABLE) from error
 
 

@@ -40,7 +40,7 @@ def request_reconcile(where: Where, targets: tuple[str, ...], selector: str) -> 
             chosen = select(targets, selector, desired, everything, lambda: derived_labels(store, desired))
         keys = tuple(key for key in everything if key in chosen and key.kind in RECONCILED)
         if not keys:
-            why = f"nothing that is reconciled is meant by {filter_words(targets, selector)}"
+            why = f"no reconciled resource matches {filter_words(targets, selector)}"
             raise OperationError(why, FailureReason.NOT_FOUND)
         with at.changing() as store:
             by, time, reason = operator("reconcile"), now(), EventReason.RECONCILE_REQUESTED
@@ -53,8 +53,8 @@ def _daemon(store: Store) -> DaemonReport:
     daemon = store.daemon.get()
     if daemon is None or not daemon.at_work(now()):
         raise OperationError(
-            "no daemon is at work on this store, so nothing was asked for; `groundstate apply` does it without one, "
-            "and `groundstate status` shows the last daemon",
+            "no daemon runs with this store, so nothing was requested; without a daemon run `groundstate "
+            "apply`; `groundstate status` shows the last daemon",
             FailureReason.UNAVAILABLE,
         )
     return daemon

@@ -68,7 +68,9 @@ def begin_pause(where: Where, request: PauseRequest) -> PauseBegun:
     if request.everything == bool(request.targets or request.selector):
         raise OperationError("name what to pause, such as machine/r12-01, or select it with -l, or pass --all")
     if not request.reason.strip():
-        raise OperationError("say why: --reason INC-7; the reason is shown in every plan and in the ledger")
+        raise OperationError(
+            "--reason is missing: say why, such as --reason INC-7; the reason is shown in every plan and in the ledger"
+        )
     with Workspace(where) as at:
         with at.store() as store:
             desired, facts = at.read(at.source(), store), facts_of(store)
@@ -96,7 +98,9 @@ def end_pauses(where: Where, targets: tuple[str, ...], selector: str, *, everyth
     """End the pauses of these ids, or those that were begun for just this. Raises OperationError where there is none;
     then none ends."""
     if not targets and not selector and not everything:
-        raise OperationError("name what to resume as it was paused, or the pause's id; `groundstate get pauses`")
+        raise OperationError(
+            "name the resources as in `groundstate pause`, or give the pause's id; `groundstate get pauses`"
+        )
     with Workspace(where) as at:
         with at.store() as store:
             stand = standing_pauses(store.pauses.all(), now())
@@ -116,6 +120,6 @@ def _meant(
     found = [one for one in stand if one.covers == wanted]
     if not found:
         known = "; ".join(f"{one.id} of {one.covers}" for one in stand) or "none"
-        why = f"no pause of {wanted} stands; pauses that stand: {known}; resume one by its id"
+        why = f"{wanted} is not paused; active pauses: {known}; end one by its id"
         raise OperationError(why, FailureReason.NOT_FOUND)
     return found

@@ -42,7 +42,9 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
     """The request is in the store and in the ledger when this returns; whoever acts on the store carries it out, by the
     guards, at most once. Raises OperationError, also for a machine that must not be restarted now."""
     if not reason.strip():
-        raise OperationError("say why: --reason INC-7; the reason is recorded in the ledger")
+        raise OperationError(
+            "--reason is missing: say why, such as --reason INC-7; the reason is recorded in the ledger"
+        )
     with Workspace(where) as at:
         with at.store() as store:
             desired, facts = at.read(at.source(), store), facts_of(store)
@@ -128,4 +130,6 @@ def _waits(pause: ResourcePause) -> str:
 
 def _check(key: ResourceKey, known: bool) -> None:
     if not known:
-        raise OperationError(f"{key} is not restarted: it was never observed; `groundstate apply` takes it up")
+        raise OperationError(
+            f"{key} is not restarted: the machine was never observed; run `groundstate apply` once, then ask again"
+        )

@@ -48,9 +48,9 @@ def _partitions(at: Workspace, names: tuple[str, ...]) -> list[dhcp.DhcpPartitio
     declared = {one.key.name: one for one in at.read(at.source()).of_kind("Partition")}
     if missing := [name for name in names if name not in declared]:
         known = ", ".join(declared) or "none"
-        raise OperationError(f"there is no partition {missing[0]!r}; there are {known}", FailureReason.NOT_FOUND)
+        raise OperationError(f"no partition is named {missing[0]!r}; declared are {known}", FailureReason.NOT_FOUND)
     if silent := [name for name in names if declared[name].spec.boot is None]:
-        raise OperationError(f"partition {silent[0]} has no spec.boot, which names the boot networks; add it")
+        raise OperationError(f"partition {silent[0]} has no spec.boot, which names the boot networks; add spec.boot")
     try:
         return dhcp.parts(declared[name] for name in names or declared)
     except BootError as error:

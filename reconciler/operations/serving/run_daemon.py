@@ -72,7 +72,7 @@ def run_daemon(
     if settings.boot.address is not None and settings.boot.image is None:
         raise OperationError(NO_IMAGE)
     if settings.observe and settings.boot.address is not None:
-        raise OperationError("--observe sends nothing, and a boot service starts machines; leave --boot-address out")
+        raise OperationError("--observe sends nothing, but a boot service starts machines; leave --boot-address out")
     with Workspace(where) as at:
         at.keep_to_branch()
         source = at.source()

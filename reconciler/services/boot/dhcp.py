@@ -48,7 +48,7 @@ def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[DhcpPartition]:
         if one.spec.boot is not None
     ]
     if not found:
-        raise BootError("no partition has spec.boot, which names the boot networks; add it")
+        raise BootError("no partition has spec.boot, which names the boot networks; add spec.boot")
     return found
 
 
@@ -115,7 +115,7 @@ def _tftp_address(service: str) -> str:
     name = urlsplit(service).hostname or ""
     if not _ipv4([name]):
         raise BootError(
-            f"the boot server {name} is a name, and DHCP gives the TFTP server as an address; say which it is"
+            f"the boot server {name} is a name, but DHCP needs the address of the TFTP server; give the address"
         )
     return name
 
@@ -162,7 +162,7 @@ def _kea_subnet(number: int, part: DhcpPartition, network: BootNetwork) -> dict[
 def _ends(network: BootNetwork) -> tuple[str, str]:
     found = ends(network.range)
     if found is None:  # kinds/catalogue/partition.py has refused it
-        raise BootError(f"{network.range} is no range first-last")
+        raise BootError(f"{network.range} is not a range first-last")
     return found
 
 

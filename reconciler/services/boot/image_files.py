@@ -121,5 +121,5 @@ def _digits(checksum: str) -> str:
     """The bare hex digits. Raises ValueError for what is no checksum, so that no path is ever made of it."""
     found = _CHECKSUM.fullmatch(checksum)
     if found is None:
-        raise ValueError(f"{checksum!r} is no SHA-256: write sha256: and 64 lower-case hex digits")
+        raise ValueError(f"{checksum!r} is not a SHA-256: write sha256: and 64 lower-case hex digits")
     return found[1]

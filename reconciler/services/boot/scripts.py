@@ -38,7 +38,7 @@ def first(base: str) -> str:
         f"chain --replace --autofree {base}/boot/${{uuid}}?{cards} ||",
         "inc attempt",
         f"iseq ${{attempt}} {RETRIES} && goto disk ||",
-        f"echo The boot service does not answer; trying again in {RETRY_SECONDS} s",
+        f"echo The boot service does not answer; next attempt in {RETRY_SECONDS} s",
         f"sleep {RETRY_SECONDS}",
         "goto ask",
         ":disk",

@@ -60,10 +60,11 @@ def check_epoch(connection: Connection, epoch: int) -> None:
     """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
     current = connection.execute(select(instance_table.c.epoch).with_for_update(read=True)).scalar()
     if current is None:
-        raise StoreGone("the store was emptied while this groundstate was at work; nothing was sent; restore a backup")
+        raise StoreGone("nothing was sent: the store was emptied while groundstate was running; restore a backup")
     if current != epoch:
         raise Fenced(
-            f"another groundstate has taken over this store (epoch {current}, this one has {epoch}); nothing was sent"
+            f"nothing was sent: another groundstate process has taken over this store (its epoch is "
+            f"{current}, this process has {epoch})"
         )
 
 

@@ -148,7 +148,7 @@ def _begin(connection: Connection, begun: Sequence[tuple[InFlight, int]]) -> Non
 
 
 def _begun_already(flight: InFlight) -> str:
-    return f"{flight.key}: an action is in flight already, so {flight.id} was not begun"
+    return f"{flight.key}: another action is in flight, so action {flight.id} was not sent"
 
 
 def _note(connection: Connection, flight: InFlight) -> bool:
@@ -158,7 +158,7 @@ def _note(connection: Connection, flight: InFlight) -> bool:
 def _end(connection: Connection, ended: Sequence[InFlight]) -> None:
     if ended and connection.execute(_END, [_this(flight) for flight in ended]).rowcount < len(ended):
         names = ", ".join(f"{flight.key}: action {flight.id}" for flight in ended)
-        raise Fenced(f"{names} is not in flight; another groundstate has settled it")
+        raise Fenced(f"{names} is not in flight any more; another groundstate process has settled the action")
 
 
 def _this(flight: InFlight) -> dict[str, str]:

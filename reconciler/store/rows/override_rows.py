@@ -53,10 +53,10 @@ class OverrideTable:
         with self._database.write() as connection:
             row = connection.execute(select(override_table).where(this).with_for_update()).first()
             if row is None:
-                raise StoreError(f"there is no override {name!r}; `groundstate override --list` shows all")
+                raise StoreError(f"no override has the id {name!r}; `groundstate override --list` shows all")
             found = _read(row)
             if not found.in_force(at):
-                raise StoreError(f"override {name} is over already; nothing was changed")
+                raise StoreError(f"override {name} has already ended; nothing was changed")
             connection.execute(update(override_table).where(this).values(revoked_at=at, revoked_by=by))
             message = f"{name}: the override of guard {found.guard} is revoked; it was for {found.covers}"
             append(connection, [Event(at, EventType.NORMAL, EventReason.OVERRIDE_REVOKED, message, by=by)])

@@ -48,9 +48,9 @@ class PauseTable:
             found = {row.id: _read(row) for row in rows}
             for name in names:
                 if name not in found:
-                    raise StoreError(f"there is no pause {name!r}; `groundstate get pauses` shows all")
+                    raise StoreError(f"no pause has the id {name!r}; `groundstate get pauses` shows all")
                 if not found[name].stands(at):
-                    raise StoreError(f"pause {name} is over already; nothing was changed")
+                    raise StoreError(f"pause {name} has already ended; nothing was changed")
             these = pause_table.c.id.in_(names)
             connection.execute(update(pause_table).where(these).values(ended_at=at, ended_by=by, known="[]"))
             append(connection, [_ended(found[name], by, at) for name in names])

@@ -85,7 +85,7 @@ def _request(row: Any) -> RestartRequest:
 
 def _event(result: RestartResult, now: datetime) -> Event:
     if not result.failure:
-        message = f"restart {result.id}: the machine was seen off, and is on again"
+        message = f"restart {result.id}: the machine was off, and is on again"
         return Event(now, EventType.NORMAL, EventReason.RESTARTED, message, result.key)
     message = f"restart {result.id}: {result.failure}"
     return Event(now, EventType.WARNING, EventReason.RESTART_FAILED, message, result.key)

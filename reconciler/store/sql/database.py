@@ -39,7 +39,8 @@ _LOG = ("-wal", "-shm")
 """What SQLite adds to the name for its log and the index of that. Both stay while a connection is open; a pool keeps
 one."""
 _NOW_WHAT = (
-    'nothing more is sent, because it could not be recorded. Restore the file or a backup (see "Where facts are '
+    "groundstate sends nothing more, because it could not record what it sends. Restore the file or a "
+    'backup (see "Where facts are '
     'kept" in the how-to), and start groundstate again'
 )
 
@@ -64,7 +65,7 @@ class Database:
         self._relaxed = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: False})
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
         self._identities: dict[Path, tuple[int, int]] = {}
-        """By which its files are known again, each by device and inode."""
+        """By which its files are supported again, each by device and inode."""
         self._one_writer = runtime.lock() if self.sqlite else nullcontext()
 
     @classmethod
@@ -251,7 +252,7 @@ def parse_url(url: str) -> URL:
         query = (parsed.query.get(name) for name in ("password", "sslpassword"))
         note_secrets(str(parsed.password or ""), *(one if isinstance(one, str) else "" for one in query))
         return parsed.set(drivername="postgresql+psycopg")
-    raise StoreError(f"store {backend}: only sqlite:///FILE and postgresql://USER@HOST/NAME are known")
+    raise StoreError(f"store {backend}: only sqlite:///FILE and postgresql://USER@HOST/NAME are supported")
 
 
 def _check_file(url: URL, *, create: bool) -> None:
@@ -259,8 +260,8 @@ def _check_file(url: URL, *, create: bool) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise StoreError(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is needed; use a newer Python, "
-            "or a PostgreSQL store"
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and {needed} is required; use a newer "
+            f"Python, or a PostgreSQL store"
         )
     if not url.database or url.database == ":memory:":
         return

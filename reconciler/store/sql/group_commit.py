@@ -87,7 +87,9 @@ class GroupCommit:
             self._write_group(group)
         finally:
             for entry in group:
-                entry.refuse(StoreError("the thread that writes to the store ended; nothing was sent"))
+                entry.refuse(
+                    StoreError("nothing was sent: the thread that writes to the store has ended; restart groundstate")
+                )
                 entry.call(to_lead=False)
             with self._lock:
                 following = self._waiting[0] if self._waiting else None

@@ -17,7 +17,9 @@ class NoStore(StoreError):
     """There is no store at this place yet, which is said as in `place`."""
 
     def __init__(self, place: str) -> None:
-        super().__init__(f"store {place}: there is none yet; `groundstate apply` or `groundstate run` makes it")
+        super().__init__(
+            f"store {place}: does not exist yet; `groundstate apply` or `groundstate run` creates the store"
+        )
         self.place = place
 
 
@@ -55,14 +57,14 @@ _ADVICE = (
     ("permission denied", _HOW_TO_SHARE),
     ("is full", "the disk is full; free some space on it, nothing was changed"),
     ("no space left", "the disk is full; free some space on it, nothing was changed"),
-    ("database is locked", "another process holds it for too long; end that process, or try again"),
-    ("malformed", "the file is damaged; put it aside and restore a backup"),
-    ("not a database", "the file is no SQLite database; check the path of --store"),
+    ("database is locked", "another process has locked the file for too long; end that process, or try again"),
+    ("malformed", "the file is damaged; move the file away and restore a backup"),
+    ("not a database", "the file is not a SQLite database; check the path of --store"),
     ("disk i/o error", "the disk reports an error; check the log of the operating system"),
     ("password authentication failed", "the user or the password is wrong; check the store's URL"),
-    ("no such table", "its tables are gone; restore a backup, or check the path of --store"),
-    ('relation "', "its tables are gone; restore a backup, or check the store's URL"),
-    ("does not exist", "create it first, or check the store's URL"),
+    ("no such table", "the tables of the store are missing; restore a backup, or check the path of --store"),
+    ('relation "', "the tables of the store are missing; restore a backup, or check the store's URL"),
+    ("does not exist", "create the database first, or check the store's URL"),
 )
 
 
@@ -81,7 +83,9 @@ def store_address(url: URL) -> str:
 def store_error(error: SQLAlchemyError | OSError, where: str) -> StoreError:
     """The error as a StoreError that says what to do."""
     if isinstance(error, PoolTimeout):
-        return StoreError(f"store {where}: all connections are busy; too much runs at once, or the database hangs")
+        return StoreError(
+            f"store {where}: all connections are busy; too many operations run at once, or the database hangs"
+        )
     said = _said(error)
     lowered = said.lower()
     for sign, advice in _ADVICE:

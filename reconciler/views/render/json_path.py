@@ -59,14 +59,14 @@ def parse_field_path(text: str) -> FieldPath:
     while at < len(path) and path[at:] != ".":
         step = _STEP.match(path, at)
         if step is None:
-            raise BadPath(f"{text!r} is no path from `{path[at:]}` on; paths are written like {EXAMPLE}")
+            raise BadPath(f"{text!r} is not a path, from `{path[at:]}` on; write paths like {EXAMPLE}")
         made, several = _with_step(made, step)
         many, at = many or several, step.end()
     try:
         if made:
             jmespath.compile(made)
     except JMESPathError as error:
-        raise BadPath(f"{text!r} is no path; paths are written like {EXAMPLE}") from error
+        raise BadPath(f"{text!r} is not a path; write paths like {EXAMPLE}") from error
     return FieldPath(made, many)
 
 
@@ -177,7 +177,7 @@ def _inserted(inside: str, document: Any) -> str:
         try:
             return str(json.loads(inside))
         except ValueError as error:
-            raise BadPath(f"{inside} is no text in quotes") from error
+            raise BadPath(f"{inside} is not a text in quotes") from error
     if inside.startswith("'"):
         return inside.strip("'")
     return " ".join(map(_text, parse_field_path(inside).values(document)))

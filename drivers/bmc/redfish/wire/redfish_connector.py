@@ -105,7 +105,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._learn(self.get(SERVICE_ROOT).json())
         if self._systems_uri is None:
             raise Unreachable(
-                f"{self._url}: the service root names no systems; check that bmc.address is the BMC of a machine"
+                f"{self._url}: the service root has no systems; check that bmc.address is the BMC of a machine"
             )
         return self._systems_uri
 
@@ -179,7 +179,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             raise Unreachable(f"{self._url}: earlier requests to the BMC are still waiting for an answer")
         try:
             if self._closed:
-                raise Unreachable(f"{self._url}: the connection was closed for good")
+                raise Unreachable(f"{self._url}: the connection was closed by groundstate")
             yield
         finally:
             self._lock.release()
@@ -254,8 +254,10 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         if status >= 300:
             said = error_of_reply("POST", uri, self._url, reply, credential.password)
             if status in _OUT_OF_SESSIONS or isinstance(said, OutOfSessions):
-                words = f"BMC gives no session (HTTP {status}); too many may be open. Open sessions expire"
-                raise Busy(f"{self._url}: {words}; the login is tried again", retry_after=retry_after(reply))
+                words = (
+                    f"BMC gave no session (HTTP {status}); probably too many sessions are open. Open sessions expire"
+                )
+                raise Busy(f"{self._url}: {words}; groundstate tries the login again", retry_after=retry_after(reply))
             if isinstance(said, PasswordChangeRequired):
                 raise self._refused(said)
             if not 400 <= status <= _FAILED:
@@ -283,7 +285,7 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         try:
             document = root.json()
         except ValueError as error:
-            raise Unreachable(f"{self._url}: the service root makes no sense: {error}") from None
+            raise Unreachable(f"{self._url}: the service root cannot be understood: {error}") from None
         self._learn(document)
         return _link(document, "Links", "Sessions") or (_SESSIONS if "SessionService" in document else None)
 
@@ -344,7 +346,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
         said = str(why).removeprefix(f"{self._url}: ")
         self._why_refused = (
             f"{self._url}: {what} ({said}). Check what bmc.credentialRef points to; a changed credential is used "
-            f"within a minute. The same one is tried again after {seconds / 60:.0f} min, as BMCs lock accounts"
+            f"within a minute. The unchanged credential is tried again after {seconds / 60:.0f} min, "
+            f"because BMCs lock accounts"
         )
         self._doubt = None
         return AuthenticationFailed(self._why_refused, retry_after=CREDENTIAL_CHECK)

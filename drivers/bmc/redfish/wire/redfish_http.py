@@ -153,7 +153,8 @@ class RedfishConnection:
         if to is not None and self._peer(connection) != to:
             self.close()
             raise PeerChanged(
-                f"{self.address.url}: the name leads to another address than before, and nothing was sent"
+                f"{self.address.url}: nothing was sent: the host name now resolves to another address than "
+                f"when it was checked"
             )
         try:
             return self._exchange(connection, method, path, headers, body, seconds or self.seconds)
@@ -298,7 +299,7 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     try:
         content = unpacking.decompress(bytes(body), _MAX_BODY)
     except zlib.error:
-        raise ValueError("an answer that is marked as gzip and is not") from None
+        raise ValueError("an answer that claims to be gzip but is not") from None
     if not unpacking.eof:
         raise ValueError(f"a truncated answer, or one of more than {_MAX_BODY >> 20} MiB")
     return content
@@ -306,7 +307,7 @@ def _body(response: http.client.HTTPResponse) -> bytes:
 
 def _words(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer in time, which is {seconds:g} s; bmc.timeoutSeconds gives a slow BMC more"
+        return f"no answer within {seconds:g} s; for a slow BMC raise bmc.timeoutSeconds"
     if isinstance(error, _LOST) and not isinstance(error, ConnectionRefusedError):
         return "the BMC closed the connection before the answer was complete"
     if isinstance(error, http.client.HTTPException):

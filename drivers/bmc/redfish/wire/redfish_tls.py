@@ -71,7 +71,7 @@ def is_too_old(error: Exception) -> bool:
 def distrust(error: ssl.SSLCertVerificationError, host: str, port: int) -> str:
     """Why the certificate was not trusted, and the three ways out, with the fingerprint that was seen."""
     if "too weak" in error.verify_message or "too small" in error.verify_message:
-        return f"the certificate is not taken: {error.verify_message}. {OLD_CIPHERS}"
+        return f"the certificate is refused: {error.verify_message}. {OLD_CIPHERS}"
     seen = _seen(host, port)
     return (
         f"the certificate is not trusted: {error.verify_message}. In tls, set caFile to the authority that signed it, "

@@ -22,7 +22,7 @@ def branch_exists(folder: Path, branch: str) -> bool:
     git_dir, branch = _git_dir(folder), checked(branch)
     if f"refs/heads/{branch}" in _checked_out(git_dir):
         hint = "name another branch, or leave --branch out and commit the files yourself"
-        raise SourceError(f"branch {branch} is checked out", "its work tree would be behind it", hint)
+        raise SourceError(f"branch {branch} is checked out", "the checked-out files would not match the branch", hint)
     if (other := _symbolic(git_dir, branch)) is not None:
         raise SourceError(f"branch {branch} is a symbolic ref to {other}", "", "name another branch")
     return _tip(git_dir, branch) is not None
@@ -98,7 +98,7 @@ def checked(branch: str) -> str:
             raise GitFailed("a branch's name does not start with -")
         plumbing.run(Path(os.devnull), "check-ref-format", f"refs/heads/{branch}")
     except GitFailed as error:
-        raise SourceError(f"{branch!r} is no name for a branch", error.stderr, "such as found-machines") from error
+        raise SourceError(f"{branch!r} is not a valid branch name", error.stderr, "such as found-machines") from error
     return branch
 
 

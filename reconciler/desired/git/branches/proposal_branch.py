@@ -97,7 +97,7 @@ class ProposalBranch:
             plumbing.transfer(self._source.git_dir, *arguments, extra=remote.environment, silence=PUSH_SILENCE)
         except GitFailed as error:
             why = words(error.stderr).replace(made, "the commit")  # Which is another at each try.
-            raise SourceUnavailable(f"{self.where} was not pushed", why, "it is tried again") from error
+            raise SourceUnavailable(f"{self.where} was not pushed", why, "groundstate tries again") from error
         except SourceUnavailable as error:
             raise silent(self.where, error) from error
         return made
@@ -137,8 +137,8 @@ class ProposalBranch:
         try:
             return self._run("merge-base", followed, tip).decode().strip()
         except GitFailed as error:
-            why = "it shares no commit with the followed branch"
-            raise SourceError(f"branch {self.where} cannot be continued", why, "delete it") from error
+            why = "the branch has no commit in common with the followed branch"
+            raise SourceError(f"branch {self.where} cannot be continued", why, "delete the branch") from error
 
     def _files(self, base: str, tip: str, followed: str) -> Iterator[BranchFile]:
         changed = [one for one in _raw(self._run(*_DIFF, base, tip)) if one[1] != _NO_BLOB]

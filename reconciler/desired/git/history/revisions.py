@@ -70,12 +70,12 @@ def _in_words(git_dir: Path, text: str) -> tuple[datetime, datetime]:
     words = [word for word in _BETWEEN.split(text) if word]
     said = len(words) > 2 or any(word[-1].isalpha() for word in words)
     if not said or not all(map(_WORD.fullmatch, words)):
-        raise SourceError(f"{text!r} is no time, commit, branch or tag", "", _HINT)
+        raise SourceError(f"{text!r} is not a time, commit, branch or tag", "", _HINT)
     try:
         age = plumbing.run(git_dir, "rev-parse", f"--since={text}").decode()
         at = datetime.fromtimestamp(int(age.partition("=")[2]), UTC)
     except (GitFailed, ValueError, OSError, OverflowError) as error:
-        raise SourceError(f"{text!r} is no time", str(error), _HINT) from error
+        raise SourceError(f"{text!r} is not a time", str(error), _HINT) from error
     return at, at
 
 

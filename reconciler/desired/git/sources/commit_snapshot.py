@@ -69,7 +69,9 @@ def list_manifests(git_dir: Path, name: str, sha: str, path: str) -> Listing:
         with plumbing.stream(git_dir, "ls-tree", "-r", "-z", "-l", f"{sha}:{path}") as output:
             for count, entry in enumerate(entries(output), 1):
                 if count > MAX_ENTRIES:
-                    raise SourceError(f"{name} has more than {MAX_ENTRIES:,} files", "", "choose a folder of it")
+                    raise SourceError(
+                        f"{name} has more than {MAX_ENTRIES:,} files", "", "name a folder of the repository with --path"
+                    )
                 meta, _, file = entry.partition(b"\t")
                 mode, _, blob_id, size = meta.split()
                 if mode in _FILE_MODES:
@@ -80,11 +82,11 @@ def list_manifests(git_dir: Path, name: str, sha: str, path: str) -> Listing:
                     listing.add(_MODES.get(mode, OTHER), prefix + file, "", 0)
     except GitFailed as error:
         if path and any(words in error.stderr for words in _NO_FOLDER):
-            raise SourceError(f"{name} has no folder {path!r} at this revision", "", "check --path") from error
+            raise SourceError(f"{name} has no folder {path!r} at this revision", "", "correct --path") from error
         raise Damaged(f"{name} cannot be read", error.stderr, "run git fsck") from error
     return listing
 
 
 def missing_object(name: str, blob_id: str) -> SourceError:
-    hint = "run git fsck; a partial clone must be completed first"
+    hint = "run `git fsck`; if the clone is partial, fetch the missing objects first"
     return Damaged(f"{name} cannot be read", f"object {blob_id} is missing", hint)

@@ -96,10 +96,14 @@ class Mirror(Repository):
         except SourceUnavailable as error:  # It hangs.
             raise remotes.silent(self._name, error) from error
         except Timeout as error:
-            raise SourceUnavailable(f"{self._name} is being fetched by another process", "it takes long") from error
+            raise SourceUnavailable(
+                f"{self._name} is being fetched by another process", "that fetch takes long"
+            ) from error
         except OSError as error:
             why = f"{self._folder.parent} cannot be written: {error.strerror}"
-            raise SourceError(f"{self._name} cannot be mirrored", why, "set another cache folder") from error
+            raise SourceError(
+                f"{self._name} cannot be mirrored", why, "set another cache folder with XDG_CACHE_HOME"
+            ) from error
 
     def _update(self, anew: bool) -> None:
         head = self._remote_head()

@@ -44,12 +44,16 @@ def open_source(
     folder = Path(text).expanduser().absolute()
     if not folder.is_dir():
         raise SourceError(
-            f"{folder} is not a directory", "it does not exist" if not folder.exists() else "", "check the path"
+            f"{folder} is not a directory",
+            "the directory does not exist" if not folder.exists() else "",
+            "check the path",
         )
     repository = find_repository(folder)
     if isinstance(repository, RepositoryFolder):
         if work_tree and repository.root == repository.git_dir:
-            raise SourceError(f"{folder} is a bare repository", "it has no work tree", "leave --work-tree out")
+            raise SourceError(
+                f"{folder} is a bare repository", "a bare repository has no work tree", "leave --work-tree out"
+            )
         joined = joined_path(repository.prefix, path)
         if work_tree:
             return WorkTree(folder, joined, repository.prefix)
@@ -62,11 +66,11 @@ def open_source(
 def _remote(url: str, ref: str | None, path: str, cache_dir: Path | None) -> DesiredSource:
     if "://" in url and not url.startswith(_SCHEMES):
         scheme = url.partition("://")[0]
-        unproven = "this scheme does not authenticate the server or protect the data"
+        unproven = "this protocol does not authenticate the server or protect the data"
         why = unproven if scheme in _UNPROVEN else ""
         raise SourceError(f"{scheme}:// is not used to fetch", why, "use https, ssh or file")
     if cache_dir is None:
         raise SourceError(
-            f"{redacted(url)} is a remote", "there is no folder to keep its mirror in", "set a cache folder"
+            f"{redacted(url)} is a remote", "no cache folder is known for a local copy", "set a cache folder"
         )
     return Mirror(url, ref, joined_path("", path), cache_dir)

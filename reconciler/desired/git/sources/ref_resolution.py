@@ -62,7 +62,7 @@ def _unknown(place: RepositoryFolder, name: str, ref: str | None) -> SourceError
     if not known:
         return SourceError(
             f"{name} has no commits",
-            "the branch is empty",
+            "nothing was committed yet",
             "commit the desired state, or use --work-tree",
         )
     if ref is None:

@@ -90,7 +90,9 @@ class Repository:
             return self._snapshot(at)
         except OSError as error:
             why = f"{error.filename or 'git'}: {error.strerror}"
-            raise SourceUnavailable(f"{self._name} cannot be read", why, "is it being replaced?") from error
+            raise SourceUnavailable(
+                f"{self._name} cannot be read", why, "check whether the repository is being replaced"
+            ) from error
         except SourceError as error:
             if self._folder_asked is not None and not self._place.git_dir.exists():
                 raise folder_away(self._folder_asked) from error

@@ -28,7 +28,7 @@ def find_repository(folder: Path) -> RepositoryFolder | SourceError:
     except GitFailed as error:
         if "dubious ownership" in error.stderr:
             hint = f"if you trust it: git config --global --add safe.directory {folder}"
-            raise SourceError(f"git refuses {folder}", "it belongs to another user", hint) from error
+            raise SourceError(f"git refuses {folder}", "the folder belongs to another user", hint) from error
         if "not a git repository" not in error.stderr:
             raise SourceError(f"git cannot read {folder}", error.stderr) from error
         hint = "run git init there, or name a folder of a repository"
@@ -52,7 +52,9 @@ def folder_identity(folder: Path, place: RepositoryFolder) -> tuple[Path, int, i
 
 def folder_away(folder: Path) -> SourceUnavailable:
     return SourceUnavailable(
-        f"{folder} is no repository now", "it was moved or removed", "it is followed once it is back"
+        f"{folder} is not a git repository any more",
+        "the folder was moved or removed",
+        "groundstate continues when the repository is there again",
     )
 
 

@@ -72,7 +72,9 @@ def _changes(
     except (OSError, RuntimeError) as error:  # watchfiles raises a RuntimeError of its own for what inotify refuses.
         # Where a folder went away there is nothing to tell: the interval remains.
         if all(folder.is_dir() for folder in folders):
-            yield f"the system offers no file watch ({error}); the repository is read every {interval:g} s"
+            yield (
+                f"the operating system cannot watch the files ({error}), so the repository is read every {interval:g} s"
+            )
         if not stop.wait(interval + jitter()):
             yield None
 

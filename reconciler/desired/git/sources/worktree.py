@@ -158,7 +158,7 @@ def _no_history() -> plumbing.SourceError:
 
 def _unreadable(path: str, what: str) -> Diagnostic:
     source = Source(path.encode(errors="replace").decode())
-    return Diagnostic("unreadable-file", Severity.ERROR, what, source=source, hint="check its permissions")
+    return Diagnostic("unreadable-file", Severity.ERROR, what, source=source, hint="check the permissions of the file")
 
 
 def _walk(root: Path, path: str) -> Iterator[tuple[str, str]]:

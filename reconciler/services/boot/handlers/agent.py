@@ -166,7 +166,7 @@ class Agent:
         work = self._desk.lives.work(grant.machine)
         if isinstance(work, Wait):
             # It reports nothing meanwhile, and that must not be taken for its end.
-            self._desk.lives.report(grant.machine, grant.order, FactType.ALIVE, "it waits")
+            self._desk.lives.report(grant.machine, grant.order, FactType.ALIVE, "the agent waits")
         return work
 
     def _take(self, grant: Grant, said: Registration) -> bool:
@@ -183,14 +183,14 @@ class Agent:
         uuid, macs = identifiers.uuid(said.uuid), identifiers.macs(said.macs)
         wrong = None
         if grant.uuid is not None and (uuid is None or not identifiers.same_uuid(grant.uuid, uuid)):
-            wrong = f"its UUID is {uuid or 'missing'}"
+            wrong = f"the UUID is {uuid or 'missing'}"
         elif not set(grant.macs) <= set(macs):
-            wrong = f"it has no network card {grant.macs[0]}"
+            wrong = f"network card {grant.macs[0]} is missing"
         elif grant.machine is not None and find_machine(self._desk, uuid, macs)[0] != grant.machine:
-            wrong = "its UUID and MAC addresses match neither its BMC nor its document"
+            wrong = "the UUID and the MAC addresses match neither the BMC nor the document"
         if wrong is not None:
             whose = str(grant.machine) if grant.machine else grant.order
-            message = f"the token for {whose} was shown by another machine: {wrong}"
+            message = f"another machine used the token for {whose}: {wrong}"
             self._desk.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
 
     def _current(self, request: Request, grant: Grant) -> None:
@@ -210,7 +210,7 @@ class Agent:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         text = token if token is not None else text.strip() if scheme.lower() == "bearer" else ""
         if not text:
-            self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, "no token was shown")
+            self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, "the request had no token")
         try:
             grant = self._desk.tokens.peek(text, purposes, self._desk.now())
         except BadToken as bad:
@@ -223,15 +223,15 @@ class Agent:
     def _within(self, request: Request, grant: Grant) -> None:
         if not self._desk.lives.serves(grant.machine, request.remote_addr or ""):
             whose = grant.machine or grant.order
-            message = f"the {grant.purpose} token for {whose} was shown from outside of spec.boot.networks"
+            message = f"the {grant.purpose} token for {whose} was used from an address outside of spec.boot.networks"
             self._desk.refuse(request, 403, EventReason.BOOT_ADDRESS_REFUSED, message, grant.machine)
 
     def _bad(self, request: Request, bad: BadToken) -> NoReturn:
         grant = bad.grant
         # What is shown and was never given out is not repeated: it may be another service's.
         what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.order}"
-        why = "groundstate did not issue the token" if bad.fault is TokenFault.UNKNOWN else f"it is {bad.fault}"
-        message = f"{what} was shown and refused: {why}"
+        why = "groundstate did not issue the token" if bad.fault is TokenFault.UNKNOWN else f"the token {bad.fault}"
+        message = f"a request with {what} was refused: {why}"
         self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad))
 
 

@@ -56,7 +56,7 @@ class Pages:
         self._doubt(request, asked, macs)
         if (asked or macs) and self._desk.lives.discovers(request.remote_addr or "", asked or "", macs):
             return self._discovered(request, asked, macs)
-        return text_response(scripts.to_disk("this machine is not known here"))
+        return text_response(scripts.to_disk("this machine is not declared, so it is not started from here"))
 
     def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, address = self._desk, request.remote_addr or ""
@@ -66,7 +66,9 @@ class Pages:
                 desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
             return text_response(scripts.to_disk(f"{key.name} has no boot request"))
         if not served:
-            message = f"{key} asked for its boot script from outside of its spec.boot.networks, and got none"
+            message = (
+                f"{key} requested a boot script from an address outside of spec.boot.networks; the request was refused"
+            )
             desk.warn(address, EventReason.BOOT_ADDRESS_REFUSED, message, key)
             return text_response(scripts.to_disk(f"{key.name} is not started from this network"))
         return self._ordered(request, key, order, uuid, macs)
@@ -77,8 +79,9 @@ class Pages:
         key = lives.resembles(macs) if macs else None
         if key is not None and lives.serves(key, address) and lives.order(key) is not None:
             message = (
-                f"a machine with a MAC address of {key} and the UUID {uuid or 'left out'} asked for a boot script and "
-                "got none. Its BMC reports another UUID, or another machine has this MAC address. Compare the UUIDs, "
+                f"a machine with a MAC address of {key} and UUID {uuid or 'left out'} requested a boot "
+                f"script and got none. The BMC of {key} reports another UUID, or another machine has this "
+                f"MAC address. Compare the UUIDs, "
                 "and write the MAC addresses into spec.macs"
             )
             self._desk.warn(address, EventReason.BOOT_MACHINE_DOUBTFUL, message, key)

@@ -81,7 +81,7 @@ class RequestContext:
         """Record that a request was refused, unless a similar one was recorded shortly before."""
         untold = self._gate.passes(reason, address, self.now())
         if untold is not None:
-            others = f"; {untold} more like it were not reported" if untold else ""
+            others = f"; {untold} more reports of this kind were left out" if untold else ""
             self.lives.refused(machine, reason, f"{address}: {message}{others}")
 
     def first(self, kind: str, address: str) -> bool:

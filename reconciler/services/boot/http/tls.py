@@ -38,11 +38,11 @@ def given_identity(cert: Path, key: Path) -> TlsIdentity:
     try:
         certificate = x509.load_pem_x509_certificate(cert.read_bytes())
     except (OSError, ValueError) as error:
-        raise BootError(f"--boot-cert {cert}: this is no PEM certificate that can be read: {error}") from error
+        raise BootError(f"--boot-cert {cert}: cannot be read as a PEM certificate: {error}") from error
     try:
         private = serialization.load_pem_private_key(key.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
-        raise BootError(f"--boot-key {key}: this is no PEM key without a password: {error}") from error
+        raise BootError(f"--boot-key {key}: cannot be read as a PEM key without a password: {error}") from error
     if _spki(private.public_key()) != _spki(certificate.public_key()):
         raise BootError(f"--boot-key {key} is not the key of --boot-cert {cert}; give two that belong together")
     return TlsIdentity(cert, key, pin(certificate))
@@ -60,7 +60,10 @@ def own(folder: Path, address: str, now: datetime) -> TlsIdentity:
             certificate = _signed(private, address, now)
             _write(path, private, certificate)
     except (OSError, ValueError, TypeError) as error:
-        hint = "move the file away, and a new one is made; installations that are running must then be started again"
+        hint = (
+            "move the file away, and groundstate makes a new one; installations that are running must then be "
+            "started again"
+        )
         raise BootError(f"{path}: the boot service's certificate cannot be read or made: {error}; {hint}") from error
     return TlsIdentity(path, path, pin(certificate))
 
@@ -81,7 +84,7 @@ def _key_of(path: Path) -> CertificateIssuerPrivateKeyTypes | None:
         return None
     found = serialization.load_pem_private_key(path.read_bytes(), None)
     if not isinstance(found, ec.EllipticCurvePrivateKey):
-        raise ValueError("it holds a key of another kind than ours")
+        raise ValueError("the file holds a key of another type than groundstate's")
     return found
 
 

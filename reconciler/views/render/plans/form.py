@@ -56,4 +56,4 @@ def plan_from_json(data: bytes) -> Plan:
     try:
         return msgspec.json.decode(data, type=Plan)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"the saved plan is damaged ({error}); plan again") from None
+        raise ValueError(f"the saved plan is damaged ({error}); run `groundstate plan --out` again") from None

@@ -87,7 +87,7 @@ def _headline(plan: Plan) -> str:
         return "unknown, nothing could be read"
     if not plan.changes:
         said = "no changes among what could be read" if plan.unknown else "no changes"
-        return f"{said}; look at the changed access" if changed_access(plan) else said
+        return f"{said}; review the changed access" if changed_access(plan) else said
     hurting = sum(1 for change in plan.changes if change.disruption is not Disruption.NONE)
     told = f", {hurting:,} of them disruptive or destructive" if hurting else ""
     return counting.count(len(plan.changes), "change") + told
@@ -95,7 +95,7 @@ def _headline(plan: Plan) -> str:
 
 def _after(plan: Plan, command: str) -> Iterator[str]:
     if any(change.goes for change in plan.changes):
-        yield "To carry it out:"
+        yield "To apply the plan:"
         yield ""
         yield from _fence([words.clean(command)], "sh")
 

@@ -23,7 +23,7 @@ from reconciler.views.render.tables.access_table import (
 
 APPLY = "groundstate apply"
 ACCESS = "Access that is not in force yet: logins go there"
-_ALL_NEW = "No access is recorded in this store. Use the daemon's store (--store) to see which logins changed"
+_ALL_NEW = "This store records no earlier logins. Use the daemon's store (--store) to see which logins changed"
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.DELETE: "-", Verb.FORGET: "x"}
 _COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.DELETE: "red", Verb.FORGET: "cyan"}
 _TITLES = {
@@ -185,7 +185,7 @@ def changed_access(plan: Plan) -> str:
 def _unchanged(plan: Plan) -> str:
     scope, unread = plan.scope, len(plan.unknown)
     if not scope.total:
-        return "No changes. Nothing is declared, and nothing was before."
+        return "No changes. Nothing is declared, and nothing was declared before."
     if not scope.looked_at:
         return f"No changes. Nothing was observed, of {counting.count(scope.total, 'resource')}."
     looked = counting.count(scope.looked_at, "resource")
@@ -336,7 +336,7 @@ def _passing(change: Change, style: Style, indent: str) -> Iterator[str]:
     if change.passes:
         yield style.paint("yellow", f"{indent}passes guard {words.clean(change.lifted)}")
     for hold in change.advice:
-        yield style.paint("yellow", f"{indent}warning of {words.clean(f'{hold.by}: {hold.reason}')}")
+        yield style.paint("yellow", f"{indent}warning: {words.clean(f'{hold.by}: {hold.reason}')}")
 
 
 def _particulars(change: Change) -> Iterator[str]:

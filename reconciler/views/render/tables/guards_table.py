@@ -19,10 +19,10 @@ def guard_lines(key: ResourceKey, at: datetime, change: Change | None, verdicts:
     what = ", ".join(action(one) for one in change.actions) if change is not None else ""
     lines = [f"{clean(str(key))} at {moment(at)}"]
     lines.append(
-        f"To do: {what or 'nothing'}" if change is not None else "To do: nothing; it is as declared, or unknown"
+        f"Change: {what or 'none'}" if change is not None else "Change: none; the resource is as declared, or unknown"
     )
     if not verdicts:
-        lines.append("No guard guards it.")
+        lines.append("No declared guard applies to it.")
     for one in verdicts:
         lines.append("")
         lines.extend(
@@ -59,7 +59,7 @@ def _state_lines(one: GuardState, at: datetime) -> Iterator[str]:
 
 def _lines(one: GuardVerdict, at: datetime, change: Change | None) -> Iterator[str]:
     passes = "no change to judge" if change is None else "lets the change pass"
-    state = "HOLDS the change" if one.holds else "warns of the change" if one.reasons else passes
+    state = "HOLDS the change" if one.holds else "warns about the change" if one.reasons else passes
     yield f"{one.guard} ({one.level}): {state}"
     yield from _common_lines(one, at)
     if one.budget is not None:
@@ -86,7 +86,7 @@ def _common_lines(one: GuardVerdict | GuardState, at: datetime) -> Iterator[str]
 
 def _budget(one: BudgetReport) -> str:
     also = f" and {one.unavailable} unavailable" if one.unavailable else ""
-    wait = f"; room again at {moment(one.next_at)}" if one.next_at is not None else ""
+    wait = f"; the next machine may be taken down at {moment(one.next_at)}" if one.next_at is not None else ""
     return f"{one.down} down{also} of {one.size} {one.group}; the limit is {one.allowed}{wait}"
 
 

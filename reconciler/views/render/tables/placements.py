@@ -44,7 +44,7 @@ def _why(one: Candidate, chosen: dict[str, int], found: Placement) -> str:
         return f"chosen for slot {chosen[one.machine]}"
     if one.reasons:
         return clean("; ".join(reason.message for reason in one.reasons))
-    return "can be claimed; other machines are preferred" if chosen or not found.lacks else "could be had"
+    return "can be claimed; other machines are preferred" if chosen or not found.lacks else "can be claimed"
 
 
 def _slot(slot: int, machine: str) -> str:

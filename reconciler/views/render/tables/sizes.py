@@ -20,7 +20,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _COLOURS = {SizeVerdict.FITS: "green", SizeVerdict.DIFFERS: "dim", SizeVerdict.UNKNOWN: "yellow"}
 
 
-_WHOSE = {Origin.IN_BAND: "what the agent said", Origin.OUT_OF_BAND: "what the BMC said"}
+_WHOSE = {Origin.IN_BAND: "what the agent reported", Origin.OUT_OF_BAND: "what the BMC reported"}
 
 
 class Basis(msgspec.Struct, frozen=True):
@@ -75,11 +75,11 @@ def verdict(machine: str, declared: str | None, found: Sequence[Explanation]) ->
     if fits:
         said = f"{machine} is of size {fits[0]}"
         if declared is None:
-            return f"{said}; its document declares none"
-        return f"{said}, as declared" if declared == fits[0] else f"{said}, and its document declares {declared}"
+            return f"{said}; the document declares no size"
+        return f"{said}, as declared" if declared == fits[0] else f"{said}, but the document declares {declared}"
     if unknown:
-        return f"{machine} may be of size {' or '.join(unknown)}: part of the inventory is unknown"
-    return f"{machine} is of no size" if found else "no Size is declared"
+        return f"{machine} may have size {' or '.join(unknown)}: part of the inventory is unknown"
+    return f"{machine} fits no size" if found else "no Size is declared"
 
 
 def is_right(declared: str | None, found: Sequence[Explanation]) -> bool:

@@ -18,12 +18,12 @@ _COLOURS = {"Ready": "green", "Held": "yellow", "Stalled": "red", "Unknown": "ma
 def daemon_line(daemon: DaemonReport | None, at_work: bool, now: datetime, paint: Paint = unpainted) -> str:
     """Whether one is alive, and how to proceed where none is."""
     if daemon is None:
-        return paint("yellow", "Daemon:     none was ever at work on this store; `groundstate run` starts one")
+        return paint("yellow", "Daemon:     no daemon ever ran with this store; `groundstate run` starts one")
     since = f"{clean(daemon.by)}, started {short_age(daemon.since, now)} ago"
     if at_work:
         only = paint("yellow", "only observes, sends nothing; ") if daemon.observes_only else ""
-        return f"Daemon:     at work, {only}{since}, seen {short_age(daemon.seen_at, now)} ago"
-    ended = "ended" if daemon.ended else "silent; its host or process may be down"
+        return f"Daemon:     running, {only}{since}, seen {short_age(daemon.seen_at, now)} ago"
+    ended = "ended" if daemon.ended else "not responding; the host or the process may be down"
     last = f"{since}, last seen {short_age(daemon.seen_at, now)} ago"
     return paint("red", f"Daemon:     {ended}: {last}; `groundstate run` starts one")
 
