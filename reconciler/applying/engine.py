@@ -9,7 +9,7 @@ from reconciler.applying.context import Context, Ledger
 from reconciler.applying.drift import learn
 from reconciler.applying.events import EventRecorder
 from reconciler.applying.fleet_plan import FleetPlanner
-from reconciler.applying.reconcile import LEFT_TO_PEOPLE, Reconciler
+from reconciler.applying.reconcile import Reconciler
 from reconciler.applying.reports import Reports, facts_for_listening
 from reconciler.applying.state import EngineState
 from reconciler.kinds import KINDS, RECONCILED
@@ -109,7 +109,7 @@ class Engine:
             self._planner.survey_again()
             loosened = loosening_words(carried, known)
             self._events.record_each(loosened, EventReason.GUARD_LOOSENING, EventType.WARNING)
-            self._reconciler.keep(carried, "spec.bmc now names another BMC or system")
+            self._reconciler.keep(carried)
             # What was in flight under a name that is gone is settled too.
             more = [*(key for key, one in carried.items() if one is not None), *self._state.flights]
             return list(dict.fromkeys([*keys, *(key for key in more if key.kind in RECONCILED)]))
@@ -135,7 +135,7 @@ class Engine:
                     continue
                 if facts is not None:
                     learned[seen.key] = facts
-            self._reconciler.keep(learned, LEFT_TO_PEOPLE)
+            self._reconciler.keep(learned)
 
     def _learned(self, seen: Observation, desired: DesiredState) -> ResourceFacts | None:
         """What is remembered of it after this observation; None when that is what was remembered before."""

@@ -30,12 +30,10 @@ from reconciler.applying.settlement import (
     wait_out,
 )
 from reconciler.applying.state import EngineState
-from reconciler.kinds import KINDS, record_action
-from reconciler.kinds.claim.renamed_from import olds_of
-from reconciler.kinds.claim.spec import display_key
+from reconciler.kinds import KINDS, record_action, shown_key
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.kind import REFUSALS
-from reconciler.kinds.ipam.allocation.allocation_order import ahead_in_order, is_automatic
+from reconciler.kinds.common.turn_order import TurnOrder
 from reconciler.model.action import Action, Disruption, Forget, InFlight, RecordAction
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.facts import ResourceFacts
@@ -47,8 +45,6 @@ from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT, error_outcome, req
 from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
-
-LEFT_TO_PEOPLE = "the machine is running while it is suspended or in maintenance, and may be in use"
 
 
 class Reconciler:
@@ -141,7 +137,7 @@ class Reconciler:
         """The names under which something of it may be held: while it holds nothing, or one held something last."""
         # One look-up each, so without the gate: most reconciles find nothing to do, and would only queue for it.
         holds, last = KINDS[key.kind].is_held, self._state.observed
-        olds = olds_of(key, desired, self._state.of(key))
+        olds = KINDS[key.kind].former_names(key, desired, self._state.of(key))
         return [
             old
             for old in olds
@@ -210,21 +206,21 @@ class Reconciler:
         before, fields = self._state.of(key), self._state.compare(resource, seen)
         learned, drifted = learn(resource, seen.value, fields, before, desired.revision.id, self._context.now())
         if learned is not before:
-            self.keep({key: learned}, LEFT_TO_PEOPLE)
+            self.keep({key: learned})
         for field in drifted:
             self._events.record(key, EventReason.DRIFT_DETECTED, drift_message(field), EventType.WARNING)
 
-    def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None], why: str) -> None:
-        """Save what was learned, and report the boot requests that ended with it."""
+    def keep(self, changed: Mapping[ResourceKey, ResourceFacts | None]) -> None:
+        """Save what was learned, and report what ended with it."""
         ended = {
             key: KINDS[key.kind].fact_rules.ended(self._state.of(key), after)
             for key, after in changed.items()
             if after is not None and key.kind in KINDS
         }
         self._state.save(changed)
-        for key, reason in ended.items():
-            if reason is not None:
-                self._events.record(key, reason, why)
+        for key, end in ended.items():
+            if end is not None:
+                self._events.record(key, *end)
 
     # -- plan --------------------------------------------------------------------------------------------------------
 
@@ -244,14 +240,15 @@ class Reconciler:
                 "the change differs from the plan that was approved; nothing was sent; run `groundstate plan` again"
             )
             return Failed(OutcomeReason.STALE, message, True, requeue_delay(OutcomeReason.STALE))
-        lock = KINDS[change.key.kind].lock_of(desired.resources.get(change.key))
+        kind = KINDS[change.key.kind]
+        lock = kind.lock_of(desired.resources.get(change.key))
         busy = lock_holder(change.key, desired, self._state.flights_on(lock) if lock else (), self._context.now())
         if busy is not None:
-            return waiting(OutcomeReason.BMC_BUSY, f"the BMC of {change.key} is busy with {busy}")
-        first = self._first_in_order(change.actions[0], desired)
-        if first is not None:
+            return waiting(OutcomeReason.ENDPOINT_BUSY, f"the {kind.lock_name} of {change.key} is busy with {busy}")
+        first = self._first_in_turn(kind.turns, change.actions[0], desired) if kind.turns is not None else None
+        if kind.turns is not None and first is not None:
             self._behind.setdefault(first, set()).add(change.key)
-            return waiting(OutcomeReason.IN_TURN, f"{display_key(first)} acquires its address or prefix first")
+            return waiting(OutcomeReason.IN_TURN, f"{shown_key(first)} {kind.turns.words}")
         return None
 
     def _hold(self, change: Change) -> Outcome:
@@ -270,9 +267,9 @@ class Reconciler:
         now = self._context.now()
         return waiting(reason, holds, (now - self._since.setdefault(change.key, now)).total_seconds())
 
-    def _first_in_order(self, action: Action, desired: DesiredState) -> ResourceKey | None:
+    def _first_in_turn(self, turns: TurnOrder, action: Action, desired: DesiredState) -> ResourceKey | None:
         """The nearest of those that are to have the same before this one, and will have it before long."""
-        for key in ahead_in_order(action, desired, self._state.observed):
+        for key in turns.ahead(action, desired, self._state.observed):
             if not self._context.follows(key):
                 continue
             if key in self._state.flights or key not in self._state.observed:
@@ -281,7 +278,7 @@ class Reconciler:
             tried = self._state.of(key).failures
             if change is None or not change.goes or any(action.served_path in tried for action in change.actions):
                 continue
-            if is_automatic(change.actions) and self._context.approves(change):
+            if turns.takes(change.actions) and self._context.approves(change):
                 return key
         return None
 

@@ -56,7 +56,7 @@ def lock_holder(
     Not after the deadline of that action, as it may be that nothing observes that resource in this run.
     """
     lock = KINDS[key.kind].lock_of(desired.resources.get(key))
-    others = (flight for flight in flights if lock and flight.bmc == lock and flight.key != key)
+    others = (flight for flight in flights if lock and flight.lock == lock and flight.key != key)
     return next((one.key for one in others if now < deadline(one, desired.resources.get(one.key))), None)
 
 
@@ -87,7 +87,7 @@ def settle(
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):
         return None
     if elsewhere:
-        why = "is not followed any more: spec.bmc now names another system"
+        why = f"is not followed any more: {KINDS[flight.key.kind].endpoint_field} now names another system"
         return Settled(facts, _event(flight, now, EventReason.ACTION_ABANDONED, why, EventType.WARNING))
     return _expired(flight, seen, resource, facts, now)
 

@@ -170,12 +170,12 @@ class EngineState:
 
     def _move_flight(self, before: InFlight | None, after: InFlight | None) -> None:
         if before is not None:
-            there = self._busy.get(before.bmc, {})
+            there = self._busy.get(before.lock, {})
             there.pop(before.key, None)
             if not there:
-                self._busy.pop(before.bmc, None)
+                self._busy.pop(before.lock, None)
         if after is not None:
-            self._busy.setdefault(after.bmc, {})[after.key] = after
+            self._busy.setdefault(after.lock, {})[after.key] = after
 
     def flights_on(self, bmc: str) -> Iterable[InFlight]:
         """What is in flight on a BMC, or on what else an action has to itself."""

@@ -10,16 +10,18 @@ from reconciler.kinds.catalogue.tenancy import ProjectSpec, TenantSpec
 from reconciler.kinds.claim import spec as claim
 from reconciler.kinds.claim.claim_fact_rules import ClaimFactRules
 from reconciler.kinds.claim.columns import CLAIM_COLUMNS
+from reconciler.kinds.claim.renamed_from import olds_of
 from reconciler.kinds.claim.rules import ClaimRules, machines_given_up
 from reconciler.kinds.common.column import spec_column
 from reconciler.kinds.common.fact_rules import Occasion, Recorded
-from reconciler.kinds.common.kind import BMC, IPAM, Kind
+from reconciler.kinds.common.kind import BMC, IPAM, Implied, Kind
 from reconciler.kinds.guard.check import check_guard
 from reconciler.kinds.guard.columns import GUARD_COLUMNS
 from reconciler.kinds.guard.memory import GuardFactRules
 from reconciler.kinds.guard.rules import GuardRules
 from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.ipam import ipaddress, network, pool
+from reconciler.kinds.ipam.allocation.allocation_order import ALLOCATION_TURNS
 from reconciler.kinds.ipam.allocation.occupancy import is_held, leaks
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
@@ -119,6 +121,7 @@ KINDS: dict[str, Kind] = {
             is_held=is_held,
             leaks=leaks,
             fact_rules=IpamFactRules(),
+            turns=ALLOCATION_TURNS,
         ),
         Kind(
             "IPAddress",
@@ -135,6 +138,9 @@ KINDS: dict[str, Kind] = {
             is_held=is_held,
             leaks=leaks,
             fact_rules=AddressFactRules(),
+            former_names=olds_of,
+            implied=claim.implied_address,
+            turns=ALLOCATION_TURNS,
         ),
         Kind(
             "Number",
@@ -150,6 +156,7 @@ KINDS: dict[str, Kind] = {
             is_held=is_held,
             leaks=leaks,
             fact_rules=IpamFactRules(),
+            turns=ALLOCATION_TURNS,
         ),
         Kind(
             "Machine",
@@ -164,6 +171,8 @@ KINDS: dict[str, Kind] = {
             made=False,
             endpoint=machine.system_of_spec,
             lock=machine.bmc_of_spec,
+            lock_name="BMC",
+            endpoint_field="spec.bmc",
             refusal_is_final=True,
             in_fleet=True,
             joins=True,
@@ -241,6 +250,17 @@ def nothing_remembered(key: ResourceKey) -> ResourceFacts:
 def record_action(action: Action, facts: Mapping[ResourceKey, ResourceFacts], occasion: Occasion) -> Recorded:
     """What is remembered when an action is done that is done by writing it down."""
     return KINDS[action.key.kind].fact_rules.record(action, facts, occasion)
+
+
+def shown_key(key: ResourceKey) -> str:
+    """The key as people see it: of what another resource implies, with what it is for."""
+    meant = implied(key)
+    return str(key) if meant is None else f"{key} ({meant.words})"
+
+
+def implied(key: ResourceKey) -> Implied | None:
+    """What implies the resource; None for one that has a document of its own."""
+    return KINDS[key.kind].implied(key) if key.kind in KINDS else None
 
 
 def find_kind(word: str) -> Kind | None:

@@ -59,6 +59,12 @@ class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
 
     reads_back: ClassVar[bool] = False
     """What was accepted shows at once: where it reads back as something else, the endpoint has not kept it."""
+    brings_up: ClassVar[bool] = False
+    """It makes a resource serve again: no guard keeps one down."""
+    gives_back: ClassVar[bool] = False
+    """What a project has is taken back, and wiped."""
+    needs_boot_service: ClassVar[bool] = False
+    """It comes to nothing where nothing answers a machine that starts from the network."""
     insists: ClassVar[bool] = False
     """It has to be done in the end: no refusal is final."""
     doubt: ClassVar[str] = ""
@@ -83,6 +89,16 @@ class _Action(msgspec.Struct, frozen=True, tag_field="action", kw_only=True):
         return False
 
     @property
+    def others(self) -> tuple[object, ...]:
+        """The other resources that it is about, such as the machines of a claim: an action on others is another one."""
+        return ()
+
+    @property
+    def replaces(self) -> bool:
+        """Whether what does the work is replaced by something else, as by an installation."""
+        return False
+
+    @property
     def detail(self) -> str:
         """What is asked for, in a word, such as the Redfish ResetType; empty where the action's word says it."""
         return ""
@@ -103,6 +119,7 @@ class PowerOn(_Action, frozen=True, tag="power-on"):
         "the change continues automatically when the boot override is not held any more",
     )
     goal: ClassVar[PowerState] = PowerState.ON
+    brings_up: ClassVar[bool] = True
     reset_type: ResetType
 
     @property
@@ -336,6 +353,11 @@ class Claim(_Action, frozen=True, tag="claim"):
     project: str
     machines: tuple[tuple[int, str], ...]
 
+    @property
+    def others(self) -> tuple[object, ...]:
+        """The machines, with their slots."""
+        return self.machines
+
 
 class Unclaim(_Action, frozen=True, tag="unclaim"):
     """Take machines back from a MachineClaim: each is stopped, wiped and free again. Nothing is sent by this alone."""
@@ -343,7 +365,13 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
     path: ClassVar[str] = "spec.count"
     undoes: ClassVar[tuple[str, ...]] = ("spec.count",)
+    gives_back: ClassVar[bool] = True
     machines: tuple[str, ...]
+
+    @property
+    def others(self) -> tuple[object, ...]:
+        """The machines."""
+        return self.machines
 
 
 class RequestBoot(_Action, frozen=True, tag="request-boot"):
@@ -352,6 +380,7 @@ class RequestBoot(_Action, frozen=True, tag="request-boot"):
     heeded with it. Nothing is sent by this alone."""
 
     path: ClassVar[str] = "spec.lifecycle"
+    needs_boot_service: ClassVar[bool] = True
     purpose: Purpose
     attempt: int = 1
     word: str | None = None
@@ -364,6 +393,11 @@ class RequestErasure(RequestBoot, frozen=True, tag="request-erasure"):
     """The same, for what ends what is on the disks: to wipe them, or to write an image over another."""
 
     disruption: ClassVar[Disruption] = Disruption.DESTRUCTIVE
+
+    @property
+    def replaces(self) -> bool:
+        """An image is written over another."""
+        return self.purpose is Purpose.INSTALL
 
 
 class Settle(_Action, frozen=True, tag="settle"):
@@ -489,6 +523,6 @@ class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{task}; refused: {self.refusal}" if self.refusal is not None else task
 
     @property
-    def bmc(self) -> str:
-        """The BMC that is at work on it, to which nothing else is sent meanwhile, whatever the system or its name."""
+    def lock(self) -> str:
+        """What is at work on it, as a BMC, to which nothing else is sent meanwhile, whatever the system or its name."""
         return self.place.partition("#")[0]

@@ -70,7 +70,7 @@ REQUEUE: dict[OutcomeReason, float | Polling] = {
     OutcomeReason.CONFIRMING: Polling(0.5, 10),
     # The resource that is first wakes this one, so it seldom has to ask by itself.
     OutcomeReason.IN_TURN: 10,
-    OutcomeReason.BMC_BUSY: 1,
+    OutcomeReason.ENDPOINT_BUSY: 1,
     # The failure itself says when the action may be sent again, which may be later.
     OutcomeReason.TASK_FAILED: 5,
     OutcomeReason.NOT_CONFIRMED: 5,

@@ -20,7 +20,7 @@ from reconciler.applying.context import Context
 from reconciler.applying.engine import Engine
 from reconciler.daemon.label_refresh import are_current, label
 from reconciler.daemon.policy_state import PolicyState
-from reconciler.model.action import Action, Claim, Unclaim
+from reconciler.model.action import Action
 from reconciler.model.event import Event
 from reconciler.model.outcome import Outcome, OutcomeReason
 from reconciler.model.plans.plan import Change, HoldKind, Plan, Unknown
@@ -330,6 +330,4 @@ def _approved(change: Change, approved: dict[ResourceKey, Change]) -> bool:
 
 
 def _alike(action: Action, other: Action) -> bool:
-    if isinstance(action, Claim | Unclaim) and isinstance(other, Claim | Unclaim) and action.machines != other.machines:
-        return False
-    return type(action) is type(other) and action.served_path == other.served_path
+    return type(action) is type(other) and action.served_path == other.served_path and action.others == other.others

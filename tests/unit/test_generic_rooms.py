@@ -9,6 +9,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from reconciler.kinds import KINDS
 
 ROOT = Path(__file__).parents[2] / "reconciler"
@@ -75,6 +77,20 @@ def modules() -> dict[str, list[str]]:
 def test_generic_rooms_name_no_kind() -> None:
     found = {path: names for path, names in modules().items() if names and not path.startswith(tuple(SUBJECTS))}
     assert found == {}
+
+
+@pytest.mark.parametrize("room", ["model", "applying", "workqueue", "store"])
+def test_what_carries_actions_out_imports_no_wing_of_a_kind(room: str) -> None:
+    """The engine asks the Kind: it calls no function of claims, of machines or of the IPAM."""
+    found = [
+        f"{path.relative_to(ROOT)}: {node.module}"
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("reconciler.kinds.")
+        and not (node.module or "").startswith(("reconciler.kinds.common", "reconciler.kinds.selectors"))
+    ]
+    assert found == []
 
 
 def test_every_exception_is_needed() -> None:

@@ -31,7 +31,7 @@ def event(reason: str, message: str) -> Event:
         (Waiting(OutcomeReason.PAUSED, "maintenance", 30), ProgressStage.PAUSED),
         (REFUSED, ProgressStage.FAILED),
         (SENT, None),
-        (Waiting(OutcomeReason.BMC_BUSY, "its BMC is at work", 1), None),
+        (Waiting(OutcomeReason.ENDPOINT_BUSY, "its BMC is at work", 1), None),
         (UNREACHABLE, None),
     ],
 )

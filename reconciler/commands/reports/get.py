@@ -23,7 +23,7 @@ from reconciler.commands.options import (
 from reconciler.commands.printing import dump
 from reconciler.commands.reports.resource_printer import ResourcePrinter
 from reconciler.commands.terminal import exit_in_words, live_long, say_notes
-from reconciler.kinds.claim.spec import of_claim
+from reconciler.kinds import implied
 from reconciler.operations.reports.resource_views import (
     Description,
     ListRequest,
@@ -136,8 +136,8 @@ def _described(one: Description) -> str:
         lines.append(f"Phase:       {view.phase}")
     if view.resource is not None:
         lines += [f"Source:      {view.resource.source}", "Spec:", _indented(document["spec"])]
-    if (meant := of_claim(view.key)) is not None:
-        lines.append(f"For:         {meant}, which declares {view.key}")
+    if (meant := implied(view.key)) is not None:
+        lines.append(f"For:         {meant.words}, which declares {view.key}")
     if view.machines:
         lines.append("Machines:")
         lines += [f"  slot {slot.slot}  {slot.machine}  {slot.phase}" for slot in view.machines]

@@ -14,7 +14,7 @@ from reconciler.commands.completion import complete_name
 from reconciler.commands.options import headers_option, option, output_option, where_from, where_options
 from reconciler.commands.printing import dump, print_table
 from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, fail, on_terminal, say_notes
-from reconciler.kinds.claim.spec import display_key
+from reconciler.kinds import shown_key
 from reconciler.model.counting import count as counted
 from reconciler.model.resource import ResourceKey
 from reconciler.operations.reports.ipam_contents import (
@@ -106,7 +106,7 @@ def get_addresses_command(wanted: tuple[str, ...], no_headers: bool, output: str
 def _owner(allocation: Allocation) -> str:
     """The owner, and where it is a claim's slot, of which claim."""
     kind, _, name = allocation.owner.partition("/")
-    return display_key(ResourceKey(kind, name)) if kind and name else allocation.owner
+    return shown_key(ResourceKey(kind, name)) if kind and name else allocation.owner
 
 
 _HELD_TITLES = ["ADDRESS", "NETWORK", "OWNER", "TYPE", "PROJECT", "DNS NAME", "TAGS"]

@@ -23,7 +23,7 @@ from reconciler.kinds.common.field_types.fields import (
     names_of,
     reference_field,
 )
-from reconciler.kinds.common.kind import KindView, RuleFinding
+from reconciler.kinds.common.kind import Implied, KindView, RuleFinding
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, claim_of_facts, machine_s
 from reconciler.model.facts import ResourceFacts, grouped
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -209,10 +209,10 @@ def of_claim(key: ResourceKey) -> OfClaim | None:
     return OfClaim(found["claim"], int(found["slot"]), found["network"], int(found["family"])) if found else None
 
 
-def implied_by(key: ResourceKey) -> ResourceKey | None:
+def implied_address(key: ResourceKey) -> Implied | None:
     """The claim whose address it is; None for one that somebody declared, and for other kinds."""
     found = of_claim(key)
-    return None if found is None else ResourceKey("MachineClaim", found.claim)
+    return None if found is None else Implied(ResourceKey("MachineClaim", found.claim), str(found))
 
 
 def display_key(key: ResourceKey) -> str:

@@ -172,8 +172,8 @@ class FactRules:
         """What is remembered when a process begins, which does not know what happened while none was there."""
         return facts
 
-    def ended(self, _before: ResourceFacts, _after: ResourceFacts) -> EventReason | None:
-        """What ended with a change of the facts that was not made by an action or a report; None: nothing."""
+    def ended(self, _before: ResourceFacts, _after: ResourceFacts) -> tuple[EventReason, str] | None:
+        """What ended, and why, with a change of the facts that no action or report made; None: nothing."""
         return None
 
     def report(

@@ -15,6 +15,7 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.field_types.reference_fields import named_resources
 from reconciler.kinds.common.kind_metrics import CountedGauge, LevelGauge
+from reconciler.kinds.common.turn_order import TurnOrder
 from reconciler.model.action import Action
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
@@ -138,8 +139,24 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _no_former_names(_key: ResourceKey, _desired: DesiredState, _facts: ResourceFacts) -> list[ResourceKey]:
+    return []
+
+
+def _declared_itself(_key: ResourceKey) -> Implied | None:
+    return None
+
+
 def _no_conditions(_resource: Resource[Any], _facts: ResourceFacts, _seen: Observation | None) -> Iterable[Condition]:
     return ()
+
+
+class Implied(msgspec.Struct, frozen=True):
+    """What implies a resource that has no document of its own, as a claim does its addresses."""
+
+    by: ResourceKey
+    words: str
+    """What the resource is for: `MachineClaim/web, slot 0`."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -173,7 +190,18 @@ class Kind(msgspec.Struct, frozen=True):
     endpoint: Callable[[Any], str] | None = None
     """Which system of which endpoint a spec means, whatever the resource is called: a BMC and the id of a system."""
     lock: Callable[[Any], str] | None = None
-    """What one action excludes, by the spec: all that one BMC has (chaos/powerman#67 tells why)."""
+    """What one action excludes, by the spec: all that one BMC has (chaos/powerman#67 tells why). The endpoint is
+    this, or begins with this and `#`."""
+    lock_name: str = "endpoint"
+    """What excludes others is called in messages."""
+    endpoint_field: str = "spec"
+    """The field that says the endpoint."""
+    former_names: Callable[[ResourceKey, DesiredState, ResourceFacts], list[ResourceKey]] = _no_former_names
+    """The names under which the backend may still hold what is this one's; none that is declared itself."""
+    implied: Callable[[ResourceKey], Implied | None] = _declared_itself
+    """Whose document implies it, by its key; None for one that has a document of its own."""
+    turns: TurnOrder | None = None
+    """Who goes first of those that are given the next free one of the same; None: nothing is given in turn."""
     refusal_is_final: bool = False
     """A refusal is about the resource alone: nothing that happens to another resource changes it."""
     in_fleet: bool = False

@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.model.action import Disruption, RequestErasure
+from reconciler.model.action import Disruption
 from reconciler.model.plans.plan import Change, Hold, HoldKind
 from reconciler.model.resource import ResourceKey
-from reconciler.model.values.boot_purpose import Purpose
 from reconciler.planning.guards.fleet_survey import Disrupted
 from reconciler.planning.guards.guard import GuardWorld, Holds
 
@@ -70,9 +69,7 @@ class GroupState(msgspec.Struct, frozen=True):
 
 def takes_down(change: Change) -> bool:
     """Whether a machine stops doing its work: by a power-off, or by an installation over what it has."""
-    return change.disruption is Disruption.DISRUPTIVE or any(
-        isinstance(a, RequestErasure) and a.purpose is Purpose.INSTALL for a in change.actions
-    )
+    return change.disruption is Disruption.DISRUPTIVE or any(action.replaces for action in change.actions)
 
 
 def allowed_down(budget: Budget, size: int) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 
 from reconciler.kinds import FLEET
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
-from reconciler.model.action import Disruption, RequestBoot, Unclaim
+from reconciler.model.action import Disruption
 from reconciler.model.counting import count
 from reconciler.model.plans.plan import Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import ResourceKey
@@ -80,7 +80,7 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
             f"being wiped already; "
             f"the limit is {allowed} ({limits.max_released})"
         )
-        giving = (change for change in changes if any(isinstance(action, Unclaim) for action in change.actions))
+        giving = (change for change in changes if any(action.gives_back for action in change.actions))
         return _hold_all(giving, "mass-unclaim", reason, f"--max-released {fleet.returning}")
 
     return (empty, removed, unreachable, released, given_back)
@@ -134,7 +134,7 @@ def hold_without_boot_service(last: str = "") -> Guard:
     hint = "start the daemon with one: `groundstate run --boot-address ADDR`"
 
     def unserved(changes: Iterable[Change], _world: GuardWorld) -> Holds:
-        ordering = [change for change in changes if any(isinstance(action, RequestBoot) for action in change.actions)]
+        ordering = [change for change in changes if any(action.needs_boot_service for action in change.actions)]
         return {change.key: (Hold(HoldKind.GUARD, "boot-service", reason, hint),) for change in ordering}
 
     return unserved

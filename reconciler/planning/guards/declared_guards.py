@@ -22,7 +22,7 @@ from reconciler.kinds.guard.memory import LOOSENS_AFTER, GuardFacts, guard_s, re
 from reconciler.kinds.guard.spec import DisruptionBudget, GuardCause, GuardSpec, Level, Protection
 from reconciler.kinds.guard.windows import EARLIEST, WindowState, window_state
 from reconciler.kinds.machine.labels import is_derived
-from reconciler.model.action import Disruption, PowerOn
+from reconciler.model.action import Disruption
 from reconciler.model.facts import NO_FACTS, Facts, Guarded, LeftGroup, ResourceFacts
 from reconciler.model.plans.plan import CauseKind, Change, Hold, HoldKind, override_hint
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -213,13 +213,13 @@ def judges(spec: GuardSpec, change: Change) -> bool:
     return any(
         action.disruption.value in spec.actions or action.name in spec.actions
         for action in change.actions
-        if not isinstance(action, PowerOn)
+        if not action.brings_up
     )
 
 
 def begins(change: Change, world: GuardWorld) -> bool:
     """Whether something begins with the change. What ends what was begun is never held, and neither is powering on."""
-    if change.disruption is Disruption.NONE and any(isinstance(action, PowerOn) for action in change.actions):
+    if change.disruption is Disruption.NONE and any(action.brings_up for action in change.actions):
         return False
     if change.key in world.facts.in_flight:
         return False

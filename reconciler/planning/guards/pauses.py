@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from reconciler.kinds import KINDS
-from reconciler.kinds.claim.spec import implied_by
+from reconciler.kinds import KINDS, implied
 from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.selectors import means
 from reconciler.model.facts import Facts
@@ -64,9 +63,9 @@ def _holders(key: ResourceKey, facts: Facts) -> Iterable[ResourceKey]:
     slot = kind.fact_rules.slot(facts.resources.get(key, kind.fact_rules.facts_type())) if kind is not None else None
     if slot is not None:
         yield slot.holder
-    claim = implied_by(key)
-    if claim is not None:
-        yield claim
+    meant = implied(key)
+    if meant is not None:
+        yield meant.by
 
 
 def _hold(pause: ResourcePause) -> Hold:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from drivers.base import clean as clean
-from reconciler.kinds.claim.spec import of_claim
+from reconciler.kinds import implied
 from reconciler.model.action import (
     AcceptSystem,
     Acquire,
@@ -185,14 +185,14 @@ def cause(this: Cause, *, since: bool = True) -> str:
 
 def name(change: Change) -> str:
     """`Machine r12-01`; of an address that a claim implies, for which claim it is."""
-    meant = of_claim(change.key)
-    return clean(f"{change.key.kind} {change.key.name}" + (f" ({meant})" if meant is not None else ""))
+    meant = implied(change.key)
+    return clean(f"{change.key.kind} {change.key.name}" + (f" ({meant.words})" if meant is not None else ""))
 
 
 def of_claims(changes: Iterable[Change]) -> str:
     """`MachineClaim/web, MachineClaim/db`: the claims of which these are addresses; empty where there is none."""
-    meant = filter(None, (of_claim(change.key) for change in changes))
-    return clean(", ".join(sorted({f"MachineClaim/{one.claim}" for one in meant})))
+    meant = filter(None, (implied(change.key) for change in changes))
+    return clean(", ".join(sorted({str(one.by) for one in meant})))
 
 
 def override_words(this: Override) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from reconciler.kinds.common.turn_order import TurnOrder
 from reconciler.kinds.ipam.exhaustion import in_order
 from reconciler.kinds.ipam.ipaddress import AddressState, IPAddressSpec
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState, chosen_lengths, family_and_length, parent_of
@@ -37,6 +38,10 @@ def ahead_in_order(action: Action, desired: DesiredState, observed: ObservedStat
 def is_automatic(actions: Iterable[Action]) -> bool:
     """Whether something is taken of which others wait for the next."""
     return any(isinstance(action, Acquire | AcquireNumber | PutNetwork) for action in actions)
+
+
+ALLOCATION_TURNS = TurnOrder(ahead_in_order, is_automatic, "acquires its address or prefix first")
+"""Of addresses, prefixes and numbers."""
 
 
 def _turns(desired: DesiredState) -> dict[_NetworkFamily, tuple[list[ResourceKey], dict[ResourceKey, int]]]:

@@ -41,6 +41,10 @@ LIFECYCLE_FIELDS = (RequestBoot.path, SetBoot.path, PowerOn.path, InsertMedia.pa
 """Fields of a managed machine that its lifecycle asks for, and no document of its own."""
 
 
+_OTHER_SYSTEM = "spec.bmc now names another BMC or system"
+_LEFT_TO_PEOPLE = "the machine is running while it is suspended or in maintenance, and may be in use"
+
+
 class MachineFactRules(FactRules):
     """The rules of machines."""
 
@@ -188,10 +192,13 @@ class MachineFactRules(FactRules):
         """See `machine_reports.facts_at_start`, and `machine_restart.at_start`."""
         return machine_restart.at_start(facts_at_start(machine_s(facts), now))
 
-    def ended(self, before: ResourceFacts, after: ResourceFacts) -> EventReason | None:
-        """Its boot request."""
+    def ended(self, before: ResourceFacts, after: ResourceFacts) -> tuple[EventReason, str] | None:
+        """Its boot request, which is for one system, and for as long as groundstate works on the machine."""
         had, has = (machine_s(one).lifecycle.boot_request is not None for one in (before, after))
-        return EventReason.BOOT_REQUEST_ENDED if had and not has else None
+        if not had or has:
+            return None
+        moved = before.place != after.place
+        return EventReason.BOOT_REQUEST_ENDED, _OTHER_SYSTEM if moved else _LEFT_TO_PEOPLE
 
     def report(
         self, facts: ResourceFacts, request: str | None, fact: Any, detail: str, value: Any, now: datetime
