@@ -1,0 +1,1 @@
+"""How endpoints are spoken to: BMCs, the IPAM, secret sources."""

@@ -1,0 +1,1 @@
+"""The reconciler: from git's desired state and what is observed to plans and actions."""

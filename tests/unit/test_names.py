@@ -1,11 +1,11 @@
-"""One word for one thing: no public name stands in two modules, and no file name in two folders."""
+"""One word for one thing: no public name stands in two modules, and no file name in two folders, which are small."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import pkgutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +71,20 @@ def test_no_file_name_stands_in_two_folders() -> None:
             folders[path.name].append(str(path.relative_to(ROOT)))
     twice = {name: where for name, where in folders.items() if len(where) > 1 and name not in SHARED_FILES}
     assert twice == {}
+
+
+def test_a_folder_with_more_than_about_a_dozen_modules_has_wings() -> None:
+    modules = Counter(path.relative_to(ROOT).parent for path in FILES if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in modules.items() if count > 13 and folder.name != "versions"} == {}
+
+
+def test_a_wing_says_what_belongs_there() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in FILES
+        if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert silent == []
 
 
 def test_the_exceptions_are_few_and_needed() -> None:
