@@ -15,7 +15,14 @@ from drivers.base import clean
 from reconciler import runtime
 from reconciler.commands.completion import complete_target
 from reconciler.commands.live_progress import Board
-from reconciler.commands.options import guard_options, guard_options_of, option, where_from, where_options
+from reconciler.commands.options import (
+    guard_options,
+    guard_options_of,
+    option,
+    selector_option,
+    where_from,
+    where_options,
+)
 from reconciler.commands.plan import fleet_bar, rendered
 from reconciler.commands.terminal import exit_in_words, fail, live_long, on_terminal, say_notes
 from reconciler.daemon.shutdown import Deadline, Stacks, stopped_by_signals
@@ -41,7 +48,7 @@ _EXIT_CODES = {Ending.AS_DECLARED: 0, Ending.HELD: 3, Ending.UNDONE: 1}
 
 @click.command("apply", short_help="Apply the plan: make the fleet match git.")
 @click.argument("plan_or_targets", nargs=-1, metavar="[PLANFILE | KIND[/NAME]...]", shell_complete=complete_target)
-@option("--selector", "-l", default="", metavar="LABELS", help="Only resources with these labels (key=value,...).")
+@selector_option()
 @where_options
 @guard_options
 @option("--fail-on-unknown", is_flag=True, help="Send nothing and exit with 1 if a resource could not be read.")

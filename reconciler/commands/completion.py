@@ -5,9 +5,11 @@ It says nothing else and asks no network: where nothing can be read, it offers n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from reconciler.kinds import KINDS, find_kind
 
@@ -32,6 +34,37 @@ def complete_kind(_ctx: click.Context, _param: click.Parameter, incomplete: str)
     return [kind.plural for kind in KINDS.values() if kind.plural.startswith(incomplete.lower())]
 
 
+def complete_one(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Of `KIND/NAME`: kinds with a slash and, where one kind alone is meant, its names, as a bare kind would not do."""
+    if "/" in incomplete or ctx.params.get(param.name or ""):
+        return complete_target(ctx, param, incomplete)
+    kinds = complete_kind(ctx, param, incomplete)
+    names = [one for kind in kinds if len(kinds) == 1 for one in complete_target(ctx, param, f"{kind}/")]
+    return names or [f"{kind}/" for kind in kinds]
+
+
+def complete_ref(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Branches and tags of a repository on this host."""
+    from reconciler.operations.declared_names import local_refs
+
+    return [ref for ref in local_refs(_place(ctx)) if ref.startswith(incomplete)]
+
+
+def complete_selector(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Labels that are declared, and behind `=` their values; of the last part of `rack=r1,role=web`."""
+    from reconciler.operations.declared_names import declared_labels
+
+    before, comma, part = incomplete.rpartition(",")
+    labels = declared_labels(_place(ctx), *_revision(ctx), work_tree=bool(ctx.params.get("work_tree")))
+    key, sign, start = part.rpartition("=")
+    if sign:
+        values = labels.get(key.rstrip("!= "), ())
+        found = [f"{key}={value}" for value in sorted(values) if value.startswith(start)]
+    else:
+        found = [f"{name}=" for name in sorted(labels) if name.startswith(part)]
+    return [f"{before}{comma}{one}" for one in found]
+
+
 def complete_name(*kinds: str) -> Completion:
     """Names of these kinds."""
     return lambda ctx, _param, incomplete: [name for kind in kinds for name in _names(ctx, kind, incomplete)]
@@ -40,11 +73,53 @@ def complete_name(*kinds: str) -> Completion:
 def _names(ctx: click.Context, kind: str, start: str) -> list[str]:
     """Those that begin so, in order."""
     from reconciler.operations.declared_names import declared_names
+
+    names = declared_names(kind, _place(ctx), *_revision(ctx), work_tree=bool(ctx.params.get("work_tree")))
+    return [name for name in names if name.startswith(start)]
+
+
+def _place(ctx: click.Context) -> str:
     from reconciler.operations.store_location import top_level
 
-    said = ctx.params
-    repo = said.get("repo") or "."
-    ref = said.get("ref") if said.get("ref") != "HEAD" else None
-    place = top_level() if repo == "." else repo
-    names = declared_names(kind, place, ref, said.get("path") or "", work_tree=bool(said.get("work_tree")))
-    return [name for name in names if name.startswith(start)]
+    repo: str = ctx.params.get("repo") or "."
+    return top_level() if repo == "." else repo
+
+
+def _revision(ctx: click.Context) -> tuple[str | None, str]:
+    ref = ctx.params.get("ref")
+    return None if ref == "HEAD" else ref, ctx.params.get("path") or ""
+
+
+class _Bash(BashComplete):
+    """bash takes `=` and `:` for the ends of words, so that `rack=r` comes as three, and puts what is offered in the
+    place of the last one. No space follows what is only begun, such as `rack=`."""
+
+    source_template = BashComplete.source_template.replace(
+        "COMPREPLY+=($value)", "COMPREPLY+=($value); [[ $value == *[=/] ]] && compopt -o nospace"
+    )
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Click's hook: the words as they were typed."""
+        words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
+        typed: list[str] = []
+        joins = False
+        for word in words[: at + 1]:
+            ends = word in _BREAKS
+            if typed and (joins or (ends and not typed[-1].startswith("--"))):
+                typed[-1] += word
+            else:
+                typed.append(word)
+            joins = ends and typed[-1] != word
+        if at >= len(words) and not joins:
+            typed.append("")
+        shown = "" if at >= len(words) or words[at] in _BREAKS else words[at]
+        self._kept = len(typed[-1]) - len(shown)
+        return typed[1:-1], typed[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Click's hook."""
+        return f"{item.type},{item.value[self._kept :]}"
+
+
+_BREAKS = ("=", ":")
+add_completion_class(_Bash)

@@ -13,7 +13,7 @@ import msgspec
 from click.core import ParameterSource
 
 from drivers.base import IpamSettings
-from reconciler.commands.completion import complete_target
+from reconciler.commands.completion import complete_ref, complete_selector, complete_target
 from reconciler.kinds.guard.fleet_share import TENTH, FleetShare
 from reconciler.kinds.machine.access.credentials import NO_GRANTS
 from reconciler.operations.store_location import top_level
@@ -112,7 +112,14 @@ def where_options(command: F) -> F:
     for decorate in reversed(
         (
             option("--repo", "-C", default=".", metavar="PATH|URL", help="The git repository of the desired state."),
-            option("--ref", "-r", default="HEAD", metavar="REF", help="Branch, tag or commit to read."),
+            option(
+                "--ref",
+                "-r",
+                default="HEAD",
+                metavar="REF",
+                help="Branch, tag or commit to read.",
+                shell_complete=complete_ref,
+            ),
             option("--path", default=".", metavar="DIR", help="Read only this folder of the repository."),
             option("--work-tree", is_flag=True, help="Read the files on disk, with uncommitted edits."),
             option(
@@ -216,11 +223,15 @@ def _ipam_from(values: dict[str, Any]) -> IpamSettings:
     return IpamSettings(**{name: values.pop(option) for name, option in names.items()})
 
 
+def selector_option() -> Callable[[F], F]:
+    """--selector."""
+    text = "Only resources with these labels (key=value,...)."
+    return option("--selector", "-l", default="", metavar="LABELS", help=text, shell_complete=complete_selector)
+
+
 def filter_options(command: F) -> F:
     """Targets and --selector."""
-    command = option(
-        "--selector", "-l", default="", metavar="LABELS", help=("Only resources with these labels (key=value,...).")
-    )(command)
+    command = selector_option()(command)
     return click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)(command)
 
 

@@ -127,6 +127,26 @@ class TestInit:
         assert "kept     new/machines/lab-01.yaml" in done.out
         assert {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()} == before
 
+    def test_init_renews_schemas_and_nothing_else(self, desk: Desk) -> None:
+        """An old schema would mark a new field as wrong, and let an old one pass."""
+        desk.run("init", "new", cwd=desk.folder)
+        folder = desk.folder / "new"
+        old, edited = folder / ".schemas" / "machine.json", folder / "partition.yaml"
+        old.write_text("{}")
+        edited.write_text("# mine\n")
+        done = desk.run("init", "new", cwd=desk.folder)
+        assert "wrote    new/.schemas/" in done.out
+        assert "kept     new/partition.yaml" in done.out
+        assert (len(old.read_text()) > 1000, edited.read_text()) == (True, "# mine\n")
+        assert "kept     new/.schemas/" in desk.run("init", "new", cwd=desk.folder).out
+
+    def test_the_editor_is_told_the_schema_of_every_document(self, desk: Desk) -> None:
+        """A first line serves the first document of a file alone."""
+        desk.run("init", "new", cwd=desk.folder)
+        settings = json.loads((desk.folder / "new" / ".vscode" / "settings.json").read_text())
+        for schema in settings["yaml.schemas"]:
+            assert json.loads((desk.folder / "new" / schema).read_text())["title"] == "groundstate document"
+
     def test_where_nothing_can_be_written(self, desk: Desk) -> None:
         (desk.folder / "file").touch()
         done = desk.run("init", str(desk.folder / "file" / "new"))
@@ -185,14 +205,26 @@ class TestCommandLine:
             ("inventory m-a", ["m-a"]),
             ("boot kea l", ["lab"]),
             ("explain siz", ["sizes", "sizereservations"]),
+            ("plan -r ma", ["main"]),
+            ("plan -l ra", ["rack="]),
+            ("plan -l rack = ", ["r1", "r2"]),
+            ("plan -l rack =", ["r1", "r2"]),
+            ("plan -l rack = r1,ro", ["r1,role="]),
+            ("plan -l rack = r1,role = w", ["web"]),
+            ("plan --selector rack = r2", ["r2"]),
+            ("history machi", ["machines/", "machineclaims/"]),
+            ("history machines", ["machines/m-a", "machines/m-b"]),
+            ("history machine m-a", ["m-a"]),
+            ("restart machines", ["machines/m-a", "machines/m-b"]),
             ("get nonsense/", []),
             ("get -C nowhere machine/", []),
         ],
     )
     def test_commands_kinds_and_names_are_completed(self, desk: Desk, words: str, offered: list[str]) -> None:
-        desk.commit(m=[machine("m-a"), machine("m-b")], lab=[partition()])
+        labels = [{"rack": "r1", "role": "web"}, {"rack": "r2"}]
+        desk.commit(m=[machine("m-a", labels=labels[0]), machine("m-b", labels=labels[1])], lab=[partition()])
         wanted = {"_GROUNDSTATE_COMPLETE": "bash_complete", "COMP_WORDS": f"groundstate {words}"}
-        done = desk.run(env={**wanted, "COMP_CWORD": str(len(words.split()))})
+        done = desk.run(env={**wanted, "COMP_CWORD": str(len(words.split()) + words.endswith(" "))})
         assert (done.out.split(), done.err) == ([f"plain,{one}" for one in offered], "")
 
     def test_names_of_a_broken_revision_are_completed_as_far_as_it_is_sound(self, desk: Desk) -> None:

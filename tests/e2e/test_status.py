@@ -36,7 +36,7 @@ def test_beside_a_daemon_it_says_what_is_in_force_how_things_are_and_what_is_hel
         broken = desk.run("status")
         assert broken.code == 1
         assert "RevisionRefused" in broken.out
-        assert "1 machines are down because of groundstate; the limit is 1; 0 more may be taken down" in broken.out
+        assert "1 machine is down because of groundstate; the limit is 1; 0 more may be taken down" in broken.out
         assert running.end(signal.SIGTERM).code == 0
     ended = desk.run("status", "-o", "json").json
     assert (ended["at_work"], ended["daemon"]["ended"]) == (False, True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.completion import complete_target
+from reconciler.commands.completion import complete_one
 from reconciler.commands.options import guard_options_of, output_option, policy_options, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import exit_in_words, say_notes
@@ -37,7 +37,7 @@ class _Moment(click.ParamType[datetime]):
 
 
 @click.command("explain-guard", short_help="Show which guards hold a resource, and until when.")
-@click.argument("target", metavar="KIND/NAME", shell_complete=complete_target)
+@click.argument("target", metavar="KIND/NAME", shell_complete=complete_one)
 @click.option("--at", "at_time", type=_Moment(), help="As of this time; UTC unless the time has a zone.")
 @where_options
 @policy_options

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from reconciler.commands.completion import complete_target
+from reconciler.commands.completion import complete_one
 from reconciler.commands.options import option, output_option, where_from, where_options
 from reconciler.commands.printing import dump
 from reconciler.commands.terminal import exit_in_words, on_terminal, say_notes
@@ -25,7 +25,7 @@ from reconciler.views.render.words import ansi, unpainted
 
 
 @click.command("history", short_help="Show which commit changed a resource, by whom.")
-@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=complete_target)
+@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=complete_one)
 @option("--at", metavar="TIME", help="The document as it was then: 2026-01-31, '2 days ago', or a commit or branch.")
 @option("--since", metavar="TIME", help="Only what is newer than this: 2026-01-31, '2 days ago', or a commit.")
 @option("--limit", "-n", default=50, type=click.IntRange(1, MOST_ENTRIES), help="How many entries, the newest.")

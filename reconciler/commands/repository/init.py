@@ -15,7 +15,7 @@ from reconciler.operations.repository.init_repository import init_repository
 def init_command(directory: Path) -> None:
     """Write a small desired state, schemas for the editor, a CI workflow, a pre-commit hook and a settings file.
 
-    Existing files are not changed.
+    Existing files are not changed, except the schemas: after an upgrade, run init again to renew them.
 
     \b
     Examples:
@@ -25,6 +25,8 @@ def init_command(directory: Path) -> None:
         made = init_repository(directory)
     for path in sorted((*made.written, *made.kept)):
         click.echo(f"{'kept ' if path in made.kept else 'wrote'}    {path}")
+    state = "wrote" if made.renewed else "kept "
+    click.echo(f"{state}    {made.schemas}/ (JSON Schemas for the editor, of this version)")
     if made.began:
         click.echo(f"began a git repository in {directory}")
     click.echo("\nNext: edit machines/, then")

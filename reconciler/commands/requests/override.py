@@ -8,8 +8,14 @@ from typing import Any
 import click
 import msgspec
 
-from reconciler.commands.completion import complete_target
-from reconciler.commands.options import DurationType, headers_option, output_option, where_from, where_options
+from reconciler.commands.completion import complete_selector, complete_target
+from reconciler.commands.options import (
+    DurationType,
+    headers_option,
+    output_option,
+    where_from,
+    where_options,
+)
 from reconciler.commands.printing import print_records
 from reconciler.commands.terminal import exit_in_words, say_notes
 from reconciler.model.plans.override import Override
@@ -35,7 +41,12 @@ def _guards(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 @click.argument("guard", required=False, metavar="GUARD", shell_complete=_guards)
 @click.argument("targets", nargs=-1, metavar="[KIND[/NAME]]...", shell_complete=complete_target)
 @click.option(
-    "--selector", "-l", default="", metavar="LABELS", help=("Only for resources with these labels (key=value,...).")
+    "--selector",
+    "-l",
+    default="",
+    metavar="LABELS",
+    help="Only for resources with these labels (key=value,...).",
+    shell_complete=complete_selector,
 )
 @click.option("--for", "lasting", type=DurationType(MAX_OVERRIDE), help="How long, such as 30m, 2h or 1d; at most 7d.")
 @click.option("--reason", default="", metavar="WHY", help="The reason, shown in every plan and recorded in the ledger.")

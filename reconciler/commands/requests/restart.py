@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from reconciler.commands.completion import complete_target
+from reconciler.commands.completion import complete_one
 from reconciler.commands.options import DurationType, where_from, where_options
 from reconciler.commands.terminal import exit_in_words, fail, say_notes
 from reconciler.operations.requests.restart_machine import cancel_restart, restart_machine
@@ -16,7 +16,7 @@ from reconciler.views.render.words import clean
 
 
 @click.command("restart", short_help="Restart a machine: one power cycle, if the guards allow it.")
-@click.argument("target", metavar="machine/NAME", shell_complete=complete_target)
+@click.argument("target", metavar="machine/NAME", shell_complete=complete_one)
 @click.option("--reason", default="", metavar="WHY", help="The reason, recorded in the ledger.")
 @click.option(
     "--within",

@@ -1,4 +1,4 @@
-"""A repository of desired state to begin with. Writes only what is not there yet."""
+"""A repository of desired state to begin with. Writes only what is not there yet, and renews the schemas."""
 
 from __future__ import annotations
 
@@ -17,28 +17,35 @@ SCHEMAS = ".schemas"
 
 
 class InitResult(msgspec.Struct, frozen=True):
-    """The files of the template that were written, and those that were there already; `began`: a git repository too."""
+    """The files of the template that were written, and those that were there already; `began`: a git repository too.
+    `schemas`: the folder of the schemas, which are those of this version now; `renewed`: how many were another."""
 
     written: tuple[Path, ...]
     kept: tuple[Path, ...]
     began: bool
+    schemas: Path
+    renewed: int
 
 
 def init_repository(directory: Path) -> InitResult:
     """Write the template and the schemas for the editor, in a git repository. Raises OperationError."""
     wanted = dict(_walk(files("reconciler.operations") / "template"))
-    wanted |= {f"{SCHEMAS}/{item.name}": item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
+    schemas = {item.name: item.read_text("utf-8") for item in (files("schemas") / "v1").iterdir()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         made = {relative: _write(directory / relative, text) for relative, text in sorted(wanted.items())}
+        renewed = sum(_renew(directory / SCHEMAS / name, text) for name, text in schemas.items())
         began = not is_in_repository(directory)
         if began:
             begin_repository(directory)
     except (OSError, SourceError) as error:
         raise OperationError(f"{directory}: cannot be set up: {error}", FailureReason.UNAVAILABLE) from error
-    shown = {directory / relative: new for relative, new in made.items() if not relative.startswith(SCHEMAS)}
     return InitResult(
-        tuple(path for path, new in shown.items() if new), tuple(path for path, new in shown.items() if not new), began
+        tuple(directory / relative for relative, new in made.items() if new),
+        tuple(directory / relative for relative, new in made.items() if not new),
+        began,
+        directory / SCHEMAS,
+        renewed,
     )
 
 
@@ -55,6 +62,15 @@ def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
 def _write(path: Path, text: str) -> bool:
     """False: it is there already."""
     if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def _renew(path: Path, text: str) -> bool:
+    """Write a file that is made from the program, whatever is there. False: it is so already."""
+    if path.is_file() and path.read_bytes() == text.encode():
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

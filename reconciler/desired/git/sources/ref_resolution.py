@@ -56,9 +56,14 @@ def _named(place: RepositoryFolder, ref: str) -> str | None:
         return ""
 
 
+def short_ref_names(git_dir: Path) -> list[str]:
+    """The short names of the branches and tags."""
+    names = plumbing.run(git_dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+    return names.decode(errors="replace").split()
+
+
 def _unknown(place: RepositoryFolder, name: str, ref: str | None) -> SourceError:
-    names = plumbing.run(place.git_dir, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
-    known = names.decode(errors="replace").split()
+    known = short_ref_names(place.git_dir)
     if not known:
         return SourceError(
             f"{name} has no commits",

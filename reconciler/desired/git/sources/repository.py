@@ -22,7 +22,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revisio
 if TYPE_CHECKING:
     from reconciler.desired.git.history.document_history import History
 from reconciler.desired.git.sources.commit_snapshot import CommitSnapshot, list_manifests
-from reconciler.desired.git.sources.ref_resolution import resolve_ref
+from reconciler.desired.git.sources.ref_resolution import resolve_ref, short_ref_names
 from reconciler.desired.git.sources.repository_folder import (
     RepositoryFolder,
     find_repository,
@@ -82,6 +82,10 @@ class Repository:
         """The branch that is checked out; None where HEAD is at no branch, and for a remote, whose HEAD is followed."""
         name = head_name(self._place.git_dir)
         return None if name == "HEAD" else name
+
+    def refs(self) -> list[str]:
+        """The short names of its branches and tags."""
+        return short_ref_names(self._place.git_dir)
 
     def snapshot(self, at: str | None = None) -> Snapshot:
         """The commit that the ref points at now, or the commit `at`; where the repository is by then."""
