@@ -232,6 +232,21 @@ def test_one_odd_401_costs_one_more_request_and_leaves_no_session(
     assert not server.sessions
 
 
+def test_a_page_to_log_in_that_is_called_a_success_costs_one_look(bmc: Bmc, server: RedfishServer) -> None:
+    bmc.read()
+    (old,) = server.sessions
+
+    def page(request: Request) -> Answer:
+        ended = request.headers.get("x-auth-token") == old
+        return reply(200, b"<html>Log in</html>") if ended else reply(200, system())
+
+    server.misbehave("GET", SYSTEM, page, times=None)
+    with pytest.raises(Unreachable, match="makes no sense"):
+        bmc.read()
+    assert bmc.read().power == "On"
+    assert len(server.sessions) == 1
+
+
 def test_a_session_that_is_refused_for_good_is_not_left_behind(bmc: Bmc, server: RedfishServer) -> None:
     server.misbehave("GET", SYSTEM, reply(401), times=None)
     with pytest.raises(AuthenticationFailed):

@@ -117,6 +117,29 @@ def test_however_a_bmc_refuses_it_gets_a_few_writes_an_hour(tmp_path: Path, wish
             assert world.crashes == []
 
 
+NEVER: tuple[float, ...] = ()
+SOON, SELDOM, LOOKED_AT = (5.0, 25.0, 105.0), (900.0, 2700.0), (20.0, 60.0)
+AGAIN = {
+    **dict.fromkeys((400, 404, 405, 410, 422, 501), NEVER),
+    **dict.fromkeys((401, 403), SELDOM),
+    **dict.fromkeys((409, 412, 423, 428, 429, 503), SOON),
+    **dict.fromkeys((500, 502, 504), LOOKED_AT),
+}
+
+
+@pytest.mark.parametrize("status", AGAIN)
+def test_when_a_refused_write_is_sent_again_follows_from_its_status(tmp_path: Path, status: int) -> None:
+    """A Reset that was answered 403 was sent again as if it were busy, and a 404 too."""
+    with Refusing(reply(status, extended("no")), OFF) as server:
+        live(tmp_path, server, {"power": "On"}, lives=1, seconds=HOUR)
+        after = [at - server.writes[0] for at in server.writes[1:]]
+        expected = AGAIN[status]
+        assert bool(after) is bool(expected)
+        assert [
+            round(at / wanted, 1) for at, wanted in zip(after, expected, strict=False) if not 0.7 <= at / wanted < 1.5
+        ] == []
+
+
 @pytest.mark.parametrize("name", ["503 after 0", "500", "401", "a reset", "no effect"])
 def test_restarts_alter_nothing(tmp_path: Path, name: str) -> None:
     with Refusing(ANSWERS[name], OFF) as server:

@@ -311,7 +311,12 @@ class RedfishSystem:
         return path, reply
 
     def _parsed(self, path: str, reply: Reply) -> ParsedSystem:
-        document = reply.json()
+        try:
+            document = reply.json()
+        except ValueError:
+            # Some show a page to log in, and call it a success.
+            self._connector.doubt_session()
+            raise
         etag = reply.headers.get("ETag") or document.get("@odata.etag")
         system = ParsedSystem(self._connector, path, document, etag if isinstance(etag, str) else None)
         uri, boot = system.settings_uri, system.boot

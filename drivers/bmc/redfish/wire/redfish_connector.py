@@ -131,6 +131,13 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
             self._not_matched = 0
         return reply
 
+    def doubt_session(self) -> None:
+        """Have the next request log in anew."""
+        with self._turn():
+            if self._token is not None:
+                self._leave(self._session_uri)
+                self._log_out()
+
     def close(self) -> None:
         """Delete the session and close the connection; where the BMC does not answer, the session is left to expire."""
         with self._lock:
