@@ -17,7 +17,7 @@ from reconciler.model.observation import INTERNAL, ObservedState
 from reconciler.model.plans.plan import Change, Plan
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.machine_tally import MachineTally
-from reconciler.placement.place import dated, place_all
+from reconciler.placement.place import expired_image_count, place_all
 from reconciler.placement.placement_result import Placements
 from reconciler.planning.guards.fleet_survey import FleetSurvey, disrupted, survey
 from reconciler.planning.guards.guard import Guard, GuardWorld, Lifted
@@ -193,7 +193,7 @@ class _PlacementMemo:
         """What every claim has and would get now. A desired state must be in force."""
         desired, now = self._state.desired, self._context.now()
         assert desired is not None  # noqa: S101
-        tally, changed, due = self._tally, self._drain(), dated(desired, now)
+        tally, changed, due = self._tally, self._drain(), expired_image_count(desired, now)
         if tally is None or tally.fleet.desired is not desired or changed or due != self._due:
             # A failure leaves nothing behind that could be taken for the answer.
             self._tally = None

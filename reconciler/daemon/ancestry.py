@@ -35,7 +35,7 @@ class AncestryVerdict(Enum):
     REFUSED = "refused"
 
 
-def judge(
+def judge_descent(
     descends: bool | None,
     sha: str,
     last: str,

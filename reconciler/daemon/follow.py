@@ -12,7 +12,7 @@ import msgspec
 from drivers.base import excerpt
 from reconciler import runtime
 from reconciler.applying.engine import Engine
-from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge
+from reconciler.daemon.ancestry import LAST_GOOD, LAST_REF, REWIND, Allowed, AncestryVerdict, judge_descent
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.source import DesiredSource
 from reconciler.desired.load import Loaded, load_base, load_state
@@ -170,7 +170,7 @@ class Follower:
         kept = self._store.get_meta(REWIND)
         allowed = msgspec.json.decode(kept, type=Allowed) if kept else None
         asked, last_asked = self._source.requested_ref, self._store.get_meta(LAST_REF)
-        verdict = judge(self._source.descends(sha, last), sha, last, asked, last_asked, allowed, self._now())
+        verdict = judge_descent(self._source.descends(sha, last), sha, last, asked, last_asked, allowed, self._now())
         what = f"{revision} is not a descendant of {last[:10]}, the revision in force"
         match verdict:
             case AncestryVerdict.FOLLOWS:

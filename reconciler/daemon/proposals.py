@@ -26,8 +26,17 @@ from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses,
 from reconciler.observed.connections import Connections
 from reconciler.onboarding.discovery import HTTPS, Declared, FoundSystem, Proposal, declared_systems, propose
 from reconciler.onboarding.probe_targets import ProbeTarget, candidates, declared_ranges
-from reconciler.onboarding.proposal import Update, fresh, placed, proposal_message, stale, still_open, subject, update
-from reconciler.onboarding.undeclared import UndeclaredMachine, join, undeclared
+from reconciler.onboarding.proposal import (
+    Update,
+    proposal_message,
+    proposal_paths,
+    stale,
+    still_open,
+    subject,
+    undeclared_systems,
+    update,
+)
+from reconciler.onboarding.undeclared import UndeclaredMachine, match_undeclared, undeclared
 from reconciler.store.sql.store_errors import StoreError
 from reconciler.views.render.words import clean
 
@@ -113,9 +122,9 @@ class Proposer:
             self._scan(desired, there, stop)
         if stop.is_set():
             return
-        systems, lone = join(fresh(self._found, there), undeclared(self._met.all(), there))
+        systems, lone = match_undeclared(undeclared_systems(self._found, there), undeclared(self._met.all(), there))
         proposals, _ = propose(systems, there)
-        places = placed(proposals, self._branch.folder, branch, gone)
+        places = proposal_paths(proposals, self._branch.folder, branch, gone)
         found = update(branch, gone, {path: dump_yaml(one.document) for path, one in places.items()})
         if found is not None:
             text = proposal_message(found, list(places.values()), lone)

@@ -20,11 +20,18 @@ from reconciler.kinds.common.machine_facts import BootRequest, FactType, Machine
 from reconciler.kinds.ipam.ipaddress import AddressState
 from reconciler.kinds.ipam.network import NetworkSpec, NetworkState
 from reconciler.kinds.machine.lifecycle import cloud_init
-from reconciler.kinds.machine.lifecycle.lifecycle import AgentTask, BootStage, agent_task, claim_spec, stage, stands
+from reconciler.kinds.machine.lifecycle.lifecycle import (
+    AgentTask,
+    BootStage,
+    agent_task,
+    boot_request_still_wanted,
+    claim_spec,
+    stage,
+)
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.event import Event, EventReason
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.model.values.system_uuid import turned
+from reconciler.model.values.system_uuid import byte_swapped_uuid
 from reconciler.observed.inventory_reader import keep_inventory
 from reconciler.onboarding.inband import read_inband
 from reconciler.onboarding.undeclared import UndeclaredMachine, read_undeclared
@@ -176,7 +183,7 @@ class DaemonProvisioning:
         if machine is None:
             return False
         state = self._seen(key)
-        return stands(machine.spec, facts, state, claim_spec(facts, desired), self._now())
+        return boot_request_still_wanted(machine.spec, facts, state, claim_spec(facts, desired), self._now())
 
     def _facts(self, key: ResourceKey) -> MachineFacts:
         return machine_s(self._engine.remembered(key))
@@ -242,7 +249,7 @@ class DaemonProvisioning:
             return False
         # The card that it started over: the interface between host and BMC may have one MAC in every machine.
         wanted = {mac.lower() for mac in macs[:1]}
-        for one in {uuid, turned(uuid)} if uuid else {""}:
+        for one in {uuid, byte_swapped_uuid(uuid)} if uuid else {""}:
             by_uuid, by_mac = self._alike(desired, one, wanted)
             # Of several with one UUID, one that is off is not the one that asks.
             alike = by_mac | {key for key in by_uuid if self._seen(key).power is not PowerState.OFF}

@@ -107,7 +107,7 @@ def _read(snapshot: Snapshot, cache: Path | None, previous: Loaded | None) -> _F
 def _between(snapshot: Snapshot, everything: list[Resource[Any]], files: _Files) -> tuple[list[Finding], bytes]:
     """What is wrong between the documents, and which files are known to be sound together from now on."""
     before = files.remembered
-    these = disk.together(snapshot.files) if before else b""
+    these = disk.files_digest(snapshot.files) if before else b""
     if before and before.sound == these:
         return [], these
     # Imported here, like the parser.

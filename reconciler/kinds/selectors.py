@@ -52,7 +52,7 @@ def select(
     return chosen
 
 
-def means(
+def is_selected(
     targets: Iterable[str], selector: str, key: ResourceKey, desired: DesiredState, derived: Mapping[str, str]
 ) -> bool:
     """Whether targets and selector mean this one resource. `derived`: its labels that stand in no document.

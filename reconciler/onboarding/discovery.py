@@ -17,7 +17,7 @@ from reconciler.kinds.common.mac_vendor import mac_vendors
 from reconciler.kinds.machine.spec import MachineSpec, Mode
 from reconciler.model.resource import API_VERSION, Resource, ResourceKey
 from reconciler.model.values.address_range import address_range, is_within
-from reconciler.model.values.system_uuid import turned
+from reconciler.model.values.system_uuid import byte_swapped_uuid
 
 MOST_ADDRESSES = 1 << 16
 """That are probed without a confirmation."""
@@ -175,7 +175,7 @@ def propose(found: Sequence[FoundSystem], known: Declared) -> tuple[list[Proposa
 
     def proposal(one: FoundSystem) -> Proposal | Skipped:
         uuid = (one.state.uuid or "").lower()
-        owner = uuids.get(uuid) or uuids.get(turned(uuid))
+        owner = uuids.get(uuid) or uuids.get(byte_swapped_uuid(uuid))
         if uuid and owner is not None:
             return Skipped(one.address, f"Machine/{owner} has the same UUID {uuid}")
         alone = serials.count(one.state.serial) == 1

@@ -10,7 +10,7 @@ import msgspec
 from reconciler.kinds.common.field_types.bmc_access import same_bmc
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.resource import Resource
-from reconciler.model.values.system_uuid import turned
+from reconciler.model.values.system_uuid import byte_swapped_uuid
 from reconciler.onboarding.discovery import Declared, FoundSystem, Proposal
 from reconciler.onboarding.undeclared import UndeclaredMachine, forge_text
 
@@ -75,7 +75,7 @@ def stale(branch: Branch, machines: Iterable[Resource[MachineSpec]], there: Decl
         ids = systems.get(same_bmc(one.spec.bmc.address), set())
         own = one.spec.bmc.system_id
         uuid = one.annotations.get("uuid", "").lower()
-        is_known = bool({uuid, turned(uuid)} & there.uuids.keys()) or one.key.name in there.names
+        is_known = bool({uuid, byte_swapped_uuid(uuid)} & there.uuids.keys()) or one.key.name in there.names
         return is_known or bool(ids & {own, None}) or (own is None and bool(ids))
 
     mine = (one for one in branch.files if one.added and one.only and one.machines and not one.merged)
@@ -92,12 +92,12 @@ def is_spent(branch: Branch, gone: Collection[BranchFile]) -> bool:
     return bool(branch.files) and not still_open(branch, gone)
 
 
-def fresh(found: Iterable[FoundSystem], there: Declared) -> list[FoundSystem]:
+def undeclared_systems(found: Iterable[FoundSystem], there: Declared) -> list[FoundSystem]:
     """Those found whose BMC is not declared by now."""
     return [one for one in found if same_bmc(one.address) not in there.bmcs]
 
 
-def placed(
+def proposal_paths(
     proposals: Sequence[Proposal], folder: str, branch: Branch, gone: Collection[BranchFile]
 ) -> dict[str, Proposal]:
     """Where each document goes: path -> proposal. One that people took away from the open branch is left out, and so is

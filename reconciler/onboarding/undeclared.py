@@ -10,7 +10,7 @@ import msgspec
 
 from drivers.base import Inventory, Nic, mac_address
 from reconciler.kinds.common.mac_vendor import mac_vendors
-from reconciler.model.values.system_uuid import same_uuid, turned
+from reconciler.model.values.system_uuid import byte_swapped_uuid, same_uuid
 from reconciler.onboarding.discovery import Declared, FoundSystem
 from reconciler.onboarding.inband import read_dmi, read_inband
 from reconciler.onboarding.inventory_comparison import summary
@@ -86,7 +86,7 @@ def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[Undecl
         by_name.setdefault(name, set()).add(uuid)
 
     def is_declared(one: UndeclaredMachine) -> bool:
-        own = {one.uuid, turned(one.uuid)} if one.uuid else set()
+        own = {one.uuid, byte_swapped_uuid(one.uuid)} if one.uuid else set()
         if own & known.uuids.keys():
             return True
         # The interface between host and BMC may have one MAC in every machine: a UUID that is another's tells.
@@ -96,7 +96,7 @@ def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[Undecl
     return [one for one in met if not is_declared(one)]
 
 
-def join(
+def match_undeclared(
     found: Sequence[FoundSystem], met: Sequence[UndeclaredMachine]
 ) -> tuple[list[FoundSystem], list[UndeclaredMachine]]:
     """The systems that were found, each with what the machine itself reported, where it is clear which one it is; and

@@ -31,12 +31,12 @@ from reconciler.placement.placement_result import (
     Placement,
     Placements,
     _Claim,
-    before,
-    more,
+    holds_before_observation,
+    more_machines_words,
     shortage_hold,
 )
 from reconciler.placement.reservations import Shelf, SizePlace
-from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine, best, rule, spread_labels
+from reconciler.placement.scoring import Labels, Load, Neighbours, PlacedMachine, best, rank_reason, spread_labels
 
 _TAKEN = FilterReason("claimed", "another claim, which is placed first, gets the machine")
 """Of an unclaimed machine."""
@@ -80,7 +80,7 @@ def place_all(
             return found if only is None else {name: one for name, one in found.items() if name in only}
 
 
-def dated(desired: DesiredState, now: datetime) -> int:
+def expired_image_count(desired: DesiredState, now: datetime) -> int:
     """A number that differs when the same claims may be placed otherwise for the time alone: images expire."""
     return sum(expired(image.spec, now) for image in desired.of_kind("Image"))
 
@@ -131,7 +131,7 @@ class _Pass:
         if explain:
             candidates = tuple(self._candidate(machine, wanted) for machine in self._looked_at(claim))
             found = msgspec.structs.replace(found, candidates=candidates)
-        stop = before(claim, held, lacks, image)
+        stop = holds_before_observation(claim, held, lacks, image)
         if stop or not lacks:
             return msgspec.structs.replace(found, holds=stop)
         occupied = {one.slot for one in held}
@@ -229,7 +229,7 @@ class _Pass:
                     loads[group.place] = self._neighbours.load(spec, group.place[0] or None, partition)
             choice = best(spec, {group: (group.rack, loads[group.place]) for group in allowed})
             group = min(choice, key=lambda one: (groups[one][0], one.place))
-            why = rule(spec, group.rack, loads[group.place], len({one.rack for one in allowed}))
+            why = rank_reason(spec, group.rack, loads[group.place], len({one.rack for one in allowed}))
             self._shelve(spec, group, trial)
             loads[group.place].plus(group.rack)
             return Chosen(slot, groups[group].pop(0), partition, group.rack or None, why)
@@ -284,7 +284,7 @@ class _Pass:
             )
         else:
             return shortage_hold(claim, lacks, self._firsts(claim, wanted))
-        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more(lacks)} requested")
+        return msgspec.structs.replace(hold, reason=f"{hold.reason}; {more_machines_words(lacks)} requested")
 
     def _keep(self, spec: MachineClaimSpec, trial: _Trial) -> None:
         self._shelves |= trial.places

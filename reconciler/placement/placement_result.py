@@ -52,7 +52,9 @@ Placements = Mapping[str, Placement]
 """By claim."""
 
 
-def before(claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ...], image: object) -> tuple[Hold, ...]:
+def holds_before_observation(
+    claim: _Claim, held: tuple[ClaimedMachine, ...], lacks: tuple[int, ...], image: object
+) -> tuple[Hold, ...]:
     """What stops a claim before any machine is observed."""
     spec = claim.spec
     if surplus(spec, held) or any(one.project != spec.project for one in held if not one.releasing):
@@ -80,7 +82,7 @@ def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) 
     away = {code: number for code, number in firsts.items() if code is not None and number}
     free, every = firsts.get(None, 0), sum(firsts.values())
     where = ", ".join(spec.partitions)
-    reason = f"{more(wanted)} needed, {free:,} available in {where}"
+    reason = f"{more_machines_words(wanted)} needed, {free:,} available in {where}"
     if away:
         which = "named machines" if spec.machines else "in total"
         reason += f"; of {every:,} {which}, {most_frequent(away)}"
@@ -94,6 +96,6 @@ def shortage_hold(claim: _Claim, wanted: int, firsts: Mapping[str | None, int]) 
     return Hold(HoldKind.GUARD, "placement", reason, hint)
 
 
-def more(wanted: int) -> str:
+def more_machines_words(wanted: int) -> str:
     """`3 more machines are`."""
     return "1 more machine is" if wanted == 1 else f"{wanted:,} more machines are"

@@ -81,7 +81,7 @@ def best(spec: MachineClaimSpec, choices: Mapping[K, tuple[Rack, Load]]) -> froz
     return fewest & apart or apart
 
 
-def rule(spec: MachineClaimSpec, rack: Rack, counted: Load, racks: int) -> str:
+def rank_reason(spec: MachineClaimSpec, rack: Rack, counted: Load, racks: int) -> str:
     """Why a machine of this rack, in words. `racks`: of how many."""
     if spec.spread.by is SpreadBy.NONE or not rack or racks < 2:
         return "first by name"

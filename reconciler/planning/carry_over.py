@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds import FLEET, KINDS, RECONCILED
-from reconciler.kinds.claim.renamed_from import carried
+from reconciler.kinds.claim.renamed_from import carried_renames
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.planning.guards.declared_guards import GUARD, marked
@@ -25,7 +25,7 @@ def carried_over(
     before has ignored no shutdown there, was not seen off there, and was not started from the network there. A
     guard that is loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match.
     """
-    moved = carried(desired, remembered)
+    moved = carried_renames(desired, remembered)
     if moved:
         remembered = with_changes(remembered, moved)
     leaving = {key: facts for key, facts in remembered.items() if key not in desired.resources}

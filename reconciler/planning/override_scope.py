@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from reconciler.kinds.common.field_types.duration import parse_duration_text
 from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.guard.built_in import BUILT_IN_GUARDS
-from reconciler.kinds.selectors import means
+from reconciler.kinds.selectors import is_selected
 from reconciler.model.facts import Facts
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -77,6 +77,6 @@ def covers(override: Override, key: ResourceKey, desired: DesiredState, facts: F
     """Whether the override is about this resource. Labels that follow from a machine's inventory count."""
     remembered = facts.resources.get(key)
     try:
-        return means(override.targets, override.selector, key, desired, remembered.labels if remembered else {})
+        return is_selected(override.targets, override.selector, key, desired, remembered.labels if remembered else {})
     except Unmatched:
         return False

@@ -74,7 +74,7 @@ class Store:
         Raises StoreError when it cannot be reached, written or understood, or with `create` False does not exist;
         InstanceHeld when it is older and another process is at work on it.
         """
-        return cls(Database.open(url, create=create, alone=instance.alone))
+        return cls(Database.open(url, create=create, alone=instance.hold_for_upgrade))
 
     @classmethod
     def read_only(cls, url: str) -> Store:

@@ -34,7 +34,7 @@ def partition(name: str, spec: dict[str, Any]) -> Resource[PartitionSpec]:
 
 
 def parts(**specs: dict[str, Any]) -> list[dhcp.DhcpPartition]:
-    return dhcp.parts(partition(name, spec) for name, spec in specs.items())
+    return dhcp.network_booted_partitions(partition(name, spec) for name, spec in specs.items())
 
 
 CASES = {

@@ -29,9 +29,9 @@ def test_what_many_machines_have_is_no_uuid(text: str) -> None:
 
 @given(st.uuids())
 def test_turned_is_as_python_reads_smbios_bytes(one: uuids.UUID) -> None:
-    assert identifiers.turned(str(one)) == str(uuids.UUID(bytes_le=one.bytes))
-    assert identifiers.turned(identifiers.turned(str(one))) == str(one)
-    assert identifiers.same_uuid(str(one), identifiers.turned(str(one)))
+    assert identifiers.byte_swapped_uuid(str(one)) == str(uuids.UUID(bytes_le=one.bytes))
+    assert identifiers.byte_swapped_uuid(identifiers.byte_swapped_uuid(str(one))) == str(one)
+    assert identifiers.same_uuid(str(one), identifiers.byte_swapped_uuid(str(one)))
 
 
 @given(st.text(max_size=80))

@@ -20,10 +20,10 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_it_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    first = tls.own(tmp_path / "boot", "10.77.0.1", NOW)
+    first = tls.own_tls_identity(tmp_path / "boot", "10.77.0.1", NOW)
     assert first.cert.stat().st_mode & 0o777 == 0o600
     made = first.cert.read_bytes()
-    assert tls.own(tmp_path / "boot", "10.77.0.1", NOW) == first
+    assert tls.own_tls_identity(tmp_path / "boot", "10.77.0.1", NOW) == first
     assert first.cert.read_bytes() == made
 
 
@@ -31,9 +31,9 @@ def test_it_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
 def test_another_address_or_a_near_end_makes_a_certificate_of_the_same_key(
     tmp_path: Path, address: str, later: int
 ) -> None:
-    first = tls.own(tmp_path, "10.77.0.1", NOW)
+    first = tls.own_tls_identity(tmp_path, "10.77.0.1", NOW)
     made = first.cert.read_bytes()
-    assert tls.own(tmp_path, address, NOW + timedelta(days=later)).pin == first.pin
+    assert tls.own_tls_identity(tmp_path, address, NOW + timedelta(days=later)).pin == first.pin
     assert first.cert.read_bytes() != made
 
 
@@ -41,7 +41,7 @@ def test_another_address_or_a_near_end_makes_a_certificate_of_the_same_key(
 def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / tls.FILE).write_bytes(content)
     with pytest.raises(BootError, match=r"boot-tls.pem: .*cannot be read or made.*move the file away"):
-        tls.own(tmp_path, "10.77.0.1", NOW)
+        tls.own_tls_identity(tmp_path, "10.77.0.1", NOW)
 
 
 def test_a_certificate_can_be_given(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from reconciler.operations.serving.serve_boot import BootOptions, listen_at, place
+from reconciler.operations.serving.serve_boot import BootOptions, listen_address, listen_at
 
 EVERYWHERE = "0.0.0.0"
 
@@ -36,4 +36,4 @@ def test_an_ipv6_address_may_stand_in_brackets() -> None:
     ("given", "listens"), [(None, "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("0.0.0.0", EVERYWHERE)]
 )
 def test_what_is_said_goes_before_what_follows_from_the_address(given: str | None, listens: str) -> None:
-    assert place(BootOptions(address="127.0.0.1", listen=given)) == listens
+    assert listen_address(BootOptions(address="127.0.0.1", listen=given)) == listens

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.daemon.ancestry import Allowed, AncestryVerdict, judge
+from reconciler.daemon.ancestry import Allowed, AncestryVerdict, judge_descent
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LEAVE = Allowed("new", "old", "INC-7", "ada", NOW + timedelta(hours=1))
@@ -28,4 +28,4 @@ LEAVE = Allowed("new", "old", "INC-7", "ada", NOW + timedelta(hours=1))
 def test_a_revision_follows_or_is_said_on_purpose(
     descends: bool | None, asked: str, leave: Allowed | None, verdict: AncestryVerdict
 ) -> None:
-    assert judge(descends, "new", "old", asked, "main", leave, NOW) is verdict
+    assert judge_descent(descends, "new", "old", asked, "main", leave, NOW) is verdict

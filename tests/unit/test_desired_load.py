@@ -127,7 +127,7 @@ def test_rules_between_files_are_not_held_again_against_files_that_were_sound_to
     snapshot = MemorySnapshot({"racks/r2.yml": machine("m3", "c")})
     known = load_state(snapshot).known
     document_cache.save_cache(
-        tmp_path, {file.blob_id: found for file, found in known.items()}, document_cache.together(snapshot.files)
+        tmp_path, {file.blob_id: found for file, found in known.items()}, document_cache.files_digest(snapshot.files)
     )
     assert load_state(snapshot, cache=tmp_path).diagnostics == ()
     moved = MemorySnapshot({"elsewhere.yaml": machine("m3", "c")})

@@ -217,16 +217,18 @@ def test_an_order_is_not_late_before_its_machine_was_seen_off() -> None:
 def test_an_order_stands_only_while_git_would_give_it_again(changed: dict[str, Any], stands: bool) -> None:
     spec = msgspec.structs.replace(SPEC, **changed)
     facts = MachineFacts(lifecycle=life(BootStage.ORDERED, Purpose.INSTALL), image=IMAGE)
-    assert lifecycle.stands(spec, facts, SystemState(), CLAIM, NOW) is stands
+    assert lifecycle.boot_request_still_wanted(spec, facts, SystemState(), CLAIM, NOW) is stands
 
 
 def test_an_order_does_not_stand_when_its_image_is_there_or_its_machine_is_another() -> None:
     there = life(BootStage.ORDERED, Purpose.INSTALL, written=Written(IMAGE, "x", "c", NOW))
-    assert not lifecycle.stands(SPEC, MachineFacts(lifecycle=there, image=IMAGE), SystemState(), CLAIM, NOW)
+    assert not lifecycle.boot_request_still_wanted(
+        SPEC, MachineFacts(lifecycle=there, image=IMAGE), SystemState(), CLAIM, NOW
+    )
     known = MachineFacts(lifecycle=life(BootStage.ORDERED, Purpose.INSTALL, system="aa"), image=IMAGE)
-    assert not lifecycle.stands(SPEC, known, SystemState(uuid="bb"), CLAIM, NOW)
-    assert lifecycle.stands(SPEC, known, SystemState(uuid="AA"), CLAIM, NOW)
-    assert not lifecycle.stands(SPEC, known, SystemState(), CLAIM, NOW + timedelta(hours=1))
+    assert not lifecycle.boot_request_still_wanted(SPEC, known, SystemState(uuid="bb"), CLAIM, NOW)
+    assert lifecycle.boot_request_still_wanted(SPEC, known, SystemState(uuid="AA"), CLAIM, NOW)
+    assert not lifecycle.boot_request_still_wanted(SPEC, known, SystemState(), CLAIM, NOW + timedelta(hours=1))
 
 
 def test_a_request_that_is_taken_away_asks_for_nothing() -> None:

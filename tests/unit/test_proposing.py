@@ -19,12 +19,12 @@ from reconciler.onboarding.proposal import (
     BranchFile,
     Start,
     Update,
-    fresh,
-    placed,
     proposal_message,
+    proposal_paths,
     stale,
     still_open,
     subject,
+    undeclared_systems,
     update,
 )
 from reconciler.onboarding.undeclared import UndeclaredMachine
@@ -86,7 +86,7 @@ def test_what_is_open_is_what_is_neither_merged_nor_stale() -> None:
 
 def test_a_bmc_that_is_declared_since_it_was_found_is_found_no_more() -> None:
     found = [FoundSystem(f"https://{name}.bmc", "p", SystemState()) for name in ("m", "n")]
-    assert fresh(found, declared_systems([machine("x", "https://m.bmc:443/")], {})) == found[1:]
+    assert undeclared_systems(found, declared_systems([machine("x", "https://m.bmc:443/")], {})) == found[1:]
 
 
 # -- what is committed -------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_the_branch_begins_goes_on_or_begins_anew(
 def test_nothing_is_written_over_and_what_people_took_away_stays_away_while_the_branch_is_open(
     branch: Branch, paths: list[str]
 ) -> None:
-    assert list(placed(proposals("a", "b"), "machines", branch, [])) == paths
+    assert list(proposal_paths(proposals("a", "b"), "machines", branch, [])) == paths
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from reconciler.kinds.common.field_types.label_selector import Unmatched
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.kinds.selectors import means
+from reconciler.kinds.selectors import is_selected
 from reconciler.model.plans.override import Override
 from reconciler.model.resource import DesiredState, ResourceKey, Revision
 from reconciler.planning.guards.guard_limits import GuardLimits
@@ -85,7 +85,7 @@ class TestOverrides:
         first, second = store.overrides.all()
         assert (first.targets, second) == ((UNREADABLE_OVERRIDE,), msgspec.structs.replace(ONE, id="b2"))
         with pytest.raises(Unmatched):
-            means(first.targets, "", ResourceKey("Machine", "m1"), EMPTY, {})
+            is_selected(first.targets, "", ResourceKey("Machine", "m1"), EMPTY, {})
 
 
 class TestTheDaemon:

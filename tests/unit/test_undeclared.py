@@ -16,7 +16,7 @@ from reconciler.onboarding.undeclared import (
     UNDECLARED_KEPT,
     UndeclaredMachine,
     forge_text,
-    join,
+    match_undeclared,
     read_undeclared,
     remembered,
     undeclared,
@@ -151,19 +151,21 @@ def test_a_machine_is_declared_by_its_uuid_or_by_a_mac_of_a_machine_that_is_no_o
 def test_a_bmc_is_joined_with_the_machine_where_it_is_clear_that_it_is_its(
     found: list[FoundSystem], one: UndeclaredMachine, is_joined: bool, is_lone: bool
 ) -> None:
-    joined, lone = join(found, [one])
+    joined, lone = match_undeclared(found, [one])
     assert (joined != found, lone == [one]) == (is_joined, is_lone)
     assert [identity.address for identity in joined] == [identity.address for identity in found]
 
 
 def test_two_machines_that_both_fit_one_bmc_are_not_joined_and_not_called_alone() -> None:
     found = [system(1, A)]
-    assert join(found, [met(A, MAC), met(A, OTHER)]) == (found, [])
+    assert match_undeclared(found, [met(A, MAC), met(A, OTHER)]) == (found, [])
 
 
 def test_what_is_joined_has_the_macs_of_both_and_the_bmc_s_word_before_the_agent_s() -> None:
     told = met(A, MAC, OTHER, serial="from the agent", parts="2 disks", neighbours=("leaf1 Eth7",))
-    (first, second), _ = join([system(1, A, MAC, serial="from the BMC"), system(2, B)], [told, met(B, serial="B1")])
+    (first, second), _ = match_undeclared(
+        [system(1, A, MAC, serial="from the BMC"), system(2, B)], [told, met(B, serial="B1")]
+    )
     assert (first.state.serial, second.state.serial) == ("from the BMC", "B1")
     assert first.inventory is not None
     assert [nic.mac for nic in first.inventory.nics or ()] == [MAC, OTHER]

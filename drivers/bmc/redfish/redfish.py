@@ -36,7 +36,7 @@ from drivers.base import (
 from drivers.base.support import scheduling
 from drivers.bmc.redfish.redfish_boot import pending_override, send_override, settings_boot
 from drivers.bmc.redfish.redfish_inventory import read_inventory
-from drivers.bmc.redfish.redfish_led import ChassisLight, change, light_of
+from drivers.bmc.redfish.redfish_led import ChassisLight, led_change, light_of
 from drivers.bmc.redfish.redfish_list import can_go_on, find_system, list_systems
 from drivers.bmc.redfish.redfish_media import Drive, Request, media_of, more_is_wanted, read_drives, to_eject, to_insert
 from drivers.bmc.redfish.redfish_probe import probe
@@ -224,7 +224,7 @@ class RedfishSystem:
                 self._light.follow(system.document)
                 return self._light.set(led)
             writes = system.through(Writes(self._connector))
-            data = change(self._connector.url, system.document, led)
+            data = led_change(self._connector.url, system.document, led)
             writes.patch(system.path, data=data, etag=system._get_etag())
             return writes.accepted
 

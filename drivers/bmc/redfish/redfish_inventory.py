@@ -20,7 +20,7 @@ from drivers.base import (
     UnreadPart,
     mac_address,
 )
-from drivers.bmc.redfish.redfish_reader import Listed, PartUnreadable, Reader, RedfishDocument, is_absent, part
+from drivers.bmc.redfish.redfish_reader import Listed, PartUnreadable, Reader, RedfishDocument, is_absent, read_part
 from drivers.bmc.redfish.redfish_system import firmware_text
 from drivers.bmc.redfish.wire.redfish_errors import NotFound
 
@@ -95,7 +95,7 @@ class _Members(Listed):
 
 def _members(reader: Reader, system: RedfishDocument, name: str) -> _Members:
     """A collection of the system; nothing where it is not offered, or could not be read."""
-    found = part(lambda: reader.members(system.get(name)))
+    found = read_part(lambda: reader.members(system.get(name)))
     if found is None:
         return _Members([], [])
     return _Members(found.found, found.unread, is_whole=not found.unread)

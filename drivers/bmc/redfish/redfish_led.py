@@ -65,7 +65,9 @@ class ChassisLight:
             raise Unsupported(f"{self._connector.url}: neither the system nor its chassis has an indicator LED")
         self._read_at = None
         etag = etag or document.get("@odata.etag")
-        return accepted(self._connector.patch(path, data=change(self._connector.url, document, led), etag=_text(etag)))
+        return accepted(
+            self._connector.patch(path, data=led_change(self._connector.url, document, led), etag=_text(etag))
+        )
 
     def _look(self) -> tuple[Light, str | None, RedfishDocument | None, str | None]:
         light = Light()
@@ -87,7 +89,7 @@ class ChassisLight:
         return light, None, None, None
 
 
-def change(url: str, document: RedfishDocument, led: IndicatorLED) -> dict[str, Any]:
+def led_change(url: str, document: RedfishDocument, led: IndicatorLED) -> dict[str, Any]:
     """What is written to set the LED of this document. Raises Unsupported for one that cannot blink."""
     if one_of(IndicatorLED, document.get(LED)) is not None:
         return {LED: led.value}

@@ -135,7 +135,7 @@ class Reader:
             raise PartUnreadable from error
 
 
-def part(read: Callable[[], T]) -> T | None:
+def read_part(read: Callable[[], T]) -> T | None:
     """What was read; None for a part that was not."""
     try:
         return read()

@@ -22,7 +22,7 @@ from drivers.ipam.addresses import (
 )
 from drivers.ipam.netbox.netbox_records import NETWORK, PREFIXES, RANGES, Records
 from drivers.ipam.netbox.netbox_rows import AddressRow, PrefixRow, network_of, null
-from drivers.ipam.netbox.netbox_view import NetboxView, overlapping, refuse_children, touch, twin_of
+from drivers.ipam.netbox.netbox_view import NetboxView, intervals_overlap, overlapping, refuse_children, twin_of
 from drivers.ipam.netbox.netbox_writes import NetworkWrites
 from drivers.ipam.network_changes import check_wanted
 from drivers.ipam.rows import MAX_NAMED, listed
@@ -103,7 +103,7 @@ class Networks:
             if network.parent is not None:
                 self._refuse_outside(view, name, network.parent, block)
                 taken = self._peoples(view, network.parent, vrf)
-                if hit := next((url for part, url in taken if touch(part, (block.lo, block.hi))), None):
+                if hit := next((url for part, url in taken if intervals_overlap(part, (block.lo, block.hi))), None):
                     raise Conflict(
                         f"network {name}: prefix {block.cidr} overlaps a prefix in NetBox that groundstate "
                         f"does not manage ({hit})"
@@ -236,7 +236,7 @@ def _kept(
     for row in before:
         old = row.block
         fits = lengths.get(old.family) == prefix_length(old.lo, old.hi) and old.family not in kept
-        if fits and not any(touch((one.lo, one.hi), (old.lo, old.hi)) for one in blocks):
+        if fits and not any(intervals_overlap((one.lo, one.hi), (old.lo, old.hi)) for one in blocks):
             kept[old.family] = parse_prefix(Prefix(old.cidr), container=container)
     return dict(sorted(kept.items()))
 

@@ -38,7 +38,7 @@ def overlapping(view: NetboxView, name: str, network: IpamNetwork, block: Block)
     """Another network's prefix that the block overlaps: a sibling's, or one of the same namespace."""
     for row in view.rows:
         same = row.parent == network.parent and (network.parent is not None or row.namespace == network.namespace)
-        if same and row.network != name and touch((row.block.lo, row.block.hi), (block.lo, block.hi)):
+        if same and row.network != name and intervals_overlap((row.block.lo, row.block.hi), (block.lo, block.hi)):
             return row
     return None
 
@@ -59,6 +59,6 @@ def refuse_children(view: NetboxView, name: str, what: str) -> None:
         )
 
 
-def touch(one: Interval, other: Interval) -> bool:
+def intervals_overlap(one: Interval, other: Interval) -> bool:
     """Whether two intervals have an address in common."""
     return one[0] <= other[1] and other[0] <= one[1]

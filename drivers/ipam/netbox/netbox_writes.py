@@ -12,7 +12,7 @@ from drivers.base import Busy, Conflict, IpamNetwork, Rejected
 from drivers.ipam.addresses import Block, Interval, joined, prefix_length, size, subtract, text_of
 from drivers.ipam.netbox.netbox_records import ADDRESSES, LARGEST_RANGE, NETWORK, PREFIXES, RANGES, Records
 from drivers.ipam.netbox.netbox_rows import PrefixRow, RangeRow, null, reserved_in
-from drivers.ipam.netbox.netbox_view import NetboxView, overlapping, touch
+from drivers.ipam.netbox.netbox_view import NetboxView, intervals_overlap, overlapping
 from drivers.ipam.netbox.netbox_wire import NetboxRefused, Record
 
 
@@ -98,7 +98,9 @@ class NetworkWrites:
         there = {one.interval: one for one in own}
         stale = [one for one in own if one.interval not in wanted]
         # NetBox lets no two ranges of a VRF overlap.
-        in_the_way = [one for one in stale if one.vrf == vrf and any(touch(one.interval, part) for part in wanted)]
+        in_the_way = [
+            one for one in stale if one.vrf == vrf and any(intervals_overlap(one.interval, part) for part in wanted)
+        ]
         if in_the_way:
             self._records.wire.delete(RANGES, [{"id": one.id} for one in in_the_way])
         if moving := [one for part, one in there.items() if part in wanted and one.vrf != vrf]:

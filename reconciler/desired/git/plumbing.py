@@ -216,11 +216,11 @@ def _started(
     try:
         yield process
     finally:
-        end(process)
+        end_process(process)
         _RUNNING.discard(process)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
     """End git and its children (git-remote-https, ssh, index-pack): asked first, so that they clean up; then killed."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)

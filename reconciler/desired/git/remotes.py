@@ -43,7 +43,7 @@ def unavailable(name: str, stderr: str) -> SourceUnavailable:
     return SourceUnavailable(f"{name} cannot be fetched", why, "check the address and the network")
 
 
-def silent(name: str, error: SourceUnavailable) -> SourceUnavailable:
+def silent_remote(name: str, error: SourceUnavailable) -> SourceUnavailable:
     """The remote `name` says nothing any more; what it, or ssh, said before is kept."""
     said = "; ".join(part for part in (error.what, words(error.why)) if part)
     return SourceUnavailable(f"{name} cannot be reached", said, error.hint)

@@ -91,7 +91,7 @@ def save_cache(folder: Path, blobs: Mapping[str, Iterable[Resource[Any]]], sound
                 old.unlink(missing_ok=True)
 
 
-def together(files: Iterable[ManifestFile]) -> bytes:
+def files_digest(files: Iterable[ManifestFile]) -> bytes:
     """A digest of all paths and contents: rules that found nothing in them find nothing in them again."""
     return hashlib.sha256("".join(f"{file.path}\0{file.blob_id}\n" for file in files).encode()).digest()
 

@@ -14,7 +14,7 @@ from reconciler.desired.rules.findings import Finding, FindingPath
 from reconciler.kinds.claim.spec import display_key
 from reconciler.kinds.common.field_types.fields import FAMILIES
 from reconciler.kinds.ipam.ipaddress import IPAddressSpec
-from reconciler.kinds.ipam.network import NetworkSpec, PrefixSpec, families, parent_of, wanted
+from reconciler.kinds.ipam.network import NetworkSpec, PrefixSpec, families, parent_of, wanted_network
 from reconciler.model.resource import DesiredState, Resource
 from reconciler.model.values.address_range import address_range
 
@@ -39,7 +39,7 @@ def check_addressing(state: DesiredState) -> list[Finding]:
     apart: dict[tuple[str, str | None], list[_Prefix]] = {}
     for prefix in every:
         spec = prefix.network.spec
-        apart.setdefault((wanted(spec, parent_of(spec, state)).namespace, spec.parent), []).append(prefix)
+        apart.setdefault((wanted_network(spec, parent_of(spec, state)).namespace, spec.parent), []).append(prefix)
     overlaps = [finding for found in apart.values() for finding in _overlapping(found)]
     return [*_outside(every), *overlaps, *_asked_for(addresses, prefixes, state), *_duplicates(addresses, state)]
 
@@ -139,7 +139,7 @@ def _may_be_chosen(span: IPRange, there: list[_Prefix], chosen: set[int], above:
 def _duplicates(addresses: list[Resource[IPAddressSpec]], state: DesiredState) -> Iterator[Finding]:
     """Within a namespace: in two of them one address is two."""
     owners: dict[tuple[str, str], Resource[IPAddressSpec]] = {}
-    spaces = {n.key.name: wanted(n.spec, parent_of(n.spec, state)).namespace for n in state.of_kind("Network")}
+    spaces = {n.key.name: wanted_network(n.spec, parent_of(n.spec, state)).namespace for n in state.of_kind("Network")}
     for resource in addresses:
         if address := resource.spec.address:
             other = owners.setdefault((spaces.get(resource.spec.network, ""), address), resource)

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.desired.rules.findings import Finding
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.aggregate import AggregateSpec
-from reconciler.kinds.catalogue.image import ImageSpec, meant, parse_reference, stands_at
+from reconciler.kinds.catalogue.image import ImageSpec, matching_images, parse_reference, stands_at
 from reconciler.kinds.catalogue.size import SizeSpec
 from reconciler.kinds.catalogue.size_overlap import example
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -82,7 +82,7 @@ def _no_such_image(desired: DesiredState, claimed: Collection[ResourceKey]) -> I
     broken = [key.name for key in claimed if key.kind == "Image"]
     for text, those in users.items():
         wanted = parse_reference(text)
-        if wanted is None or meant(text, desired) or any(map(wanted.means, broken)):
+        if wanted is None or matching_images(text, desired) or any(map(wanted.means, broken)):
             continue
         others = [image.key.name for image in desired.of_kind("Image") if image.spec.os == wanted.os]
         hint = (

@@ -15,8 +15,8 @@ from reconciler.kinds.ipam.network import (
     families,
     family_and_length,
     family_of,
+    is_prefix_within,
     parent_of,
-    within,
 )
 from reconciler.kinds.ipam.pool import parse_number_range
 from reconciler.kinds.machine.spec import MachineSpec
@@ -62,7 +62,7 @@ def _child(network: Resource[NetworkSpec], state: DesiredState) -> Iterator[Find
         what = f"the parent Network/{spec.parent} is only for project {parent.project}"
         yield Finding("network-parent", network, ("spec", "project"), what, where, "take another parent")
     for index, prefix in enumerate(spec.prefixes):
-        if not any(within(prefix.cidr, outer.cidr) for outer in parent.prefixes):
+        if not any(is_prefix_within(prefix.cidr, outer.cidr) for outer in parent.prefixes):
             listed = ", ".join(outer.cidr for outer in parent.prefixes[:4])
             what = f"{prefix.cidr} is not in Network/{spec.parent}"
             path = ("spec", "prefixes", index, "cidr")

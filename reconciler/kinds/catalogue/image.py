@@ -149,7 +149,7 @@ def check_image(resource: Resource[ImageSpec]) -> list[RuleFinding]:
     return found
 
 
-def meant(text: str, desired: DesiredState) -> list[Resource[ImageSpec]]:
+def matching_images(text: str, desired: DesiredState) -> list[Resource[ImageSpec]]:
     """The declared images that a reference can mean, the newest first."""
     wanted = parse_reference(text)
     if wanted is None:
@@ -183,7 +183,7 @@ class Refusal(msgspec.Struct, frozen=True):
 def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[ImageSpec] | Refusal:
     """The image that a machine gets which has none of these yet: by its full name that one, if it may be given out;
     else the newest that is supported and has not expired (metal-apiserver's choice)."""
-    found, wanted = meant(text, desired), parse_reference(text)
+    found, wanted = matching_images(text, desired), parse_reference(text)
     if not found or wanted is None:
         return Refusal("image", f"no declared Image matches {text}", "declare the image, or correct spec.image")
     if wanted.full:

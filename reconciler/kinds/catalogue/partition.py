@@ -111,7 +111,7 @@ def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:
                 RuleFinding("boot-network-ipv6", f"{path}.cidr", f"{network.cidr} is IPv6", "start machines over IPv4")
             )
             continue
-        given = ends(network.range)
+        given = range_ends(network.range)
         if given is None or any(ipaddress.ip_address(end) not in prefix for end in given):
             what = f"{network.range} is not a range `first-last` in {network.cidr}"
             found.append(RuleFinding("boot-range", f"{path}.range", what, "give its first and its last address"))
@@ -131,7 +131,7 @@ def service(boot: BootService) -> str:
     return f"http://{split.hostname}:{split.port or HTTP_PORT}"
 
 
-def ends(text: str) -> tuple[str, str] | None:
+def range_ends(text: str) -> tuple[str, str] | None:
     """The first and the last address of `first-last`; None for anything else."""
     first, dash, last = text.partition("-")
     return (first, last) if dash else None

@@ -162,7 +162,7 @@ def _images(spec: SizeSpec) -> Iterator[RuleFinding]:
             yield RuleFinding("malformed-versions", f"spec.images.{os}", f"the constraint is malformed: {error}", hint)
 
 
-def runs(spec: SizeSpec, os: str, version: image_versions.ImageVersion) -> bool:
+def runs_image(spec: SizeSpec, os: str, version: image_versions.ImageVersion) -> bool:
     """Whether an image of the system in that version runs on the size; what is not constrained does."""
     text = spec.images.get(os)
     return text is None or image_versions.constraint(text).allow(version)

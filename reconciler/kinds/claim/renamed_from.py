@@ -44,7 +44,7 @@ def former_names(desired: DesiredState) -> Mapping[ResourceKey, ResourceKey]:
     return desired.derived("former names", _former_names)
 
 
-def moves(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, Move]:
+def pending_renames(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, Move]:
     """The renames that the documents speak of and that did not take place yet, by the new name's key."""
     formers = former_names(desired)
     if not formers:
@@ -59,11 +59,11 @@ def moves(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, Mo
     return found
 
 
-def carried(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
+def carried_renames(desired: DesiredState, remembered: Remembered) -> dict[ResourceKey, ResourceFacts | None]:
     """What is remembered differently once all renames that may be have taken place; None: nothing any more."""
     changed: dict[ResourceKey, ResourceFacts | None] = {}
     claims = {}
-    for move in moves(desired, remembered).values():
+    for move in pending_renames(desired, remembered).values():
         if move.why_not is not None:
             continue
         facts = remembered.get(move.old, _FACTS[move.old.kind]())

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from reconciler.kinds.catalogue.size import size_of
-from reconciler.kinds.claim.renamed_from import moves
+from reconciler.kinds.claim.renamed_from import pending_renames
 from reconciler.kinds.claim.spec import ClaimedMachine, MachineClaimSpec, all_holders, unwanted
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import machine_facts
@@ -62,7 +62,7 @@ def cannot_be(claim: ResourceKey, look: KindView) -> Hold | None:
     if look.desired is None:
         return None
     desired = look.desired
-    asked = look.once("moves", lambda: moves(desired, look.remembered))
+    asked = look.once("moves", lambda: pending_renames(desired, look.remembered))
     move = next((one for one in asked.values() if one.why_not and claim in (one.old, one.new)), None)
     if move is None:
         return None

@@ -51,7 +51,7 @@ def without(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
     return left
 
 
-def usable(prefix: Prefix) -> list[Span]:
+def usable_spans(prefix: Prefix) -> list[Span]:
     """What of a prefix can be handed out: see drivers.base.Prefix."""
     low, high = parse_span(prefix.cidr)
     kept = [parse_span(part) for part in prefix.reserved]

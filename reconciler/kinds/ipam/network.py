@@ -191,7 +191,7 @@ def declared_prefixes(spec: NetworkSpec) -> tuple[Prefix, ...]:
     )
 
 
-def wanted(spec: NetworkSpec, parent: NetworkSpec | None) -> IpamNetwork:
+def wanted_network(spec: NetworkSpec, parent: NetworkSpec | None) -> IpamNetwork:
     """What the IPAM is to have of it, without the prefixes that it is to choose."""
     return IpamNetwork(
         prefixes=declared_prefixes(spec),
@@ -213,7 +213,7 @@ def families(spec: NetworkSpec, parent: NetworkSpec | None) -> set[int]:
     return {family_of(p.cidr) for p in spec.prefixes} | chosen_lengths(spec, parent).keys()
 
 
-def within(inner: str, outer: str) -> bool:
+def is_prefix_within(inner: str, outer: str) -> bool:
     """Whether a prefix is in another."""
     one, other = ip_network(inner), ip_network(outer)
     return (

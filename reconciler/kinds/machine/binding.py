@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.kinds.catalogue import image_versions
 from reconciler.kinds.catalogue.image import ImageSpec, Refusal, choose_image, parse_reference, stands_at
-from reconciler.kinds.catalogue.size import SizeSpec, runs
+from reconciler.kinds.catalogue.size import SizeSpec, runs_image
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import MachineFacts, facts_in
@@ -105,4 +105,4 @@ def _unfit(wanted: Assignment, image: Resource[ImageSpec], desired: DesiredState
 
 def fits(size: Resource[SizeSpec], image: Resource[ImageSpec]) -> bool:
     """Whether the image runs on machines of the size."""
-    return runs(size.spec, image.spec.os, image_versions.parse_version(image.spec.version))
+    return runs_image(size.spec, image.spec.os, image_versions.parse_version(image.spec.version))

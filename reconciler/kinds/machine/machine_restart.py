@@ -30,7 +30,7 @@ NOT_WANTED = "the machine is off, and spec.power is Off now, so the machine is n
 IGNORED = "the machine ignored the graceful shutdown, and spec.shutdown.escalate is Never"
 
 
-def asked(facts: MachineFacts, request: RestartRequest) -> MachineFacts:
+def restart_taken_up(facts: MachineFacts, request: RestartRequest) -> MachineFacts:
     """With this request, unless it is known already, or another one is under way."""
     known = facts.restart
     if known is not None and (known.id == request.id or not known.ended):
@@ -49,7 +49,7 @@ def turns_off(facts: MachineFacts, now: datetime) -> bool:
     return now < one.until
 
 
-def sent(facts: MachineFacts, action: PowerOff) -> MachineFacts:
+def restart_sent(facts: MachineFacts, action: PowerOff) -> MachineFacts:
     """From the moment at which its power-off is recorded. That the machine is off then is no drift."""
     one = facts.restart
     if one is None or one.ended or one.seen_off:
@@ -87,7 +87,7 @@ def cancelled(facts: MachineFacts, open_: Collection[str]) -> MachineFacts:
     return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, ended=True, failure=CANCELLED))
 
 
-def confirmed(facts: MachineFacts) -> MachineFacts:
+def restart_confirmed(facts: MachineFacts) -> MachineFacts:
     """It was seen off."""
     one = facts.restart
     if one is None or one.ended or not one.sent:
@@ -103,7 +103,7 @@ def at_start(facts: MachineFacts) -> MachineFacts:
     return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, watched=False))
 
 
-def observed(facts: MachineFacts, spec: Any, value: Any, now: datetime) -> MachineFacts:
+def restart_observed(facts: MachineFacts, spec: Any, value: Any, now: datetime) -> MachineFacts:
     """What an observation says of it, while nothing is in flight."""
     one = facts.restart
     if one is None or one.ended or not isinstance(spec, MachineSpec) or not isinstance(value, SystemState):
@@ -124,7 +124,7 @@ def observed(facts: MachineFacts, spec: Any, value: Any, now: datetime) -> Machi
     return msgspec.structs.replace(facts, restart=msgspec.structs.replace(one, ended=True, failure=failure))
 
 
-def refusal(spec: MachineSpec, power: str | None, facts: MachineFacts) -> str | None:
+def restart_refusal(spec: MachineSpec, power: str | None, facts: MachineFacts) -> str | None:
     """Why the machine cannot be restarted now, and how to proceed; None: it can. `power`: what is asked of it, by its
     document or for its claim."""
     if spec.maintenance is not None:

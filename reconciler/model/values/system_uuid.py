@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def turned(found: str) -> str:
+def byte_swapped_uuid(found: str) -> str:
     """The UUID as the other half of the world reads it: SMBIOS 2.6 stores its first three fields with the low byte
     first, and some BMCs and boot programs show them so (DMTF DSP0134, 7.2.1)."""
     fields = found.split("-")
@@ -12,7 +12,7 @@ def turned(found: str) -> str:
 
 def same_uuid(one: str, other: str) -> bool:
     """Whether two UUIDs, in lower case with dashes, are of one machine."""
-    return one in (other, turned(other))
+    return one in (other, byte_swapped_uuid(other))
 
 
 def _swapped(field: str) -> str:

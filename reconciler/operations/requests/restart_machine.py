@@ -10,7 +10,7 @@ import msgspec
 from reconciler import runtime
 from reconciler.kinds import INVENTORIED, find_kind
 from reconciler.kinds.common.machine_facts import Restart, machine_facts
-from reconciler.kinds.machine.machine_restart import refusal
+from reconciler.kinds.machine.machine_restart import restart_refusal
 from reconciler.kinds.machine.rules.machine_rules import declared_power
 from reconciler.model.plans.pause import ResourcePause
 from reconciler.model.plans.restart import RestartRequest
@@ -55,7 +55,7 @@ def restart_machine(where: Where, target: str, reason: str, within: timedelta) -
             raise OperationError(f"{machine.key} is not restarted: the daemon only observes (run --observe)")
         _check(machine.key, machine.key in facts.resources)
         power = declared_power(machine, desired, facts.resources, looks, now())
-        why = refusal(machine.spec, power, machine_facts(facts.resources, machine.key))
+        why = restart_refusal(machine.spec, power, machine_facts(facts.resources, machine.key))
         if why is not None:
             raise OperationError(f"{machine.key} is not restarted: {why}")
         begins, about = now(), (machine.key, desired, facts)

@@ -52,6 +52,6 @@ def _partitions(at: Workspace, names: tuple[str, ...]) -> list[dhcp.DhcpPartitio
     if silent := [name for name in names if declared[name].spec.boot is None]:
         raise OperationError(f"partition {silent[0]} has no spec.boot, which names the boot networks; add spec.boot")
     try:
-        return dhcp.parts(declared[name] for name in names or declared)
+        return dhcp.network_booted_partitions(declared[name] for name in names or declared)
     except BootError as error:
         raise OperationError(str(error)) from error

@@ -39,7 +39,7 @@ class BootOptions(msgspec.Struct, frozen=True):
     loaders: Path | None = None
 
 
-def place(options: BootOptions) -> str:
+def listen_address(options: BootOptions) -> str:
     """Where it listens: on the address of the option, or else where machines reach it."""
     return options.listen or listen_at(options.address or "")
 
@@ -100,7 +100,7 @@ def _settings(options: BootOptions, address: str, image: Path, folder: Path, fil
     kernel, initrd = (files.add(image / name) for name in ("vmlinuz", "initrd"))
     return BootSettings(
         address=address,
-        listen=place(options),
+        listen=listen_address(options),
         folder=folder,
         kernel=kernel,
         initrd=initrd,

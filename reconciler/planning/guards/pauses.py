@@ -7,7 +7,7 @@ from datetime import datetime
 
 from reconciler.kinds import KINDS, implied
 from reconciler.kinds.common.field_types.label_selector import Unmatched
-from reconciler.kinds.selectors import means
+from reconciler.kinds.selectors import is_selected
 from reconciler.model.facts import Facts
 from reconciler.model.plans.pause import PAUSED, ResourcePause
 from reconciler.model.plans.plan import Change, Hold, HoldKind
@@ -53,7 +53,7 @@ def _is_meant(pause: ResourcePause, key: ResourceKey, desired: DesiredState, fac
         return True
     remembered = facts.resources.get(key)
     try:
-        return means(pause.targets, pause.selector, key, desired, remembered.labels if remembered else {})
+        return is_selected(pause.targets, pause.selector, key, desired, remembered.labels if remembered else {})
     except Unmatched:
         return True
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from reconciler.kinds.catalogue.partition import BootNetwork, BootService, PartitionSpec, ends, service
+from reconciler.kinds.catalogue.partition import BootNetwork, BootService, PartitionSpec, range_ends, service
 from reconciler.model.resource import Resource
 from reconciler.services.boot.boot_settings import BootError
 
@@ -40,7 +40,7 @@ class DhcpPartition(msgspec.Struct, frozen=True):
         return service(self.boot)
 
 
-def parts(partitions: Iterable[Resource[PartitionSpec]]) -> list[DhcpPartition]:
+def network_booted_partitions(partitions: Iterable[Resource[PartitionSpec]]) -> list[DhcpPartition]:
     """Those that start machines from the network, by name. Raises BootError when there is none."""
     found = [
         DhcpPartition(one.key.name, one.spec.boot, one.spec.dns_servers, one.spec.ntp_servers)
@@ -160,7 +160,7 @@ def _kea_subnet(number: int, part: DhcpPartition, network: BootNetwork) -> dict[
 
 
 def _ends(network: BootNetwork) -> tuple[str, str]:
-    found = ends(network.range)
+    found = range_ends(network.range)
     if found is None:  # kinds/catalogue/partition.py has refused it
         raise BootError(f"{network.range} is not a range first-last")
     return found

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 
 from drivers.base import mac_address
-from reconciler.model.values.system_uuid import same_uuid, turned
+from reconciler.model.values.system_uuid import byte_swapped_uuid, same_uuid
 
-__all__ = ["NO_UUID", "macs", "same_uuid", "turned", "uuid"]
+__all__ = ["NO_UUID", "byte_swapped_uuid", "macs", "same_uuid", "uuid"]
 
 _HEX = re.compile(r"[0-9a-f]+")
 

@@ -27,7 +27,7 @@ class Ticket(msgspec.Struct, frozen=True):
     mac: str | None
 
 
-def first(base: str) -> str:
+def first_boot_script(base: str) -> str:
     """What every machine is handed by DHCP: it asks the service at `base` for the script that is its own."""
     # netX is the card that was opened last, so the one that this script came over; the others help to find a machine
     # whose document names another of its cards.

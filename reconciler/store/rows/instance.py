@@ -50,7 +50,7 @@ def hold(database: Database, name: str) -> Iterator[int]:
 
 
 @contextmanager
-def alone(database: Database) -> Iterator[None]:
+def hold_for_upgrade(database: Database) -> Iterator[None]:
     """Nobody is at work on the store, for as long as it is brought up to date. Raises InstanceHeld."""
     with _lock(database, _UPGRADE):
         yield

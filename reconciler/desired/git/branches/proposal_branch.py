@@ -15,7 +15,7 @@ from reconciler.desired.git import plumbing
 from reconciler.desired.git.branches.commit_branch import PUSH_SILENCE, checked
 from reconciler.desired.git.commit_objects import commit_writer, identity_of
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
-from reconciler.desired.git.remotes import silent, unavailable, words
+from reconciler.desired.git.remotes import silent_remote, unavailable, words
 from reconciler.desired.git.sources.repository import Repository
 from reconciler.desired.git.sources.source import Remote
 from reconciler.desired.manifest.manifest_files import is_manifest
@@ -99,7 +99,7 @@ class ProposalBranch:
             why = words(error.stderr).replace(made, "the commit")  # Which is another at each try.
             raise SourceUnavailable(f"{self.where} was not pushed", why, "groundstate tries again") from error
         except SourceUnavailable as error:
-            raise silent(self.where, error) from error
+            raise silent_remote(self.where, error) from error
         return made
 
     @property
@@ -118,7 +118,7 @@ class ProposalBranch:
         except GitFailed as error:
             raise unavailable(remote.shown, error.stderr) from error
         except SourceUnavailable as error:
-            raise silent(remote.shown, error) from error
+            raise silent_remote(remote.shown, error) from error
         lines = (line.partition("\t") for line in listed.splitlines())
         return next((sha for sha, _, ref in lines if ref == self._ref), None)
 
@@ -131,7 +131,7 @@ class ProposalBranch:
             try:
                 plumbing.transfer(self._source.git_dir, *fetch, extra=remote.environment)
             except SourceUnavailable as error:
-                raise silent(remote.shown, error) from error
+                raise silent_remote(remote.shown, error) from error
 
     def _base(self, followed: str, tip: str) -> str:
         try:

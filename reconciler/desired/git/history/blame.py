@@ -194,10 +194,10 @@ class _Search:
 
     def _read_newest(self, path: str, shared: _Shared) -> None:
         """Which text of the file each document is, by the line on which it stands."""
-        from reconciler.desired.git.history.documents import document_lines, pieces
+        from reconciler.desired.git.history.documents import document_lines, document_texts
 
         data = self._reader.contents(self._newest(path))
-        texts, starts = pieces(data), document_lines(data)
+        texts, starts = document_texts(data), document_lines(data)
         for key in shared.keys:
             line = self._state.resources[key].source.line
             shared.own(texts[bisect_right(starts, line) - 1], key)
@@ -251,11 +251,11 @@ class _Reader:
     def pieces(self, blob: str) -> frozenset[bytes]:
         """The texts of a file's documents."""
         if blob not in self._cut:
-            from reconciler.desired.git.history.documents import pieces
+            from reconciler.desired.git.history.documents import document_texts
 
             data = self.contents(blob)
             self._bytes += len(data)
-            self._cut[blob] = frozenset(pieces(data))
+            self._cut[blob] = frozenset(document_texts(data))
         return self._cut[blob]
 
     def keep(self, touch: Touch) -> None:

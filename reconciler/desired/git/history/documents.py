@@ -18,7 +18,7 @@ _MARKER = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
 _TOO_LARGE = DocumentVersion(None, "the file is larger than 1 MiB")
 
 
-def pieces(data: bytes) -> list[bytes]:
+def document_texts(data: bytes) -> list[bytes]:
     """The texts between the file's markers, without the white space around that two places may differ in."""
     first, *rest = (b"\n" + data).split(b"\n---")
     found = [first]
@@ -74,7 +74,7 @@ class DocumentFinder:
         if not self._named.search(data):
             return None
         broken = None
-        for piece in pieces(data):
+        for piece in document_texts(data):
             version = self._version(piece) if self._kind.search(piece) and self._named.search(piece) else None
             if version and version.value is not None:
                 return version

@@ -94,7 +94,7 @@ class Mirror(Repository):
         except GitFailed as error:
             raise remotes.unavailable(self._name, error.stderr) from error
         except SourceUnavailable as error:  # It hangs.
-            raise remotes.silent(self._name, error) from error
+            raise remotes.silent_remote(self._name, error) from error
         except Timeout as error:
             raise SourceUnavailable(
                 f"{self._name} is being fetched by another process", "that fetch takes long"

@@ -25,9 +25,9 @@ from reconciler.kinds.ipam.network import (
     chosen_lengths,
     family_and_length,
     family_of,
+    is_prefix_within,
     parent_of,
-    wanted,
-    within,
+    wanted_network,
 )
 from reconciler.kinds.ipam.pool import NumberState
 from reconciler.kinds.ipam.renamed_addresses import goes_to
@@ -197,7 +197,9 @@ def _namespace(network: str, look: KindView) -> str:
     if seen is not None and isinstance(seen.value, NetworkState) and seen.value.network is not None:
         return seen.value.network.namespace
     resource = look.desired.resources.get(ResourceKey("Network", network)) if look.desired is not None else None
-    return wanted(resource.spec, parent_of(resource.spec, look.desired)).namespace if resource is not None else ""
+    return (
+        wanted_network(resource.spec, parent_of(resource.spec, look.desired)).namespace if resource is not None else ""
+    )
 
 
 def _is_there(network: str, look: KindView) -> bool:
@@ -269,7 +271,7 @@ def _let_go(found: Overlap, look: KindView, passed: tuple[ResourceKey, ...]) -> 
         return ConflictVerdict(holder, goes=not stays and releases(holder, look, ephemeral=False))
     spec: NetworkSpec = resource.spec
     parent = parent_of(spec, look.desired)
-    theirs, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
+    theirs, lengths = wanted_network(spec, parent), chosen_lengths(spec, parent)
     if _stay_in(found, look, theirs.prefixes):
         return ConflictVerdict(holder)
     same = any(overlap(found.cidr, prefix.cidr) for prefix in theirs.prefixes)
@@ -293,7 +295,7 @@ def _stay_in(found: Overlap, look: KindView, kept: tuple[Prefix, ...]) -> bool:
                 return True
         elif isinstance(value, NetworkState) and value.network and value.network.parent == found.holder.name:
             inside = any(
-                overlap(prefix.cidr, found.theirs) and not any(within(prefix.cidr, one.cidr) for one in kept)
+                overlap(prefix.cidr, found.theirs) and not any(is_prefix_within(prefix.cidr, one.cidr) for one in kept)
                 for prefix in value.network.prefixes
             )
             if inside and not releases(key, look, ephemeral=False):

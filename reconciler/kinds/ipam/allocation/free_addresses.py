@@ -21,7 +21,7 @@ from reconciler.kinds.ipam.exhaustion import (
     short_holds,
     usage_of,
 )
-from reconciler.kinds.ipam.intervals import usable
+from reconciler.kinds.ipam.intervals import usable_spans
 from reconciler.kinds.ipam.ipaddress import AddressState, AddressType, IPAddressSpec, machine_gone
 from reconciler.kinds.ipam.network import (
     NetworkState,
@@ -112,7 +112,7 @@ def _free_addresses(network: str, look: KindView) -> dict[int, int] | None:
         return {f: sum(one.size - one.used for one in state.usage if family_of(one.cidr) == f) for f in (4, 6)}
     room = dict.fromkeys((4, 6), 0)
     for prefix in state.prefixes:
-        room[family_of(prefix.cidr)] += sum(high - low + 1 for low, high in usable(prefix))
+        room[family_of(prefix.cidr)] += sum(high - low + 1 for low, high in usable_spans(prefix))
     for other in look.observed.values():
         held = other.value
         if isinstance(held, AddressState) and held.network == network and held.address is not None:

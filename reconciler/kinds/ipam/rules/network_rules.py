@@ -21,10 +21,10 @@ from reconciler.kinds.ipam.network import (
     NetworkType,
     chosen_lengths,
     family_and_length,
+    is_prefix_within,
     network_value,
     parent_of,
-    wanted,
-    within,
+    wanted_network,
 )
 from reconciler.kinds.ipam.pool import number_steps
 from reconciler.model.action import AcquireVrf, Action, DropNetwork, Forget, NetworkAction, PutNetwork, ReleaseVrf
@@ -41,7 +41,7 @@ class NetworkRules:
         """Its prefixes, reserved parts included, its place among other networks, and its VRF's number."""
         spec, state = resource.spec, _state(look.value)
         parent = parent_of(spec, look.desired)
-        want, lengths, seen = wanted(spec, parent), chosen_lengths(spec, parent), state.network
+        want, lengths, seen = wanted_network(spec, parent), chosen_lengths(spec, parent), state.network
         found = [
             Field(
                 PREFIXES,
@@ -73,7 +73,7 @@ class NetworkRules:
         holds: list[Hold] = []
         if differing - {VRF}:
             parent = parent_of(spec, look.desired)
-            want, lengths = wanted(spec, parent), chosen_lengths(spec, parent)
+            want, lengths = wanted_network(spec, parent), chosen_lengths(spec, parent)
             why = "not in the IPAM yet" if state.network is None else "differs in the IPAM"
             actions.append(PutNetwork(key=look.key, network=want, lengths=tuple(sorted(lengths.items())), reason=why))
             holds.extend(_refused(spec, want, lengths, state.network, look))
@@ -200,8 +200,10 @@ def _in_use(want: IpamNetwork, lengths: dict[int, int], seen: IpamNetwork, look:
         homeless = inside
         what = "namespace or type Super would change while the network holds"
     else:
-        homeless = [one for one in inside if any(within(one.cidr, cidr) for cidr in gone)]
-        homeless = [one for one in homeless if not any(within(one.cidr, prefix.cidr) for prefix in want.prefixes)]
+        homeless = [one for one in inside if any(is_prefix_within(one.cidr, cidr) for cidr in gone)]
+        homeless = [
+            one for one in homeless if not any(is_prefix_within(one.cidr, prefix.cidr) for prefix in want.prefixes)
+        ]
         what = f"{', '.join(gone)} would be removed, but still holds"
     staying = [one for one in homeless if not one.leaves]
     if staying:
@@ -228,9 +230,9 @@ def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str
     if declared is None:
         return ""
     for prefix in want.prefixes:
-        if any(within(prefix.cidr, outer.cidr) for outer in above.prefixes):
+        if any(is_prefix_within(prefix.cidr, outer.cidr) for outer in above.prefixes):
             continue
-        if any(within(prefix.cidr, outer.cidr) for outer in declared.spec.prefixes):
+        if any(is_prefix_within(prefix.cidr, outer.cidr) for outer in declared.spec.prefixes):
             return prefix.cidr
     return ""
 
@@ -266,7 +268,7 @@ def _named_first(parent: str, look: KindView) -> Iterator[Hold]:
 
 def _will_have(sibling: Resource[NetworkSpec], look: KindView) -> bool:
     """Whether the prefixes that it names are its own before long."""
-    want = wanted(sibling.spec, parent_of(sibling.spec, look.desired))
+    want = wanted_network(sibling.spec, parent_of(sibling.spec, look.desired))
     return all(waited_for(verdict, look) for _, verdict in prefix_holders(sibling.key, want, look))
 
 

@@ -208,7 +208,7 @@ def _driven(
     return None, None  # Whoever started an unclaimed machine had a reason.
 
 
-def stands(
+def boot_request_still_wanted(
     spec: MachineSpec, facts: MachineFacts, state: SystemState, claim: MachineClaimSpec | None, now: datetime
 ) -> bool:
     """Whether the order under way is still meant: what git says by now, and what is seen, would give it again."""
@@ -377,7 +377,7 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
     return None
 
 
-def calmed(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
+def crash_loop_is_over(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
     """Whether a crash loop is over: the machine runs, and was not started again. A system whose token to call with is
     used up or expired cannot say so itself."""
     looping = life.failure is not None and life.failure.reason == CRASH_LOOP

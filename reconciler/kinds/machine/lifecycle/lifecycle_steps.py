@@ -32,7 +32,7 @@ def lifecycle_field(spec: MachineSpec, look: KindView) -> Field:
         at is goal
         and life.boot_request is None
         and not any(odd.values())
-        and not lifecycle.calmed(life, state, look.now)
+        and not lifecycle.crash_loop_is_over(life, state, look.now)
     )
     seen = ", ".join([at.value, *(word for word, is_so in odd.items() if is_so)])
     return Field(
@@ -50,7 +50,7 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
     if life.failure is not None and life.failure.final and not _asked_anew(spec, life, claim):
         hint = "check the machine's console, then set or change spec.lifecycle.request to try again"
         return _waits(HoldKind.FAILED, life.failure.reason, life.failure.message, hint)
-    if lifecycle.calmed(life, state, look.now):
+    if lifecycle.crash_loop_is_over(life, state, look.now):
         return Steps((Settle(key=look.key, reason="Machine is running and has not restarted for some time"),))
     purpose = lifecycle.purpose(facts_in(look), spec, claim)
     if purpose is None:

@@ -84,7 +84,7 @@ class MachineFactRules(FactRules):
         """An image may be in the virtual drive from the moment at which it is sent for."""
         known = machine_s(facts)
         if isinstance(action, PowerOff):
-            return machine_restart.sent(known, action)
+            return machine_restart.restart_sent(known, action)
         if not isinstance(action, InsertMedia):
             return facts
         inserting = virtual_media.media_inserting(known.lifecycle, action.url)
@@ -110,7 +110,7 @@ class MachineFactRules(FactRules):
                 down = None if serves else known.disrupted_at
                 return msgspec.structs.replace(known, disrupted_at=down, shutdown_ignored=None)
             case PowerOff():
-                return machine_restart.confirmed(known)
+                return machine_restart.restart_confirmed(known)
             case SetBoot(override=override) if action.once and resource is not None:
                 boot = ordered_boot(resource, known, seen.value)
                 if boot is None or boot.enabled is not BootEnabled.ONCE:
@@ -153,7 +153,7 @@ class MachineFactRules(FactRules):
 
     def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
         """See `machine_restart.asked`."""
-        return machine_restart.asked(machine_s(facts), request)
+        return machine_restart.restart_taken_up(machine_s(facts), request)
 
     def restart_cancelled(self, facts: ResourceFacts, open_: Collection[str]) -> ResourceFacts:
         """See `machine_restart.cancelled`."""
@@ -186,7 +186,7 @@ class MachineFactRules(FactRules):
             life = lifecycle.observe_power(resource.spec, life, value, now)
         ignored = known.shutdown_ignored if _still_shutting_down(resource, fields) else None
         after = msgspec.structs.replace(known, shutdown_ignored=ignored, lifecycle=life)
-        return machine_restart.observed(after, resource.spec, value, now)
+        return machine_restart.restart_observed(after, resource.spec, value, now)
 
     def at_start(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """See `machine_reports.facts_at_start`, and `machine_restart.at_start`."""

@@ -44,7 +44,7 @@ class Pages:
 
     def first(self, request: Request) -> Response:
         """`/boot.ipxe`: the script that DHCP points to."""
-        return text_response(scripts.first(self._desk.places.http))
+        return text_response(scripts.first_boot_script(self._desk.places.http))
 
     def machine(self, request: Request, uuid: str = "") -> Response:
         """`/boot/<uuid>?mac=..&mac=..`: the machine's own script. The first MAC is that of the card in use."""
@@ -155,7 +155,7 @@ def find_machine(
     desk: RequestContext, uuid: str | None, macs: tuple[str, ...]
 ) -> tuple[ResourceKey | None, str | None]:
     """The declared machine, and its UUID the way round in which it was found."""
-    for one in dict.fromkeys((uuid, identifiers.turned(uuid) if uuid else None)):
+    for one in dict.fromkeys((uuid, identifiers.byte_swapped_uuid(uuid) if uuid else None)):
         if (one or macs) and (key := desk.lives.find(one or "", macs)) is not None:
             return key, one or uuid
     return None, uuid

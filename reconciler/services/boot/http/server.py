@@ -39,7 +39,7 @@ class BootServer:
         if settings.cert is not None and settings.key is not None:
             self.identity = tls.given_identity(settings.cert, settings.key)
         else:
-            self.identity = tls.own(settings.folder, settings.address, now())
+            self.identity = tls.own_tls_identity(settings.folder, settings.address, now())
         log = PacedLog(log, now)
         desk = RequestContext(settings, lives, tokens, files, now, log, lambda: self.places)
         places, limits = settings.listen, settings.limits

@@ -48,7 +48,7 @@ def given_identity(cert: Path, key: Path) -> TlsIdentity:
     return TlsIdentity(cert, key, pin(certificate))
 
 
-def own(folder: Path, address: str, now: datetime) -> TlsIdentity:
+def own_tls_identity(folder: Path, address: str, now: datetime) -> TlsIdentity:
     """Our own, made at the first call; the key stays the same whatever becomes of the certificate. Raises BootError."""
     path = folder / FILE
     try:
