@@ -23,7 +23,7 @@ _BODILESS = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED}
 
 class BoundedResponse(http.client.HTTPResponse):
     """http.client's, which gives up on a flood of interim answers (RFC 9110 15.2), and does without the parser of email
-    messages: that is two fifths of the CPU of a small answer. Raises HTTPException."""
+    messages. That is two fifths of the CPU of a small answer. Raises HTTPException."""
 
     def begin(self) -> None:
         """Read the status and the headers; the body is next."""
@@ -112,9 +112,9 @@ class Timed(io.RawIOBase):
 
 
 def ends_at(deadline: float) -> Callable[..., BoundedResponse]:
-    """What makes the answers of a connection (http.client's `response_class`) that are whole at this moment of the
-    monotonic clock, status and headers included, or raise TimeoutError: a socket's own timeout begins anew with each
-    byte that the other side drips."""
+    """What makes the answers of a connection (http.client's `response_class`) that must be whole, status and headers
+    included, at this moment of the monotonic clock. Else they raise TimeoutError. A socket's own timeout begins anew
+    with each byte that the other side drips."""
 
     def made(sock: socket.socket, *args: Any, **options: Any) -> BoundedResponse:
         return BoundedResponse(cast("socket.socket", Timed(sock, deadline)), *args, **options)

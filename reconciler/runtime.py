@@ -1,7 +1,7 @@
 """The only door to threads, locks, clocks, waiting, chance and the host's name, so that all of it can be simulated.
 
 Whoever needs one of these says `from reconciler import runtime` and `runtime.lock()`. The functions ask the `Runtime`
-that is in use: Python's own, or that of a simulation, which derives from `Runtime`, overrides what it decides itself,
+that is in use. Python's own, or that of a simulation, which derives from `Runtime`, overrides what it decides itself,
 and is in use within `with runtime.replaced(by):`. What drivers use of it is in `drivers/base/support/scheduling.py`.
 
 Processes, files, sockets and signals are not here: a simulation has real ones, or gives other values where they are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -18,10 +19,13 @@ CODE = [
 ]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "reference").glob("*.md"))]
 
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
 _SENTENCE = re.compile(r"(?<=[.?!])[\"')*_]*\s+")
 _WORD = re.compile(r"[A-Za-z0-9]\S*")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 _ITEM = re.compile(r"\s*([-*]|\d+\.) ")
+_COLUMNS = re.compile(r"\S {2,}\S")
 _FENCE = re.compile(r"\s*```")
 
 
@@ -91,6 +95,13 @@ def descriptions() -> Iterator[str]:
 
     for path in sorted((ROOT / "schemas" / "v1").glob("*.json")):
         yield from walk(json.loads(path.read_text("utf-8")))
+
+
+def prose(docstring: str) -> str:
+    """A docstring without its examples (after a `\\b`) and its tables (indented paragraphs, and those in columns)."""
+    cleaned = inspect.cleandoc(docstring).partition("\b\n")[0]
+    kept = (one for one in cleaned.split("\n\n") if not _COLUMNS.search(one) and not one.startswith(" "))
+    return "\n\n".join(kept).strip()
 
 
 def docstrings(path: Path) -> list[str]:

@@ -1,9 +1,8 @@
 """Simulated BMCs for the demo and for tests: sushy-tools' emulator with its fake systems, over HTTPS on this machine.
 
-Its power changes take effect after a random 1 to 11 s (or less, where that is asked for), and one that would undo a
+Its power changes take effect after a random 1 to 11 s (or less, where that is asked for). A change that would undo a
 change still under way is lost. It says Continuous where a boot override was set Once or Disabled, and has no session
-service: HTTP basic login only. Needs the packages of the extra `demo`, but neither libvirt nor OpenStack.
-"""
+service: HTTP basic login only. Needs the packages of the extra `demo`, but neither libvirt nor OpenStack."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Addresses and prefixes as numbers: strict reading of what people write, and the arithmetic of intervals.
 
-Both families are one line of 128-bit numbers: an IPv4 address stands at its IPv4-mapped place (RFC 4291 2.5.5.2),
-which no IPv6 prefix here may touch. As 16 big-endian bytes the order of the numbers is the order of the bytes.
-"""
+Both families are one line of 128-bit numbers. An IPv4 address stands at its IPv4-mapped place (RFC 4291 2.5.5.2), which
+no IPv6 prefix here may touch. As 16 big-endian bytes the order of the numbers is the order of the bytes."""
 
 from __future__ import annotations
 

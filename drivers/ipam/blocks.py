@@ -1,10 +1,9 @@
 """What is free in a container, as a buddy list: the largest aligned blocks that make it up.
 
-Taking one splits the smallest block that fits in halves, down to the length; giving one back joins it with its buddy,
+Taking one splits the smallest block that fits in halves, down to the length. Giving one back joins it with its buddy,
 the block that it was split from, as long as that is free too. Each is a few look-ups a bit of the length, however many
 blocks and children there are. Both run inside the caller's transaction. For the commonest case, a new child with one
-chosen prefix, PostgreSQL has the same steps as a function (`ipam_choose`, made by the migrations).
-"""
+chosen prefix, PostgreSQL has the same steps as a function (`ipam_choose`, made by the migrations)."""
 
 from __future__ import annotations
 

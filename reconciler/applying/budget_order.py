@@ -1,8 +1,7 @@
 """Who is taken down next: a step sees one change, and guards must judge it beside the others that want the same.
 
-So that machines go in the order of their names, as in the plan, the changes that would take a machine down are kept
-from step to step. Only for who holds the gate.
-"""
+Machines go in the order of their names, as in the plan. For that the changes that would take a machine down are kept
+from step to step. Only for who holds the gate."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ class Engine:
             return self._planner.plan(select)
 
     def plan_rest(self) -> Plan:
-        """The plan as of what was last observed, of all but the machines that are known to be as declared: for who
-        counts what there is to do every few seconds. Raises RuntimeError as `plan` does."""
+        """The plan as of what was last observed, of all but the machines that are known to be as declared. It is for
+        who counts what there is to do every few seconds. Raises RuntimeError as `plan` does."""
         return self._planner.plan_rest()
 
     # -- what is desired ---------------------------------------------------------------------------------------------

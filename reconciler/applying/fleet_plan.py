@@ -82,9 +82,9 @@ class FleetPlanner:
         return planned
 
     def plan_rest(self) -> Plan:
-        """The plan as of the moment of the call, without the machines that were as declared when they were reconciled
-        last and are seen and remembered unchanged since. What only time changes of those is seen at their next
-        reconcile. The gate is free meanwhile, as in `plan_all`. Raises RuntimeError as `plan` does."""
+        """The plan as of the moment of the call, without the machines that need none. These were as declared at their
+        last reconcile, and nothing was observed or recorded of them since. What only time changes of those is seen at
+        their next reconcile. The gate is free meanwhile, as in `plan_all`. Raises RuntimeError as `plan` does."""
         with self._state.gate:
             desired = self._state.desired
             if desired is None:
@@ -126,8 +126,8 @@ class FleetPlanner:
         )
 
     def _set_aside(self, planned: Plan, observed: ObservedState) -> None:
-        """What nothing can be planned from is unknown until the next look, or else each plan would have to find out
-        anew whom to leave out."""
+        """An observation that nothing can be planned from counts as unknown until the next one. Else each plan would
+        have to find out anew what to leave out."""
         for one in planned.unknown:
             seen = observed.get(one.key) if one.reason == INTERNAL else None
             if seen is not None and seen.error is None and self._state.observed.get(one.key) is seen:
@@ -150,7 +150,7 @@ class FleetPlanner:
 
 
 class _AsDeclared:
-    """The machines that the plan of their last reconcile found as declared, and of which nothing has changed since: in
+    """The machines that the plan of their last reconcile found as declared, and of which nothing has changed since. In
     a fleet at rest nearly all. Only for who holds the gate."""
 
     def __init__(self, state: EngineState) -> None:

@@ -1,5 +1,5 @@
-"""One reconcile of one resource, from top to bottom in the order of its verbs: observe, settle what is in flight,
-learn, plan, guard, record, send, requeue.
+"""One reconcile of one resource, from top to bottom in the order of its verbs. These are observe, settle what is in
+flight, learn, plan, guard, record, send, requeue.
 
 `apply` and the daemon call the same one. Nothing here sleeps: every outcome says when to come back.
 """
@@ -97,7 +97,7 @@ class Reconciler:
     # -- observe -----------------------------------------------------------------------------------------------------
 
     def _observe_with_task(self, key: ResourceKey, desired: DesiredState) -> Observation:
-        """What the resource shows. The Task of an action that it does not show yet is read too, and a failed one is
+        """What the resource shows. The Task of an action that it does not show yet is read too. A failed Task is
         believed only when a later look at the resource shows nothing either."""
         seen = self._observe(key, desired)
         flight = self._state.flights.get(key)
@@ -285,7 +285,7 @@ class Reconciler:
     # -- record ------------------------------------------------------------------------------------------------------
 
     def _record(self, change: Change, desired: DesiredState, seen: Observation) -> Outcome | InFlight:
-        """Write down what is about to be done. What is done by that is an outcome, what is still to be sent is in
+        """Write down what is about to be done. What is done by that is an outcome. What is still to be sent is in
         flight, and must not be sent before it is on disk."""
         action = change.actions[0]
         if isinstance(action, Forget):

@@ -101,7 +101,7 @@ def is_awaited(flight: InFlight, seen: Observation, resource: Resource[Any] | No
 
 
 def _may_be_repeated(flight: InFlight, seen: Observation, now: datetime, *, looks: int) -> bool:
-    """Whether it may never have been sent, and sending it again does no harm: a fleet whose daemon was killed in the
+    """Whether it may never have been sent, and sending it again does no harm. A fleet whose daemon was killed in the
     middle of a start does not stay dark for all the patience that slow BMCs need."""
     late = (now - flight.sent_at).total_seconds() >= REPEAT
     return (
@@ -150,8 +150,8 @@ def refuse_action(
 
 
 def sent_facts(flight: InFlight, facts: ResourceFacts, goal: str) -> ResourceFacts:
-    """What is remembered from the moment of sending: what is asked of a BMC, `goal` being the digest of the value; that
-    this machine is being taken down; and what is not as it was applied any more by our own doing."""
+    """What is remembered from the moment of sending: what is asked of a BMC, `goal` being the digest of the value. That
+    this machine is being taken down. And what is not as it was applied any more by our own doing."""
     facts = undone(flight.action, facts)
     if flight.place:
         facts = count_write(facts, flight.action.served_path, goal, flight.sent_at)
@@ -192,7 +192,7 @@ def _failure_words(flight: InFlight) -> str:
 
 
 def failure_event(flight: InFlight, facts: ResourceFacts, now: datetime) -> Event | None:
-    """That the Task of an action failed that ends at its deadline alone, as its effect may come all the same: an
+    """That the Task of an action failed that ends at its deadline alone, as its effect may come all the same. An
     operating system has all the time that is declared for it. None for any other action, or Task."""
     if flight.task is None or not flight.task.failed or not _may_be_ignored(flight, facts, now):
         return None
@@ -203,8 +203,8 @@ def wait_out(
     flight: InFlight, error: DriverError, seen: Observation, facts: ResourceFacts, now: datetime
 ) -> tuple[InFlight, Event] | None:
     """What may be ignored, as a graceful shutdown, and was refused stays in flight until its deadline, when its kind
-    decides what follows: the action, and what is reported. None for what is refused in the usual way: any other
-    action, an error of the way to the endpoint, and the first "not now" of one that is busy."""
+    decides what follows. Returns the action, and what is reported. None for what is refused in the usual way. That is
+    any other action, an error of the way to the endpoint, and the first "not now" of one that is busy."""
     if not isinstance(error, Rejected | Unsupported | Busy) or not _may_be_ignored(flight, facts, now):
         return None
     first = flight.action.served_path not in facts.failures

@@ -1,8 +1,7 @@
 """What the engine knows: what is in force, remembered, in flight and observed.
 
 Whoever reads and then changes does so in `changing()`, which holds `gate`. What was changed is written down when the
-gate is free again: others plan by it meanwhile, and nothing is sent by it before it is on disk.
-"""
+gate is free again. Others plan by it meanwhile, and nothing is sent by it before it is on disk."""
 
 from __future__ import annotations
 
@@ -98,7 +97,7 @@ class EngineState:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the gate. When this ends, all that was changed in it is on disk, in one piece; inside of another one of
+        """Hold the gate. When this ends, all that was changed in it is on disk, in one piece. Inside of another one of
         the same thread, when that one ends. Never to be begun by who holds the gate otherwise.
 
         Raises StoreError when it cannot be written; then it is not believed, nor what others made from it meanwhile.
@@ -280,7 +279,7 @@ class EngineState:
 
     def watch(self) -> Callable[[], set[ResourceKey]]:
         """A function that gives the keys of which something else is remembered, under way or seen than at its last
-        call; to see the same again is no change. To be called by who holds the gate."""
+        call. To see the same again is no change. To be called by who holds the gate."""
         changed: set[ResourceKey] = set()
         self._watches.append(changed)
 

@@ -91,8 +91,8 @@ def _revision(ctx: click.Context) -> tuple[str | None, str]:
 
 
 class _Bash(BashComplete):
-    """bash takes `=` and `:` for the ends of words, so that `rack=r` comes as three, and puts what is offered in the
-    place of the last one. No space follows what is only begun, such as `rack=`."""
+    """bash takes `=` and `:` for the ends of words. So `rack=r` comes as three, and puts the offered text in the place
+    of the last word. No space follows what is only begun, such as `rack=`."""
 
     source_template = BashComplete.source_template.replace(
         "COMPREPLY+=($value)", "COMPREPLY+=($value); [[ $value == *[=/] ]] && compopt -o nospace"

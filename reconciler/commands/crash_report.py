@@ -15,8 +15,8 @@ from reconciler.model.values.redact import redacted
 
 
 def hide_credentials() -> None:
-    """Let nothing that this process prints show a secret that it has read, and no traceback, in whatever thread, and no
-    warning what has the form of a credential.
+    """Keep secrets out of all that this process prints. Those that it has read, and in tracebacks and warnings all that
+    has the form of a credential.
 
     Frames are shown without their local variables, as Python itself does.
     """

@@ -208,7 +208,7 @@ def guard_options_of(values: dict[str, Any]) -> CommandLimits:
 
 def where_from(values: dict[str, Any]) -> Where:
     """Take the where options out of a command's values. Relative paths in documents start at the settings file that is
-    named or that was found, and what documents may use of the host is in the grants."""
+    named or that was found. What documents may use of the host is in the grants."""
     meta = click.get_current_context().find_root().meta
     base = meta.get("settings_base") or Path.cwd()
     named = {name: values.pop(name) for name in ("repo", "ref", "path", "work_tree", "store")}

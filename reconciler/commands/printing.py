@@ -90,7 +90,7 @@ def print_records(
 
 
 def dump(value: object, output: str) -> str:
-    """JSON or YAML of the same data: what JSON has as a text, such as a time or a reason, is a text in YAML too."""
+    """JSON or YAML of the same data. What JSON has as a text, such as a time or a reason, is a text in YAML too."""
     if output == "json":
         return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     from reconciler.desired.manifest.manifests import dump_yaml

@@ -1,9 +1,8 @@
 """The settings files: which there are, who may say what in them, and a command's part of what they say.
 
-A file that `--config` names says everything. Else it is the user's own, `~/.config/groundstate/config.toml`, and
-beside it the one that is found with the repository: that one travels with a checkout, so it says nothing of secrets
-and guards.
-"""
+A file that `--config` names says everything. Else it is the user's own, `~/.config/groundstate/config.toml`, and beside
+it the one that is found with the repository. That one travels with a checkout, so it says nothing of secrets and
+guards."""
 
 from __future__ import annotations
 

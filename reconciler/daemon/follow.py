@@ -36,7 +36,7 @@ _LONGEST = 500
 
 
 class Follower:
-    """Loads revisions and puts them in force. `tell` writes an event to the ledger, the log and the metrics; `read` is
+    """Loads revisions and puts them in force. `tell` writes an event to the ledger, the log and the metrics. `read` is
     called after each read of the source, with whether it could be read."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Follower:
                 stop.wait(interval)
 
     def watch_remote(self, stop: runtime.Flag) -> None:
-        """Beside `follow`, in a thread of its own, for a source that takes long: at the start the last good revision
+        """Beside `follow`, in a thread of its own, for a source that takes long. At the start the last good revision
         takes force meanwhile, and later an event names what is waited for. Raises StoreError."""
         if not self._looked.wait(START) and not stop.is_set():
             self.stand_in()

@@ -94,7 +94,7 @@ class Housekeeper:
 
     def count_work(self, planned: Plan) -> None:
         """Count what there is to do. A claim that waited for a machine, or for room, and can go on does not wait for
-        its turn: what it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
+        its turn. What it waited for may be anything, from a machine that is wiped to a quota in git. One that failed
         does."""
         world = self._engine.world()
         self._metrics.windows_judged(open_windows(world.desired, world.now))
@@ -107,7 +107,7 @@ class Housekeeper:
         self._loop.put(keys, CONFIRM)
 
     def _survives(self, what: str, work: Callable[[], None]) -> None:
-        """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on: it is
+        """Do one part of a round. What fails is logged, once for as long as it is the same, and the rest goes on. It is
         some object's, and no object may stop the others. Raises StoreError."""
         try:
             work()

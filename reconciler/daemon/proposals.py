@@ -1,9 +1,8 @@
 """Proposes found, undeclared machines as a branch for a pull request.
 
-It works beside the reconciling, in a thread of its own: it looks through the partitions' BMC networks now and then, as
-`groundstate discover` does, and brings the branch up to date after each look, after each revision that takes force and
-after each machine that the boot service met. What does not succeed is reported once and tried again later.
-"""
+It works beside the reconciling, in a thread of its own. It looks through the partitions' BMC networks now and then, as
+`groundstate discover` does. It brings the branch up to date after each look, after each revision that takes force and
+after each machine that the boot service met. What does not succeed is reported once and tried again later."""
 
 from __future__ import annotations
 
@@ -45,8 +44,8 @@ _MAX_REPORTED = 1000
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """Seconds between two looks through the networks (`every`; at least `soon`, where a machine was met meanwhile),
-    and between two rounds of any kind (`pause`; no longer than `every`)."""
+    """Seconds between two looks through the networks (`every`; at least `soon`, where a machine was met meanwhile). And
+    between two rounds of any kind (`pause`; no longer than `every`)."""
 
     every: float = 3600.0
     soon: float = 300.0

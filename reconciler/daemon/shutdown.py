@@ -35,11 +35,10 @@ def stopped_by_signals(
 ) -> Iterator[None]:
     """While the block lasts SIGINT and SIGTERM set `stop`, and then call `told` in a thread of its own.
 
-    A handler in Python runs on the main thread between any two of its steps, also while that thread holds the lock
-    inside `stop` because it begins to wait for it. `stop.set()` in the handler would then wait for its own thread, for
-    ever. So the number of the signal is written to a pipe (signal.set_wakeup_fd), which another thread reads. `handler`
-    runs on the main thread besides; it must take no lock.
-    """
+    A handler in Python runs on the main thread between any two of its steps. It may run while that thread holds the
+    lock inside `stop` because it begins to wait for it. `stop.set()` in the handler would then wait for its own thread,
+    for ever. So the number of the signal is written to a pipe (signal.set_wakeup_fd), which another thread reads.
+    `handler` runs on the main thread besides; it must take no lock."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     listener = runtime.thread(partial(_listen, reading, stop, told), "signals")
@@ -68,7 +67,7 @@ def _listen(reading: int, stop: runtime.Flag, told: Callable[[], None]) -> None:
 
 class Deadline:
     """Ends the process with exit code 1 when it is still there `seconds` after `stop` was set, whatever its threads
-    wait for; `report` is given where they stand. Nothing is lost by that: what was sent is on record as in flight, and
+    wait for. `report` is given where they stand. Nothing is lost by that: what was sent is on record as in flight, and
     observed before anything is sent again."""
 
     def __init__(

@@ -375,7 +375,7 @@ class Unclaim(_Action, frozen=True, tag="unclaim"):
 
 
 class RequestBoot(_Action, frozen=True, tag="request-boot"):
-    """Write down that the machine is to start the agent once, and for what: from the network, or from the CD image at
+    """Write down that the machine is to start the agent once, and for what. From the network, or from the CD image at
     the URL `media`, by the boot target `target`. `heeded`: the `request` of the machine's document, where that is
     heeded with it. Nothing is sent by this alone."""
 
@@ -430,7 +430,7 @@ class RetireGuard(_Action, frozen=True, tag="retire-guard"):
 
 
 class SetValue(_Action, frozen=True, tag="set-value", omit_defaults=True):
-    """Make a managed field, or one item of it, be as declared, in the way that the kind's backend knows: the action of
+    """Make a managed field, or one item of it, be as declared, in the way that the kind's backend knows. The action of
     kinds whose endpoint needs no other."""
 
     field: str
@@ -496,12 +496,11 @@ Action = BmcAction | IpamAction | RecordAction | SetValue | SetValueDisruptively
 class InFlight(msgspec.Struct, frozen=True, omit_defaults=True):
     """An action that was, or may have been, sent and is not yet known to have taken effect.
 
-    Written down before the sending. `by`: who runs the program that sent it; `cause`: the commit or the drift;
-    `place`: the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be observed to confirm it.
-    Until `deadline` the machine is observed and nothing else is sent to it. `accepted`: the other side is known to
-    have taken the action; `handle`: of the Task that carries it out there; `task`: what was last read of that Task.
-    `refusal`: why the other side refused it, where the action is waited for all the same.
-    """
+    Written down before the sending. `by`: who runs the program that sent it. `cause`: the commit or the drift. `place`:
+    the system, as `BMC#id` (`BMC` alone where no id is declared), which alone can be observed to confirm it. Until
+    `deadline` the machine is observed and nothing else is sent to it. `accepted`: the other side is known to have taken
+    the action. `handle`: of the Task that carries it out there. `task`: what was last read of that Task. `refusal`: why
+    the other side refused it, where the action is waited for all the same."""
 
     id: str
     key: ResourceKey

@@ -75,7 +75,7 @@ class Guarded(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is remembered of one resource, whatever its kind; a row of these, or of the kind's own type, exists for each
+    """What is remembered of one resource, whatever its kind. A row of these, or of the kind's own type, exists for each
     resource that a revision in force has declared."""
 
     applied: Applied | None = None

@@ -106,8 +106,8 @@ def error_outcome(reason: str, message: str, delay: float, *, terminal: bool) ->
 # -- writes to a BMC ---------------------------------------------------------------------------------------------------
 
 WRITE = Backoff(5, 1800, growth=4)
-"""5 s after the first refusal, as most refusals are about the moment (iDRAC10 refuses On for 60 s after an off, Ironic
-LP 2162995), then 20 s, 80 s, and so on up to half an hour."""
+"""5 s after the first refusal, as most refusals are about the moment. (iDRAC10 refuses On for 60 s after an off, Ironic
+LP 2162995.) Then 20 s, 80 s, and so on up to half an hour."""
 
 
 def write_delay(attempt: int, jitter: float, *, base: float = WRITE.first, floor: float | None = None) -> float:

@@ -69,7 +69,7 @@ def probe_address(finder: BmcFinder, at: Endpoint, seconds: float) -> FoundBmc |
 
 def trust(found: FoundBmc, way: Access, *, is_declared: bool, pins: bool = True) -> Trust:
     """Whether a login may be sent. Without a declared trust the certificate that was seen first is pinned, and stands
-    in the document, if `pins`; but not where the host did not even say that it is a BMC."""
+    in the document, if `pins`. But not where the host did not even say that it is a BMC."""
     if found.trusted:
         return Trust(way.tls)
     if is_declared:

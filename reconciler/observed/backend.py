@@ -112,7 +112,7 @@ def checked_observation(seen: Observation) -> Observation:
 
 
 def _check(kind: str, value: Any) -> None:
-    """Raise for what a driver says that could be kept and not be read again: an unpaired surrogate, a number in the
+    """Raise for what a driver says that could be kept and not be read again. An unpaired surrogate, a number in the
     place of a text. The store would give it back to every command, as an error."""
     if value is not None and (decoder := _decoder(kind)) is not None:
         decoder.decode(msgspec.json.encode(value))

@@ -143,9 +143,9 @@ class Connections:
         return found if isinstance(found, BmcFinder) else None
 
     def endpoint(self, way: Access) -> Endpoint:
-        """The way in the driver's form: paths from the base, and a credential that is resolved when it is needed, for
-        whom it may be sent to. Raises Rejected for a file that documents may not name, and for options that do
-        not fit."""
+        """The way in the driver's form. Paths from the base, and a credential that is resolved when it is needed, for
+        whom it may be sent to. Raises Rejected for a file that documents may not name, and for options that do not
+        fit."""
         return Endpoint(
             driver=way.driver,
             address=way.address,

@@ -1,8 +1,7 @@
 """Threads of which so many work at any time. One that hangs on a silent BMC gives up its place to another thread.
 
 A hang costs a sleeping thread then, and no other resource waits for it. Whether a piece of work hangs is judged by how
-long others take just now: on a busy host all are slow, and more threads would make them slower.
-"""
+long others take just now. On a busy host all are slow, and more threads would make them slower."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Keeps what is in the machines: read from their BMCs now and then, and taken from the agent when it sends it.
 
-A change is an event, and so is the first of a row of failures. Nothing here stops or delays anything else: the reading
+A change is an event, and so is the first of a row of failures. Nothing here stops or delays anything else. The reading
 goes on beside the reconciling, a few machines at a time, through the same connections, in which requests to one BMC
-take turns.
-"""
+take turns."""
 
 from __future__ import annotations
 
@@ -156,7 +155,7 @@ class InventoryReader:
                 runtime.all_done(reading, KEEP_SECONDS)
 
     def _begin(self, key: ResourceKey) -> runtime.Future[None]:
-        """Read it in a thread that the end of the process does not wait for, as it does for those of a pool: up to 200
+        """Read it in a thread that the end of the process does not wait for, as it does for those of a pool. Up to 200
         requests to a slow BMC take minutes."""
         reading: runtime.Future[None] = runtime.future()
 

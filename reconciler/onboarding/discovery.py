@@ -118,8 +118,8 @@ class FoundSystem(msgspec.Struct, frozen=True):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """What is declared already, or was seen of what is: BMCs in the form of `same_bmc`, MACs and UUIDs in lower case,
-    each with the machine's name; and all names."""
+    """What is declared already, or was seen of what is. BMCs in the form of `same_bmc`, MACs and UUIDs in lower case,
+    each with the machine's name. And all names."""
 
     bmcs: dict[str, str]
     macs: dict[str, str]

@@ -46,9 +46,8 @@ def inventory_conditions(
 ) -> Iterator[Condition]:
     """A machine's conditions that follow from its inventory; each only while it is False.
 
-    InventoryComplete is False from a loss on until the part is back or a person accepts that it is gone
-    (`groundstate inventory --accept`): the next reading says the same as this one, and must not silence it.
-    """
+    InventoryComplete is False from a loss on until the part is back or a person accepts that it is gone (`groundstate
+    inventory --accept`). The next reading says the same as this one, and must not silence it."""
     if resource is None or not isinstance(resource.spec, MachineSpec):
         return
     for kept in known.all:

@@ -61,8 +61,8 @@ def candidates(
 
 
 def declared_ranges(partitions: Iterable[Partition], port: int = HTTPS) -> tuple[list[ScanRange], list[str]]:
-    """The bmcNetworks of all partitions, in order, as far as they are no more addresses than one look may take; and,
-    in words, those that are left out."""
+    """The bmcNetworks of all partitions, in order, as far as they are no more addresses than one look may take. And, in
+    words, those that are left out."""
     ranges: list[ScanRange] = []
     left_out: list[str] = []
     room = MOST_ADDRESSES

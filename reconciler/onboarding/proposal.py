@@ -48,7 +48,7 @@ class Start(StrEnum):
     FOLLOWED = "followed"
     """There is no branch, or all of it was merged: from the followed branch."""
     ANEW = "anew"
-    """What the branch holds was taken in by other commits: from the followed branch, with the old tip as its second
+    """What the branch holds was taken in by other commits. From the followed branch, with the old tip as its second
     parent, so that nothing has to be forced."""
     TIP = "tip"
     """The branch is open: it goes on, with whatever people did on it."""
@@ -100,8 +100,8 @@ def undeclared_systems(found: Iterable[FoundSystem], there: Declared) -> list[Fo
 def proposal_paths(
     proposals: Sequence[Proposal], folder: str, branch: Branch, gone: Collection[BranchFile]
 ) -> dict[str, Proposal]:
-    """Where each document goes: path -> proposal. One that people took away from the open branch is left out, and so is
-    one whose file they are at work on there, as it cannot be read; nothing that is there is written over."""
+    """Where each document goes: path -> proposal. One that people took away from the open branch is left out. So is one
+    whose file cannot be read there, as people are working on that file. Nothing that is there is written over."""
     found: dict[str, Proposal] = {}
     taken = set(branch.paths)
     deleted = frozenset[str]() if is_spent(branch, gone) else branch.deleted

@@ -99,13 +99,12 @@ def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[Undecl
 def match_undeclared(
     found: Sequence[FoundSystem], met: Sequence[UndeclaredMachine]
 ) -> tuple[list[FoundSystem], list[UndeclaredMachine]]:
-    """The systems that were found, each with what the machine itself reported, where it is clear which one it is; and
+    """The systems that were found, each with what the machine itself reported, where it is clear which one it is. And
     the machines whose BMC is not among them.
 
-    The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so
-    are MACs of the interface between host and BMC), so what fits twice is not joined, nor what has the UUID and not one
-    of the MACs.
-    """
+    The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so are
+    MACs of the interface between host and BMC). So what fits twice is not joined, nor what has the UUID and not one of
+    the MACs."""
     pairs = [(at, index) for at, one in enumerate(found) for index, other in enumerate(met) if _fits(one, other)]
     systems, machines = [at for at, _ in pairs], [index for _, index in pairs]
     clear = {at: index for at, index in pairs if systems.count(at) == 1 and machines.count(index) == 1}

@@ -16,10 +16,9 @@ FOLDER, FILE = "groundstate", "state.db"
 def default_store(repo: str) -> Path:
     """The store of the fleet that is declared in a folder, or at a URL.
 
-    Of a repository it is `groundstate/state.db` in its git directory (the common one, where it has several work trees);
-    of a folder in one, in a folder of that name below. Of a URL or a folder without git it is in the user's state
-    folder (XDG base directories), by the place's hash.
-    """
+    Of a repository it is `groundstate/state.db` in its git directory (the common one, where it has several work trees).
+    Of a folder in one, in a folder of that name below. Of a URL or a folder without git it is in the user's state
+    folder (XDG base directories), by the place's hash."""
     folder = Path(repo).expanduser()
     if folder.is_dir():
         folder = folder.resolve()

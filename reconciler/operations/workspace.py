@@ -77,7 +77,7 @@ class Workspace:
         self.where = msgspec.structs.replace(self.where, ref=ref)
 
     def keep_to_branch(self) -> None:
-        """Read the branch that is checked out now, whatever is checked out later: work on another branch in the same
+        """Read the branch that is checked out now, whatever is checked out later. Work on another branch in the same
         clone is not meant for the fleet."""
         if self.where.ref == "HEAD" and not self.where.work_tree and (branch := self.source().branch()) is not None:
             self.read_ref(branch)

@@ -1,8 +1,7 @@
 """Why a machine cannot be given to a claim, one machine at a time. Pure.
 
 The rules are metal-stack's filter for an allocation (metal-api, datastore/machine.go), which it does not apply to a
-machine that is asked for by name; here they hold for all.
-"""
+machine that is asked for by name. Here they hold for all."""
 
 from __future__ import annotations
 
@@ -45,7 +44,7 @@ CODES: dict[str, tuple[str, str]] = {
     "on": ("is not off", "are not off"),
     "health": ("has health Critical", "have health Critical"),
 }
-"""Every reason, said of one machine and of several, in the order in which they count: what documents say comes first,
+"""Every reason, said of one machine and of several, in the order in which they count. What documents say comes first,
 what may pass by itself last."""
 
 

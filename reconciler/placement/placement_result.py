@@ -37,7 +37,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """What becomes of one claim. `held`: what it has; `lacks`: slots without a machine; `candidates`: of a claim that
+    """What becomes of one claim. `held`: what it has. `lacks`: slots without a machine. `candidates`: of a claim that
     is explained, all that were observed, in the order in which they would be preferred."""
 
     claim: str

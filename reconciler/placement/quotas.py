@@ -78,9 +78,8 @@ def over_quota(desired: DesiredState, observed: ObservedState, facts: Facts) -> 
     """A hold for each machine, address and network that is new and beyond a limit.
 
     While no more is declared than may be, which is the usual case and is worked out once a desired state, this costs
-    nothing; otherwise it costs a pass over what the tenant in question has of that kind. Machines of claims that are on
-    their way back count, whatever is declared.
-    """
+    nothing. Otherwise it costs a pass over what the tenant in question has of that kind. Machines of claims that are on
+    their way back count, whatever is declared."""
     return {
         key: hold for group in _to_judge(desired, facts) for key, hold in _let_in(group, observed, facts)[2].items()
     }
@@ -96,8 +95,8 @@ def exceeded(desired: DesiredState, observed: ObservedState, facts: Facts) -> It
 
 
 def machine_accounts(desired: DesiredState, observed: ObservedState, facts: Facts) -> Mapping[str, tuple[Account, ...]]:
-    """The accounts that a machine of a project counts in, by project, with what is established in them, and then those
-    that wait to be bound by name."""
+    """The accounts that a machine of a project counts in, by project, with what is established in them. After that come
+    those that wait to be bound by name."""
     found: dict[str, tuple[Account, ...]] = {}
     for group in desired.derived("limited groups", _limited):
         if group.kind == "Machine":
@@ -164,7 +163,7 @@ def _claimed(facts: Facts) -> dict[str, list[ResourceKey]]:
 
 
 def _established(key: ResourceKey, observed: ObservedState, facts: Facts) -> bool:
-    """Whether it is there, or may be: a machine that is bound; what the IPAM holds; what is under way; and what could
+    """Whether it is there, or may be: a machine that is bound. What the IPAM holds. What is under way. And what could
     not be observed, so that nothing new takes its place."""
     if key.kind == "Machine":
         return machine_facts(facts.resources, key).project is not None

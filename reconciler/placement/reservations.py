@@ -1,9 +1,8 @@
 """Size reservations: what is kept back for a project is not given to another. Pure.
 
-The rule is the strict one: metal-stack clamps a running total instead of each project's own, so that its answer depends
-on the order of the reservations and one project's surplus eats another's reservation (datastore/machine.go,
-checkSizeReservations).
-"""
+The rule is the strict one. metal-stack clamps a running total instead of each project's own. So its answer depends on
+the order of the reservations and one project's surplus eats another's reservation (datastore/machine.go,
+checkSizeReservations)."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ SizePlace = tuple[str, str]
 
 
 class Stock(msgspec.Struct, frozen=True):
-    """The machines of a size in a partition: `free` could be given out; `reserved` and `has`, by project, are how many
+    """The machines of a size in a partition: `free` could be given out. `reserved` and `has`, by project, are how many
     are kept back for it and how many it has."""
 
     free: int
@@ -71,9 +70,8 @@ def kept_back(
 ) -> Mapping[ResourceKey, Hold]:
     """A hold for each of the machines `claiming` to be bound that is kept back for others.
 
-    All that wait to be bound go in order of key, so that one alone is judged as it is among all; those that are
-    `barred`, by a quota, take nothing.
-    """
+    All that wait to be bound go in order of key, so that one alone is judged as it is among all. Those that are
+    `barred`, by a quota, take nothing."""
     reservations = desired.derived("reservations by place", by_place)
     if not reservations:
         return {}
@@ -84,8 +82,8 @@ def kept_back(
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """The stock of a place once those that wait to be bound by name have come in; which machines could be given out
-    before that; and a hold for each that is kept back for others."""
+    """The stock of a place once those that wait to be bound by name have come in. Which machines could be given out
+    before that. And a hold for each that is kept back for others."""
 
     stock: Stock
     free: frozenset[ResourceKey]

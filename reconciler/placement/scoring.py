@@ -1,9 +1,8 @@
 """Which rack a machine is taken from: metal-stack's rule (metal-api, datastore/machine.go), without its dice. Pure.
 
-P are the racks in which the project has the fewest machines of the size in the partition; T those with the fewest of
+P are the racks in which the project has the fewest machines of the size in the partition. T those with the fewest of
 these that share a spread label. A machine comes from P and T both, or else from T: labels are meant to hold. Only racks
-that have a machine to give count.
-"""
+that have a machine to give count."""
 
 from __future__ import annotations
 

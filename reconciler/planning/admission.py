@@ -23,10 +23,9 @@ _NAMED = 10
 def admit(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
     """Every reason to refuse the state, none when it may take force.
 
-    An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148):
-    nobody could tell what the machine runs, or install it again. A machine stays declared, with its life, while it is a
-    claim's: nobody would wipe it, and its name and addresses would be another's.
-    """
+    An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148).
+    Nobody could tell what the machine runs, or install it again. A machine stays declared, with its life, while it is a
+    claim's: nobody would wipe it, and its name and addresses would be another's."""
     return (*_images_in_use(desired, facts), *_claimed(desired, facts))
 
 

@@ -17,14 +17,13 @@ from reconciler.planning.guards.declared_guards import GUARD, marked
 def carried_over(
     desired: DesiredState, remembered: Mapping[ResourceKey, ResourceFacts], now: datetime
 ) -> dict[ResourceKey, ResourceFacts | None]:
-    """The facts that are new or different because of what is declared now, by key; None: nothing is remembered of it
+    """The facts that are new or different because of what is declared now, by key. None: nothing is remembered of it
     any more, as it has another name now (`claim.renamed_from`).
 
-    A machine at the place of one that is gone is that one under another name: what is remembered of it stays, so that
+    A machine at the place of one that is gone is that one under another name. What is remembered of it stays, so that
     no one-time order is given again, and nothing that was taken down is forgotten. A machine at another place than
-    before has ignored no shutdown there, was not seen off there, and was not started from the network there. A
-    guard that is loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match.
-    """
+    before has ignored no shutdown there, was not seen off there, and was not started from the network there. A guard
+    that is loosened from `now` on keeps its former spec for an hour, and so does what leaves a guard's match."""
     moved = carried_renames(desired, remembered)
     if moved:
         remembered = with_changes(remembered, moved)

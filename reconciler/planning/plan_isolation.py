@@ -50,7 +50,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class PlanJudge(msgspec.Struct, frozen=True):
-    """Plans the keys by what was seen. What one resource is made of may cost the plan no other resource: where a part
+    """Plans the keys by what was seen. What one resource is made of may cost the plan no other resource. Where a part
     of the work fails, those that it is about are unknown, or held, and the others go on."""
 
     keys: list[ResourceKey]

@@ -13,7 +13,7 @@ _ORDER = {name: index for index, name in enumerate(KINDS)}
 
 
 def universe(desired: DesiredState, facts: Facts, observed: Iterable[ResourceKey] = ()) -> list[ResourceKey]:
-    """Every key that a plan could be about: reconciled and declared, or once declared and still remembered, or held by
+    """Every key that a plan could be about. Reconciled and declared, or once declared and still remembered, or held by
     a backend, as an address is by the IPAM."""
     return sorted_keys(keys_to_plan(desired, facts, observed))
 

@@ -23,12 +23,11 @@ class PowerOffNow(msgspec.Struct, frozen=True, tag="poweroff"):
 
 class Install(msgspec.Struct, frozen=True, tag="install"):
     """Write the image to a disk: the one with this serial number or path, `auto` for the smallest of at least `size`
-    bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched; `seed` are the
-    files of a cloud-init NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign`
-    with `meta-data`, as kinds/machine/lifecycle/cloud_init.py builds them with MARKS: the boot service puts the way
-    to phone home in their place. `known`: the instance-ids of
-    installations that may be on the machine's disks. For any other the agent does nothing, as a restored store may have
-    forgotten whose installation that is."""
+    bytes. `url` and `checksum` (`sha256:...`) are of the file as it is fetched. `seed` are the files of a cloud-init
+    NoCloud seed (`meta-data`, `user-data`, `network-config`, `vendor-data`), or `config.ign` with `meta-data`, as
+    kinds/machine/lifecycle/cloud_init.py builds them with MARKS. The boot service puts the way to phone home in their
+    place. `known`: the instance-ids of installations that may be on the machine's disks. For any other the agent does
+    nothing, as a restored store may have forgotten whose installation that is."""
 
     image: str
     url: str
@@ -56,7 +55,7 @@ class Provisioning(Protocol):
     """
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
-        """The declared machine with this UUID (as its BMC says) and one of these MACs, in any case; None when there is
+        """The declared machine with this UUID (as its BMC says) and one of these MACs, in any case. None when there is
         none, or when the two point to different machines.
 
         Where its BMC reported a UUID, that has to be shown. A MAC in a document goes before what BMCs say: no BMC takes
@@ -95,4 +94,4 @@ class Provisioning(Protocol):
     def discovers(self, address: str, uuid: str, macs: Sequence[str]) -> bool:
         """Whether an unknown machine that asks from this address may start the discovery image, which switches it off
         in the end: its partition says. Never one whose card, the first of `macs`, is a declared machine's, or that has
-        the UUID of one that is not off: it may be that machine, with another card or mainboard, and in use."""
+        the UUID of one that is not off. It may be that machine, with another card or mainboard, and in use."""

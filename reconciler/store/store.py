@@ -71,9 +71,8 @@ class Store:
     def open(cls, url: str, *, create: bool = True) -> Store:
         """Open `sqlite:///FILE`, `sqlite://` (in memory) or `postgresql://...`, and bring its schema up to date.
 
-        Raises StoreError when it cannot be reached, written or understood, or with `create` False does not exist;
-        InstanceHeld when it is older and another process is at work on it.
-        """
+        Raises StoreError when it cannot be reached, written or understood, or with `create` False does not exist.
+        InstanceHeld when it is older and another process is at work on it."""
         return cls(Database.open(url, create=create, alone=instance.hold_for_upgrade))
 
     @classmethod
@@ -109,9 +108,8 @@ class Store:
         """Be the one instance at work on the store, under `name` (such as `run`); gives the epoch.
 
         Raises InstanceHeld, naming the holder. The lock ends with the process, however that ends. From here on facts
-        are written as that instance, and no more when another has taken over: also by a thread that was left behind on
-        a silent BMC, and outlives the lock.
-        """
+        are written as that instance, and no more when another has taken over. Also by a thread that was left behind on
+        a silent BMC, and outlives the lock."""
         with instance.hold(self._database, name) as epoch:
             self._epoch = epoch
             yield epoch
@@ -137,9 +135,8 @@ class Store:
     def write(self, writes: Sequence[LedgerWrite]) -> None:
         """Carry out all of these in their order, in one transaction that is on disk when it returns.
 
-        Raises Fenced when another instance has taken over, or has settled an action that is to end; StoreError when a
-        key has an action in flight and is to get another.
-        """
+        Raises Fenced when another instance has taken over, or has settled an action that is to end. StoreError when a
+        key has an action in flight and is to get another."""
         with self._database.write() as connection:
             self._check_epochs(connection, writes)
             write_all(connection, writes)
@@ -170,7 +167,7 @@ class Store:
         newest_first: bool = False,
     ) -> list[LedgerEntry]:
         """At most `limit` events, of all or of one resource, that came after `since_seq`, not before `since` and not
-        after `until`; `only`: of this type; `reason`: for this reason alone.
+        after `until`. `only`: of this type. `reason`: for this reason alone.
 
         `of_fleet`: only those that are about no one resource. `newest_first`: by when they happened last; else in the
         order in which they were first recorded.

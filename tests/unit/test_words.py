@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 from cli import main
-from tests.prose import CODE, PAGES, ROOT, descriptions, docstrings, helps, length, messages, paragraphs, sentences
+from tests.prose import (
+    CODE,
+    DECISIONS,
+    PAGES,
+    ROOT,
+    descriptions,
+    docstrings,
+    helps,
+    length,
+    messages,
+    paragraphs,
+    prose,
+    sentences,
+)
 
 MOST_WORDS = 25
 BANNED = re.compile(
@@ -60,6 +73,16 @@ def test_no_docstring_of_the_reconciler_holds_a_banned_word() -> None:
     assert sorted(text for text in found if BANNED_IN_DOCSTRINGS.search(text)) == []
 
 
+def test_no_sentence_of_a_docstring_is_too_long() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {one}"
+        for path in CODE
+        for text in docstrings(path)
+        for one in too_long(prose(text))
+    }
+    assert sorted(found) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_holds_a_banned_word(page: Path) -> None:
     if page.name not in SPEAK_OF_WORDS:
@@ -67,7 +90,7 @@ def test_no_page_holds_a_banned_word(page: Path) -> None:
         assert sorted(found) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_sentence_of_a_page_is_too_long(page: Path) -> None:
     assert [one for text in paragraphs(page.read_text("utf-8")) for one in too_long(text)] == []
 
@@ -83,6 +106,17 @@ def test_no_sentence_of_a_page_is_too_long(page: Path) -> None:
 )
 def test_words_are_counted_by_sentence(text: str, words: list[int]) -> None:
     assert [length(one) for one in sentences(text)] == words
+
+
+@pytest.mark.parametrize(
+    ("docstring", "text"),
+    [
+        ("Show it.\n\n\b\nExamples:\n  run it", "Show it."),
+        ("The files:\n\n    a.py    one\n    b.py    two\n\nThe end.", "The files:\n\nThe end."),
+    ],
+)
+def test_examples_and_tables_of_a_docstring_are_no_sentences(docstring: str, text: str) -> None:
+    assert prose(docstring) == text
 
 
 def test_tables_code_and_headings_of_a_page_are_no_sentences() -> None:

@@ -16,8 +16,8 @@ from drivers.base.values.task import Accepted, Task
 @runtime_checkable
 class System(Protocol):
     """One ComputerSystem behind a BMC: the one thing that every driver gives. What else the BMC can do is said by the
-    methods that the system has: those of `Power`, `Boot`, `Indicator`, `VirtualMedia`, `InventorySource` and `Tasks`,
-    each all or none.
+    methods that the system has. These are those of `Power`, `Boot`, `Indicator`, `VirtualMedia`, `InventorySource` and
+    `Tasks`, each all or none.
 
     A write returns `Accepted` when the BMC took it, not when it is done. May be shared between threads; requests to one
     BMC go one at a time. Every method raises DriverError and no other.
@@ -81,7 +81,7 @@ class Tasks(Protocol):
 
     def task(self, handle: str) -> Task:
         """Read the Task of an earlier write once; `handle`: as `Accepted` had it, maybe of another process. Raises
-        Rejected for a Task that the BMC does not know (any more): what became of the write is unknown then, and only a
+        Rejected for a Task that the BMC does not know (any more). What became of the write is unknown then, and only a
         look at the system tells."""
 
 

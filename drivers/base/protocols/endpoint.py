@@ -39,7 +39,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     `system_id` None: the BMC must have exactly one system, or the driver raises Rejected naming the ids it has.
     `credential` resolves the reference when a login is needed, for the peer that the driver is connected to and will
-    send it to; it raises AuthenticationFailed where it may not go there, and SecretUnavailable, saying which reference
+    send it to. It raises AuthenticationFailed where it may not go there, and SecretUnavailable, saying which reference
     is at fault. Its value is never kept in a message. `options`: an instance of the driver's own `options_type`, where
     it has one.
 

@@ -11,9 +11,8 @@ import msgspec
 class Prefix(msgspec.Struct, frozen=True, order=True):
     """A CIDR prefix of a network, and what in it is reserved and never allocated: addresses, ranges `a-b` or CIDRs.
 
-    Network and broadcast address of an IPv4 prefix shorter than /31, and the subnet-router anycast address of an IPv6
-    prefix shorter than /127 (RFC 4291 2.6.1), are never handed out either and need no naming.
-    """
+    The network and broadcast addresses of an IPv4 prefix shorter than /31 are reserved. So is the subnet-router anycast
+    address of an IPv6 prefix shorter than /127 (RFC 4291 2.6.1). They are never allocated, and need no naming."""
 
     cidr: str
     reserved: tuple[str, ...] = ()
@@ -78,16 +77,15 @@ class Ipam(Protocol):
     def put_network(self, network: str, wanted: IpamNetwork, lengths: Mapping[int, int] = {}) -> IpamNetwork:
         """Make the network be exactly this; return it as it is then. Idempotent.
 
-        `lengths`: for a child, by family (4 or 6), the length of a prefix that the IPAM chooses from the parent beside
-        those that are wanted: of the free blocks that fit the smallest, and of these the lowest (best fit). One of that
-        family and length that the network has already is kept.
+        `lengths`: the lengths of the prefixes that the IPAM chooses for a child from its parent, by family (4 or 6),
+        beside the wanted prefixes. Of the free blocks that fit the smallest, and of these the lowest (best fit). One of
+        that family and length that the network has already is kept.
 
-        Raises Conflict when prefixes overlap within the namespace, when a child's prefix is not free in its parent
-        (naming who has it) or not within it, when a prefix (or a part that becomes reserved) would go that holds an
-        allocation or a child, or when what has children would stop being a container: then nothing changes. Exhausted
-        when the parent has no free block of that length, saying what is free. Rejected when the parent is not known or
-        is no container, or for a prefix or a length that cannot be.
-        """
+        Raises Conflict when prefixes overlap within the namespace, or when a child's prefix is not free in its parent
+        (naming the holder). Also when it is not within the parent. Also when a prefix (or a part that becomes reserved)
+        would go that holds an allocation or a child. Also when what has children would stop being a container. Then
+        nothing changes. Exhausted when the parent has no free block of that length, saying what is free. Rejected when
+        the parent is not known or is no container, or for a prefix or a length that cannot be."""
 
     def drop_network(self, network: str) -> None:
         """Forget the network; a child's prefixes are free in the parent again. Absent is success. Raises Conflict,
@@ -114,8 +112,8 @@ class Ipam(Protocol):
         """Return the address that owner holds, or give it the lowest free one (of `family` 4 or 6), or `address`.
 
         The same owner gets the same answer, and what is said about it stays as it was. Raises Conflict when the owner
-        holds another address or network than asked, or `address` is held by another (named), reserved or outside;
-        Exhausted when nothing is free, saying how much there is; Rejected when the network is unknown or a container.
+        holds another address or network than asked, or `address` is held by another (named), reserved or outside.
+        Exhausted when nothing is free, saying how much there is. Rejected when the network is unknown or a container.
         """
 
     def describe(self, owner: str, about: About) -> None:

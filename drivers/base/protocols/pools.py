@@ -46,8 +46,8 @@ class Pools(Protocol):
 
     def acquire_number(self, pool: str, owner: str, *, number: int | None = None, ephemeral: bool = False) -> int:
         """Return the number that owner holds, or give it the lowest free one, or `number`. The same owner gets the same
-        answer. Raises Conflict when the owner holds another, or the number is held by another (named) or outside;
-        Exhausted when nothing is free; Rejected when the pool is not known."""
+        answer. Raises Conflict when the owner holds another, or the number is held by another (named) or outside.
+        Exhausted when nothing is free. Rejected when the pool is not known."""
 
     def release_number(self, owner: str) -> None:
         """Free what owner holds. Absent is success."""

@@ -1,9 +1,8 @@
 """Text from elsewhere, made fit to be kept and shown: the one place where that is done, at the door that it enters by.
 
 BMCs, NetBox, agents, lease files, documents and commits say what they like. What is not printable could steer a
-terminal, turn the reading direction or, as an unpaired surrogate (`"\\ud800"`, valid JSON), be refused by everything
-that encodes it. `drivers.base` hands these functions on to the reconciler.
-"""
+terminal or turn the reading direction. As an unpaired surrogate (`"\\ud800"`, valid JSON) it is refused by everything
+that encodes it. `drivers.base` hands these functions on to the reconciler."""
 
 from __future__ import annotations
 
@@ -40,8 +39,8 @@ def printable_lines(text: str) -> str:
 
 
 def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:
-    """A JSON value with every text of it as `make` has it, keys as `printable` has them, and None in the place of
-    numbers that are none (NaN, infinity) and of what lies within more than `depth` objects and lists."""
+    """A JSON value with its texts as `make` gives them, and its keys as `printable` does. None stands for what is no
+    number (NaN, infinity), and for what lies within more than `depth` objects and lists."""
     match value:
         case str():
             return make(value)
@@ -60,10 +59,9 @@ def cleaned(value: Any, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] 
 def read_json(content: bytes | str, depth: int = MAX_JSON_DEPTH, make: Callable[[str], str] = printable) -> Any:
     """The JSON value in an answer, `cleaned`. Raises ValueError, saying why, for what is no JSON.
 
-    What is wrong with one text, number or part costs that one alone: bytes that are no UTF-8 become U+FFFD, bare
-    control characters are escaped, a number of thousands of digits is None, and so is what is nested too deeply.
-    `make` leaves a text as it is exactly when it does so with every part of it, or changes more.
-    """
+    What is wrong with one text, number or part costs that one alone. Bytes that are no UTF-8 become U+FFFD, and bare
+    control characters are escaped. A number of thousands of digits is None, and so is what is nested too deeply. `make`
+    leaves a text as it is exactly when it does so with every part of it, or changes more."""
     text = (content if isinstance(content, str) else content.decode(errors="replace")).removeprefix("\ufeff")
     if (harmless := _read_harmless(text, depth, make)) is not None:
         return harmless

@@ -55,7 +55,7 @@ class Neighbour(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class UnreadPart(msgspec.Struct, frozen=True, order=True):
-    """One part that is listed and could not be read. `part`: the field of Inventory that it belongs to; `name`: its
+    """One part that is listed and could not be read. `part`: the field of Inventory that it belongs to. `name`: its
     own, empty where not even that is known, as for a page of a list."""
 
     part: str

@@ -90,10 +90,9 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One look at one ComputerSystem. Every part is optional: of 50 recorded systems 6 have no Boot, 17 no UUID.
 
     `allowed_resets`: what the BMC offers, inline or by ActionInfo; None when it does not say. `media`: the URLs of the
-    images in its virtual drives that can be started from; None when that was not asked, or was not to be had.
+    images in its virtual drives that can be started from. None when that was not asked, or was not to be had.
     `unreported`: of `boot` and `indicator`, what the BMC has, or may have, and does not say now. None without that is
-    what it does not have.
-    """
+    what it does not have."""
 
     power: PowerState | None = None
     boot: BootOverride | None = None
@@ -115,8 +114,8 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def is_image(shown: str, url: str) -> bool:
-    """Whether what a BMC shows of an image is the one at this URL: some write scheme and host in another case, decode
-    it, drop the query, or keep the file's name alone."""
+    """Whether what a BMC shows of an image is the one at this URL. Some BMCs write scheme and host in another case,
+    decode it, drop the query, or keep the file's name alone."""
     if "/" not in shown:
         return unquote(shown).lower() == _plain(url)[2].rpartition("/")[2].lower()
     return _plain(shown) == _plain(url)

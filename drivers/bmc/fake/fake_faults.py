@@ -1,10 +1,9 @@
 """What fake BMCs do wrong to order, and the record of what was written to them.
 
-The `FNN` numbers name faults of real BMCs: F04 HPE accepts a graceful shutdown and stays on (apache/cloudstack#12921);
-F13 Supermicro accepts a boot override and does not keep it (bmc-toolbox/bmclib#459); F52 Dell answers 404 for a job
-that was just made (sushy note fix-dell-bmc-404-race); F55 Dell reports a job Completed and Critical
-(ironcore-dev/metal-operator#453); F64 several show what was taken out of the virtual drive (Ironic).
-"""
+The `FNN` numbers name faults of real BMCs: F04 HPE accepts a graceful shutdown and stays on (apache/cloudstack#12921).
+F13 Supermicro accepts a boot override and does not keep it (bmc-toolbox/bmclib#459). F52 Dell answers 404 for a job
+that was just made (sushy note fix-dell-bmc-404-race). F55 Dell reports a job Completed and Critical
+(ironcore-dev/metal-operator#453). F64 several show what was taken out of the virtual drive (Ironic)."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ _NONSENSE = (
 
 
 class RedfishDriver:
-    """One connection and one session a BMC and credential, whatever the systems behind it; requests to a BMC go one at
+    """One connection and one session a BMC and credential, whatever the systems behind it. Requests to a BMC go one at
     a time all the same. May be shared by threads.
 
     `seconds`: how long a BMC may take for its first answer, and for a system that it answered soon the last time. Any

@@ -23,8 +23,8 @@ _ELSEWHERE = "FutureState"
 
 
 class BootWrites(Writes):
-    """What sushy sends an override through: the last write is kept, and a Settings resource that cannot be read is
-    taken for one without Boot (DMTF/Redfish-Tacklebox#55: AMI's takes PATCH, and GET fails)."""
+    """What sushy sends an override through. The last write is kept. A Settings resource that cannot be read is taken
+    for one without Boot (DMTF/Redfish-Tacklebox#55: AMI's takes PATCH, and GET fails)."""
 
     def __init__(self, connector: OneShotConnector, settings_uri: str | None) -> None:
         super().__init__(connector)

@@ -1,8 +1,7 @@
 """What is in a machine, from the collections under its ComputerSystem. Each part is read as far as it makes sense.
 
-A part that could not be read to its end counts as missing, as half a list would be taken for the whole; what of it was
-read is there all the same. A member that is listed but not there (404) is left out: it was pulled meanwhile.
-"""
+A part that could not be read to its end counts as missing, as half a list would be taken for the whole. What of it was
+read is there all the same. A member that is listed but not there (404) is left out: it was pulled meanwhile."""
 
 from __future__ import annotations
 
@@ -47,9 +46,8 @@ def read_inventory(
     """The inventory of the ComputerSystem with this document. `get`: one GET of a path; raises DriverError, ValueError.
 
     A part that the BMC does not offer or refuses is named in `missing`, and so is what `requests` and `seconds` did not
-    suffice for; what is listed and could not be read is named in `unread`. Raises AuthenticationFailed when the login
-    does not hold, Unreachable when the BMC stops answering.
-    """
+    suffice for. What is listed and could not be read is named in `unread`. Raises AuthenticationFailed when the login
+    does not hold, Unreachable when the BMC stops answering."""
     reader = Reader(get, expands, requests, seconds)
     listed = _members(reader, system, "Processors")
     # A machine has processors and memory; a BMC that lists none does not know yet (OpenBMC with the power off).
@@ -187,7 +185,7 @@ def _drives(reader: Reader, storages: Listed) -> Listed:
 
 
 def _once(drives: list[RedfishDocument]) -> list[RedfishDocument]:
-    """Each drive once, the first of its places: by where it says itself that it is, and by its serial number where
+    """Each drive once, the first of its places. By where it says itself that it is, and by its serial number where
     nothing else tells it from another."""
     kept: list[RedfishDocument] = []
     for one in drives:

@@ -31,9 +31,8 @@ _JOB_STATES = {
 def accepted(reply: Reply) -> Accepted:
     """What the BMC's answer to a write says of a Task: the Task in its body, else the monitor in the Location of a 202.
 
-    Of a Task with a path of its own that path is the handle: it stays readable when the Task has ended, which a
-    monitor need not.
-    """
+    Of a Task with a path of its own that path is the handle. It stays readable when the Task has ended, which a monitor
+    need not."""
     document = _document(reply)
     task = _task(document) if _is_task(document) else None
     place = _place(document.get("@odata.id")) if task is not None else None

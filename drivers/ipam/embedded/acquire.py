@@ -1,9 +1,8 @@
 """Acquiring and releasing one number by its owner: an address of a network, or a number of a pool.
 
 Lowest free is the first interval's lower end, a given number splits an interval, and a released one joins its
-neighbours: a handful of look-ups in an index each, whatever is held. On PostgreSQL both are functions in the database
-(made by the migrations), one round trip each; on SQLite they are the same steps below.
-"""
+neighbours. A handful of look-ups in an index each, whatever is held. On PostgreSQL both are functions in the database
+(made by the migrations), one round trip each; on SQLite they are the same steps below."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ _AROUND = """
 def acquire(
     database: IpamDatabase, network: str, owner: str, *, wanted: int | None, family: int | None, about: str | None
 ) -> Acquired:
-    """What owner holds wherever it is, or else `wanted` or the lowest free number of the network, which owner holds
-    from now on, with `about` said of it."""
+    """What the owner holds already, wherever that is. Or else `wanted` or the lowest free number of the network, which
+    the owner holds from now on, with `about` said of it."""
     number = None if wanted is None else wanted.to_bytes(16)
     if database.sqlite:
         with database.transaction() as run:

@@ -1,7 +1,7 @@
 """NetBox as the IPAM: a network's prefixes are NetBox's, and so are the addresses, beside those that people make.
 
-What the fleet keeps there and how it is known is in `netbox_records.py`; networks change in `netbox_networks.py`,
-addresses are given in `netbox_acquire.py`, in the batches of `netbox_batch.py`; the requests are in `netbox_wire.py`.
+What the fleet keeps there and how it is known is in `netbox_records.py`. Networks change in `netbox_networks.py`,
+addresses are given in `netbox_acquire.py`, in the batches of `netbox_batch.py`. The requests are in `netbox_wire.py`.
 """
 
 from __future__ import annotations
@@ -74,9 +74,8 @@ class NetboxIpam:
     `token` is called for each request. `fleet`: the tag and the owners' prefix by which its objects are known, so that
     several fleets can share a NetBox. Nothing is asked of NetBox before the first call.
 
-    Beside what Ipam says: a network has a prefix or is not kept; no child is the whole of its parent's prefix; a
-    dns_name is kept in lower case; and of what changes at once in two processes, one may raise Busy.
-    """
+    Beside what Ipam says: a network has a prefix or is not kept. No child is the whole of its parent's prefix. A
+    dns_name is kept in lower case. And of what changes at once in two processes, one may raise Busy."""
 
     def __init__(
         self,

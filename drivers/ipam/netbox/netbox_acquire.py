@@ -1,9 +1,8 @@
 """Addresses: many owners' at once, each by look-up, POST and, when that was refused, one more look-up.
 
-NetBox refuses a second object of the same owner (the custom field is unique) and a second of the same address, under
-the one lock through which all its writes of addresses go. So a POST either made what is asked for, or the look-up after
-it says who has it; one that was lost on the way is found by the look-up before the next.
-"""
+NetBox refuses a second object of the same owner (the custom field is unique) and a second of the same address. It does
+so under the one lock through which all its writes of addresses go. So a POST either made what is asked for, or the
+look-up after it says who has it. One that was lost on the way is found by the look-up before the next."""
 
 from __future__ import annotations
 

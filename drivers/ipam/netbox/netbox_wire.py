@@ -36,7 +36,7 @@ from drivers.bounded_http import ends_at
 _CONNECT_SECONDS = 5.0
 NETBOX_REQUEST_SECONDS = 60.0
 """From the connection to the last byte. Long: NetBox lets one allocation in at a time, and its web server queues the
-others; a batch behind seven of others' took it 3 s on two cores."""
+others. A batch behind seven of others' took it 3 s on two cores."""
 _MAX_BODY = 32 * 1024 * 1024
 PAGE = 1000
 """Objects asked for at once: the most that NetBox gives unless it is told otherwise (MAX_PAGE_SIZE)."""
@@ -79,8 +79,7 @@ class NetboxConnection:
         """Every object that the filters let through, by id.
 
         Each page begins after the last id of the one before. Pages by offset would pass over an object whenever one
-        ahead of it is deleted meanwhile, and what is passed over looks as if it were gone.
-        """
+        ahead of it is deleted meanwhile. What is passed over looks as if it were gone."""
         found: list[Record] = []
         last, more = 0, True
         while more:

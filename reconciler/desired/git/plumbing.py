@@ -1,8 +1,7 @@
 """The git program, run so that nothing on the way can ask, write, or run what a repository names.
 
-To read, no libgit and no GitPython: `ls-tree` and `cat-file --batch` are as fast as either, ask for sizes before
-contents, and need no import (GitPython alone costs a quarter of what a warm plan may take).
-"""
+To read, no libgit and no GitPython. `ls-tree` and `cat-file --batch` are as fast as either, ask for sizes before
+contents, and need no import. (GitPython alone costs a quarter of what a warm plan may take.)"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What is known of file contents from earlier runs: the valid documents of every blob of the last revision, and whether
-any rule between them found anything.
+"""What is known of file contents from earlier runs. These are the valid documents of every blob of the last revision,
+and whether any rule between them found anything.
 
 One file, read and written whole: a 32-byte SHA-256 of the rest, 32 bytes that say which files were sound together, then
 msgpack. It is a cache and nothing else: whatever is wrong with it, it is left aside and made again. It is believed only

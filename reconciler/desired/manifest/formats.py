@@ -1,9 +1,8 @@
 """The formats that the schemas name, asserted; all but MAC addresses in one canonical spelling.
 
-Addresses are compared as text by the IPAM and in plans, so each has one form here: RFC 5952 for IPv6, no zone, no
-IPv4-mapped address, no leading zeros; prefixes as `/n` alone, because `10.0.0.0/0.0.0.255` is read as /24 by every
-address library and hardly ever meant.
-"""
+Addresses are compared as text by the IPAM and in plans, so each has one form here. That is RFC 5952 for IPv6, no zone,
+no IPv4-mapped address, no leading zeros. Prefixes as `/n` alone, because `10.0.0.0/0.0.0.255` is read as /24 by every
+address library and hardly ever meant."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Files to resources. `parse` is for the many files that are right, `Marked` for the few that are not.
 
-The two read alike: the quick way keeps only where each document starts, and a file with anything wrong in it is read
-again with the place of every key and value.
-"""
+The two read alike. The quick way keeps only where each document starts. A file with anything wrong in it is read again
+with the place of every key and value."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Parsing on every processor: of a large repository that is read for the first time, YAML is most of the work.
 
-Each helper is a process that is handed files and answers with their documents in the form in which they are kept on
-disk, which costs a tenth of the parsing to read. What a helper does not answer, for whatever reason, is parsed here.
-"""
+Each helper is a process that gets files and answers with their documents, in the form in which these are kept on disk.
+That form costs a tenth of the parsing to read. What a helper does not answer, for whatever reason, is parsed here."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 jsonschema-rs says yes (35 times faster, immune to pattern backtracking); only what it refuses is given to jsonschema,
 which says what is wrong. Neither ever fetches a `$ref`: both get a retriever that refuses. The schemas are read from
-the package's files, which costs 1 ms a kind; making them from the types would cost 1.5 ms and hide a stale file.
-"""
+the package's files, which costs 1 ms a kind. Making them from the types would cost 1.5 ms and hide a stale file."""
 
 from __future__ import annotations
 
@@ -83,8 +82,8 @@ def _asserting(fault: Callable[[str], str]) -> Callable[[str], bool]:
 
 @cache
 def _validator(schema: str | bytes) -> Any:
-    """jsonschema's validator, with the meanings that jsonschema-rs and the types have: `$` is the end of the text
-    and not the place before a last line break, and 1.0 is no integer."""
+    """jsonschema's validator, with the meanings that jsonschema-rs and the types have. `$` is the end of the text and
+    not the place before a last line break, and 1.0 is no integer."""
     import jsonschema
     import referencing
 

@@ -1,11 +1,10 @@
 """The strict YAML reader: YAML 1.2 core values, and nothing that a document can use to mean more than it shows.
 
-It is built from the events of libyaml's parser, which keeps its own stack: no composer, resolver or constructor of
-PyYAML ever runs, so there is no recursion (CSafeLoader dies of SIGSEGV on 100 KB of `[`), no YAML 1.1 typing (`On` and
-`no` are text, a MAC is never a base-60 number), no tag, no merge and no alias (a "billion laughs" is refused where the
-first anchor stands). Only plain scalars are typed: true, false, null, integers as JSON writes them and floats with a
-dot. Everything else, and every key, is text.
-"""
+It is built from the events of libyaml's parser, which keeps its own stack. No composer, resolver or constructor of
+PyYAML ever runs, so there is no recursion. (CSafeLoader dies of SIGSEGV on 100 KB of `[`). There is no YAML 1.1 typing
+(`On` and `no` are text, a MAC is never a base-60 number). There is no tag, no merge and no alias (a "billion laughs" is
+refused where the first anchor stands). Only plain scalars are typed: true, false, null, integers as JSON writes them
+and floats with a dot. Everything else, and every key, is text."""
 
 from __future__ import annotations
 
@@ -128,9 +127,8 @@ def decode(data: bytes) -> str | YamlFault:
 def read_documents(text: str, *, positions: bool = False, max_nodes: int = MAX_YAML_NODES) -> Iterator[YamlDocument]:
     """Every document of the text in order; empty ones are left out. Never raises for bad input.
 
-    After an error that the parser cannot get over, reading goes on at the next line that is a `---`, which YAML allows
-    nowhere but between documents. `positions` fills `marks`, at about half as much time again.
-    """
+    After an error that the parser cannot get over, reading continues at the next line that is a `---`. YAML allows that
+    nowhere but between documents. `positions` fills `marks`, at about half as much time again."""
     offset = line = 0
     for _ in range(MAX_RESTARTS):
         part = text[offset:] if offset else text

@@ -24,7 +24,7 @@ GUARDABLE = tuple(kind for kind in RECONCILED if kind != "Guard")
 def check_guards(
     desired: DesiredState, claimed: Collection[ResourceKey] = (), everything: DesiredState | None = None
 ) -> list[Finding]:
-    """Every kind, partition and project that a guard names must be there, and something should match the guard: a guard
+    """Every kind, partition and project that a guard names must be there, and something should match the guard. A guard
     with a typing error guards nothing. `claimed`: keys of documents that are there but broken; `everything`: the state
     with what claims imply."""
     found: list[Finding] = []

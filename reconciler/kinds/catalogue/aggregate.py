@@ -1,8 +1,7 @@
 """Aggregate: numbers that are worked out of each machine's inventory, to be shown and selected by. Pure.
 
 Paths are JMESPath over the inventory (`processors`, `memory`, `modules`, `disks`, `gpus`, `nics`, `neighbours`), as far
-as they yield one value or one collection: that is checked against the inventory's type when the document is read.
-"""
+as they yield one value or one collection. That is checked against the inventory's type when the document is read."""
 
 from __future__ import annotations
 

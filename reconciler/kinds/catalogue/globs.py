@@ -1,8 +1,7 @@
 """Shell patterns: what they match, and which sets of them one word can match at once. Pure.
 
-`*` is any text, `?` any one character, `[a-z]` one of these, `[!a-z]` or `[^a-z]` one of all others; a backslash takes
-the next character as it is. Upper and lower case differ, and `/` is a character like any other.
-"""
+`*` is any text, `?` any one character, `[a-z]` one of these, `[!a-z]` or `[^a-z]` one of all others. A backslash takes
+the next character as it is. Upper and lower case differ, and `/` is a character like any other."""
 
 from __future__ import annotations
 

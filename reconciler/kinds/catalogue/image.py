@@ -181,8 +181,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def choose_image(text: str, desired: DesiredState, now: datetime) -> Resource[ImageSpec] | Refusal:
-    """The image that a machine gets which has none of these yet: by its full name that one, if it may be given out;
-    else the newest that is supported and has not expired (metal-apiserver's choice)."""
+    """The image that a machine gets which has none of these yet: by its full name that one, if it may be given out.
+    Else the newest that is supported and has not expired (metal-apiserver's choice)."""
     found, wanted = matching_images(text, desired), parse_reference(text)
     if not found or wanted is None:
         return Refusal("image", f"no declared Image matches {text}", "declare the image, or correct spec.image")

@@ -39,7 +39,7 @@ def element(path: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def compiled(path: str) -> Any:
-    """The path, ready to be searched with: nothing else is, as a path that may do all that JMESPath can doubles what it
+    """The path, ready to be searched with. Nothing else is, as a path that may do all that JMESPath can doubles what it
     holds with each step. Raises Malformed."""
     import jmespath
     from jmespath.exceptions import JMESPathError

@@ -1,9 +1,8 @@
 """Which sizes a machine is, from what is in it. Pure.
 
-A constraint compares the *sum* over the parts that its pattern names with its range: cores of processors, bytes of
-memory and of disks, numbers of GPUs (metal-stack). A machine is of a size when all constraints hold and each
-processor, disk and GPU, and the memory, is counted by one of them. What is not known is never taken to fit.
-"""
+A constraint compares the *sum* over the parts that its pattern names with its range. These are cores of processors,
+bytes of memory and of disks, numbers of GPUs (metal-stack). A machine is of a size when all constraints hold and each
+processor, disk and GPU, and the memory, is counted by one of them. What is not known is never taken to fit."""
 
 from __future__ import annotations
 

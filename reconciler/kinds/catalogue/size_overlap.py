@@ -1,9 +1,8 @@
 """A machine that two sizes would both be taken for, or that shows that one size can be met at all. Pure.
 
 metal-stack compares identifier strings, and so never sees that `/dev/nvme*` and `/dev/*n1` name the same disk
-(metal/size.go, overlaps). Here the machine is found: which sets of patterns one name can match, and how much of each
-such class of names meets all ranges at once.
-"""
+(metal/size.go, overlaps). Here the machine is found. Which sets of patterns one name can match, and how much of each
+such class of names meets all ranges at once."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """What documents say to have been called otherwise before, and what is remembered under those names. Pure.
 
-A rename moves what is remembered of a claim, of its machines and of its addresses to the new name, all in one write
-when the state takes force; nothing is sent to a machine. What the IPAM holds under the old name follows, an address at
-a time (`Transfer`): until it has, `RenamedFacts.was` tells where it is, whatever the documents say by then.
-"""
+A rename moves what is remembered of a claim, of its machines and of its addresses to the new name. That is one write
+when the state takes force. Nothing is sent to a machine. What the IPAM holds under the old name follows, an address at
+a time (`Transfer`). Until it has, `RenamedFacts.was` tells where it is, whatever the documents say by then."""
 
 from __future__ import annotations
 

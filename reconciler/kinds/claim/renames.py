@@ -32,7 +32,7 @@ class Renames(msgspec.Struct, frozen=True):
 
 
 def renames(look: KindView) -> Renames:
-    """All of them. A claim is gone when it has machines and no document; another came when it was first declared by a
+    """All of them. A claim is gone when it has machines and no document. Another came when it was first declared by a
     state with which some are gone, and has no machine yet."""
     return look.once("renamed claims", lambda: _renames(look))
 

@@ -26,8 +26,8 @@ class ClaimRules:
     """The reconciled half of MachineClaim."""
 
     def fields(self, resource: Resource[MachineClaimSpec], look: KindView) -> tuple[Field, ...]:
-        """How many machines it has, not counting those being released; whether it names them, where it names any;
-        which of those it is not to have are not its own, or being released; for which project it got them."""
+        """How many machines it has, not counting those being released. Whether it names them, where it names any. Which
+        of those it is not to have are not its own, or being released. For which project it got them."""
         spec, held = resource.spec, machines_of_claim(resource.key.name, look)
         live = [one for one in held if not one.releasing]
         settled = not lacking(spec.count, held) and not too_many(spec, held)

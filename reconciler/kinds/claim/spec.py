@@ -282,7 +282,7 @@ def _claimed_machine(key: ResourceKey, facts: MachineFacts) -> ClaimedMachine:
 
 def surplus(spec: MachineClaimSpec, held: Iterable[ClaimedMachine]) -> tuple[ClaimedMachine, ...]:
     """Those to be released, in order of slot: which the claim is not to have, or does not name where it names its
-    machines; and those that are too many without them."""
+    machines. And those that are too many without them."""
     live = [one for one in held if not one.releasing]
     return tuple(sorted({*(one for one in live if unwanted(spec, one.machine)), *too_many(spec, live)}))
 

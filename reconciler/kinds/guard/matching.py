@@ -18,8 +18,8 @@ def guards_resource(
     labels: Mapping[str, str],
     project: str | None,
 ) -> bool:
-    """Whether all that the guard asks for holds. `selector`: the parsed one of `match`; `labels`: those of the document
-    and those that follow from the inventory; `project`: whose it is by what is remembered."""
+    """Whether all that the guard asks for holds. `selector`: the parsed one of `match`. `labels`: those of the document
+    and those that follow from the inventory. `project`: whose it is by what is remembered."""
     spec, name = resource.spec, resource.key.name
     return (
         (not match.kinds or resource.key.kind in match.kinds)

@@ -63,7 +63,7 @@ def open_spans(windows: Windows, first: datetime, last: datetime) -> list[OpenSp
 
 
 def local_moment(local: datetime, zone: ZoneInfo, *, second: bool = False) -> datetime:
-    """The moment of a local time without a zone: the first moment after a missing hour, and the first or the `second`
+    """The moment of a local time without a zone. The first moment after a missing hour, and the first or the `second`
     one of a doubled hour."""
     moment = local.replace(tzinfo=zone, fold=int(second)).astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) == local:

@@ -42,7 +42,7 @@ def short_holds(found: Short, hint: str, path: str, look: KindView) -> Iterator[
 
 
 def in_order(key: ResourceKey) -> tuple[str, int, str, int]:
-    """In which order those come that leave the choice to the IPAM: of their names, as a list shows them; those of a
+    """In which order those come that leave the choice to the IPAM: of their names, as a list shows them. Those of a
     claim by the number of the slot."""
     meant = of_claim(key)
     return (key.name, -1, "", 0) if meant is None else (meant.claim, meant.slot, meant.network, meant.family)

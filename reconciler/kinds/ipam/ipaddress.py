@@ -115,7 +115,7 @@ class AddressState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def check_ipaddress(resource: Resource[IPAddressSpec]) -> list[RuleFinding]:
     """An address and a family exclude each other (metal-api: a given address has its family), and so do Ephemeral and
-    Orphan: it would be taken for a leak."""
+    Orphan. It would be taken for a leak."""
     spec, found = resource.spec, []
     if spec.address is not None and spec.family is not None:
         hint = "remove family; the address has one"

@@ -144,8 +144,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
 
 
 class NetworkState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the IPAM knows of a network (None: nothing), the VRF number that it holds, and how full its prefixes are
-    (None: not asked, as it costs more than a look at one network should)."""
+    """What the IPAM knows of a network (None: nothing), the VRF number that it holds, and how full its prefixes are.
+    (None: not asked, as that costs too much for an observation of one network.)"""
 
     network: IpamNetwork | None = None
     vrf: Number | None = None

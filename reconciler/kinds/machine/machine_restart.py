@@ -1,9 +1,8 @@
 """A restart that a person asked for, as it stands in a machine's facts: off, and then on as declared. Pure.
 
 It is sent at most once. The facts say that it is sent in the transaction that records the action, so that no crash
-makes it be sent again. Only who has watched the machine since then may cut its power where it ignored the shutdown:
-after a crash nobody knows whether the machine was off meanwhile.
-"""
+makes it be sent again. Only who has watched the machine since then may cut its power where it ignored the shutdown.
+After a crash nobody knows whether the machine was off meanwhile."""
 
 from __future__ import annotations
 

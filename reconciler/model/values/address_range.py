@@ -1,9 +1,8 @@
 """Ranges of addresses at the edges: settings, documents, command lines, leases. Pure.
 
-netaddr reads them and puts them together. What it takes beyond the forms here is refused: masks, which it turns over
+netaddr reads them and puts them together. What it takes beyond the forms here is refused. Masks, which it turns over
 (`10.0.0.0/0.0.0.255` is a /24 to it), signs and blanks in a length, and host bits, which it keeps. It is imported when
-it is needed first. Inner loops over addresses, in the IPAM, are over numbers (decision 0057).
-"""
+it is needed first. Inner loops over addresses, in the IPAM, are over numbers (decision 0057)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def byte_swapped_uuid(found: str) -> str:
-    """The UUID as the other half of the world reads it: SMBIOS 2.6 stores its first three fields with the low byte
+    """The UUID as the other half of the world reads it. SMBIOS 2.6 stores its first three fields with the low byte
     first, and some BMCs and boot programs show them so (DMTF DSP0134, 7.2.1)."""
     fields = found.split("-")
     return "-".join([*(_swapped(field) for field in fields[:3]), *fields[3:]])

@@ -43,8 +43,8 @@ _NAMED = 10
 
 
 class DiscoverRequest(msgspec.Struct, frozen=True):
-    """Where to look: ranges, or files of DHCP leases, or else the partitions' bmcNetworks; how fast (`rate` addresses a
-    second, `concurrency` side by side, `timeout` seconds each); and whom to trust, as a document has it.
+    """Where to look: ranges, or files of DHCP leases, or else the partitions' bmcNetworks. How fast (`rate` addresses a
+    second, `concurrency` side by side, `timeout` seconds each). And whom to trust, as a document has it.
 
     `many`: more than 65,536 addresses are meant. `delivery`: where the documents go.
     """
@@ -62,7 +62,7 @@ class DiscoverRequest(msgspec.Struct, frozen=True):
 
 
 class DiscoverResult(msgspec.Struct, frozen=True):
-    """What was found: a proposed Machine for each new system, with its document as YAML in `documents` by name; and
+    """What was found: a proposed Machine for each new system, with its document as YAML in `documents` by name. And
     what was found and is declared already, or could not be read."""
 
     proposals: tuple[Proposal, ...]
@@ -176,7 +176,7 @@ class _Search:
             raise OperationError(str(error)) from error
 
     def _leased(self) -> Iterator[ScanRange]:
-        """Of leases that are in no declared bmcNetworks none: those of machines' systems stand in the same file, and
+        """Of leases that are in no declared bmcNetworks none. Those of machines' systems stand in the same file, and
         whoever sits there could ask for the BMCs' login."""
         request = self._request
         networks = [parse_scan_range(text) for one in self._chosen() for text in one.spec.bmc_networks]

@@ -31,7 +31,7 @@ _REVISIONS = 1000
 
 
 class RevisionStatus(msgspec.Struct, frozen=True):
-    """The revision in force (None: none yet), by which ref it was found and since when; and the event of a newer one
+    """The revision in force (None: none yet), by which ref it was found and since when. And the event of a newer one
     that was refused or could not be read."""
 
     in_force: str | None

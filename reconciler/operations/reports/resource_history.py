@@ -44,7 +44,7 @@ class ResourceHistory(msgspec.Struct, frozen=True):
 
 
 class PastDocument(msgspec.Struct, frozen=True):
-    """A document as it was `when` (in words), with what it holds of secrets masked; `remarks` say since when it was so,
+    """A document as it was `when` (in words), with what it holds of secrets masked. `remarks` say since when it was so,
     and what was in force."""
 
     key: ResourceKey

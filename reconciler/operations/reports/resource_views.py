@@ -55,8 +55,8 @@ _WATCH_ANYWAY_SECONDS = 30.0
 
 
 class ListRequest(msgspec.Struct, frozen=True):
-    """Which resources: by KIND[/NAME] and labels, and of these the ones with one of the `statuses` (none: all; a status
-    with `!` before it is left out). `sort_by`: a path into the document, or a column's heading."""
+    """Which resources: by KIND[/NAME] and labels. Of these only the ones with one of the `statuses` (none: all; a
+    status with `!` before it is left out). `sort_by`: a path into the document, or a column's heading."""
 
     targets: tuple[str, ...] = ()
     selector: str = ""

@@ -39,7 +39,7 @@ class RestartAsked(msgspec.Struct, frozen=True):
 
 
 def restart_machine(where: Where, target: str, reason: str, within: timedelta) -> RestartAsked:
-    """The request is in the store and in the ledger when this returns; whoever acts on the store carries it out, by the
+    """The request is in the store and in the ledger when this returns. Whoever acts on the store carries it out, by the
     guards, at most once. Raises OperationError, also for a machine that must not be restarted now."""
     if not reason.strip():
         raise OperationError(

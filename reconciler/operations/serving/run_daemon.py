@@ -43,7 +43,7 @@ class ProposeOptions(msgspec.Struct, frozen=True):
 
 
 class RunSettings(msgspec.Struct, frozen=True):
-    """How the daemon works: seconds between fetches of git and between looks at a machine, BMCs side by side, where its
+    """How the daemon works. Seconds between fetches of git and between looks at a machine, BMCs side by side. Where its
     health and metrics are (`HOST:PORT`), how long events are kept, and what it does besides."""
 
     interval: float = 30.0

@@ -20,7 +20,7 @@ from reconciler.planning.guards.guard import GuardWorld, Holds
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Those that a budget counts together: what they are called in a sentence, how many there are, and which of them
+    """Those that a budget counts together. What they are called in a sentence, how many there are, and which of them
     are unavailable for another reason than groundstate's."""
 
     words: str
@@ -163,7 +163,7 @@ def _wait(due: datetime) -> str:
 
 
 def _next_at(ends: list[datetime], state: GroupState) -> str:
-    """When the budget has room for one more, at the latest; `ends` are the times at which those that are down count no
+    """When the budget has room for one more, at the latest. `ends` are the times at which those that are down count no
     more, in order."""
     allowed = state.allowed - len(state.unavailable)
     if allowed <= 0 or len(ends) < allowed:

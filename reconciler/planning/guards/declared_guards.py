@@ -124,7 +124,7 @@ def labels_of(resource: Resource[Any], facts: ResourceFacts) -> Mapping[str, str
 
 
 def marked(desired: DesiredState, resource: Resource[Any], facts: ResourceFacts, now: datetime) -> ResourceFacts:
-    """The facts with the guards that guard the resource when this state takes force: those that match, and for an hour
+    """The facts with the guards that guard the resource when this state takes force. Those that match, and for an hour
     those that its document took leave of. The very same object where nothing is new."""
     guards = declared_guards(desired) if resource.key.kind != GUARD else ()
     found = {
@@ -177,7 +177,7 @@ def guards_of_change(change: Change, world: GuardWorld) -> list[GuardInForce]:
 
 def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator[Hold]:
     """The holds of the guard's windows and of its protection on a change of what it guards, or by which that is given
-    up: a claim that is removed takes its machines down."""
+    up. A claim that is removed takes its machines down."""
     guarded = [key for key in _concerned(change) if is_guarded(guard, key, world)]
     if not guarded:
         return

@@ -35,13 +35,12 @@ class FleetSurvey(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
     `known` machines have been in force before, not counting those that came as others went, which would make the loss
-    look small; `lost` of them are no longer declared; `seen` were observed, `unreachable` of them without success;
-    `disrupted` are down, or going down, because groundstate sent it; each guard says for how long that counts.
+    look small. `lost` of them are no longer declared. `seen` were observed, `unreachable` of them without success.
+    `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long that counts.
     `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
-    `releasing` of them would be given up, as they are no longer declared. `claimed` machines are claims';
-    `returning` of them are being released, or would be, as no claim asks for them any more. `former`:
-    specs of guards that were loosened or removed, each in force until a time.
-    """
+    `releasing` of them would be given up, as they are no longer declared. `claimed` machines are claims'; `returning`
+    of them are being released, or would be, as no claim asks for them any more. `former`: specs of guards that were
+    loosened or removed, each in force until a time."""
 
     machines: int
     known: int

@@ -43,7 +43,7 @@ def hold_paused(changes: Iterable[Change], world: GuardWorld) -> Holds:
 
 
 def pauses(pause: ResourcePause, key: ResourceKey, desired: DesiredState, facts: Facts) -> bool:
-    """Whether the pause is about this resource, or about the claim that has it. In doubt it is: a resource whose labels
+    """Whether the pause is about this resource, or about the claim that has it. In doubt it is. A resource whose labels
     went with its document is paused if it was at the begin, and a pause that cannot be understood covers everything."""
     return any(_is_meant(pause, one, desired, facts) for one in (key, *_holders(key, facts)))
 

@@ -1,8 +1,7 @@
 """What stands in the store, and in the limits that were asked for, by which every plan is judged.
 
-What depends on a running service is a fact in the store, which the daemon writes: so a plan in CI says what the daemon
-will do.
-"""
+What depends on a running service is a fact in the store, which the daemon writes. So a plan in CI says what the daemon
+will do."""
 
 from __future__ import annotations
 
@@ -65,9 +64,8 @@ def standing_in_force(
 ) -> tuple[Standing, tuple[Diagnostic, ...]]:
     """What is in force, and what is to be reported of it.
 
-    While a daemon is at work its limits count, since it is the daemon that acts; a limit on the command line replaces
-    one of them, and the plan says so.
-    """
+    While a daemon is at work its limits count, since it is the daemon that acts. A limit on the command line replaces
+    one of them, and the plan says so."""
     if daemon is None or not daemon.at_work(now):
         return Standing(asked.limits, None, _last_boot(daemon), overrides, pauses), ()
     given = {name: getattr(asked.limits, name) for name in sorted(asked.given)}

@@ -21,11 +21,9 @@ class ListenerLimits(msgspec.Struct, frozen=True):
     """What one listener takes on, so that nobody can take it all.
 
     `threads`: requests in hand at once; `connections` in all, and `per_address` of one client. `idle`: seconds for
-    which a connection may say nothing; `receive`: seconds for a whole request, `crowded`
-    of these when all threads are busy with as many addresses; `send`: seconds for an answer, and one
-    more for each `slowest` bytes of it. `look`: seconds between two looks for silent connections, and what it takes at
-    most to stop.
-    """
+    which a connection may say nothing. `receive`: seconds for a whole request, `crowded` of these when all threads are
+    busy with as many addresses. `send`: seconds for an answer, and one more for each `slowest` bytes of it. `look`:
+    seconds between two looks for silent connections, and what it takes at most to stop."""
 
     threads: int = 128
     connections: int = 384

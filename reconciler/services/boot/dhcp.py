@@ -1,8 +1,7 @@
 """The DHCP server's side of the network boot, made from Partition documents: dnsmasq's configuration, and Kea's. Pure.
 
-By what a machine says of its architecture (RFC 4578, 2.1; IANA's list) it is given iPXE over TFTP, or over HTTP where
-its firmware starts from that; iPXE asks again, says so in its user class, and is given the boot service's script.
-"""
+By the architecture that a machine reports (RFC 4578, 2.1), it gets iPXE over TFTP, or over HTTP where its firmware
+starts from that. IPXE asks again, says so in its user class, and is given the boot service's script."""
 
 from __future__ import annotations
 

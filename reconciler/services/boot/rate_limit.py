@@ -68,7 +68,7 @@ class RateLimit:
 
 
 class PacedLog:
-    """A log in which no client fills the disk: of each address, and of all together, so many lines a minute; the next
+    """A log in which no client fills the disk: of each address, and of all together, so many lines a minute. The next
     line that is written tells how many were left out. Safe for use by several threads."""
 
     def __init__(self, log: Any, now: Callable[[], datetime], each: int = 120, total: int = 3000) -> None:

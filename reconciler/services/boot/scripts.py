@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 RETRIES = 12
-"""How often the service is asked, RETRY_SECONDS apart, before the machine goes to its disk: one that is already
+"""How often the service is asked, RETRY_SECONDS apart, before the machine goes to its disk. One that is already
 installed has to come up without us."""
 
 RETRY_SECONDS = 5

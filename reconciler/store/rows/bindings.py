@@ -30,10 +30,9 @@ MANY = 500
 def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
     """Make the rows of these machines be what their facts say, in the transaction that writes the facts.
 
-    A machine goes from one slot to another only by way of none, and to none only by being released: who has not heard
+    A machine goes from one slot to another only by way of none, and to none only by being released. Who has not heard
     of a binding cannot write it away. With a claim that gets another name, as the same facts say of it, its machines
-    keep their slots. Raises AlreadyBound; the transaction is then lost.
-    """
+    keep their slots. Raises AlreadyBound; the transaction is then lost."""
     bound = {key.name: key for key in facts if _rules(key).takes_slots}
     wanted = {name: _slot(key, facts[key]) for name, key in bound.items()}
     if not wanted:

@@ -1,4 +1,4 @@
-"""One instance at a time works on a store. The lock is the kernel's or the server's, so a killed holder frees it; the
+"""One instance at a time works on a store. The lock is the kernel's or the server's, so a killed holder frees it. The
 epoch, counted up at every taking, fences a holder that lost the lock without noticing."""
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def _held(database: Database, wanted: str) -> InstanceHeld:
 
 
 def _advice(holder: StoreHolder | None, wanted: str) -> str:
-    """How to proceed. Never with another store: a new one knows of no order that was carried out, counts the disruption
-    budget from zero, and would have two processes at work on one fleet."""
+    """How to proceed. Never with another store. A new one knows of no order that was carried out, and counts the
+    disruption budget from zero. Two stores would have two processes at work on one fleet."""
     if wanted == _UPGRADE:
         return (
             "the other process is an older groundstate, and this one would migrate its store: stop the older "

@@ -41,7 +41,7 @@ class InventoryTable:
         return {machine: MachineInventory(**kept) for machine, kept in found.items()}
 
     def each(self, machines: Collection[str] | None = None) -> Iterator[tuple[str, MachineInventory]]:
-        """The same one by one, in order of name, of which a few hundred at most are in memory: ten thousand would be
+        """The same one by one, in order of name, of which a few hundred at most are in memory. Ten thousand would be
         hundreds of megabytes."""
         if machines is None:
             with self._database.read() as connection:

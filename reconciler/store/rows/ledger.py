@@ -1,8 +1,7 @@
 """Adding to the ledger inside a transaction that writes something else too.
 
-What happens again and again is one story: its repeats are counted beside the events that began it, so that a BMC that
-comes and goes, or says no, for a year is a few lines a week.
-"""
+What happens again and again is one story. Its repeats are counted beside the events that began the story. So a BMC that
+comes and goes, or says no, for a year is a few lines a week."""
 
 from __future__ import annotations
 

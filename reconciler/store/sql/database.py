@@ -188,7 +188,7 @@ class Database:
         return " ".join(found)
 
     def check_file(self) -> None:
-        """Raise StoreGone when a path does not lead any more to the file that SQLite opened: of the database, or of its
+        """Raise StoreGone when a path does not lead any more to the file that SQLite opened. Of the database, or of its
         log and that one's index, without which what was written last is lost, or two processes spoil the database.
 
         SQLite itself goes on writing to a file that was deleted (sqlite.org/howtocorrupt.html, 2.4)."""
@@ -307,7 +307,7 @@ def _engine(url: URL, *, read_only: bool = False) -> Engine:
 
 
 def _open_to_read(file: Path) -> sqlite3.Connection:
-    """A store at rest has no log, and who may not write beside it cannot make one: SQLite then reads it only as a file
+    """A store at rest has no log, and who may not write beside it cannot make one. SQLite then reads it only as a file
     that does not change. It holds all that was committed, as whoever closes a store last empties its log."""
     at_rest = not any(file.with_name(file.name + end).exists() for end in _LOG)
     fixed = at_rest and file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
@@ -333,9 +333,8 @@ def keep_journal(connection: Any, pause: Callable[[float], None] = runtime.sleep
     """Keep a write-ahead log, which a new file does not do by itself.
 
     While another connection writes to the new file, SQLite refuses the change at once, whatever the connection's
-    timeout: waiting with a read lock for a write lock might wait for ever (sqlite.org/c3ref/busy_handler.html). So
-    that is waited out here, `pause` being given the seconds. Raises sqlite3.OperationalError.
-    """
+    timeout. Waiting with a read lock for a write lock might wait for ever (sqlite.org/c3ref/busy_handler.html). So that
+    is waited out here, `pause` being given the seconds. Raises sqlite3.OperationalError."""
     for _ in range(round(BUSY_SECONDS / _LOOK_AGAIN_SECONDS)):
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -23,7 +23,7 @@ class FileAccess(msgspec.Struct, frozen=True):
 
 def file_access(folder: Path) -> FileAccess:
     """For the files of a store in this folder. A folder with the setgid bit is shared with its group on purpose, as
-    `chmod g+s` is done for nothing else; what the group may do in the folder, it may do with the files. Raises
+    `chmod g+s` is done for nothing else. What the group may do in the folder, it may do with the files. Raises
     OSError."""
     found = folder.stat()
     if found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IRGRP and found.st_mode & stat.S_IXGRP:
@@ -33,7 +33,7 @@ def file_access(folder: Path) -> FileAccess:
 
 def give_access(file: Path) -> None:
     """Make the file if there is none. Let its owner read and write the store, and the group of a shared folder as
-    `file_access` says, whatever the umask is: the store has the ledger and the inventory. Files that are open to others
+    `file_access` says, whatever the umask is. The store has the ledger and the inventory. Files that are open to others
     are closed to them, where this user may do so."""
     with suppress(FileExistsError):
         made = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _PRIVATE)

@@ -1,8 +1,7 @@
 """The seam under sushy: its Connector's interface on our wire, with one login a BMC and no write ever re-sent blindly.
 
-sushy 5.14's own connector sends a POST up to ten times, strips If-Match from a PATCH that was refused with 412, and
-falls silently back to basic authentication when a BMC is out of sessions.
-"""
+sushy 5.14's own connector sends a POST up to ten times, and strips If-Match from a PATCH that was refused with 412. It
+falls silently back to basic authentication when a BMC is out of sessions."""
 
 from __future__ import annotations
 
@@ -57,10 +56,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     """What sushy's resources call, for one BMC. Each call is one request; requests to a BMC go one at a time.
 
     Errors are DriverErrors from here on. `credential`: resolved at each login, so that a rotated one is found, for the
-    peer that is connected; neither it nor the session that it made is ever sent to another. `turn`: what connectors of
+    peer that is connected. Neither it nor the session that it made is ever sent to another. `turn`: what connectors of
     one BMC share, so that it is asked one thing at a time. `patience`: seconds for an answer of a BMC that is there, as
-    it answered just before; the first answer has the time of the wire.
-    """
+    it answered just before; the first answer has the time of the wire."""
 
     def __init__(
         self,
@@ -251,8 +249,8 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
 
     def _make_session(self, uri: str, credential: Credential) -> bool:
         """False: basic authentication is to be tried, as the service has no sessions, or none that work
-        (stmcginnis/gofish#102). Raises Busy when too many sessions are open, which basic authentication would hide;
-        AuthenticationFailed for a password that must be changed first; what else kept the BMC from answering."""
+        (stmcginnis/gofish#102). Raises Busy when too many sessions are open, which basic authentication would hide.
+        AuthenticationFailed for a password that must be changed first. What else kept the BMC from answering."""
         login = {"UserName": credential.username, "Password": credential.password}
         reply = self._request("POST", uri, login)
         status = reply.status_code

@@ -17,8 +17,8 @@ _NO_COMMIT = "0" * 40
 
 
 def branch_exists(folder: Path, branch: str) -> bool:
-    """Whether the repository has the branch. Raises SourceError for what is no repository, no branch's name, or a
-    branch that a work tree has, as that would be behind it after a commit."""
+    """Whether the repository has the branch. Raises SourceError for a folder without a repository, and for a name that
+    no branch may have. Also for a branch that is checked out, as the work tree would then be behind it."""
     git_dir, branch = _git_dir(folder), checked(branch)
     if f"refs/heads/{branch}" in _checked_out(git_dir):
         hint = "name another branch, or leave --branch out and commit the files yourself"

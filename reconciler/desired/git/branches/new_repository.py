@@ -36,8 +36,8 @@ def begin_repository(folder: Path) -> None:
 
 
 def begin_with_commit(folder: Path, files: Sequence[str], message: str, name: str, email: str) -> None:
-    """A repository with the branch main and one commit of these files, whatever a person's settings say: no template,
-    so that no hooks of a template are in it, and no hook, filter or signature. Raises SourceError."""
+    """A repository with the branch main and one commit of these files, whatever a person's settings say. There is no
+    template, so that no hooks of a template are in it, and no hook, filter or signature. Raises SourceError."""
     with _gitpython():
         from git import Actor, Repo
 

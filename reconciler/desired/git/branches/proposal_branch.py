@@ -1,9 +1,8 @@
 """The branch on which the daemon proposes what it found, as the remote has it: read, and continued.
 
-Nothing of the followed repository moves: commits are made by git's plumbing, go to the remote by their hash, and no
-local branch, work tree or index knows of them. Nothing is ever forced: somebody who pushed meanwhile wins, and the
-next look takes up what they did.
-"""
+Nothing of the followed repository moves. Commits are made by git's plumbing, go to the remote by their hash, and no
+local branch, work tree or index knows of them. Nothing is ever forced: somebody who pushed meanwhile wins, and the next
+look takes up what they did."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """The last commit that changed each of many documents, in one walk back through the history of them all.
 
 A file with one document needs no reading: the last commit that touched it is the answer. A file with several is read at
-each commit that touched it, and a document counts as changed where no parent had it with the same value. Files that a
-commit only renamed, and documents that it only moved, are followed to where they came from.
-"""
+each commit that touched it. A document counts as changed where no parent had it with the same value. Files that a
+commit only renamed, and documents that it only moved, are followed to where they came from."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The commits that changed one document, newest first: along its file, from file to file where it moved, and through
-what git knows of it from before it was removed.
+"""The commits that changed one document, newest first. It follows the document from file to file where the document
+moved, and past commits that removed it.
 
 A walk follows one file, as git simplifies its history: of a merge that took one side's file as it was, that side alone.
 It ends where the document appears in the file; then the parents' trees are searched for it, and the walk goes on where

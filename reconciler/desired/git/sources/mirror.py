@@ -26,7 +26,7 @@ from reconciler.desired.manifest.manifest_files import (
 from reconciler.model.values.redact import redacted
 
 _LIMITS = ("-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=60")
-"""curl's own, for a remote that trickles, and for what is left of a groundstate that was killed; one that is silent is
+"""curl's own, for a remote that trickles, and for what is left of a groundstate that was killed. One that is silent is
 ended by us."""
 _FETCH = (
     *("-c", "fetch.fsckObjects=true"),

@@ -132,7 +132,7 @@ class Repository:
         return True
 
     def base(self, revision: str) -> str | None:
-        """Where the commit left the remote's default branch, as far as the clone knows that branch; else its first
+        """Where the commit left the remote's default branch, as far as the clone knows that branch. Else its first
         parent, as for a commit that is on that branch already."""
         return self._branched_at(revision) or self._parsed(f"{revision}^1")
 

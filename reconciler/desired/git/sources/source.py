@@ -76,7 +76,7 @@ class DesiredSource(Protocol):
         """Whether the commit `revision` has `ancestor` among its ancestors; None if that is unknown."""
 
     def base(self, revision: str) -> str | None:
-        """The commit that a revision follows: where it left the remote's default branch, else its first parent; of a
+        """The commit that a revision follows: where it left the remote's default branch, else its first parent. Of a
         work tree that differs from HEAD: HEAD. None where there is none, or if it is unknown."""
 
     def shallow(self) -> bool:
@@ -98,6 +98,5 @@ class DesiredSource(Protocol):
 
         Never raises for a network that is down: the next `snapshot` says so.
 
-        Local repositories and work trees are watched, and read every `interval` seconds as well, in case the
-        operating system forgot to say; remotes are only read. `jitter()` seconds are added to each interval.
-        """
+        Local repositories and work trees are watched, and read every `interval` seconds as well, in case the operating
+        system forgot to say. Remotes are only read. `jitter()` seconds are added to each interval."""

@@ -130,7 +130,7 @@ class DeletionPolicy(StrEnum):
 class Spec(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel", kw_only=True, gc=False
 ):
-    """The base of every spec and part of a spec: camelCase in documents, nothing unknown, nothing changeable; a tree,
+    """The base of every spec and part of a spec: camelCase in documents, nothing unknown, nothing changeable. A tree,
     so that there are no cycles to collect."""
 
 

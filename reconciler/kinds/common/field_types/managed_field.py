@@ -31,8 +31,8 @@ class Field(msgspec.Struct, frozen=True):
 
 
 def drifted(field: Field, fields: Iterable[Field], applied: Mapping[str, Any]) -> bool:
-    """Whether a field that differs was as declared, and git asks for nothing else since: neither of the field nor of
-    the one along with which it changes. `applied`: the values that were last seen to be as declared, by path."""
+    """Whether a field that differs was as declared, and git asks for nothing else since. That holds for the field and
+    for the one along with which it changes. `applied`: the values that were last seen to be as declared, by path."""
     if field.equal or field.once or field.unknown or field.path not in applied or applied[field.path] != field.desired:
         return False
     leader = next((one for one in fields if one.path == field.along), None)

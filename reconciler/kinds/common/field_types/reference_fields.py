@@ -15,8 +15,8 @@ from reconciler.kinds.common.field_types.fields import MENTION, REFERENCE
 
 @cache
 def reference_fields(spec_type: type[msgspec.Struct]) -> tuple[tuple[Callable[[Any], Any], str, str], ...]:
-    """A spec's fields that name resources, one or a list of them: how to read it from a spec, its name in documents,
-    the kind it names. A field of the items of a list is called `list.field`."""
+    """A spec's fields that name resources, one or a list of them. Gives how to read it from a spec, its name in
+    documents, the kind it names. A field of the items of a list is called `list.field`."""
     spec = msgspec.inspect.type_info(spec_type)
     if not isinstance(spec, msgspec.inspect.StructType):
         raise TypeError(f"{spec_type.__name__} is no struct")
@@ -57,8 +57,8 @@ NameReader = Callable[[Any], Iterator[str]]
 
 @cache
 def named_resources(spec_type: type[msgspec.Struct]) -> tuple[tuple[NameReader, str], ...]:
-    """Every field, also of nested parts, that names resources, whether they have to be declared or not: how to read the
-    names from a spec, and the kind that they are of."""
+    """Every field, also of nested parts, that names resources, whether they have to be declared or not. Gives how to
+    read the names from a spec, and the kind that they are of."""
     spec = msgspec.inspect.type_info(spec_type)
     return tuple(_readers(spec)) if isinstance(spec, msgspec.inspect.StructType) else ()
 

@@ -1,8 +1,7 @@
 """Who has what a document asks for by name: an address, a number, a prefix; and whether they let go of it. Pure.
 
-An IPAM gives nothing to two, and refuses the second. All that it holds was read for the plan, so that the plan says it
-beforehand, names the holder, and waits only for one that lets go.
-"""
+An IPAM gives nothing to two, and refuses the second. All that the IPAM holds was read for the plan. So the plan reports
+the conflict beforehand, names the holder, and waits only for a holder that lets go."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ class ConflictVerdict(msgspec.Struct, frozen=True):
 
 
 class Room(msgspec.Struct, frozen=True):
-    """Who holds which item; who asks for another than it holds, and for which (None: for any); who lets go of its own
+    """Who holds which item. Who asks for another than it holds, and for which (None: for any). Who lets go of its own
     and asks for none."""
 
     owners: Mapping[Any, ResourceKey]
@@ -79,7 +78,7 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def waited_for(verdict: ConflictVerdict | None, look: KindView) -> bool:
-    """Whether who takes any waits for one that names what it wants and has this verdict: not for one that will not have
+    """Whether who takes any waits for one that names what it wants and has this verdict. Not for one that will not have
     it, nor for one whose holder moves, who may itself wait for what the first lets go."""
     return verdict is None or (
         verdict.goes and look.desired is not None and verdict.holder not in look.desired.resources
@@ -260,8 +259,8 @@ def _scope(network: IpamNetwork) -> tuple[bool, str]:
 
 
 def _let_go(found: Overlap, look: KindView, passed: tuple[ResourceKey, ...]) -> ConflictVerdict:
-    """A network gives up a prefix with its document, when it is empty, or when it is put anew without it, which an IPAM
-    does whole or not at all: two that would change places wait for each other for ever."""
+    """A network gives up a prefix with its document, when it is empty, or when it is put anew without the prefix. An
+    IPAM does that whole or not at all. Two that would change places wait for each other for ever."""
     holder = found.holder
     if holder in passed:
         return ConflictVerdict(holder, swaps=True)

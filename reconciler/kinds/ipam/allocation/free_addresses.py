@@ -121,7 +121,7 @@ def _free_addresses(network: str, look: KindView) -> dict[int, int] | None:
 
 
 def _let_go_of(network: str, look: KindView, named: set[str]) -> dict[ResourceKey, int]:
-    """Who lets go of an address of the network that nobody else names, with its family: what goes, and what moves to
+    """Who lets go of an address of the network that nobody else names, with its family. What goes, and what moves to
     another network in which there is room for it as things are. Two that would take each other's place are held."""
     room, found = address_room(look), {}
     for key in sorted([*room.leaves, *room.wants]):

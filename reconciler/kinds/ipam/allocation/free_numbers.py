@@ -32,8 +32,8 @@ from reconciler.model.resource import DesiredState, ResourceKey
 
 
 def number_holds(pool: str, number: int | None, has_one: bool, path: str, look: KindView) -> Iterator[Hold]:
-    """What stops the look's resource from taking a number of the pool: the pool is not there; another has the number;
-    others that name theirs, and will have it, come first; nothing is free. `has_one`: it releases another for it."""
+    """What stops the look's resource from taking a number of the pool: the pool is not there. Another has the number.
+    Others that name theirs, and will have it, come first. Nothing is free. `has_one`: it releases another for it."""
     seen = look.observed.get(ResourceKey("Pool", pool))
     there = pool_state(seen.value).pool if seen is not None else None
     if there is None or look.desired is None:

@@ -51,7 +51,7 @@ def children_of(parent: str, look: KindView) -> list[Any]:
 
 
 def _beyond_prefixes(parent: str, look: KindView) -> Short:
-    """Plays through what the IPAM will do: those that are named are cut out, then each child takes the smallest block
+    """Plays through what the IPAM will do. Those that are named are cut out, then each child takes the smallest block
     that fits, which is split."""
     if look.desired is None or not _is_seen(parent, look):
         return NOBODY

@@ -55,7 +55,7 @@ class IPAddressRules:
         return (*there, Field(ABOUT, _said(wanted), _said(state.about), wanted == state.about))
 
     def steps(self, resource: Resource[IPAddressSpec], look: KindView, fields: tuple[Field, ...]) -> Steps:
-        """Acquire; where another address is held, that one is released first; what is held under a name that it had
+        """Acquire. Where another address is held, that one is released first. What is held under a name that it had
         before follows to this one before all else."""
         if (moved := comes_from(resource.key, look)) is None:
             return self._steps(resource, look, fields)
@@ -258,7 +258,7 @@ def _said(about: About) -> dict[str, Any]:
 
 def _misdescribed(wanted: About, state: AddressState) -> tuple[Hold, ...]:
     """Ephemeral to static is allowed, the other way is not (metal-api, ip-service: an address that somebody relies on
-    would go with the next machine); and no address changes hands while it is held."""
+    would go with the next machine). And no address changes hands while it is held."""
     seen = state.about
     found = []
     if wanted.ephemeral and not seen.ephemeral:
@@ -323,7 +323,7 @@ def _waits_for(spec: IPAddressSpec, state: AddressState, look: KindView) -> tupl
 
 
 def _will_have(key: ResourceKey, look: KindView) -> bool:
-    """Whether the address that it names is its own before long: who takes any need not wait for one that is another's,
+    """Whether the address that it names is its own before long. Who takes any need not wait for one that is another's,
     was refused, or is beyond a quota (metal3-io/ip-address-manager#988)."""
     if look.desired is None or look.refused(key, ADDRESS) or key in look.barred():
         return False

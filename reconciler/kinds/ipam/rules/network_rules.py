@@ -238,7 +238,7 @@ def _not_there_yet(want: IpamNetwork, above: IpamNetwork, look: KindView) -> str
 
 
 def _stray_vrf(state: NetworkState, look: KindView) -> Steps:
-    """A network that is not declared is kept with its number; a number whose network is gone has leaked (what is known
+    """A network that is not declared is kept with its number. A number whose network is gone has leaked (what is known
     as D09: the VRF was acquired first, and not released when the network failed)."""
     if state.network is not None or state.vrf is None:
         return Steps()

@@ -23,8 +23,8 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9:/._+=\[\]-]*")
 
 
 class PhoneHome(msgspec.Struct, frozen=True):
-    """How the installed system says that it is up: POST to `url` with the token as Bearer, where the certificate's key
-    has this pin (in curl's form); or, for those that can send no header, POST to `simple_url`."""
+    """How the installed system says that it is up. POST to `url` with the token as Bearer, where the certificate's key
+    has this pin (in curl's form). Or, for those that can send no header, POST to `simple_url`."""
 
     url: str
     token: str

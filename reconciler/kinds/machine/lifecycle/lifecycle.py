@@ -1,8 +1,7 @@
 """A managed machine's lifecycle: what its facts come to, and what they ask for next. Pure.
 
-The phases are derived each time and never stored. An unclaimed machine is off; nothing is ever written to a disk,
-or wiped off it, but under an order that was given for just that, to a machine that was seen to be off before.
-"""
+The phases are derived each time and never stored. An unclaimed machine is off. Nothing is ever written to a disk, or
+wiped off it, without a boot request for just that. The machine was seen off before."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 from reconciler.model.values.system_uuid import same_uuid
 
 SERVED_WITHIN = timedelta(minutes=20)
-"""From an order to the agent's first word: a graceful shutdown, the firmware's start (ten minutes are not rare on
+"""From an order to the agent's first word. A graceful shutdown, the firmware's start (ten minutes are not rare on
 servers with much memory) and the download of the agent."""
 SILENT_AFTER = timedelta(minutes=3)
 """The agent says that it is alive every five seconds; then it or the machine has died, or lost its network."""
@@ -69,8 +68,8 @@ class BootStage(StrEnum):
 
 
 def claim_spec(facts: MachineFacts, desired: DesiredState | None) -> MachineClaimSpec | None:
-    """What the claim that the machine is bound to says now; None when it is not declared any more, or is another
-    project's by now: then it is another claim of the same name, which has no word in this machine."""
+    """What the claim that the machine is bound to says now. None when it is not declared any more, or is another
+    project's by now. Then it is another claim of the same name, which has no word in this machine."""
     claim = claim_of(desired, facts.lifecycle) if desired is not None else None
     return claim.spec if claim is not None and claim.spec.project == facts.project else None
 
@@ -130,7 +129,7 @@ def installed(facts: MachineFacts, claim: MachineClaimSpec) -> bool:
 
 
 def boot_of(facts: MachineFacts, state: SystemState) -> BootSpec | None:
-    """The one-time boot that is, or is to be, ordered of the BMC: for an order under way from the network, or from the
+    """The one-time boot that is, or is to be, ordered of the BMC. For an order under way from the network, or from the
     virtual drive, else from the disk that was written last. None where the BMC's own order will do."""
     life = facts.lifecycle
     if life.boot_request is not None:
@@ -177,7 +176,7 @@ def effective_machine(
 
 
 def nothing_to_lose(life: LifecycleFacts) -> bool:
-    """Whether no system that anybody installed can be running: it was seen off, and has since started from here, for an
+    """Whether no system that anybody installed can be running. It was seen off, and has since started from here, for an
     agent that has not written one or has not ended yet."""
     ended = stage(life) is BootStage.ENDED
     return life.stopped_at is not None and (life.written is None or ended)
@@ -230,7 +229,7 @@ def left_to_people(spec: MachineSpec) -> bool:
 
 
 def unattended(life: LifecycleFacts) -> LifecycleFacts:
-    """The life of a machine of which nobody knows who started what runs there, if anything does: no order is under way,
+    """The life of a machine of which nobody knows who started what runs there, if anything does. No order is under way,
     and the next one begins like the first, with all that protects a machine that runs."""
     return msgspec.structs.replace(life, boot_request=None, attempts=0, stopped_at=None)
 
@@ -248,8 +247,8 @@ def observe_power(spec: MachineSpec, life: LifecycleFacts, state: SystemState, n
 
 
 def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
-    """What an order waits for since a later time than now, by a clock that has been put back, counts from now
-    on: what is overdue would be noticed when the clock has caught up, perhaps in years."""
+    """What an order waits for since a later time than now, by a clock that has been put back, counts from now on. What
+    is overdue would be noticed when the clock has caught up, perhaps in years."""
     request = life.boot_request
     if request is None:
         return life

@@ -1,4 +1,4 @@
-"""The agent from a CD image, for machines that cannot start from the network: which ones, and when it goes in and out
+"""The agent from a CD image, for machines that cannot start from the network. Which ones, and when it goes in and out
 of the virtual drive. Pure.
 
 It goes in while the machine is off, before the boot override says so, and comes out when its order is over.

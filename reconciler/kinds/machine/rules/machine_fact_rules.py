@@ -167,7 +167,7 @@ class MachineFactRules(FactRules):
         return RestartResult(request.id, request.key, one.failure)
 
     def on_behalf_of(self, action: Action, facts: ResourceFacts) -> str | ResourceKey | None:
-        """What is done for a claim is done because of the claim's commit; what is done to have a machine back, because
+        """What is done for a claim is done because of the claim's commit. What is done to have a machine back, because
         of the commit that gave it back."""
         life, asked = machine_s(facts).lifecycle, machine_s(facts).restart
         if asked is not None and not asked.ended and action.path == PowerOff.path:

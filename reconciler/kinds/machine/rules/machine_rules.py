@@ -1,4 +1,4 @@
-"""What is done about a machine: whose it is, its boot override, its power and its LED; and its life, where that is
+"""What is done about a machine: whose it is, its boot override, its power and its LED. And its life, where that is
 groundstate's to manage."""
 
 from __future__ import annotations
@@ -374,7 +374,7 @@ def _boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
 
 
 def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) -> Hold | None:
-    """A new store, or one that was mistyped, knows of no order that was carried out: whatever it gives, the next boot
+    """A new store, or one that was mistyped, knows of no order that was carried out. Whatever it gives, the next boot
     of a machine in production would install it again, whether the machine runs or is off just now."""
     if facts_in(look).found_order is None or facts_in(look).found_order != once_order(boot):
         return None

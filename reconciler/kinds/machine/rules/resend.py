@@ -11,10 +11,9 @@ from reconciler.model.action import Action, BmcAction, EjectMedia, InsertMedia, 
 def is_repeatable(action: Action, seen: Any) -> bool:
     """Whether the action may be sent again to what was `seen` just now, though it may have been sent before.
 
-    Not so: an order for one boot, which the machine may have used up; a graceful shutdown, which asks an operating
-    system that may be on its way; a PushPowerButton, which does the opposite the second time; a boot mode, which
-    queues a BIOS job (ironcore-dev/metal-operator#81); what is in a virtual drive; and whatever gives something up.
-    """
+    Not so: an order for one boot, which the machine may have used up. A graceful shutdown, which asks an operating
+    system that may be on its way. A PushPowerButton, which does the opposite the second time. A boot mode, which queues
+    a BIOS job (ironcore-dev/metal-operator#81). What is in a virtual drive. And whatever gives something up."""
     if not isinstance(action, BmcAction):
         return False
     match action:

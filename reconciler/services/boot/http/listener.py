@@ -1,9 +1,8 @@
 """One HTTP or HTTPS listener: cheroot, with deadlines and a fair share for each client.
 
-cheroot gives each connection a thread as soon as it is accepted, makes the TLS handshake while nobody else is accepted,
-and lets a client that sends a byte now and then go on for ever. Here a connection waits for its first byte without a
-thread, the handshake is made by the thread that reads, and each request and each answer has an end.
-"""
+cheroot gives each connection a thread as soon as it is accepted. It makes the TLS handshake while nobody else is
+accepted, and lets a client that sends a byte now and then go on for ever. Here a connection waits for its first byte
+without a thread, and the handshake is made by the thread that reads. Each request and each answer has an end."""
 
 from __future__ import annotations
 
@@ -282,7 +281,7 @@ class _Server(Server):
 
     def _make_room(self, place: str) -> bool:
         """Cut a connection of whoever has more of them than `place`, most first, rather one on which nothing is being
-        answered: a machine that comes with its first connection gets in, however many addresses hold how many."""
+        answered. A machine that comes with its first connection gets in, however many addresses hold how many."""
         most = max(self._open, key=lambda one: (self._of[str(one.counted)], not one.answering), default=None)
         if most is None or self._of[str(most.counted)] <= self._of[place] + 1:
             return False
@@ -311,7 +310,7 @@ class _Server(Server):
 
     def end_late(self, moment: float) -> None:
         """Cut the connections whose clients took longer than they have. While all threads are busy and an address waits
-        that has none: one of whoever has most of them, or else those who send their requests slowly."""
+        that has none. One of whoever has most of them, or else those who send their requests slowly."""
         with self._lock:
             in_hand = [one for one in self._open if one.deadline is not None]
             late = [one for one in in_hand if (end := one.deadline) is not None and end < moment]

@@ -25,7 +25,7 @@ RENEWED = timedelta(days=365)
 
 
 class TlsIdentity(msgspec.Struct, frozen=True):
-    """PEM files of certificate and key (the same file, where it is our own), and `sha256//` and the base64 of the
+    """PEM files of certificate and key (the same file, where it is our own). Also `sha256//` and the base64 of the
     public key's SHA-256, as `curl --pinnedpubkey` takes it."""
 
     cert: Path

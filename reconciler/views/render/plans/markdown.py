@@ -2,8 +2,7 @@
 
 GitHub refuses comments over 65,536 characters (runatlantis/atlantis#55, #280, #3322: people want the middle cut rather
 than several comments). Whatever a machine or a commit says stands in code spans or inside a fence longer than any run
-of backticks in it, so that it can neither close the fence, nor mention people, nor be taken for HTML.
-"""
+of backticks in it. So the text can neither close the fence, nor mention people, nor be taken for HTML."""
 
 from __future__ import annotations
 

@@ -58,9 +58,8 @@ def render_text(
 ) -> str:
     """The plan as people read it.
 
-    `full` gives each resource its own entry, with source, age and reasons; `color` uses ANSI codes; `width` is where
-    lists of names wrap; `next_command` is what would carry this very plan out (None: is being done).
-    """
+    `full` gives each resource its own entry, with source, age and reasons. `color` uses ANSI codes. `width` is where
+    lists of names wrap. `next_command` is what would carry this very plan out (None: is being done)."""
     style = Style(full=full, paint=words.ansi if color else words.unpainted, width=width)
     blocks = [header(plan, style), *sections(plan, style), footer(plan, style, next_command)]
     return "\n\n".join("\n".join(block) for block in blocks if block)

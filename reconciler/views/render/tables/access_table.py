@@ -24,7 +24,7 @@ _SHOWN = len("sha256:") + 12
 
 
 def alike_access(access: Iterable[AccessChange], *, apart: bool = False) -> list[list[AccessChange]]:
-    """Groups of what differs in the same way, those that are known first; of new machines, what their addresses, their
+    """Groups of what differs in the same way, those that are known first. Of new machines, what their addresses, their
     pins and their systems are left aside. `apart`: each alone."""
     groups: dict[object, list[AccessChange]] = {}
     for one in sorted(access, key=lambda change: change.is_new):
