@@ -104,6 +104,16 @@ def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
     return every[0].key.name if len(every) == 1 else None
 
 
+def machine_key(name: str) -> ResourceKey:
+    """The key that a found machine has, or gets."""
+    return ResourceKey("Machine", name)
+
+
+def machines_among(resources: Iterable[Resource[Any]]) -> Iterator[Resource[Any]]:
+    """Those that stand for machines."""
+    return (one for one in resources if one.key.kind == "Machine")
+
+
 class FoundSystem(msgspec.Struct, frozen=True):
     """A system that was found. `system_id` where its BMC has several; `tls` and `driver`: what its document must say
     beyond its partition. `notes`: what people should know of it."""
