@@ -110,7 +110,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)
 def append(connection: Connection, events: Sequence[Event]) -> None:
     """Add to the ledger, in this order; nothing for none. A repeat is counted beside the event that it repeats."""
     for run in runs(events):
-        lines = judged(connection, run, ask(connection, newest(run)))
+        lines = judged(connection, run, ask(connection, newest_of_each(run)))
         with sending(connection):
             write_lines(connection, lines)
 
@@ -128,7 +128,7 @@ def runs(events: Sequence[Event]) -> list[list[Event]]:
     return found
 
 
-def newest(run: Sequence[Event], count: int = PAGE) -> dict[str, Question | None]:
+def newest_of_each(run: Sequence[Event], count: int = PAGE) -> dict[str, Question | None]:
     """What `judged` has to know: so many of the newest events of those that the events are about."""
     keys = {event.key for event in run if event.reason not in TOLD_EACH}
     some = [key for key in keys if key is not None]
@@ -144,14 +144,14 @@ _Line = tuple[Event, int | None]
 
 
 def judged(connection: Connection, run: Sequence[Event], answers: _Answers) -> list[_Line]:
-    """Which events of the run repeat others. `answers`: to `newest`. Some questions need a longer look back."""
+    """Which events of the run repeat others. `answers`: to `newest_of_each`. Some questions need a longer look back."""
     told = _by_key(answers)
     found = [
         None if one.reason in TOLD_EACH else _repeated(one, told[one.key], len(told[one.key]) < PAGE) for one in run
     ]
     again = [event for event, beside in zip(run, found, strict=True) if beside == _GO_ON]
     if again:
-        more = _by_key(ask(connection, newest(again, LOOKED_BACK)))
+        more = _by_key(ask(connection, newest_of_each(again, LOOKED_BACK)))
         found = [
             _repeated(event, more[event.key], is_all=True) if beside == _GO_ON else beside
             for event, beside in zip(run, found, strict=True)

@@ -24,7 +24,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.store.rows.bindings import bound_machines, change_bindings, keeps_slot
 from reconciler.store.rows.instance import EPOCH, refuse_other_epoch
 from reconciler.store.rows.inventories import forget
-from reconciler.store.rows.ledger import append, judged, newest, runs, write_lines
+from reconciler.store.rows.ledger import append, judged, newest_of_each, runs, write_lines
 from reconciler.store.sql import tables
 from reconciler.store.sql.dialects import insert_for
 from reconciler.store.sql.round_trips import Answers, Question, ask, sending
@@ -123,7 +123,7 @@ class _Batch:
         told, facts, begins, ends = runs(self.events), self._facts, list(self.begins.values()), self._ends
         self.events, self._facts, self.begins, self._ends = [], {}, {}, []
         first, later = (told[0], told[1:]) if told else ([], [])
-        connection, asked = self._connection, newest(first)
+        connection, asked = self._connection, newest_of_each(first)
         ended = Question(_END, {"ended": _ids(ends)}) if ends else None
         answers = self._ask({"ended": ended, "bound": bound_machines(facts), **asked})
         _refuse_unended(ends, len(answers["ended"]))
