@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
             "Project",
             "projects",
             ("proj",),
-            "A piece of work of one tenant, with its quotas.",
+            "A project of one tenant: owners, machines, addresses and quotas.",
             ProjectSpec,
             columns=(spec_column("tenant", "TENANT"),),
         ),

@@ -83,7 +83,7 @@ def _single(text: str, port: int, partition: str | None) -> ScanRange:
         text, found = match["six"] or match["four"], match["port6"] or match["port4"]
         port = int(found) if found else port
         if not 0 < port < 65536:
-            raise ValueError(f"there is no port {port}")
+            raise ValueError(f"{port} is not a TCP port; write 1 to 65535")
     found = address_range(text)
     return ScanRange(found.first, found.last, found.version, port, partition)
 

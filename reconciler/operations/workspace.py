@@ -167,8 +167,9 @@ class Workspace:
             return Store.open("sqlite://")
         if store.copied is not None:
             self.note(
-                f"the store at {store.where} is of an older groundstate (schema {store.copied}); a copy of it is read, "
-                "and nothing of it is changed. `groundstate apply` and `groundstate run` bring it up to date"
+                f"the store at {store.where} is of an older groundstate (schema {store.copied}); "
+                f"groundstate reads a copy and changes nothing in the store. `groundstate apply` and "
+                f"`groundstate run` upgrade the store"
             )
         return store
 

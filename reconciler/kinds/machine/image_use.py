@@ -38,8 +38,8 @@ def advise_on_images(
 
 
 def admit_images(desired: DesiredState, facts: Facts) -> tuple[Diagnostic, ...]:
-    """An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148):
-    nobody could tell what the machine runs, or install it again."""
+    """An image stays declared while a declared machine has it, whatever its document asks for by now (metal-api#148).
+    Nobody could tell what the machine runs, or install it again."""
     users: dict[str, list[ResourceKey]] = {}
     for key, remembered in all_machine_facts(facts.resources).items():
         image = remembered.image
@@ -57,7 +57,7 @@ def _in_use(image: str, users: list[ResourceKey], desired: DesiredState, facts: 
     return Diagnostic(
         "image-in-use",
         Severity.ERROR,
-        f"Image {image} is no longer declared, but {count} it",
+        f"Image {image} is no longer declared, but {count} the image",
         sources[0],
         who,
         f"declare the image again, and remove it after spec.image of {whose} names another image and that is applied",
@@ -75,7 +75,9 @@ def _of_image(
         )
     elif spec.expires is not None and date.fromisoformat(spec.expires) - now.date() <= SOON:
         said = f"image {name} expires on {spec.expires}"
-        yield _warning("image-expires", said, image, f"after that no other machine can get it; used by {which}", hint)
+        yield _warning(
+            "image-expires", said, image, f"after that day no other machine can get the image; used by {which}", hint
+        )
     if spec.classification is Classification.DEPRECATED:
         yield _warning("image-deprecated", f"image {name} is deprecated", image, f"still used by {which}", hint)
     by_size: dict[str, list[ResourceKey]] = {}
