@@ -10,7 +10,8 @@ DIAGNOSTICS: dict[str, str] = {
     "file-too-large": "A manifest is larger than 1 MiB, and is not read.",
     "too-many-files": "The repository has more manifests, or more bytes in them, than allowed.",
     "path-too-deep": "A manifest is in more nested folders than allowed.",
-    "odd-file-name": "A path is not UTF-8, holds control characters, '..' or a backslash, or is in the tree twice.",
+    "odd-file-name": "A path is not UTF-8, holds control characters, '..' or a backslash, or appears twice in the "
+    "tree of the commit.",
     "symlink": "A symbolic link: what it points to is not part of the commit and is never read.",
     "submodule": "A submodule: its files are not part of the commit and are not read.",
     "not-a-file": "A manifest is not a regular file.",
