@@ -5,7 +5,7 @@ What is worked out of a document is kept with the desired state, so that a step 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -163,7 +163,7 @@ def hold_declared(changes: Iterable[Change], world: GuardWorld) -> Mapping[Resou
     if not guards:
         return {}
     found = {
-        change.key: tuple(hold for one in guards for hold in holds_on(one, change, world))
+        change.key: tuple(_holds(guards, change, world))
         for change in changes
         if change.key.kind != GUARD and change.actions
     }
@@ -178,9 +178,19 @@ def guards_of_change(change: Change, world: GuardWorld) -> list[GuardInForce]:
 def holds_on(guard: GuardInForce, change: Change, world: GuardWorld) -> Iterator[Hold]:
     """The holds of the guard's windows and of its protection on a change of what it guards, or by which that is given
     up. A claim that is removed takes its machines down."""
-    guarded = [key for key in _concerned(change) if is_guarded(guard, key, world)]
-    if not guarded:
-        return
+    return _holds((guard,), change, world)
+
+
+def _holds(guards: Iterable[GuardInForce], change: Change, world: GuardWorld) -> Iterator[Hold]:
+    keys = _concerned(change)
+    for guard in guards:
+        if guarded := [key for key in keys if is_guarded(guard, key, world)]:
+            yield from _holds_on(guard, change, guarded, world)
+
+
+def _holds_on(
+    guard: GuardInForce, change: Change, guarded: Collection[ResourceKey], world: GuardWorld
+) -> Iterator[Hold]:
     others = _others_words(key for key in guarded if key != change.key)
     if guard.spec.windows is not None and judges(guard.spec, change) and begins(change, world):
         state = window_of(guard, world.now)
