@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import errno
 import gc
 import sys
@@ -125,6 +126,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Give the command its part of the settings file."""
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            raise click.UsageError(_no_command(args[0]), ctx)
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and name is not None:
             settings = read_settings(ctx.meta["settings_file"])
@@ -143,6 +146,31 @@ class Commands(click.Group):
         for name in _COMMANDS:
             command = self.get_command(ctx, name)
             yield from command.commands.values() if isinstance(command, click.Group) else filter(None, [command])
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(("log", "logs", "audit"), "events"),
+    **dict.fromkeys(("diff", "check", "preview"), "plan"),
+    **dict.fromkeys(("list", "ls"), "get"),
+    **dict.fromkeys(("show", "inspect"), "describe"),
+    **dict.fromkeys(("suspend", "drain", "cordon", "hold"), "pause"),
+    **dict.fromkeys(("unpause", "unsuspend", "uncordon"), "resume"),
+    **dict.fromkeys(("reboot", "reset", "cycle", "power-cycle", "powercycle"), "restart"),
+    **dict.fromkeys(("sync", "refresh", "look"), "reconcile"),
+    **dict.fromkeys(("top", "info", "health"), "status"),
+    **dict.fromkeys(("daemon", "serve", "start"), "run"),
+    **dict.fromkeys(("scan", "find", "import"), "discover"),
+    **dict.fromkeys(("allow", "approve"), "override"),
+    **dict.fromkeys(("lint", "fmt", "test"), "validate"),
+    **dict.fromkeys(("rollback", "undo"), "rewind"),
+}
+"""What other tools call these commands."""
+
+
+def _no_command(word: str) -> str:
+    near = [_ELSEWHERE[word]] if word in _ELSEWHERE else difflib.get_close_matches(word, _COMMANDS, 2, 0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`groundstate --help` lists them"
+    return f"there is no command {word!r}; {hint}"
 
 
 def _note_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:

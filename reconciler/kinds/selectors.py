@@ -100,11 +100,26 @@ def _wanted(targets: Iterable[str], keys: set[ResourceKey]) -> list[tuple[str, s
             names = None
             groups.append((list(KINDS), []))
         elif names is not None and not slash and not any(map(find_kind, parts)):
-            names.append(target)
+            names += filter(None, target.split(","))
         else:
             names = None if slash else []
-            groups.append(([_kind(part, target, keys) for part in parts], [name] if names is None else names))
+            groups.append(([_kind(part, target, keys) for part in parts], name.split(",") if names is None else names))
     return [(kind, pattern) for kinds, patterns in groups for kind in kinds for pattern in patterns or ["*"]]
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(("node", "nodes", "host", "hosts", "server", "servers", "systems"), "machines"),
+    **dict.fromkeys(("subnet", "subnets", "vlan", "vlans", "prefixes"), "networks"),
+    **dict.fromkeys(("flavor", "flavors", "flavour", "types"), "sizes"),
+    **dict.fromkeys(("site", "sites", "zone", "zones", "region"), "partitions"),
+    **dict.fromkeys(("os", "oses"), "images"),
+    **dict.fromkeys(("policy", "policies", "pdb"), "guards"),
+    **dict.fromkeys(("event", "logs"), "`groundstate events`"),
+    "events": "`groundstate events`",
+    "status": "`groundstate status`",
+    "inventory": "`groundstate inventory`",
+}
+"""What other tools call these, and what is listed by a command of its own."""
 
 
 def _kind(word: str, target: str, keys: Iterable[ResourceKey]) -> str:
@@ -112,7 +127,9 @@ def _kind(word: str, target: str, keys: Iterable[ResourceKey]) -> str:
         return kind.name
     plurals = [kind.plural for kind in KINDS.values()]
     near = [f"{key.kind.lower()}/{key.name}" for key in sorted(keys) if key.name == target]
-    near = near or difflib.get_close_matches(word.lower(), plurals, 1, 0.5)
+    if not near and (elsewhere := _ELSEWHERE.get(word.lower())):
+        near = [elsewhere]
+    near = near or difflib.get_close_matches(word.lower(), plurals, 1, 0.65)
     hint = f"did you mean {' or '.join(near)}?" if near else f"kinds are {', '.join(plurals)}"
     raise Unmatched(f"{word!r} is not a kind; {hint}")
 

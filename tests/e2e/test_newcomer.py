@@ -66,6 +66,9 @@ class TestTargets:
         ("arguments", "said"),
         [
             (["machin"], "'machin' is not a kind; did you mean machines?"),
+            (["nodes"], "'nodes' is not a kind; did you mean machines?"),
+            (["events"], "'events' is not a kind; did you mean `groundstate events`?"),
+            (["zzz"], "'zzz' is not a kind; kinds are tenants, "),
             (["machine/web-02"], "no Machine is named 'web-02'; did you mean web-01?"),
             (["machine/zzz"], "list them with `groundstate get machines`"),
             (["-l", "rack in r1"], "is not a label selector; write key=value"),
@@ -74,6 +77,22 @@ class TestTargets:
     )
     def test_the_nearest_is_suggested(self, fleet: Desk, arguments: list[str], said: str) -> None:
         refused(fleet.run("plan", *arguments), said)
+
+    @pytest.mark.parametrize(
+        ("word", "said"),
+        [
+            ("plna", "did you mean plan?"),
+            ("logs", "did you mean events?"),
+            ("reboot", "did you mean restart?"),
+            ("xyzzy", "`groundstate --help` lists them"),
+        ],
+    )
+    def test_the_nearest_command_is_suggested(self, fleet: Desk, word: str, said: str) -> None:
+        refused(fleet.run(word), f"there is no command '{word}'; {said}")
+
+    @pytest.mark.parametrize("names", [["machine", "web-01,web-01"], ["machine/web-01,web-01"]])
+    def test_names_may_be_separated_by_commas(self, fleet: Desk, names: list[str]) -> None:
+        assert fleet.run("get", *names, "-o", "name").out.split() == ["Machine/web-01"]
 
     @pytest.mark.parametrize("command", ["plan", "get", "describe", "events", "adopt", "apply"])
     def test_labels_that_nothing_has_are_an_error(self, fleet: Desk, command: str) -> None:
@@ -89,7 +108,7 @@ class TestOptions:
         ("arguments", "said"),
         [
             (["plan", "--selectr", "x"], "--selector"),
-            (["plna"], "No such command 'plna'"),
+            (["plna"], "there is no command 'plna'; did you mean plan?"),
             (["plan", "-o", "xml"], "'text', 'json', 'yaml', 'markdown'"),
             (["plan", "--max-disrupted", "many"], "neither a number of machines (such as 5) nor a share (such as 10%)"),
             (["plan", "--max-disrupted", "101%"], "a share lies between 0% and 100%"),

@@ -87,7 +87,8 @@ def cancel_restart(
             key = _named(target, [one.key for one in asked])
         request = next((one for one in asked if one.key == key), None)
         if request is None:
-            why = f"no restart of {target} is open; `groundstate events {target}` shows those that have ended"
+            events = f"groundstate events machine/{target.rpartition('/')[2]}"
+            why = f"no restart of {target} is open; `{events}` shows those that have ended"
             raise OperationError(why, FailureReason.NOT_FOUND)
         with at.changing() as store:
             if _was_sent(store, request):
