@@ -12,7 +12,7 @@ from reconciler.kinds import record_action
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.common.fact_rules import Occasion
 from reconciler.kinds.common.machine_facts import NO_MACHINE_FACTS, FactType, MachineFacts, machine_facts
-from reconciler.kinds.machine.lifecycle import lifecycle
+from reconciler.kinds.machine.lifecycle import deadlines
 from reconciler.kinds.machine.lifecycle.lifecycle import BootStage, Phase, phase, purpose, stage
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import MachineSpec
@@ -119,17 +119,17 @@ def _when(pairs: frozenset[tuple[BootStage, Purpose | None]]) -> str:
     return "; ".join(words)
 
 
-_AGAIN = f"tried {lifecycle.MAX_ATTEMPTS} times, then in Error until `lifecycle.request` changes"
+_AGAIN = f"tried {deadlines.MAX_ATTEMPTS} times, then in Error until `lifecycle.request` changes"
 _LIMITS = (
-    ("a boot request, until the agent registers", lifecycle.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
-    ("no report of a working agent", lifecycle.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
-    ("no report of an agent whose machine is off", lifecycle.GONE_AFTER, f"`AgentGone`; {_AGAIN}"),
-    ("an inspection or installation", lifecycle.INSTALL_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
-    ("a wipe", lifecycle.WIPE_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
-    ("an agent that is done, until the machine is off", lifecycle.GRACE, "groundstate powers the machine off"),
+    ("a boot request, until the agent registers", deadlines.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
+    ("no report of a working agent", deadlines.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
+    ("no report of an agent whose machine is off", deadlines.GONE_AFTER, f"`AgentGone`; {_AGAIN}"),
+    ("an inspection or installation", deadlines.INSTALL_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
+    ("a wipe", deadlines.WIPE_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
+    ("an agent that is done, until the machine is off", deadlines.GRACE, "groundstate powers the machine off"),
     (
         "a written image, until its system phones home",
-        lifecycle.HOME_WITHIN,
+        deadlines.HOME_WITHIN,
         "`NotHeardOf`; the disk is left unchanged",
     ),
 )

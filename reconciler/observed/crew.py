@@ -101,11 +101,9 @@ class Crew:
         return sum(work.begun < before for work in self._at_work)
 
 
-def each_done(
-    work: Callable[[U], T], keys: Collection[U], concurrency: int, name: str, answered: Callable[[T], bool]
-) -> Iterator[T]:
+def each_done(work: Callable[[U], T], keys: Collection[U], concurrency: int, name: str) -> Iterator[T]:
     """Do the work for each, so many side by side, those that hang not counted; results as they come. Raises what the
-    work raises. `answered`: whether the time of this result tells how long such work takes."""
+    work raises."""
     waiting = deque((key, runtime.future()) for key in keys)
     results = [future for _, future in waiting]
     over = runtime.flag()
@@ -115,11 +113,9 @@ def each_done(
             key, future = waiting.popleft()
         except IndexError:
             return False
-        with crew.at_work() as task:
+        with crew.at_work():
             try:
-                result = work(key)
-                task.answered = answered(result)
-                future.set_result(result)
+                future.set_result(work(key))
             except BaseException as error:  # noqa: BLE001  raised where the result is asked for
                 future.set_exception(error)
         return not over.is_set()

@@ -23,7 +23,8 @@ from reconciler.kinds.common.machine_facts import (
     machine_facts,
 )
 from reconciler.kinds.guard.fleet_share import FleetShare
-from reconciler.kinds.machine.lifecycle.lifecycle import Phase, another_system, claim_spec, phase
+from reconciler.kinds.machine.lifecycle.lifecycle import Phase, claim_spec, phase
+from reconciler.kinds.machine.lifecycle.system_identity import another_system
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec
 from reconciler.model.action import AcceptSystem
 from reconciler.model.resource import DesiredState, ResourceKey

@@ -23,7 +23,7 @@ from reconciler.kinds.common.machine_facts import (
     machine_facts,
     machine_s,
 )
-from reconciler.kinds.machine.lifecycle.lifecycle import SERVED_WITHIN
+from reconciler.kinds.machine.lifecycle.deadlines import SERVED_WITHIN
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import Acquire, Bind, Claim, InFlight, PowerOn, Unclaim

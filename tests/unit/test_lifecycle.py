@@ -21,16 +21,9 @@ from reconciler.kinds.common.machine_facts import (
     Wiped,
     Written,
 )
-from reconciler.kinds.machine.lifecycle import lifecycle
-from reconciler.kinds.machine.lifecycle.lifecycle import (
-    AgentTask,
-    BootStage,
-    Phase,
-    agent_task,
-    overdue,
-    phase,
-    purpose,
-)
+from reconciler.kinds.machine.lifecycle import deadlines, lifecycle
+from reconciler.kinds.machine.lifecycle.deadlines import overdue
+from reconciler.kinds.machine.lifecycle.lifecycle import AgentTask, BootStage, Phase, agent_task, phase, purpose
 from reconciler.kinds.machine.lifecycle.lifecycle_events import EXPECTED, apply_fact
 from reconciler.kinds.machine.spec import LifecycleSpec, MachineSpec, Mode, Pause
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
@@ -146,16 +139,16 @@ def test_an_agent_writes_and_wipes_under_the_order_for_it_alone(
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (life(BootStage.ORDERED, Purpose.INSPECT), lifecycle.SERVED_WITHIN, "AgentMissing"),
-        (life(BootStage.WORKING, Purpose.INSTALL), lifecycle.SILENT_AFTER, "AgentSilent"),
+        (life(BootStage.ORDERED, Purpose.INSPECT), deadlines.SERVED_WITHIN, "AgentMissing"),
+        (life(BootStage.WORKING, Purpose.INSTALL), deadlines.SILENT_AFTER, "AgentSilent"),
         (
             life(BootStage.WORKING, Purpose.INSTALL).progressed(last_heard_at=NOW + timedelta(hours=2)),
-            lifecycle.INSTALL_WITHIN,
+            deadlines.INSTALL_WITHIN,
             "TakesTooLong",
         ),
         (
             life(BootStage.WORKING, Purpose.WIPE).progressed(last_heard_at=NOW + timedelta(hours=24)),
-            lifecycle.WIPE_WITHIN,
+            deadlines.WIPE_WITHIN,
             "TakesTooLong",
         ),
     ],
@@ -165,7 +158,7 @@ def test_an_order_may_take_so_long_and_no_longer(before: LifecycleFacts, after: 
     found = overdue(before, NOW + after)
     assert found is not None
     assert (found.reason, found.final) == (reason, False)
-    last = overdue(msgspec.structs.replace(before, attempts=lifecycle.MAX_ATTEMPTS), NOW + after)
+    last = overdue(msgspec.structs.replace(before, attempts=deadlines.MAX_ATTEMPTS), NOW + after)
     assert last is not None
     assert last.final
 

@@ -1,7 +1,7 @@
 """A managed machine's lifecycle: what its facts come to, and what they ask for next. Pure.
 
 The phases are derived each time and never stored. An unclaimed machine is off. Nothing is ever written to a disk, or
-wiped off it, without a boot request for just that. The machine was seen off before."""
+wiped off it, without a boot request for just that, to a machine that was seen off before."""
 
 from __future__ import annotations
 
@@ -14,35 +14,20 @@ from drivers.base import BootEnabled, BootTarget, PowerState, SystemState
 from reconciler.kinds.claim.spec import MachineClaimSpec, claim_of
 from reconciler.kinds.common.machine_facts import BootRequest, LifecycleFacts, MachineFacts
 from reconciler.kinds.machine.lifecycle import virtual_media
+from reconciler.kinds.machine.lifecycle.deadlines import GRACE, overdue
+from reconciler.kinds.machine.lifecycle.system_identity import another_system, held_for_another_system
 from reconciler.kinds.machine.spec import BootSpec, Escalate, MachineSpec, ShutdownSpec, managed, once_order
 from reconciler.model.action import SetBoot
 from reconciler.model.event import EventReason
 from reconciler.model.resource import DesiredState
-from reconciler.model.retry import BOOT_REQUEST
-from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
-from reconciler.model.values.system_uuid import same_uuid
+from reconciler.model.values.boot_purpose import Purpose
 
-SERVED_WITHIN = timedelta(minutes=20)
-"""From an order to the agent's first word. A graceful shutdown, the firmware's start (ten minutes are not rare on
-servers with much memory) and the download of the agent."""
-SILENT_AFTER = timedelta(minutes=3)
-"""The agent says that it is alive every five seconds; then it or the machine has died, or lost its network."""
-GONE_AFTER = timedelta(seconds=30)
-"""The same, of an agent whose machine is seen off."""
-INSTALL_WITHIN = timedelta(hours=2)
-WIPE_WITHIN = timedelta(hours=24)
-"""A disk of 20 TB without a secure erase, at 250 MB/s."""
-HOME_WITHIN = timedelta(minutes=20)
-"""From the end of the writing to the system's first word."""
-GRACE = timedelta(minutes=2)
-"""How long the agent may take to switch the machine off by itself."""
 NO_SYSTEM = ShutdownSpec(timeout_seconds=30, escalate=Escalate.FORCE)
 """For a machine on which only the agent can be running, which does not hear a power button."""
 CRASH_LOOP = EventReason.CRASH_LOOP
 CRASH_STARTS = 3
 CRASH_WITHIN = timedelta(minutes=15)
 """A system that is started so often in that time, and does not call, is in a crash loop."""
-MAX_ATTEMPTS = 3
 
 
 class Phase(StrEnum):
@@ -260,49 +245,6 @@ def _by_this_clock(life: LifecycleFacts, now: datetime) -> LifecycleFacts:
     return msgspec.structs.replace(life.progressed(**late), stopped_at=stopped_at)
 
 
-SERIAL = "serial:"
-"""What stands before a serial number where there is no UUID: 17 of 50 recorded systems tell none."""
-
-
-def system_of(state: SystemState, *, by_serial: bool | None = None) -> str | None:
-    """What tells this system from others, a word without spaces: its UUID, or else `serial:` and its serial number.
-    `by_serial`: only the one, or only the other. None: its BMC does not say."""
-    serial = "-".join((state.serial or "").split())
-    by_number = f"{SERIAL}{serial}" if serial else None
-    return (None if by_serial else state.uuid) or (None if by_serial is False else by_number)
-
-
-def uuid_of(seen: object) -> str | None:
-    """The UUID that the machine's BMC reported at a look; None where it reported none, or could not be read."""
-    return seen.uuid if isinstance(seen, SystemState) else None
-
-
-def like_before(life: LifecycleFacts, state: SystemState) -> str | None:
-    """The same of what answers now, in the same form as that of the recorded system."""
-    return system_of(state, by_serial=life.system.startswith(SERIAL)) if life.system is not None else None
-
-
-def another_system(life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether what answers at the BMC's address is not the system whose life this is."""
-    now = like_before(life, state)
-    return life.system is not None and now is not None and not same_system(now, life.system)
-
-
-def same_system(one: str, other: str) -> bool:
-    """Whether two words of `system_of` tell of one system. An update of the firmware may turn the UUID's first three
-    fields round (metal-stack/go-hal#57)."""
-    one, other = one.lower(), other.lower()
-    return one == other or (not one.startswith(SERIAL) and same_uuid(one, other))
-
-
-def held_for_another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState) -> bool:
-    """Whether that keeps everything from being done; not so where the document's `request` names the new system.
-    Another word may have been said for another reason, of another machine."""
-    asked = spec.lifecycle.request if spec.lifecycle is not None else None
-    new = like_before(life, state)
-    return another_system(life, state) and not any(same_system(new or "", word) for word in (asked or "").split())
-
-
 class AgentTask(StrEnum):
     """What the agent is to do now."""
 
@@ -328,52 +270,7 @@ def agent_task(facts: MachineFacts, claim: MachineClaimSpec | None) -> AgentTask
             return AgentTask.POWER_OFF
 
 
-def _power_under(request: BootRequest, now: datetime) -> str | None:
-    """On until the agent calls. While it is at work nobody else touches the power: that it is off then means that it
-    has gone. In the end it switches off by itself, and is switched off when it does not."""
-    if request.ended_at is not None:
-        return None if now < request.ended_at + GRACE else "Off"
-    return "On" if request.registered_at is None else None
-
-
 # -- what keeps an order from going on ---------------------------------------------------------------------------------
-
-
-def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> LifecycleFailure | None:
-    """What is wrong with the order under way, when it has waited for too long. `off`: the machine is seen off."""
-    order = life.boot_request
-    if order is None or order.ended_at is not None:
-        return None
-    if order.registered_at is None:
-        # Until it is seen off, others decide how long that takes: guards, people, its own system.
-        if life.stopped_at is None or now < max(order.requested_at, life.stopped_at) + SERVED_WITHIN:
-            return None
-        fetched, absent = (
-            ("Machine fetched its boot script but no agent reported"),
-            "Machine did not fetch its boot script",
-        )
-        how = fetched if order.served_at else absent
-        return failed(life, EventReason.AGENT_MISSING, f"{how} within {duration_words(SERVED_WITHIN)}", now)
-    heard = order.last_heard_at or order.registered_at
-    # Not at once: there are BMCs that say Off for minutes after the machine has come up (openbmc/openbmc#804).
-    if off and now >= heard + GONE_AFTER:
-        return failed(
-            life,
-            EventReason.AGENT_GONE,
-            f"Machine powered off before the agent had finished; last step: {order.progress or 'none'}",
-            now,
-        )
-    if now >= heard + SILENT_AFTER:
-        at = f"; last step: {order.progress}" if order.progress else ""
-        return failed(
-            life, EventReason.AGENT_SILENT, f"no report from the agent for {duration_words(now - heard)}{at}", now
-        )
-    within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
-    if now >= order.requested_at + within:
-        return failed(
-            life, EventReason.TAKES_TOO_LONG, f"{order.purpose} has taken more than {duration_words(within)}", now
-        )
-    return None
 
 
 def crash_loop_is_over(life: LifecycleFacts, state: SystemState, now: datetime) -> bool:
@@ -383,26 +280,9 @@ def crash_loop_is_over(life: LifecycleFacts, state: SystemState, now: datetime) 
     return looping and state.power is PowerState.ON and bool(life.starts) and now >= life.starts[-1] + CRASH_WITHIN
 
 
-def missing_home(life: LifecycleFacts, now: datetime) -> bool:
-    """Whether the installed system should have been heard of by now. Its disk is left alone all the same: a machine
-    that was counted as fresh for want of a report lost its data (metal-api#207)."""
-    written = life.written
-    return written is not None and life.phoned_home_at is None and now >= written.at + HOME_WITHIN
-
-
-def retry_at(life: LifecycleFacts) -> datetime | None:
-    """When the next order may be given after a failure; None: at once."""
-    return None if life.failure is None else life.failure.at + timedelta(seconds=BOOT_REQUEST * max(1, life.attempts))
-
-
-def failed(life: LifecycleFacts, reason: str, message: str, now: datetime) -> LifecycleFailure:
-    """A failure that ends an order: the last of so many attempts is final."""
-    final = life.attempts >= MAX_ATTEMPTS
-    tried = f"; attempt {life.attempts} of {MAX_ATTEMPTS}"
-    return LifecycleFailure(reason, message + tried, now, final)
-
-
-def duration_words(span: timedelta) -> str:
-    """`20 minutes`, `3 hours`."""
-    minutes = int(span.total_seconds() // 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+def _power_under(request: BootRequest, now: datetime) -> str | None:
+    """On until the agent calls. While it is at work nobody else touches the power: that it is off then means that it
+    has gone. In the end it switches off by itself, and is switched off when it does not."""
+    if request.ended_at is not None:
+        return None if now < request.ended_at + GRACE else "Off"
+    return "On" if request.registered_at is None else None

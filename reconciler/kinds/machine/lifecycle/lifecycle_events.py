@@ -7,15 +7,8 @@ from datetime import datetime
 import msgspec
 
 from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, Wiped, Written
-from reconciler.kinds.machine.lifecycle.lifecycle import (
-    CRASH_LOOP,
-    CRASH_STARTS,
-    CRASH_WITHIN,
-    BootStage,
-    duration_words,
-    failed,
-    stage,
-)
+from reconciler.kinds.machine.lifecycle.deadlines import duration_words, failed
+from reconciler.kinds.machine.lifecycle.lifecycle import CRASH_LOOP, CRASH_STARTS, CRASH_WITHIN, BootStage, stage
 from reconciler.model.event import EventReason
 from reconciler.model.values.boot_purpose import LifecycleFailure, Purpose
 

@@ -11,7 +11,7 @@ from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.kind import KindView, Steps
 from reconciler.kinds.common.machine_facts import LifecycleFacts, facts_in
 from reconciler.kinds.ipam.ipaddress import AddressState
-from reconciler.kinds.machine.lifecycle import lifecycle, virtual_media
+from reconciler.kinds.machine.lifecycle import deadlines, lifecycle, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.lifecycle import BootStage
 from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.action import AcceptSystem, Free, PowerOn, RequestBoot, RequestErasure, SetBoot, Settle
@@ -27,7 +27,7 @@ def lifecycle_field(spec: MachineSpec, look: KindView) -> Field:
     claim = lifecycle.claim_spec(facts_in(look), look.desired)
     at, goal = lifecycle.phase(facts_in(look), claim), lifecycle.goal(facts_in(look).lifecycle)
     life, state = facts_in(look).lifecycle, look.value if isinstance(look.value, SystemState) else SystemState()
-    odd = {"running": _started_by_others(life, state), "another system": lifecycle.another_system(life, state)}
+    odd = {"running": _started_by_others(life, state), "another system": system_identity.another_system(life, state)}
     settled = (
         at is goal
         and life.boot_request is None
@@ -43,7 +43,7 @@ def lifecycle_field(spec: MachineSpec, look: KindView) -> Field:
 def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
     """The next step, or what it waits for."""
     life, claim = facts_in(look).lifecycle, lifecycle.claim_spec(facts_in(look), look.desired)
-    if lifecycle.another_system(life, state) and life.claim is not None:
+    if system_identity.another_system(life, state) and life.claim is not None:
         return _another_system(spec, life, state, look)
     if life.boot_request is not None:
         return _under_way(life, lifecycle.purpose(facts_in(look), spec, claim), state, look)
@@ -55,7 +55,7 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
     purpose = lifecycle.purpose(facts_in(look), spec, claim)
     if purpose is None:
         return _at_rest(life, state, look)
-    again = lifecycle.retry_at(life)
+    again = deadlines.retry_at(life)
     # A failure of a later time than now was told by a clock that has been put back.
     if life.failure is not None and again is not None and life.failure.at <= look.now < again:
         when = f"wait until {again:%H:%M:%S}Z for the next attempt"
@@ -72,8 +72,8 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
 def _another_system(spec: MachineSpec, life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
     """Somebody's machine is not inspected anew: that the new system is its own is written down, and life goes on."""
     word = spec.lifecycle.request if spec.lifecycle is not None else None
-    system = lifecycle.like_before(life, state)
-    if word is None or system is None or lifecycle.held_for_another_system(spec, life, state):
+    system = system_identity.like_before(life, state)
+    if word is None or system is None or system_identity.held_for_another_system(spec, life, state):
         return Steps()  # The hold is the machine's as a whole.
     reason = f"spec.lifecycle.request is {word!r}"
     return Steps((AcceptSystem(key=look.key, system=system, was=life.system or "", word=word, reason=reason),))
@@ -86,7 +86,7 @@ def _under_way(life: LifecycleFacts, wanted: Purpose | None, state: SystemState,
         and wanted is not life.boot_request.purpose
     ):
         return Steps((Settle(key=look.key, reason=f"{life.boot_request.purpose} is no longer requested"),))
-    trouble = _refused(life, look) or lifecycle.overdue(life, look.now, off=state.power is PowerState.OFF)
+    trouble = _refused(life, look) or deadlines.overdue(life, look.now, off=state.power is PowerState.OFF)
     if trouble is not None:
         return Steps((Settle(key=look.key, failure=trouble, reason=trouble.message),))
     stage, order = lifecycle.stage(life), life.boot_request
@@ -115,7 +115,7 @@ def _refused(life: LifecycleFacts, look: KindView) -> LifecycleFailure | None:
             and life.boot_request is not None
             and failure.at >= life.boot_request.requested_at
         ):
-            return lifecycle.failed(life, EventReason.BOOT_REQUEST_FAILED, f"{path}: {failure.message}", look.now)
+            return deadlines.failed(life, EventReason.BOOT_REQUEST_FAILED, f"{path}: {failure.message}", look.now)
     return None
 
 
@@ -132,7 +132,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
             )
         return Steps((Free(key=look.key, reason="Machine is wiped and off"),))
     if life.claim is not None and life.written is None:
-        why = f"Machine is claimed, but MachineClaim/{life.claim} is not declared for the machine's project"
+        why = f"Machine is claimed, but MachineClaim/{life.claim} is not declared for its project"
         return _waits(
             HoldKind.BLOCKED,
             "claim",
@@ -140,7 +140,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
             "continues automatically when the claim is declared, or when the claim has released the machine",
         )
     if life.claim is not None and life.phoned_home_at is None:
-        if lifecycle.missing_home(life, look.now):
+        if deadlines.missing_home(life, look.now):
             why = "the installed OS has not phoned home; its disk is not touched"
             hint = f"check the machine's console; to reinstall, change spec.request of MachineClaim/{life.claim}"
             return _waits(HoldKind.FAILED, "NotHeardOf", why, hint)
@@ -192,7 +192,7 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
         return _waits(HoldKind.BLOCKED, "addresses", why, "continues automatically when the addresses are acquired")
     written = facts.lifecycle.written
     order = RequestBoot if written is None else RequestErasure
-    reason = f"image {facts.image} will be written" + (f" over {written.image}" if written is not None else "")
+    reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
     return _order(order, Purpose.INSTALL, claim.request, reason, spec, state, look)
 
 

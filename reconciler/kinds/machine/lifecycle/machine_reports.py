@@ -8,7 +8,8 @@ import msgspec
 
 from reconciler.kinds.common.fact_rules import ReportOutcome
 from reconciler.kinds.common.machine_facts import FactType, LifecycleFacts, MachineFacts
-from reconciler.kinds.machine.lifecycle.lifecycle import SERVED_WITHIN, BootStage, stage, unattended
+from reconciler.kinds.machine.lifecycle.deadlines import SERVED_WITHIN
+from reconciler.kinds.machine.lifecycle.lifecycle import BootStage, stage, unattended
 from reconciler.kinds.machine.lifecycle.lifecycle_events import apply_fact
 from reconciler.model.event import EventType
 

@@ -14,10 +14,11 @@ from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Rec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.machine import machine_restart
-from reconciler.kinds.machine.lifecycle import lifecycle, virtual_media
+from reconciler.kinds.machine.lifecycle import lifecycle, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
+from reconciler.kinds.machine.rules.boot_rules import confirms_order
 from reconciler.kinds.machine.rules.machine_records import record_machine_action
-from reconciler.kinds.machine.rules.machine_rules import confirms_order, ordered_boot
+from reconciler.kinds.machine.rules.machine_rules import ordered_boot
 from reconciler.kinds.machine.rules.resend import is_repeatable
 from reconciler.kinds.machine.spec import MachineSpec, is_paused, once_order, one_time_boot
 from reconciler.kinds.machine.ways_in import ways_in
@@ -148,7 +149,7 @@ class MachineFactRules(FactRules):
         """Whose it is, and its boot requests."""
         if not isinstance(action, MachineRecord):
             return super().record(action, facts, occasion)
-        uuid = lifecycle.uuid_of(occasion.value)
+        uuid = system_identity.uuid_of(occasion.value)
         return record_machine_action(action, facts, occasion.now, occasion.name, uuid)
 
     def restart_asked(self, facts: ResourceFacts, request: RestartRequest) -> ResourceFacts:
@@ -207,7 +208,7 @@ class MachineFactRules(FactRules):
         known = machine_s(facts)
         if is_over(known, fact, request):
             return None
-        system = lifecycle.system_of(value) if isinstance(value, SystemState) else None
+        system = system_identity.system_of(value) if isinstance(value, SystemState) else None
         return apply_report(known, fact, detail, system, now)
 
 

@@ -1,0 +1,107 @@
+"""What is done about a machine's boot override: as declared, or as its lifecycle orders. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from drivers.base import BootEnabled, BootMode, BootOverride, BootTarget, PowerState, SystemState
+from reconciler.kinds.common.field_types.managed_field import Field
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.machine_facts import facts_in
+from reconciler.kinds.machine.rules.unmet_needs import hold_unreported, hold_unsupported, state_of
+from reconciler.kinds.machine.spec import BootSpec, MachineSpec, once_order
+from reconciler.model.action import SetBoot
+from reconciler.model.plans.plan import Hold, HoldKind, override_hint
+
+BOOT = SetBoot.path
+FIRST_SIGHT = "first-sight"
+"""The guard of one-time boot orders of unknown age."""
+
+
+def confirms_order(boot: BootSpec, sent: BootOverride, value: Any) -> bool:
+    """Whether what was sent, perhaps for an order that was declared before, is what this one asks for."""
+    seen = state_of(value).boot
+    return boot.target == sent.target and (boot.mode is None or (seen is not None and seen.mode == boot.mode))
+
+
+def boot_field(boot: BootSpec, state: SystemState, look: KindView) -> Field:
+    """What is declared of the boot override, beside what is observed."""
+    desired = msgspec.to_builtins(boot)
+    seen = state.boot
+    if boot.enabled is BootEnabled.ONCE:
+        # A machine that boots uses a Once order up and reads Disabled again: only the record of having given the
+        # order tells that from never having given it.
+        equal = facts_in(look).once_done == once_order(boot)
+    elif boot.enabled is BootEnabled.DISABLED:
+        equal = seen is not None and seen.enabled in (None, BootEnabled.DISABLED)
+    else:
+        equal = seen is not None and (seen.target, seen.enabled) == (boot.target, boot.enabled)
+    if boot.mode is not None and boot.enabled is not BootEnabled.ONCE and seen is not None:
+        equal = equal and seen.mode == boot.mode
+    observed = None if seen is None else msgspec.to_builtins(seen)
+    return Field(BOOT, desired, observed, equal, once=boot.enabled is BootEnabled.ONCE, unknown=seen is None)
+
+
+def keeps_override(asked: BootOverride, seen: BootOverride) -> bool:
+    """Compared by meaning: a Once order may read back as Continuous (sushy-emulator) or as UefiTarget (Dell R640,
+    dell/redfish-ansible-module#74)."""
+    if asked.enabled is BootEnabled.DISABLED:
+        return seen.enabled in (None, BootEnabled.DISABLED)
+    enabled = seen.enabled == asked.enabled or (
+        asked.enabled is BootEnabled.ONCE and seen.enabled is BootEnabled.CONTINUOUS
+    )
+    target = seen.target == asked.target or (
+        asked.enabled is BootEnabled.ONCE and seen.target is BootTarget.UEFI_TARGET
+    )
+    return enabled and target and (asked.mode is None or seen.mode == asked.mode)
+
+
+def boot_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+    """What makes the boot override as declared, or why nothing may."""
+    boot = spec.boot
+    if boot is None:
+        return Steps()
+    if state.boot is None and "boot" in state.unreported:
+        return hold_unreported(BOOT, "BMC does not report its boot override")
+    if state.boot is None:
+        return hold_unsupported(BOOT, "the BMC has no boot override", "remove spec.boot")
+    if boot.mode is not None and state.boot.mode is None:
+        return hold_unsupported(BOOT, "the BMC has no BootSourceOverrideMode", "remove spec.boot.mode")
+    unsure = _order_of_unknown_age(boot, state, look)
+    if unsure is not None and look.lifted(FIRST_SIGHT) is None:
+        return Steps(holds=(unsure,))
+    allowed = state.allowed_boot_targets
+    if allowed is not None and boot.enabled is not BootEnabled.DISABLED and boot.target not in allowed:
+        return hold_unsupported(
+            BOOT,
+            f"the BMC does not offer boot target {boot.target}",
+            f"choose one of {', '.join(sorted({*allowed} - {BootTarget.NONE}))}",
+        )
+    # Sending the mode again queues a BIOS job and a second reboot on iDRAC9 (ironcore-dev/metal-operator#81).
+    mode = BootMode(boot.mode) if boot.mode is not None and boot.mode != state.boot.mode else None
+    target: BootTarget | None = boot.target
+    if boot.enabled is BootEnabled.DISABLED:
+        # Where a BMC does not offer None, the target that is there stays, as some want a target in every write
+        # (Ironic note redfish-full-boot-payload-asrockrack).
+        target = BootTarget.NONE if allowed is None or BootTarget.NONE in allowed else state.boot.target
+    override = BootOverride(target=target, enabled=boot.enabled, mode=mode)
+    set_boot = SetBoot(key=look.key, override=override, reason="boot override differs")
+    return Steps((set_boot,), passes=(FIRST_SIGHT,) if unsure is not None else ())
+
+
+def _order_of_unknown_age(boot: BootSpec, state: SystemState, look: KindView) -> Hold | None:
+    """A new store, or one that was mistyped, knows of no order that was carried out. Whatever it gives, the next boot
+    of a machine in production would install it again, whether the machine runs or is off just now."""
+    if facts_in(look).found_order is None or facts_in(look).found_order != once_order(boot):
+        return None
+    if facts_in(look).found_new:
+        why, also = "the store is new: this one-time boot override may already have been executed", ""
+    elif state.power is not PowerState.OFF:
+        why = "first observation of a running machine: the one-time boot override may already have been executed"
+        also = ", or power the machine off"
+    else:
+        return None
+    hint = f"set or change spec.boot.request to send the boot override{also}; or {override_hint(FIRST_SIGHT, look.key)}"
+    return Hold(HoldKind.GUARD, FIRST_SIGHT, why, hint, BOOT)

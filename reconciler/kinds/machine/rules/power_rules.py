@@ -1,0 +1,72 @@
+"""What is done about a machine's power and its indicator LED. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import IndicatorLED, PowerState, ResetType, SystemState
+from reconciler.kinds.common.kind import KindView, Steps
+from reconciler.kinds.common.machine_facts import facts_in
+from reconciler.kinds.machine import machine_restart
+from reconciler.kinds.machine.rules.unmet_needs import hold_unreported, hold_unsupported
+from reconciler.kinds.machine.spec import Escalate, MachineSpec
+from reconciler.model.action import PowerOff, PowerOn, SetIndicator
+from reconciler.model.plans.plan import Hold, HoldKind
+
+POWER, LED = PowerOn.path, SetIndicator.path
+
+
+def led_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+    """What makes the LED as declared, or why nothing may."""
+    if spec.indicator_led is None:
+        return Steps()
+    if state.indicator is None and "indicator" in state.unreported:
+        return hold_unreported(LED, "BMC does not report its indicator LED")
+    if state.indicator is None:
+        return hold_unsupported(LED, "the BMC has no indicator LED", "remove spec.indicatorLED")
+    return Steps((SetIndicator(key=look.key, led=IndicatorLED(spec.indicator_led), reason="indicator LED differs"),))
+
+
+def power_steps(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+    """What makes the power as declared, or why nothing may."""
+    # A graceful shutdown that hangs may show as PoweringOff for ever (ironcore-dev/metal-operator#129).
+    hangs = state.power is PowerState.POWERING_OFF and spec.power == "Off" and facts_in(look).shutdown_ignored
+    if state.power in (PowerState.POWERING_ON, PowerState.POWERING_OFF) and not hangs:
+        reason = f"BMC reports power {state.power}"
+        return Steps(holds=(Hold(HoldKind.IN_FLIGHT, "power", reason, "wait; the machine is observed again shortly"),))
+    if state.power is None:
+        return hold_unreported(POWER, "BMC reports no power state")
+    if spec.power == "On":
+        return _power_on(state, look)
+    off, asked = _power_off(spec, state, look), facts_in(look).restart
+    if off.actions and asked is not None and machine_restart.turns_off(facts_in(look), look.now):
+        why = f"restart {asked.id} by {asked.by}: {asked.reason}"
+        both = (*off.actions, *_power_on(state, look).actions)
+        return Steps(tuple(msgspec.structs.replace(action, reason=why) for action in both))
+    return off
+
+
+def _power_on(state: SystemState, look: KindView) -> Steps:
+    for choice in (ResetType.ON, ResetType.FORCE_ON, ResetType.PUSH_POWER_BUTTON):
+        if state.allowed_resets is None or choice in state.allowed_resets:
+            return Steps((PowerOn(key=look.key, reset_type=choice, reason=f"power is {state.power}"),))
+    return hold_unsupported(
+        POWER, "the BMC offers no ResetType that powers on", "remove spec.power, or power it on by hand"
+    )
+
+
+def _power_off(spec: MachineSpec, state: SystemState, look: KindView) -> Steps:
+    offered = state.allowed_resets
+    graceful = offered is None or ResetType.GRACEFUL_SHUTDOWN in offered
+    if graceful and facts_in(look).shutdown_ignored is None:
+        reset, reason = ResetType.GRACEFUL_SHUTDOWN, "power is On"
+    elif spec.shutdown.escalate is not Escalate.FORCE:
+        why = "the graceful shutdown was ignored" if graceful else "the BMC offers no graceful shutdown"
+        return hold_unsupported(POWER, why, "set spec.shutdown.escalate to Force to cut the power")
+    elif offered is None or ResetType.FORCE_OFF in offered:
+        reset, reason = ResetType.FORCE_OFF, "graceful shutdown ignored" if graceful else "no graceful shutdown offered"
+    else:
+        return hold_unsupported(
+            POWER, "the BMC offers no ResetType that powers off", "remove spec.power, or power it off by hand"
+        )
+    return Steps((PowerOff(key=look.key, reset_type=reset, reason=reason),))
