@@ -207,6 +207,8 @@ class RedfishConnection:
             content, response.will_close = b"", True
         finally:
             response.close()
+            # http.client lets go of it with the next request alone: of 10,000 idle BMCs that is 30 MB.
+            connection._HTTPConnection__response = None  # type: ignore[attr-defined]
         if response.will_close:
             self.close()
         return Reply(response.status, response.headers, content)
