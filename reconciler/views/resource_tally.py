@@ -14,8 +14,9 @@ import msgspec
 
 from reconciler.kinds import FLEET, KINDS, RECONCILED
 from reconciler.kinds.common.kind_metrics import CountedGauge, LabelValues
-from reconciler.model.facts import Facts
-from reconciler.model.observation import ObservedState
+from reconciler.model.action import InFlight
+from reconciler.model.facts import Facts, ResourceFacts
+from reconciler.model.observation import ObservedState, ReadError
 from reconciler.model.plans.plan import Change, Plan, Unknown
 from reconciler.model.resource import DesiredState, ResourceKey
 from reconciler.placement.capacity import MACHINE_CAPACITY
@@ -41,12 +42,18 @@ Series = Mapping[str, Mapping[LabelValues, int]]
 """Of each gauge, how many resources there are by the values of its labels."""
 
 
+Classes = tuple[tuple[str, LabelValues], ...]
+
+
 class _Entry(msgspec.Struct, frozen=True):
     """What a resource was counted by (`said`: by the plan), and in which gauges with which labels."""
 
-    basis: tuple[Any, ...]
+    facts: ResourceFacts | None
+    value: Any
+    error: ReadError | None
+    flight: InFlight | None
     said: Change | Unknown | None
-    classes: tuple[tuple[str, LabelValues], ...]
+    classes: Classes
 
 
 class ResourceTally:
@@ -63,33 +70,44 @@ class ResourceTally:
         said: dict[ResourceKey, Change | Unknown] = {one.key: one for one in planned.changes}
         said.update((one.key, one) for one in planned.unknown)
         keys = {*world.desired.resources, *world.facts.resources}
+        # A fleet is in few classes: one tuple for all that are in the same.
+        known: dict[Classes, Classes] = {}
         self._desired = world.desired
         self._entries = {
-            key: _entry(key, world, said.get(key), before.get(key)) for key in keys if key.kind in RECONCILED
+            key: _entry(key, world, said.get(key), before.get(key), known) for key in keys if key.kind in RECONCILED
         }
         found: dict[str, Counter[LabelValues]] = {
             gauge.name: Counter(dict.fromkeys(gauge.always, 0)) for gauge in COUNTED
         }
         found[RESOURCE_STATUS] = Counter()
-        for entry in self._entries.values():
-            for name, labels in entry.classes:
-                found[name][labels] += 1
+        for classes, number in Counter(entry.classes for entry in self._entries.values()).items():
+            for name, labels in classes:
+                found[name][labels] += number
         return found
 
 
-def _entry(key: ResourceKey, world: GuardWorld, said: Change | Unknown | None, before: _Entry | None) -> _Entry:
-    facts, seen = world.facts, world.observed.get(key)
+def _entry(
+    key: ResourceKey,
+    world: GuardWorld,
+    said: Change | Unknown | None,
+    before: _Entry | None,
+    known: dict[Classes, Classes],
+) -> _Entry:
+    remembered, seen, flight = world.facts.resources.get(key), world.observed.get(key), world.facts.in_flight.get(key)
     # And not the observation itself: each has its time, and nearly each shows what the last one did.
-    shown = (None, None) if seen is None else (seen.value, seen.error)
-    basis = (facts.resources.get(key), *shown, facts.in_flight.get(key))
+    value, error = (None, None) if seen is None else (seen.value, seen.error)
     if (
         before is not None
-        and all(one is other or one == other for one, other in zip(basis, before.basis, strict=True))
+        and remembered is before.facts
+        and (value is before.value or value == before.value)
+        and error == before.error
+        and flight is before.flight
         # Every plan has changes of its own, which are mostly the same as before.
         and (said is before.said or said == before.said)
     ):
         return before
-    return _Entry(basis, said, tuple(_classes(key, world.desired, world.observed, facts, world.now, said)))
+    classes = tuple(_classes(key, world.desired, world.observed, world.facts, world.now, said))
+    return _Entry(remembered, value, error, flight, said, known.setdefault(classes, classes))
 
 
 def _classes(

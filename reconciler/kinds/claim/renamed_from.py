@@ -96,7 +96,9 @@ def new_owners(desired: DesiredState, remembered: Remembered) -> dict[ResourceKe
 
 def renamed_kind(facts: ResourceFacts) -> str | None:
     """The kind of what has another name than before, and is held under the old one: a group of facts."""
-    return next((kind for kind, known in _FACTS.items() if former(facts) and isinstance(facts, known)), None)
+    if not former(facts):
+        return None
+    return next((kind for kind, known in _FACTS.items() if isinstance(facts, known)), None)
 
 
 def _former_names(desired: DesiredState) -> dict[ResourceKey, ResourceKey]:

@@ -21,6 +21,9 @@ from reconciler.model.resource import DesiredState, ResourceKey
 
 T = TypeVar("T")
 
+_MADE = {name: kind for name, kind in KINDS.items() if kind.made}
+"""The kinds that a backend can hold; a machine is found, and not held."""
+
 
 class Disrupted(msgspec.Struct, frozen=True):
     """When groundstate took a machine down. `in_flight`: that action is not confirmed yet; `ended`: the machine serves
@@ -103,7 +106,7 @@ def _held(desired: DesiredState, observed: ObservedState, facts: Facts) -> tuple
     held = releasing = 0
     moving = new_owners(desired, facts.resources)
     for key, look in observed.items():
-        kind = KINDS.get(key.kind)
+        kind = _MADE.get(key.kind)
         if kind is None or look.value is None or not kind.is_held(look.value):
             continue
         held += 1
