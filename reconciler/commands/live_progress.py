@@ -6,8 +6,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-import click
-
 from drivers.base import clean
 from reconciler.commands.terminal import on_terminal
 from reconciler.views.progress import Progress, ProgressRow, ProgressStage
@@ -62,7 +60,8 @@ class Board:
         if row is not None and self._live is None:
             # Nobody listens any more; what was begun is finished all the same.
             with suppress(OSError):
-                click.echo(clean(f"{row.key}: {row.text}"), file=self._stream)
+                self._stream.write(clean(f"{row.key}: {row.text}") + "\n")
+                self._stream.flush()
 
     def _table(self) -> RenderableType:
         from rich.table import Table

@@ -229,7 +229,7 @@ class _Run:
             through = self.progress.outcome(key, outcome)
             if through:
                 self._report(self.progress.rows[key])
-            if not self.progress.open:
+            if self.progress.is_over:
                 self.stop.set()
             return through
 
@@ -265,7 +265,7 @@ def carry_out(
         engine, loop = _wired(at, store, epoch, standing, prepared, run)
         standing.restarts = lambda requests: engine.take_restarts(requests)[1]
         loop.put(run.open_keys(), COMMIT)
-        if not progress.open:
+        if progress.is_over:
             stop.set()
         loop.run(stop, min(settings.concurrency, max(2, len(prepared.changes) + 1)))
         # What was seen can be observed again, old events can go next time; the summary cannot be had again.

@@ -39,6 +39,7 @@ class Progress:
 
     def __init__(self, keys: list[ResourceKey], attempts: int = 3) -> None:
         self.rows = {key: ProgressRow(key, ProgressStage.QUEUED, "") for key in keys}
+        self._open_keys = set(self.rows)
         self._attempts = attempts
         self._unreadable: dict[ResourceKey, int] = {}
         self._without_effect: dict[ResourceKey, list[str]] = {}
@@ -88,6 +89,11 @@ class Progress:
         """What the run is not through with."""
         return [row for row in self.rows.values() if row.stage in _OPEN]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the run is through with all. Asked after each outcome, so it does not go through the rows."""
+        return not self._open_keys
+
     def is_open(self, key: ResourceKey) -> bool:
         """Whether the run has something to do with it still."""
         row = self.rows.get(key)
@@ -114,4 +120,5 @@ class Progress:
 
     def _set(self, row: ProgressRow) -> ProgressRow:
         self.rows[row.key] = row
+        (self._open_keys.add if row.stage in _OPEN else self._open_keys.discard)(row.key)
         return row

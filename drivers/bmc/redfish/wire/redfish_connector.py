@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -224,10 +225,9 @@ class OneShotConnector(connector.Connector):  # type: ignore[misc]  # sushy is u
     def _target(self, base: str, reference: str) -> str:
         """The path that a reference means. Its host is dropped, so that a login is never carried elsewhere."""
         try:
-            parts = urlsplit(urljoin(base, reference))
+            return _path_of(base, reference)
         except ValueError:
             raise Unreachable(f"{self._url}: BMC names a URL that is not valid: {excerpt(reference, _SHOWN)}") from None
-        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     # -- logging in ----------------------------------------------------------------------------------------------------
 
@@ -369,6 +369,13 @@ def _if_match(etag: str | None, refusals: int) -> dict[str, str]:
     if refusals < len(forms):
         return {"If-Match": str(forms[refusals])}
     return {"If-Match": "*"} if (refusals - len(forms)) % 2 else {}
+
+
+@lru_cache(2**12)
+def _path_of(base: str, reference: str) -> str:
+    """Raises ValueError for what is no reference."""
+    parts = urlsplit(urljoin(base, reference))
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _basic(credential: Credential) -> str:

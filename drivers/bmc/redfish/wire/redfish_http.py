@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -27,7 +28,7 @@ from drivers.bmc.redfish.wire.redfish_tls import (
     distrust,
     is_too_old,
 )
-from drivers.bounded_http import ends_at
+from drivers.bounded_http import BoundedResponse, ends_at
 
 REQUEST_SECONDS = 15.0
 """From the first byte sent to the last byte received, so that a BMC that drips bytes holds nobody."""
@@ -37,6 +38,8 @@ _MAX_READS = 100_000
 _CHUNK = 16 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_NOT_OF_A_PATH = re.compile(r"[^\x21-\x7e]")
+_WITH_BODY = frozenset({"PATCH", "POST", "PUT"})
 _FAILED = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -56,6 +59,16 @@ class BmcAddress(msgspec.Struct, frozen=True):
         """As a URL, IPv6 in brackets."""
         host = f"[{self.host.replace('%', '%25', 1)}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def named(self) -> str:
+        """As a request names the host."""
+        if ":" in self.host:
+            # A zone is of this machine alone (RFC 6874, 1).
+            host = f"[{self.host.partition('%')[0]}]"
+        else:
+            host = self.host if self.host.isascii() else self.host.encode("idna").decode()
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
 
 def parse_bmc_address(text: str, tls: Tls) -> BmcAddress:
@@ -190,21 +203,11 @@ class RedfishConnection:
     ) -> Reply:
         deadline = scheduling.monotonic() + seconds
         connection.sock.settimeout(seconds)
-        sent = dict(headers)
-        if "%" in self.address.host:
-            # A zone is of this machine alone (RFC 6874, 1).
-            sent["Host"] = f"[{self.address.host.partition('%')[0]}]:{self.address.port}"
-        connection.request(method, path, body=body, headers=sent)
-        # mypy knows response_class as a class; http.client only ever calls it.
-        connection.response_class = ends_at(deadline)  # type: ignore[assignment]
-        response = connection.getresponse()
+        connection.sock.sendall(request_bytes(method, path, {"Host": self.address.named, **headers}, body))
+        response = ends_at(deadline)(connection.sock, method=method)
         try:
-            content = _body(response)
-        except _FAILED:
-            if response.status < http.HTTPStatus.BAD_REQUEST:
-                raise
-            # iDRAC 8 breaks off the body of a 401 (check_redfish#90); the status has said it all.
-            content, response.will_close = b"", True
+            response.begin()
+            content = self._content(response)
         finally:
             response.close()
             # http.client lets go of it with the next request alone: of 10,000 idle BMCs that is 30 MB.
@@ -212,6 +215,17 @@ class RedfishConnection:
         if response.will_close:
             self.close()
         return Reply(response.status, response.headers, content)
+
+    @staticmethod
+    def _content(response: BoundedResponse) -> bytes:
+        try:
+            return _body(response)
+        except _FAILED:
+            if response.status < http.HTTPStatus.BAD_REQUEST:
+                raise
+            # iDRAC 8 breaks off the body of a 401 (check_redfish#90); the status has said it all.
+            response.will_close = True
+            return b""
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port, url = self.address.host, self.address.port, self.address.url
@@ -282,6 +296,19 @@ class RedfishConnection:
         except OSError:
             pass
         return True
+
+
+def request_bytes(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """A request as it is sent. Raises ValueError for a path or a header that would be read as something else: both may
+    have come from a BMC. http.client writes the same, and takes a seventh of a small request's CPU for it."""
+    if _NOT_OF_A_PATH.search(path):
+        raise ValueError("the path has a blank, or a character that no path may have")
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header has a line break")
+    if body is not None or method in _WITH_BODY:
+        lines.append(f"Content-Length: {len(body or b'')}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
