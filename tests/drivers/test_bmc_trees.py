@@ -254,7 +254,8 @@ def test_a_recorded_machine_holds_what_a_person_counts(inside: Inside, driver: R
             assert " ".join(seen.missing) == inside.missing
 
 
-@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 8), ("nv-libredfish-lenovo", 9)])
+# Lenovo's Settings resource is asked at the first look whether an override waits there for the next boot.
+@pytest.mark.parametrize(("tree", "most"), [("nv-libredfish-dell", 8), ("nv-libredfish-lenovo", 10)])
 def test_a_recorded_bmc_that_expands_is_asked_little(tree: str, most: int, driver: RedfishDriver, pki: Pki) -> None:
     with RedfishServer(pki.context, recording(tree)) as server:
         look_inside(server, driver, pki, tree)

@@ -484,7 +484,11 @@ def test_an_override_that_shows_in_the_settings_alone_counts_as_given(driver: Re
         server.misbehave("PATCH", SETTINGS, take, times=None)
         bmc = driver.open(endpoint(server, pki.tls))
         bmc.set_boot(PXE_ONCE)
-        assert bmc.read().boot == BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.UEFI)
+        pending = BootOverride(BootTarget.PXE, BootEnabled.ONCE, BootMode.UEFI)
+        assert bmc.read().boot == pending
+        another_process = RedfishDriver()
+        assert another_process.open(endpoint(server, pki.tls)).read().boot == pending
+        another_process.close()
         server.documents[SETTINGS] = with_settings()[SETTINGS]
         assert bmc.read().boot == BootOverride(BootTarget.NONE, BootEnabled.DISABLED, BootMode.UEFI)
         asked = server.count("GET", SETTINGS)

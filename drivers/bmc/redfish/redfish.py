@@ -16,6 +16,7 @@ from drivers.base import (
     ACCEPTED,
     Accepted,
     Bmc,
+    BootEnabled,
     BootOverride,
     BootTarget,
     DriverError,
@@ -150,7 +151,8 @@ class RedfishSystem:
         self._connector, self._id = connector, system_id
         self._path: str | None = None
         self._light = ChassisLight(connector)
-        self._is_pending, self._asks_left = False, _ASKS
+        self._is_pending: bool | None = None
+        self._asks_left = _ASKS
         self._is_quick = False
         self._resets: tuple[ResetType, ...] | None = None
         self._last: tuple[bytes, SystemState] | None = None
@@ -325,7 +327,10 @@ class RedfishSystem:
         is_cut_short, shown = False, document["Boot"] if isinstance(document.get("Boot"), dict) else {}
         if boot is not None and boot.target and boot.enabled:
             # AMI shows what its Settings resource took there alone, until the machine boots (Redfish-Tacklebox#127).
-            pending = pending_override(self._connector, uri) if self._is_pending else None
+            is_asked = self._is_pending
+            if is_asked is None:  # Another process may have set one.
+                is_asked = shown.get("BootSourceOverrideEnabled") == BootEnabled.DISABLED
+            pending = pending_override(self._connector, uri) if is_asked else None
             self._is_pending = pending is not None
             merged = {**shown, **(pending or {})}
         else:
