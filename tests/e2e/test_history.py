@@ -127,7 +127,7 @@ def test_a_broken_newest_commit_and_a_leaked_password_are_no_trouble(lived: Desk
         (["ip/nowhere"], "was never declared in main"),
         (["front"], "is not a kind"),
         (["ip"], "names no resource; write ipaddress/NAME"),
-        (["ip/front", "--at", "soon"], "is no time"),
+        (["ip/front", "--at", "soon"], "is not a time"),
         (["ip/front", "--work-tree"], "leave --work-tree out"),
     ],
 )

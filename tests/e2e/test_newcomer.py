@@ -47,7 +47,7 @@ class TestRepository:
         refused(fleet.run("plan", "--ref", ref), f"no branch, tag or commit {ref!r}", said)
 
     def test_no_such_folder_in_it(self, fleet: Desk) -> None:
-        refused(fleet.run("plan", "--path", "racks"), "no folder 'racks' at this revision; check --path\n")
+        refused(fleet.run("plan", "--path", "racks"), "no folder 'racks' at this revision; correct --path\n")
 
     def test_a_url_that_nobody_answers(self, fleet: Desk) -> None:
         refused(fleet.run("plan", "--repo", "https://127.0.0.1:1/fleet.git"), "cannot be fetched", "check the address")
