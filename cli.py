@@ -132,8 +132,8 @@ class Commands(click.Group):
         if command is not None and name is not None:
             settings = read_settings(ctx.meta["settings_file"])
             ctx.meta["grants"], ctx.meta["settings_base"] = settings.grants, settings.base
-            for told in too_broad(settings.grants):
-                click.echo(f"warning: {told}", err=True)
+            for reported in too_broad(settings.grants):
+                click.echo(f"warning: {reported}", err=True)
             ctx.default_map = {name: self._settings(ctx, command, settings)}
         return name, command, rest
 

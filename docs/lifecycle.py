@@ -124,8 +124,8 @@ _LIMITS = (
     ("a boot request, until the agent registers", deadlines.SERVED_WITHIN, f"`AgentMissing`; {_AGAIN}"),
     ("no report of a working agent", deadlines.SILENT_AFTER, f"`AgentSilent`; {_AGAIN}"),
     ("no report of an agent whose machine is off", deadlines.GONE_AFTER, f"`AgentGone`; {_AGAIN}"),
-    ("an inspection or installation", deadlines.INSTALL_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
-    ("a wipe", deadlines.WIPE_WITHIN, f"`TakesTooLong`; {_AGAIN}"),
+    ("an inspection or installation", deadlines.INSTALL_WITHIN, f"`AgentTimedOut`; {_AGAIN}"),
+    ("a wipe", deadlines.WIPE_WITHIN, f"`AgentTimedOut`; {_AGAIN}"),
     ("an agent that is done, until the machine is off", deadlines.GRACE, "groundstate powers the machine off"),
     (
         "a written image, until its system phones home",

@@ -80,8 +80,8 @@ def settle(
     elsewhere = _elsewhere(flight, resource)
     if not elsewhere and rules.confirmed(flight.action, seen.value):
         result = _rules(flight).result(flight.action, seen.value)
-        told = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{f': {result}' if result else ''}")
-        return Settled(_confirmed(flight, seen, resource, facts), told)
+        reported = _event(flight, now, EventReason.ACTION_CONFIRMED, f"took effect{f': {result}' if result else ''}")
+        return Settled(_confirmed(flight, seen, resource, facts), reported)
     if not elsewhere and flight.task is not None and flight.task.failed and not _may_be_ignored(flight, facts, now):
         return _task_failed(flight, seen, resource, facts, now)
     if now < deadline(flight, resource) and not _may_be_repeated(flight, seen, now, looks=looks):

@@ -166,7 +166,7 @@ def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
         asked.set()
         stop.set()
 
-    def told() -> None:
+    def say_stopping() -> None:
         end()
         if next(times) == 1:
             click.echo("\nstopping: sent actions stay on record, and the next run observes them first", err=True)
@@ -178,7 +178,7 @@ def _interruptible(stop: runtime.Flag, timeout: float) -> Iterator[None]:
     timer = runtime.timer(timeout, end)
     deadline.start()
     try:
-        with stopped_by_signals(asked, told, interrupt):
+        with stopped_by_signals(asked, say_stopping, interrupt):
             yield
     finally:
         timer.cancel()

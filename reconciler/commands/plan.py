@@ -136,8 +136,8 @@ def _repeated_options() -> Iterator[str]:
     context = click.get_current_context()
     for param in context.command.params:
         name = param.name or ""
-        told = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not told or name in _OF_PLAN or not isinstance(param, click.Option):
+        reported = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not reported or name in _OF_PLAN or not isinstance(param, click.Option):
             continue
         value = str(context.params[name])
         if param.is_flag:

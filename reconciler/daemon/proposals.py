@@ -63,12 +63,12 @@ class Proposer:
         branch: ProposalBranch,
         engine: Engine,
         ways: Connections,
-        met: UndeclaredMachines,
+        undeclared: UndeclaredMachines,
         tell: Callable[[Event], None],
         now: Callable[[], datetime],
         schedule: Schedule,
     ) -> None:
-        self._branch, self._engine, self._ways, self._met = branch, engine, ways, met
+        self._branch, self._engine, self._ways, self._undeclared = branch, engine, ways, undeclared
         self._tell_event, self._now, self._schedule = tell, now, schedule
         self._wake = runtime.flag()
         self._found: list[FoundSystem] = []
@@ -121,7 +121,9 @@ class Proposer:
             self._scan(desired, there, stop)
         if stop.is_set():
             return
-        systems, lone = match_undeclared(undeclared_systems(self._found, there), undeclared(self._met.all(), there))
+        systems, lone = match_undeclared(
+            undeclared_systems(self._found, there), undeclared(self._undeclared.all(), there)
+        )
         proposals, _ = propose(systems, there)
         places = proposal_paths(proposals, self._branch.folder, branch, gone)
         found = update(branch, gone, {path: dump_yaml(one.document) for path, one in places.items()})
@@ -137,7 +139,7 @@ class Proposer:
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
         for text in left_out:
             self._complain(
-                EventReason.NETWORK_NOT_SEARCHED, f"{text}; declare smaller bmcNetworks, or run `groundstate discover`"
+                EventReason.NETWORK_TOO_LARGE, f"{text}; declare smaller bmcNetworks, or run `groundstate discover`"
             )
         todo = self._unread_systems(candidates(ranges, partitions, there, []), begun, stop)
         manner = self._schedule.manner
@@ -170,7 +172,7 @@ class Proposer:
         waited = (self._now() - self._looked_at).total_seconds()
         if waited < 0:
             return 0.0  # The clock was put back.
-        is_met = any(one.at > self._looked_at for one in self._met.all())
+        is_met = any(one.at > self._looked_at for one in self._undeclared.all())
         every = min(self._schedule.soon, self._schedule.every) if is_met else self._schedule.every
         return every - waited
 

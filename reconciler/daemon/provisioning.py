@@ -45,16 +45,16 @@ INDEX_KEPT = timedelta(seconds=30)
 
 
 class Parts:
-    """What is known of the parts of machines, as far as lives need it. Its `told` takes events for ledger and log."""
+    """What is known of the parts of machines, as far as lives need it. `report` takes events for ledger and log."""
 
-    def __init__(self, keeps: InventoryTable, told: Callable[[Event], None], now: Callable[[], datetime]) -> None:
-        self._keeps, self._told, self._now = keeps, told, now
+    def __init__(self, keeps: InventoryTable, report: Callable[[Event], None], now: Callable[[], datetime]) -> None:
+        self._keeps, self._report, self._now = keeps, report, now
         self._index: tuple[datetime, dict[str, str]] | None = None
 
     def collected(self, key: ResourceKey, collected: Mapping[str, object]) -> None:
         """Keep what the agent found. Raises StoreError."""
         for event in keep_inventory(self._keeps, key, Origin.IN_BAND, read_inband(collected), self._now()):
-            self._told(event)
+            self._report(event)
         self._index = None
 
     def macs(self, name: str) -> list[str]:
@@ -89,7 +89,7 @@ class Parts:
 
 class DaemonProvisioning:
     """See services.lives.Lives. `moved` is informed which machine has something new, so that it is observed soon.
-    `met` is given each undeclared machine. It may raise StoreError."""
+    `on_undeclared` is called with each undeclared machine. It may raise StoreError."""
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class DaemonProvisioning:
         tell: Callable[[ResourceKey | None, str, str], None],
         parts: Parts,
         now: Callable[[], datetime],
-        met: Callable[[UndeclaredMachine], None] = lambda _: None,
+        on_undeclared: Callable[[UndeclaredMachine], None] = lambda _: None,
     ) -> None:
         self._engine, self._moved, self._tell, self._parts, self._now = engine, moved, tell, parts, now
-        self._met = met
+        self._on_undeclared = on_undeclared
         self._found = EventGate()
 
     def find(self, uuid: str, macs: Collection[str]) -> ResourceKey | None:
@@ -134,8 +134,8 @@ class DaemonProvisioning:
         if isinstance(seen, SystemState) and (found := names_uuid(seen.uuid or "")):
             return found
         life = self._facts(key).lifecycle
-        told = (life.boot_request.uuid if life.boot_request is not None else None, life.system)
-        return next((found for one in told if one and (found := names_uuid(one))), None)
+        reported = (life.boot_request.uuid if life.boot_request is not None else None, life.system)
+        return next((found for one in reported if one and (found := names_uuid(one))), None)
 
     def resembles(self, macs: Collection[str]) -> ResourceKey | None:
         """See Lives."""
@@ -166,12 +166,12 @@ class DaemonProvisioning:
         by_mac |= {ResourceKey("Machine", name) for mac in macs if (name := self._parts.machine_of(mac))}
         return by_uuid, by_mac
 
-    def order(self, key: ResourceKey) -> BootRequest | None:
+    def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:
         """See Lives."""
         life = self._facts(key).lifecycle
         return life.boot_request if stage(life) is BootStage.ORDERED and self._stands(key) else None
 
-    def current(self, key: ResourceKey) -> BootRequest | None:
+    def boot_request(self, key: ResourceKey) -> BootRequest | None:
         """See Lives."""
         life = self._facts(key).lifecycle
         return life.boot_request if stage(life) is not BootStage.ORDERED or self._stands(key) else None
@@ -231,12 +231,12 @@ class DaemonProvisioning:
 
     def found(self, uuid: str | None, macs: Collection[str], collected: Mapping[str, object]) -> None:
         """See Lives."""
-        met = read_undeclared(uuid, macs, collected, self._now())
-        self._met(met)
-        untold = self._found.passes(EventReason.MACHINE_FOUND, str(met), self._now())
-        if untold is not None:
-            others = f"; {untold} more reports of this kind were left out" if untold else ""
-            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {met}{others}")
+        machine = read_undeclared(uuid, macs, collected, self._now())
+        self._on_undeclared(machine)
+        unreported = self._found.passes(EventReason.MACHINE_FOUND, str(machine), self._now())
+        if unreported is not None:
+            others = f"; {unreported} more reports of this kind were left out" if unreported else ""
+            self._tell(None, EventReason.MACHINE_FOUND, f"an undeclared machine, {machine}{others}")
 
     def refused(self, key: ResourceKey | None, reason: str, message: str) -> None:
         """See Lives."""

@@ -106,7 +106,7 @@ class Daemon:
             cache,
         )
         self.metrics.broken_when(lambda: self._follower.broken)
-        self._met = UndeclaredMachines(store)
+        self._undeclared = UndeclaredMachines(store)
         parts = Parts(store.inventories, self._record_and_report, context.now)
         self.lives = DaemonProvisioning(
             self._engine, self._moved, self._warn, parts, context.now, self._receive_undeclared
@@ -149,7 +149,7 @@ class Daemon:
 
     def _proposer_of(self, propose: Propose, connections: Connections) -> Proposer:
         report, when = self._record_and_report, propose.schedule
-        return Proposer(propose.branch, self._engine, connections, self._met, report, self._now, when)
+        return Proposer(propose.branch, self._engine, connections, self._undeclared, report, self._now, when)
 
     def run(self, stop: runtime.Flag) -> None:
         """Work until `stop`; then finish what is in hand, save what was seen, and return.
@@ -251,7 +251,7 @@ class Daemon:
             self._proposer.wake()
 
     def _receive_undeclared(self, one: UndeclaredMachine) -> None:
-        self._met.add(one)
+        self._undeclared.add(one)
         self._wake_proposer()
 
     def _report(self, event: Event) -> None:

@@ -30,10 +30,10 @@ Stacks = dict[str, list[str]]
 @contextmanager
 def stopped_by_signals(
     stop: runtime.Flag,
-    told: Callable[[], None] = lambda: None,
+    on_stop: Callable[[], None] = lambda: None,
     handler: Callable[[int, FrameType | None], None] = lambda _number, _frame: None,
 ) -> Iterator[None]:
-    """While the block lasts SIGINT and SIGTERM set `stop`, and then call `told` in a thread of its own.
+    """While the block lasts SIGINT and SIGTERM set `stop`, and then call `on_stop` in a thread of its own.
 
     A handler in Python runs on the main thread between any two of its steps. It may run while that thread holds the
     lock inside `stop` because it begins to wait for it. `stop.set()` in the handler would then wait for its own thread,
@@ -41,7 +41,7 @@ def stopped_by_signals(
     `handler` runs on the main thread besides; it must take no lock."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    listener = runtime.thread(partial(_listen, reading, stop, told), "signals")
+    listener = runtime.thread(partial(_listen, reading, stop, on_stop), "signals")
     listener.start()
     former = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     handlers = {number: signal.signal(number, handler) for number in SIGNALS}
@@ -55,12 +55,12 @@ def stopped_by_signals(
         listener.join(REPORT_SECONDS)
 
 
-def _listen(reading: int, stop: runtime.Flag, told: Callable[[], None]) -> None:
+def _listen(reading: int, stop: runtime.Flag, on_stop: Callable[[], None]) -> None:
     try:
         while number := os.read(reading, 1):
             if number[0] in SIGNALS:
                 stop.set()
-                told()
+                on_stop()
     finally:
         os.close(reading)
 

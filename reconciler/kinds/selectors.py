@@ -158,8 +158,8 @@ def _unselected(
             hint = f"did you mean {near[0]}?" if near else "list resources with `groundstate get`"
             return f"-l {selector} matches nothing: no resource has a label {part.key!r}; {hint}"
     values = {part.key: sorted({one[part.key] for one in labels if part.key in one}) for part in requirements}
-    told = "; ".join(f"{name} is {few_words(some)}" for name, some in values.items() if some)
-    return f"-l {selector} matches nothing; {told or 'list resources with `groundstate get`'}"
+    reported = "; ".join(f"{name} is {few_words(some)}" for name, some in values.items() if some)
+    return f"-l {selector} matches nothing; {reported or 'list resources with `groundstate get`'}"
 
 
 def few_words(values: list[str], most: int = 8) -> str:

@@ -14,7 +14,7 @@ class TokenPurpose(StrEnum):
     """What a token may be shown for, and nothing else."""
 
     BOOT = "boot"
-    """Once: the agent of a machine with a boot order begins its session."""
+    """Once: the agent of a machine with a boot request begins its session."""
     DISCOVER = "discover"
     """Once: the agent of an undeclared machine tells what it runs on."""
     SESSION = "session"
@@ -24,13 +24,13 @@ class TokenPurpose(StrEnum):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What a token stands for. `machine` None: an undeclared one. `order`: the boot order's id, or another word
-    that only tokens for the same thing share. `uuid` and `macs` (in the form of services/boot/identifiers.py) are
+    """What a token stands for. `machine` None: an undeclared one. `boot_request`: its id, or another word that only
+    tokens for the same thing share. `uuid` and `macs` (in the form of services/boot/identifiers.py) are
     those of the machine that asked, matched against what its BMC and its document say."""
 
     purpose: TokenPurpose
     machine: ResourceKey | None
-    order: str
+    boot_request: str
     uuid: str | None
     macs: tuple[str, ...]
     expires: datetime
@@ -42,7 +42,7 @@ class TokenFault(StrEnum):
     UNKNOWN = "unknown"
     PURPOSE = "for another purpose"
     REVOKED = "replaced by a newer one"
-    USED = "was used already"
+    USED = "used already"
     EXPIRED = "expired"
 
 

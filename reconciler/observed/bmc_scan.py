@@ -48,7 +48,7 @@ def probe_addresses(
     ways: Connections, todo: Iterator[ProbeTarget], manner: Manner, say: Callable[[str], None]
 ) -> Iterator[tuple[ProbeTarget, FoundBmc | None]]:
     """Ask each address, without a login, whether a BMC is there; in the order of the answers."""
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def looked(candidate: ProbeTarget) -> FoundBmc | None:
         driver, named = candidate.way.driver, f"Partition/{candidate.partition}"
@@ -63,8 +63,8 @@ def probe_addresses(
             why = f"{named}: {error}"
         except Exception as error:  # noqa: BLE001  what one address says must not stop the search
             why = f"{candidate.url}: not probed: {read_failure_of(error).message}"
-        if why not in told:
-            told.add(why)
+        if why not in reported:
+            reported.add(why)
             say(why)
         return None
 

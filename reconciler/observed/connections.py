@@ -36,7 +36,7 @@ from reconciler.kinds.machine.access.credentials import (
     NO_GRANTS,
     WHERE,
     Grants,
-    Way,
+    LoginDestination,
     credential_refusal,
     foreseen_refusal,
     host_of,
@@ -157,7 +157,7 @@ class Connections:
             timeout=way.timeout,
         )
 
-    def log_in(self, reference: CredentialRef, way: Way) -> Credential:
+    def log_in(self, reference: CredentialRef, way: LoginDestination) -> Credential:
         """The login for whoever is connected. Raises AuthenticationFailed where it may not go there."""
         located = self._located(reference)
         why = credential_refusal(self._grants, located, way)
@@ -206,7 +206,7 @@ class Login:
 
     def __call__(self, peer: Peer) -> Credential:
         """Resolve it. Raises AuthenticationFailed."""
-        return self.connections.log_in(self.reference, Way(self.driver, self.address, peer))
+        return self.connections.log_in(self.reference, LoginDestination(self.driver, self.address, peer))
 
 
 def _leads_to(address: str) -> list[str]:

@@ -123,7 +123,7 @@ class InventoryReader:
     def due(self) -> list[ResourceKey]:
         """The machines whose time has come, the longest waiting first."""
         now = self._now()
-        # What is due later was told by a clock that was ahead.
+        # What is due later was reported by a clock that was ahead.
         last = now + max(self._pace.every, timedelta(seconds=INVENTORY.longest))
         with self._lock:
             due = sorted((at, key) for key, at in self._due.items() if not now < at <= last)

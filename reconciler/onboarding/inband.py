@@ -163,7 +163,7 @@ def _neighbours(said: object) -> tuple[Neighbour, ...] | None:
 
 def _neighbour(interface: str, said: _Node) -> Neighbour | None:
     chassis = next(_objects(said.get("chassis")), {})
-    # A chassis with a name stands under it; one without is told by its id alone.
+    # A chassis with a name stands under it; one without is reported by its id alone.
     named = () if "id" in chassis else [(name, inner) for name, inner in chassis.items() if isinstance(inner, dict)]
     system, about = named[0] if named else ("", chassis)
     identity = _value(about.get("id"))

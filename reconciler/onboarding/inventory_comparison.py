@@ -139,12 +139,12 @@ def summary(value: Inventory) -> str:
     cores = sum(one.cores for one in value.processors)
     parts = [f"{len(value.processors)} processors, {cores} cores", f"{_size(value.memory)} of memory"]
     parts += [f"{len(value.disks)} disks", f"{len(value.gpus)} GPUs"]
-    told = [
+    reported = [
         part
         for part, name in zip(parts, ("processors", "memory", "disks", "gpus"), strict=True)
         if name not in value.missing
     ]
-    return ", ".join(told) or "no hardware reported"
+    return ", ".join(reported) or "no hardware reported"
 
 
 def _size(number: int) -> str:

@@ -79,7 +79,7 @@ def remembered(known: Sequence[UndeclaredMachine], new: UndeclaredMachine) -> tu
     return (*kept, new)[-MAX_UNDECLARED:]
 
 
-def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[UndeclaredMachine]:
+def undeclared(booted: Sequence[UndeclaredMachine], known: Declared) -> list[UndeclaredMachine]:
     """Those that no document of `known` is about."""
     by_name: dict[str, set[str]] = {}
     for uuid, name in known.uuids.items():
@@ -93,11 +93,11 @@ def undeclared(met: Sequence[UndeclaredMachine], known: Declared) -> list[Undecl
         holders = {known.macs[mac] for mac in one.macs if mac in known.macs}
         return any(not own or not by_name.get(name) for name in holders)
 
-    return [one for one in met if not is_declared(one)]
+    return [one for one in booted if not is_declared(one)]
 
 
 def match_undeclared(
-    found: Sequence[FoundSystem], met: Sequence[UndeclaredMachine]
+    found: Sequence[FoundSystem], booted: Sequence[UndeclaredMachine]
 ) -> tuple[list[FoundSystem], list[UndeclaredMachine]]:
     """The systems that were found, each with what the machine itself reported, where it is clear which one it is. And
     the machines whose BMC is not among them.
@@ -105,11 +105,11 @@ def match_undeclared(
     The UUID tells, or the MAC addresses where one side has no UUID. Two machines with one UUID are not rare (and so are
     MACs of the interface between host and BMC). So what fits twice is not joined, nor what has the UUID and not one of
     the MACs."""
-    pairs = [(at, index) for at, one in enumerate(found) for index, other in enumerate(met) if _fits(one, other)]
+    pairs = [(at, index) for at, one in enumerate(found) for index, other in enumerate(booted) if _fits(one, other)]
     systems, machines = [at for at, _ in pairs], [index for _, index in pairs]
     clear = {at: index for at, index in pairs if systems.count(at) == 1 and machines.count(index) == 1}
-    joined = [_joined(one, met[clear[at]]) if at in clear else one for at, one in enumerate(found)]
-    return joined, [one for index, one in enumerate(met) if index not in machines]
+    joined = [_joined(one, booted[clear[at]]) if at in clear else one for at, one in enumerate(found)]
+    return joined, [one for index, one in enumerate(booted) if index not in machines]
 
 
 def _is_same(one: UndeclaredMachine, other: UndeclaredMachine) -> bool:
@@ -118,13 +118,13 @@ def _is_same(one: UndeclaredMachine, other: UndeclaredMachine) -> bool:
     return bool(set(one.macs) & set(other.macs))
 
 
-def _fits(found: FoundSystem, met: UndeclaredMachine) -> bool:
+def _fits(found: FoundSystem, machine: UndeclaredMachine) -> bool:
     uuid, known = (found.state.uuid or "").lower(), _macs(found)
-    is_shown = bool(known & set(met.macs))
-    if not uuid or not met.uuid:
+    is_shown = bool(known & set(machine.macs))
+    if not uuid or not machine.uuid:
         return is_shown
     # As where the boot service looks for a declared machine: where the MACs are known, one has to be shown.
-    return same_uuid(uuid, met.uuid) and (is_shown or not known or not met.macs)
+    return same_uuid(uuid, machine.uuid) and (is_shown or not known or not machine.macs)
 
 
 def _macs(found: FoundSystem) -> set[str]:
@@ -132,12 +132,12 @@ def _macs(found: FoundSystem) -> set[str]:
     return {nic.mac for nic in nics or ()}
 
 
-def _joined(found: FoundSystem, met: UndeclaredMachine) -> FoundSystem:
-    inventory, told = found.inventory or Inventory(), _macs(found)
-    more = [mac for mac in met.macs if mac not in told]
+def _joined(found: FoundSystem, machine: UndeclaredMachine) -> FoundSystem:
+    inventory, reported = found.inventory or Inventory(), _macs(found)
+    more = [mac for mac in machine.macs if mac not in reported]
     inventory = msgspec.structs.replace(inventory, nics=(*(inventory.nics or ()), *(Nic("", mac) for mac in more)))
-    state = msgspec.structs.replace(found.state, serial=found.state.serial or met.serial or None)
-    note = f"found by the boot service: {met.parts}"
-    note += f", on {', '.join(met.neighbours)}" if met.neighbours else ""
+    state = msgspec.structs.replace(found.state, serial=found.state.serial or machine.serial or None)
+    note = f"found by the boot service: {machine.parts}"
+    note += f", on {', '.join(machine.neighbours)}" if machine.neighbours else ""
     note += f"; MAC addresses that only the machine itself reports: {', '.join(more)}" if more else ""
     return msgspec.structs.replace(found, state=state, inventory=inventory, notes=(*found.notes, note))

@@ -91,9 +91,9 @@ def plan_in(
         base = at.base(source, desired, facts)
         remembered = _remembered(desired, facts, base)
         scope = _scope(request, store, remembered)
-        judge, told = standing_of(store, asked)
+        judge, reported = standing_of(store, asked)
         found = (
-            *told,
+            *reported,
             *not_descending(source, desired.revision, (store.get_meta(LAST_GOOD), store.get_meta(LAST_REF))),
             *warnings,
             *on_sizes(scope.keys, desired, store.inventories.all(_sized(scope.keys, desired))),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from reconciler.kinds.common.field_types.bmc_access import system_address
 from reconciler.kinds.common.machine_facts import all_machine_facts, machine_facts
-from reconciler.kinds.machine.ways_in import ways_in
+from reconciler.kinds.machine.access_paths import access_by_machine
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.plans.access import AccessChange
 from reconciler.model.resource import DesiredState, ResourceKey
@@ -20,7 +20,7 @@ def access_changes(desired: DesiredState, remembered: Mapping[ResourceKey, Resou
     machines = all_machine_facts(remembered)
     gone = {facts.place: facts.access for key, facts in machines.items() if key not in desired.resources}
     found = []
-    for key, after in ways_in(desired).items():
+    for key, after in access_by_machine(desired).items():
         resource = desired.resources[key]
         known = machine_facts(remembered, key)
         before = known.access if key in remembered else gone.get(system_address(resource.spec.bmc), {})

@@ -70,11 +70,11 @@ class Provisioning(Protocol):
         """Whether the address is in a network over which the machine's Partition starts machines (`boot.networks`);
         with None, in that of any Partition."""
 
-    def order(self, key: ResourceKey) -> BootRequest | None:
-        """The boot order that is under way and was not answered by an agent yet: only then may a script lead there."""
+    def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:
+        """The boot request under way that no agent has answered yet: only then may a script lead there."""
 
-    def current(self, key: ResourceKey) -> BootRequest | None:
-        """The boot order that is under way, answered or not."""
+    def boot_request(self, key: ResourceKey) -> BootRequest | None:
+        """The boot request that is under way, answered or not."""
 
     def work(self, key: ResourceKey) -> Work:
         """What the agent of the machine is to do now."""

@@ -194,7 +194,7 @@ class Store:
             found = _entries(connection.execute(wanted.order_by(table.c.seq.desc())))
             again = wanted.where(repeat.c.seq.is_not(None)).order_by(repeat.c.last.desc())
             stories = _entries(connection.execute(again))
-        # What was told long ago, and was repeated since, is as new as its last time.
+        # What was reported long ago, and was repeated since, is as new as its last time.
         every = {entry.seq: entry for entry in (*found, *stories)}.values()
         return sorted(every, key=lambda one: (one.event.latest, one.seq), reverse=True)[:limit]
 

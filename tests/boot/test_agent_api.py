@@ -279,7 +279,7 @@ def test_cloud_init_phones_home_with_the_token_in_the_url(service: Service) -> N
 
 
 def test_phoning_home_for_an_order_that_is_not_current_is_refused(service: Service) -> None:
-    token = service.issue(TokenPurpose.PHONE_HOME, order="0-1")
+    token = service.issue(TokenPurpose.PHONE_HOME, boot_request="0-1")
     assert service.call("POST", "/phone-home/v1", token).status == 409
 
 

@@ -51,7 +51,7 @@ def test_a_machine_with_an_order_is_led_to_the_agent(service: Service) -> None:
     assert initrd.split()[1].endswith("/initrd.img")
     token = next(word for word in words if word.startswith("gs.token=")).removeprefix("gs.token=")
     grant = service.store.tokens.peek(token, {TokenPurpose.BOOT}, START)
-    assert (grant.machine, grant.order, grant.uuid, grant.macs) == (ONE, ORDER, UUIDS[ONE], (MACS[ONE],))
+    assert (grant.machine, grant.boot_request, grant.uuid, grant.macs) == (ONE, ORDER, UUIDS[ONE], (MACS[ONE],))
     assert service.lives.facts == [FactType.SCRIPT_SERVED]
 
 

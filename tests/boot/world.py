@@ -64,11 +64,11 @@ class Lives:
     def serves(self, key: ResourceKey | None, address: str) -> bool:
         return address in self.served
 
-    def order(self, key: ResourceKey) -> BootRequest | None:
+    def unanswered_boot_request(self, key: ResourceKey) -> BootRequest | None:
         order = self.orders.get(key)
         return order if order is not None and order.id not in self.answered else None
 
-    def current(self, key: ResourceKey) -> BootRequest | None:
+    def boot_request(self, key: ResourceKey) -> BootRequest | None:
         return self.orders.get(key)
 
     def work(self, key: ResourceKey) -> Work:

@@ -672,7 +672,7 @@ def test_a_daemon_that_was_away_for_long_does_not_take_its_absence_for_the_agent
     live(world, [metal], 300)
     assert at(world, "m1") is Phase.RUNNING
     assert metal.writes == ["debian-12.0.1"]
-    assert not {"AgentSilent", "AgentGone", "TakesTooLong"} & set(world.reasons("m1"))
+    assert not {"AgentSilent", "AgentGone", "AgentTimedOut"} & set(world.reasons("m1"))
 
 
 def test_a_bmc_that_does_not_keep_the_order_for_the_disk_is_left_to_its_own(world: World) -> None:

@@ -266,7 +266,7 @@ def test_a_network_that_is_too_large_is_told_once_and_the_others_are_looked_thro
     office.round()
     office.round(HOUR)
     assert office.files == ["machines/s1.yaml"]
-    assert len(office.told("NetworkNotSearched")) == 1
+    assert len(office.told("NetworkTooLarge")) == 1
 
 
 def test_who_is_to_stop_stops_looking(office: Office) -> None:

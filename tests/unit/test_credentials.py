@@ -12,7 +12,7 @@ from reconciler.kinds.common.field_types.bmc_access import CredentialRef
 from reconciler.kinds.machine.access.credentials import (
     NO_GRANTS,
     Grants,
-    Way,
+    LoginDestination,
     credential_refusal,
     foreseen_refusal,
     grants_from,
@@ -39,7 +39,7 @@ BMC = CredentialRef(name="bmc")
 
 
 def ask(reference: CredentialRef, address: str | None, *, verified: bool = True, driver: str = "redfish") -> str | None:
-    return credential_refusal(GRANTS, reference, Way(driver, "bmc.example", Peer(address, verified)))
+    return credential_refusal(GRANTS, reference, LoginDestination(driver, "bmc.example", Peer(address, verified)))
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,26 @@ def test_a_host_is_a_number_in_its_plain_form_alone(address: str, host: str, num
     [BMC, CredentialRef(env="BMC"), CredentialRef(file="/x"), CredentialRef(exec=("x", "secret-argument"))],
 )
 def test_without_settings_nothing_is_allowed_and_no_argument_is_repeated(reference: CredentialRef) -> None:
-    said = credential_refusal(NO_GRANTS, reference, Way("redfish", "10.1.0.7", Peer("10.1.0.7", True))) or ""
+    said = (
+        credential_refusal(NO_GRANTS, reference, LoginDestination("redfish", "10.1.0.7", Peer("10.1.0.7", True))) or ""
+    )
     assert "nothing was sent" in said
     assert "secret-argument" not in said
 
 
 def test_the_line_that_is_told_is_what_the_settings_take() -> None:
-    said = credential_refusal(NO_GRANTS, CredentialRef(env="BMC"), Way("redfish", "x", Peer("10.1.0.7", True))) or ""
+    said = (
+        credential_refusal(
+            NO_GRANTS, CredentialRef(env="BMC"), LoginDestination("redfish", "x", Peer("10.1.0.7", True))
+        )
+        or ""
+    )
     line = said.partition("names: ")[2].partition("; and in the document")[0]
     grants = grants_from(tomllib.loads(line))
-    assert credential_refusal(grants, CredentialRef(name="bmc"), Way("redfish", "x", Peer("10.1.0.7", True))) is None
+    assert (
+        credential_refusal(grants, CredentialRef(name="bmc"), LoginDestination("redfish", "x", Peer("10.1.0.7", True)))
+        is None
+    )
     assert source(grants, CredentialRef(name="bmc")) == {"env": "BMC"}
 
 

@@ -144,12 +144,12 @@ def test_an_agent_writes_and_wipes_under_the_order_for_it_alone(
         (
             life(BootStage.WORKING, Purpose.INSTALL).progressed(last_heard_at=NOW + timedelta(hours=2)),
             deadlines.INSTALL_WITHIN,
-            "TakesTooLong",
+            "AgentTimedOut",
         ),
         (
             life(BootStage.WORKING, Purpose.WIPE).progressed(last_heard_at=NOW + timedelta(hours=24)),
             deadlines.WIPE_WITHIN,
-            "TakesTooLong",
+            "AgentTimedOut",
         ),
     ],
 )
@@ -231,12 +231,12 @@ def test_a_request_that_is_taken_away_asks_for_nothing() -> None:
 
 def test_a_system_that_is_started_again_and_again_and_does_not_call_is_in_a_crash_loop() -> None:
     now = life(BootStage.NONE, None, claim="c", slot=0, written=Written(IMAGE, "x", "c", NOW))
-    told = []
+    reported = []
     for minute in (0, 5, 10):
         taken = apply_fact(now, FactType.SENT_TO_DISK, "", IMAGE, NOW + timedelta(minutes=minute))
         now = taken.lifecycle
-        told.append(taken.reason)
-    assert told == ["SentToDisk", "SentToDisk", "CrashLoop"]
+        reported.append(taken.reason)
+    assert reported == ["SentToDisk", "SentToDisk", "CrashLoop"]
     assert now.failure is not None
     assert not now.failure.final
     assert apply_fact(now, FactType.PHONED_HOME, "", IMAGE, NOW + timedelta(minutes=11)).lifecycle.failure is None

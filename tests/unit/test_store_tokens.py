@@ -18,7 +18,7 @@ BOOT = TokenPurpose.BOOT
 GRANT = Grant(
     purpose=BOOT,
     machine=ResourceKey("Machine", "r01-01"),
-    order="1-7",
+    boot_request="1-7",
     uuid="22222222-0000-4000-8000-000000000001",
     macs=("52:54:00:77:02:01",),
     expires=NOW + timedelta(minutes=15),

@@ -28,7 +28,7 @@ class BmcRequest(msgspec.Struct, frozen=True):
 
 
 class MeasuredBmc:
-    """Implements Bmc. `report` is told of every request, on the thread that made it."""
+    """Implements Bmc. `report` is reported of every request, on the thread that made it."""
 
     def __init__(self, bmc: Bmc, driver: str, report: Callable[[BmcRequest], None]) -> None:
         self._bmc, self._driver, self._report = bmc, driver, report

@@ -92,7 +92,7 @@ class FakeMachine:
 
     @property
     def state(self) -> SystemState:
-        """The truth at this moment, whatever reads are told."""
+        """The truth at this moment, whatever reads are reported."""
         with self._log.lock:
             self._settle()
             return self._state

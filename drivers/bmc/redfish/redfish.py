@@ -96,7 +96,7 @@ class RedfishDriver:
         """The ids of the BMC's systems, by name. Logs in, at most once. Raises DriverError."""
         connector = self._connector(endpoint)
         try:
-            return list_systems(connector).told
+            return list_systems(connector).listed
         except _NONSENSE as error:
             raise Unreachable(
                 f"{connector.url}: the list of systems cannot be understood: {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""The systems behind one BMC. What can be read of their list is used; what cannot be is told apart from what is not
+"""The systems behind one BMC. What can be read of their list is used; what cannot be is reported apart from what is not
 there."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SystemList(msgspec.Struct, frozen=True):
     unread: DriverError | None = None
 
     @property
-    def told(self) -> ListedSystems:
+    def listed(self) -> ListedSystems:
         """The ids alone, by name."""
         return ListedSystems(tuple(sorted(self.paths)), None if self.unread is None else str(self.unread))
 

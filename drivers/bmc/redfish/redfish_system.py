@@ -42,7 +42,7 @@ class ParsedSystem(System):  # type: ignore[misc]  # sushy is untyped
     is_merged = False
     """Whether a part of it is of the Settings resource."""
     is_cut_short = False
-    """Whether the Settings resource should have told more of Boot, and could not be read."""
+    """Whether the Settings resource should have reported more of Boot, and could not be read."""
 
     def __init__(self, connector: OneShotConnector, path: str, document: dict[str, Any], etag: str | None) -> None:
         self.document, self._etag = document, etag
@@ -136,8 +136,10 @@ def _needed(document: dict[str, Any], path: str) -> dict[str, Any]:
     """The parts that are read, where they have the right type: sushy refuses a whole system for one odd field."""
     needed: dict[str, Any] = {name: document[name] for name in _TEXTS if isinstance(document.get(name), str)}
     # Without Manufacturer sushy would take Cd for UsbCd on Supermicro; what is declared is what is to be sent.
-    told = document.get("Id")
-    needed["Id"] = (told if isinstance(told, str | int) and told else None) or path.rstrip("/").rpartition("/")[2]
+    reported = document.get("Id")
+    needed["Id"] = (reported if isinstance(reported, str | int) and reported else None) or path.rstrip("/").rpartition(
+        "/"
+    )[2]
     boot = document.get("Boot")
     if isinstance(boot, dict):
         needed["Boot"] = {name: value for name, value in boot.items() if _is_boot(name, value)}

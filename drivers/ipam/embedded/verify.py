@@ -138,7 +138,7 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
 
 
 def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[Stored]:
-    """All prefixes with their rows. What cannot be read, or hangs on nothing, is told in `wrong`."""
+    """All prefixes with their rows. What cannot be read, or hangs on nothing, is reported in `wrong`."""
     found: dict[int, Stored] = {}
     unread: set[int] = set()
     for record in run(_PREFIXES).fetchall():

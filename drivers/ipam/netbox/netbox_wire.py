@@ -39,7 +39,7 @@ NETBOX_REQUEST_SECONDS = 60.0
 others. A batch behind seven of others' took it 3 s on two cores."""
 _MAX_BODY = 32 * 1024 * 1024
 PAGE = 1000
-"""Objects asked for at once: the most that NetBox gives unless it is told otherwise (MAX_PAGE_SIZE)."""
+"""Objects asked for at once: the most that NetBox gives unless it is reported otherwise (MAX_PAGE_SIZE)."""
 _CHUNK = 64 * 1024
 _WORDS = 400
 _MOST_WAIT = 86400.0

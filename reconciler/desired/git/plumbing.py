@@ -100,7 +100,7 @@ def environment(extra: Mapping[str, str] | None = None, git_dir: Path | None = N
         kept["GIT_OBJECT_DIRECTORY"] = os.environ["GIT_OBJECT_DIRECTORY"]
     kept |= {
         "GIT_ALLOW_PROTOCOL": PROTOCOLS,
-        # Parents that a person told this clone of are not the commits' own (gitrepository-layout(5), grafts).
+        # Parents that a person reported this clone of are not the commits' own (gitrepository-layout(5), grafts).
         "GIT_GRAFT_FILE": f"{os.devnull}/none",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",

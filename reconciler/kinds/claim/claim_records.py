@@ -34,19 +34,19 @@ def _renamed(action: Rename, facts: Remembered) -> Recorded:
     """All of it moved when the state took force; now it is reported."""
     before = ", ".join(f"MachineClaim/{name}" for name in action.was)
     kept = f"keeps {', '.join(action.machines)}" if action.machines else "the claim has no machines"
-    told = {action.key: (EventReason.RENAMED, f"renamed from {before}; {kept}; no machine is wiped")}
-    told |= {
+    reported = {action.key: (EventReason.RENAMED, f"renamed from {before}; {kept}; no machine is wiped")}
+    reported |= {
         ResourceKey("Machine", name): (
             EventReason.RENAMED,
             f"claim {before}, which holds the machine, was renamed to {action.key}",
         )
         for name in action.machines
     }
-    return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, ClaimFacts()), was=())}, told)
+    return Recorded({action.key: msgspec.structs.replace(facts.get(action.key, ClaimFacts()), was=())}, reported)
 
 
 def _claimed(action: Claim, facts: Remembered, now: datetime) -> Recorded:
-    changed, told = dict[ResourceKey, ResourceFacts](), {}
+    changed, reported = dict[ResourceKey, ResourceFacts](), {}
     for slot, name in action.machines:
         key = ResourceKey("Machine", name)
         before = machine_facts(facts, key)
@@ -54,14 +54,14 @@ def _claimed(action: Claim, facts: Remembered, now: datetime) -> Recorded:
             before.lifecycle, claim=action.key.name, slot=slot, claimed_at=now, wiped=None, written=None, attempts=0
         )
         changed[key] = msgspec.structs.replace(before, project=action.project, image=None, lifecycle=life)
-        told[key] = (EventReason.CLAIMED, f"by {action.key}, slot {slot}, for project {action.project}")
+        reported[key] = (EventReason.CLAIMED, f"by {action.key}, slot {slot}, for project {action.project}")
     named = ", ".join(name for _, name in action.machines)
-    told[action.key] = (EventReason.PLACED, f"{named}")
-    return Recorded(changed, told)
+    reported[action.key] = (EventReason.PLACED, f"{named}")
+    return Recorded(changed, reported)
 
 
 def _unclaimed(action: Unclaim, facts: Remembered, now: datetime, why: str) -> Recorded:
-    claim, changed, told = action.key, dict[ResourceKey, ResourceFacts](), {}
+    claim, changed, reported = action.key, dict[ResourceKey, ResourceFacts](), {}
     for name in action.machines:
         key = ResourceKey("Machine", name)
         before = machine_facts(facts, key)
@@ -74,8 +74,8 @@ def _unclaimed(action: Unclaim, facts: Remembered, now: datetime, why: str) -> R
             failure=None,
         )
         changed[key] = msgspec.structs.replace(before, lifecycle=life)
-        told[key] = (EventReason.RELEASING, f"by {claim}: the machine is stopped, wiped and then free again")
-    told[claim] = (EventReason.RELEASING, ", ".join(action.machines))
+        reported[key] = (EventReason.RELEASING, f"by {claim}: the machine is stopped, wiped and then free again")
+    reported[claim] = (EventReason.RELEASING, ", ".join(action.machines))
     if claim in facts and (after := undone(action, facts[claim])) is not facts[claim]:
         changed[claim] = after
-    return Recorded(changed, told)
+    return Recorded(changed, reported)

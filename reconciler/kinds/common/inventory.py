@@ -51,8 +51,8 @@ class MachineInventory(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def best(self) -> Inventory | None:
         """What counts: the agent, which looks with the machine's own eyes, and the BMC where the agent says nothing."""
-        told = [one.value for one in (self.in_band, self.out_of_band) if one is not None and one.value is not None]
-        return _joined(*told) if len(told) == 2 else told[0] if told else None
+        reported = [one.value for one in (self.in_band, self.out_of_band) if one is not None and one.value is not None]
+        return _joined(*reported) if len(reported) == 2 else reported[0] if reported else None
 
     @property
     def macs(self) -> frozenset[str]:

@@ -54,8 +54,8 @@ class GuardFactRules(FactRules):
         if not isinstance(action, GuardRecord):
             return super().record(action, facts, occasion)
         after = msgspec.structs.replace(guard_s(facts.get(action.key) or NO_FACTS), former=())
-        told = (EventReason.GUARD_LOOSENED, "its former, stricter spec is in force no more")
-        return Recorded({action.key: after}, {action.key: told})
+        reported = (EventReason.GUARD_LOOSENED, "its former, stricter spec is in force no more")
+        return Recorded({action.key: after}, {action.key: reported})
 
     def removed(self, facts: ResourceFacts, now: datetime) -> ResourceFacts:
         """The last spec stays in force for an hour."""

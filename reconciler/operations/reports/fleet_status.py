@@ -96,10 +96,10 @@ def fleet_status(where: Where, asked: CommandLimits) -> FleetStatus:
 
 
 def _revision(store: Store) -> RevisionStatus:
-    told = [one.event for one in store.events(of_fleet=True, limit=_REVISIONS, newest_first=True)]
-    applied = next((one for one in told if one.reason == EventReason.REVISION_APPLIED), None)
+    reported = [one.event for one in store.events(of_fleet=True, limit=_REVISIONS, newest_first=True)]
+    applied = next((one for one in reported if one.reason == EventReason.REVISION_APPLIED), None)
     bad = (EventReason.REVISION_REFUSED, EventReason.REVISION_UNREADABLE)
-    broken = next((one for one in told if one.reason in bad), None)
+    broken = next((one for one in reported if one.reason in bad), None)
     if broken is not None and applied is not None and applied.at > broken.latest:
         broken = None
     return RevisionStatus(

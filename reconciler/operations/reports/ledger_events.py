@@ -70,8 +70,8 @@ def read_events(
             repeated, fresh = store.repeats(latest, seen), store.events(since_seq=seen)
             seen = max((entry.seq for entry in fresh), default=seen)
             latest = max((entry.event.latest for entry in (*repeated, *fresh)), default=latest)
-            told = [one.event for one in (*repeated, *fresh) if request.type in (None, one.event.type)]
-            yield EventPage([event for event in told if keys is None or event.key in keys])
+            reported = [one.event for one in (*repeated, *fresh) if request.type in (None, one.event.type)]
+            yield EventPage([event for event in reported if keys is None or event.key in keys])
 
 
 def newest(store: Store, limit: int, key: ResourceKey | None) -> list[LedgerEntry]:

@@ -20,7 +20,7 @@ from reconciler.views.render.words import author, clean, moment
 from reconciler.views.render.words import commit as commit_in_words
 
 if TYPE_CHECKING:
-    from reconciler.desired.git.history.revisions import Moment
+    from reconciler.desired.git.history.revisions import HistoryPoint
     from reconciler.desired.git.sources.source import DesiredSource
 
 MOST_ENTRIES = 100_000
@@ -113,12 +113,14 @@ def _missing(key: ResourceKey, when: str, last: Edit | None) -> str:
     return f"{key} did not exist {when} any more: {who} removed it"
 
 
-def _in_force(at: Workspace, source: DesiredSource, asked: Moment, commit: Commit) -> Iterable[str]:
+def _in_force(at: Workspace, source: DesiredSource, asked: HistoryPoint, commit: Commit) -> Iterable[str]:
     """What the ledger says of the time, or of when the commit that was named took force."""
     until: datetime | None = None if asked.named else asked.until
     with at.store() as store:
-        told = [one.event for one in store.events(of_fleet=True, until=until, limit=MOST_ENTRIES, newest_first=True)]
-    applied = [one for one in told if one.reason == EventReason.REVISION_APPLIED]
+        reported = [
+            one.event for one in store.events(of_fleet=True, until=until, limit=MOST_ENTRIES, newest_first=True)
+        ]
+    applied = [one for one in reported if one.reason == EventReason.REVISION_APPLIED]
     if asked.named:
         times = [one.at for one in applied if one.revision == commit.sha]
         yield from [f"in force since {moment(times[-1])}"] if times else []

@@ -127,7 +127,7 @@ def _room(budget: Budget, state: GroupState, now: datetime) -> tuple[int, dateti
     if not budget.pacing or not state.room:
         return state.room, None
     due = state.last + budget.pacing if state.last is not None else now
-    # After a clock was put back, nothing waits for longer than it could have been told to.
+    # After a clock was put back, nothing waits for longer than it could have been reported to.
     if now < due <= now + budget.pacing:
         return 0, due
     return 1, now + budget.pacing

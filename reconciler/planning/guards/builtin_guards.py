@@ -21,7 +21,7 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
 
     def empty(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
-        nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.known
+        nothing, no_machines = not fleet.resources and fleet.remembered, not fleet.machines and fleet.declared_before
         if limits.allow_empty or not (nothing or no_machines):
             return {}
         if nothing:
@@ -32,25 +32,27 @@ def standard_guards(limits: GuardLimits) -> tuple[Guard, ...]:
         else:
             reason = (
                 f"the desired state declares no machines, but "
-                f"{count(fleet.known, 'machine was', 'machines were')} declared before"
+                f"{count(fleet.declared_before, 'machine was', 'machines were')} declared before"
             )
         return _hold_all(changes, "empty-desired-state", reason, "--allow-empty")
 
     def removed(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
-        if fleet.lost <= limits.max_removed.of(fleet.known) or not fleet.machines:
+        if fleet.lost <= limits.max_removed.of(fleet.declared_before) or not fleet.machines:
             return {}
         reason = (
-            f"{_share(fleet.lost, fleet.known)} machines were removed from git at once; the limit is "
+            f"{_share(fleet.lost, fleet.declared_before)} machines were removed from git at once; the limit is "
             f"{limits.max_removed}"
         )
         return _hold_all(changes, "mass-removal", reason, f"--max-removed {fleet.lost}")
 
     def unreachable(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
-        if fleet.unreachable <= limits.max_unreachable.of(fleet.seen):
+        if fleet.unreachable <= limits.max_unreachable.of(fleet.observed):
             return {}
-        reason = f"{_share(fleet.unreachable, fleet.seen)} BMCs cannot be read; the limit is {limits.max_unreachable}"
+        reason = (
+            f"{_share(fleet.unreachable, fleet.observed)} BMCs cannot be read; the limit is {limits.max_unreachable}"
+        )
         hurting = (change for change in changes if change.disruption is not Disruption.NONE)
         return _hold_all(hurting, "unreachable-fleet", reason, f"--max-unreachable {fleet.unreachable}")
 
@@ -109,11 +111,11 @@ def hold_until_observed(limits: GuardLimits) -> Guard:
 
     def unseen(changes: Iterable[Change], world: GuardWorld) -> Holds:
         fleet = world.survey
-        missing = fleet.machines - fleet.seen
+        missing = fleet.machines - fleet.observed
         if not missing or fleet.unreachable + missing <= limits.max_unreachable.of(fleet.machines):
             return {}
         reason = (
-            f"only {_share(fleet.seen, fleet.machines)} machines have been observed since the start, and too "
+            f"only {_share(fleet.observed, fleet.machines)} machines have been observed since the start, and too "
             f"many of the others could be unreachable"
         )
         hold = Hold(

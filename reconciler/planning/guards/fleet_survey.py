@@ -37,18 +37,18 @@ class Disrupted(msgspec.Struct, frozen=True):
 class FleetSurvey(msgspec.Struct, frozen=True):
     """The fleet in numbers: what guards judge by.
 
-    `known` machines have been in force before, not counting those that came as others went, which would make the loss
-    look small. `lost` of them are no longer declared. `seen` were observed, `unreachable` of them without success.
-    `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long that counts.
-    `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that are in the IPAM;
-    `releasing` of them would be given up, as they are no longer declared. `claimed` machines are claims'; `returning`
-    of them are being released, or would be, as no claim asks for them any more. `former`: specs of guards that were
-    loosened or removed, each in force until a time."""
+    `declared_before` machines were in force before. Those that came as others went are not counted, as they would
+    make the loss look small. `lost` of them are no longer declared. `observed` were observed, `unreachable` of them
+    without success. `disrupted` are down, or going down, because groundstate sent it. Each guard says for how long
+    that counts. `resources` are declared, `remembered` were in force. `held`: addresses, numbers and networks that
+    are in the IPAM; `releasing` of them would be given up, as they are no longer declared. `claimed` machines are
+    claims'; `returning` of them are being released, or would be, as no claim asks for them any more. `former`:
+    specs of guards that were loosened or removed, each in force until a time."""
 
     machines: int
-    known: int
+    declared_before: int
     lost: int
-    seen: int
+    observed: int
     unreachable: int
     disrupted: Mapping[ResourceKey, Disrupted] = {}
     resources: int = 0
@@ -76,9 +76,9 @@ def survey(desired: DesiredState, observed: ObservedState, facts: Facts) -> Flee
     claims = all_holders(facts.resources)
     return FleetSurvey(
         machines=sum(map(desired.count, FLEET)),
-        known=len(known),
+        declared_before=len(known),
         lost=sum(1 for key in known if key not in desired.resources),
-        seen=len(looks),
+        observed=len(looks),
         unreachable=sum(1 for look in looks if look.error is not None),
         disrupted=disrupted(facts),
         resources=len(desired.resources),

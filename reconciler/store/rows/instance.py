@@ -130,8 +130,8 @@ def _held(database: Database, wanted: str) -> InstanceHeld:
     with database.read() as connection:
         value = connection.execute(select(instance_table.c.holder)).scalar_one()
     holder = msgspec.json.decode(value, type=StoreHolder) if value else None
-    told = holder or "another groundstate"
-    return InstanceHeld(f"store {database.where} is in use by {told}; {_advice(holder, wanted)}")
+    reported = holder or "another groundstate"
+    return InstanceHeld(f"store {database.where} is in use by {reported}; {_advice(holder, wanted)}")
 
 
 def _advice(holder: StoreHolder | None, wanted: str) -> str:

@@ -184,7 +184,7 @@ def _latest_of(connection: Connection, keys: Sequence[ResourceKey | None]) -> di
         asked = {"keys": msgspec.json.encode(some).decode(), "count": PAGE}
         for kind, name, seq, value in connection.execute(_LATEST[connection.dialect.name], asked):
             found[ResourceKey(kind, name)].append((seq, value))
-    return {key: sorted(told, reverse=True) for key, told in found.items()}
+    return {key: sorted(reported, reverse=True) for key, reported in found.items()}
 
 
 def _page(connection: Connection, key: ResourceKey | None, count: int, before: int = _NEVER) -> list[_Told]:

@@ -73,8 +73,8 @@ class OverrideTable:
             if connection.execute(select(override_table.c.id).where(*over).limit(1)).first() is None:
                 return ()
         with self._database.write() as connection:
-            told = update(override_table).where(*over).values(expired_at=now).returning(override_table)
-            ended = sorted((_read(row) for row in connection.execute(told)), key=lambda one: (one.until, one.id))
+            reported = update(override_table).where(*over).values(expired_at=now).returning(override_table)
+            ended = sorted((_read(row) for row in connection.execute(reported)), key=lambda one: (one.until, one.id))
             events = tuple(
                 Event(
                     now,

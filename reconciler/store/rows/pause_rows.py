@@ -63,8 +63,8 @@ class PauseTable:
             if connection.execute(select(pause_table.c.id).where(*over).limit(1)).first() is None:
                 return ()
         with self._database.write() as connection:
-            told = update(pause_table).where(*over).values(ended_at=pause_table.c.until, known="[]")
-            ended = sorted(map(_read, connection.execute(told.returning(pause_table))), key=lambda one: one.id)
+            reported = update(pause_table).where(*over).values(ended_at=pause_table.c.until, known="[]")
+            ended = sorted(map(_read, connection.execute(reported.returning(pause_table))), key=lambda one: one.id)
             events = tuple(_expired(one, now) for one in ended)
             append(connection, list(events))
             connection.execute(delete(pause_table).where(pause_table.c.ended_at < now - OVERRIDES_KEPT))

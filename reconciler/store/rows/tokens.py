@@ -72,13 +72,13 @@ class TokenTable:
     def _issue(self, connection: Connection, grant: Grant, now: datetime) -> str:
         text = PREFIX + base64.urlsafe_b64encode(self._entropy(32)).rstrip(b"=").decode()
         connection.execute(delete(token).where(token.c.expires < now - _TOKENS_KEPT))
-        older = (token.c.purpose == grant.purpose, token.c.order_id == grant.order, token.c.used_at.is_(None))
+        older = (token.c.purpose == grant.purpose, token.c.order_id == grant.boot_request, token.c.used_at.is_(None))
         connection.execute(update(token).where(*older, token.c.revoked_at.is_(None)).values(revoked_at=now))
         row = {
             "hash": _hash(text),
             "purpose": str(grant.purpose),
             "machine": str(grant.machine) if grant.machine else None,
-            "order_id": grant.order,
+            "order_id": grant.boot_request,
             "uuid": grant.uuid,
             "macs": msgspec.json.encode(grant.macs).decode(),
             "issued_at": now,
@@ -122,7 +122,7 @@ def _grant(row: Row[Any]) -> Grant:
     return Grant(
         purpose=TokenPurpose(row.purpose),
         machine=ResourceKey.parse(row.machine) if row.machine else None,
-        order=row.order_id,
+        boot_request=row.order_id,
         uuid=row.uuid,
         macs=msgspec.json.decode(row.macs, type=tuple[str, ...]),
         expires=row.expires,

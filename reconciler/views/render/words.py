@@ -170,15 +170,15 @@ def author(this: Commit) -> str:
 
 def cause(this: Cause, *, since: bool = True) -> str:
     """Who moved. `since`: with the time that drift was first seen."""
-    told = f"commit {commit(this.commit)}" if this.commit else "declared"
+    reported = f"commit {commit(this.commit)}" if this.commit else "declared"
     drift = f"drift since {moment(this.since)}" if since and this.since else "drift"
     match this.kind:
         case CauseKind.COMMIT:
-            return told
+            return reported
         case CauseKind.DRIFT:
             return drift
         case CauseKind.BOTH:
-            return f"{told}, and {drift}"
+            return f"{reported}, and {drift}"
         case CauseKind.LEAK:
             return "leak: its owner is neither declared nor recorded"
 

@@ -24,7 +24,7 @@ _BETWEEN = re.compile(r"[\s.,:/-]+")
 _HINT = "write a day or time such as 2026-11-20 or 2026-11-20T14:30, `2 days ago`, or a commit, branch or tag"
 
 
-class Moment(msgspec.Struct, frozen=True):
+class HistoryPoint(msgspec.Struct, frozen=True):
     """A time in UTC, and the commit that was the newest then, if there was one. `named`: the commit was asked for.
 
     A day alone begins at `at` and is over at `until`; else both are the same.
@@ -36,7 +36,7 @@ class Moment(msgspec.Struct, frozen=True):
     named: bool = False
 
 
-def find_revision(git_dir: Path, sha: str, text: str) -> Moment:
+def find_revision(git_dir: Path, sha: str, text: str) -> HistoryPoint:
     """The time, or the commit, that the text means, in the history of the commit `sha`. Raises SourceError.
 
     The newest commit of a time is the first-parent one, so that what was merged later was not there yet.
@@ -49,8 +49,8 @@ def find_revision(git_dir: Path, sha: str, text: str) -> Moment:
             times = _in_words(git_dir, text)
         else:
             at = step.committed.astimezone(UTC)
-            return Moment(at, at, step.commit, named=True)
-    return Moment(*times, _newest(git_dir, sha, times[1]))
+            return HistoryPoint(at, at, step.commit, named=True)
+    return HistoryPoint(*times, _newest(git_dir, sha, times[1]))
 
 
 def _iso(text: str) -> tuple[datetime, datetime] | None:

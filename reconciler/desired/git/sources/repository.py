@@ -10,7 +10,7 @@ from reconciler import runtime
 from reconciler.desired.git import plumbing
 from reconciler.desired.git.history import revisions
 from reconciler.desired.git.history.blame import last_commits
-from reconciler.desired.git.history.revisions import Moment
+from reconciler.desired.git.history.revisions import HistoryPoint
 from reconciler.desired.git.plumbing import GitFailed, SourceError, SourceUnavailable
 from reconciler.desired.git.refs import refuse_sets
 from reconciler.desired.git.sources import watch as watching
@@ -182,7 +182,7 @@ class Repository:
 
         return History(self._place.git_dir, revision.id, key, self._path, self._boundary())
 
-    def moment(self, revision: Revision, text: str) -> Moment:
+    def moment(self, revision: Revision, text: str) -> HistoryPoint:
         """A day or time, in UTC unless it says otherwise; else what git knows as a commit; else git's own words."""
         return revisions.find_revision(self._place.git_dir, revision.id, text)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from reconciler import runtime
-from reconciler.desired.git.history.revisions import Moment
+from reconciler.desired.git.history.revisions import HistoryPoint
 from reconciler.desired.manifest.manifest_files import (
     ManifestFile,
 )
@@ -66,7 +66,7 @@ class DesiredSource(Protocol):
     def history(self, revision: Revision, key: ResourceKey) -> History:
         """The commits that changed a document, up to the revision. Raises SourceError where there are none."""
 
-    def moment(self, revision: Revision, text: str) -> Moment:
+    def moment(self, revision: Revision, text: str) -> HistoryPoint:
         """The time, or the commit, that a person means: `2026-11-20`, `2 days ago`, a branch, tag or commit.
 
         Raises SourceError when the text is none of these.

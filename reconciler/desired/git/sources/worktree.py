@@ -24,7 +24,7 @@ from reconciler.model.resource import Commit, DesiredState, ResourceKey, Revisio
 
 if TYPE_CHECKING:
     from reconciler.desired.git.history.document_history import History
-    from reconciler.desired.git.history.revisions import Moment
+    from reconciler.desired.git.history.revisions import HistoryPoint
 
 _UNREADABLE = "unreadable"
 
@@ -123,7 +123,7 @@ class WorkTree:
         """Raises SourceError."""
         raise _no_history()
 
-    def moment(self, revision: Revision, text: str) -> Moment:
+    def moment(self, revision: Revision, text: str) -> HistoryPoint:
         """Raises SourceError."""
         raise _no_history()
 

@@ -81,23 +81,27 @@ _INTERPRETERS = re.compile(
 
 def too_broad(grants: Grants) -> list[str]:
     """What settings allow that hardly anybody means: a sentence each, for whoever wrote them."""
-    allowed, told = grants.document_credentials, []
+    allowed, reported = grants.document_credentials, []
     scopes: dict[str, CredentialScope] = {f"credentials.{name}": one for name, one in grants.credentials.items()}
     if allowed is not None:
         scopes["document_credentials"] = allowed
         where = "document_credentials"
-        told += [_broad(f"{where}.exec", one, "run a command of its own") for one in allowed.exec if _any_command(one)]
-        told += [_broad(f"{where}.file", one, "send files of this host") for one in allowed.file if _any_path(one)]
-        told += [_broad(f"{where}.env", one, "send any variable") for one in allowed.env if len(_before_star(one)) < 2]
-    told += [_broad("ca_files", one, "test which files exist here") for one in grants.ca_files if _any_path(one)]
+        reported += [
+            _broad(f"{where}.exec", one, "run a command of its own") for one in allowed.exec if _any_command(one)
+        ]
+        reported += [_broad(f"{where}.file", one, "send files of this host") for one in allowed.file if _any_path(one)]
+        reported += [
+            _broad(f"{where}.env", one, "send any variable") for one in allowed.env if len(_before_star(one)) < 2
+        ]
+    reported += [_broad("ca_files", one, "test which files exist here") for one in grants.ca_files if _any_path(one)]
     for name, scope in scopes.items():
-        told += [
+        reported += [
             _broad(f"{name}.networks", one, "send the login nearly anywhere")
             for one in scope.networks
             if _any_network(one)
         ]
     reached = [one for one in grants.bmc_networks or () if _any_network(one)]
-    return told + [_broad("bmc_networks", one, "contact nearly any host") for one in reached]
+    return reported + [_broad("bmc_networks", one, "contact nearly any host") for one in reached]
 
 
 def _any_network(network: str) -> bool:
@@ -159,7 +163,7 @@ def _wrong_scopes(grants: Grants) -> list[str]:
 # -- the decision ------------------------------------------------------------------------------------------------------
 
 
-class Way(msgspec.Struct, frozen=True):
+class LoginDestination(msgspec.Struct, frozen=True):
     """For whom a login is asked: the driver, the BMC's address as the document has it, and who is really connected."""
 
     driver: str
@@ -167,7 +171,7 @@ class Way(msgspec.Struct, frozen=True):
     peer: Peer
 
 
-def credential_refusal(grants: Grants, reference: CredentialRef, way: Way) -> str | None:
+def credential_refusal(grants: Grants, reference: CredentialRef, way: LoginDestination) -> str | None:
     """Why the login may not be resolved and sent, and how to allow it; None: it may."""
     scope, label = _scope(grants, reference)
     if scope is None:
@@ -184,7 +188,10 @@ def foreseen_refusal(
     """What will be refused at each of the numbers that an address `leads_to`: nothing need reach them for that. Where
     one of them may have the login, or none is known, the peer of the open connection decides."""
     verified = not insecure and not address.lower().startswith("http://")
-    said = [credential_refusal(grants, reference, Way(driver, address, Peer(number, verified))) for number in leads_to]
+    said = [
+        credential_refusal(grants, reference, LoginDestination(driver, address, Peer(number, verified)))
+        for number in leads_to
+    ]
     return said[0] if said and None not in said else None
 
 
@@ -230,7 +237,7 @@ def matches(path: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(posixpath.normpath(path), pattern) for pattern in patterns)
 
 
-def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
+def _out_of_bounds(scope: CredentialScope, label: str, way: LoginDestination) -> str | None:
     if way.peer.address is None:
         return None
     at = bare_address(way.peer.address)
@@ -249,7 +256,7 @@ def _out_of_bounds(scope: CredentialScope, label: str, way: Way) -> str | None:
     return None
 
 
-def _unknown(grants: Grants, reference: CredentialRef, way: Way) -> str:
+def _unknown(grants: Grants, reference: CredentialRef, way: LoginDestination) -> str:
     network = way.peer.address and single_address_network(bare_address(way.peer.address))
     name, origin = _suggested(reference)
     drivers = "" if way.driver == "redfish" else f", drivers = {_toml([way.driver])}"

@@ -144,7 +144,7 @@ def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
         values["public-keys"] = list(spec.ssh_keys)
     lines = [f"{name}: {_json(value)}" for name, value in values.items()]
     if home is not None:
-        told = {
+        reported = {
             "phone_home_url": home.url,
             "phone_home_token": home.token,
             "phone_home_pin": home.pin,
@@ -153,7 +153,7 @@ def _meta(spec: MachineClaimSpec, host: Host, home: PhoneHome | None) -> str:
         # As they are, for a shell script that reads this with sed.
         lines += [
             f"{name}: {value}\n" if _PLAIN.fullmatch(value) else f"{name}: {_json(value)}"
-            for name, value in told.items()
+            for name, value in reported.items()
         ]
     return "".join(lines)
 

@@ -55,7 +55,7 @@ def overdue(life: LifecycleFacts, now: datetime, *, off: bool = False) -> Lifecy
     within = WIPE_WITHIN if order.purpose is Purpose.WIPE else INSTALL_WITHIN
     if now >= order.requested_at + within:
         return failed(
-            life, EventReason.TAKES_TOO_LONG, f"{order.purpose} has taken more than {duration_words(within)}", now
+            life, EventReason.AGENT_TIMED_OUT, f"{order.purpose} has taken more than {duration_words(within)}", now
         )
     return None
 

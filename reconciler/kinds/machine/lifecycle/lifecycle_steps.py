@@ -56,7 +56,7 @@ def lifecycle_steps(spec: MachineSpec, state: SystemState, look: KindView) -> St
     if purpose is None:
         return _at_rest(life, state, look)
     again = deadlines.retry_at(life)
-    # A failure of a later time than now was told by a clock that has been put back.
+    # A failure of a later time than now was reported by a clock that has been put back.
     if life.failure is not None and again is not None and life.failure.at <= look.now < again:
         when = f"wait until {again:%H:%M:%S}Z for the next attempt"
         return _waits(HoldKind.IN_FLIGHT, life.failure.reason, life.failure.message, when)

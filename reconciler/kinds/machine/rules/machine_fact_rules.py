@@ -14,6 +14,7 @@ from reconciler.kinds.common.fact_rules import FactRules, Ignored, Occasion, Rec
 from reconciler.kinds.common.field_types.managed_field import Field
 from reconciler.kinds.common.machine_facts import MachineFacts, machine_s
 from reconciler.kinds.machine import machine_restart
+from reconciler.kinds.machine.access_paths import access_by_machine
 from reconciler.kinds.machine.lifecycle import lifecycle, system_identity, virtual_media
 from reconciler.kinds.machine.lifecycle.machine_reports import apply_report, facts_at_start, is_over
 from reconciler.kinds.machine.rules.boot_rules import confirms_order
@@ -21,7 +22,6 @@ from reconciler.kinds.machine.rules.machine_records import record_machine_action
 from reconciler.kinds.machine.rules.machine_rules import ordered_boot
 from reconciler.kinds.machine.rules.resend import is_repeatable
 from reconciler.kinds.machine.spec import MachineSpec, is_paused, once_order, one_time_boot
-from reconciler.kinds.machine.ways_in import ways_in
 from reconciler.model.action import (
     AcceptSystem,
     Action,
@@ -62,7 +62,7 @@ class MachineFactRules(FactRules):
     ) -> ResourceFacts:
         """By which way its BMC is reached."""
         known = machine_s(facts)
-        access = ways_in(desired).get(resource.key, known.access)
+        access = access_by_machine(desired).get(resource.key, known.access)
         return known if access == known.access else msgspec.structs.replace(known, access=access)
 
     def moved(self, facts: ResourceFacts) -> ResourceFacts:

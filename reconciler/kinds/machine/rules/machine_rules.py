@@ -255,10 +255,10 @@ def _with_system(state: SystemState, look: KindView) -> list[ResourceKey]:
         for key, facts in all_machine_facts(look.remembered).items()
         if system_identity.same_system(facts.lifecycle.system or "", wanted)
     }
-    told = (
+    reported = (
         (key, system_identity.system_of(state_of(one.value), by_serial=by_serial)) for key, one in look.observed.items()
     )
-    seen = {key for key, system in told if system_identity.same_system(system or "", wanted)}
+    seen = {key for key, system in reported if system_identity.same_system(system or "", wanted)}
     return sorted(key for key in lives | seen if key.kind == "Machine" and key != look.key)
 
 

@@ -55,7 +55,7 @@ class Agent:
         """`POST /agent/v1/register`: the boot token, once, for a session."""
         # First the token: a body is read with care, and that is not done for everybody.
         text, grant = self._shown(request, BEGIN)
-        with self._alone(grant.order):
+        with self._alone(grant.boot_request):
             return self._register(request, text, grant)
 
     @contextmanager
@@ -74,7 +74,7 @@ class Agent:
     def _register(self, request: Request, text: str, grant: Grant) -> Response:
         desk, said = self._desk, _body(request, read_registration)
         self._same_machine(request, grant, said)
-        if said.order != grant.order:
+        if said.order != grant.boot_request:
             self._stale(request, grant, said.order)
         self._current(request, grant)
         now = desk.now()
@@ -124,13 +124,13 @@ class Agent:
         fact = _REPORTS.get(said.type)
         if fact is None:
             raise RequestRefused(400, f"{said.type!r} is not a report type; report types are {', '.join(_REPORTS)}")
-        if not self._desk.reports.allows(grant.order, self._desk.now()):
+        if not self._desk.reports.allows(grant.boot_request, self._desk.now()):
             raise RequestRefused(503, "too many reports; try again later", retry=30)
         # An undeclared machine has no life that a fact could belong to.
         if grant.machine is not None and not self._desk.lives.report(
-            grant.machine, grant.order, fact, _kept(fact, said.detail)
+            grant.machine, grant.boot_request, fact, _kept(fact, said.detail)
         ):
-            self._stale(request, grant, grant.order)
+            self._stale(request, grant, grant.boot_request)
         return json_response({})
 
     def phone_home(self, request: Request, token: str | None = None) -> Response:
@@ -145,28 +145,30 @@ class Agent:
         except BadToken as bad:
             self._bad(request, bad)
         try:
-            taken = desk.lives.report(grant.machine, grant.order, FactType.PHONED_HOME, f"from {request.remote_addr}")
+            taken = desk.lives.report(
+                grant.machine, grant.boot_request, FactType.PHONED_HOME, f"from {request.remote_addr}"
+            )
         except Exception:
             desk.tokens.restore(text)
             raise
         if not taken:
-            self._stale(request, grant, grant.order)
+            self._stale(request, grant, grant.boot_request)
         return json_response({})
 
     def _work(self, request: Request) -> Work:
         _, grant = self._shown(request, (TokenPurpose.SESSION,))
         if grant.machine is None:
             return PowerOffNow()
-        current = self._desk.lives.current(grant.machine)
+        current = self._desk.lives.boot_request(grant.machine)
         if current is None:
             # The order is settled, so whoever still works on it is done.
             return PowerOffNow()
-        if current.id != grant.order:
-            self._stale(request, grant, grant.order)
+        if current.id != grant.boot_request:
+            self._stale(request, grant, grant.boot_request)
         work = self._desk.lives.work(grant.machine)
         if isinstance(work, Wait):
             # It reports nothing meanwhile, and that must not be taken for its end.
-            self._desk.lives.report(grant.machine, grant.order, FactType.ALIVE, "the agent waits")
+            self._desk.lives.report(grant.machine, grant.boot_request, FactType.ALIVE, "the agent waits")
         return work
 
     def _take(self, grant: Grant, said: Registration) -> bool:
@@ -176,7 +178,7 @@ class Agent:
             lives.found(grant.uuid or identifiers.uuid(said.uuid), identifiers.macs(said.macs), collected)
             return True
         lives.took_inventory(grant.machine, collected)
-        return lives.report(grant.machine, grant.order, FactType.REGISTERED, said.agent[:200])
+        return lives.report(grant.machine, grant.boot_request, FactType.REGISTERED, said.agent[:200])
 
     def _same_machine(self, request: Request, grant: Grant, said: Registration) -> None:
         """What was asked for by a machine may be used by it alone."""
@@ -189,18 +191,18 @@ class Agent:
         elif grant.machine is not None and find_machine(self._desk, uuid, macs)[0] != grant.machine:
             wrong = "the UUID and the MAC addresses match neither the BMC nor the document"
         if wrong is not None:
-            whose = str(grant.machine) if grant.machine else grant.order
+            whose = str(grant.machine) if grant.machine else grant.boot_request
             message = f"another machine used the token for {whose}: {wrong}"
             self._desk.refuse(request, 403, EventReason.AGENT_OF_ANOTHER_MACHINE, message, grant.machine)
 
     def _current(self, request: Request, grant: Grant) -> None:
         if grant.machine is not None:
-            current = self._desk.lives.current(grant.machine)
-            if current is None or current.id != grant.order:
-                self._stale(request, grant, grant.order)
+            current = self._desk.lives.boot_request(grant.machine)
+            if current is None or current.id != grant.boot_request:
+                self._stale(request, grant, grant.boot_request)
 
     def _stale(self, request: Request, grant: Grant, order: str) -> NoReturn:
-        message = f"boot order {order[:100]} is not what {grant.machine or 'the machine'} is started for"
+        message = f"boot request {order[:100]} is not what {grant.machine or 'the machine'} is started for"
         self._desk.refuse(request, 409, EventReason.BOOT_REQUEST_NOT_CURRENT, message, grant.machine)
 
     def _shown(
@@ -222,15 +224,15 @@ class Agent:
 
     def _within(self, request: Request, grant: Grant) -> None:
         if not self._desk.lives.serves(grant.machine, request.remote_addr or ""):
-            whose = grant.machine or grant.order
+            whose = grant.machine or grant.boot_request
             message = f"the {grant.purpose} token for {whose} was used from an address outside of spec.boot.networks"
             self._desk.refuse(request, 403, EventReason.BOOT_ADDRESS_REFUSED, message, grant.machine)
 
     def _bad(self, request: Request, bad: BadToken) -> NoReturn:
         grant = bad.grant
         # What is shown and was never given out is not repeated: it may be another service's.
-        what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.order}"
-        why = "groundstate did not issue the token" if bad.fault is TokenFault.UNKNOWN else f"the token {bad.fault}"
+        what = "a token" if grant is None else f"the {grant.purpose} token for {grant.machine or grant.boot_request}"
+        why = "groundstate did not issue the token" if bad.fault is TokenFault.UNKNOWN else f"the token is {bad.fault}"
         message = f"a request with {what} was refused: {why}"
         self._desk.refuse(request, 401, EventReason.TOKEN_REFUSED, message, grant.machine if grant else None, str(bad))
 

@@ -60,7 +60,7 @@ class Pages:
 
     def _known(self, request: Request, key: ResourceKey, uuid: str | None, macs: tuple[str, ...]) -> Response:
         desk, address = self._desk, request.remote_addr or ""
-        order, served = desk.lives.order(key), desk.lives.serves(key, address)
+        order, served = desk.lives.unanswered_boot_request(key), desk.lives.serves(key, address)
         if order is None:
             if served and desk.first(f"{FactType.SENT_TO_DISK} {key}", address):
                 desk.lives.report(key, "", FactType.SENT_TO_DISK, f"asked by {address}")
@@ -77,7 +77,7 @@ class Pages:
         """Say why a machine with an order is not taken for the one that it looks like; else the order waits in vain."""
         lives, address = self._desk.lives, request.remote_addr or ""
         key = lives.resembles(macs) if macs else None
-        if key is not None and lives.serves(key, address) and lives.order(key) is not None:
+        if key is not None and lives.serves(key, address) and lives.unanswered_boot_request(key) is not None:
             message = (
                 f"a machine with a MAC address of {key} and UUID {uuid or 'left out'} requested a boot "
                 f"script and got none. The BMC of {key} reports another UUID, or another machine has this "
@@ -133,7 +133,9 @@ class Pages:
         if not self._desk.scripts.allows(request.remote_addr or "", now):
             raise RequestRefused(503, f"too many boot scripts requested from this address{_WAIT}", retry=_RETRY)
         token = self._desk.tokens.issue(grant, now)
-        return scripts.Ticket(places.https, places.pin, token, grant.order, grant.macs[0] if grant.macs else None)
+        return scripts.Ticket(
+            places.https, places.pin, token, grant.boot_request, grant.macs[0] if grant.macs else None
+        )
 
     def _agent(self, ticket: scripts.Ticket, neighbours: int) -> Response:
         settings, files = self._desk.settings, self._desk.files

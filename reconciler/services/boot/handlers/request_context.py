@@ -79,9 +79,9 @@ class RequestContext:
 
     def warn(self, address: str, reason: str, message: str, machine: ResourceKey | None = None) -> None:
         """Record that a request was refused, unless a similar one was recorded shortly before."""
-        untold = self._gate.passes(reason, address, self.now())
-        if untold is not None:
-            others = f"; {untold} more reports of this kind were left out" if untold else ""
+        unreported = self._gate.passes(reason, address, self.now())
+        if unreported is not None:
+            others = f"; {unreported} more reports of this kind were left out" if unreported else ""
             self.lives.refused(machine, reason, f"{address}: {message}{others}")
 
     def first(self, kind: str, address: str) -> bool:

@@ -47,7 +47,7 @@ class Application:
         environ.get(LONGER, int)(0 if request.method == "HEAD" else size)
         body = answer(environ, start_response)
 
-        def told() -> None:
+        def log_request() -> None:
             fields = {"page": endpoint, "status": answer.status_code, "size": size, "why": environ.get(REFUSED)}
             fields["seconds"] = round(monotonic() - began, 3)
             self._log.info(
@@ -58,7 +58,7 @@ class Application:
                 **{name: value for name, value in fields.items() if value is not None},
             )
 
-        return ClosingIterator(body, [told])
+        return ClosingIterator(body, [log_request])
 
     def _answer(self, request: Request) -> tuple[str, Response]:
         endpoint = "none"

@@ -228,7 +228,7 @@ class _Server(Server):
             timeout=limits.idle,
             shutdown_timeout=2,
             accepted_queue_size=limits.connections,
-            # Whoever finds the queue full is told so; the thread that accepts never waits.
+            # Whoever finds the queue full is reported so; the thread that accepts never waits.
             accepted_queue_timeout=0,
         )
         self.gateway = _Gateway

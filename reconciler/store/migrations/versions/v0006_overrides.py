@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # `targets` is a JSON list; `expired_at` is set when the ledger was told that it ended by itself.
+    # `targets` is a JSON list; `expired_at` is set when the ledger was reported that it ended by itself.
     """CREATE TABLE override (
         id TEXT NOT NULL PRIMARY KEY, guard TEXT NOT NULL, targets TEXT NOT NULL, selector TEXT NOT NULL,
         reason TEXT NOT NULL, by TEXT NOT NULL, at {time} NOT NULL, until {time} NOT NULL,

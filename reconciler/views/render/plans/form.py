@@ -22,8 +22,8 @@ def to_form(plan: Plan) -> dict[str, Any]:
     (whether something would be sent now). These follow from the rest and are not read back.
     """
     form: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan))
-    for change, told in zip(plan.changes, form["changes"], strict=True):
-        told["disruption"], told["goes"] = change.disruption.value, change.goes
+    for change, reported in zip(plan.changes, form["changes"], strict=True):
+        reported["disruption"], reported["goes"] = change.disruption.value, change.goes
     form["exit_code"] = plan.exit_code
     form["summary"] = msgspec.to_builtins(summarize(plan))
     return form

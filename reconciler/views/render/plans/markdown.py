@@ -66,8 +66,8 @@ def _before(plan: Plan) -> Iterator[str]:
     yield f"## Plan: {_headline(plan)}"
     yield ""
     commit = plan.revision.commit
-    told = f": {code(commit.subject)} ({code(words.author(commit))})" if commit else ""
-    yield f"{code(str(plan.revision))}{told}"
+    reported = f": {code(commit.subject)} ({code(words.author(commit))})" if commit else ""
+    yield f"{code(str(plan.revision))}{reported}"
     yield ""
     yield f"**{summary_line(plan)}**"
     if plan.scope.looked_at < plan.scope.total:
@@ -88,8 +88,8 @@ def _headline(plan: Plan) -> str:
         said = "no changes among what could be read" if plan.unknown else "no changes"
         return f"{said}; review the changed access" if changed_access(plan) else said
     hurting = sum(1 for change in plan.changes if change.disruption is not Disruption.NONE)
-    told = f", {hurting:,} of them disruptive or destructive" if hurting else ""
-    return counting.count(len(plan.changes), "change") + told
+    reported = f", {hurting:,} of them disruptive or destructive" if hurting else ""
+    return counting.count(len(plan.changes), "change") + reported
 
 
 def _after(plan: Plan, command: str) -> Iterator[str]:

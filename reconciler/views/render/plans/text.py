@@ -80,9 +80,9 @@ def header(plan: Plan, style: Style) -> list[str]:
         lines.append(f"  planned at {words.moment(plan.planned_at)} from observations at most {seen} old")
     if scope.filter:
         lines.append(f"  filter: {words.clean(scope.filter)}")
-    for told in plan.diagnostics:
-        place = f"{told.source}: " if told.source else ""
-        lines.append(style.paint("yellow", f"  {told.severity}: {words.clean(place + told.summary)}"))
+    for reported in plan.diagnostics:
+        place = f"{reported.source}: " if reported.source else ""
+        lines.append(style.paint("yellow", f"  {reported.severity}: {words.clean(place + reported.summary)}"))
     lines += [style.paint("yellow", f"  {words.clean(words.override_words(one))}") for one in plan.overrides]
     return lines
 
@@ -202,8 +202,8 @@ def _unchanged(plan: Plan) -> str:
 
 def _hurting(plan: Plan, verb: Verb) -> str:
     levels = [change.disruption for change in plan.changes if change.verb is verb]
-    told = [f"{levels.count(x):,} {x}" for x in (Disruption.DISRUPTIVE, Disruption.DESTRUCTIVE) if x in levels]
-    return f" ({', '.join(told)})" if told else ""
+    reported = [f"{levels.count(x):,} {x}" for x in (Disruption.DISRUPTIVE, Disruption.DESTRUCTIVE) if x in levels]
+    return f" ({', '.join(reported)})" if reported else ""
 
 
 def partial_line(plan: Plan) -> str:
@@ -255,12 +255,12 @@ def unknown_lines(unknown: Iterable[Unknown], style: Style) -> Iterator[str]:
                 seen = f"  (observed {words.moment(one.at)})" if one.at else ""
                 yield f"  ? {words.clean(str(one.key))}  {words.clean(one.reason)}: {words.clean(one.message)}{seen}"
             continue
-        told = f", {counting.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""
+        reported = f", {counting.count(len(messages) - 1, 'other message')}" if len(messages) > 1 else ""
         names = [words.clean(name) for name in fold(one.key.name for one in group)]
         number = f"  ({len(group):,})" if len(group) > 1 else ""
         line, more = _listed(f"  ? {words.clean(first.key.kind)}", names, number, style)
         yield from (line, *more)
-        yield f"      {words.clean(first.reason)}: {words.clean(first.message)}{told}"
+        yield f"      {words.clean(first.reason)}: {words.clean(first.message)}{reported}"
 
 
 def _entries(changes: list[Change], style: Style) -> Iterator[str]:
@@ -272,8 +272,8 @@ def _entries(changes: list[Change], style: Style) -> Iterator[str]:
 def _entry(group: list[Change], style: Style) -> Iterator[str]:
     first = group[0]
     what, names = _named(group, style)
-    told = words.cause(first.cause, since=False) + _since(group)
-    yield from _beside(style.paint(_COLOURS[first.verb], what), len(what), told, style)
+    reported = words.cause(first.cause, since=False) + _since(group)
+    yield from _beside(style.paint(_COLOURS[first.verb], what), len(what), reported, style)
     yield from names
     if claims := words.of_claims(group):
         yield f"      for {claims}"
@@ -304,14 +304,14 @@ def _listed(start: str, names: list[str], tail: str, style: Style, *, apart: boo
     return f"{start}{tail}", list(wrapped(names, style.width))
 
 
-def _beside(painted: str, length: int, told: str, style: Style) -> Iterator[str]:
+def _beside(painted: str, length: int, reported: str, style: Style) -> Iterator[str]:
     """The cause in a column beside what it caused, as far right as need be, or below."""
     for column in (_CAUSE_COLUMN, length + 2):
-        if length + 2 <= column and column + len(told) <= style.width:
-            yield f"{painted}{' ' * (column - length)}{told}"
+        if length + 2 <= column and column + len(reported) <= style.width:
+            yield f"{painted}{' ' * (column - length)}{reported}"
             return
     yield painted
-    yield f"      {told}"
+    yield f"      {reported}"
 
 
 def _since(group: list[Change]) -> str:
@@ -326,8 +326,8 @@ def _hold_lines(group: list[Change], style: Style, indent: str) -> Iterator[str]
         # What failed names its field; the other fields go on.
         by = hold.path or hold.by if hold.kind is HoldKind.FAILED else hold.by
         held = "held by" if by.startswith("guard/") else _HELD_WORDS[hold.kind]
-        told = f"{held} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
-        yield style.paint("cyan", f"{indent}{told}")
+        reported = f"{held} {words.clean(by)}".rstrip() + f": {words.clean(hold.reason)}"
+        yield style.paint("cyan", f"{indent}{reported}")
         yield f"{indent}  To proceed: {words.clean(to_proceed(hold, group))}"
 
 

@@ -128,8 +128,8 @@ class Entry(msgspec.Struct, frozen=True):
 def interleaved(edits: Iterable[Edit], events: Iterable[Event]) -> Iterator[Entry]:
     """Both newest first, as one. Each keeps its own order whatever the clocks said; edits are taken as needed."""
     changed = (Entry(edit.committed, edit=edit) for edit in edits)
-    told = (Entry(event.latest, event=event) for event in events)
-    return merge(told, changed, key=lambda one: one.at, reverse=True)
+    reported = (Entry(event.latest, event=event) for event in events)
+    return merge(reported, changed, key=lambda one: one.at, reverse=True)
 
 
 def entry_form(one: Entry) -> dict[str, Any]:

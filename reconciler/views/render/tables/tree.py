@@ -99,8 +99,8 @@ def bar(used: int, size: int, paint: Paint = unpainted, marks: TreeMarks | None 
 def free_words(free: Iterable[tuple[int, int]]) -> str:
     """`1 x /17, 2 x /24`: the widest blocks; what is smaller is left out."""
     listed = list(free)
-    told = ", ".join(f"{number:,} x /{length}" for length, number in listed[:WIDEST]) or "nothing"
-    return f"{told} and smaller" if len(listed) > WIDEST else told
+    reported = ", ".join(f"{number:,} x /{length}" for length, number in listed[:WIDEST]) or "nothing"
+    return f"{reported} and smaller" if len(listed) > WIDEST else reported
 
 
 def _node(one: Usage, network: IpamNetwork) -> _Node:
@@ -139,5 +139,5 @@ def _filled(node: _Node, paint: Paint, marks: TreeMarks) -> str:
         number = len(node.children)
         children = "1 child" if number == 1 else f"{number:,} children"
         return f"{said}Super, {children}; free: {free_words(node.free)}"
-    told = f"{node.used:,} of {node.size:,}" if node.size < 10**15 else f"{node.used:,} held"
-    return said + told + (f"  {node.word}" if node.word else "")
+    reported = f"{node.used:,} of {node.size:,}" if node.size < 10**15 else f"{node.used:,} held"
+    return said + reported + (f"  {node.word}" if node.word else "")

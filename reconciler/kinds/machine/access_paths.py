@@ -49,12 +49,12 @@ def _said(words: dict[str, str | None]) -> dict[str, str]:
     return {f"{BMC}.{name}": value for name, value in words.items() if value}
 
 
-def ways_in(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:
+def access_by_machine(desired: DesiredState) -> Mapping[ResourceKey, dict[str, str]]:
     """The way in of each machine."""
-    return desired.derived("ways in", _ways_in)
+    return desired.derived("access", _access_by_machine)
 
 
-def _ways_in(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
+def _access_by_machine(desired: DesiredState) -> dict[ResourceKey, dict[str, str]]:
     # A fleet has thousands of addresses and a handful of logins.
     logins: dict[object, dict[str, str]] = {}
     found = {}

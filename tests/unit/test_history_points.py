@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired.git.history.revisions import Moment
+from reconciler.desired.git.history.revisions import HistoryPoint
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.git.sources.open_source import open_source
 from tests.unit.desired_worlds import TENANT, Git
@@ -26,7 +26,7 @@ def git(tmp_path: Path) -> Git:
     return git
 
 
-def moment(git: Git, text: str) -> Moment:
+def moment(git: Git, text: str) -> HistoryPoint:
     source = open_source(git.folder)
     return source.moment(source.snapshot().revision, text)
 
