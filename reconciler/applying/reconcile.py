@@ -41,10 +41,21 @@ from reconciler.model.observation import Observation
 from reconciler.model.outcome import Done, Failed, Outcome, OutcomeReason, Waiting
 from reconciler.model.plans.plan import Change, HoldKind, digest
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.model.retry import FIRST_CONFIRM, MAYBE_SENT, error_outcome, requeue_delay, retry_policy, waiting
+from reconciler.model.retry import (
+    FIRST_CONFIRM,
+    HELD_AGAIN,
+    MAYBE_SENT,
+    error_outcome,
+    requeue_delay,
+    retry_policy,
+    waiting,
+)
 from reconciler.observed.backends import Backends
 from reconciler.observed.poller import Poller
 from reconciler.planning.carry_over import carried_over
+
+HeldBy = frozenset[tuple[str, str | None]]
+"""What is held, and by what: actions with their fields, and guards with the path that each holds."""
 
 
 class Reconciler:
@@ -68,7 +79,7 @@ class Reconciler:
         self._down_before: dict[str, tuple[datetime | None, datetime | None]] = {}
         # Of resources that wait: since when, which holds and read errors were reported, and who is woken by whom.
         self._since: dict[ResourceKey, datetime] = {}
-        self._held: dict[ResourceKey, str] = {}
+        self._held: dict[ResourceKey, tuple[HeldBy, datetime]] = {}
         self._unreadable: dict[ResourceKey, tuple[str, int]] = {}
         self._behind: dict[ResourceKey, set[ResourceKey]] = {}
 
@@ -252,20 +263,29 @@ class Reconciler:
         return None
 
     def _hold(self, change: Change) -> Outcome:
-        """What holds the change, reported once for each wording."""
+        """What holds the change, reported when that is new, and once a day as long as it holds."""
         holds = (
             "; ".join(f"{hold.by}: {hold.reason}" for hold in change.held_by)
             or "no action of groundstate can change what differs"
         )
-        if change.held(HoldKind.GUARD) and self._held.get(change.key) != holds:
-            self._held[change.key] = holds
+        now = self._context.now()
+        if change.held(HoldKind.GUARD) and self._is_news(change, now):
             hints = "; ".join(hold.hint for hold in change.held_by if hold.kind is HoldKind.GUARD)
             self._events.record(change.key, EventReason.HELD, f"{holds}; to proceed: {hints}", EventType.WARNING)
         reason = hold_reason(change)
         if reason is OutcomeReason.STALLED:
             return Failed(reason, holds, True, requeue_delay(reason))
-        now = self._context.now()
         return waiting(reason, holds, (now - self._since.setdefault(change.key, now)).total_seconds())
+
+    def _is_news(self, change: Change, now: datetime) -> bool:
+        """Whether the hold is to be reported. Its words are no matter: they change with every number in them."""
+        what = frozenset((action.name, action.served_path) for action in change.actions)
+        by = what | {(hold.by, hold.path) for hold in change.held_by}
+        before, at = self._held.get(change.key, (None, now))
+        if by == before and (now - at).total_seconds() < HELD_AGAIN:
+            return False
+        self._held[change.key] = (by, now)
+        return True
 
     def _first_in_turn(self, turns: TurnOrder, action: Action, desired: DesiredState) -> ResourceKey | None:
         """The nearest of those that are to have the same before this one, and will have it before long."""
@@ -421,7 +441,6 @@ class Reconciler:
         """The outcome says when the key comes back; whoever waited for the key comes at once."""
         if isinstance(outcome, Done):
             self.moves(key)
-            self._held.pop(key, None)
         waits = isinstance(outcome, Waiting) and outcome.reason in (OutcomeReason.CONFIRMING, OutcomeReason.IN_TURN)
         if key in self._behind and not waits:  # Who comes behind it from now on sees what became of it.
             with self._state.gate:
@@ -430,8 +449,9 @@ class Reconciler:
         return outcome
 
     def moves(self, key: ResourceKey) -> None:
-        """Something happens with it: when it waits again, that is a new wait."""
+        """Something happens with it: when it waits again, or is held again, that is new."""
         self._since.pop(key, None)
+        self._held.pop(key, None)
 
 
 def hold_reason(change: Change) -> OutcomeReason:

@@ -80,6 +80,9 @@ REQUEUE: dict[OutcomeReason, float | Polling] = {
 }
 """How long after each outcome the resource is reconciled again, where no driver's error is the reason."""
 
+HELD_AGAIN = 24 * AN_HOUR
+"""How long a guard's hold goes on before it is reported again (metal3-docs#709: nothing is deferred in silence)."""
+
 CRASHED = 30.0
 """Before a resource is reconciled again whose reconcile ended in a defect."""
 

@@ -88,6 +88,24 @@ def test_the_event_of_a_hold_says_what_the_plan_says(tmp_path: Path) -> None:
         assert event.message.startswith(f"guard/racks: {shown[str(event.key)]}; to proceed: ")
 
 
+def times_held(world: World, name: str) -> int:
+    return sum(one.reason == EventReason.HELD and one.key == ResourceKey("Machine", name) for one in world.events)
+
+
+def test_a_hold_is_reported_when_it_is_new_and_again_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """metal3-io/metal3-docs#709: what is held is not deferred in silence."""
+    monkeypatch.setattr("reconciler.applying.reconcile.HELD_AGAIN", 900.0)
+    freeze = guard("freeze", windows={"deny": [{"from": "2000-01-01T00:00", "to": "2999-01-01T00:00"}]})
+    world = fleet(tmp_path, *racks(count=1))
+    world.commit(declare(freeze, *racks("Off", count=1), revision="b" * 40))
+    world.run(600)
+    assert times_held(world, "r1-00") == 1
+    world.run(900)
+    assert times_held(world, "r1-00") == 2
+
+
 def test_the_next_of_a_rack_goes_when_the_last_one_counts_no_more(tmp_path: Path) -> None:
     rule = guard("racks", budget={"maxDisrupted": 1, "per": "rack", "within": "10m"})
     world = fleet(tmp_path, rule, *racks(count=1))
