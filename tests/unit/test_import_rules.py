@@ -66,8 +66,8 @@ BESIDE_OPERATIONS = (
     "kinds",
     "model",
 )
-"""What commands import: operations to call, and the types of what goes into them and comes out. A pure function needs no
-operation: an API calls it as a command does (`explain`, `schema`)."""
+"""What commands import: operations to call, and the types of what goes into them and comes out. A pure function needs
+no operation: an API calls it as a command does (`explain`, `schema`)."""
 OF_OTHER_ROOMS = {
     "reconciler.daemon.shutdown": "signals are the process's",
     "reconciler.desired.manifest": "YAML and JSON Schema, to be printed",
