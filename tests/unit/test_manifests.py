@@ -48,7 +48,7 @@ BMC = "  partition: p\n  bmc: {address: a}\n"
 TABLE = [
     ("- 1\n", ["1:1 not-a-mapping"]),
     ("text\n", ["1:1 not-a-mapping"]),
-    ("a: 1\n", ["1:1 unknown-api-version", "1:1 unknown-kind"]),
+    ("a: 1\n", ["1:1 unknown-api-version"]),
     ("apiVersion: v1\nkind: machine\n", ["1:13 unknown-api-version", "2:7 unknown-kind"]),
     (f"{HEAD}kind: [Machine]\n", ["2:1 unknown-kind"]),
     (f"{HEAD}kind: Tenant\n", ["1:1 missing-field", "1:1 missing-field"]),
@@ -183,3 +183,45 @@ def test_what_is_written_is_read_back(value: Any) -> None:
     (document,) = read_documents(dump_yaml(shared))
     assert document.faults == []
     assert document.value == shared
+
+
+WHOLE = (
+    "apiVersion: groundstate/v1\nkind: Machine\nmetadata: {name: m1}\nspec:\n  partition: lab\n  bmc: {address: m1}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (WHOLE + WHOLE, "7:1 a second document begins here: write `---` on a line of its own before it"),
+        (
+            WHOLE.replace("  bmc", "<<<<<<< HEAD\n  bmc") + "=======\n>>>>>>> other\n",
+            "6:1 a conflict marker: keep what is right of both sides, and remove the lines of the markers",
+        ),
+        (
+            WHOLE + "  shutdown: {timeoutSeconds: 10m}\n",
+            "7:30 spec.shutdown.timeoutSeconds must be a whole number, and is text: write 600",
+        ),
+        (
+            "services:\n  web: {}\n",
+            "1:1 the document is not one of groundstate: apiVersion and kind are missing: --path",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\n",
+            "1:13 the document is not one of groundstate: apiVersion is 'v1': --path",
+        ),
+        (
+            WHOLE.replace("address: m1", "address: m1, password: hunter2"),
+            "6:22 'password' does not belong into a document, as no login does: the settings file",
+        ),
+    ],
+    ids=["pasted twice", "a merge", "a time span", "compose", "kubernetes", "a password"],
+)
+def test_what_was_meant_is_said_where_a_slip_is_well_known(text: str, said: str) -> None:
+    (found,) = Marked("m.yaml", text.encode()).diagnose()
+    place, _, hint = said.rpartition(": ")
+    at = found.source
+    assert at is not None
+    assert f"{at.line}:{at.column} {found.summary}" == place
+    assert hint in found.hint
+    assert "hunter2" not in f"{found}"

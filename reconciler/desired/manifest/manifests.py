@@ -189,12 +189,27 @@ def claimed(value: Any) -> ResourceKey | None:
     return ResourceKey(kind, name) if isinstance(kind, str) and isinstance(name, str) else None
 
 
+_FOR_OTHERS = (
+    f"begin with `apiVersion: {API_VERSION}` and `kind`. If the file is for another program, read only the folder of "
+    "the fleet with --path. Names that begin with a dot are not read"
+)
+
+
+def _nearly(word: object, known: list[str]) -> bool:
+    return isinstance(word, str) and nearest(word, known) is not None
+
+
 def _envelope(value: Any) -> list[Problem]:
     if not isinstance(value, dict):
         what = "a list" if isinstance(value, list) else "a single value"
         return [Problem("not-a-mapping", (), f"the document is {what}", hint="start with apiVersion and kind")]
     found = []
     version, kind = value.get("apiVersion"), value.get("kind")
+    if version != API_VERSION and not _nearly(version, [API_VERSION]) and not _nearly(kind, list(KINDS)):
+        said = "the document is not one of groundstate: apiVersion and kind are missing"
+        if "apiVersion" in value or "kind" in value:
+            said = f"the document is not one of groundstate: apiVersion is {shown_value(version)}"
+        return [Problem("unknown-api-version", ("apiVersion",), said, hint=_FOR_OTHERS)]
     if version != API_VERSION:
         said = f"apiVersion {shown_value(version)} is unknown" if "apiVersion" in value else "apiVersion is missing"
         found.append(Problem("unknown-api-version", ("apiVersion",), said, hint=f"write `apiVersion: {API_VERSION}`"))

@@ -140,7 +140,7 @@ def _explain(error: Any) -> Iterator[Problem]:
         case "enum" | "const":
             yield _not_allowed(path, value, wanted if error.validator == "enum" else [wanted])
         case "pattern" | "format":
-            why = FORMATS[wanted](value) if wanted in FORMATS else _words(schema)
+            why = FORMATS[wanted](value) if wanted in FORMATS else _expected(schema)
             yield Problem(
                 "malformed-value", path, f"{_dotted(path)}: {_said(path, value)} is malformed", why, _example(schema)
             )
@@ -157,16 +157,32 @@ def _explain(error: Any) -> Iterator[Problem]:
             )
 
 
+_LOGIN = re.compile(r"user(name)?|pass(word|wd)?|secret|token|login", re.IGNORECASE)
+_SPAN = re.compile(r"([0-9]{1,6}) ?([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 def _unknown_fields(path: DocumentPath, value: dict[str, Any], schema: dict[str, Any]) -> Iterator[Problem]:
     known = list(schema.get("properties", {}))
     for name in value:
         if name not in known:
             near = nearest(name, known)
+            if _LOGIN.fullmatch(name) and "credentialRef" in known:
+                hint = "write `credentialRef: {name: bmc}`, and the login of that name into the settings file"
+                said = f"{shown_value(name)} does not belong into a document, as no login does"
+                yield Problem("unknown-field", (*path, name), said, "", hint, at_key=True)
+                continue
             hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
             where = f" in {_dotted(path)}" if path else ""
             yield Problem(
                 "unknown-field", (*path, name), f"unknown field {shown_value(name)}{where}", "", hint, at_key=True
             )
+
+
+def _expected(schema: dict[str, Any]) -> str:
+    words = _words(schema)
+    begin = words[:1].lower() if words[1:2].islower() else words[:1]
+    return f"expected: {begin}{words[1:]}" if words else ""
 
 
 def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
@@ -180,9 +196,13 @@ def _wrong_type(path: DocumentPath, value: Any, wanted: str) -> Problem:
             f"write {QUOTE_ME} in quotes",
         )
     if isinstance(value, str) and wanted in ("integer", "number", "boolean"):
-        return Problem(
-            "wrong-type", path, summary, hint="write the value without quotes, as plain digits or true or false"
-        )
+        span = _SPAN.fullmatch(value)
+        if span and path and str(path[-1]).endswith("Seconds"):
+            hint = f"write {int(span[1]) * _SECONDS[span[2]]}, the number of seconds"
+        else:
+            how = "true or false" if wanted == "boolean" else "plain digits"
+            hint = f"write the value without quotes, as {how}"
+        return Problem("wrong-type", path, summary, hint=hint)
     hint = "write the value as a list, each item after a '- '" if wanted == "array" else ""
     return Problem("wrong-type", path, summary, hint=hint)
 

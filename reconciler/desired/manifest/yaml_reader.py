@@ -50,6 +50,10 @@ _NUMBER_STARTS = frozenset("0123456789+-.")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)\.[0-9]*)(?:[eE][-+]?[0-9]+)?")
 _MARKER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+_FIRST_KEY = "apiVersion"
+"""With it each document begins."""
+_MERGE = "keep what is right of both sides, and remove the lines of the markers"
 _SYNTAX_HINTS = {
     "mapping values are not allowed": "check the indentation; put a value that holds ': ' in quotes",
     "cannot start any token": "indent with spaces, not tabs; put a value that starts with @, ` or % in quotes",
@@ -257,6 +261,9 @@ class _Reader:
                 if first
                 else "the mapping has the key already"
             )
+            if first and key == _FIRST_KEY and first.key[1] == self._at(event.start_mark)[1] == 1:
+                what = "a second document begins here"
+                self._abandon(event, "duplicate-key", what, where, "write `---` on a line of its own before it")
             self._fault(
                 event, "duplicate-key", f"the key {shown_value(key)} appears twice", where, "remove one of the two"
             )
@@ -316,6 +323,11 @@ class _Reader:
         problem = str(getattr(error, "problem", None) or "it cannot be read")
         if "maximum nesting depth" in problem:  # libyaml's own limit, reached before a value that could be counted.
             self.faults.append(YamlFault("yaml-too-deep", line, column, _TOO_DEEP, hint="nest less"))
+            return
+        if conflict := _CONFLICT.search(self.text):
+            at = self.line + 1 + self.text.count("\n", 0, conflict.start())
+            why = "git left both sides of a merge in the file"
+            self.faults.append(YamlFault("yaml-syntax", at, 1, "a conflict marker", why, _MERGE))
             return
         context = getattr(error, "context", None) or ""
         why = f"{context} that begins on line {self._at(begun)[0]}" if context and begun else context
