@@ -140,7 +140,7 @@ def _number(address: IPv4Address | IPv6Address) -> int:
 def _address(text: object) -> IPv4Address | IPv6Address:
     # The ipaddress module would make an address of a number: 1 is 0.0.0.1 to it.
     if not isinstance(text, str):
-        raise Rejected(f"{text!r} is not an address: the value is no text; write the address in quotes")
+        raise Rejected(f"{text!r} is not an address: the value is not text; write the address in quotes")
     if "%" in text:
         raise Rejected(f"{text!r} is not an address: zone ids are not allowed")
     try:
@@ -178,7 +178,7 @@ def _reserved(text: str, cidr: str, within: Interval) -> Interval:
 
 def _range(text: object) -> Interval:
     if not isinstance(text, str):
-        raise Rejected(f"{text!r} is not reserved space: the value is no text; write the value in quotes")
+        raise Rejected(f"{text!r} is not reserved space: the value is not text; write the value in quotes")
     if "/" in text:
         network = _network(text)
         return _number(network[0]), _number(network[-1])

@@ -54,7 +54,7 @@ def drop(run: Run, name: str) -> None:
     before = find_network(run, name)
     if before is None:
         return
-    _refuse_children(run, name, "cannot be dropped")
+    _refuse_children(run, name, "cannot be deleted")
     held = holders_within(run, name)
     if held:
         total = run(
@@ -129,7 +129,7 @@ def _refuse_children(run: Run, name: str, what: str) -> None:
         total = run("SELECT count(*) FROM ipam_network WHERE parent = ?", name).fetchone()[0]
         words = listed([child for (child,) in found], total)
         raise Conflict(
-            f"network {name} {what}: {words} are children of it; drop them first, or give them another parent"
+            f"network {name} {what}: {words} are its child networks; delete these first, or give them another parent"
         )
 
 
@@ -231,6 +231,6 @@ def _none_free(run: Run, parent: str, family: int, length: int) -> Exhausted:
     """
     free = ", ".join(f"{count} of /{size}" for size, count in run(statement, parent, family).fetchall())
     return Exhausted(
-        f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: {free or 'none'}; drop "
-        "a child, request a smaller prefix, or add a prefix"
+        f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: "
+        f"{free or 'none'}; delete a child network, request a smaller prefix, or add a prefix"
     )

@@ -17,13 +17,23 @@ from reconciler.daemon.undeclared_machines import UndeclaredMachines
 from reconciler.desired.git.branches.proposal_branch import ProposalBranch
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.desired.manifest.manifests import dump_yaml
+from reconciler.kinds import INVENTORIED
+from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.kinds.machine.spec import Access
 from reconciler.model.event import Event, EventReason, EventType
 from reconciler.model.resource import DesiredState
 from reconciler.model.retry import DISCOVERY_LOGIN, PROPOSAL
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
 from reconciler.observed.connections import Connections
-from reconciler.onboarding.discovery import HTTPS, Declared, FoundSystem, Proposal, declared_systems, propose
+from reconciler.onboarding.discovery import (
+    HTTPS,
+    Declared,
+    FoundSystem,
+    Proposal,
+    declared_systems,
+    machines_among,
+    propose,
+)
 from reconciler.onboarding.probe_targets import ProbeTarget, candidates, declared_ranges
 from reconciler.onboarding.proposal import (
     Update,
@@ -112,8 +122,8 @@ class Proposer:
 
     def _work(self, desired: DesiredState, stop: runtime.Flag) -> None:
         branch = self._branch.fetch(desired.revision)
-        machines = desired.of_kind("Machine")
-        looks = {one.key: one.value for one in self._engine.observations("Machine")}
+        machines = list(machines_among(desired.resources.values()))
+        looks = {one.key: one.value for kind in INVENTORIED for one in self._engine.observations(kind)}
         gone = stale(branch, machines, declared_systems(machines, looks))
         proposed = [machine for one in still_open(branch, gone) for machine in one.machines]
         there = declared_systems([*machines, *proposed], looks)
@@ -135,7 +145,7 @@ class Proposer:
 
     def _scan(self, desired: DesiredState, there: Declared, stop: runtime.Flag) -> None:
         begun = self._now()
-        partitions = desired.of_kind("Partition")
+        partitions = partitions_of(desired)
         ranges, left_out = declared_ranges(partitions, self._schedule.port)
         for text in left_out:
             self._complain(

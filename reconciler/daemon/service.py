@@ -186,7 +186,11 @@ class Daemon:
     def ready(self) -> str | None:
         """None when a desired state is in force. A broken newest revision does not make it unready: the last good
         one is being kept."""
-        return None if self._engine.desired is not None else "no commit is in force yet; the repository is being read"
+        return (
+            None
+            if self._engine.desired is not None
+            else "no commit is in force yet; the daemon reads the repository first"
+        )
 
     def _follow(self, stop: runtime.Flag) -> None:
         self._follower.follow(stop, self._pace.git, self._random)

@@ -12,8 +12,7 @@ from drivers.base import DriverOptions, Rejected
 from drivers.registry import options_of
 from reconciler.desired.manifest.validation import Problem, problems_by_schema
 from reconciler.desired.rules.findings import Finding
-from reconciler.kinds.catalogue.partition import PartitionSpec
-from reconciler.kinds.machine.spec import DEFAULT_DRIVER, MachineSpec, access
+from reconciler.kinds.machine.access.said_options import SaidOptions, said_options
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import Resource
 
@@ -26,27 +25,16 @@ def check_driver_options(
 ) -> Iterator[Finding]:
     """What is wrong with the options of partitions, and of machines with what they inherit. A field that is missing is
     the machine's fault, as a partition need not say all."""
-    partitions = {one.key.name: one for one in resources if isinstance(one.spec, PartitionSpec)}
-    for one in partitions.values():
-        bmc = one.spec.bmc
-        if bmc is not None and bmc.options:
-            problems = _problems(bmc.driver or DEFAULT_DRIVER, bmc.options, options_of)
-            yield from _findings(one, [found for found in problems if found.code != "missing-field"])
-    for machine in resources:
-        spec = machine.spec
-        if not isinstance(spec, MachineSpec):
-            continue
-        partition = partitions.get(spec.partition)
-        inherited = partition.spec.bmc if partition is not None else None
-        if spec.bmc.options or (inherited is not None and inherited.options):
-            way = access(spec, inherited)
-            problems = _problems(way.driver, way.options, options_of) if way.options else []
-            yield from _findings(machine, [one for one in problems if _is_the_machine_s(one, spec.bmc.options)])
+    for said in said_options(resources):
+        problems = _problems(said.driver, said.options, options_of)
+        yield from _findings(said.resource, [one for one in problems if _is_said_here(one, said)])
 
 
-def _is_the_machine_s(problem: Problem, own: Mapping[str, Any]) -> bool:
+def _is_said_here(problem: Problem, said: SaidOptions) -> bool:
     """What the partition says wrong is said there, once."""
-    return problem.code == "missing-field" or (problem.path[0] in own if problem.path else bool(own))
+    if problem.code == "missing-field":
+        return said.whole
+    return problem.path[0] in said.own if problem.path else bool(said.own)
 
 
 def _problems(

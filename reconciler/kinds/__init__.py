@@ -23,6 +23,7 @@ from reconciler.kinds.guard.spec import GuardSpec
 from reconciler.kinds.ipam import ipaddress, network, pool
 from reconciler.kinds.ipam.allocation.allocation_order import ALLOCATION_TURNS
 from reconciler.kinds.ipam.allocation.occupancy import is_held, leaks
+from reconciler.kinds.ipam.allocation.rename_advice import advise_on_renames
 from reconciler.kinds.ipam.columns import ADDRESS_COLUMNS, NETWORK_COLUMNS, NUMBER_COLUMNS, POOL_COLUMNS
 from reconciler.kinds.ipam.ipam_fact_rules import AddressFactRules, IpamFactRules
 from reconciler.kinds.ipam.ipam_metrics import NETWORK_ADDRESSES, POOL_NUMBERS
@@ -31,7 +32,9 @@ from reconciler.kinds.ipam.rules.network_rules import NetworkRules
 from reconciler.kinds.ipam.rules.pool_rules import NumberRules, PoolRules
 from reconciler.kinds.machine import spec as machine
 from reconciler.kinds.machine.availability import machine_unavailable, machine_under_way
+from reconciler.kinds.machine.claimed_machines import admit_claimed
 from reconciler.kinds.machine.columns import MACHINE_COLUMNS
+from reconciler.kinds.machine.image_use import admit_images, advise_on_images
 from reconciler.kinds.machine.lifecycle.machine_metrics import MACHINE_PHASES
 from reconciler.kinds.machine.machine_adoption import MACHINE_ADOPTION
 from reconciler.kinds.machine.machine_conditions import machine_conditions
@@ -49,7 +52,7 @@ KINDS: dict[str, Kind] = {
             "Project",
             "projects",
             ("proj",),
-            "A piece of work of one tenant, with its quotas.",
+            "A project of one tenant: owners, machines, addresses and quotas.",
             ProjectSpec,
             columns=(spec_column("tenant", "TENANT"),),
         ),
@@ -87,6 +90,8 @@ KINDS: dict[str, Kind] = {
             image.ImageSpec,
             check=image.check_image,
             columns=image.IMAGE_COLUMNS,
+            admit=admit_images,
+            advise=advise_on_images,
         ),
         Kind(
             "Pool",
@@ -140,6 +145,7 @@ KINDS: dict[str, Kind] = {
             fact_rules=AddressFactRules(),
             former_names=olds_of,
             implied=claim.implied_address,
+            advise=advise_on_renames,
             turns=ALLOCATION_TURNS,
         ),
         Kind(
@@ -184,6 +190,7 @@ KINDS: dict[str, Kind] = {
             adoption=MACHINE_ADOPTION,
             unavailable=machine_unavailable,
             under_way=machine_under_way,
+            admit=admit_claimed,
             counted=(MACHINE_PHASES,),
         ),
         Kind(

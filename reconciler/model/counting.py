@@ -1,4 +1,6 @@
-"""Numbers with their nouns, in the singular or the plural."""
+"""Numbers with their nouns, in the singular or the plural; and lists of names."""
+
+from collections.abc import Iterable
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
@@ -9,3 +11,9 @@ def count(number: int, noun: str, nouns: str = "") -> str:
 def count_are(number: int, noun: str, nouns: str = "") -> str:
     """`1 machine is`, `3 machines are`."""
     return f"{count(number, noun, nouns)} {'is' if number == 1 else 'are'}"
+
+
+def listed_names(names: Iterable[str], most: int = 10) -> str:
+    """`a, b and 3 more`."""
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most:,} more" if len(every) > most else "")

@@ -10,9 +10,8 @@ import msgspec
 from drivers.base import AuthenticationFailed, BmcFinder, DriverError, Endpoint, FoundBmc, Tls
 from reconciler import runtime
 from reconciler.kinds.machine.spec import Access
-from reconciler.model.resource import ResourceKey
 from reconciler.observed.connections import Connections
-from reconciler.onboarding.discovery import FoundSystem
+from reconciler.onboarding.discovery import FoundSystem, machine_key
 from reconciler.onboarding.probe_targets import ProbeTarget
 
 T = TypeVar("T")
@@ -96,7 +95,7 @@ def identify(
     for system in listed.ids:
         is_alone = len(listed.ids) == 1 and listed.unread is None
         own = msgspec.structs.replace(way, system_id=None if is_alone else system)
-        bmc = connections.bmc(ResourceKey("Machine", f"{candidate.url}#{system}"), own)
+        bmc = connections.bmc(machine_key(f"{candidate.url}#{system}"), own)
         try:
             state = bmc.read()
         except AuthenticationFailed:

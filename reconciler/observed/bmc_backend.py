@@ -49,7 +49,7 @@ class BmcBackend:
         def one(key: ResourceKey) -> Observation:
             return observation_of(key, lambda: self.observe(key, desired, facts.get(key, NO_FACTS)), self._now)
 
-        return each_done(one, keys, concurrency, "observe")
+        return each_done(one, keys, concurrency, "observe", answered=lambda seen: seen.error is None)
 
     def holdings(self) -> Mapping[ResourceKey, Any]:
         """None: machines are found, and not made."""

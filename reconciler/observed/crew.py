@@ -101,9 +101,11 @@ class Crew:
         return sum(work.begun < before for work in self._at_work)
 
 
-def each_done(work: Callable[[U], T], keys: Collection[U], concurrency: int, name: str) -> Iterator[T]:
+def each_done(
+    work: Callable[[U], T], keys: Collection[U], concurrency: int, name: str, answered: Callable[[T], bool]
+) -> Iterator[T]:
     """Do the work for each, so many side by side, those that hang not counted; results as they come. Raises what the
-    work raises."""
+    work raises. `answered`: whether the time of this result tells how long such work takes."""
     waiting = deque((key, runtime.future()) for key in keys)
     results = [future for _, future in waiting]
     over = runtime.flag()
@@ -113,9 +115,11 @@ def each_done(work: Callable[[U], T], keys: Collection[U], concurrency: int, nam
             key, future = waiting.popleft()
         except IndexError:
             return False
-        with crew.at_work():
+        with crew.at_work() as task:
             try:
-                future.set_result(work(key))
+                result = work(key)
+                task.answered = answered(result)
+                future.set_result(result)
             except BaseException as error:  # noqa: BLE001  raised where the result is asked for
                 future.set_exception(error)
         return not over.is_set()

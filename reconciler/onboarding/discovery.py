@@ -83,7 +83,7 @@ def _single(text: str, port: int, partition: str | None) -> ScanRange:
         text, found = match["six"] or match["four"], match["port6"] or match["port4"]
         port = int(found) if found else port
         if not 0 < port < 65536:
-            raise ValueError(f"there is no port {port}")
+            raise ValueError(f"{port} is not a TCP port; write 1 to 65535")
     found = address_range(text)
     return ScanRange(found.first, found.last, found.version, port, partition)
 
@@ -102,6 +102,16 @@ def partition_of(address: str, partitions: Iterable[Partition]) -> str | None:
         smallest = min(size for size, _ in around)
         return max(name for size, name in around if size == smallest)
     return every[0].key.name if len(every) == 1 else None
+
+
+def machine_key(name: str) -> ResourceKey:
+    """The key that a found machine has, or gets."""
+    return ResourceKey("Machine", name)
+
+
+def machines_among(resources: Iterable[Resource[Any]]) -> Iterator[Resource[Any]]:
+    """Those that stand for machines."""
+    return (one for one in resources if one.key.kind == "Machine")
 
 
 class FoundSystem(msgspec.Struct, frozen=True):

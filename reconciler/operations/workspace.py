@@ -92,7 +92,7 @@ class Workspace:
         """The desired state. Raises OperationError with every problem when there are errors, and SourceError.
 
         With a `store`, for operations that only show: instead of a broken revision, the last good one that the store
-        knows.
+        knows. A broken work tree is shown as broken: the files on disk were asked for.
         """
         return self.read_all(source, store)[0]
 
@@ -110,7 +110,7 @@ class Workspace:
         snapshot, loaded = read_state(source)
         if loaded.state is not None:
             return loaded.state, loaded.diagnostics
-        in_force = _last_good(source, store) if store else None
+        in_force = _last_good(source, store) if store and not self.where.work_tree else None
         if in_force is None:
             raise OperationError("", FailureReason.INVALID, diagnostics=loaded.diagnostics, files=len(snapshot.files))
         count = sum(one.severity is Severity.ERROR for one in loaded.diagnostics)
@@ -167,8 +167,9 @@ class Workspace:
             return Store.open("sqlite://")
         if store.copied is not None:
             self.note(
-                f"the store at {store.where} is of an older groundstate (schema {store.copied}); a copy of it is read, "
-                "and nothing of it is changed. `groundstate apply` and `groundstate run` bring it up to date"
+                f"the store at {store.where} is of an older groundstate (schema {store.copied}); "
+                f"groundstate reads a copy and changes nothing in the store. `groundstate apply` and "
+                f"`groundstate run` upgrade the store"
             )
         return store
 

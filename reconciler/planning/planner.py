@@ -19,7 +19,7 @@ from reconciler.model.plans.plan import (
 )
 from reconciler.model.resource import Commit, DesiredState, ResourceKey
 from reconciler.placement.placement_result import Placements
-from reconciler.planning.advice import on_images, on_quotas, on_renames
+from reconciler.planning.advice import advice_on, on_quotas, or_nothing
 from reconciler.planning.guards.fleet_survey import FleetSurvey
 from reconciler.planning.guards.guard import Guard
 from reconciler.planning.guards.standing import Standing
@@ -67,19 +67,11 @@ def plan(
         unknown=(*judged.unknown, *beside),
         diagnostics=(
             *diagnostics,
-            *_or_nothing(lambda: on_images(keys, desired, facts, now)),
-            *_or_nothing(lambda: on_renames(keys, desired, facts, observed)),
-            *(_or_nothing(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
+            *advice_on(keys, desired, observed, facts, now),
+            *(or_nothing(lambda: on_quotas(desired, observed, facts)) if select is None else ()),
         ),
         overrides=in_force(standing.overrides, now),
     )
-
-
-def _or_nothing(advice: Callable[[], Iterable[Diagnostic]]) -> tuple[Diagnostic, ...]:
-    try:
-        return tuple(advice())
-    except Exception:  # noqa: BLE001  a warning; what it would warn of is held, or unknown, already
-        return ()
 
 
 def with_commits(planned: Plan, commits: Mapping[ResourceKey, Commit]) -> Plan:

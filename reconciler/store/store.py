@@ -137,9 +137,8 @@ class Store:
 
         Raises Fenced when another instance has taken over, or has settled an action that is to end. StoreError when a
         key has an action in flight and is to get another."""
-        with self._database.write() as connection:
-            self._check_epochs(connection, writes)
-            write_all(connection, writes)
+        with self._database.write_together() as connection:
+            write_all(connection, writes, self._epochs_of(writes))
 
     def in_flight(self) -> dict[ResourceKey, InFlight]:
         """The actions that were, or may have been, sent and are not settled."""
@@ -281,12 +280,11 @@ class Store:
         with self._database.read() as connection:
             self._check_epoch(connection)
 
-    def _check_epochs(self, connection: Connection, writes: Sequence[LedgerWrite]) -> None:
+    def _epochs_of(self, writes: Sequence[LedgerWrite]) -> set[int]:
         epochs = {write.epoch for write in writes if isinstance(write, BeginAction)}
         if self._epoch is not None and any(isinstance(write, PutFacts | NoteAction | EndAction) for write in writes):
             epochs.add(self._epoch)
-        for epoch in epochs:
-            instance.check_epoch(connection, epoch)
+        return epochs
 
     def _check_epoch(self, connection: Connection) -> None:
         if self._epoch is not None:

@@ -290,7 +290,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_what_is_no_checksum_is_no_path(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no SHA-256"):
+    with pytest.raises(ValueError, match="is not a SHA-256"):
         Files(tmp_path).open("../x")
 
 

@@ -57,9 +57,9 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_certificate_or_key_is_said_to_be_so(tmp_path: Path) -> None:
     cert, key = issued(tmp_path, "a")
-    with pytest.raises(BootError, match="no PEM certificate"):
+    with pytest.raises(BootError, match="cannot be read as a PEM certificate"):
         tls.given_identity(tmp_path / "none", key)
-    with pytest.raises(BootError, match="no PEM key"):
+    with pytest.raises(BootError, match="cannot be read as a PEM key"):
         tls.given_identity(cert, cert)
 
 

@@ -43,7 +43,7 @@ def test_an_address_is_read_and_written_canonically(text: str, canonical: str, f
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (1, "the value is no text; write the address in quotes"),
+        (1, "the value is not text; write the address in quotes"),
         ("fe80::1%eth0", "zone ids"),
         ("::ffff:10.0.0.1", r"IPv4-mapped address; write 10\.0\.0\.1"),
         ("10.0.0.01", "not an IPv4 or IPv6 address"),

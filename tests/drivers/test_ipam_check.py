@@ -88,7 +88,7 @@ WRONG = {
     ),
     "something said that cannot be read": (
         "UPDATE ipam_allocation SET about = 'nothing' WHERE owner = 'IPAddress/one'",
-        "what is said of the address of IPAddress/one cannot be read",
+        "the description of the address of IPAddress/one cannot be read",
     ),
     "free intervals in a container": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('super')}, {{10.0.0.32}}, {{10.0.0.33}})",
@@ -96,7 +96,7 @@ WRONG = {
     ),
     "free blocks in a plain network": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('lan')}, 30, {{192.168.0.4}})",
-        "prefix 192.168.0.0/29 of network lan has free blocks, and is no container; have",
+        "prefix 192.168.0.0/29 of network lan has free blocks, but is not a container; have",
     ),
     "a lost block": (
         f"DELETE FROM ipam_block WHERE prefix = {prefix('super')} AND length = 27",
@@ -125,11 +125,11 @@ WRONG = {
     ),
     "a child outside": (
         "UPDATE ipam_prefix SET lo = {10.0.1.0}, hi = {10.0.1.63}, cidr = '10.0.1.0/26' WHERE network = 'b'",
-        "prefix 10.0.1.0/26 of network b is not whole within a prefix of its parent super",
+        "prefix 10.0.1.0/26 of network b is not completely inside a prefix of its parent super",
     ),
     "a child in reserved space": (
         "UPDATE ipam_prefix SET lo = {10.0.0.240}, hi = {10.0.0.247}, cidr = '10.0.0.240/29' WHERE network = 'b'",
-        "prefix 10.0.0.240/29 of network b is not whole within a prefix of its parent super, or is reserved there",
+        "prefix 10.0.0.240/29 of network b is not completely inside a prefix of its parent super, or is reserved there",
     ),
     "a prefix of another scope": (
         "UPDATE ipam_prefix SET scope = ':' WHERE network = 'b'",

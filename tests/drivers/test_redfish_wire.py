@@ -230,7 +230,7 @@ def _drip(server: RedfishServer, head: bytes, chunk: bytes) -> Iterator[bytes]:
 def test_a_bmc_that_never_answers_holds_nobody(hasty: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
     bmc = hasty.open(endpoint(server, pki.tls))
     server.misbehave("GET", SYSTEM, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
-    with pytest.raises(Unreachable, match="in time"):
+    with pytest.raises(Unreachable, match="no answer within"):
         bmc.read()
 
 
@@ -299,7 +299,7 @@ def test_a_slow_bmc_is_given_the_time_that_its_document_says(
 def test_a_reset_that_is_never_answered_arrives_once(hasty: RedfishDriver, server: RedfishServer, pki: Pki) -> None:
     bmc = hasty.open(endpoint(server, pki.tls))
     server.misbehave("POST", RESET, lambda _: Answer(_forever(server, b"", 60), close=True), times=None)
-    with pytest.raises(Unreachable, match="in time") as raised:
+    with pytest.raises(Unreachable, match="no answer within") as raised:
         bmc.reset(ResetType.ON)
     assert raised.value.maybe_sent
     assert server.count("POST", RESET) == 1
@@ -327,7 +327,7 @@ def test_a_black_hole_holds_nobody(hasty: RedfishDriver, accepts: bool) -> None:
                 filler.setblocking(False)
                 filler.connect_ex(hole.getsockname())
         at = Endpoint("redfish", f"https://127.0.0.1:{hole.getsockname()[1]}", None, Tls(insecure=True))
-        with pytest.raises(Unreachable, match="in time"):
+        with pytest.raises(Unreachable, match="no answer within"):
             hasty.open(at).read()
 
 

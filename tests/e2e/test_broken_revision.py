@@ -26,7 +26,7 @@ def test_the_revision_in_force_is_shown(slipped: tuple[Desk, str, str]) -> None:
         assert done.code == 0, done
         assert '"net"' in done.out
         assert done.err == (
-            f"note: main@{broken[:10]} is broken (2 errors; groundstate validate shows them); "
+            f"note: main@{broken[:10]} has errors (2 errors; groundstate validate shows them); "
             f"showing main@{good[:10]}, the revision in force\n"
         )
 

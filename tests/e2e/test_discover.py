@@ -193,7 +193,7 @@ def test_a_host_that_is_silent_or_not_there_is_passed_over(open_desk: Desk, hall
     [
         (["10.0.0.0/8"], "more than 65,536"),
         (["10.0.0.1/8"], "has host bits set; the prefix is 10.0.0.0/8"),
-        ([], "there is nothing to scan"),
+        ([], "no address to scan"),
         (["127.0.0.1", "--partition", "nowhere"], "there is no Partition nowhere; there are lab"),
         (["127.0.0.1", "--branch", "main"], "branch main is checked out"),
         (["127.0.0.1", "--branch", "x", "--out", "../x"], "a folder of the repository"),

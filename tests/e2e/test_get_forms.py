@@ -53,7 +53,7 @@ def test_a_template_says_what_it_finds(lab: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--status", "Fine"], "there is no status 'Fine'; there are Ready"),
+        (["--status", "Fine"], "'Fine' is not a status; write one of Ready"),
         (["--sort-by", "colour"], "neither a path, such as .metadata.name, nor a column: "),
         (["-o", "jsonpath={range .items[*]}"], "a {range} without an {end}"),
         (["-o", "custom-columns=NAME"], "write HEADING:PATH"),

@@ -68,9 +68,10 @@ class TestOnly:
         before = digest(desk.store)
         done = desk.run(*arguments)
         assert (
-            "is of an older groundstate (schema 0005); a copy of it is read, and nothing of it is changed" in done.err
+            "is of an older groundstate (schema 0005); groundstate reads a copy and changes nothing in the store"
+            in done.err
         )
-        assert "`groundstate apply` and `groundstate run` bring it up to date" in done.err
+        assert "`groundstate apply` and `groundstate run` upgrade the store" in done.err
         assert digest(desk.store) == before
 
     def test_leaves_a_store_of_today_as_it_is(self, desk: Desk, arguments: list[str]) -> None:

@@ -48,7 +48,7 @@ def test_the_daemon_observes_what_was_asked_for_and_nothing_else(lab: Desk) -> N
 def test_without_a_daemon_nothing_is_written_and_apply_is_named(lab: Desk) -> None:
     done = lab.run("reconcile", "machine/m1")
     assert done.code == 1
-    assert "no daemon is at work on this store" in done.err
+    assert "no daemon runs with this store" in done.err
     assert "`groundstate apply`" in done.err
     assert lab.run("events").out == ""
 

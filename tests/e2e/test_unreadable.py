@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from reconciler.kinds.common.inventory import Origin
+from reconciler.model.observation import ReadError
+from reconciler.store import Store
 from tests.e2e.bmcs import Bmcs, System, at, silence
 from tests.e2e.desk import Desk, Done, machine, network, partition
 
@@ -51,7 +55,10 @@ class TestUnreachable:
         desk.allow("lab", "LAB_BMC")
         desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), *self.rest(closed_port)])
         with desk.daemon(env={"LAB_BMC": "admin:secret"}) as daemon:
-            daemon.logged("InventoryUnreadable", key="Machine/m")
+            daemon.logged("Unreachable", key="Machine/m")
+        store = Store.open(f"sqlite:///{desk.store}")
+        store.inventories.fail("m", Origin.OUT_OF_BAND, ReadError("Unreachable", "silent"), datetime.now(UTC))
+        store.close()
         assert "\nInventory:   out-of-band, not read yet\n" in desk.run("describe", "machine/m").out
 
     def test_one_that_never_answers_is_given_up(self, desk: Desk) -> None:
@@ -61,7 +68,7 @@ class TestUnreachable:
             desk.commit(lab=[partition(driver="redfish", credentialRef={"name": "lab"}), there])
             [unknown] = desk.run("plan", "-o", "json", env={"LAB_BMC": "admin:secret"}).json["unknown"]
         assert unknown["reason"] == "Unreachable"
-        assert "no answer in time" in unknown["message"]
+        assert "no answer within" in unknown["message"]
 
     @staticmethod
     def rest(port: int) -> list[dict[str, object]]:

@@ -190,7 +190,7 @@ class TestGroups:
                 store.enqueue([told("After"), *put(THREE, "t")], nothing),
             ]
             entries[0].wait()
-            with pytest.raises(StoreError, match="in flight already"):
+            with pytest.raises(StoreError, match="another action is in flight"):
                 entries[1].wait()
             entries[2].wait()
         assert values(store) == {ONE: "a", TWO: "t", THREE: "t"}

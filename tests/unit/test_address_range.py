@@ -35,13 +35,13 @@ BAD = {
     "10.0.0.9-10.0.0.1": "the last address comes before the first",
     "10.0.0.1-::1": "the first and the last address are of different families",
     "10.0.0.1/24": "the prefix is 10.0.0.0/24",
-    "10.0.0.0/33": "no length of an IPv4 prefix",
-    "10.0.0.0/": "no length of an IPv4 prefix",
-    "10.0.0.0/+8": "no length of an IPv4 prefix",
-    "10.0.0.0/08": "no length of an IPv4 prefix",
-    "10.0.0.0/255.0.0.0": "no length of an IPv4 prefix",
-    "10.0.0.0/0.0.0.255": "no length of an IPv4 prefix",
-    "::/129": "no length of an IPv6 prefix",
+    "10.0.0.0/33": "not the length of an IPv4 prefix",
+    "10.0.0.0/": "not the length of an IPv4 prefix",
+    "10.0.0.0/+8": "not the length of an IPv4 prefix",
+    "10.0.0.0/08": "not the length of an IPv4 prefix",
+    "10.0.0.0/255.0.0.0": "not the length of an IPv4 prefix",
+    "10.0.0.0/0.0.0.255": "not the length of an IPv4 prefix",
+    "::/129": "not the length of an IPv6 prefix",
 }
 
 

@@ -9,12 +9,12 @@ from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.kinds.common.field_types.bmc_access import system_address
 from reconciler.kinds.common.kind import KindView
 from reconciler.kinds.common.machine_facts import LifecycleFacts, MachineFacts, machine_facts
+from reconciler.kinds.machine.image_use import advise_on_images
 from reconciler.kinds.machine.rules.machine_rules import MachineRules
 from reconciler.kinds.machine.spec import LifecycleSpec, Mode
 from reconciler.model.facts import Facts
 from reconciler.model.resource import Resource
 from reconciler.planning.admission import admit
-from reconciler.planning.advice import on_images
 from reconciler.planning.carry_over import carried_over, with_changes
 from tests.unit.planning_worlds import NOW, desired, machine, resource
 from tests.unit.planning_worlds import image as declared
@@ -69,7 +69,7 @@ def test_an_image_is_warned_of_from_thirty_days_before_its_last() -> None:
     one = machine("m1", project="shop", image="debian-12")
     for expires, codes in (("2026-04-01", []), ("2026-03-31", ["image-expires"]), ("2026-02-28", ["image-expired"])):
         state = desired(one, image(expires=expires, classification="supported"))
-        found = on_images([one.key], state, Facts({one.key: HAS}, {}), NOW)
+        found = advise_on_images([one.key], state, {}, Facts({one.key: HAS}, {}), NOW)
         assert [told.code for told in found] == codes
 
 

@@ -95,8 +95,8 @@ def test_without_data_there_is_no_number_rather_than_none_of_them(part: str) -> 
         ("disks[?\x1b]0;x\a\u202e]", "count", "malformed-path", r"\\x1b\]0;x"),
         (r'disks[?"\u001b[2J"]', "count", "malformed-path", r"there is no \\x1b\[2J"),
         ("(" * 126 + "disks", "count", "malformed-path", ""),
-        ("disks[*].name", "sum", "not-a-number", "yields no numbers"),
-        ("disks", "avg", "not-a-number", "yields no numbers"),
+        ("disks[*].name", "sum", "not-a-number", "gives no numbers"),
+        ("disks", "avg", "not-a-number", "gives no numbers"),
     ],
 )
 def test_a_path_that_makes_no_sense_is_refused(path: str, function: str, code: str, said: str) -> None:

@@ -110,6 +110,10 @@ def test_work_that_fails_leaves_no_place_empty(simulation: SimulatedRuntime) -> 
     assert [str(error) for error in simulation.errors] == ["a defect"]
 
 
+def any_answer(_: object) -> bool:
+    return True
+
+
 def outcome_of(simulation: SimulatedRuntime, work: Callable[[], None], seconds: float) -> None:
     runtime.thread(work, "outcome").start()
     simulation.run_for(seconds)
@@ -124,13 +128,24 @@ def test_results_come_as_they_are_ready_and_those_that_hang_come_last(simulation
         return number
 
     def collect() -> None:
-        found.extend((runtime.monotonic(), number) for number in each_done(one, range(20), 4, "each"))
+        found.extend((runtime.monotonic(), number) for number in each_done(one, range(20), 4, "each", any_answer))
 
     outcome_of(simulation, collect, 60.0)
     assert sorted(number for _, number in found) == list(range(20))
     assert {number for _, number in found[:12]} == set(range(8, 20))
     assert found[11][0] < HANG
     assert found[-1][0] < 2 * HANG
+
+
+def test_those_that_hang_do_not_count_as_how_long_it_takes(simulation: SimulatedRuntime) -> None:
+    found: list[float] = []
+
+    def collect() -> None:
+        done = each_done(lambda _: runtime.sleep(HANG), range(1000), 64, "each", lambda _: False)
+        found.extend(runtime.monotonic() for _ in done)
+
+    outcome_of(simulation, collect, 60.0)
+    assert len(found) == 1000
 
 
 def test_an_error_of_the_work_is_raised_to_who_asks(simulation: SimulatedRuntime) -> None:
@@ -141,7 +156,7 @@ def test_an_error_of_the_work_is_raised_to_who_asks(simulation: SimulatedRuntime
 
     def collect() -> None:
         try:
-            list(each_done(one, [7], 4, "each"))
+            list(each_done(one, [7], 4, "each", any_answer))
         except ValueError as error:
             raised.append(str(error))
 
@@ -150,4 +165,4 @@ def test_an_error_of_the_work_is_raised_to_who_asks(simulation: SimulatedRuntime
 
 
 def test_of_nothing_there_are_no_results() -> None:
-    assert list(each_done(str, [], 4, "each")) == []
+    assert list(each_done(str, [], 4, "each", any_answer)) == []

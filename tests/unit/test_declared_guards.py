@@ -216,6 +216,17 @@ class TestBudget:
         assert "at most one machine is taken down in 5 minutes" in hold.reason
         assert "2026-03-01 12:01:00Z" in hold.hint
 
+    def test_a_hold_says_when_both_budget_and_pacing_let_the_next_one_go(self) -> None:
+        """The same before the first one goes and after, so that an event and a later plan agree."""
+        rule = guard("g", budget={"maxDisrupted": 1, "per": "rack", "within": "30m", "pacing": "5m"})
+        gone = {key("r1-1"): MachineFacts(disrupted_at=NOW, taken_down_at=NOW)}
+        for facts in ({}, gone):
+            world = fleet(rule, racked("r1-1", "Off"), racked("r1-2", "Off"), facts=facts)
+            (hold,) = change_of(planned_at(world), "r1-2").held_by
+            assert hold.hint.startswith("wait until 2026-03-01 12:30:00Z")
+            assert "at most one machine" not in hold.reason
+            assert "would take down 2 of 2" in hold.reason
+
     def test_within_says_for_how_long_a_machine_counts(self) -> None:
         facts = {key("r1-9"): MachineFacts(disrupted_at=NOW - timedelta(minutes=20))}
         racks = [racked("r1-1", "Off"), racked("r1-9")]

@@ -127,7 +127,7 @@ def test_a_mac_address_that_another_machine_has_is_left_out_and_told() -> None:
     one, two = "52:54:00:00:00:01", "52:54:00:00:00:02"
     (first, second), _ = propose([found(1, (one, one), serial="a"), found(2, (one, two), serial="b")], NOBODY)
     assert (first.document["spec"]["macs"], second.document["spec"]["macs"]) == ([one], [two])
-    assert second.notes == (f"its MAC {one} is left out: Machine/a has it",)
+    assert second.notes == (f"MAC {one} is left out: Machine/a has the same MAC",)
 
 
 def test_where_the_bmc_does_not_say_who_made_the_machine_its_network_cards_do() -> None:
@@ -275,7 +275,7 @@ def test_a_lease_behind_an_interface_of_the_server_is_left_out_in_words(address:
     text = f"1900000000 1 {address} host *\n1900000000 52:54:00:00:00:01 10.0.0.1 host *\n"
     found = read_leases(text, datetime(2026, 3, 1, tzinfo=UTC))
     assert [one.address for one in found.found] == ["10.0.0.1"]
-    assert "is no address" in found.problems[0][1]
+    assert "is not an address" in found.problems[0][1]
 
 
 LEASED = {

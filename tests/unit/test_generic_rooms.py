@@ -31,25 +31,11 @@ GENERIC = (
 
 SUBJECTS = {
     "desired/rules/": "rules between documents of these kinds",
-    "desired/driver_options.py": "the options of BMC drivers, in machines and their partitions",
-    "planning/guards/declared_guards.py": "guards that documents declare",
-    "planning/guards/fleet_survey.py": "former specs of guards",
-    "planning/admission.py": "images and machines that are in use",
-    "planning/advice.py": "warnings about images and sizes",
-    "observed/address_scan.py": "the search for BMCs, which become machines",
+    "planning/guards/": "guards, of which documents of one kind declare some",
     "observed/ipam_backend.py": "the backend of networks, addresses, pools and numbers",
     "daemon/provisioning.py": "what the boot service asks of machines",
-    "daemon/proposals.py": "proposed documents of found machines",
-    "desired/git/branches/proposal_branch.py": "proposed documents of found machines",
-    "operations/repository/demo_fleet.py": "the simulated machines",
-    "operations/onboarding/discover_machines.py": "the search for BMCs, which become machines",
-    "operations/onboarding/deliver_proposals.py": "proposed documents of found machines",
-    "operations/reports/size_report.py": "the Sizes that a machine is held against",
-    "operations/reports/placement_report.py": "the partitions in which machines are counted",
-    "operations/serving/dhcp_configuration.py": "the DHCP server of partitions",
-    "commands/serving/boot.py": "the DHCP server of partitions",
-    "commands/reports/ipam.py": "the networks of the IPAM",
-    "views/render/tables/placements.py": "which machines a claim gets, and why",
+    "commands/serving/boot.py": "names of partitions, completed by the shell, for their DHCP server",
+    "commands/reports/ipam.py": "names of networks, completed by the shell, for the tree of the IPAM",
 }
 """Modules, and folders, of generic rooms that are about one subject, with the subject."""
 

@@ -114,7 +114,7 @@ def test_moves_ends_and_faults_are_said() -> None:
         "    a.yaml can be read again",
         "    a.yaml cannot be read: line\\x1b[31m 3",
         "    in a.yaml",
-        "    this shallow clone goes back no further (git fetch --unshallow)",
+        "    this shallow clone has no older commits; get them with: git fetch --unshallow",
     ]
 
 

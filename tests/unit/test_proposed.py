@@ -170,7 +170,7 @@ def test_somebody_who_pushed_meanwhile_is_not_undone(office: Office) -> None:
     office.push(Start.FOLLOWED, ADD_A)
     seen = office.look()
     theirs = office.edit(lambda git: git.write({"x": "x"}))
-    with pytest.raises(SourceUnavailable, match=r"found at origin was not pushed; .*the commit -> found.*tried again"):
+    with pytest.raises(SourceUnavailable, match=r"found at origin was not pushed; .*the commit -> found.*tries again"):
         office.branch.go_on(office.followed, seen, Update(Start.TIP, ADD_B), "Add it\n")
     assert office.tip() == theirs
 

@@ -40,7 +40,7 @@ def test_postgresql_is_always_spoken_to_by_psycopg_3(scheme: str) -> None:
 
 
 def test_one_that_does_not_exist_and_must_not_be_made(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is none yet"):
+    with pytest.raises(StoreError, match="does not exist yet"):
         Store.open(f"sqlite:///{tmp_path / 'state.db'}", create=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -45,7 +45,7 @@ class TestOverrides:
         ended = store.overrides.revoke("a1", "eve", AT + HOUR / 2)
         assert store.overrides.all() == (ended,)
         assert (ended.revoked_by, ended.in_force(AT + HOUR / 2)) == ("eve", False)
-        with pytest.raises(StoreError, match="is over already"):
+        with pytest.raises(StoreError, match="has already ended"):
             store.overrides.revoke("a1", "eve", AT + HOUR / 2)
         assert told(store) == ["OverrideBegan", "OverrideRevoked"]
 
@@ -53,7 +53,7 @@ class TestOverrides:
         store.overrides.add(ONE)
         with pytest.raises(StoreError, match="no override has the id 'zz'"):
             store.overrides.revoke("zz", "eve", AT)
-        with pytest.raises(StoreError, match="is over already"):
+        with pytest.raises(StoreError, match="has already ended"):
             store.overrides.revoke("a1", "eve", AT + HOUR)
 
     def test_the_end_of_one_is_told_once(self, store: Store) -> None:

@@ -37,7 +37,7 @@ def test_one_is_ended_once(store: Store) -> None:
     (ended,) = store.pauses.end(["a1"], "eve", AT + HOUR / 2)
     assert (ended.ended_by, ended.stands(AT + HOUR / 2)) == ("eve", False)
     assert store.pauses.all() == (msgspec.structs.replace(ended, known=frozenset()),)
-    with pytest.raises(StoreError, match="is over already"):
+    with pytest.raises(StoreError, match="has already ended"):
         store.pauses.end(["a1"], "eve", AT + HOUR / 2)
     assert [reason for reason, _ in told(store)] == ["PauseBegan", "PauseEnded"]
 

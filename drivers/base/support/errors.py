@@ -33,12 +33,17 @@ class DriverError(Exception):
     """Something a driver could not do. `str()` is one sentence for people: what, and what the other side said, without
     the secrets that this process has read. `reason`: what is decided by; a subclass of one of these inherits it.
 
-    DriverError ├── Unreachable             no answer, or a broken one: unknown, come back │   └── Unreadable an answer,
-    but of one object that makes no sense ├── Busy                    an answer that says "not now": come back ├──
-    AuthenticationFailed    come back seldom. BMCs lock accounts after a few tries │   └── SecretUnavailable no login
-    went out, as there is none to send: come back ├── Rejected                an answer that says no ├── Unsupported
-    the BMC has no such thing ├── Exhausted               nothing free in the network └── Conflict
-    somebody else holds it, or it is in use"""
+    DriverError
+    ├── Unreachable             no answer, or a broken one: unknown, come back
+    │   └── Unreadable          an answer, but of one object that makes no sense
+    ├── Busy                    an answer that says "not now": come back
+    ├── AuthenticationFailed    come back seldom. BMCs lock accounts after a few tries
+    │   └── SecretUnavailable   no login went out, as there is none to send: come back
+    ├── Rejected                an answer that says no
+    ├── Unsupported             the BMC has no such thing
+    ├── Exhausted               nothing free in the network
+    └── Conflict                somebody else holds it, or it is in use
+    """
 
     reason: ClassVar[ErrorReason] = ErrorReason.FAILED
 

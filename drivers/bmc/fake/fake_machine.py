@@ -206,7 +206,7 @@ class FakeMachine:
         if self.media is None:
             raise Unsupported(f"system {self.system_id} at {self.address} has no virtual drive")
         if self.media:
-            raise Rejected(f"the virtual drive is not free; in it is {self.media[0]}")
+            raise Rejected(f"the virtual drive is in use: {self.media[0]} is inserted; eject that image first")
         if not self.faults.take(Call.INSERT_MEDIA, frozenset({FaultKind.MEDIA_NOT_KEPT})):
             self.media = (url,)
 

@@ -92,7 +92,7 @@ class EmbeddedIpam:
         plain_name("an owner", owner)
         wanted = None if address is None else parse_address(address)
         if family not in (None, 4, 6):
-            raise Rejected(f"{family!r} is no address family; 4 and 6 are")
+            raise Rejected(f"{family!r} is not an address family; write 4 or 6")
         outcome, where, number = acquire(
             self._database, network, owner, wanted=wanted, family=family, about=_text(about)
         )

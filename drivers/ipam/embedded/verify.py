@@ -121,7 +121,7 @@ def _tree(networks: dict[str, IpamNetwork]) -> Iterator[str]:
             continue
         if not parent.container:
             yield (
-                f"network {name} is a child of {network.parent}, which is no container; delete the network, or "
+                f"network {name} is a child of {network.parent}, which is not a container; delete the network, or "
                 f"give it another parent"
             )
         if parent.namespace != network.namespace:
@@ -164,7 +164,7 @@ def _read(run: Run, networks: dict[str, IpamNetwork], wrong: list[str]) -> list[
         if one := of("allocations", prefix):
             one.held.append((int.from_bytes(address), owner))
         if about is not None and not _readable(about):
-            wrong.append(f"what is said of the address of {owner} cannot be read ({about!r}); describe it again")
+            wrong.append(f"the description of the address of {owner} cannot be read ({about!r}); describe it again")
     for (what, prefix), count in sorted(lost.items()):
         wrong.append(
             f"{count} {what} refer to prefix row {prefix}, which does not exist; restore the store from a backup"
@@ -223,7 +223,7 @@ def _scopes(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
             spans[one.scope].append((one.block.lo, one.block.hi, one.name))
     for scope in sorted(spans):
         for one, other in _overlapping(spans[scope]):
-            yield f"{one} overlaps {other}, in one scope; drop one of them, or change its prefixes"
+            yield f"{one} overlaps {other}, in one scope; delete one of the networks, or change its prefixes"
     yield from (
         f"pool {name[1:]} has no row of numbers; apply the document again"
         for name in networks
@@ -242,8 +242,8 @@ def _inside(networks: dict[str, IpamNetwork], prefixes: Sequence[Stored]) -> Ite
             lo <= one.block.lo and one.block.hi <= hi for lo, hi in _near(places[parent], one.block.lo)
         ):
             yield (
-                f"{one.name} is not whole within a prefix of its parent {parent}, or is reserved there; drop it, or "
-                "change its parent's prefixes"
+                f"{one.name} is not completely inside a prefix of its parent {parent}, or is reserved "
+                f"there; delete the network, or change the prefixes of its parent"
             )
 
 
@@ -254,7 +254,7 @@ def _near(places: Sequence[Interval], lo: int) -> Iterable[Interval]:
 def _plain(one: Stored) -> Iterator[str]:
     """What is free and held is together what may be handed out, and each address is there once."""
     if one.blocks:
-        yield f"{one.name} has free blocks, and is no container; {REBUILD}"
+        yield f"{one.name} has free blocks, but is not a container; {REBUILD}"
     held = sorted((address, address, f"held by {_owner(one, owner)}") for address, owner in one.held)
     free = sorted((lo, hi, "free") for lo, hi in one.free)
     yield from _free(one, free, joined((lo, hi) for lo, hi in one.free))

@@ -144,7 +144,7 @@ class NetboxIpam:
         plain_name("a network", network)
         plain_name("an owner", owner)
         if family not in (None, 4, 6):
-            raise Rejected(f"{family!r} is no address family; 4 and 6 are")
+            raise Rejected(f"{family!r} is not an address family; write 4 or 6")
         ask = AddressRequest(network, owner, None if address is None else parse_address(address), family, about)
         return text_of(self._batches.do(Acquiring.key(ask), ask))
 

@@ -138,8 +138,8 @@ class Acquiring:
                 wrong.append(one)
                 answers[ask.owner] = Conflict(
                     f"NetBox gave {text_of(one.number)} of {row.block.cidr}, which is reserved in network "
-                    f"{row.network}: the IP range that keeps it back is gone or not marked as populated. Put the "
-                    "network again; nothing was kept"
+                    f"{row.network}: the IP range that reserves the address is missing or not marked as "
+                    f"populated. Nothing was allocated; apply the network's document again"
                 )
         if wrong:
             self._records.wire.delete(ADDRESSES, [{"id": one.id} for one in wrong])

@@ -56,7 +56,7 @@ def _of_prefixes(rows: Sequence[PrefixRow]) -> Iterator[str]:
             if other.block.lo <= one.block.hi:
                 yield (
                     f"{one.block.cidr} of network {one.network} ({one.url}) and {other.block.cidr} of network "
-                    f"{other.network} ({other.url}) overlap; drop one of the networks, or change its prefixes"
+                    f"{other.network} ({other.url}) overlap; delete one of the networks, or change its prefixes"
                 )
     for row in rows:
         missing = set(row.declared.prefix.reserved) - set(row.block.prefix.reserved)
@@ -105,7 +105,10 @@ def _of_addresses(view: NetboxView, held: Sequence[AddressRow]) -> Iterator[str]
         mine = view.of(row.network)
         around = next((p for p in mine if p.vrf == row.vrf and p.block.lo <= row.number <= p.block.hi), None)
         if around is None:
-            yield f"{what} is outside of network {row.network or '(none)'}, which it says it is of; release it"
+            yield (
+                f"{what} is outside of network {row.network or '(none)'}, to which the address is assigned; "
+                f"release the address"
+            )
         elif around.container:
             yield f"{what} is in network {row.network}, a container, which holds no addresses; release it"
         elif subtract([(row.number, row.number)], around.declared.usable):

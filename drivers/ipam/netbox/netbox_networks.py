@@ -71,7 +71,7 @@ class Networks:
             view = self.view()
             before = view.of(name)
             ranges = [one for one in view.ranges if one.owner is not None and one.network == name]
-            refuse_children(view, name, "cannot be dropped")
+            refuse_children(view, name, "cannot be deleted")
             held = self._records.addresses(**{f"cf_{NETWORK}": name}) if before else []
             if held := [row for row in held if row.network == name]:
                 raise Conflict(f"network {name} is in use: {_named(held)}; release these addresses first")
@@ -199,7 +199,7 @@ class Networks:
             words = listed([f"{row.block.cidr} of {row.network}" for row in gone[:MAX_NAMED]], len(gone))
             raise Conflict(
                 f"network {name}: {words} would no longer fit into one of its prefixes, or would be reserved; "
-                "drop that child first, or keep the prefix unchanged"
+                "delete that child first, or keep the prefix unchanged"
             )
         if not blocks:
             raise Rejected(
@@ -251,8 +251,8 @@ def _none_free(parent: str, family: int, length: int, parts: Sequence[Interval])
         counts[prefix_length(*part)] = counts.get(prefix_length(*part), 0) + 1
     free = ", ".join(f"{count} of /{size}" for size, count in sorted(counts.items()))
     return Exhausted(
-        f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: {free or 'none'}; drop "
-        "a child, request a smaller prefix, or add a prefix"
+        f"network {parent} has no free IPv{family} block of /{length} for a child; free blocks: "
+        f"{free or 'none'}; delete a child network, request a smaller prefix, or add a prefix"
     )
 
 

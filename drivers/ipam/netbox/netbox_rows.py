@@ -173,7 +173,7 @@ def object_id(value: object) -> int:
     """An object's id. Raises ValueError for what is none."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID:
         return value
-    raise ValueError(f"{value!r} is no id")
+    raise ValueError(f"{value!r} is not an id")
 
 
 def page_url(record: Mapping[str, Any]) -> str:

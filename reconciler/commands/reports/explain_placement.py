@@ -15,8 +15,8 @@ from reconciler.commands.terminal import EXIT_ERROR, exit_in_words, say_notes
 from reconciler.kinds import PLACED
 from reconciler.operations.reports.placement_report import report_capacity, report_placement
 from reconciler.placement.capacity import Capacity
+from reconciler.placement.placement_words import candidate_rows, placement_lines
 from reconciler.views.render.ranges import fold
-from reconciler.views.render.tables.placements import candidate_rows, placement_lines
 
 _PLACEMENT_TITLES = ["MACHINE", "PARTITION", "RACK", "SIZE", "WHY"]
 _refresh = option("--refresh", is_flag=True, help="Observe the machines first.")

@@ -170,7 +170,7 @@ def _free(one: Usage) -> str:
     return free_words(one.free_prefixes) if one.free_prefixes else f"{one.size - one.used:,}"
 
 
-@ipam_group.command("check", short_help="Verify every rule of the IPAM.")
+@ipam_group.command("check", short_help="Check the IPAM for errors.")
 @click.option("--rebuild", is_flag=True, help="First rebuild the free space from what is declared and held.")
 @where_options
 def check_command(rebuild: bool, **values: Any) -> None:

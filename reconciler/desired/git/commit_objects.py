@@ -165,7 +165,7 @@ def commit_writer(git_dir: Path) -> Iterator[CommitWriter]:
     except GitFailed as error:
         raise SourceError(what, error.stderr, "read the message of git") from error
     except (GitError, ODBError, OSError, ValueError) as error:
-        raise SourceError(what, str(error) or type(error).__name__, "see what `git fsck` says") from error
+        raise SourceError(what, str(error) or type(error).__name__, "run `git fsck` and read its message") from error
 
 
 def identity_of(git_dir: Path, otherwise: Mapping[str, str] | None = None) -> Identity:

@@ -33,7 +33,7 @@ def set_value(file: str, data: bytes, key: ResourceKey, line: int, path: tuple[s
     for part in path:
         mark = document.marks.get((id(container), part)) if isinstance(container, dict) else None
         if mark is None:
-            raise CannotEdit(f"it has no {'.'.join(path)}")
+            raise CannotEdit(f"the document has no {'.'.join(path)}")
         container = container[part]
     assert mark is not None  # noqa: S101
     text = data.decode()
@@ -43,7 +43,7 @@ def set_value(file: str, data: bytes, key: ResourceKey, line: int, path: tuple[s
             made = (text[:start] + changed + text[start + len(spelled) :]).encode()
             _must_differ_there_alone(file, data, made, key, path, new)
             return made
-    raise CannotEdit(f"{file}:{mark.value[0]}: the value is not spelled {old}")
+    raise CannotEdit(f"{file}:{mark.value[0]}: the value is not {old}")
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -28,7 +28,7 @@ def explain_field(path: str) -> str:
         children = _children(node, schema)
         if name not in children:
             near = get_close_matches(name, children, 1, 0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(children) or 'no fields in it'}"
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(children) or 'no fields'}"
             raise LookupError(f"{kind.name}.{'.'.join(fields[: index + 1])} does not exist{hint}")
         required = name in _body(node, schema).get("required", ())
         node = children[name]

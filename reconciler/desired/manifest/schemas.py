@@ -49,7 +49,7 @@ def schema_for_all() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "apiVersion": {"const": API_VERSION, "description": "The version of this contract."},
-            "kind": {"enum": list(KINDS), "description": "What the document declares."},
+            "kind": {"enum": list(KINDS), "description": "The kind of the resource."},
         },
         "required": ["apiVersion", "kind"],
         "allOf": choices,
@@ -65,9 +65,9 @@ def _document(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
         "type": "object",
         "properties": {
             "apiVersion": {"const": API_VERSION, "description": "The version of this contract."},
-            "kind": {"const": kind.name, "description": "What the document declares."},
-            "metadata": _plain({"description": "What the document says of itself.", **metadata}),
-            "spec": _plain({"description": "What is declared.", **spec}),
+            "kind": {"const": kind.name, "description": "The kind of the resource."},
+            "metadata": _plain({"description": "Name, labels and annotations of the document.", **metadata}),
+            "spec": _plain({"description": "The desired state of the resource.", **spec}),
         },
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": False,

@@ -320,7 +320,7 @@ class _Reader:
         mark, begun = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
         line, column = self._at(mark or begun) if mark or begun else start
         self.stopped = max(line, self.line + 1)
-        problem = str(getattr(error, "problem", None) or "it cannot be read")
+        problem = str(getattr(error, "problem", None) or "the YAML cannot be read")
         if "maximum nesting depth" in problem:  # libyaml's own limit, reached before a value that could be counted.
             self.faults.append(YamlFault("yaml-too-deep", line, column, _TOO_DEEP, hint="nest less"))
             return

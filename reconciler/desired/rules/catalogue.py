@@ -12,8 +12,8 @@ from reconciler.kinds.catalogue.aggregate import AggregateSpec
 from reconciler.kinds.catalogue.image import ImageSpec, matching_images, parse_reference, stands_at
 from reconciler.kinds.catalogue.size import SizeSpec
 from reconciler.kinds.catalogue.size_overlap import example
+from reconciler.model.counting import listed_names
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
-from reconciler.planning.admission import listed_names
 
 
 def check_catalogue(desired: DesiredState, claimed: Collection[ResourceKey] = ()) -> list[Finding]:

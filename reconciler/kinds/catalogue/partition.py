@@ -12,7 +12,7 @@ from msgspec import Meta
 from reconciler.kinds.common.field_types.bmc_access import BmcDefaults
 from reconciler.kinds.common.field_types.fields import Address, AddressRange, Cidr, Spec, Text
 from reconciler.kinds.common.kind import RuleFinding
-from reconciler.model.resource import Resource
+from reconciler.model.resource import DesiredState, Resource
 
 
 class Discovery(StrEnum):
@@ -97,6 +97,12 @@ class PartitionSpec(Spec, frozen=True, kw_only=True):
         Annotated[BootService, Meta(description="How the machines of the partition are started from the network.")]
         | None
     ) = None
+
+
+def partitions_of(desired: DesiredState) -> list[Resource[PartitionSpec]]:
+    """All that are declared, in order."""
+    found: list[Resource[PartitionSpec]] = desired.of_kind("Partition")
+    return found
 
 
 def check_partition(resource: Resource[PartitionSpec]) -> list[RuleFinding]:

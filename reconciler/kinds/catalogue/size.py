@@ -142,7 +142,7 @@ def _constraint(one: Constraint, index: int) -> Iterator[RuleFinding]:
         try:
             globs.parse_glob(one.identifier)
         except ValueError as error:
-            hint = "write it as a shell pattern: * ? [a-z] [!a-z], a backslash before a character that is meant itself"
+            hint = "write a shell pattern with * ? [a-z] [!a-z]; put a backslash before a literal character"
             yield RuleFinding("malformed-pattern", f"{path}.identifier", f"the pattern is malformed: {error}", hint)
 
 

@@ -14,6 +14,7 @@ import msgspec
 from drivers.base import Inventory
 from reconciler.kinds.catalogue import globs
 from reconciler.kinds.catalogue.size import Constraint, ConstraintType, quantity_number
+from reconciler.model.resource import DesiredState
 
 _PARTS = {
     ConstraintType.CORES: "processors",
@@ -122,3 +123,8 @@ def _uncovered(constraints: Sequence[Constraint], inventory: Inventory, unknown:
             for item in _parts_of(inventory, kind):
                 if not any(counts(one, item) for one in counting):
                     yield item.label
+
+
+def explain_sizes(desired: DesiredState, inventory: Inventory) -> tuple[Explanation, ...]:
+    """The same of every Size that is declared."""
+    return tuple(explain_size(one.key.name, one.spec.constraints, inventory) for one in desired.of_kind("Size"))

@@ -121,11 +121,11 @@ def _judged(
     """The move, with what stands against it: one claim has the machines of one, for its own project."""
     why = None
     if before is not None:
-        why = f"{before.old} and {move.old} are both recorded"
+        why = f"the store has records of both former names, {before.old} and {move.old}"
     elif move.new.kind == "MachineClaim":
         strange = {one.project for one in held.get(move.old.name, ())} - {resource.spec.project, None}
         if held.get(move.new.name) and held.get(move.old.name):
-            why = f"{move.new} has machines of its own"
+            why = f"{move.new} already has machines"
         elif strange:
             why = (
                 f"the claim's machines belong to project {min(map(str, strange))}, and must be wiped "

@@ -17,7 +17,8 @@ from reconciler.kinds.common.field_types.reference_fields import named_resources
 from reconciler.kinds.common.kind_metrics import CountedGauge, LevelGauge
 from reconciler.kinds.common.turn_order import TurnOrder
 from reconciler.model.action import Action
-from reconciler.model.facts import ResourceFacts
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.facts import Facts, ResourceFacts
 from reconciler.model.observation import Observation, ObservedState
 from reconciler.model.outcome import Condition
 from reconciler.model.plans.plan import Hold
@@ -202,6 +203,12 @@ class Kind(msgspec.Struct, frozen=True):
     """Whose document implies it, by its key; None for one that has a document of its own."""
     turns: TurnOrder | None = None
     """Who goes first of those that are given the next free one of the same; None: nothing is given in turn."""
+    admit: Callable[[DesiredState, Facts], Iterable[Diagnostic]] | None = None
+    """Why a state must not take force, for what is remembered: something of the kind is in use, and would go."""
+    advise: (
+        Callable[[Collection[ResourceKey], DesiredState, ObservedState, Facts, datetime], Iterable[Diagnostic]] | None
+    ) = None
+    """Warnings beside a plan of these resources, of any kind."""
     refusal_is_final: bool = False
     """A refusal is about the resource alone: nothing that happens to another resource changes it."""
     in_fleet: bool = False

@@ -47,11 +47,11 @@ def _windows(windows: Windows) -> Iterator[RuleFinding]:
     try:
         ZoneInfo(windows.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        what = f"there is no time zone {windows.time_zone!r}"
+        what = f"{windows.time_zone!r} is not a known time zone"
         hint = "use an IANA name, such as Europe/Berlin, America/New_York or UTC"
         yield RuleFinding("unknown-time-zone", "spec.windows.timeZone", what, hint)
     if not windows.allow and not windows.deny:
-        yield RuleFinding("empty-windows", "spec.windows", "there is no window", "add allow or deny")
+        yield RuleFinding("empty-windows", "spec.windows", "spec.windows has no window", "add allow or deny")
     for name in ("allow", "deny"):
         for index, entry in enumerate(getattr(windows, name)):
             yield from _window(entry, f"spec.windows.{name}.{index}")
@@ -62,7 +62,7 @@ def _windows(windows: Windows) -> Iterator[RuleFinding]:
 def _window(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
     absolute = [is_absolute(text) for text in (entry.from_, entry.to) if text is not None]
     if not absolute and not entry.days:
-        yield RuleFinding("malformed-window", path, "the window says nothing", "add days, from or to")
+        yield RuleFinding("malformed-window", path, "the window has no day and no time", "add days, from or to")
     elif any(absolute) and (entry.days or not all(absolute)):
         what = "a window with a day and a time has no days, and no time of each day"
         yield RuleFinding("malformed-window", path, what, "write both as 2026-12-20T00:00, or both as 22:00")
@@ -94,7 +94,7 @@ def _absolute(entry: WindowTime, path: str) -> Iterator[RuleFinding]:
 def _budget(budget: DisruptionBudget) -> Iterator[RuleFinding]:
     given = [name for name in ("max_disrupted", "min_available") if getattr(budget, name) is not None]
     if len(given) != 1:
-        what = "a budget has exactly one of maxDisrupted and minAvailable"
+        what = "a budget must have exactly one of maxDisrupted and minAvailable"
         yield RuleFinding("malformed-budget", "spec.budget", what, "keep one of them")
     for name, path in (("max_disrupted", "maxDisrupted"), ("min_available", "minAvailable")):
         value = getattr(budget, name)

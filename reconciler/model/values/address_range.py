@@ -63,7 +63,7 @@ def _prefix(text: str, base: str, length: str) -> IPRange:
 
     at = _address(base)
     if not _LENGTH.fullmatch(length) or int(length) > (32 if at.version == 4 else 128):
-        raise ValueError(f"{length[:64]!r} is no length of an IPv{at.version} prefix")
+        raise ValueError(f"{length[:64]!r} is not the length of an IPv{at.version} prefix")
     network = IPNetwork(text)
     if network.first != int(at):
         raise ValueError(f"{text} has host bits set; the prefix is {network.cidr}")

@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from reconciler.model.counting import count
-from reconciler.model.resource import ResourceKey
-from reconciler.onboarding.discovery import Proposal
+from reconciler.onboarding.discovery import Proposal, machine_key
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.where import Where
 
@@ -70,7 +69,7 @@ def _commit(
     files = {str(folder / f"{name}.yaml"): text for name, text in texts.items()}
     if files:
         subject = f"Add {len(files)} found machine{'s' if len(files) > 1 else ''}"
-        message = f"{subject}\n\n" + "\n".join(f"- {ResourceKey('Machine', name)}" for name in texts) + "\n"
+        message = f"{subject}\n\n" + "\n".join(f"- {machine_key(name)}" for name in texts) + "\n"
         commit = commit_on_branch(repository, branch, where.ref, files, message)
         if commit is not None:
             remark(f"committed {count(len(files), 'file')} on {branch} as {commit[:10]}")

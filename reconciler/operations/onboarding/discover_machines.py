@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.kinds.common.mac_vendor import mac_vendor
 from reconciler.kinds.machine.access.credentials import host_of
-from reconciler.kinds.machine.spec import MachineSpec
 from reconciler.model.counting import count
 from reconciler.model.resource import Resource
 from reconciler.observed.bmc_scan import Manner, UnreadableBmc, probe_addresses, read_found
@@ -27,6 +27,7 @@ from reconciler.onboarding.discovery import (
     ScanRange,
     Skipped,
     declared_systems,
+    machines_among,
     parse_scan_range,
     propose,
 )
@@ -224,15 +225,15 @@ def _known(at: Workspace, observations: Any, delivery: Delivery) -> tuple[list[P
     """The partitions; and what stands in git, in the files that an earlier run wrote, and on the branch that it
     made."""
     desired = at.read(at.source())
-    machines: list[Resource[MachineSpec]] = desired.of_kind("Machine")
+    machines = list(machines_among(desired.resources.values()))
     if delivery.branch is not None:
         machines = [*machines, *_on_branch(at.where, delivery.branch)]
     elif delivery.out is not None and Path(delivery.out).is_dir():
         machines = [*machines, *_in_folder(Path(delivery.out))]
-    return desired.of_kind("Partition"), declared_systems(machines, {one.key: one.value for one in observations})
+    return partitions_of(desired), declared_systems(machines, {one.key: one.value for one in observations})
 
 
-def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
+def _on_branch(where: Where, branch: str) -> Iterator[Resource[Any]]:
     from reconciler.desired.git.branches.commit_branch import branch_exists
     from reconciler.desired.load import load_state
     from reconciler.operations.store_location import cache_dir
@@ -240,11 +241,11 @@ def _on_branch(where: Where, branch: str) -> Iterator[Resource[MachineSpec]]:
     if branch_exists(Path(where.repo), branch):
         source = open_desired_source(msgspec.structs.replace(where, ref=f"refs/heads/{branch}", work_tree=False))
         loaded = load_state(source.snapshot(), cache=cache_dir()).known
-        yield from (one for found in loaded.values() for one in found if one.key.kind == "Machine")
+        yield from machines_among(one for found in loaded.values() for one in found)
 
 
-def _in_folder(folder: Path) -> Iterator[Resource[MachineSpec]]:
+def _in_folder(folder: Path) -> Iterator[Resource[Any]]:
     from reconciler.desired.manifest.manifests import parse_manifest
 
     for path in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
-        yield from (one for one in parse_manifest(str(path), path.read_bytes()).resources if one.key.kind == "Machine")
+        yield from machines_among(parse_manifest(str(path), path.read_bytes()).resources)

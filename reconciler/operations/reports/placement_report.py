@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import INVENTORIED, KINDS, PLACED
+from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.model.facts import Facts
 from reconciler.model.observation import Observation
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
@@ -61,8 +62,9 @@ def report_capacity(
     """The same, of all partitions or of one. Raises OperationError."""
     with Workspace(where) as at:
         desired, seen, facts = _known(at, refresh, observed)
-        if partition is not None and ResourceKey("Partition", partition) not in desired.resources:
-            known = ", ".join(one.key.name for one in desired.of_kind("Partition")) or "none"
+        declared = [one.key.name for one in partitions_of(desired)]
+        if partition is not None and partition not in declared:
+            known = ", ".join(declared) or "none"
             raise OperationError(f"no Partition is named {partition!r}; declared are {known}", FailureReason.NOT_FOUND)
         rows = tuple(one for one in capacity(desired, seen, facts) if partition in (None, one.partition))
         return CapacityReport(rows, at.notes)

@@ -94,7 +94,7 @@ class Descriptions(msgspec.Struct, frozen=True):
 def list_resources(where: Where, asked: CommandLimits, request: ListRequest) -> ResourceList:
     """The chosen resources with what the store knows of them. Raises OperationError."""
     if wrong := [one for one in request.statuses if one.removeprefix("!") not in STATUS_WORDS]:
-        raise OperationError(f"there is no status {wrong[0]!r}; there are {', '.join(STATUS_WORDS)}")
+        raise OperationError(f"{wrong[0]!r} is not a status; write one of {', '.join(STATUS_WORDS)}")
     with Workspace(where) as at:
         views = _views(at, asked, request.targets, request.selector)
         single = len(views) == 1 and not request.selector and _is_named(views[0].key, request.targets)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from reconciler.kinds import INVENTORIED
-from reconciler.kinds.catalogue.size_matching import Explanation, explain_size
+from reconciler.kinds.catalogue.size_matching import Explanation, explain_sizes
 from reconciler.model.resource import DesiredState, Resource, ResourceKey
 from reconciler.operations.named_resource import one_resource
 from reconciler.operations.requests.inventory_refresh import observe_inventory, refresh_inventory
@@ -47,8 +47,7 @@ def report_size(where: Where, machine: str, given: Basis | None = None, *, refre
         desired = at.read(at.source())
         resource = one_resource(machine, INVENTORIED, desired)
         basis = given or _basis(at, resource, desired, refresh=refresh)
-        sizes = desired.of_kind("Size")
-        found = tuple(explain_size(size.key.name, size.spec.constraints, basis.inventory) for size in sizes)
+        found = explain_sizes(desired, basis.inventory)
         return SizeReport(resource.key, now(), resource.spec.size, basis, found, at.notes)
 
 

@@ -19,6 +19,7 @@ from reconciler.desired.git.branches.new_repository import begin_with_commit
 from reconciler.desired.git.plumbing import SourceError
 from reconciler.model.event import Event
 from reconciler.model.resource import DesiredState
+from reconciler.onboarding.discovery import machines_among
 from reconciler.operations.operation_error import OperationError
 from reconciler.store import Store
 
@@ -76,7 +77,7 @@ class DemoFleet(msgspec.Struct, frozen=True):
     def system_of(self, name: str) -> tuple[str, str]:
         """The address of a machine's BMC, and the id of its system there."""
         found = _sound(self.repository, "the repository has errors")
-        bmc = next(one for one in found.of_kind("Machine") if one.key.name == name).spec.bmc
+        bmc = next(one for one in machines_among(found.resources.values()) if one.key.name == name).spec.bmc
         return bmc.address, bmc.system_id
 
     def mistype_power(self) -> None:
@@ -203,7 +204,7 @@ def _systems(example: Path) -> dict[str, list[str]]:
     """The BMC addresses of the example fleet, each with its systems' ids."""
     hint = "the example fleet has errors; run: groundstate validate --work-tree --repo desired-state"
     found: dict[str, list[str]] = {}
-    for machine in _sound(example, hint, work_tree=True).of_kind("Machine"):
+    for machine in machines_among(_sound(example, hint, work_tree=True).resources.values()):
         found.setdefault(machine.spec.bmc.address, []).append(machine.spec.bmc.system_id)
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kinds.catalogue.partition import partitions_of
 from reconciler.operations.operation_error import FailureReason, OperationError
 from reconciler.operations.where import Where
 from reconciler.operations.workspace import Workspace
@@ -45,7 +46,7 @@ def kea_configuration(where: Where, partitions: Iterable[str], next_server: str 
 
 
 def _partitions(at: Workspace, names: tuple[str, ...]) -> list[dhcp.DhcpPartition]:
-    declared = {one.key.name: one for one in at.read(at.source()).of_kind("Partition")}
+    declared = {one.key.name: one for one in partitions_of(at.read(at.source()))}
     if missing := [name for name in names if name not in declared]:
         known = ", ".join(declared) or "none"
         raise OperationError(f"no partition is named {missing[0]!r}; declared are {known}", FailureReason.NOT_FOUND)

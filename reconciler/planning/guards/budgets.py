@@ -114,12 +114,16 @@ def _group_holds(budget: Budget, wanting: list[Change], state: GroupState, now: 
     reason = _reason(budget, state, all_down)
     over = [now + budget.within for _ in fresh[:room]]
     when = _next_at(sorted([*state.down.values(), *over]), state)
-    holds: dict[ResourceKey, tuple[Hold, ...]] = {}
-    for change in fresh[room:]:
-        why, wait = (reason, when) if paced is None else (f"{reason}; {_paced_words(budget, state)}", _wait(paced))
-        kind = HoldKind.ADVISORY if budget.advisory else HoldKind.GUARD
-        holds[change.key] = (Hold(kind, budget.guard, why + budget.also, wait + budget.hint(change, all_down)),)
-    return holds
+    if paced is not None and state.room > room:  # The budget has room for one more, so the pacing alone decides.
+        reason, when = f"{reason}; {_paced_words(budget, state)}", paced
+    elif paced is not None and when is not None:
+        when = max(when, paced)
+    wait = "" if when is None else _wait(when)
+    kind = HoldKind.ADVISORY if budget.advisory else HoldKind.GUARD
+    return {
+        change.key: (Hold(kind, budget.guard, reason + budget.also, wait + budget.hint(change, all_down)),)
+        for change in fresh[room:]
+    }
 
 
 def _room(budget: Budget, state: GroupState, now: datetime) -> tuple[int, datetime | None]:
@@ -162,13 +166,13 @@ def _wait(due: datetime) -> str:
     return f"wait until {due:%Y-%m-%d %H:%M:%S}Z, when the next machine may be taken down; or "
 
 
-def _next_at(ends: list[datetime], state: GroupState) -> str:
+def _next_at(ends: list[datetime], state: GroupState) -> datetime | None:
     """When the budget has room for one more, at the latest. `ends` are the times at which those that are down count no
-    more, in order."""
+    more, in order. None where those that are unavailable leave no room at all."""
     allowed = state.allowed - len(state.unavailable)
     if allowed <= 0 or len(ends) < allowed:
-        return ""
-    return _wait(ends[len(ends) - allowed])
+        return None
+    return ends[len(ends) - allowed]
 
 
 def span_words(span: timedelta) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Executable, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Executable, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from reconciler.kinds import KINDS, PLACED
@@ -12,6 +13,7 @@ from reconciler.kinds.common.fact_rules import FactRules
 from reconciler.model.facts import ResourceFacts
 from reconciler.model.resource import ResourceKey
 from reconciler.store.sql import decoders, tables
+from reconciler.store.sql.round_trips import Question, ask
 from reconciler.store.sql.store_errors import AlreadyBound
 
 _Slot = tuple[str, int]
@@ -23,8 +25,15 @@ DEADLOCK = "40P01"
 _UNKNOWN = FactRules()
 """Of a kind that this program does not know."""
 
-MANY = 500
-"""From so many machines on, all rows are read at once: a statement has only so many parameters."""
+_BOUND = {
+    "sqlite": text(
+        "SELECT machine, claim, slot FROM binding WHERE machine IN (SELECT value FROM json_each(:machines))"
+    ),
+    "postgresql": text("""
+        SELECT machine, claim, slot FROM binding
+        WHERE machine IN (SELECT json_array_elements_text(CAST(:machines AS json)))
+    """),
+}
 
 
 def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None]) -> None:
@@ -33,11 +42,22 @@ def write_bindings(connection: Connection, facts: Mapping[ResourceKey, ResourceF
     A machine goes from one slot to another only by way of none, and to none only by being released. Who has not heard
     of a binding cannot write it away. With a claim that gets another name, as the same facts say of it, its machines
     keep their slots. Raises AlreadyBound; the transaction is then lost."""
+    change_bindings(connection, facts, ask(connection, {"bound": bound_machines(facts)})["bound"])
+
+
+def bound_machines(facts: Mapping[ResourceKey, ResourceFacts | None]) -> Question | None:
+    """What `change_bindings` has to know; None: nothing."""
+    machines = [key.name for key in facts if _rules(key).takes_slots]
+    return Question(_BOUND, {"machines": msgspec.json.encode(machines).decode()}) if machines else None
+
+
+def change_bindings(
+    connection: Connection, facts: Mapping[ResourceKey, ResourceFacts | None], rows: Sequence[tuple[str, str, int]]
+) -> None:
+    """As `write_bindings`. `rows`: the answer to `bound_machines`."""
     bound = {key.name: key for key in facts if _rules(key).takes_slots}
     wanted = {name: _slot(key, facts[key]) for name, key in bound.items()}
-    if not wanted:
-        return
-    there = _read(connection, wanted)
+    there = {machine: (claim, number) for machine, claim, number in rows}
     names = _renamed(facts)
     for machine, slot in sorted(there.items()):
         claim = wanted[machine]
@@ -114,12 +134,3 @@ def _slot(key: ResourceKey, facts: ResourceFacts | None) -> _Slot | None:
 
 def _rules(key: ResourceKey) -> FactRules:
     return KINDS[key.kind].fact_rules if key.kind in KINDS else _UNKNOWN
-
-
-def _read(connection: Connection, machines: Iterable[str]) -> dict[str, _Slot]:
-    table, names = tables.binding, list(machines)
-    wanted = select(table.c.machine, table.c.claim, table.c.slot)
-    if len(names) <= MANY:
-        wanted = wanted.where(table.c.machine.in_(names))
-    asked = set(names)
-    return {machine: (claim, slot) for machine, claim, slot in connection.execute(wanted) if machine in asked}

@@ -51,5 +51,5 @@ class DaemonTable:
         try:
             found = _DECODER.decode(row.value)
         except msgspec.MsgspecError as error:
-            raise StoreError(f"the store's daemon row cannot be read: {error}; restart the daemon") from error
+            raise StoreError(f"the store's record of the daemon cannot be read: {error}; restart the daemon") from error
         return msgspec.structs.replace(found, seen_at=row.heard, ended=row.epoch != current)

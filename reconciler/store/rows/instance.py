@@ -3,7 +3,7 @@ epoch, counted up at every taking, fences a holder that lost the lock without no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from reconciler import runtime
 from reconciler.store.sql.database import Database
 from reconciler.store.sql.file_modes import file_access
+from reconciler.store.sql.round_trips import Question, ask
 from reconciler.store.sql.store_errors import Fenced, InstanceHeld, StoreError, StoreGone
 from reconciler.store.sql.tables import instance_table
 
@@ -56,11 +57,22 @@ def hold_for_upgrade(database: Database) -> Iterator[None]:
         yield
 
 
+EPOCH = Question(
+    {"sqlite": text("SELECT epoch FROM instance"), "postgresql": text("SELECT epoch FROM instance FOR SHARE")}, {}
+)
+"""Which epoch it is, which then stays so until the transaction ends."""
+
+
 def check_epoch(connection: Connection, epoch: int) -> None:
     """Raise Fenced unless `epoch` is the current one, which it then stays until this transaction ends."""
-    current = connection.execute(select(instance_table.c.epoch).with_for_update(read=True)).scalar()
-    if current is None:
+    refuse_other_epoch(ask(connection, {"epoch": EPOCH})["epoch"], epoch)
+
+
+def refuse_other_epoch(answer: Sequence[tuple[int]], epoch: int) -> None:
+    """Raise Fenced unless `epoch` is the one that `EPOCH` was answered with."""
+    if not answer:
         raise StoreGone("nothing was sent: the store was emptied while groundstate was running; restore a backup")
+    current = answer[0][0]
     if current != epoch:
         raise Fenced(
             f"nothing was sent: another groundstate process has taken over this store (its epoch is "

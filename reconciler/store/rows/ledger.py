@@ -6,13 +6,14 @@ comes and goes, or says no, for a year is a few lines a week."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, text
+from sqlalchemy import Connection, insert, text
 
 from drivers.base import hidden, printable
 from reconciler.model.event import Event, EventReason
@@ -20,6 +21,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.model.values.redact import redacted
 from reconciler.store.sql import decoders, tables
 from reconciler.store.sql.dialects import insert_for
+from reconciler.store.sql.round_trips import Question, ask, sending
 
 _MAX_MESSAGE = 16_000
 """Characters of an event's message; what is longer is cut."""
@@ -81,18 +83,11 @@ A_WEEK = timedelta(days=7)
 
 _Told = tuple[int, str]
 """An event as it is kept, and its place in the ledger."""
-_NEVER = 2**62
-"""A place behind all events."""
+_Answers = Mapping[str, Sequence[tuple[Any, ...]]]
+_GO_ON = -1  # No event has this place.
 _INSERT = insert(tables.event).inline()
-_NEWEST = (
-    select(tables.event.c.seq, tables.event.c.value)
-    .where(tables.event.c.seq < bindparam("before"))
-    .order_by(tables.event.c.seq.desc())
-    .limit(bindparam("count"))
-)
-_OF_FLEET = _NEWEST.where(tables.event.c.kind.is_(None))
-_OF_ONE = _NEWEST.where(tables.event.c.kind == bindparam("of_kind"), tables.event.c.name == bindparam("of_name"))
-_LATEST = {
+_OF_ONES, _OF_FLEET = "of-ones", "of-fleet"
+_NEWEST = {
     "sqlite": text("""
         SELECT event.kind, event.name, event.seq, event.value FROM json_each(:keys) AS wanted JOIN event ON event.seq IN
             (SELECT seq FROM event AS one WHERE one.kind = json_extract(wanted.value, '$.kind')
@@ -106,55 +101,107 @@ _LATEST = {
     """),
 }
 """The newest of each of many resources. Neither database plans the other one's form well."""
+_FLEET = text("SELECT kind, name, seq, value FROM event WHERE kind IS NULL ORDER BY seq DESC LIMIT :count")
+_NEWEST_OF_FLEET = {"sqlite": _FLEET, "postgresql": _FLEET}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 
 
 def append(connection: Connection, events: Sequence[Event]) -> None:
     """Add to the ledger, in this order; nothing for none. A repeat is counted beside the event that it repeats."""
-    waiting: list[Event] = []
+    for run in runs(events):
+        lines = judged(connection, run, ask(connection, newest_of_each(run)))
+        with sending(connection):
+            write_lines(connection, lines)
+
+
+def runs(events: Sequence[Event]) -> list[list[Event]]:
+    """The events as they are kept, in their order; cut where one may repeat another one, which has to be there then."""
+    found: list[list[Event]] = []
     keys: set[ResourceKey | None] = set()
     for event in map(_kept, events):
-        if event.reason not in TOLD_EACH and event.key in keys:
-            # What it may repeat has to be there.
-            _append_each(connection, waiting)
-            waiting, keys = [], set()
-        waiting.append(event)
+        if not found or (event.reason not in TOLD_EACH and event.key in keys):
+            found.append([])
+            keys = set()
+        found[-1].append(event)
         keys.add(event.key)
-    _append_each(connection, waiting)
+    return found
 
 
-def _append_each(connection: Connection, events: Sequence[Event]) -> None:
-    """Events of which none can repeat another one."""
-    latest = _latest_of(connection, [event.key for event in events if event.reason not in TOLD_EACH])
-    rows = [
-        _row(event)
-        for event in events
-        if event.reason in TOLD_EACH or not _counted(connection, event, latest[event.key])
+def newest_of_each(run: Sequence[Event], count: int = PAGE) -> dict[str, Question | None]:
+    """What `judged` has to know: so many of the newest events of those that the events are about."""
+    keys = {event.key for event in run if event.reason not in TOLD_EACH}
+    some = [key for key in keys if key is not None]
+    asked = {"keys": msgspec.json.encode(some).decode(), "count": count}
+    return {
+        _OF_ONES: Question(_NEWEST, asked) if some else None,
+        _OF_FLEET: Question(_NEWEST_OF_FLEET, {"count": count}) if None in keys else None,
+    }
+
+
+_Line = tuple[Event, int | None]
+"""An event, and the place of the event beside which it is counted; None: it is recorded."""
+
+
+def judged(connection: Connection, run: Sequence[Event], answers: _Answers) -> list[_Line]:
+    """Which events of the run repeat others. `answers`: to `newest_of_each`. Some questions need a longer look back."""
+    told = _by_key(answers)
+    found = [
+        None if one.reason in TOLD_EACH else _repeated(one, told[one.key], len(told[one.key]) < PAGE) for one in run
     ]
+    again = [event for event, beside in zip(run, found, strict=True) if beside == _GO_ON]
+    if again:
+        more = _by_key(ask(connection, newest_of_each(again, LOOKED_BACK)))
+        found = [
+            _repeated(event, more[event.key], is_all=True) if beside == _GO_ON else beside
+            for event, beside in zip(run, found, strict=True)
+        ]
+    return list(zip(run, found, strict=True))
+
+
+def write_lines(connection: Connection, lines: Sequence[_Line]) -> None:
+    """Record the events, or count them."""
+    rows = [_row(event) for event, beside in lines if beside is None]
     if rows:
         connection.execute(_INSERT, rows)
+    for event, beside in lines:
+        if beside is not None:
+            _count(connection, beside, event)
 
 
-def _counted(connection: Connection, event: Event, latest: Sequence[_Told]) -> bool:
-    """Whether it repeats an event of the story that its resource, or the fleet, is in, and was counted there."""
+def _by_key(answers: _Answers) -> defaultdict[ResourceKey | None, list[_Told]]:
+    found: defaultdict[ResourceKey | None, list[_Told]] = defaultdict(list)
+    for kind, name, seq, value in (row for rows in answers.values() for row in rows):
+        found[ResourceKey(kind, name) if kind is not None else None].append((seq, value))
+    for told in found.values():
+        told.sort(reverse=True)
+    return found
+
+
+def _repeated(event: Event, newest_first: Sequence[_Told], is_all: bool) -> int | None:
+    """The place of the event that it repeats in the story that its resource, or the fleet, is in; None for none.
+    _GO_ON: that depends on older ones, as these are not all."""
+    if event.reason in TOLD_EACH:
+        return None
     same: list[int] = []
     alike: list[int] = []
     since: set[str] = set()
-    for seq, before in _story(connection, event.key, latest):
+    for seq, value in newest_first:
+        before = decoders.EVENT.decode(value)
         if before.reason in TOLD_EACH:
             break
         if _of_one_story(before, event):
             (same if _in_words(before) == _in_words(event) else alike).append(seq)
             if len(same) == _told_before(event, since):
-                _count(connection, same[0], event)
-                return True
+                return same[0]
         if not same:
             since.add(before.reason)
+    else:
+        if not is_all:
+            return _GO_ON
     if event.reason in EXACT or len(same) + len(alike) < WORDINGS:
-        return False
-    _count(connection, max(*same, *alike), event)
-    return True
+        return None
+    return max(*same, *alike)
 
 
 def _told_before(event: Event, since: AbstractSet[str]) -> int:
@@ -163,37 +210,6 @@ def _told_before(event: Event, since: AbstractSet[str]) -> int:
         # What was sent and is not reported yet is another thing than what was sent before.
         return 1 if since & _REFUSED else TOLD if since - {EventReason.ACTION_SENT} else LOOKED_BACK
     return 1 if event.reason in _REFUSED else TOLD
-
-
-def _story(connection: Connection, key: ResourceKey | None, latest: Sequence[_Told]) -> Iterator[tuple[int, Event]]:
-    """Of this resource, the newest first: the rest only after `latest`, as what repeats itself did so just before."""
-    for seq, value in latest:
-        yield seq, decoders.EVENT.decode(value)
-    if len(latest) == PAGE:
-        for seq, value in _page(connection, key, LOOKED_BACK - PAGE, before=latest[-1][0]):
-            yield seq, decoders.EVENT.decode(value)
-
-
-def _latest_of(connection: Connection, keys: Sequence[ResourceKey | None]) -> dict[ResourceKey | None, list[_Told]]:
-    """The newest events of each, the newest first: with one question for all, as a store may be far away."""
-    found: dict[ResourceKey | None, list[_Told]] = {key: [] for key in keys}
-    some = [key for key in found if key is not None]
-    if None in found:
-        found[None] = _page(connection, None, PAGE)
-    if some:
-        asked = {"keys": msgspec.json.encode(some).decode(), "count": PAGE}
-        for kind, name, seq, value in connection.execute(_LATEST[connection.dialect.name], asked):
-            found[ResourceKey(kind, name)].append((seq, value))
-    return {key: sorted(reported, reverse=True) for key, reported in found.items()}
-
-
-def _page(connection: Connection, key: ResourceKey | None, count: int, before: int = _NEVER) -> list[_Told]:
-    asked: dict[str, Any] = {"before": before, "count": count}
-    if key is None:
-        found = connection.execute(_OF_FLEET, asked)
-    else:
-        found = connection.execute(_OF_ONE, {**asked, "of_kind": key.kind, "of_name": key.name})
-    return [(seq, value) for seq, value in found]
 
 
 def _of_one_story(before: Event, event: Event) -> bool:

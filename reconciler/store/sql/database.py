@@ -63,6 +63,8 @@ class Database:
         """The schema of the older store that this is a copy of."""
         self._durable = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: True})
         self._relaxed = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", _DURABLE: False})
+        # psycopg would wait for the answer to a BEGIN of its own.
+        self._together = self._durable if self.sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Threads that meet at SQLite's own lock sleep and try again; this one hands over at once.
         self._identities: dict[Path, tuple[int, int]] = {}
         """By which its files are supported again, each by device and inode."""
@@ -186,6 +188,15 @@ class Database:
                 state = file.stat()
                 found.append(f"{state.st_ino}:{state.st_mtime_ns}:{state.st_size}")
         return " ".join(found)
+
+    @contextmanager
+    def write_together(self) -> Iterator[Connection]:
+        """As `write`, for who goes to PostgreSQL as seldom as can be. The first statements must be those of `ask` with
+        `begins`; those of `sending` with `commits` may be the last. Raises StoreError."""
+        with self.in_words(), self._one_writer, self._together.begin() as connection:
+            self.check_file()
+            yield connection
+            self.check_file()
 
     def check_file(self) -> None:
         """Raise StoreGone when a path does not lead any more to the file that SQLite opened. Of the database, or of its

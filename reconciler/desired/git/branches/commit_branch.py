@@ -49,7 +49,7 @@ def commit_on_branch(folder: Path, branch: str, start: str, files: Mapping[str, 
             git_dir, "update-ref", "-m", message.splitlines()[0], f"refs/heads/{branch}", made, tip or _NO_COMMIT
         )
     except GitFailed as error:
-        raise SourceError(f"nothing was committed on {branch}", error.stderr, "see what git says") from error
+        raise SourceError(f"nothing was committed on {branch}", error.stderr, "read the message of git") from error
     return made
 
 

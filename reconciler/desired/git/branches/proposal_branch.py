@@ -20,6 +20,7 @@ from reconciler.desired.git.sources.source import Remote
 from reconciler.desired.manifest.manifest_files import is_manifest
 from reconciler.desired.manifest.manifests import parse_manifest
 from reconciler.model.resource import Resource, Revision
+from reconciler.onboarding.discovery import machines_among
 from reconciler.onboarding.proposal import Branch, BranchFile, Start, Update
 
 LOCAL_TIMEOUT = 120.0
@@ -147,7 +148,7 @@ class ProposalBranch:
         for old, blob, path in changed:
             found = parse_manifest(path, contents[blob]) if blob in contents else None
             every = found.resources if found is not None else ()
-            machines: tuple[Resource[Any], ...] = tuple(one for one in every if one.key.kind == "Machine")
+            machines: tuple[Resource[Any], ...] = tuple(machines_among(every))
             broken = found is not None and found.broken
             only = found is not None and not broken and len(machines) == len(every)
             yield BranchFile(path, machines, only, old == _NO_BLOB, (blob, path) in taken, broken)

@@ -265,8 +265,8 @@ def _unknown(grants: Grants, reference: CredentialRef, way: LoginDestination) ->
         known = f" (it has {', '.join(sorted(grants.credentials))})" if grants.credentials else ""
         return f"the settings have no credential {name}{known}; nothing was sent. Write in {WHERE}: {line}"
     return (
-        f"the document says itself where its credential comes from ({origin.partition(' ')[0]}), which the settings do "
-        f"not allow; nothing was sent. Name it instead. In {WHERE}: {line}; "
+        f"the document names a source of credentials ({origin.partition(' ')[0]}), which the settings do "
+        f"not allow; nothing was sent. Give the credential a name. In {WHERE}: {line}; "
         f"and in the document: credentialRef: {{name: {name}}}"
     )
 

@@ -132,7 +132,7 @@ def _at_rest(life: LifecycleFacts, state: SystemState, look: KindView) -> Steps:
             )
         return Steps((Free(key=look.key, reason="Machine is wiped and off"),))
     if life.claim is not None and life.written is None:
-        why = f"Machine is claimed, but MachineClaim/{life.claim} is not declared for its project"
+        why = f"Machine is claimed, but MachineClaim/{life.claim} is not declared for the machine's project"
         return _waits(
             HoldKind.BLOCKED,
             "claim",
@@ -192,7 +192,7 @@ def _install(spec: MachineSpec, claim: MachineClaimSpec | None, state: SystemSta
         return _waits(HoldKind.BLOCKED, "addresses", why, "continues automatically when the addresses are acquired")
     written = facts.lifecycle.written
     order = RequestBoot if written is None else RequestErasure
-    reason = f"image {facts.image} is to be written" + (f" over {written.image}" if written is not None else "")
+    reason = f"image {facts.image} will be written" + (f" over {written.image}" if written is not None else "")
     return _order(order, Purpose.INSTALL, claim.request, reason, spec, state, look)
 
 

@@ -175,7 +175,7 @@ def _commit(edit: Edit, paint: words.Paint) -> Iterator[str]:
     elif edit.what is What.CHANGED and not edit.differences:
         yield f"    {file} can be read again"
     if edit.what is What.OLDEST:
-        yield "    this shallow clone goes back no further (git fetch --unshallow)"
+        yield "    this shallow clone has no older commits; get them with: git fetch --unshallow"
     for one in edit.differences:
         planned = Difference(words.clean(one.path), one.before, one.after, CauseKind.COMMIT)
         yield from (f"    {line}" for line in words.difference(planned))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from drivers.base import clean
 from reconciler.kinds.claim.spec import MachineClaimSpec
 from reconciler.model.counting import count
 from reconciler.model.resource import Resource
 from reconciler.placement.placement_result import Candidate, Placement
-from reconciler.views.render.words import clean
 
 
 def placement_lines(claim: Resource[MachineClaimSpec], found: Placement) -> Iterator[str]:

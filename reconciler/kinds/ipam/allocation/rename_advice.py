@@ -1,0 +1,49 @@
+"""Names from before a rename of which nothing is known: a typing error. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from reconciler.kinds.claim.renamed_from import RENAMABLE
+from reconciler.kinds.claim.spec import has_machines, of_claim
+from reconciler.kinds.common.renamed_facts import former
+from reconciler.kinds.ipam.allocation.occupancy import is_held
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.facts import NO_FACTS, Facts
+from reconciler.model.observation import ObservedState
+from reconciler.model.resource import DesiredState, ResourceKey
+
+
+def advise_on_renames(
+    keys: Collection[ResourceKey], desired: DesiredState, observed: ObservedState, facts: Facts, _now: datetime
+) -> tuple[Diagnostic, ...]:
+    """The names of before of which nothing is known, while the new one is not as declared yet: a typing error. Later
+    the old name may stand there for good."""
+    found = []
+    for key in keys:
+        resource = desired.resources.get(key) if key.kind in RENAMABLE else None
+        if resource is None or not resource.spec.former or of_claim(key) is not None:
+            continue
+        remembered = facts.resources.get(key, NO_FACTS)
+        olds = [ResourceKey(key.kind, name) for name in resource.spec.former]
+        if former(remembered) or remembered.applied or any(_is_known(old, facts, observed) for old in olds):
+            continue
+        what = f"{key} was {' or '.join(map(str, olds))} before, but no record of that name exists"
+        found.append(
+            Diagnostic(
+                "renamed-from-unknown",
+                Severity.WARNING,
+                f"{what}; the document starts as a new resource",
+                resource.source,
+                hint="check spec.renamedFrom for a typo",
+            )
+        )
+    return tuple(found)
+
+
+def _is_known(old: ResourceKey, facts: Facts, observed: ObservedState) -> bool:
+    seen = observed.get(old)
+    if old in facts.resources or (seen is not None and is_held(seen.value)):
+        return True
+    return has_machines(old, facts.resources)

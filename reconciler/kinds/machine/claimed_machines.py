@@ -1,0 +1,46 @@
+"""Machines that are a claim's stay declared, with their life. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kinds.claim.spec import claim_key
+from reconciler.kinds.common.field_types.bmc_access import at_place
+from reconciler.kinds.common.machine_facts import all_machine_facts
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.facts import Facts
+from reconciler.model.resource import DesiredState, Resource, ResourceKey
+
+
+def admit_claimed(desired: DesiredState, facts: Facts) -> Iterator[Diagnostic]:
+    """A machine stays declared, with its life, while it is a claim's: nobody would wipe it, and its name and addresses
+    would be another's."""
+    known = all_machine_facts(facts.resources)
+    for key in sorted(key for key, one in known.items() if one.lifecycle.claim is not None):
+        machine, life = desired.resources.get(key), known[key].lifecycle
+        whose = claim_key(life)
+        if whose is None or (machine is not None and machine.spec.lifecycle is not None):
+            continue
+        claim = desired.resources.get(whose)
+        where = f" ({claim.source.file}:{claim.source.line})" if claim is not None else ""
+        said = f"{key} is no longer declared" if machine is None else f"{key} no longer has spec.lifecycle"
+        renamed = at_place(desired, known[key].place) if machine is None else None
+        if renamed is not None:
+            said = f"{key} was renamed to {renamed}"
+        still = "being released by" if life.releasing_at is not None else "claimed by"
+        hint = "wait until the machine is free" if life.releasing_at is not None else _hint(key.name, whose, claim)
+        yield Diagnostic(
+            "machine-claimed",
+            Severity.ERROR,
+            f"{said}, but is still {still} {whose}{where}, slot {life.slot}",
+            machine.source if machine is not None else claim.source if claim is not None else None,
+            "without its document the machine would never be wiped",
+            f"declare the machine again, and remove it once it is free: {hint}",
+        )
+
+
+def _hint(machine: str, whose: ResourceKey, claim: Resource[Any] | None) -> str:
+    if claim is None:
+        return f"remove {whose} in a separate commit, and wait until its machines are wiped"
+    return f"name {machine} in spec.without of {whose}, or remove the claim; then wait until the machine is wiped"
