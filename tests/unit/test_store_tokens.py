@@ -91,7 +91,7 @@ def test_a_newer_one_of_the_order_replaces_it(store: Store) -> None:
     assert store.tokens.use(newer, {BOOT}, NOW) == GRANT
 
 
-@pytest.mark.parametrize("other", [{"order": "1-8"}, {"purpose": TokenPurpose.PHONE_HOME}])
+@pytest.mark.parametrize("other", [{"boot_request": "1-8"}, {"purpose": TokenPurpose.PHONE_HOME}])
 def test_one_of_another_order_or_purpose_does_not(store: Store, other: dict[str, str]) -> None:
     token = store.tokens.issue(GRANT, NOW)
     store.tokens.issue(msgspec.structs.replace(GRANT, **other), NOW)
@@ -134,5 +134,5 @@ def test_the_store_holds_no_token(store: Store) -> None:
 def test_those_that_ended_a_day_ago_go(store: Store) -> None:
     token = store.tokens.issue(GRANT, NOW)
     later = GRANT.expires + timedelta(days=1, seconds=1)
-    store.tokens.issue(msgspec.structs.replace(GRANT, order="1-8", expires=later + timedelta(hours=1)), later)
+    store.tokens.issue(msgspec.structs.replace(GRANT, boot_request="1-8", expires=later + timedelta(hours=1)), later)
     assert fault(store, token, later) is TokenFault.UNKNOWN

@@ -1,7 +1,7 @@
 """A managed machine's lifecycle: what its facts come to, and what they ask for next. Pure.
 
 The phases are derived each time and never stored. An unclaimed machine is off. Nothing is ever written to a disk, or
-wiped off it, without a boot request for just that, to a machine that was seen off before."""
+wiped off it, without a boot request for just that. The machine was observed off before."""
 
 from __future__ import annotations
 
