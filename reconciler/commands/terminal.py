@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -16,27 +16,20 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.values.redact import redacted
 from reconciler.operations.operation_error import FailureReason, OperationError, operation_error
 
-_OLDEST = 2
-"""The generation of what has lived through several collections (`gc`)."""
+_COLLECTIONS = 100
+"""Of younger garbage before one of all; Python's own number is 10."""
 
 EXIT_ERROR = 1
 """Of every failure; 2 and 3 say what a plan has found."""
 
 
 def live_long() -> None:
-    """For commands that go on for hours: collect garbage after all, but not what is there for good."""
+    """For commands that go on for hours: collect garbage after all, but not what is there for good, and seldom among
+    what has lived for long. To look through 10,000 machines stops every thread for half a second, for nothing."""
     gc.freeze()
     gc.enable()
-    if _freeze_a_grown_heap not in gc.callbacks:
-        gc.callbacks.append(_freeze_a_grown_heap)
-
-
-def _freeze_a_grown_heap(phase: str, details: Mapping[str, int]) -> None:
-    """Look no more for garbage among what a whole collection has left, where that is more than all before: a fleet was
-    read. To look through 10,000 machines stops every thread for half a second, for nothing. Cycles that come to an end
-    later are not found in it, which is why it is done at each doubling alone."""
-    if phase == "stop" and details["generation"] == _OLDEST and len(gc.get_objects(_OLDEST)) > gc.get_freeze_count():
-        gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, _COLLECTIONS)
 
 
 def on_terminal(stream: object) -> bool:
