@@ -67,7 +67,7 @@ def test_what_is_kept_is_used_and_the_bmc_is_not_asked(rack: Desk, bmc: Emulator
 def test_without_anything_kept_the_bmc_is_asked_and_nothing_is_kept(rack: Desk, bmc: EmulatorFleet) -> None:
     before = asked(bmc)
     done = rack.run("explain-size", "m1")
-    assert "by as the BMC reports now; no inventory is stored" in done.out
+    assert "by what the BMC reports now; no inventory is stored" in done.out
     assert asked(bmc) > before
     assert rack.run("explain-size", "m1", "-o", "json").json["source"] == "bmc"
 
