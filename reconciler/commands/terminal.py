@@ -24,8 +24,9 @@ EXIT_ERROR = 1
 
 
 def live_long() -> None:
-    """For commands that go on for hours: collect garbage after all, but not what is there for good, and seldom among
-    what has lived for long. To look through 10,000 machines stops every thread for half a second, for nothing."""
+    """For commands that go on for hours: collect garbage after all, but not what is there for good.
+
+    What has lived for long is looked through seldom. With 10,000 machines that stops every thread for half a second."""
     gc.freeze()
     gc.enable()
     young, middle, _ = gc.get_threshold()
