@@ -1,7 +1,8 @@
 """A managed machine's lifecycle: what its facts come to, and what they ask for next. Pure.
 
 The phases are derived each time and never stored. An unclaimed machine is off. Nothing is ever written to a disk, or
-wiped off it, without a boot request for just that. The machine was observed off before."""
+wiped off it, without a boot request for just that. A machine is observed off before it is booted for one.
+"""
 
 from __future__ import annotations
 
