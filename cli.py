@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import difflib
 import errno
 import gc
@@ -201,8 +200,6 @@ def main() -> None:
     """
     # A command lives for seconds and makes many small values; looking for cycles among them is half of a plan's time.
     gc.disable()
-    # Python looks once more as it ends, and what is frozen is left out: memory goes back whole.
-    atexit.register(gc.freeze)
 
 
 if __name__ == "__main__":
