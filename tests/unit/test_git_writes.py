@@ -227,7 +227,7 @@ def test_a_shared_repository_stays_open_to_the_group(tmp_path: Path, person: Pat
 def test_objects_that_have_other_names_are_read_and_not_written(tmp_path: Path, person: Path) -> None:
     other = Git(tmp_path / "other", "--object-format=sha256", "--template=")
     other("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "commit", "-q", "--allow-empty", "-m", "x")
-    with pytest.raises(SourceError, match=r"named by sha256.*commit the files yourself"):
+    with pytest.raises(SourceError, match=r"object format sha256.*commit the files yourself"):
         commit_on_branch(other.folder, "found", "HEAD", FILES, "Add it\n")
 
 

@@ -27,8 +27,9 @@ def connection_refusal(grants: Grants, address: str, number: str) -> str | None:
     if is_within(at, networks):
         return None
     line = json.dumps([*(grants.bmc_networks or ()), single_address_network(at)])
+    allowed = f"only in {', '.join(networks)}" if networks else "nowhere"
     return (
-        f"{address} leads to {at}, but the settings allow BMCs only in {', '.join(networks) or 'no network'}; "
+        f"{address} leads to {at}, but the settings allow BMCs {allowed}; "
         f"nothing was sent. If your BMC has this address, write bmc_networks = {line} in {WHERE}"
     )
 
