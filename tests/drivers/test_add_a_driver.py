@@ -133,7 +133,7 @@ def test_a_document_reaches_the_driver_with_its_options() -> None:
         assert strip.on == {7}
         with pytest.raises(Unsupported, match="driver strip does not support virtual media"):
             bmc.insert_media("https://images.example/agent.iso")
-        with pytest.raises(Unsupported, match="driver strip has no inventory"):
+        with pytest.raises(Unsupported, match="driver strip does not support inventory"):
             bmc.inventory()
 
 

@@ -89,7 +89,7 @@ def test_anything_but_a_plain_prefix_is_refused(text: Any, why: str) -> None:
         ("2001:db8::1", "not within"),
         ("10.0.0.0/23", "not within"),
         ("gateway", "not an IPv4 or IPv6 address"),
-        (7, "no text"),
+        (7, "not text"),
     ],
 )
 def test_what_is_reserved_stands_within_the_prefix(reserved: Any, why: str) -> None:

@@ -60,19 +60,19 @@ def prefix(network: str, at: int = 0) -> str:
 WRONG = {
     "a lost address": (
         f"UPDATE ipam_free SET lo = {{192.168.0.5}} WHERE prefix = {prefix('lan')}",
-        "1 of prefix 192.168.0.0/29 of network lan are neither free nor held: 192.168.0.4; rebuild the free space",
+        "1 of prefix 192.168.0.0/29 of network lan are neither free nor held: 192.168.0.4; rebuild",
     ),
     "an address that is free and held": (
         f"UPDATE ipam_free SET lo = {{192.168.0.3}} WHERE prefix = {prefix('lan')}",
-        "192.168.0.3 of prefix 192.168.0.0/29 of network lan is held by IPAddress/two and free; have",
+        "192.168.0.3 of prefix 192.168.0.0/29 of network lan is held by IPAddress/two and free; rebuild",
     ),
     "a reserved address that is free": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('lan')}, {{192.168.0.1}}, {{192.168.0.1}})",
-        "192.168.0.1 is free, and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; have",
+        "192.168.0.1 is free, and outside of prefix 192.168.0.0/29 of network lan, or reserved in it; rebuild",
     ),
     "free intervals that touch": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('lan', 1)}, {{2001:db8::8}}, {{2001:db8::9}})",
-        "free intervals of prefix 2001:db8::/64 of network lan touch or overlap at 2001:db8::8; have",
+        "free intervals of prefix 2001:db8::/64 of network lan touch or overlap at 2001:db8::8; rebuild",
     ),
     "a reserved address that is held": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('o', {prefix('lan')}, {{192.168.0.1}})",
@@ -92,11 +92,11 @@ WRONG = {
     ),
     "free intervals in a container": (
         f"INSERT INTO ipam_free (prefix, lo, hi) VALUES ({prefix('super')}, {{10.0.0.32}}, {{10.0.0.33}})",
-        "prefix 10.0.0.0/24 of network super has free intervals, and is a container; have",
+        "prefix 10.0.0.0/24 of network super has free intervals, and is a container; rebuild",
     ),
     "free blocks in a plain network": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('lan')}, 30, {{192.168.0.4}})",
-        "prefix 192.168.0.0/29 of network lan has free blocks, but is not a container; have",
+        "prefix 192.168.0.0/29 of network lan has free blocks, but is not a container; rebuild",
     ),
     "a lost block": (
         f"DELETE FROM ipam_block WHERE prefix = {prefix('super')} AND length = 27",
@@ -104,20 +104,20 @@ WRONG = {
     ),
     "a block in a child": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('super')}, 28, {{10.0.0.0}})",
-        "10.0.0.0 of prefix 10.0.0.0/24 of network super is in a and free; have",
+        "10.0.0.0 of prefix 10.0.0.0/24 of network super is in a and free; rebuild",
     ),
     "a reserved block that is free": (
         f"INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix('super')}, 29, {{10.0.0.240}})",
-        "10.0.0.240/29 is free, and outside of prefix 10.0.0.0/24 of network super, or reserved in it; have",
+        "10.0.0.240/29 is free, and outside of prefix 10.0.0.0/24 of network super, or reserved in it; rebuild",
     ),
     "a block of no alignment": (
         "UPDATE ipam_block SET lo = {10.0.0.24} WHERE lo = {10.0.0.16} AND length = 28",
-        "the free block 10.0.0.24/28 of prefix 10.0.0.0/24 of network super is none; have",
+        "the free block 10.0.0.24/28 of prefix 10.0.0.0/24 of network super does not begin where",
     ),
     "two buddies free": (
         f"""UPDATE ipam_block SET length = 28 WHERE prefix = {prefix("super")} AND length = 27;
         INSERT INTO ipam_block (prefix, length, lo) VALUES ({prefix("super")}, 28, {{10.0.0.48}})""",
-        "10.0.0.32/28 of prefix 10.0.0.0/24 of network super and its buddy are free as two blocks, not one; have",
+        "10.0.0.32/28 of prefix 10.0.0.0/24 of network super and its buddy are free as two blocks, not one; rebuild",
     ),
     "children that overlap": (
         "UPDATE ipam_prefix SET lo = {10.0.0.8}, hi = {10.0.0.15}, cidr = '10.0.0.8/29' WHERE network = 'b'",
@@ -133,11 +133,11 @@ WRONG = {
     ),
     "a prefix of another scope": (
         "UPDATE ipam_prefix SET scope = ':' WHERE network = 'b'",
-        "prefix 10.0.0.64/26 of network b is in scope ':', not '/super'; have",
+        "prefix 10.0.0.64/26 of network b is in scope ':', not '/super'; rebuild",
     ),
     "a prefix of two minds": (
         "UPDATE ipam_prefix SET cidr = '10.0.0.64/27' WHERE network = 'b'",
-        "prefix 10.0.0.64/26 of network b stands as 10.0.0.64/27",
+        "prefix 10.0.0.64/26 of network b is stored as 10.0.0.64/27",
     ),
     "a prefix that cannot be read": (
         "UPDATE ipam_prefix SET declared = 'nothing' WHERE network = 'b'",
@@ -145,7 +145,7 @@ WRONG = {
     ),
     "a child of no container": (
         "UPDATE ipam_network SET container = 0 WHERE name = 'super'",
-        "network a is a child of super, which is no container",
+        "network a is a child of super, which is not a container",
     ),
     "a child of nobody": (
         "UPDATE ipam_network SET parent = 'gone' WHERE name = 'a'",
@@ -169,11 +169,11 @@ WRONG = {
     ),
     "a lost number": (
         f"DELETE FROM ipam_free WHERE prefix = {prefix('#vrf')} AND lo = {{8}}",
-        "2 of pool vrf are neither free nor held: 8-9; have",
+        "2 of pool vrf are neither free nor held: 8-9; rebuild",
     ),
     "a number free and held": (
         f"UPDATE ipam_free SET lo = {{1}} WHERE prefix = {prefix('#vrf')} AND lo = {{2}}",
-        "1 of pool vrf is held by Network/lan and free; have",
+        "1 of pool vrf is held by Network/lan and free; rebuild",
     ),
     "a number outside": (
         f"INSERT INTO ipam_allocation (owner, prefix, address) VALUES ('#o', {prefix('#vrf')}, {{7}})",

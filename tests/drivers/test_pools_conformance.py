@@ -33,7 +33,7 @@ def test_pools_and_networks_of_one_name_and_one_owner_are_apart(store: Store) ->
     ipam.release("a")
     assert pools.number("a") == Number("a", "lan", 1)
     for name in ("#lan", "", "a\0b", "tab\t"):
-        with pytest.raises(Rejected, match="no name"):
+        with pytest.raises(Rejected, match="not a valid name"):
             ipam.release(name)
-        with pytest.raises(Rejected, match="no name"):
+        with pytest.raises(Rejected, match="not a valid name"):
             pools.release_number(name)

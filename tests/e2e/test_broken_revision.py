@@ -26,7 +26,7 @@ def test_the_revision_in_force_is_shown(slipped: tuple[Desk, str, str]) -> None:
         assert done.code == 0, done
         assert '"net"' in done.out
         assert done.err == (
-            f"note: main@{broken[:10]} has errors (2 errors; groundstate validate shows them); "
+            f"note: main@{broken[:10]} has errors (1 error; groundstate validate shows it); "
             f"showing main@{good[:10]}, the revision in force\n"
         )
 
@@ -36,7 +36,7 @@ def test_a_plan_and_the_files_on_disk_are_of_what_was_asked_for(slipped: tuple[D
     for arguments in (["plan"], ["get", "--work-tree"]):
         done = desk.run(*arguments)
         assert (done.code, done.out) == (1, "")
-        assert "2 errors in 1 file" in done.err
+        assert "1 error in 1 file" in done.err
 
 
 def test_a_revision_in_force_that_is_not_in_this_repository_is_not_shown(slipped: tuple[Desk, str, str]) -> None:
@@ -45,4 +45,4 @@ def test_a_revision_in_force_that_is_not_in_this_repository_is_not_shown(slipped
     other.commit(lab="kind: Nothing\n")
     done = other.run("get")
     assert done.code == 1
-    assert "2 errors in 1 file" in done.err
+    assert "1 error in 1 file" in done.err

@@ -79,7 +79,7 @@ def test_files_pass_validation_and_a_second_run_writes_nothing_new(open_desk: De
     assert sorted(written) == [f"{name}.yaml" for name in (ONE, *TWO)]
     assert open_desk.run("validate", "--work-tree").code == 0
     again = open_desk.run("discover", *hall.ranges, "--out", "machines")
-    assert "nothing new" in again.err
+    assert "no new machines" in again.err
     assert {path.name: path.read_bytes() for path in (open_desk.repo / "machines").iterdir()} == written
 
 
@@ -139,7 +139,7 @@ def test_a_branch_takes_the_files_and_the_work_tree_stays_as_it_is(open_desk: De
     assert open_desk.git("ls-remote", "origin", "found").split()[0] == open_desk.git("rev-parse", "found")
     assert open_desk.run("validate", "--ref", "found").code == 0
     again = open_desk.run("discover", *hall.ranges, "--branch", "found", "--push")
-    assert "nothing new" in again.err
+    assert "no new machines" in again.err
     assert open_desk.git("rev-list", "--count", "found") == "2"
 
 

@@ -152,7 +152,7 @@ def test_built_in_guards_are_listed_and_explained_like_declared_ones(lab: Lab) -
 
     lab.run("apply", "--yes", "--max-disrupted", "0")  # Nothing goes, and all are observed.
     found = lab.run("explain-guard", "guard/disruption-budget", "--max-disrupted", "1", "-o", "json")
-    assert found.code == 3, found
+    assert found.code == 3, (found.out, lab.run("get", "machines").out)
     (spec,) = found.json["specs"]
     assert spec["built_in"] is True
     assert spec["budgets"][0]["allowed"] == 1

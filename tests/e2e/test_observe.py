@@ -11,7 +11,7 @@ def test_a_daemon_that_only_observes_sends_nothing(desk: Desk) -> None:
     with desk.daemon("--observe") as daemon:
         for key in ("Machine/m0", "Network/net"):
             assert "observe-only" in daemon.logged("Held", key=key)["message"]
-        assert "at work, only observes, sends nothing" in desk.run("status").out
+        assert "running, only observes, sends nothing" in desk.run("status").out
         assert metric(daemon, "groundstate_observes_only") == 1
         assert "the daemon only observes" in desk.run("restart", "machine/m0", "--reason", "x").err
     assert desk.told("ActionSent") == []

@@ -177,7 +177,7 @@ class TestRefused:
             (["disruption-budget", "-l", "rack=zz", "--for", "1h", "--reason", "x"], "-l rack=zz matches nothing"),
             (["disruption-budget", "machine/zz", "--for", "1h", "--reason", "x"], "no Machine is named 'zz'"),
             (["first-sight", "--for", "1h", "--reason", "x"], "name them (machine/NAME) or select them"),
-            (["--revoke", "zz"], "there is none yet"),
+            (["--revoke", "zz"], "does not exist yet"),
             ([], "name a guard to override, or pass --list"),
             (["disruption-budget", "--list"], "one of the three"),
         ],

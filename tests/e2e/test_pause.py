@@ -59,7 +59,7 @@ def test_what_is_paused_is_written_to_when_it_is_resumed(lab: Desk, daemon: Runn
     assert [len(one["status"].get("pauses", ())) for one in listed] == [0, 1, 1]
     assert "Paused:      -l rack=b" in lab.run("describe", "machine/m1").out
     daemon.until(lambda: metric(daemon, "groundstate_pauses") == 1, "the pause in the metrics")
-    assert "no pause of -l rack=c stands" in lab.run("resume", "-l", "rack=c").err
+    assert "-l rack=c is not paused" in lab.run("resume", "-l", "rack=c").err
     assert off(daemon) == {"m0"}
     assert lab.run("resume", "-l", "rack=b").out == f"pause {name} of -l rack=b is ended\n"
     daemon.until(lambda: off(daemon) == set(NAMES), "the others")

@@ -246,6 +246,7 @@ class FuzzedWire:
     """A BMC that answers each resource with its document, as it stands in the input."""
 
     address = BmcAddress("https", "10.0.0.1", 443)
+    seconds = 30.0
 
     def __init__(self, documents: Any) -> None:
         self._documents = documents if isinstance(documents, dict) else {}

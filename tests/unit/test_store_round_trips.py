@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,10 +48,11 @@ def ended(keys: list[ResourceKey]) -> list[LedgerWrite]:
 
 
 class Relay:
-    """Passes bytes on to a server, and counts how often the client speaks after the server has."""
+    """Passes bytes on to a server, and counts how often the client asks for an answer: each ends with a Sync or a Query
+    (PostgreSQL's protocol, 55.7)."""
 
     def __init__(self, target: Path) -> None:
-        self.trips, self._answered, self._target = 0, True, target
+        self.trips, self._target = 0, target
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -71,11 +72,25 @@ class Relay:
                 threading.Thread(target=self._pump, args=(source, to, is_client), daemon=True).start()
 
     def _pump(self, source: socket.socket, to: socket.socket, is_client: bool) -> None:
-        with source, to:
+        waiting = b""
+        with source, to, suppress(OSError):
             while data := source.recv(2**20):
-                self.trips += is_client and self._answered
-                self._answered = not is_client
+                if is_client:
+                    waiting = self._count(waiting + data)
                 to.sendall(data)
+
+    def _count(self, said: bytes) -> bytes:
+        """Count what is whole of what the client said, and return the rest."""
+        at = 0
+        while at + 5 <= len(said):
+            # What the client says first, before it has a session, has no letter before its length.
+            is_first = said[at] == 0
+            size = int.from_bytes(said[at + (not is_first) : at + (not is_first) + 4]) + (not is_first)
+            if at + size > len(said):
+                break
+            self.trips += said[at : at + 1] in (b"S", b"Q")
+            at += size
+        return said[at:]
 
 
 @contextmanager

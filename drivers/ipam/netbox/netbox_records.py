@@ -1,4 +1,4 @@
-"""What a fleet keeps in NetBox, and how it is reported from what people made: one tag and three custom fields.
+"""What a fleet keeps in NetBox, and how it differs from what people made: one tag and three custom fields.
 
 An object is the fleet's when it has the tag (named as the fleet) *and* an owner that begins with `FLEET:`. Prefixes are
 networks' prefixes, IP ranges marked as populated their reserved parts, IP addresses the allocations.
